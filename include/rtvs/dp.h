@@ -1,0 +1,222 @@
+// The one facade of the datapath. libc types only: the control plane is built and tested without DPDK.
+// All functions are for the one control thread, unless they say otherwise. They return 0 or a negative errno;
+// err, where taken, receives one line for people that names the field and the accepted range.
+// What a worker uses is swapped by pointer and freed after every worker has passed a quiescent
+// point; no call waits for a guest.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "rtvs/drop.h"
+#include "rtvs/hist.h"
+#include "rtvs/types.h"
+
+#define DP_MAX_PORTS 256
+#define DP_MAX_BRIDGES 64
+#define DP_MAX_WORKERS RTVS_MAX_CPUS
+#define DP_MAX_QUEUES 8 // queue pairs of a port
+#define DP_MAX_STATIC_MACS 1024 // a bridge
+#define DP_MTU_MIN 68
+#define DP_MTU_MAX 9600
+#define DP_ERR_SIZE 256
+
+struct dp; // opaque, one per process (EAL's own limit)
+
+enum dp_idle {
+	DP_IDLE_BUSY, // never sleeps
+	DP_IDLE_ADAPTIVE, // sleeps after idle_ns without work, until a kick, an interrupt or a wake-up
+};
+extern const char *const dp_idle_names[]; // "busy", "adaptive", NULL
+
+struct dp_system_cfg {
+	struct cpu_list workers; // one worker each; empty: the last CPU this process may use
+	uint32_t idle; // enum dp_idle
+	uint64_t idle_ns; // adaptive: 1 us to 1 s
+	uint64_t memory_bytes; // for packet buffers and tables; 0: as much as n_mbufs needs
+	uint32_t n_mbufs; // packet buffers of 2 KiB for all ports
+	bool hugepages; // use them when the machine has free ones; else, or when false, plain pages
+	char eal[RTVS_DEVARGS_SIZE]; // further EAL arguments, separated by spaces ("-a 0000:01:00.0")
+};
+
+struct dp_system_info {
+	char dpdk_version[64];
+	uint64_t page_size; // of packet memory
+	uint64_t memory_bytes, memory_free_bytes;
+	uint32_t n_mbufs, n_mbufs_free;
+	uint64_t log_errors; // lines that DPDK's libraries logged at level error or worse
+	uint64_t bus_errors; // guest memory that was taken away under us
+};
+
+struct dp_bridge_cfg {
+	char name[RTVS_NAME_SIZE];
+	uint32_t mac_limit; // entries, static ones included, 16 to 1,048,576
+	uint64_t mac_age_ns; // learned entries leave after this time without a packet; 1 s to 1 day
+};
+
+enum dp_port_type { DP_PORT_VHOST, DP_PORT_ETHDEV };
+extern const char *const dp_port_type_names[]; // "vhost", "ethdev", NULL
+
+enum dp_vhost_mode {
+	DP_VHOST_LISTEN, // the daemon makes the socket, QEMU connects
+	DP_VHOST_CONNECT, // QEMU makes the socket (server=on), the daemon connects, again and again
+};
+extern const char *const dp_vhost_mode_names[]; // "listen", "connect", NULL
+
+enum dp_vlan_mode {
+	DP_VLAN_ACCESS, // untagged frames only, all in VLAN `vlan`; tags are removed on egress
+	DP_VLAN_TRUNK, // frames tagged with a VLAN of `trunk` (empty: all); untagged ones are in `vlan`, 0: refused
+};
+extern const char *const dp_vlan_mode_names[]; // "access", "trunk", NULL
+
+enum dp_mirror_dir { DP_MIRROR_RX = 1, DP_MIRROR_TX = 2, DP_MIRROR_BOTH = 3 }; // as the port sees it
+extern const char *const dp_mirror_dir_names[]; // "none", "rx", "tx", "both", NULL
+
+struct dp_port_cfg {
+	char name[RTVS_NAME_SIZE];
+	char bridge[RTVS_NAME_SIZE]; // empty: none
+	uint32_t type; // enum dp_port_type; fixed for the port's life
+	bool admin_up; // false: vhost socket closed (the guest sees no carrier), device stopped
+	uint32_t mtu; // DP_MTU_MIN to DP_MTU_MAX; the largest IP packet, as Linux counts
+
+	// vhost; all but ownership fixed for the port's life.
+	char socket[RTVS_PATH_SIZE];
+	uint32_t vhost_mode; // enum dp_vhost_mode
+	uint32_t socket_mode; // permission bits of the socket file, 0 to 0777
+	char socket_owner[RTVS_NAME_SIZE], socket_group[RTVS_NAME_SIZE]; // empty: the daemon's
+	bool packed; // offer packed rings
+	bool csum, tso; // offer checksum and segmentation offload to the guest
+	// ethdev; fixed for the port's life.
+	char devargs[RTVS_DEVARGS_SIZE]; // "net_tap0,iface=t0", "0000:01:00.0", ...
+
+	uint32_t n_queues; // queue pairs at most, 1 to DP_MAX_QUEUES; fixed for the port's life
+
+	uint32_t vlan_mode; // enum dp_vlan_mode
+	uint32_t vlan; // 0 to RTVS_VLAN_MAX; 0: the untagged VLAN of the bridge
+	struct vlan_set trunk;
+
+	struct mac_list allowed_macs; // not empty: spoof guard on source MACs, ARP and ND
+	struct prefix_list allowed_ips; // not empty: spoof guard on source IPs, ARP and ND
+	bool isolated;
+	uint32_t mac_limit; // learned MACs, 0: no limit of its own
+	uint32_t flood_pps; // broadcast, multicast and unknown unicast it may send a second, 0: no limit
+	char mirror_to[RTVS_NAME_SIZE]; // a port that only receives mirrored packets; empty: none
+	uint32_t mirror; // enum dp_mirror_dir, 0: off
+};
+
+struct dp_port_state {
+	bool is_link_up; // a guest's driver (or a cable) is there
+	bool is_connected; // vhost: a front-end holds the socket; its driver may not be ready yet
+	bool is_packed; // vhost: ring layout negotiated
+	uint32_t n_queues; // queue pairs in use
+	uint64_t features; // vhost: negotiated virtio feature bits
+	uint32_t mtu;
+	uint64_t speed_bps; // ethdev: 0 when unknown
+	struct mac mac; // ethdev: its own address
+	uint16_t worker; // index of the worker that owns its egress
+	uint64_t n_connects, n_disconnects; // front-ends that came and went
+	uint64_t n_rings_recovered; // vhost: rings whose position was found again after a crash of ours
+	char detail[64]; // what it waits for: "connecting: No such file or directory"
+};
+
+struct dp_port_stats {
+	uint64_t rx_pkts, rx_bytes; // taken from the port
+	uint64_t tx_pkts, tx_bytes; // given to the port
+	uint64_t replicated; // further copies made of packets taken from it (floods, mirrors, segments)
+	uint64_t queued; // on their way to the port at this moment
+	uint64_t guest_errors; // vhost: descriptors that lie, frames refused by the ring
+	uint64_t drops[DROP_COUNT];
+};
+
+struct dp_worker_stats {
+	uint16_t cpu;
+	uint64_t turns, turns_with_work, sleeps; // of its loop
+	uint64_t cycles_busy, cycles_total; // TSC; busy: turns with work
+	uint64_t tsc_hz;
+	uint64_t pkts; // received
+	uint64_t events_lost; // event ring was full
+	struct hist stalls; // ns between two turns above 10 us: when somebody else had the core
+};
+
+struct dp_mac {
+	struct mac mac;
+	uint16_t vlan;
+	unsigned port; // id
+	bool is_static;
+	uint64_t age_ns; // since its last packet; resolution 1 s
+};
+
+enum dp_event_type {
+	DP_EVENT_LINK, // a port's link went up or down
+	DP_EVENT_CONNECT, // a front-end connected or left
+	DP_EVENT_STALL, // a worker lost its core for long
+	DP_EVENT_MAC_LIMIT, // a port or a bridge has as many MACs as it may
+	DP_EVENT_GUEST_ERROR, // a guest or front-end did what it must not
+};
+
+struct dp_event {
+	enum dp_event_type type;
+	unsigned port; // id; DP_MAX_PORTS: none
+	unsigned worker;
+	bool is_up;
+	uint64_t value; // stall in ns, limit, ...
+	uint64_t time_ns; // CLOCK_REALTIME
+};
+
+// Starts EAL and one worker per CPU. Errors: -EINVAL (cfg or EAL refused), -ENOMEM, -EBUSY (second call).
+int dp_init(const struct dp_system_cfg *cfg, struct dp **ret_dp, char err[DP_ERR_SIZE]);
+// Stops the workers, removes what is left, ends EAL. NULL is accepted.
+void dp_fini(struct dp *dp);
+// Idle policy of running workers: idle, idle_ns are taken, the rest is ignored. -EINVAL
+int dp_system_set(struct dp *dp, const struct dp_system_cfg *cfg, char err[DP_ERR_SIZE]);
+void dp_system_info(const struct dp *dp, struct dp_system_info *ret_info);
+
+// Once a second: ageing, link states, retries of connections that gave no event.
+void dp_housekeeping(struct dp *dp);
+// Readable when dp_event_next has something or a connector of the datapath needs a turn; then call
+// dp_event_next until it returns false.
+int dp_event_fd(const struct dp *dp);
+bool dp_event_next(struct dp *dp, struct dp_event *ret_event);
+
+// Bridges. id: 0 to DP_MAX_BRIDGES - 1, free to be reused after del.
+int dp_bridge_add(struct dp *dp, const struct dp_bridge_cfg *cfg, unsigned *ret_id, char err[DP_ERR_SIZE]);
+int dp_bridge_set(struct dp *dp, unsigned id, const struct dp_bridge_cfg *cfg, char err[DP_ERR_SIZE]);
+int dp_bridge_del(struct dp *dp, unsigned id); // -EBUSY while ports use it
+uint32_t dp_bridge_n_macs(const struct dp *dp, unsigned id);
+
+// MAC tables. list: entries from position *pos on, at most max; *pos advances, the end is reached
+// when it returns less than max.
+int dp_mac_add(struct dp *dp, unsigned bridge, const struct mac *mac, uint16_t vlan, unsigned port,
+	char err[DP_ERR_SIZE]); // static; -ENOSPC
+int dp_mac_del(struct dp *dp, unsigned bridge, const struct mac *mac, uint16_t vlan); // -ENOENT
+unsigned dp_mac_flush(struct dp *dp, unsigned bridge); // learned ones; how many went
+unsigned dp_mac_list(const struct dp *dp, unsigned bridge, uint32_t *pos, struct dp_mac *ret_macs, unsigned max);
+
+// Ports. id: 0 to DP_MAX_PORTS - 1, free to be reused after del. set: takes the whole configuration;
+// -EINVAL when it changes what is fixed. Names of the bridge and of mirror_to must exist: -ENOENT.
+int dp_port_add(struct dp *dp, const struct dp_port_cfg *cfg, unsigned *ret_id, char err[DP_ERR_SIZE]);
+int dp_port_set(struct dp *dp, unsigned id, const struct dp_port_cfg *cfg, char err[DP_ERR_SIZE]);
+int dp_port_del(struct dp *dp, unsigned id);
+int dp_port_state(const struct dp *dp, unsigned id, struct dp_port_state *ret_state); // -ENOENT
+// Monotonic since port add. stats_gone: the sum over removed ports.
+int dp_port_stats(const struct dp *dp, unsigned id, struct dp_port_stats *ret_stats); // -ENOENT
+void dp_stats_gone(const struct dp *dp, struct dp_port_stats *ret_stats);
+// Learned MACs of the port in its bridge.
+uint32_t dp_port_n_macs(const struct dp *dp, unsigned id);
+
+unsigned dp_n_workers(const struct dp *dp);
+int dp_worker_stats(const struct dp *dp, unsigned worker, struct dp_worker_stats *ret_stats); // -ENOENT
+
+// Packet capture of one port, one at a time per port. filter: a libpcap expression, empty: all. The
+// workers copy matching packets, ctl fetches them with next; packets that find no room are
+// counted, traffic is never delayed. Errors: -EINVAL (filter), -EBUSY.
+struct dp_capture_pkt {
+	uint64_t time_ns; // CLOCK_REALTIME, of the burst it came with
+	bool is_tx; // given to the port, else taken from it
+	uint32_t len, caplen; // on the wire; captured
+	const uint8_t *data; // valid until the next call
+};
+int dp_capture_start(struct dp *dp, unsigned port, const char *filter, uint32_t snaplen, char err[DP_ERR_SIZE]);
+bool dp_capture_next(struct dp *dp, unsigned port, struct dp_capture_pkt *ret_pkt);
+void dp_capture_stop(struct dp *dp, unsigned port, uint64_t *ret_lost);

@@ -1,0 +1,48 @@
+// Every reason for which a packet is not delivered. One line here makes the enum, the name in RPC
+// results and metrics, the counter and its place in the conservation test:
+// rx + replicated == tx + queued + sum(drops), over all ports, those removed included.
+#pragma once
+
+#include <stdint.h>
+
+// clang-format off
+// X(enum, name, what it means; "ingress" reasons count on the port that sent, "egress" ones on the
+// port that should have received)
+#define DROP_LIST(X) \
+	X(DROP_MALFORMED,     "malformed",      "ingress: frame too short, or headers that contradict each other") \
+	X(DROP_PORT_DOWN,     "port_down",      "ingress: the port is administratively down") \
+	X(DROP_NO_BRIDGE,     "no_bridge",      "ingress: the port belongs to no bridge") \
+	X(DROP_VLAN_INGRESS,  "vlan_ingress",   "ingress: tagged on an access port, or a VLAN the trunk does not carry") \
+	X(DROP_SPOOF_MAC,     "spoof_mac",      "ingress: source MAC is not allowed on the port") \
+	X(DROP_SPOOF_IP,      "spoof_ip",       "ingress: source IP is not allowed on the port") \
+	X(DROP_SPOOF_ARP,     "spoof_arp",      "ingress: ARP sender is not allowed on the port") \
+	X(DROP_SPOOF_ND,      "spoof_nd",       "ingress: neighbour discovery claims an address not allowed on the port") \
+	X(DROP_SPOOF_TYPE,    "spoof_type",     "ingress: only IP and ARP may leave a port with allowed IPs") \
+	X(DROP_MAC_STATIC,    "mac_static",     "ingress: source MAC is a static entry of another port") \
+	X(DROP_MAC_LIMIT,     "mac_limit",      "ingress: the port has its limit of learned MACs") \
+	X(DROP_RESERVED_MAC,  "reserved_mac",   "ingress: sent to 01:80:c2:00:00:0x, which bridges do not forward") \
+	X(DROP_SAME_PORT,     "same_port",      "ingress: the destination is the port it came from") \
+	X(DROP_ISOLATED,      "isolated",       "ingress: sender and receiver are both isolated") \
+	X(DROP_FLOOD_LIMIT,   "flood_limit",    "ingress: broadcast or unknown destination above the port's flood rate") \
+	X(DROP_NO_TARGET,     "no_target",      "ingress: nobody else on the bridge and VLAN to receive it") \
+	X(DROP_MIRROR_PORT,   "mirror_port",    "ingress: sent by a port that only receives mirrored packets") \
+	X(DROP_NO_BUFFER,     "no_buffer",      "ingress: no packet buffer for a copy or a segment") \
+	X(DROP_VLAN_EGRESS,   "vlan_egress",    "egress: the receiving port does not carry the VLAN") \
+	X(DROP_MTU,           "mtu",            "egress: frame longer than the receiving port's MTU") \
+	X(DROP_OFFLOAD,       "offload",        "egress: checksum or segmentation needed that these headers do not allow") \
+	X(DROP_LINK_DOWN,     "link_down",      "egress: nobody is connected to the receiving port") \
+	X(DROP_HANDOFF_FULL,  "handoff_full",   "egress: the ring to the worker that owns the port is full") \
+	X(DROP_TX_FULL,       "tx_full",        "egress: the receiver's ring or device queue is full") \
+	X(DROP_PORT_GONE,     "port_gone",      "egress: the port was removed while the packet was queued")
+// clang-format on
+
+enum drop {
+#define X(id, name, text) id,
+	DROP_LIST(X)
+#undef X
+		DROP_COUNT,
+	DROP_NONE = DROP_COUNT, // "not dropped", as the result of a check
+};
+
+extern const char *const drop_names[DROP_COUNT];
+extern const char *const drop_texts[DROP_COUNT];

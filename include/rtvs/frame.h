@@ -1,0 +1,119 @@
+// What an Ethernet frame says, as far as a switch looks. Pure; reads only [data, data + len), which the caller
+// has copied out of guest memory. Every offset in the result is inside len.
+// Sources: IEEE 802.3, 802.1Q; RFC 791, 8200, 826, 4861, 6980.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "rtvs/types.h"
+
+#define FRAME_MIN 14 // bytes without FCS; short frames of guests are legal, padding is the NIC's work
+#define FRAME_MAX_TAGS 2 // 802.1Q or 802.1ad
+#define FRAME_MAX_EXT_HEADERS 8 // IPv6 extension headers before we give up
+#define FRAME_ETHER_VLAN 0x8100
+#define FRAME_ETHER_QINQ 0x88a8
+#define FRAME_ETHER_IPV4 0x0800
+#define FRAME_ETHER_IPV6 0x86dd
+#define FRAME_ETHER_ARP 0x0806
+
+// The first look: what forwarding needs. 14 or 18 bytes are read.
+struct frame_l2 {
+	uint64_t dst, src; // MACs as 48-bit numbers, first byte on the wire most significant
+	uint16_t vlan; // VID of the outer 802.1Q tag (TPID 0x8100), 0: none or priority tag
+	bool is_tagged; // has an outer 802.1Q tag, priority tags included
+	uint16_t ether_type; // behind that tag; 802.3 lengths included
+	uint8_t l3_offset;
+};
+
+#define FRAME_MAC_MULTICAST (UINT64_C(1) << 40)
+#define FRAME_MAC_BROADCAST UINT64_C(0xffffffffffff)
+
+static inline uint64_t
+frame_load_mac(const uint8_t *p)
+{
+	uint64_t hi = (uint64_t)p[0] << 40 | (uint64_t)p[1] << 32;
+
+	return hi | (uint32_t)p[2] << 24 | (uint32_t)p[3] << 16 | (uint32_t)p[4] << 8 | p[5];
+}
+
+static inline uint64_t
+frame_mac_value(const struct mac *mac)
+{
+	return frame_load_mac(mac->b);
+}
+
+// False: shorter than its own headers.
+static inline bool
+frame_parse_l2(const uint8_t *data, size_t len, struct frame_l2 *ret_l2)
+{
+	if (len < FRAME_MIN)
+		return false;
+	ret_l2->dst = frame_load_mac(data);
+	ret_l2->src = frame_load_mac(data + 6);
+	ret_l2->ether_type = (uint16_t)(data[12] << 8 | data[13]);
+	ret_l2->vlan = 0;
+	ret_l2->is_tagged = false;
+	ret_l2->l3_offset = FRAME_MIN;
+	if (ret_l2->ether_type == FRAME_ETHER_VLAN) {
+		if (len < FRAME_MIN + 4)
+			return false;
+		ret_l2->is_tagged = true;
+		ret_l2->vlan = (uint16_t)((data[14] << 8 | data[15]) & 0xfff);
+		ret_l2->ether_type = (uint16_t)(data[16] << 8 | data[17]);
+		ret_l2->l3_offset = FRAME_MIN + 4;
+	}
+	return true;
+}
+
+enum frame_kind { FRAME_OTHER, FRAME_IPV4, FRAME_IPV6, FRAME_ARP };
+
+// Neighbour discovery as far as it claims addresses (RFC 4861, section 4).
+struct frame_nd {
+	uint8_t type; // ICMPv6 133 to 137
+	bool has_target; // NS, NA, redirect
+	uint8_t target[16];
+	bool has_lladdr; // source or target link-layer address option; the first one of either kind
+	uint64_t lladdr;
+	bool has_second_lladdr; // another one, with another value: nobody honest sends that
+};
+
+// The second look: addresses, for the spoof guard, and L4, for offloads and flow hashes.
+struct frame_l3 {
+	enum frame_kind kind;
+	bool is_malformed; // header contradicts itself or the frame's length
+	bool is_fragment; // not the first fragment: has no L4 header
+	bool has_more_fragments; // first fragment
+	bool is_nd;
+	bool is_unclear; // IPv6: too many or unknown extension headers, the payload may hide anything
+	uint8_t proto; // of L4 (IPv6: after extension headers)
+	uint16_t l4_offset; // 0: none
+	uint16_t l3_len; // header bytes, extensions included
+	const uint8_t *src, *dst; // 4 or 16 bytes in the frame; ARP: sender, target protocol addresses
+	uint64_t arp_sender_mac; // ARP
+	struct frame_nd nd;
+};
+
+// l2 of the same frame. Offset l2->l3_offset on; a second tag is looked through. Never fails: what is not understood
+// is FRAME_OTHER, what lies has is_malformed.
+void frame_parse_l3(const uint8_t *data, size_t len, const struct frame_l2 *l2, struct frame_l3 *ret_l3);
+
+// TCP segmentation of a super-frame that is linear in memory (RFC 793, RFC 8200; what net/core/gso.c does).
+struct frame_tso {
+	uint16_t l3_offset, l4_offset, hdr_len; // hdr_len: Ethernet to the end of TCP options
+	uint16_t mss; // TCP payload of a segment
+	bool is_v6;
+	uint32_t payload_len;
+	uint32_t n_segments;
+};
+// -EINVAL: not TCP over IPv4/IPv6, fragments, headers that do not fit, mss 0, or more than 1024 segments.
+int frame_tso_plan(const uint8_t *hdr, size_t hdr_bytes, uint32_t frame_len, uint16_t mss, struct frame_tso *ret_plan);
+// Writes the headers of segment i into out (hdr_len bytes): lengths, IPv4 id and checksum, sequence, flags (FIN, PSH only
+// in the last, CWR only in the first), TCP checksum = the pseudo-header's sum, folded, not inverted, so that
+// the checksum over header and payload can be added (frame_checksum_finish). Returns payload bytes of the segment.
+uint32_t frame_tso_header(const struct frame_tso *plan, const uint8_t *hdr, uint32_t i, uint8_t *out);
+
+// One's complement sum (RFC 1071), unfolded; `sum` chains calls, all but the last chunk of even length.
+uint64_t frame_checksum_add(uint64_t sum, const uint8_t *data, size_t len);
+uint16_t frame_checksum_fold(uint64_t sum); // host value to be stored big-endian; not inverted

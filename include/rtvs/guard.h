@@ -1,0 +1,45 @@
+// Spoof guard: may this frame leave this port? Pure, over parsed headers; the caller parses L3 only when
+// guard_needs_l3. Rules as OpenStack's and libvirt's anti-spoofing filters have them:
+// - allowed MACs not empty: the source MAC, ARP's sender MAC and ND's link-layer options are among them;
+// - allowed IPs not empty: only IPv4, IPv6 and ARP leave; the source address, ARP's sender address and an NA's target
+//   are within them. Unspecified addresses are allowed where protocols need them: 0.0.0.0 for DHCP (UDP 68 to 67)
+//   and ARP probes (RFC 5227), :: for DAD (RFC 4862, NS without link-layer option) and MLD (RFC 3590), fe80::
+//   made from an allowed MAC (RFC 4291, appendix A) when any IPv6 prefix is allowed;
+// - either not empty: router advertisements and redirects do not leave; ND in fragments does not (RFC 6980),
+//   nor an IPv6 packet whose headers are unclear.
+#pragma once
+
+#include "rtvs/drop.h"
+#include "rtvs/frame.h"
+#include "rtvs/types.h"
+
+struct guard {
+	uint64_t mac[RTVS_MAX_MACS];
+	uint8_t n_macs;
+	struct prefix_list ips;
+};
+
+void guard_init(struct guard *g, const struct mac_list *macs, const struct prefix_list *ips);
+
+static inline bool
+guard_is_active(const struct guard *g)
+{
+	return g->n_macs || g->ips.n;
+}
+
+static inline bool
+guard_allows_mac(const struct guard *g, uint64_t src)
+{
+	if (!g->n_macs || src == g->mac[0])
+		return true;
+	for (unsigned i = 1; i < g->n_macs; i++)
+		if (src == g->mac[i])
+			return true;
+	return false;
+}
+
+// True when the MAC alone does not decide: any IP rule, or ARP and IPv6 (ND) under a MAC rule. Double-tagged frames too.
+bool guard_needs_l3(const struct guard *g, const struct frame_l2 *l2);
+// l3: parsed from the same frame of len bytes at data. DROP_NONE, DROP_SPOOF_* or DROP_MALFORMED.
+enum drop guard_check_l3(const struct guard *g, const uint8_t *data, size_t len, const struct frame_l2 *l2,
+	const struct frame_l3 *l3);

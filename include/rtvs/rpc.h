@@ -1,0 +1,131 @@
+// JSON-RPC 2.0 (https://www.jsonrpc.org/specification) over declared parameter tables. Pure: bytes and
+// JSON in, JSON out, no sockets. One struct rpc_method is all that the server, the CLI, the manual,
+// the shell completion and the fuzz dictionary know of a method.
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define RPC_MAX_REQUEST_BYTES (1u << 20) // one line
+#define RPC_MAX_DEPTH 16 // nested arrays and objects
+#define RPC_MAX_BATCH 256 // calls in one batch
+#define RPC_MAX_PARAMS 64 // of one method: `present` is a 64-bit set
+#define RPC_MAX_ERROR_TEXT 256
+
+// Error codes of the specification, and ours for a state that does not allow the call.
+#define RPC_PARSE_ERROR (-32700)
+#define RPC_INVALID_REQUEST (-32600)
+#define RPC_METHOD_NOT_FOUND (-32601)
+#define RPC_INVALID_PARAMS (-32602) // message names the parameter and the accepted range
+#define RPC_INTERNAL_ERROR (-32603) // our fault
+#define RPC_STATE_ERROR (-32000) // data: {"errno": "ENOENT", ...}
+
+// How a value looks in JSON, in a file and on the command line, and in the struct it decodes to.
+enum rpc_type {
+	RPC_NAME, // [A-Za-z0-9][A-Za-z0-9_.:-]*, or empty where min is 0; char[size]
+	RPC_STR, // any text without NUL, at most size - 1 bytes; char[size]
+	RPC_BOOL, // true/false; also "on" "off" "yes" "no" "true" "false"; bool
+	RPC_UINT, // integer, or decimal text; uint32_t or uint64_t by size
+	RPC_OCTAL, // file mode, text of octal digits ("0660"); uint32_t
+	RPC_TIME, // ns: integer, or "2ms" (ns us ms s min h d); uint64_t
+	RPC_RATE, // bit/s: integer, or "20Mbit" (bit kbit Mbit Gbit, powers of 1000); uint64_t
+	RPC_SIZE, // bytes: integer, or "15kB", "64MiB" (B kB MB GB powers of 1000, KiB MiB GiB); uint64_t
+	RPC_ENUM, // one of `names`; uint32_t: its position
+	RPC_MAC, // "52:54:00:00:00:01"; struct mac
+	RPC_MACS, // list, or text separated by commas; struct mac_list
+	RPC_PREFIXES, // "192.0.2.1", "2001:db8::/64"; list, or text separated by commas; struct prefix_list
+	RPC_VLANS, // "1,5,100-200"; struct vlan_set
+	RPC_CPUS, // "1,3-5"; struct cpu_list
+	RPC_CALLS, // list of calls {"method","params"}; json_t *, borrowed from the request
+};
+
+struct rpc_param {
+	const char *name;
+	const char *help; // one line; units and meaning, no range (the table has it)
+	const char *const *names; // RPC_ENUM: NULL-terminated
+	const char *def; // default, as people write it; NULL: none. Decoded like an input when absent
+	uint64_t min, max; // numbers: inclusive. Texts and lists: length. max 0: the type's own limit
+	enum rpc_type type;
+	uint16_t offset, size; // of the member it decodes to
+	bool is_required;
+	bool is_key; // names the object: `rtvsctl port show NAME` takes it without "name="
+};
+
+// One initializer: P(struct port_params, mtu, RPC_UINT, .min = 68, .max = 9600, .def = "1500", .help = "...")
+#define RPC_PARAM_AS(json_name, st, member, rpc_type_, ...)                                                  \
+	{.name = (json_name), .type = (rpc_type_), .offset = offsetof(st, member),                           \
+		.size = sizeof(((st *)NULL)->member), __VA_ARGS__}
+#define RPC_PARAM(st, member, rpc_type_, ...) RPC_PARAM_AS(#member, st, member, rpc_type_, __VA_ARGS__)
+
+struct rpc_error {
+	int code; // 0: none
+	char message[RPC_MAX_ERROR_TEXT];
+	json_t *data; // owned; NULL: none
+};
+
+// params: the decoded struct. present: bit i set when the caller gave parameter i of the table (defaults
+// do not set it). Returns 0 and a new reference in *ret_result (NULL: true), or -1 with err filled.
+typedef int rpc_handler_fn(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err);
+
+enum rpc_flag {
+	RPC_READ_ONLY = 1, // allowed on the monitors' socket
+	RPC_STARTUP = 2, // only as a first call of the configuration file
+	RPC_CONFIG = 4, // changes the configuration: config.dump knows it, config.apply takes it
+};
+
+struct rpc_method {
+	const char *name; // "noun.verb"
+	const char *help; // one sentence
+	const char *result; // one sentence: what it returns
+	rpc_handler_fn *handler;
+	const struct rpc_param *params;
+	uint16_t n_params;
+	uint16_t params_size; // of the struct they decode to
+	uint32_t flags; // enum rpc_flag
+};
+
+// NULL-terminated list of tables, each ended by a method without name.
+struct rpc_api {
+	const struct rpc_method *const *tables;
+};
+
+const struct rpc_method *rpc_find(const struct rpc_api *api, const char *name, size_t len);
+
+void rpc_error_set(struct rpc_error *err, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+// RPC_STATE_ERROR with data {"errno": NAME}; neg_errno as our functions return it.
+void rpc_error_errno(struct rpc_error *err, int neg_errno, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+// Checks and decodes an object of parameters (NULL: none given) into out, params_size bytes.
+// use_defaults: absent parameters get their default, or zero, and required ones are demanded; false (a change
+// of something that exists): absent ones leave out as it is, only is_key ones are demanded.
+// Returns 0 or -1 with err: unknown parameter, wrong type, unit or range.
+int rpc_decode(const struct rpc_param *params, unsigned n_params, const json_t *in, bool use_defaults,
+	void *out, uint64_t *ret_present, struct rpc_error *err);
+// The inverse: an object that decodes to `in`. Members equal to their default are left out unless is_key or
+// is_required. New reference, NULL when out of memory.
+json_t *rpc_encode(const struct rpc_param *params, unsigned n_params, const void *in);
+// One value as encode writes it; for results that show a configuration.
+json_t *rpc_encode_value(const struct rpc_param *param, const void *in);
+
+struct rpc_session {
+	const struct rpc_api *api;
+	void *ctx; // for handlers
+	uint32_t only_flags; // 0, or flags of which a method must have all (RPC_READ_ONLY on the monitors' socket)
+	uint32_t deny_flags; // flags of which a method must have none (RPC_STARTUP at run time)
+	uint64_t n_calls, n_errors; // counted here
+};
+
+// Executes one request or batch. Returns a new reference, or NULL when nothing is to be answered
+// (notifications). Never fails: bad input becomes an error response.
+json_t *rpc_dispatch(struct rpc_session *session, const char *text, size_t len);
+// One call, as a configuration file has it. Returns 0 or -1 with err.
+int rpc_call(struct rpc_session *session, const char *method, const json_t *params, json_t **ret_result,
+	struct rpc_error *err);
+// Parses text within RPC_MAX_REQUEST_BYTES (or max_bytes when larger files are allowed) and RPC_MAX_DEPTH.
+json_t *rpc_parse(const char *text, size_t len, size_t max_bytes, struct rpc_error *err);
+
+// The whole table as JSON: [{"method","help","result","flags":[...],"params":[{"name","type","required","key",
+// "min","max","names","default","help"}]}]. New reference.
+json_t *rpc_discover(const struct rpc_api *api);

@@ -1,0 +1,28 @@
+// Numbers as people write them. Pure. parse: the whole text must be the value; 0, -EINVAL (not a value of
+// that kind) or -ERANGE (does not fit 64 bits). Fractions are accepted where the result is whole ("1.5ms").
+// format: the shortest exact text that parse reads back; buf of UNITS_TEXT_SIZE; returns buf.
+#pragma once
+
+#include <stdint.h>
+
+#include "rtvs/types.h"
+
+#define UNITS_TEXT_SIZE 48
+
+int units_parse_uint(const char *text, uint64_t *ret_value);
+int units_parse_time(const char *text, uint64_t *ret_ns); // ns us ms s min h d; a bare number is ns
+int units_parse_rate(const char *text, uint64_t *ret_bps); // bit kbit Mbit Gbit Tbit; a bare number is bit/s
+int units_parse_size(const char *text, uint64_t *ret_bytes); // B kB MB GB TB KiB MiB GiB TiB; bare: bytes
+int units_parse_mac(const char *text, struct mac *ret_mac);
+int units_parse_prefix(const char *text, struct prefix *ret_prefix); // address or address/len; -EINVAL: bits beyond len
+int units_parse_vlans(const char *text, struct vlan_set *ret_set); // "1,5,100-200"; "" is the empty set
+int units_parse_cpus(const char *text, struct cpu_list *ret_list); // -ERANGE: more than RTVS_MAX_CPUS
+
+const char *units_format_time(uint64_t ns, char *buf);
+const char *units_format_rate(uint64_t bps, char *buf);
+const char *units_format_size(uint64_t bytes, char *buf);
+const char *units_format_mac(const struct mac *mac, char *buf);
+const char *units_format_prefix(const struct prefix *prefix, char *buf);
+// buf of size bytes; -ENOSPC when it does not fit (size 20480 always does for VLANs, UNITS_TEXT_SIZE * 2 for CPUs).
+int units_format_vlans(const struct vlan_set *set, char *buf, uint32_t size);
+int units_format_cpus(const struct cpu_list *list, char *buf, uint32_t size);
