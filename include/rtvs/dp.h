@@ -124,7 +124,7 @@ struct dp_port_stats {
 	uint64_t rx_pkts, rx_bytes; // taken from the port
 	uint64_t tx_pkts, tx_bytes; // given to the port
 	uint64_t replicated; // further copies made of packets taken from it (floods, mirrors, segments)
-	uint64_t queued; // on their way to the port at this moment
+	int64_t queued; // on their way to the port; workers are read one after another, so for a moment it may be below 0
 	uint64_t guest_errors; // vhost: descriptors that lie, frames refused by the ring
 	uint64_t drops[DROP_COUNT];
 };
@@ -199,7 +199,10 @@ int dp_port_add(struct dp *dp, const struct dp_port_cfg *cfg, unsigned *ret_id, 
 int dp_port_set(struct dp *dp, unsigned id, const struct dp_port_cfg *cfg, char err[DP_ERR_SIZE]);
 int dp_port_del(struct dp *dp, unsigned id);
 int dp_port_state(const struct dp *dp, unsigned id, struct dp_port_state *ret_state); // -ENOENT
-// Monotonic since port add. stats_gone: the sum over removed ports.
+// Monotonic since port add, as of the last dp_stats_refresh, at which each worker copied its counters between two
+// turns: over all ports and those removed, rx + replicated == tx + queued + sum(drops), exactly, under any load.
+// stats_gone: the sum over removed ports. -ETIMEDOUT: a worker did not come round within 100 ms.
+int dp_stats_refresh(struct dp *dp);
 int dp_port_stats(const struct dp *dp, unsigned id, struct dp_port_stats *ret_stats); // -ENOENT
 void dp_stats_gone(const struct dp *dp, struct dp_port_stats *ret_stats);
 // Learned MACs of the port in its bridge.
