@@ -1,0 +1,93 @@
+# shellcheck shell=bash
+# Virtual machines with vhost-user NICs, for tests and the demo. Sourced after processes.sh.
+# One read-only image serves all guests; each is a process started with start(), a console socket on
+# which commands run, and a QMP socket.
+
+# KVM where a guest really comes up under it (nested or restricted /dev/kvm may hang), else TCG. Probed once per boot
+# of the machine.
+vm_accel() {
+	local file boot
+	boot=$(cat /proc/sys/kernel/random/boot_id)
+	file=$cache/accel-$boot
+	if [ ! -s "$file" ]; then
+		rm -f "$cache"/accel-*
+		if [ -w /dev/kvm ] && vm_probe_kvm; then echo kvm >"$file"; else echo tcg >"$file"; fi
+	fi
+	cat "$file"
+}
+
+vm_probe_kvm() {
+	local log=$work/probe.log
+	start probe qemu-system-x86_64 -M q35 -accel kvm -cpu host -m 256 -nodefaults -display none -no-reboot \
+		-kernel "$(guest_dir)/vmlinuz" -initrd "$(guest_dir)/initrd.gz" -append "console=ttyS0 panic=1" \
+		-drive "file=$(guest_dir)/root.sqfs,format=raw,if=none,id=d0,readonly=on,file.locking=off" \
+		-device virtio-blk-pci,drive=d0 -serial "file:$log.serial"
+	wait_until 12 grep -q G-READY "$log.serial"
+	local rc=$?
+	stop probe KILL
+	return $rc
+}
+
+# Boots a guest whose NICs are vhost-user sockets; returns at once (vm_wait waits for it).
+#   nic=PATH           next NIC: socket (the options below, up to the next nic=, are its own)
+#   mode=client|server QEMU connects (default) or listens
+#   mac=MAC queues=N packed=on|off csum=on|off tso=on|off mtu=N
+#   ip=ADDR/LEN        address of the first NIC;  guest_mtu=N its MTU
+#   mem=MiB cpus=N     of the guest (default 256, 1)
+vm_start() { # NAME OPTION...
+	local name=$1 word n=-1 mem=256 cpus=1 append='' accel
+	local -a path mode mac queues extra args
+	shift
+	for word in "$@"; do
+		case $word in
+		nic=*) n=$((n + 1)); path[n]=${word#*=}; mode[n]=client; queues[n]=1; mac[n]=52:54:00:00:00:1$n; extra[n]='' ;;
+		mode=*) mode[n]=${word#*=} ;;
+		mac=*) mac[n]=${word#*=} ;;
+		queues=*) queues[n]=${word#*=} ;;
+		packed=*) extra[n]+=,packed=${word#*=} ;;
+		csum=*) extra[n]+=,csum=${word#*=},guest_csum=${word#*=} ;;
+		tso=*) extra[n]+=$(printf ',%s='"${word#*=}" host_tso4 host_tso6 guest_tso4 guest_tso6) ;;
+		mtu=*) extra[n]+=,host_mtu=${word#*=} ;;
+		ip=*) append+=" g.ip=${word#*=}" ;;
+		guest_mtu=*) append+=" g.mtu=${word#*=}" ;;
+		mem=*) mem=${word#*=} ;;
+		cpus=*) cpus=${word#*=} ;;
+		*) die "vm_start: unknown option $word" ;;
+		esac
+	done
+	accel=$(vm_accel)
+	args=(-M q35,memory-backend=mem -m "$mem" -object "memory-backend-memfd,id=mem,size=${mem}M,share=on" -smp "$cpus"
+		-nodefaults -display none -kernel "$(guest_dir)/vmlinuz" -initrd "$(guest_dir)/initrd.gz"
+		-append "console=ttyS0 quiet panic=1 mitigations=off g.mods=virtio_net,8021q$append"
+		-drive "file=$(guest_dir)/root.sqfs,format=raw,if=none,id=d0,readonly=on,file.locking=off"
+		-device virtio-blk-pci,drive=d0 -device virtio-serial-pci
+		-chardev "socket,id=con,path=$work/$name.con,server=on,wait=off" -device virtconsole,chardev=con
+		-serial "file:$work/$name.serial" -qmp "unix:$work/$name.qmp,server=on,wait=off")
+	if [ "$accel" = kvm ]; then args+=(-accel kvm -cpu host); else args+=(-accel tcg,thread=multi -cpu max); fi
+	for n in "${!path[@]}"; do
+		local chardev="socket,id=c$n,path=${path[n]}" mq=''
+		if [ "${mode[n]}" = server ]; then chardev+=,server=on,wait=off; else chardev+=,reconnect-ms=100; fi
+		[ "${queues[n]}" = 1 ] || mq=,mq=on,vectors=$((queues[n] * 2 + 2))
+		args+=(-chardev "$chardev" -netdev "vhost-user,id=n$n,chardev=c$n,queues=${queues[n]}"
+			-device "virtio-net-pci,netdev=n$n,mac=${mac[n]}$mq${extra[n]}")
+	done
+	rm -f "$work/$name".{serial,con,qmp}
+	start "$name" qemu-system-x86_64 "${args[@]}"
+}
+
+vm_is_ready() { grep -q G-READY "$work/$1.serial"; }
+vm_ready_or_dead() { vm_is_ready "$1" || is_stopped "$1"; }
+vm_wait() { # NAME [SECONDS]
+	wait_until "${2:-120}" vm_ready_or_dead "$1" && vm_is_ready "$1"
+}
+vm_run() { python3 "$lib/guest.py" run "$work/$1.con" "$2" "$3"; } # NAME SECONDS COMMAND
+vm_qmp() { # NAME COMMAND [JSON]
+	local name=$1
+	shift
+	python3 "$lib/guest.py" qmp "$work/$name.qmp" "$@"
+}
+# Restarts the guest's kernel inside the same QEMU; vm_wait then waits for the new one.
+vm_reboot() {
+	: >"$work/$1.serial"
+	vm_qmp "$1" system_reset >/dev/null
+}
