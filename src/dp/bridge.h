@@ -1,0 +1,12 @@
+// Bridges: a name and a MAC table. Which ports belong to one is the ports' configuration.
+#pragma once
+
+#include "view.h"
+
+struct dp;
+struct port;
+
+struct bridge *bridge_find(const struct dp *dp, const char *name);
+// Forgets what was learned of the port (static entries, too, with_static).
+void bridge_forget_port(struct dp *dp, struct bridge *bridge, const struct port *port, bool with_static);
+void bridge_housekeeping(struct dp *dp, struct bridge *bridge);

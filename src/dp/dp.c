@@ -1,0 +1,416 @@
+// The datapath's life: EAL, packet memory, workers, events. EAL can be started once a process, so there
+// is one struct dp. Everything here runs on the control thread, but for dp_event_post. Invariant: after
+// dp_init has failed, or dp_fini returned, no thread, socket or packet of ours is left.
+#include "rtvs/dp.h"
+
+#include "bus_error.h"
+#include "connector.h"
+#include "dp_log.h"
+#include "dp_state.h"
+#include "rtvs/log.h"
+
+#include <rte_cycles.h>
+#include <rte_eal.h>
+#include <rte_errno.h>
+#include <rte_launch.h>
+#include <rte_lcore.h>
+#include <rte_malloc.h>
+#include <rte_mbuf.h>
+#include <rte_version.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#define MBUF_CACHE 256
+#define MBUF_BYTES (RTE_MBUF_DEFAULT_BUF_SIZE + 256) // with headers of the buffer and of the pool's element
+#define BASE_BYTES (UINT64_C(24) << 20) // rings, device queues, EAL itself
+#define MAX_EAL_ARGS 64
+#define RCU_THREADS (DP_MAX_WORKERS)
+
+const char *const dp_idle_names[] = {"busy", "adaptive", NULL};
+const char *const dp_port_type_names[] = {"vhost", "ethdev", NULL};
+const char *const dp_vhost_mode_names[] = {"listen", "connect", NULL};
+const char *const dp_vlan_mode_names[] = {"access", "trunk", NULL};
+const char *const dp_mirror_dir_names[] = {"none", "rx", "tx", "both", NULL};
+
+static bool is_eal_used; // EAL cannot be started twice
+
+void
+dp_error(char err[DP_ERR_SIZE], const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(err, DP_ERR_SIZE, fmt, ap);
+	va_end(ap);
+}
+
+uint64_t
+dp_now_ns(const struct dp *dp)
+{
+	return dp_tsc_to_ns(dp, rte_rdtsc());
+}
+
+// Free bytes in hugepages of all sizes.
+static uint64_t
+hugepages_free(void)
+{
+	DIR *dir = opendir("/sys/kernel/mm/hugepages");
+	struct dirent *entry;
+	uint64_t bytes = 0;
+
+	while (dir && (entry = readdir(dir))) {
+		char path[300];
+		uint64_t kb, n = 0;
+		FILE *f;
+
+		if (sscanf(entry->d_name, "hugepages-%" SCNu64 "kB", &kb) != 1)
+			continue;
+		snprintf(path, sizeof(path), "/sys/kernel/mm/hugepages/%s/free_hugepages", entry->d_name);
+		f = fopen(path, "re");
+		if (f) {
+			if (fscanf(f, "%" SCNu64, &n) == 1)
+				bytes += n * kb * 1024;
+			fclose(f);
+		}
+	}
+	if (dir)
+		closedir(dir);
+	return bytes;
+}
+
+// Workers without an explicit list: the last CPU that this process may use.
+static int
+default_workers(struct cpu_list *list)
+{
+	cpu_set_t set;
+
+	if (sched_getaffinity(0, sizeof(set), &set))
+		return -errno;
+	for (int cpu = CPU_SETSIZE - 1; cpu >= 0; cpu--)
+		if (CPU_ISSET(cpu, &set)) {
+			list->n = 1;
+			list->cpu[0] = (uint16_t)cpu;
+			return 0;
+		}
+	return -EINVAL;
+}
+
+// "0@(control CPUs),1@worker,...": the control thread keeps off the workers' CPUs where there are others.
+static int
+lcores_arg(const struct cpu_list *workers, char *buf, size_t size, char err[DP_ERR_SIZE])
+{
+	cpu_set_t set, rest;
+	int n = 0;
+
+	if (sched_getaffinity(0, sizeof(set), &set))
+		return -errno;
+	rest = set;
+	for (unsigned i = 0; i < workers->n; i++) {
+		if (!CPU_ISSET(workers->cpu[i], &set)) {
+			dp_error(err, "workers: CPU %u is not one that this process may use", workers->cpu[i]);
+			return -EINVAL;
+		}
+		if (i && !CPU_ISSET(workers->cpu[i], &rest)) {
+			dp_error(err, "workers: CPU %u is named twice", workers->cpu[i]);
+			return -EINVAL;
+		}
+		CPU_CLR(workers->cpu[i], &rest);
+	}
+	if (!CPU_COUNT(&rest))
+		rest = set;
+	n += snprintf(buf, size, "0@(");
+	for (unsigned cpu = 0, first = 1; cpu < CPU_SETSIZE && (size_t)n < size; cpu++)
+		if (CPU_ISSET(cpu, &rest)) {
+			n += snprintf(buf + n, size - (size_t)n, "%s%u", first ? "" : ",", cpu);
+			first = 0;
+		}
+	n += snprintf(buf + n, size - (size_t)n, ")");
+	for (unsigned i = 0; i < workers->n && (size_t)n < size; i++)
+		n += snprintf(buf + n, size - (size_t)n, ",%u@%u", i + 1, workers->cpu[i]);
+	return (size_t)n < size ? 0 : -E2BIG;
+}
+
+static int
+eal_start(struct dp *dp, char err[DP_ERR_SIZE])
+{
+	struct dp_system_cfg *cfg = &dp->cfg;
+	uint64_t need = (uint64_t)cfg->n_mbufs * MBUF_BYTES + BASE_BYTES;
+	bool use_huge = cfg->hugepages && hugepages_free() >= need;
+	char lcores[1024], prefix[32], mem[32], extra[RTVS_DEVARGS_SIZE];
+	char *argv[MAX_EAL_ARGS] = {"rtvswitchd", "--lcores", lcores, "--main-lcore", "0", "--file-prefix", prefix,
+		"--no-telemetry", "--no-shconf", "--iova-mode", "va"};
+	int argc = 11, rc;
+	char *save = NULL;
+
+	rc = lcores_arg(&cfg->workers, lcores, sizeof(lcores), err);
+	if (rc)
+		return rc;
+	if (cfg->memory_bytes && cfg->memory_bytes < need) {
+		dp_error(err, "memory: %" PRIu64 " bytes is less than the %" PRIu64 " that %u buffers need",
+			cfg->memory_bytes, need, cfg->n_mbufs);
+		return -EINVAL;
+	}
+	snprintf(prefix, sizeof(prefix), "rtvs-%d", (int)getpid());
+	if (use_huge) {
+		argv[argc++] = "--in-memory";
+		argv[argc++] = "--single-file-segments";
+	} else {
+		if (cfg->memory_bytes)
+			need = cfg->memory_bytes;
+		snprintf(mem, sizeof(mem), "%" PRIu64, (need + (1 << 20) - 1) >> 20);
+		argv[argc++] = "--no-huge";
+		argv[argc++] = "-m";
+		argv[argc++] = mem;
+		log_info("no hugepages in use: plain pages cost some throughput%s",
+			cfg->hugepages ? "; reserve some, for example 64: sysctl vm.nr_hugepages=64" : "");
+	}
+	if (!strstr(cfg->eal, "-a ") && !strstr(cfg->eal, "--allow"))
+		argv[argc++] = "--no-pci"; // devices come with port.add; only -a makes EAL look for them itself
+	snprintf(extra, sizeof(extra), "%s", cfg->eal);
+	for (char *word = strtok_r(extra, " ", &save); word; word = strtok_r(NULL, " ", &save)) {
+		if (argc == MAX_EAL_ARGS - 1) {
+			dp_error(err, "eal: more than %d arguments", MAX_EAL_ARGS - 12);
+			return -EINVAL;
+		}
+		argv[argc++] = word;
+	}
+	if (rte_eal_init(argc, argv) < 0) {
+		dp_error(err, "DPDK refused to start: %s (the lines above say why)", rte_strerror(rte_errno));
+		return -rte_errno;
+	}
+	return 0;
+}
+
+static void
+clocks_start(struct dp *dp)
+{
+	struct timespec ts;
+
+	dp->tsc_hz = rte_get_tsc_hz();
+	dp->tsc_mult = (uint64_t)(((unsigned __int128)1000000000 << 32) / dp->tsc_hz);
+	clock_gettime(CLOCK_REALTIME, &ts);
+	dp->realtime_offset_ns = (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec - (int64_t)dp_now_ns(dp);
+}
+
+static int
+epoll_add(int epoll_fd, int fd)
+{
+	struct epoll_event ev = {.events = EPOLLIN, .data.fd = fd};
+
+	return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &ev) ? -errno : 0;
+}
+
+static int
+events_start(struct dp *dp)
+{
+	int rc;
+
+	dp->events = rte_ring_create_elem(
+		"rtvs_events", sizeof(struct dp_event), DP_EVENT_RING, SOCKET_ID_ANY, RING_F_SC_DEQ);
+	if (!dp->events)
+		return -rte_errno;
+	dp->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	dp->ctl_epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (dp->event_fd < 0 || dp->ctl_epoll_fd < 0)
+		return -errno;
+	rc = epoll_add(dp->ctl_epoll_fd, dp->event_fd);
+	if (!rc)
+		rc = connector_create(dp, &dp->connector);
+	if (!rc)
+		rc = epoll_add(dp->ctl_epoll_fd, connector_fd(dp->connector));
+	return rc;
+}
+
+static int
+workers_start(struct dp *dp)
+{
+	int rc;
+
+	dp->rcu = rte_zmalloc("rcu", rte_rcu_qsbr_get_memsize(RCU_THREADS), RTE_CACHE_LINE_SIZE);
+	if (!dp->rcu)
+		return -ENOMEM;
+	rte_rcu_qsbr_init(dp->rcu, RCU_THREADS);
+	rc = view_publish(dp);
+	for (unsigned i = 0; !rc && i < dp->cfg.workers.n; i++) {
+		rc = worker_create(dp, (uint16_t)i, dp->cfg.workers.cpu[i], i + 1, &dp->worker[i]);
+		if (!rc)
+			dp->n_workers = i + 1;
+	}
+	for (unsigned i = 0; !rc && i < dp->n_workers; i++)
+		rc = rte_eal_remote_launch(worker_main, dp->worker[i], i + 1);
+	return rc;
+}
+
+int
+dp_init(const struct dp_system_cfg *cfg, struct dp **ret_dp, char err[DP_ERR_SIZE])
+{
+	struct dp *dp;
+	int rc;
+
+	if (is_eal_used) {
+		dp_error(err, "the datapath can be started once a process");
+		return -EBUSY;
+	}
+	dp = calloc(1, sizeof(*dp));
+	if (!dp)
+		return -ENOMEM;
+	dp->cfg = *cfg;
+	dp->event_fd = dp->ctl_epoll_fd = -1;
+	dp->idle = cfg->idle;
+	dp->idle_ns = cfg->idle_ns;
+	err[0] = '\0';
+	rc = dp->cfg.workers.n ? 0 : default_workers(&dp->cfg.workers);
+	if (!rc)
+		rc = dp_log_start(dp);
+	if (rc)
+		goto err_free;
+	is_eal_used = true;
+	rc = eal_start(dp, err);
+	if (rc)
+		goto err_log;
+	clocks_start(dp);
+	dp->pool = rte_pktmbuf_pool_create(
+		"rtvs_pkts", dp->cfg.n_mbufs, MBUF_CACHE, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+	rc = dp->pool ? bus_error_install(dp) : -rte_errno;
+	if (!rc)
+		rc = events_start(dp);
+	if (!rc)
+		rc = workers_start(dp);
+	if (rc) {
+		if (!err[0])
+			dp_error(err, "cannot start the datapath with %u buffers: %s", dp->cfg.n_mbufs, strerror(-rc));
+		dp_fini(dp);
+		return rc;
+	}
+	*ret_dp = dp;
+	return 0;
+err_log:
+	dp_log_stop();
+err_free:
+	if (!err[0])
+		dp_error(err, "cannot start the datapath: %s", strerror(-rc));
+	free(dp);
+	return rc;
+}
+
+void
+dp_fini(struct dp *dp)
+{
+	if (!dp)
+		return;
+	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
+		if (dp->port[i])
+			(void)dp_port_del(dp, i);
+	for (unsigned i = 0; i < DP_MAX_BRIDGES; i++)
+		if (dp->bridge[i])
+			(void)dp_bridge_del(dp, i);
+	atomic_store(&dp->stop, true);
+	for (unsigned i = 0; i < dp->n_workers; i++) {
+		worker_wake(dp->worker[i]);
+		rte_eal_wait_lcore(i + 1);
+	}
+	for (unsigned i = 0; i < dp->n_workers; i++)
+		worker_destroy(dp->worker[i]);
+	connector_destroy(dp->connector);
+	free(dp->view);
+	rte_free(dp->rcu);
+	rte_ring_free(dp->events);
+	rte_mempool_free(dp->pool);
+	if (dp->event_fd >= 0)
+		close(dp->event_fd);
+	if (dp->ctl_epoll_fd >= 0)
+		close(dp->ctl_epoll_fd);
+	(void)rte_eal_cleanup();
+	dp_log_stop();
+	free(dp);
+}
+
+int
+dp_system_set(struct dp *dp, const struct dp_system_cfg *cfg, char err[DP_ERR_SIZE])
+{
+	if (cfg->idle > DP_IDLE_ADAPTIVE) {
+		dp_error(err, "idle: must be busy or adaptive");
+		return -EINVAL;
+	}
+	dp->cfg.idle = cfg->idle;
+	dp->cfg.idle_ns = cfg->idle_ns;
+	atomic_store(&dp->idle_ns, cfg->idle_ns);
+	atomic_store(&dp->idle, cfg->idle);
+	for (unsigned i = 0; i < dp->n_workers; i++)
+		worker_wake(dp->worker[i]);
+	return 0;
+}
+
+void
+dp_system_info(const struct dp *dp, struct dp_system_info *ret_info)
+{
+	struct rte_malloc_socket_stats stats = {0};
+
+	*ret_info = (struct dp_system_info){
+		.page_size = rte_eal_has_hugepages() ? dp->pool->mz ? dp->pool->mz->hugepage_sz : 0 :
+						       (uint64_t)sysconf(_SC_PAGESIZE),
+		.n_mbufs = dp->cfg.n_mbufs,
+		.n_mbufs_free = rte_mempool_avail_count(dp->pool),
+		.log_errors = dp->log_errors,
+		.bus_errors = dp->bus_errors,
+	};
+	snprintf(ret_info->dpdk_version, sizeof(ret_info->dpdk_version), "%s", rte_version());
+	if (!rte_malloc_get_socket_stats((int)rte_socket_id(), &stats)) {
+		ret_info->memory_bytes = stats.heap_totalsz_bytes;
+		ret_info->memory_free_bytes = stats.heap_freesz_bytes;
+	}
+}
+
+void
+dp_event_post(struct dp *dp, struct dp_event event)
+{
+	event.time_ns = (uint64_t)((int64_t)dp_now_ns(dp) + dp->realtime_offset_ns);
+	if (rte_ring_mp_enqueue_elem(dp->events, &event, sizeof(event)))
+		atomic_fetch_add(&dp->events_lost, 1);
+	(void)eventfd_write(dp->event_fd, 1);
+}
+
+int
+dp_event_fd(const struct dp *dp)
+{
+	return dp->ctl_epoll_fd;
+}
+
+bool
+dp_event_next(struct dp *dp, struct dp_event *ret_event)
+{
+	eventfd_t ignored;
+
+	if (!rte_ring_sc_dequeue_elem(dp->events, ret_event, sizeof(*ret_event)))
+		return true;
+	(void)eventfd_read(dp->event_fd, &ignored);
+	connector_run(dp->connector);
+	// What came between the last look and the read would otherwise wait for the next event.
+	return !rte_ring_sc_dequeue_elem(dp->events, ret_event, sizeof(*ret_event));
+}
+
+void
+dp_synchronize(struct dp *dp)
+{
+	if (!dp->n_workers)
+		return;
+	// A worker that sleeps is offline and not waited for.
+	rte_rcu_qsbr_synchronize(dp->rcu, RTE_QSBR_THRID_INVALID);
+}
+
+unsigned
+dp_n_workers(const struct dp *dp)
+{
+	return dp->n_workers;
+}

@@ -1,0 +1,48 @@
+// The datapath as a whole, shared by the files of this directory.
+#pragma once
+
+#include "port.h"
+#include "rtvs/dp.h"
+#include "view.h"
+#include "worker.h"
+
+#include <rte_rcu_qsbr.h>
+#include <rte_ring.h>
+
+#define DP_EVENT_RING 1024
+
+struct dp {
+	struct dp_system_cfg cfg;
+	_Atomic uint32_t idle; // enum dp_idle; ctl: wo, dp: ro
+	_Atomic uint64_t idle_ns;
+	_Atomic bool stop;
+	uint64_t tsc_hz, tsc_mult; // ns = tsc * tsc_mult >> 32
+	int64_t realtime_offset_ns; // CLOCK_REALTIME - monotonic TSC time
+	struct rte_mempool *pool;
+	struct rte_rcu_qsbr *rcu;
+	_Atomic(struct view *) view; // ctl: wo, dp: ro
+	_Atomic uint64_t wakeup_gen; // moves whenever any port's wake-up descriptors change
+	unsigned n_workers;
+	struct worker *worker[DP_MAX_WORKERS];
+	struct port *port[DP_MAX_PORTS];
+	struct bridge *bridge[DP_MAX_BRIDGES];
+	struct dp_port_stats gone;
+	struct rte_ring *events; // of struct dp_event, many producers, ctl consumes
+	_Atomic uint64_t events_lost;
+	int event_fd, ctl_epoll_fd; // the latter is what ctl waits for
+	struct connector *connector;
+	_Atomic uint64_t log_errors, bus_errors;
+};
+
+static inline uint64_t
+dp_tsc_to_ns(const struct dp *dp, uint64_t tsc)
+{
+	return (uint64_t)((unsigned __int128)tsc * dp->tsc_mult >> 32);
+}
+
+uint64_t dp_now_ns(const struct dp *dp);
+// Any thread. Lost when the ring is full, and counted.
+void dp_event_post(struct dp *dp, struct dp_event event);
+// Waits until no worker uses what it could have seen before the call.
+void dp_synchronize(struct dp *dp);
+void dp_error(char err[DP_ERR_SIZE], const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -1,0 +1,319 @@
+// How a packet leaves: VLAN tag, MTU, offloads that the far side does not take, then staging. The worker that owns the
+// port transmits at the end of each ingress burst (cut-through); others hand over through the port's ring.
+// This is where a scheduler per egress port belongs: between the stage and the transmission.
+// Invariant: a packet given to egress_put is staged, in a ring, or counted as dropped on the egress port.
+#include "capture.h"
+#include "dp_state.h"
+#include "rtvs/frame.h"
+#include "worker.h"
+
+#include <rte_ether.h>
+#include <rte_hash_crc.h>
+#include <rte_mbuf.h>
+
+#include <string.h>
+
+#define TAG_BYTES 4
+#define OFFLOAD_FLAGS (RTE_MBUF_F_TX_L4_MASK | RTE_MBUF_F_TX_TCP_SEG)
+#define MAX_SEGMENTS 128 // of a 64 KiB super-frame with an MSS of 512 or more
+
+void
+egress_drop(struct worker *w, uint16_t port, struct rte_mbuf *m, enum drop reason)
+{
+	worker_count(&w->port[port].c.drops[reason], 1);
+	rte_pktmbuf_free(m);
+}
+
+// m, or a copy of it when its bytes are shared. NULL: no buffer, m is freed.
+static struct rte_mbuf *
+make_writable(struct worker *w, struct rte_mbuf *m)
+{
+	struct rte_mbuf *copy;
+
+	if (RTE_MBUF_DIRECT(m) && rte_mbuf_refcnt_read(m) == 1)
+		return m;
+	copy = rte_pktmbuf_copy(m, w->pool, 0, UINT32_MAX);
+	rte_pktmbuf_free(m);
+	return copy;
+}
+
+static struct rte_mbuf *
+push_tag(struct worker *w, struct rte_mbuf *m, uint16_t vlan)
+{
+	uint8_t *data;
+
+	m = make_writable(w, m);
+	if (!m)
+		return NULL;
+	data = (uint8_t *)rte_pktmbuf_prepend(m, TAG_BYTES);
+	if (!data) {
+		rte_pktmbuf_free(m);
+		return NULL;
+	}
+	memmove(data, data + TAG_BYTES, 2 * RTE_ETHER_ADDR_LEN);
+	data[12] = RTE_ETHER_TYPE_VLAN >> 8;
+	data[13] = RTE_ETHER_TYPE_VLAN & 0xff;
+	data[14] = (uint8_t)(vlan >> 8);
+	data[15] = (uint8_t)vlan;
+	m->l2_len = (uint16_t)(m->l2_len + TAG_BYTES) & 0x7f;
+	return m;
+}
+
+static struct rte_mbuf *
+pop_tag(struct worker *w, struct rte_mbuf *m)
+{
+	uint8_t *data;
+
+	m = make_writable(w, m);
+	if (!m)
+		return NULL;
+	data = rte_pktmbuf_mtod(m, uint8_t *);
+	memmove(data + TAG_BYTES, data, 2 * RTE_ETHER_ADDR_LEN);
+	rte_pktmbuf_adj(m, TAG_BYTES);
+	if (m->l2_len >= TAG_BYTES + RTE_ETHER_HDR_LEN)
+		m->l2_len = (uint16_t)(m->l2_len - TAG_BYTES) & 0x7f;
+	return m;
+}
+
+// Tags as the port wants them. A frame's tag is kept where the port wants the same VLAN tagged.
+static enum drop
+apply_vlan(struct worker *w, const struct view_port *vp, struct egress_pkt *pkt)
+{
+	bool wants_tag;
+
+	if (pkt->vlan == vp->vlan && vp->takes_untagged)
+		wants_tag = false;
+	else if (vp->is_trunk && (vp->carries_all || vlan_set_has(&vp->trunk, pkt->vlan)))
+		wants_tag = pkt->vlan != 0;
+	else
+		return DROP_VLAN_EGRESS;
+	if (wants_tag == pkt->is_tagged)
+		return DROP_NONE;
+	// A priority tag of the untagged VLAN leaves with its frame: it carries no VLAN.
+	if (!wants_tag && pkt->vlan == 0)
+		return DROP_NONE;
+	pkt->m = wants_tag ? push_tag(w, pkt->m, pkt->vlan) : pop_tag(w, pkt->m);
+	pkt->is_tagged = wants_tag;
+	return pkt->m ? DROP_NONE : DROP_NO_BUFFER;
+}
+
+static bool
+exceeds_mtu(const struct view_port *vp, const struct egress_pkt *pkt)
+{
+	const struct rte_mbuf *m = pkt->m;
+	uint32_t max = vp->frame_max + (pkt->is_tagged ? TAG_BYTES : 0);
+
+	if (m->ol_flags & RTE_MBUF_F_TX_TCP_SEG)
+		return (uint32_t)(m->l2_len + m->l3_len + m->l4_len + m->tso_segsz) > max;
+	return m->pkt_len > max;
+}
+
+static uint32_t
+flow_hash(const struct rte_mbuf *m)
+{
+	const uint8_t *data = rte_pktmbuf_mtod(m, const uint8_t *);
+	uint32_t hash = rte_hash_crc(data, RTE_MIN(m->data_len, 12), 0);
+
+	// Addresses and ports of untagged IPv4 and IPv6 lie there; of other frames whatever does, equal for a flow's MACs.
+	if (m->data_len >= 54 && data[12] == 0x86)
+		return rte_hash_crc(data + 22, 36 - (m->data_len < 58 ? 4 : 0), hash);
+	if (m->data_len >= 38 && data[12] == 0x08 && data[13] == 0)
+		return rte_hash_crc(data + 26, data[23] == 6 || data[23] == 17 ? 12 : 8, hash);
+	return hash;
+}
+
+static void
+transmit(struct worker *w, const struct view *view, uint16_t out)
+{
+	struct worker_tx *tx = &w->port[out].tx;
+	struct port_counters *c = &w->port[out].c;
+	struct port *port = view->port[out].port;
+	struct capture *capture = view->port[out].capture;
+	uint32_t n_txq = atomic_load_explicit(&port->n_txq, memory_order_relaxed);
+
+	for (uint16_t i = 0; i < tx->n;) {
+		uint16_t q = n_txq > 1 ? (uint16_t)(flow_hash(tx->pkts[i]) % n_txq) : 0, n = 1, sent;
+		uint64_t bytes = 0;
+
+		while (i + n < tx->n && n < PORT_BURST && (n_txq == 1 || flow_hash(tx->pkts[i + n]) % n_txq == q))
+			n++;
+		if (unlikely(capture))
+			capture_burst(w, capture, &tx->pkts[i], n, true);
+		for (uint16_t k = 0; k < n; k++)
+			bytes += tx->pkts[i + k]->pkt_len;
+		sent = port->ops->tx(port, q, &tx->pkts[i], n);
+		for (uint16_t k = sent; k < n; k++) {
+			bytes -= tx->pkts[i + k]->pkt_len;
+			egress_drop(w, out, tx->pkts[i + k], DROP_TX_FULL);
+		}
+		worker_count(&c->tx_pkts, sent);
+		worker_count(&c->tx_bytes, bytes);
+		i = (uint16_t)(i + n);
+	}
+	tx->n = 0;
+}
+
+static void
+stage(struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf *m)
+{
+	struct worker_tx *tx = &w->port[out].tx;
+
+	if (tx->n == RTE_DIM(tx->pkts))
+		transmit(w, view, out);
+	else if (!tx->n)
+		w->dirty[w->n_dirty++] = out;
+	tx->pkts[tx->n++] = m;
+	// A port flushed in the middle of a burst stays on the list: egress_flush takes empty stages, too.
+}
+
+static void
+stage_or_hand_over(struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf *m)
+{
+	struct port *port = view->port[out].port;
+
+	if (likely(port->owner == w->index)) {
+		stage(w, view, out, m);
+		return;
+	}
+	if (rte_ring_mp_enqueue(port->handoff, m)) {
+		egress_drop(w, out, m, DROP_HANDOFF_FULL);
+		return;
+	}
+	worker_count(&w->port[out].c.handoff_in, 1);
+	if (atomic_load_explicit(&w->dp->idle, memory_order_relaxed) == DP_IDLE_ADAPTIVE)
+		worker_wake(w->dp->worker[port->owner]);
+}
+
+// A chain of buffers becomes one buffer, for devices that take no chains.
+static struct rte_mbuf *
+linearize(struct worker *w, struct rte_mbuf *m)
+{
+	struct rte_mbuf *flat = rte_pktmbuf_alloc(w->pool);
+	void *to = flat ? rte_pktmbuf_append(flat, (uint16_t)RTE_MIN(m->pkt_len, UINT16_MAX)) : NULL;
+
+	if (to) {
+		const void *from = rte_pktmbuf_read(m, 0, m->pkt_len, to);
+
+		if (from != to)
+			memcpy(to, from, m->pkt_len);
+		flat->ol_flags = m->ol_flags & RTE_MBUF_F_TX_OFFLOAD_MASK;
+		flat->tx_offload = m->tx_offload;
+	} else {
+		rte_pktmbuf_free(flat);
+		flat = NULL;
+	}
+	return flat;
+}
+
+// What the port's far side does not take: segments, checksums, chains. Owns pkt->m.
+static void
+put_in_software(struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf *m, uint32_t caps)
+{
+	struct rte_mbuf *seg[MAX_SEGMENTS];
+	bool needs_gso = (m->ol_flags & RTE_MBUF_F_TX_TCP_SEG) &&
+		!(caps & (m->ol_flags & RTE_MBUF_F_TX_IPV6 ? PORT_CAP_TSO6 : PORT_CAP_TSO4));
+	int n;
+
+	if (needs_gso) {
+		n = gso_segment(w->pool, m, seg, MAX_SEGMENTS);
+		if (n <= 0) {
+			egress_drop(w, out, m, n ? DROP_NO_BUFFER : DROP_OFFLOAD);
+			return;
+		}
+		rte_pktmbuf_free(m);
+		worker_count(&w->port[out].c.replicated, (uint64_t)n - 1);
+		for (int i = 0; i < n; i++)
+			stage_or_hand_over(w, view, out, seg[i]);
+		return;
+	}
+	if ((m->ol_flags & OFFLOAD_FLAGS) && !(caps & PORT_CAP_CSUM)) {
+		m = make_writable(w, m);
+		if (!m) {
+			worker_count(&w->port[out].c.drops[DROP_NO_BUFFER], 1);
+			return;
+		}
+		if (!gso_finish_checksum(m)) {
+			egress_drop(w, out, m, DROP_OFFLOAD);
+			return;
+		}
+	}
+	if (m->nb_segs > 1 && !(caps & PORT_CAP_SEGS)) {
+		struct rte_mbuf *flat = linearize(w, m);
+
+		if (!flat) {
+			egress_drop(w, out, m, DROP_OFFLOAD);
+			return;
+		}
+		rte_pktmbuf_free(m);
+		m = flat;
+	}
+	stage_or_hand_over(w, view, out, m);
+}
+
+void
+egress_put(struct worker *w, const struct view *view, uint16_t out, struct egress_pkt pkt)
+{
+	const struct view_port *vp = &view->port[out];
+	uint32_t caps;
+	enum drop drop;
+
+	if (unlikely(!atomic_load_explicit(&vp->port->is_up, memory_order_relaxed) || !vp->is_admin_up)) {
+		egress_drop(w, out, pkt.m, DROP_LINK_DOWN);
+		return;
+	}
+	if (!vp->is_mirror_target) { // which gets frames as they were seen
+		drop = apply_vlan(w, vp, &pkt);
+		if (unlikely(drop != DROP_NONE)) {
+			worker_count(&w->port[out].c.drops[drop], 1);
+			rte_pktmbuf_free(pkt.m);
+			return;
+		}
+		if (unlikely(exceeds_mtu(vp, &pkt))) {
+			egress_drop(w, out, pkt.m, DROP_MTU);
+			return;
+		}
+		if (unlikely((pkt.m->ol_flags & RTE_MBUF_F_TX_TCP_SEG) && !pkt.m->tso_segsz)) {
+			egress_drop(w, out, pkt.m, DROP_OFFLOAD);
+			return;
+		}
+	}
+	caps = atomic_load_explicit(&vp->port->caps, memory_order_relaxed);
+	if (unlikely((pkt.m->ol_flags & OFFLOAD_FLAGS) || pkt.m->nb_segs > 1) &&
+		caps != (PORT_CAP_CSUM | PORT_CAP_TSO4 | PORT_CAP_TSO6 | PORT_CAP_SEGS)) {
+		put_in_software(w, view, out, pkt.m, caps);
+		return;
+	}
+	stage_or_hand_over(w, view, out, pkt.m);
+}
+
+void
+egress_flush(struct worker *w, const struct view *view)
+{
+	for (uint16_t i = 0; i < w->n_dirty; i++)
+		if (w->port[w->dirty[i]].tx.n)
+			transmit(w, view, w->dirty[i]);
+	w->n_dirty = 0;
+}
+
+unsigned
+egress_drain(struct worker *w, const struct view *view)
+{
+	const struct view_worker *mine = &view->worker[w->index];
+	struct rte_mbuf *pkts[PORT_BURST];
+	unsigned sum = 0;
+
+	for (uint16_t i = 0; i < mine->n_owned; i++) {
+		uint16_t out = mine->owned[i];
+		struct port *port = view->port[out].port;
+		unsigned n = rte_ring_sc_dequeue_burst(port->handoff, (void **)pkts, PORT_BURST, NULL);
+
+		if (!n)
+			continue;
+		worker_count(&w->port[out].c.handoff_out, n);
+		for (unsigned k = 0; k < n; k++)
+			stage(w, view, out, pkts[k]);
+		sum += n;
+	}
+	egress_flush(w, view);
+	return sum;
+}

@@ -1,0 +1,87 @@
+// The adaptive idle policy: a worker that found nothing for a while asks its queues to wake it and sleeps.
+// Nothing is lost on the way: queues are asked first, polled once more, and only then the worker waits; who
+// has work for it sets the work first and looks at is_sleeping after (worker_wake). Queues whose driver
+// gives no wake-up are polled every POLL_NS instead.
+#include "dp_state.h"
+#include "worker.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#define POLL_NS 500000 // 2,000 wake-ups a second cost about 1 % of a core
+#define SLEEP_MAX_NS 100000000 // without anything to wait for: the loop shows that it is alive
+
+static void
+watch(struct worker *w, int fd)
+{
+	struct epoll_event ev = {.events = EPOLLIN | EPOLLET, .data.fd = fd};
+
+	// A queue's descriptor may be shared with another queue (EEXIST) or just have been closed: polled until told.
+	if (epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, fd, &ev) && errno != EEXIST)
+		w->has_polled_queues = true;
+}
+
+// Asks every queue for a wake-up, or no longer. With rebuild the descriptors are collected anew.
+static void
+ask_queues(struct worker *w, const struct view *view, bool is_on, bool rebuild)
+{
+	const struct view_worker *mine = &view->worker[w->index];
+
+	for (uint16_t i = 0; i < mine->n_rxq; i++) {
+		struct port *port = view->port[mine->rxq[i].port].port;
+		int fd = port->ops->rx_wakeup(port, mine->rxq[i].queue, is_on);
+
+		if (!rebuild)
+			continue;
+		if (fd >= 0)
+			watch(w, fd);
+		else if (fd == -1)
+			w->has_polled_queues = true;
+	}
+}
+
+static void
+wait_for_work(struct worker *w)
+{
+	struct timespec ts = {.tv_nsec = w->has_polled_queues ? POLL_NS : SLEEP_MAX_NS};
+	struct epoll_event ev[16];
+	eventfd_t ignored;
+
+	rte_rcu_qsbr_thread_offline(w->dp->rcu, w->index);
+	if (epoll_pwait2(w->epoll_fd, ev, 16, &ts, NULL) < 0 && errno == ENOSYS)
+		(void)epoll_wait(w->epoll_fd, ev, 16, 1 + (int)(ts.tv_nsec / 1000000));
+	(void)eventfd_read(w->wake_fd, &ignored);
+	rte_rcu_qsbr_thread_online(w->dp->rcu, w->index);
+	worker_count(&w->stats.sleeps, 1);
+}
+
+void
+idle_sleep(struct worker *w, const struct view *view, bool (*poll)(struct worker *, const struct view *))
+{
+	uint64_t gen = atomic_load(&w->dp->wakeup_gen);
+	bool rebuild = w->epoll_fd < 0 || gen != w->epoll_gen;
+
+	if (rebuild) {
+		if (w->epoll_fd >= 0)
+			close(w->epoll_fd);
+		w->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+		if (w->epoll_fd < 0)
+			return;
+		w->epoll_gen = gen;
+		w->has_polled_queues = false;
+		watch(w, w->wake_fd);
+	}
+	ask_queues(w, view, true, rebuild);
+	atomic_store_explicit(&w->is_sleeping, true, memory_order_relaxed);
+	atomic_thread_fence(memory_order_seq_cst);
+	if (!poll(w, view) && atomic_load(&w->dp->view) == view && atomic_load(&w->dp->wakeup_gen) == gen &&
+		!atomic_load(&w->dp->stop) && atomic_load(&w->snap_wanted) == atomic_load(&w->snap_done))
+		wait_for_work(w);
+	atomic_store_explicit(&w->is_sleeping, false, memory_order_relaxed);
+	// The view may have been freed while this worker was offline: take the one of the moment.
+	view = atomic_load_explicit(&w->dp->view, memory_order_acquire);
+	ask_queues(w, view, false, false);
+}

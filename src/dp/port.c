@@ -1,0 +1,368 @@
+// Ports as the control thread handles them: checks, life, counters. What differs between types is behind
+// port_ops; what workers see is a view. Invariant: a port's counters move to dp->gone before its id is
+// free, so that sums over all ports never lose a packet.
+#include "port.h"
+
+#include "bridge.h"
+#include "capture.h"
+#include "connector.h"
+#include "dp_state.h"
+
+#include <rte_errno.h>
+#include <rte_malloc.h>
+#include <rte_pause.h>
+
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+
+#define SNAPSHOT_TIMEOUT_NS UINT64_C(100000000)
+
+static const struct port_ops *const port_types[] = {
+	[DP_PORT_VHOST] = &port_vhost_ops,
+	[DP_PORT_ETHDEV] = &port_ethdev_ops,
+};
+
+struct port *
+port_find(const struct dp *dp, const char *name)
+{
+	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
+		if (dp->port[i] && !strcmp(dp->port[i]->cfg.name, name))
+			return dp->port[i];
+	return NULL;
+}
+
+void
+port_link_changed(struct port *port, bool is_up)
+{
+	atomic_fetch_add(&port->dp->wakeup_gen, 1);
+	for (unsigned i = 0; i < port->dp->n_workers; i++)
+		worker_wake(port->dp->worker[i]);
+	dp_event_post(port->dp, (struct dp_event){.type = DP_EVENT_LINK, .port = port->id, .is_up = is_up});
+}
+
+static int
+check(const struct dp *dp, const struct dp_port_cfg *cfg, char err[DP_ERR_SIZE])
+{
+	if (cfg->type > DP_PORT_ETHDEV)
+		dp_error(err, "type: must be vhost or ethdev");
+	else if (cfg->mtu < DP_MTU_MIN || cfg->mtu > DP_MTU_MAX)
+		dp_error(err, "mtu: %u is out of range %u to %u", cfg->mtu, DP_MTU_MIN, DP_MTU_MAX);
+	else if (!cfg->n_queues || cfg->n_queues > DP_MAX_QUEUES)
+		dp_error(err, "queues: %u is out of range 1 to %u", cfg->n_queues, DP_MAX_QUEUES);
+	else if (cfg->vlan > RTVS_VLAN_MAX)
+		dp_error(err, "vlan: %u is out of range 0 to %u", cfg->vlan, RTVS_VLAN_MAX);
+	else if (cfg->mirror_to[0] && !strcmp(cfg->mirror_to, cfg->name))
+		dp_error(err, "mirror_to: a port cannot be its own mirror");
+	else if (cfg->bridge[0] && !bridge_find(dp, cfg->bridge)) {
+		dp_error(err, "bridge: there is no bridge '%s'", cfg->bridge);
+		return -ENOENT;
+	} else if (cfg->mirror_to[0] && !port_find(dp, cfg->mirror_to)) {
+		dp_error(err, "mirror_to: there is no port '%s'", cfg->mirror_to);
+		return -ENOENT;
+	} else
+		return 0;
+	return -EINVAL;
+}
+
+static void
+port_free(struct port *port)
+{
+	rte_ring_free(port->handoff);
+	rte_free(port);
+}
+
+static int
+port_alloc(struct dp *dp, const struct dp_port_cfg *cfg, uint16_t id, struct port **ret_port)
+{
+	struct port *port = rte_zmalloc("port", sizeof(*port), RTE_CACHE_LINE_SIZE);
+	char name[RTE_RING_NAMESIZE];
+
+	if (!port)
+		return -ENOMEM;
+	port->id = id;
+	port->dp = dp;
+	port->ops = port_types[cfg->type];
+	port->cfg = *cfg;
+	port->n_txq = 1;
+	port->owner = (uint16_t)(id % dp->n_workers);
+	snprintf(name, sizeof(name), "rtvs_port%u", id);
+	port->handoff = rte_ring_create(name, PORT_HANDOFF_SIZE, SOCKET_ID_ANY, RING_F_SC_DEQ);
+	if (!port->handoff) {
+		rte_free(port);
+		return -rte_errno;
+	}
+	*ret_port = port;
+	return 0;
+}
+
+int
+dp_port_add(struct dp *dp, const struct dp_port_cfg *cfg, unsigned *ret_id, char err[DP_ERR_SIZE])
+{
+	struct port *port = NULL;
+	uint16_t id = 0;
+	int rc = check(dp, cfg, err);
+
+	if (rc)
+		return rc;
+	if (port_find(dp, cfg->name)) {
+		dp_error(err, "name: there is already a port '%s'", cfg->name);
+		return -EEXIST;
+	}
+	while (id < DP_MAX_PORTS && dp->port[id])
+		id++;
+	if (id == DP_MAX_PORTS) {
+		dp_error(err, "there are already %u ports", DP_MAX_PORTS);
+		return -ENOSPC;
+	}
+	rc = port_alloc(dp, cfg, id, &port);
+	if (rc) {
+		dp_error(err, "no memory for a port");
+		return rc;
+	}
+	rc = port->ops->open(port, err);
+	if (rc)
+		goto err_free;
+	dp->port[id] = port;
+	rc = view_publish(dp);
+	if (!rc && cfg->admin_up)
+		rc = port->ops->start(port, err);
+	if (rc)
+		goto err_close;
+	*ret_id = id;
+	return 0;
+err_close:
+	dp->port[id] = NULL;
+	(void)view_publish(dp);
+	port->ops->close(port);
+err_free:
+	port_free(port);
+	return rc;
+}
+
+// Which of the members that are fixed for a port's life differ.
+static const char *
+fixed_difference(const struct dp_port_cfg *a, const struct dp_port_cfg *b)
+{
+	if (strcmp(a->name, b->name))
+		return "name";
+	if (a->type != b->type)
+		return "type";
+	if (strcmp(a->socket, b->socket))
+		return "socket";
+	if (a->vhost_mode != b->vhost_mode)
+		return "mode";
+	if (a->packed != b->packed)
+		return "packed";
+	if (a->csum != b->csum)
+		return "csum";
+	if (a->tso != b->tso)
+		return "tso";
+	if (a->n_queues != b->n_queues)
+		return "queues";
+	if (a->socket_mode != b->socket_mode)
+		return "socket_mode";
+	if (strcmp(a->socket_owner, b->socket_owner))
+		return "socket_owner";
+	if (strcmp(a->socket_group, b->socket_group))
+		return "socket_group";
+	return strcmp(a->devargs, b->devargs) ? "devargs" : NULL;
+}
+
+int
+dp_port_set(struct dp *dp, unsigned id, const struct dp_port_cfg *cfg, char err[DP_ERR_SIZE])
+{
+	struct port *port = id < DP_MAX_PORTS ? dp->port[id] : NULL;
+	struct dp_port_cfg old;
+	const char *fixed;
+	int rc;
+
+	if (!port)
+		return -ENOENT;
+	old = port->cfg;
+	rc = check(dp, cfg, err);
+	if (rc)
+		return rc;
+	fixed = fixed_difference(&old, cfg);
+	if (fixed) {
+		dp_error(err, "%s: fixed when the port is added; delete the port and add it again to change it", fixed);
+		return -EINVAL;
+	}
+	if (cfg->mtu != old.mtu && port->ops->set_mtu) {
+		rc = port->ops->set_mtu(port, cfg->mtu, err);
+		if (rc)
+			return rc;
+	}
+	port->cfg = *cfg;
+	if (cfg->admin_up && !old.admin_up) {
+		rc = port->ops->start(port, err);
+		if (rc)
+			goto err_cfg;
+	}
+	rc = view_publish(dp);
+	if (rc) {
+		dp_error(err, "no memory for the new configuration");
+		if (cfg->admin_up && !old.admin_up)
+			port->ops->stop(port);
+		goto err_cfg;
+	}
+	if (!cfg->admin_up && old.admin_up)
+		port->ops->stop(port);
+	if (strcmp(old.bridge, cfg->bridge) && old.bridge[0])
+		bridge_forget_port(dp, bridge_find(dp, old.bridge), port, true);
+	else if (old.vlan != cfg->vlan && old.bridge[0])
+		bridge_forget_port(dp, bridge_find(dp, old.bridge), port, false);
+	return 0;
+err_cfg:
+	port->cfg = old;
+	if (cfg->mtu != old.mtu && port->ops->set_mtu) {
+		char ignored[DP_ERR_SIZE];
+
+		(void)port->ops->set_mtu(port, old.mtu, ignored);
+	}
+	return rc;
+}
+
+static void
+add_counters(struct dp_port_stats *sum, const struct port_counters *c)
+{
+	sum->rx_pkts += c->rx_pkts;
+	sum->rx_bytes += c->rx_bytes;
+	sum->tx_pkts += c->tx_pkts;
+	sum->tx_bytes += c->tx_bytes;
+	sum->replicated += c->replicated;
+	sum->queued += (int64_t)(c->handoff_in - c->handoff_out);
+	for (unsigned i = 0; i < DROP_COUNT; i++)
+		sum->drops[i] += c->drops[i];
+}
+
+// No worker uses the port any more: what was on its way to it is dropped, its counters are history.
+static void
+retire_counters(struct dp *dp, struct port *port)
+{
+	struct dp_port_stats *gone = &dp->gone;
+	int64_t queued = gone->queued;
+	void *m;
+
+	while (!rte_ring_sc_dequeue(port->handoff, &m))
+		rte_pktmbuf_free(m);
+	for (unsigned i = 0; i < dp->n_workers; i++) {
+		struct worker *w = dp->worker[i];
+
+		add_counters(gone, &w->port[port->id].c);
+		memset(&w->port[port->id], 0, sizeof(w->port[port->id]));
+		memset(&w->snap[port->id], 0, sizeof(w->snap[port->id]));
+	}
+	gone->drops[DROP_PORT_GONE] += (uint64_t)(gone->queued - queued);
+	gone->queued = queued;
+	gone->guest_errors += atomic_load(&port->guest_errors);
+}
+
+static void
+end_mirrors_to(struct dp *dp, const struct port *port)
+{
+	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
+		if (dp->port[i] && !strcmp(dp->port[i]->cfg.mirror_to, port->cfg.name)) {
+			dp->port[i]->cfg.mirror_to[0] = '\0';
+			dp->port[i]->cfg.mirror = 0;
+		}
+}
+
+int
+dp_port_del(struct dp *dp, unsigned id)
+{
+	struct port *port = id < DP_MAX_PORTS ? dp->port[id] : NULL;
+	struct bridge *bridge;
+
+	if (!port)
+		return -ENOENT;
+	dp_capture_stop(dp, id, &(uint64_t){0});
+	bridge = port->cfg.bridge[0] ? bridge_find(dp, port->cfg.bridge) : NULL;
+	dp->port[id] = NULL;
+	end_mirrors_to(dp, port);
+	if (view_publish(dp)) {
+		// Without memory for a new view the port stays, which is said, rather than used after it is freed.
+		dp->port[id] = port;
+		return -ENOMEM;
+	}
+	if (bridge)
+		bridge_forget_port(dp, bridge, port, true);
+	port->ops->stop(port);
+	port->ops->close(port);
+	retire_counters(dp, port);
+	port_free(port);
+	return 0;
+}
+
+int
+dp_port_state(const struct dp *dp, unsigned id, struct dp_port_state *ret_state)
+{
+	const struct port *port = id < DP_MAX_PORTS ? dp->port[id] : NULL;
+
+	if (!port)
+		return -ENOENT;
+	*ret_state = (struct dp_port_state){
+		.is_link_up = atomic_load(&port->is_up), .mtu = port->cfg.mtu, .worker = port->owner};
+	port->ops->state(port, ret_state);
+	return 0;
+}
+
+uint32_t
+dp_port_n_macs(const struct dp *dp, unsigned id)
+{
+	return id < DP_MAX_PORTS && dp->port[id] ? atomic_load(&dp->port[id]->n_macs) : 0;
+}
+
+int
+dp_stats_refresh(struct dp *dp)
+{
+	uint64_t deadline = dp_now_ns(dp) + SNAPSHOT_TIMEOUT_NS;
+
+	for (unsigned i = 0; i < dp->n_workers; i++) {
+		atomic_fetch_add_explicit(&dp->worker[i]->snap_wanted, 1, memory_order_release);
+		worker_wake(dp->worker[i]);
+	}
+	for (unsigned i = 0; i < dp->n_workers; i++) {
+		struct worker *w = dp->worker[i];
+
+		while (atomic_load_explicit(&w->snap_done, memory_order_acquire) != atomic_load(&w->snap_wanted)) {
+			if (dp_now_ns(dp) > deadline)
+				return -ETIMEDOUT;
+			sched_yield();
+		}
+	}
+	return 0;
+}
+
+int
+dp_port_stats(const struct dp *dp, unsigned id, struct dp_port_stats *ret_stats)
+{
+	const struct port *port = id < DP_MAX_PORTS ? dp->port[id] : NULL;
+
+	if (!port)
+		return -ENOENT;
+	memset(ret_stats, 0, sizeof(*ret_stats));
+	for (unsigned i = 0; i < dp->n_workers; i++)
+		add_counters(ret_stats, &dp->worker[i]->snap[id]);
+	ret_stats->guest_errors = atomic_load(&port->guest_errors);
+	return 0;
+}
+
+void
+dp_stats_gone(const struct dp *dp, struct dp_port_stats *ret_stats)
+{
+	*ret_stats = dp->gone;
+}
+
+void
+dp_housekeeping(struct dp *dp)
+{
+	for (unsigned i = 0; i < DP_MAX_BRIDGES; i++)
+		if (dp->bridge[i])
+			bridge_housekeeping(dp, dp->bridge[i]);
+	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
+		if (dp->port[i])
+			dp->port[i]->ops->housekeeping(dp->port[i]);
+	connector_housekeeping(dp->connector);
+}

@@ -1,0 +1,67 @@
+// A port as the datapath knows it: how packets get in and out is behind port_ops, so that another ring path
+// needs no change outside its file. Ports are owned by the control thread; workers reach them through a view.
+#pragma once
+
+#include "rtvs/dp.h"
+
+#include <rte_mbuf.h>
+#include <rte_ring.h>
+
+#include <stdatomic.h>
+
+#define PORT_BURST 32 // packets taken or given at once
+#define PORT_HANDOFF_SIZE 1024 // packets on their way from other workers
+
+struct dp;
+struct port;
+
+struct port_ops {
+	// Control thread. open: make the device from port->cfg. start and stop: link up and down by the operator.
+	int (*open)(struct port *port, char err[DP_ERR_SIZE]);
+	void (*close)(struct port *port);
+	int (*start)(struct port *port, char err[DP_ERR_SIZE]);
+	void (*stop)(struct port *port);
+	int (*set_mtu)(struct port *port, uint32_t mtu, char err[DP_ERR_SIZE]); // NULL: nothing to do
+	void (*state)(const struct port *port, struct dp_port_state *ret_state);
+	void (*housekeeping)(struct port *port);
+
+	// The worker that polls queue q.
+	uint16_t (*rx)(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n);
+	// The worker that owns the port. Takes all packets that it returns as sent; the others stay the caller's.
+	uint16_t (*tx)(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n);
+	// Before and after a worker sleeps: asks for (or forbids) a wake-up when queue q gets work. Returns a descriptor
+	// to wait for, edge-triggered, or -1: the queue must be polled.
+	int (*rx_wakeup)(struct port *port, uint16_t q, bool is_on);
+};
+
+// What the port's far side takes as it is; the rest is done in software before. // dp: ro, set by port_ops
+enum port_cap {
+	PORT_CAP_CSUM = 1,
+	PORT_CAP_TSO4 = 2,
+	PORT_CAP_TSO6 = 4,
+	PORT_CAP_SEGS = 8, // chained buffers
+};
+
+struct port {
+	uint16_t id;
+	uint16_t owner; // worker that transmits on it
+	const struct port_ops *ops;
+	struct dp *dp;
+	struct dp_port_cfg cfg; // ctl: rw, dp: none
+	_Atomic bool is_up; // vhost thread, ctl: wo; dp: ro. Packets may be given to it
+	_Atomic uint32_t caps; // enum port_cap. As is_up
+	_Atomic uint32_t n_txq; // queues that take packets, 1 at least. As is_up
+	_Atomic uint32_t wakeup_gen; // moves when descriptors of rx_wakeup change
+	_Atomic uint32_t n_macs; // learned entries that name this port; dp, ctl: rw
+	_Atomic uint64_t guest_errors; // vhost thread, ctl: rw
+	struct rte_ring *handoff; // from workers that do not own it; many producers, the owner consumes
+	struct capture *capture; // ctl: wo through a new view, dp: ro
+	void *priv; // of the type
+};
+
+extern const struct port_ops port_vhost_ops;
+extern const struct port_ops port_ethdev_ops;
+
+struct port *port_find(const struct dp *dp, const char *name);
+// Any thread: tells the control thread, and wakes workers whose descriptors changed.
+void port_link_changed(struct port *port, bool is_up);

@@ -1,0 +1,699 @@
+// Guests on vhost-user sockets, through librte_vhost. A port outlives its front-ends: several may be connected (a VM
+// that moves between two QEMU processes), the one whose driver became ready last has the port. What librte_vhost
+// cannot do is done here: connecting without waiting (connector.c), finding a packed ring's position after a crash of
+// ours (vring.c), ending a front-end that stops in the middle of a message, surviving guest memory that is taken away.
+// Threads: open, close, start, stop, state: control; cb_*: librte_vhost's event thread; rx, tx, rx_wakeup: workers.
+#include "bus_error.h"
+#include "connector.h"
+#include "dp_state.h"
+#include "port.h"
+#include "rtvs/log.h"
+#include "rtvs/vring.h"
+
+#include <rte_malloc.h>
+#include <rte_vhost.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <grp.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_net.h>
+#include <linux/virtio_ring.h>
+#include <pthread.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define MAX_FRONTENDS 4 // connected to one port at a time
+#define MAX_FDS_SEEN 65536 // of the process, when looking for a connection's descriptor
+#define MESSAGE_TIMEOUT_MS 200 // a front-end sends a message's parts at once
+#define NO_VID (-1)
+#define RXQ(pair) ((uint16_t)((pair) * 2)) // virtio's receive queue: we give packets to it
+#define TXQ(pair) ((uint16_t)((pair) * 2 + 1))
+
+struct frontend {
+	int vid; // NO_VID: free
+	bool is_ready; // new_device came
+	uint32_t rx_enabled, tx_enabled; // bit per queue pair
+};
+
+struct vhost {
+	struct port *port;
+	bool is_registered; // ctl
+	pthread_mutex_t lock; // of frontend[]; event thread and control thread
+	struct frontend frontend[MAX_FRONTENDS];
+	_Atomic int vid; // that workers use; event thread: wo, dp: ro
+	_Atomic uint32_t rx_pairs, tx_pairs; // enabled: packets from the guest, to the guest
+	_Atomic int kick_fd[DP_MAX_QUEUES]; // -1: none
+	_Atomic uint64_t features;
+	_Atomic uint64_t n_connects, n_disconnects, n_rings_recovered;
+	_Atomic int connect_errno; // of the last attempt
+};
+
+// librte_vhost's callbacks know a device by its socket's path only.
+static struct vhost *by_path[DP_MAX_PORTS];
+static pthread_mutex_t by_path_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static struct vhost *
+find_vhost(int vid)
+{
+	char path[RTVS_PATH_SIZE + 1];
+	struct vhost *found = NULL;
+
+	if (rte_vhost_get_ifname(vid, path, sizeof(path)))
+		return NULL;
+	pthread_mutex_lock(&by_path_lock);
+	for (unsigned i = 0; i < DP_MAX_PORTS && !found; i++)
+		if (by_path[i] && !strcmp(by_path[i]->port->cfg.socket, path))
+			found = by_path[i];
+	pthread_mutex_unlock(&by_path_lock);
+	return found;
+}
+
+static struct frontend *
+find_frontend(struct vhost *v, int vid)
+{
+	for (unsigned i = 0; i < MAX_FRONTENDS; i++)
+		if (v->frontend[i].vid == vid)
+			return &v->frontend[i];
+	return NULL;
+}
+
+// Reads in the middle of a message would block librte_vhost's one thread, and so every other guest's connection. The
+// library does not tell the descriptor: it is the unix socket with the port's path that has no time limit yet.
+static void
+limit_message_time(const char *path)
+{
+	struct timeval limit = {.tv_usec = MESSAGE_TIMEOUT_MS * 1000};
+	DIR *dir = opendir("/proc/self/fd");
+	struct dirent *entry;
+
+	for (unsigned i = 0; dir && i < MAX_FDS_SEEN && (entry = readdir(dir)); i++) {
+		struct sockaddr_un addr;
+		socklen_t len = sizeof(addr), opt_len = sizeof(int);
+		int fd = (int)strtol(entry->d_name, NULL, 10), is_listening = 0;
+		bool is_ours;
+
+		memset(&addr, 0, sizeof(addr));
+		is_ours = !getsockname(fd, (struct sockaddr *)&addr, &len) && addr.sun_family == AF_UNIX &&
+			!strncmp(addr.sun_path, path, sizeof(addr.sun_path));
+		if (!is_ours) {
+			memset(&addr, 0, sizeof(addr));
+			len = sizeof(addr);
+			is_ours = !getpeername(fd, (struct sockaddr *)&addr, &len) && addr.sun_family == AF_UNIX &&
+				!strncmp(addr.sun_path, path, sizeof(addr.sun_path));
+		}
+		if (!is_ours || getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &is_listening, &opt_len) || is_listening)
+			continue;
+		(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+		(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+	}
+	if (dir)
+		closedir(dir);
+}
+
+static uint32_t
+caps_of(uint64_t features)
+{
+	uint32_t caps = PORT_CAP_SEGS;
+
+	if (features & (1ULL << VIRTIO_NET_F_GUEST_CSUM)) {
+		caps |= PORT_CAP_CSUM;
+		if (features & (1ULL << VIRTIO_NET_F_GUEST_TSO4))
+			caps |= PORT_CAP_TSO4;
+		if (features & (1ULL << VIRTIO_NET_F_GUEST_TSO6))
+			caps |= PORT_CAP_TSO6;
+	}
+	return caps;
+}
+
+static void
+disconnect_workers(struct vhost *v)
+{
+	bool was_up = atomic_exchange(&v->port->is_up, false);
+
+	atomic_store(&v->vid, NO_VID);
+	atomic_store(&v->rx_pairs, 0);
+	atomic_store(&v->tx_pairs, 0);
+	for (unsigned i = 0; i < DP_MAX_QUEUES; i++)
+		atomic_store(&v->kick_fd[i], -1);
+	dp_synchronize(v->port->dp);
+	if (was_up)
+		port_link_changed(v->port, false);
+}
+
+static uint32_t
+n_contiguous(uint32_t pairs)
+{
+	uint32_t n = 0;
+
+	while (n < DP_MAX_QUEUES && (pairs >> n & 1))
+		n++;
+	return n;
+}
+
+// Workers use what the front-end has enabled.
+static void
+connect_workers(struct vhost *v, const struct frontend *f)
+{
+	struct port *port = v->port;
+	uint64_t features = 0;
+	bool was_up;
+
+	(void)rte_vhost_get_negotiated_features(f->vid, &features);
+	atomic_store(&v->features, features);
+	atomic_store(&port->caps, caps_of(features));
+	for (uint16_t q = 0; q < port->cfg.n_queues; q++) {
+		struct rte_vhost_vring ring;
+
+		if (!(f->tx_enabled >> q & 1))
+			continue;
+		atomic_store(&v->kick_fd[q], rte_vhost_get_vhost_vring(f->vid, TXQ(q), &ring) ? -1 : ring.kickfd);
+	}
+	// Queues that take packets are used from the first on, as guests enable them.
+	atomic_store(&port->n_txq, RTE_MAX(n_contiguous(f->rx_enabled), 1u));
+	atomic_store(&v->rx_pairs, f->tx_enabled);
+	atomic_store(&v->tx_pairs, f->rx_enabled);
+	atomic_store(&v->vid, f->vid);
+	was_up = atomic_exchange(&port->is_up, f->rx_enabled & 1);
+	if (was_up != !!(f->rx_enabled & 1))
+		port_link_changed(port, !was_up);
+	else
+		atomic_fetch_add(&port->dp->wakeup_gen, 1);
+}
+
+static void
+mark_used(struct vring_packed_entry *ring, uint16_t n, const struct vring_position *pos)
+{
+	for (uint16_t i = 0; i < pos->n_unfinished; i++) {
+		uint16_t at = (uint16_t)((pos->first_unfinished + i) % n);
+		bool wrap = pos->first_unfinished + i < n ? pos->first_wrap : !pos->first_wrap;
+		uint16_t flags = wrap ? VRING_DESC_F_AVAIL | VRING_DESC_F_USED : 0;
+
+		if (!!(ring[at].flags & VRING_DESC_F_AVAIL) != !!(ring[at].flags & VRING_DESC_F_USED))
+			__atomic_store_n(&ring[at].flags, flags, __ATOMIC_RELEASE);
+	}
+}
+
+// After a crash of ours the front-end knows no position of a packed ring, and tells a stale one: the ring itself knows.
+static void
+recover_packed(struct vhost *v, int vid, uint16_t queue)
+{
+	struct rte_vhost_vring ring;
+	struct vring_packed_entry *copy;
+	struct vring_position pos;
+	uint64_t features = 0;
+	uint16_t avail, used, base;
+
+	if (rte_vhost_get_negotiated_features(vid, &features) || !(features & (1ULL << VIRTIO_F_RING_PACKED)) ||
+		rte_vhost_get_vhost_vring(vid, queue, &ring) || !ring.desc_packed || !ring.size ||
+		rte_vhost_get_vring_base(vid, queue, &avail, &used))
+		return;
+	copy = malloc(ring.size * sizeof(*copy));
+	if (!copy)
+		return;
+	memcpy(copy, ring.desc_packed, ring.size * sizeof(*copy));
+	if (!vring_packed_recover(copy, ring.size, features & (1ULL << VIRTIO_RING_F_INDIRECT_DESC), &pos)) {
+		base = (uint16_t)(pos.index | (pos.wrap ? 1 << 15 : 0));
+		mark_used((struct vring_packed_entry *)ring.desc_packed, ring.size, &pos);
+		if (base != avail || base != used || pos.n_unfinished) {
+			(void)rte_vhost_set_vring_base(vid, queue, base, base);
+			atomic_fetch_add(&v->n_rings_recovered, 1);
+			log_info("port %s: packed ring %u goes on at %u, wrap %u (front-end said %u, wrap %u)",
+				v->port->cfg.name, queue, pos.index, pos.wrap, avail & 0x7fff, avail >> 15);
+		}
+	}
+	free(copy);
+}
+
+static int
+cb_new_connection(int vid)
+{
+	struct vhost *v = find_vhost(vid);
+	struct frontend *f;
+
+	if (!v)
+		return -1;
+	pthread_mutex_lock(&v->lock);
+	f = find_frontend(v, NO_VID);
+	if (f)
+		*f = (struct frontend){.vid = vid};
+	pthread_mutex_unlock(&v->lock);
+	if (!f) {
+		log_warning("port %s: refused a further front-end, %d are connected", v->port->cfg.name, MAX_FRONTENDS);
+		return -1;
+	}
+	limit_message_time(v->port->cfg.socket);
+	atomic_fetch_add(&v->n_connects, 1);
+	dp_event_post(v->port->dp, (struct dp_event){.type = DP_EVENT_CONNECT, .port = v->port->id, .is_up = true});
+	return 0;
+}
+
+static void
+cb_destroy_connection(int vid)
+{
+	struct vhost *v = find_vhost(vid);
+	struct frontend *f;
+	bool is_last = true;
+
+	if (!v)
+		return;
+	pthread_mutex_lock(&v->lock);
+	f = find_frontend(v, vid);
+	if (f)
+		f->vid = NO_VID;
+	for (unsigned i = 0; i < MAX_FRONTENDS; i++)
+		is_last &= v->frontend[i].vid == NO_VID;
+	pthread_mutex_unlock(&v->lock);
+	if (!f)
+		return;
+	atomic_fetch_add(&v->n_disconnects, 1);
+	dp_event_post(v->port->dp, (struct dp_event){.type = DP_EVENT_CONNECT, .port = v->port->id, .is_up = false});
+	if (is_last && v->port->cfg.vhost_mode == DP_VHOST_CONNECT)
+		connector_lost(v->port->dp->connector, v->port);
+}
+
+// A guest's driver is ready. Its memory is registered, so that a front-end that takes it away harms only itself.
+static int
+cb_new_device(int vid)
+{
+	struct vhost *v = find_vhost(vid);
+	struct frontend *f;
+
+	if (!v)
+		return -1;
+	pthread_mutex_lock(&v->lock);
+	f = find_frontend(v, vid);
+	if (f) {
+		f->is_ready = true;
+		bus_error_guard(vid);
+		if (atomic_load(&v->vid) != vid)
+			disconnect_workers(v);
+		connect_workers(v, f);
+	}
+	pthread_mutex_unlock(&v->lock);
+	return f ? 0 : -1;
+}
+
+static void
+cb_destroy_device(int vid)
+{
+	struct vhost *v = find_vhost(vid);
+	struct frontend *f;
+
+	if (!v)
+		return;
+	pthread_mutex_lock(&v->lock);
+	f = find_frontend(v, vid);
+	if (f)
+		f->is_ready = false;
+	if (atomic_load(&v->vid) == vid) {
+		disconnect_workers(v);
+		for (unsigned i = 0; i < MAX_FRONTENDS; i++)
+			if (v->frontend[i].vid != NO_VID && v->frontend[i].is_ready) {
+				connect_workers(v, &v->frontend[i]);
+				break;
+			}
+	}
+	bus_error_unguard(vid);
+	pthread_mutex_unlock(&v->lock);
+}
+
+static int
+cb_vring_state_changed(int vid, uint16_t queue, int enable)
+{
+	struct vhost *v = find_vhost(vid);
+	uint16_t pair = queue / 2;
+	struct frontend *f;
+
+	if (!v)
+		return -1;
+	pthread_mutex_lock(&v->lock);
+	f = find_frontend(v, vid);
+	if (f && pair < v->port->cfg.n_queues) {
+		uint32_t *bits = queue & 1 ? &f->tx_enabled : &f->rx_enabled;
+
+		if (enable) {
+			recover_packed(v, vid, queue);
+			(void)rte_vhost_enable_guest_notification(vid, queue, 0);
+			*bits |= 1u << pair;
+		} else {
+			*bits &= ~(1u << pair);
+		}
+		if (f->is_ready && atomic_load(&v->vid) == vid) {
+			connect_workers(v, f);
+			if (!enable)
+				dp_synchronize(v->port->dp);
+		}
+	}
+	pthread_mutex_unlock(&v->lock);
+	return 0;
+}
+
+static const struct rte_vhost_device_ops device_ops = {
+	.new_device = cb_new_device,
+	.destroy_device = cb_destroy_device,
+	.vring_state_changed = cb_vring_state_changed,
+	.new_connection = cb_new_connection,
+	.destroy_connection = cb_destroy_connection,
+};
+
+static uint64_t
+features_off(const struct dp_port_cfg *cfg)
+{
+	uint64_t off = (1ULL << VIRTIO_NET_F_HOST_UFO) | (1ULL << VIRTIO_NET_F_GUEST_UFO) |
+		(1ULL << VIRTIO_NET_F_HOST_ECN) | (1ULL << VIRTIO_NET_F_GUEST_ECN);
+
+	if (!cfg->packed)
+		off |= 1ULL << VIRTIO_F_RING_PACKED;
+	if (!cfg->tso || !cfg->csum)
+		off |= (1ULL << VIRTIO_NET_F_HOST_TSO4) | (1ULL << VIRTIO_NET_F_HOST_TSO6) |
+			(1ULL << VIRTIO_NET_F_GUEST_TSO4) | (1ULL << VIRTIO_NET_F_GUEST_TSO6);
+	if (!cfg->csum)
+		off |= (1ULL << VIRTIO_NET_F_CSUM) | (1ULL << VIRTIO_NET_F_GUEST_CSUM);
+	return off;
+}
+
+static int
+register_socket(struct vhost *v)
+{
+	const struct dp_port_cfg *cfg = &v->port->cfg;
+	uint64_t flags = cfg->vhost_mode == DP_VHOST_CONNECT ? RTE_VHOST_USER_CLIENT | RTE_VHOST_USER_NO_RECONNECT : 0;
+
+	if (rte_vhost_driver_register(cfg->socket, flags))
+		return -ENOMEM;
+	v->is_registered = true;
+	if (rte_vhost_driver_disable_features(cfg->socket, features_off(cfg)) ||
+		rte_vhost_driver_set_max_queue_num(cfg->socket, cfg->n_queues) ||
+		rte_vhost_driver_callback_register(cfg->socket, &device_ops))
+		return -EIO;
+	return 0;
+}
+
+static void
+unregister_socket(struct vhost *v)
+{
+	if (!v->is_registered)
+		return;
+	(void)rte_vhost_driver_unregister(v->port->cfg.socket); // ends its connections through cb_destroy_device
+	v->is_registered = false;
+	pthread_mutex_lock(&v->lock);
+	for (unsigned i = 0; i < MAX_FRONTENDS; i++)
+		v->frontend[i] = (struct frontend){.vid = NO_VID};
+	pthread_mutex_unlock(&v->lock);
+}
+
+// The uid and gid of the socket file, -1 where they stay the daemon's.
+static int
+find_owner(const struct dp_port_cfg *cfg, uid_t *ret_uid, gid_t *ret_gid, char err[DP_ERR_SIZE])
+{
+	char buf[4096];
+	struct passwd pw, *pw_found = NULL;
+	struct group gr, *gr_found = NULL;
+
+	*ret_uid = (uid_t)-1;
+	*ret_gid = (gid_t)-1;
+	if (cfg->socket_owner[0]) {
+		if (getpwnam_r(cfg->socket_owner, &pw, buf, sizeof(buf), &pw_found) || !pw_found) {
+			dp_error(err, "socket_owner: there is no user '%s'", cfg->socket_owner);
+			return -EINVAL;
+		}
+		*ret_uid = pw.pw_uid;
+	}
+	if (cfg->socket_group[0]) {
+		if (getgrnam_r(cfg->socket_group, &gr, buf, sizeof(buf), &gr_found) || !gr_found) {
+			dp_error(err, "socket_group: there is no group '%s'", cfg->socket_group);
+			return -EINVAL;
+		}
+		*ret_gid = gr.gr_gid;
+	}
+	return 0;
+}
+
+// A socket file that nobody listens on is a leftover of a crash: it goes. Anything else at its place is not ours to remove.
+static int
+clear_stale_socket(const char *path, char err[DP_ERR_SIZE])
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	struct stat st;
+	int fd, rc;
+
+	if (lstat(path, &st)) {
+		if (errno == ENOENT)
+			return 0;
+		rc = -errno;
+		dp_error(err, "socket: %s: %s", path, strerror(-rc));
+		return rc;
+	}
+	if (!S_ISSOCK(st.st_mode)) {
+		dp_error(err, "socket: %s exists and is not a socket", path);
+		return -EEXIST;
+	}
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", path);
+	rc = connect(fd, (struct sockaddr *)&addr, sizeof(addr)) ? -errno : 0;
+	close(fd);
+	if (rc != -ECONNREFUSED) {
+		dp_error(err, "socket: another process listens on %s", path);
+		return -EADDRINUSE;
+	}
+	log_info("removed the stale socket %s", path);
+	return unlink(path) && errno != ENOENT ? -errno : 0;
+}
+
+static int
+check_socket_dir(const char *path, char err[DP_ERR_SIZE])
+{
+	char dir[RTVS_PATH_SIZE];
+	char *slash;
+
+	snprintf(dir, sizeof(dir), "%s", path);
+	slash = strrchr(dir, '/');
+	if (!slash || path[0] != '/') {
+		dp_error(err, "socket: '%s' must be an absolute path", path);
+		return -EINVAL;
+	}
+	*(slash == dir ? slash + 1 : slash) = '\0';
+	if (access(dir, W_OK | X_OK)) {
+		dp_error(err, "socket: directory %s: %s", dir, strerror(errno));
+		return -errno;
+	}
+	return 0;
+}
+
+static int
+start_listen(struct vhost *v, char err[DP_ERR_SIZE])
+{
+	const struct dp_port_cfg *cfg = &v->port->cfg;
+	mode_t mask;
+	uid_t uid;
+	gid_t gid;
+	int rc = check_socket_dir(cfg->socket, err);
+
+	if (!rc)
+		rc = find_owner(cfg, &uid, &gid, err);
+	if (!rc)
+		rc = clear_stale_socket(cfg->socket, err);
+	if (rc)
+		return rc;
+	rc = register_socket(v);
+	if (!rc) {
+		// The file must never be there with wider permissions than asked for.
+		mask = umask(0177 | (0777 & ~cfg->socket_mode));
+		rc = rte_vhost_driver_start(cfg->socket) ? -EIO : 0;
+		umask(mask);
+	}
+	if (rc) {
+		dp_error(err, "socket: cannot listen on %s", cfg->socket);
+		unregister_socket(v);
+		return rc;
+	}
+	if (((uid != (uid_t)-1 || gid != (gid_t)-1) && lchown(cfg->socket, uid, gid)) ||
+		chmod(cfg->socket, cfg->socket_mode)) {
+		rc = -errno;
+		dp_error(err, "socket: owner and mode of %s: %s", cfg->socket, strerror(-rc));
+		unregister_socket(v);
+	}
+	return rc;
+}
+
+// One attempt of the connector.
+static int
+try_connect(struct port *port)
+{
+	struct vhost *v = port->priv;
+	struct stat st;
+	int rc = 0;
+
+	unregister_socket(v);
+	if (stat(port->cfg.socket, &st))
+		rc = -errno;
+	if (!rc)
+		rc = register_socket(v);
+	if (!rc && rte_vhost_driver_start(port->cfg.socket))
+		rc = -ECONNREFUSED;
+	if (rc)
+		unregister_socket(v);
+	atomic_store(&v->connect_errno, -rc);
+	return rc;
+}
+
+static int
+vhost_open(struct port *port, char err[DP_ERR_SIZE])
+{
+	struct vhost *v = rte_zmalloc("vhost", sizeof(*v), RTE_CACHE_LINE_SIZE);
+
+	if (!v) {
+		dp_error(err, "no memory for a port");
+		return -ENOMEM;
+	}
+	v->port = port;
+	v->vid = NO_VID;
+	pthread_mutex_init(&v->lock, NULL);
+	for (unsigned i = 0; i < MAX_FRONTENDS; i++)
+		v->frontend[i].vid = NO_VID;
+	for (unsigned i = 0; i < DP_MAX_QUEUES; i++)
+		v->kick_fd[i] = -1;
+	pthread_mutex_lock(&by_path_lock);
+	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
+		if (by_path[i] && !strcmp(by_path[i]->port->cfg.socket, port->cfg.socket)) {
+			dp_error(err, "socket: %s is port '%s''s", port->cfg.socket, by_path[i]->port->cfg.name);
+			pthread_mutex_unlock(&by_path_lock);
+			rte_free(v);
+			return -EADDRINUSE;
+		}
+	by_path[port->id] = v;
+	pthread_mutex_unlock(&by_path_lock);
+	port->priv = v;
+	return 0;
+}
+
+static void
+vhost_stop(struct port *port)
+{
+	struct vhost *v = port->priv;
+
+	connector_del(port->dp->connector, port);
+	unregister_socket(v);
+}
+
+static void
+vhost_close(struct port *port)
+{
+	struct vhost *v = port->priv;
+
+	vhost_stop(port);
+	pthread_mutex_lock(&by_path_lock);
+	by_path[port->id] = NULL;
+	pthread_mutex_unlock(&by_path_lock);
+	pthread_mutex_destroy(&v->lock);
+	rte_free(v);
+}
+
+static int
+vhost_start(struct port *port, char err[DP_ERR_SIZE])
+{
+	struct vhost *v = port->priv;
+
+	if (port->cfg.vhost_mode == DP_VHOST_LISTEN)
+		return start_listen(v, err);
+	if (port->cfg.socket[0] != '/') {
+		dp_error(err, "socket: '%s' must be an absolute path", port->cfg.socket);
+		return -EINVAL;
+	}
+	return connector_add(port->dp->connector, port, port->cfg.socket, try_connect);
+}
+
+static void
+vhost_state(const struct port *port, struct dp_port_state *ret_state)
+{
+	const struct vhost *v = port->priv;
+	int vid = atomic_load(&v->vid);
+	uint64_t connects = atomic_load(&v->n_connects), gone = atomic_load(&v->n_disconnects);
+	int err = atomic_load(&v->connect_errno);
+	uint16_t mtu;
+
+	ret_state->n_connects = connects;
+	ret_state->n_disconnects = gone;
+	ret_state->is_connected = connects != gone;
+	ret_state->n_rings_recovered = atomic_load(&v->n_rings_recovered);
+	if (vid != NO_VID) {
+		ret_state->features = atomic_load(&v->features);
+		ret_state->is_packed = ret_state->features >> VIRTIO_F_RING_PACKED & 1;
+		ret_state->n_queues = n_contiguous(atomic_load(&v->tx_pairs));
+		if (!rte_vhost_get_mtu(vid, &mtu) && mtu)
+			ret_state->mtu = RTE_MIN(ret_state->mtu, mtu);
+	} else if (!port->cfg.admin_up) {
+		snprintf(ret_state->detail, sizeof(ret_state->detail), "administratively down");
+	} else if (ret_state->is_connected) {
+		snprintf(ret_state->detail, sizeof(ret_state->detail), "waiting for the guest's driver");
+	} else if (port->cfg.vhost_mode == DP_VHOST_LISTEN) {
+		snprintf(ret_state->detail, sizeof(ret_state->detail), "listening");
+	} else {
+		snprintf(ret_state->detail, sizeof(ret_state->detail), "connecting: %s", strerror(err));
+	}
+}
+
+static void
+vhost_housekeeping(struct port *port)
+{
+	(void)port;
+}
+
+static uint16_t
+vhost_rx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n)
+{
+	struct vhost *v = port->priv;
+	int vid = atomic_load_explicit(&v->vid, memory_order_relaxed);
+
+	if (vid == NO_VID || !(atomic_load_explicit(&v->rx_pairs, memory_order_relaxed) >> q & 1))
+		return 0;
+	return rte_vhost_dequeue_burst(vid, TXQ(q), port->dp->pool, pkts, n);
+}
+
+static uint16_t
+vhost_tx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n)
+{
+	struct vhost *v = port->priv;
+	int vid = atomic_load_explicit(&v->vid, memory_order_relaxed);
+	uint16_t sent;
+
+	if (vid == NO_VID || !(atomic_load_explicit(&v->tx_pairs, memory_order_relaxed) >> q & 1))
+		return 0;
+	sent = rte_vhost_enqueue_burst(vid, RXQ(q), pkts, n);
+	rte_pktmbuf_free_bulk(pkts, sent);
+	return sent;
+}
+
+static int
+vhost_rx_wakeup(struct port *port, uint16_t q, bool is_on)
+{
+	struct vhost *v = port->priv;
+	int vid = atomic_load_explicit(&v->vid, memory_order_relaxed);
+	int fd = atomic_load_explicit(&v->kick_fd[q], memory_order_relaxed);
+
+	// Nobody there, or a queue that the guest does not use: the front-end's next message wakes through wakeup_gen.
+	if (vid == NO_VID || !(atomic_load_explicit(&v->rx_pairs, memory_order_relaxed) >> q & 1))
+		return -2;
+	(void)rte_vhost_enable_guest_notification(vid, TXQ(q), is_on);
+	return fd >= 0 ? fd : -1;
+}
+
+const struct port_ops port_vhost_ops = {
+	.open = vhost_open,
+	.close = vhost_close,
+	.start = vhost_start,
+	.stop = vhost_stop,
+	.state = vhost_state,
+	.housekeeping = vhost_housekeeping,
+	.rx = vhost_rx,
+	.tx = vhost_tx,
+	.rx_wakeup = vhost_rx_wakeup,
+};

@@ -1,0 +1,128 @@
+// Builds the workers' snapshot from the control thread's objects. Pure translation: names become ids, lists
+// become arrays, and nothing is decided that a worker would have to decide again.
+// Queues of a port are spread over the workers, its egress belongs to one of them (port->owner).
+#include "view.h"
+
+#include "bridge.h"
+#include "dp_state.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ETHER_HEADER 14
+
+static uint16_t
+id_of(const struct dp *dp, const char *name)
+{
+	const struct port *port = name[0] ? port_find(dp, name) : NULL;
+
+	return port ? port->id : VIEW_NO_PORT;
+}
+
+static bool
+is_vlan_set_empty(const struct vlan_set *set)
+{
+	for (unsigned i = 0; i < RTE_DIM(set->bits); i++)
+		if (set->bits[i])
+			return false;
+	return true;
+}
+
+static void
+build_port(const struct dp *dp, struct port *port, struct view_port *vp)
+{
+	const struct dp_port_cfg *cfg = &port->cfg;
+
+	vp->port = port;
+	vp->bridge = cfg->bridge[0] ? bridge_find(dp, cfg->bridge) : NULL;
+	vp->vlan = (uint16_t)cfg->vlan;
+	vp->is_trunk = cfg->vlan_mode == DP_VLAN_TRUNK;
+	vp->takes_untagged = !vp->is_trunk || cfg->vlan;
+	vp->carries_all = is_vlan_set_empty(&cfg->trunk);
+	vp->trunk = cfg->trunk;
+	vp->mirror_to = cfg->mirror ? id_of(dp, cfg->mirror_to) : VIEW_NO_PORT;
+	vp->mirror = vp->mirror_to == VIEW_NO_PORT ? 0 : (uint8_t)cfg->mirror;
+	vp->is_admin_up = cfg->admin_up;
+	vp->is_isolated = cfg->isolated;
+	vp->frame_max = cfg->mtu + ETHER_HEADER;
+	vp->mac_limit = cfg->mac_limit ? cfg->mac_limit : UINT32_MAX;
+	vp->flood_pps = cfg->flood_pps;
+	vp->capture = port->capture;
+	guard_init(&vp->guard, &cfg->allowed_macs, &cfg->allowed_ips);
+}
+
+static void
+build_members(const struct dp *dp, struct view *view)
+{
+	uint16_t n = 0;
+
+	for (unsigned b = 0; b < DP_MAX_BRIDGES; b++) {
+		uint16_t first = n;
+
+		if (!dp->bridge[b])
+			continue;
+		for (uint16_t i = 0; i < DP_MAX_PORTS; i++)
+			if (view->port[i].port && view->port[i].bridge == dp->bridge[b] &&
+				!view->port[i].is_mirror_target)
+				view->members[n++] = i;
+		for (uint16_t i = 0; i < DP_MAX_PORTS; i++)
+			if (view->port[i].port && view->port[i].bridge == dp->bridge[b]) {
+				view->port[i].members = &view->members[first];
+				view->port[i].n_members = (uint16_t)(n - first);
+			}
+	}
+}
+
+static void
+build_workers(const struct dp *dp, struct view *view)
+{
+	unsigned n_workers = dp->cfg.workers.n;
+	struct view_rxq *rxq = view->rxqs;
+	uint16_t *owned = view->owned;
+
+	for (unsigned w = 0; w < n_workers; w++) {
+		struct view_worker *vw = &view->worker[w];
+
+		vw->rxq = rxq;
+		vw->owned = owned;
+		for (uint16_t i = 0; i < DP_MAX_PORTS; i++) {
+			const struct port *port = view->port[i].port;
+
+			if (!port)
+				continue;
+			for (uint16_t q = 0; q < port->cfg.n_queues; q++)
+				if ((port->owner + q) % n_workers == w)
+					*rxq++ = (struct view_rxq){.port = i, .queue = q};
+			if (port->owner == w)
+				*owned++ = i;
+		}
+		vw->n_rxq = (uint16_t)(rxq - vw->rxq);
+		vw->n_owned = (uint16_t)(owned - vw->owned);
+	}
+}
+
+int
+view_publish(struct dp *dp)
+{
+	struct view *view = calloc(1, sizeof(*view));
+	struct view *old;
+
+	if (!view)
+		return -ENOMEM;
+	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
+		if (dp->port[i])
+			build_port(dp, dp->port[i], &view->port[i]);
+	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
+		if (view->port[i].port && view->port[i].mirror_to != VIEW_NO_PORT)
+			view->port[view->port[i].mirror_to].is_mirror_target = true;
+	build_members(dp, view);
+	build_workers(dp, view);
+	old = atomic_exchange_explicit(&dp->view, view, memory_order_acq_rel);
+	atomic_fetch_add(&dp->wakeup_gen, 1);
+	for (unsigned i = 0; i < dp->n_workers; i++)
+		worker_wake(dp->worker[i]);
+	dp_synchronize(dp);
+	free(old);
+	return 0;
+}

@@ -1,0 +1,56 @@
+// What workers see of the configuration: one immutable snapshot, rebuilt by the control thread at every change,
+// swapped by pointer, freed after every worker has passed a quiescent point.
+#pragma once
+
+#include "port.h"
+#include "rtvs/dp.h"
+#include "rtvs/guard.h"
+#include "rtvs/mac_table.h"
+
+#define VIEW_NO_PORT MAC_TABLE_NO_PORT
+
+struct bridge {
+	struct dp_bridge_cfg cfg; // ctl only
+	struct mac_table macs; // dp: rw, ctl: rw, see mac_table.h
+	uint32_t sweep_pos; // ctl
+	_Atomic uint64_t full_events; // learnings refused; dp: rw
+};
+
+struct view_port {
+	struct port *port; // NULL: no such port
+	struct bridge *bridge; // NULL: none
+	const uint16_t *members; // port ids of the bridge
+	uint16_t n_members;
+	uint16_t vlan; // access VLAN or the trunk's untagged one
+	uint16_t mirror_to; // VIEW_NO_PORT: none
+	uint8_t mirror; // enum dp_mirror_dir
+	bool is_trunk, takes_untagged, carries_all; // trunk: untagged frames accepted; all VLANs
+	bool is_admin_up, is_isolated, is_mirror_target;
+	uint32_t frame_max; // bytes without tags: MTU + Ethernet header
+	uint32_t mac_limit; // UINT32_MAX: none
+	uint32_t flood_pps; // 0: no limit
+	struct capture *capture; // NULL: none
+	struct guard guard;
+	struct vlan_set trunk;
+};
+
+struct view_rxq {
+	uint16_t port, queue;
+};
+
+struct view_worker {
+	struct view_rxq *rxq;
+	uint16_t *owned; // ports whose egress this worker serves
+	uint16_t n_rxq, n_owned;
+};
+
+struct view {
+	struct view_port port[DP_MAX_PORTS];
+	struct view_worker worker[DP_MAX_WORKERS];
+	struct view_rxq rxqs[DP_MAX_PORTS * DP_MAX_QUEUES];
+	uint16_t owned[DP_MAX_PORTS];
+	uint16_t members[DP_MAX_PORTS]; // by bridge, one after another
+};
+
+// Builds a view of dp's present state, swaps it in and waits until no worker uses the one before. -ENOMEM: nothing changed
+int view_publish(struct dp *dp);

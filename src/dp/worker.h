@@ -1,0 +1,99 @@
+// One poll-mode thread per datapath CPU, and what it owns. Nothing here is shared for writing but where it says so.
+#pragma once
+
+#include "port.h"
+#include "rtvs/dp.h"
+#include "rtvs/rate.h"
+#include "view.h"
+
+#include <rte_rcu_qsbr.h>
+
+#include <stdatomic.h>
+
+// Counters of one port as one worker keeps them. // dp: wo (its worker), ctl: ro
+struct port_counters {
+	uint64_t rx_pkts, rx_bytes, tx_pkts, tx_bytes;
+	uint64_t replicated;
+	uint64_t handoff_in, handoff_out; // put into and taken from the port's handoff ring
+	uint64_t drops[DROP_COUNT];
+};
+
+struct worker_tx {
+	uint16_t n;
+	struct rte_mbuf *pkts[PORT_BURST * 2];
+};
+
+// A worker's own data of one port.
+struct worker_port {
+	struct port_counters c;
+	struct rate flood;
+	struct worker_tx tx;
+} __rte_cache_aligned;
+
+struct worker_loop_stats { // dp: wo, ctl: ro
+	uint64_t turns, turns_with_work, sleeps;
+	uint64_t cycles_busy, pkts, events_lost;
+	uint64_t begin_tsc;
+	struct hist stalls;
+};
+
+struct worker {
+	struct dp *dp;
+	uint16_t index, cpu;
+	unsigned lcore;
+	uint64_t now_ns; // of this turn, monotonic
+	uint32_t now_s;
+	uint16_t n_dirty; // ports with staged packets
+	uint16_t dirty[DP_MAX_PORTS];
+	struct rte_mempool *pool;
+	struct worker_port *port; // DP_MAX_PORTS
+	struct worker_loop_stats stats;
+
+	// Idle policy.
+	int wake_fd; // eventfd: somebody has work for a sleeping worker
+	int epoll_fd;
+	uint64_t epoll_gen; // of the descriptors in it
+	bool has_polled_queues; // some queue gives no wake-up
+	_Atomic bool is_sleeping; // dp: wo, others: ro, who then write wake_fd
+
+	// Reading counters: ctl asks by moving snap_wanted, the worker copies between two turns.
+	_Atomic uint32_t snap_wanted; // ctl: wo
+	_Atomic uint32_t snap_done; // dp: wo
+	struct port_counters *snap; // DP_MAX_PORTS
+} __rte_cache_aligned;
+
+static inline void
+worker_count(uint64_t *counter, uint64_t n)
+{
+	__atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED);
+}
+
+int worker_create(struct dp *dp, uint16_t index, uint16_t cpu, unsigned lcore, struct worker **ret_worker);
+void worker_destroy(struct worker *w);
+int worker_main(void *worker); // rte_eal_remote_launch
+void worker_wake(struct worker *w); // any thread
+
+// idle.c
+void idle_sleep(struct worker *w, const struct view *view, bool (*poll)(struct worker *, const struct view *));
+
+// switch.c: forwards a burst that came from port `in`; what it does not deliver it drops, with a reason.
+void switch_burst(struct worker *w, const struct view *view, uint16_t in, struct rte_mbuf **pkts, uint16_t n);
+
+// egress.c
+struct egress_pkt {
+	struct rte_mbuf *m;
+	uint16_t vlan;
+	bool is_tagged;
+};
+// Gives m (owned from here on) to port `out`: VLAN, MTU, offloads, then the stage or the owner's ring.
+void egress_put(struct worker *w, const struct view *view, uint16_t out, struct egress_pkt pkt);
+// Transmits what is staged.
+void egress_flush(struct worker *w, const struct view *view);
+// Takes what other workers put into the rings of ports that this one owns; how many.
+unsigned egress_drain(struct worker *w, const struct view *view);
+void egress_drop(struct worker *w, uint16_t port, struct rte_mbuf *m, enum drop reason);
+
+// gso.c: segments of a TCP super-frame, each in one buffer. Returns how many, 0: not possible (headers), -1: no buffer.
+int gso_segment(struct rte_mempool *pool, const struct rte_mbuf *m, struct rte_mbuf **out, unsigned max);
+// Completes the checksum that m's offload flags ask for. False: headers do not allow it.
+bool gso_finish_checksum(struct rte_mbuf *m);

@@ -1,0 +1,95 @@
+// Recovery of a packed virtqueue's position from the ring itself. The driver writes descriptors with AVAIL = its wrap
+// counter and USED = the opposite; the device writes used ones with both equal to its own. Around the ring AVAIL thus
+// has one step, at the driver's position A; before A lies this lap, from A on the lap before. Going back from A over buffers that are
+// not used yet, the first used one is the last that the device finished. One pass, O(n).
+// A backend that marks the first buffer of a batch last (to publish it at once) may die with later ones marked and the first
+// not: those are reported as unfinished, for the caller to complete.
+#include "rtvs/vring.h"
+
+#include <errno.h>
+
+static bool
+is_avail_bit(const struct vring_packed_entry *d)
+{
+	return d->flags & VRING_DESC_F_AVAIL;
+}
+
+static bool
+is_used(const struct vring_packed_entry *d)
+{
+	return !!(d->flags & VRING_DESC_F_AVAIL) == !!(d->flags & VRING_DESC_F_USED);
+}
+
+// The driver's position: where AVAIL changes. n when it does not change: then the driver stands at 0.
+static int
+driver_position(const struct vring_packed_entry *ring, uint16_t n, uint16_t *ret_index, bool *ret_wrap)
+{
+	uint16_t at = n;
+
+	for (uint16_t i = 1; i < n; i++) {
+		if (is_avail_bit(&ring[i]) == is_avail_bit(&ring[i - 1]))
+			continue;
+		if (at != n)
+			return -EINVAL;
+		at = i;
+	}
+	// No step: all of one lap are written, the driver is at 0 of the next.
+	*ret_index = at == n ? 0 : at;
+	*ret_wrap = at == n ? !is_avail_bit(&ring[0]) : is_avail_bit(&ring[0]);
+	return 0;
+}
+
+// Descriptors of the chain whose used element stands at `head`: the ones behind it that carry its id and are not used.
+static uint16_t
+chain_length(const struct vring_packed_entry *ring, uint16_t n, uint16_t head, uint16_t room, bool has_indirect)
+{
+	uint16_t len = 1;
+
+	if (has_indirect)
+		return 1;
+	while (len < room) {
+		const struct vring_packed_entry *d = &ring[(head + len) % n];
+
+		if (is_used(d) || d->id != ring[head].id)
+			break;
+		len++;
+		if (!(d->flags & VRING_DESC_F_NEXT))
+			break;
+	}
+	return len;
+}
+
+int
+vring_packed_recover(
+	const struct vring_packed_entry *ring, uint16_t n, bool has_indirect, struct vring_position *ret_pos)
+{
+	uint16_t driver, back = 0, first;
+	bool wrap;
+	int rc;
+
+	if (!n || n > VRING_PACKED_MAX)
+		return -EINVAL;
+	rc = driver_position(ring, n, &driver, &wrap);
+	if (rc)
+		return rc;
+	// Back from the driver's position to the last used buffer.
+	while (back < n && !is_used(&ring[(driver + n - 1 - back) % n]))
+		back++;
+	if (back < n)
+		back = (uint16_t)(back -
+			(chain_length(
+				 ring, n, (uint16_t)((driver + n - 1 - back) % n), (uint16_t)(back + 1), has_indirect) -
+				1));
+	*ret_pos = (struct vring_position){
+		.index = (uint16_t)((driver + n - back) % n), .wrap = driver >= back ? wrap : !wrap};
+	// Holes before it: taken by the dead backend, not marked yet, though later ones are. A gap of tails of used chains looks
+	// the same without F_INDIRECT_DESC, so only single-descriptor buffers are looked at there.
+	first = back;
+	for (uint16_t i = back; has_indirect && i < n; i++)
+		if (!is_used(&ring[(driver + n - 1 - i) % n]))
+			first = (uint16_t)(i + 1);
+	ret_pos->n_unfinished = (uint16_t)(first - back);
+	ret_pos->first_unfinished = (uint16_t)((driver + n - first) % n);
+	ret_pos->first_wrap = driver >= first ? wrap : !wrap;
+	return 0;
+}
