@@ -45,7 +45,7 @@ chain_length(const struct vring_packed_entry *ring, uint16_t n, uint16_t head, u
 {
 	uint16_t len = 1;
 
-	if (has_indirect)
+	if (has_indirect || !ring[head].addr) // never written: the ring's first lap
 		return 1;
 	while (len < room) {
 		const struct vring_packed_entry *d = &ring[(head + len) % n];
