@@ -25,9 +25,8 @@ struct vring_position {
 	bool first_wrap; // wrap counter at first_unfinished
 };
 
-// ring: n descriptors, copied from guest memory. has_indirect: chains of several descriptors lie behind one (virtio F_INDIRECT_DESC
-// was negotiated), so each entry is a buffer of its own. The descriptors behind the last used one
-// tell where the driver stands, the last one marked used where the device stood; both follow from the flags
-// alone, as AVAIL changes exactly once around the ring. Returns 0, or -EINVAL when the flags contradict that.
-int vring_packed_recover(
-	const struct vring_packed_entry *ring, uint16_t n, bool has_indirect, struct vring_position *ret_pos);
+// ring: n descriptors, copied from guest memory, of a driver that uses one descriptor a buffer: F_INDIRECT_DESC was negotiated
+// and it follows that, as Linux does. Then AVAIL changes exactly once around the ring, where the driver stands, and the last
+// descriptor marked used before that is where the device stood. Errors: -EINVAL (flags contradict that), -ENOTSUP (chains of
+// descriptors: a used chain's tails look like buffers that are not used, so no position can be known).
+int vring_packed_recover(const struct vring_packed_entry *ring, uint16_t n, struct vring_position *ret_pos);

@@ -211,14 +211,14 @@ recover_packed(struct vhost *v, int vid, uint16_t queue)
 	uint16_t avail, used, base;
 
 	if (rte_vhost_get_negotiated_features(vid, &features) || !(features & (1ULL << VIRTIO_F_RING_PACKED)) ||
-		rte_vhost_get_vhost_vring(vid, queue, &ring) || !ring.desc_packed || !ring.size ||
-		rte_vhost_get_vring_base(vid, queue, &avail, &used))
+		!(features & (1ULL << VIRTIO_RING_F_INDIRECT_DESC)) || rte_vhost_get_vhost_vring(vid, queue, &ring) ||
+		!ring.desc_packed || !ring.size || rte_vhost_get_vring_base(vid, queue, &avail, &used))
 		return;
 	copy = malloc(ring.size * sizeof(*copy));
 	if (!copy)
 		return;
 	memcpy(copy, ring.desc_packed, ring.size * sizeof(*copy));
-	if (!vring_packed_recover(copy, ring.size, features & (1ULL << VIRTIO_RING_F_INDIRECT_DESC), &pos)) {
+	if (!vring_packed_recover(copy, ring.size, &pos)) {
 		base = (uint16_t)(pos.index | (pos.wrap ? 1 << 15 : 0));
 		mark_used((struct vring_packed_entry *)ring.desc_packed, ring.size, &pos);
 		if (base != avail || base != used || pos.n_unfinished) {

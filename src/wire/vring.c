@@ -39,29 +39,8 @@ driver_position(const struct vring_packed_entry *ring, uint16_t n, uint16_t *ret
 	return 0;
 }
 
-// Descriptors of the chain whose used element stands at `head`: the ones behind it that carry its id and are not used.
-static uint16_t
-chain_length(const struct vring_packed_entry *ring, uint16_t n, uint16_t head, uint16_t room, bool has_indirect)
-{
-	uint16_t len = 1;
-
-	if (has_indirect || !ring[head].addr) // never written: the ring's first lap
-		return 1;
-	while (len < room) {
-		const struct vring_packed_entry *d = &ring[(head + len) % n];
-
-		if (is_used(d) || d->id != ring[head].id)
-			break;
-		len++;
-		if (!(d->flags & VRING_DESC_F_NEXT))
-			break;
-	}
-	return len;
-}
-
 int
-vring_packed_recover(
-	const struct vring_packed_entry *ring, uint16_t n, bool has_indirect, struct vring_position *ret_pos)
+vring_packed_recover(const struct vring_packed_entry *ring, uint16_t n, struct vring_position *ret_pos)
 {
 	uint16_t driver, back = 0, first;
 	bool wrap;
@@ -69,23 +48,20 @@ vring_packed_recover(
 
 	if (!n || n > VRING_PACKED_MAX)
 		return -EINVAL;
+	for (uint16_t i = 0; i < n; i++)
+		if (ring[i].flags & VRING_DESC_F_NEXT)
+			return -ENOTSUP;
 	rc = driver_position(ring, n, &driver, &wrap);
 	if (rc)
 		return rc;
 	// Back from the driver's position to the last used buffer.
 	while (back < n && !is_used(&ring[(driver + n - 1 - back) % n]))
 		back++;
-	if (back < n)
-		back = (uint16_t)(back -
-			(chain_length(
-				 ring, n, (uint16_t)((driver + n - 1 - back) % n), (uint16_t)(back + 1), has_indirect) -
-				1));
 	*ret_pos = (struct vring_position){
 		.index = (uint16_t)((driver + n - back) % n), .wrap = driver >= back ? wrap : !wrap};
-	// Holes before it: taken by the dead backend, not marked yet, though later ones are. A gap of tails of used chains looks
-	// the same without F_INDIRECT_DESC, so only single-descriptor buffers are looked at there.
+	// Holes before it: taken by the dead backend, not marked, though later ones are.
 	first = back;
-	for (uint16_t i = back; has_indirect && i < n; i++)
+	for (uint16_t i = back; i < n; i++)
 		if (!is_used(&ring[(driver + n - 1 - i) % n]))
 			first = (uint16_t)(i + 1);
 	ret_pos->n_unfinished = (uint16_t)(first - back);
