@@ -32,8 +32,9 @@
 #include <unistd.h>
 
 #define MBUF_CACHE 256
-#define MBUF_BYTES (RTE_MBUF_DEFAULT_BUF_SIZE + 256) // with headers of the buffer and of the pool's element
-#define BASE_BYTES (UINT64_C(24) << 20) // rings, device queues, EAL itself
+#define MBUF_BYTES (RTE_MBUF_DEFAULT_BUF_SIZE + 384) // with headers of the buffer and of the pool's element
+#define BASE_BYTES (UINT64_C(24) << 20) // rings, tables, device queues
+#define PLAIN_RESERVE_BYTES (UINT64_C(128) << 20) // address space that costs nothing until it is used
 #define MAX_EAL_ARGS 64
 #define RCU_THREADS (DP_MAX_WORKERS)
 
@@ -166,8 +167,7 @@ eal_start(struct dp *dp, char err[DP_ERR_SIZE])
 		argv[argc++] = "--in-memory";
 		argv[argc++] = "--single-file-segments";
 	} else {
-		if (cfg->memory_bytes)
-			need = cfg->memory_bytes;
+		need = cfg->memory_bytes ? cfg->memory_bytes : need + PLAIN_RESERVE_BYTES;
 		snprintf(mem, sizeof(mem), "%" PRIu64, (need + (1 << 20) - 1) >> 20);
 		argv[argc++] = "--no-huge";
 		argv[argc++] = "-m";
@@ -189,6 +189,7 @@ eal_start(struct dp *dp, char err[DP_ERR_SIZE])
 		dp_error(err, "DPDK refused to start: %s (the lines above say why)", rte_strerror(rte_errno));
 		return -rte_errno;
 	}
+	(void)rmdir(rte_eal_get_runtime_dir()); // made by EAL, empty without shared configuration
 	return 0;
 }
 

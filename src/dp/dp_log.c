@@ -14,7 +14,7 @@
 #include <string.h>
 #include <time.h>
 
-#define LINES_PER_SECOND 20
+#define LINES_PER_SECOND 100
 
 static struct dp *log_dp; // set before any thread starts
 static FILE *stream;

@@ -58,18 +58,19 @@ wait_for_work(struct worker *w)
 	worker_count(&w->stats.sleeps, 1);
 }
 
-void
+bool
 idle_sleep(struct worker *w, const struct view *view, bool (*poll)(struct worker *, const struct view *))
 {
 	uint64_t gen = atomic_load(&w->dp->wakeup_gen);
 	bool rebuild = w->epoll_fd < 0 || gen != w->epoll_gen;
+	bool found;
 
 	if (rebuild) {
 		if (w->epoll_fd >= 0)
 			close(w->epoll_fd);
 		w->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 		if (w->epoll_fd < 0)
-			return;
+			return false;
 		w->epoll_gen = gen;
 		w->has_polled_queues = false;
 		watch(w, w->wake_fd);
@@ -77,11 +78,13 @@ idle_sleep(struct worker *w, const struct view *view, bool (*poll)(struct worker
 	ask_queues(w, view, true, rebuild);
 	atomic_store_explicit(&w->is_sleeping, true, memory_order_relaxed);
 	atomic_thread_fence(memory_order_seq_cst);
-	if (!poll(w, view) && atomic_load(&w->dp->view) == view && atomic_load(&w->dp->wakeup_gen) == gen &&
+	found = poll(w, view);
+	if (!found && atomic_load(&w->dp->view) == view && atomic_load(&w->dp->wakeup_gen) == gen &&
 		!atomic_load(&w->dp->stop) && atomic_load(&w->snap_wanted) == atomic_load(&w->snap_done))
 		wait_for_work(w);
 	atomic_store_explicit(&w->is_sleeping, false, memory_order_relaxed);
 	// The view may have been freed while this worker was offline: take the one of the moment.
 	view = atomic_load_explicit(&w->dp->view, memory_order_acquire);
 	ask_queues(w, view, false, false);
+	return found;
 }

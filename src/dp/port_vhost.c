@@ -49,6 +49,7 @@ struct vhost {
 	struct frontend frontend[MAX_FRONTENDS];
 	_Atomic int vid; // that workers use; event thread: wo, dp: ro
 	_Atomic uint32_t rx_pairs, tx_pairs; // enabled: packets from the guest, to the guest
+	_Atomic uint32_t loud_pairs; // whose guests were not told yet that kicks are not needed; event thread, dp: rw
 	_Atomic int kick_fd[DP_MAX_QUEUES]; // -1: none
 	_Atomic uint64_t features;
 	_Atomic uint64_t n_connects, n_disconnects, n_rings_recovered;
@@ -177,6 +178,7 @@ connect_workers(struct vhost *v, const struct frontend *f)
 	}
 	// Queues that take packets are used from the first on, as guests enable them.
 	atomic_store(&port->n_txq, RTE_MAX(n_contiguous(f->rx_enabled), 1u));
+	atomic_store(&v->loud_pairs, f->tx_enabled);
 	atomic_store(&v->rx_pairs, f->tx_enabled);
 	atomic_store(&v->tx_pairs, f->rx_enabled);
 	atomic_store(&v->vid, f->vid);
@@ -324,6 +326,7 @@ cb_destroy_device(int vid)
 	pthread_mutex_unlock(&v->lock);
 }
 
+// The library holds the rings' locks here, which workers wait for: nothing may be called that takes one or waits for workers.
 static int
 cb_vring_state_changed(int vid, uint16_t queue, int enable)
 {
@@ -340,16 +343,12 @@ cb_vring_state_changed(int vid, uint16_t queue, int enable)
 
 		if (enable) {
 			recover_packed(v, vid, queue);
-			(void)rte_vhost_enable_guest_notification(vid, queue, 0);
 			*bits |= 1u << pair;
 		} else {
 			*bits &= ~(1u << pair);
 		}
-		if (f->is_ready && atomic_load(&v->vid) == vid) {
+		if (f->is_ready && atomic_load(&v->vid) == vid)
 			connect_workers(v, f);
-			if (!enable)
-				dp_synchronize(v->port->dp);
-		}
 	}
 	pthread_mutex_unlock(&v->lock);
 	return 0;
@@ -655,6 +654,10 @@ vhost_rx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n)
 
 	if (vid == NO_VID || !(atomic_load_explicit(&v->rx_pairs, memory_order_relaxed) >> q & 1))
 		return 0;
+	if (unlikely(atomic_load_explicit(&v->loud_pairs, memory_order_relaxed) >> q & 1)) {
+		atomic_fetch_and(&v->loud_pairs, ~(1u << q));
+		(void)rte_vhost_enable_guest_notification(vid, TXQ(q), 0);
+	}
 	return rte_vhost_dequeue_burst(vid, TXQ(q), port->dp->pool, pkts, n);
 }
 
