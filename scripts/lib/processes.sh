@@ -33,7 +33,7 @@ cleanup_work() {
 start() { # NAME COMMAND [ARG...]
 	local name=$1
 	shift
-	"$@" >>"$work/$name.log" 2>&1 </dev/null &
+	"$@" >>"$work/$name.log" 2>&1 </dev/null 3>&- &
 	echo $! >"$work/$name.pid"
 }
 

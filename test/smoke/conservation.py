@@ -1,0 +1,18 @@
+"""Reads the result of stats.get and checks that every packet is accounted for."""
+import json
+import sys
+
+KEYS = ("rx_pkts", "replicated", "tx_pkts", "queued", "drops")
+
+
+def main():
+    stats = json.load(sys.stdin)
+    total = stats["total"]
+    values = {key: sum(total[key].values()) if isinstance(total[key], dict) else total[key] for key in KEYS}
+    left = values["rx_pkts"] + values["replicated"]
+    right = values["tx_pkts"] + values["queued"] + values["drops"]
+    print(values, "difference", left - right)
+    return 0 if left == right and left > 0 else 1
+
+
+sys.exit(main())

@@ -1,0 +1,113 @@
+# shellcheck shell=bash
+# Harness of the tests that run the real daemon. A test script sources it, starts what its cases share,
+# then calls run_case for each. A case is a function that runs in a subshell: the first command that
+# fails ends it, as does fail; skip leaves it out. Results are one line per case (scripts/lib/report.sh).
+# Waits are for events with a time limit, through wait_for; everything lives and dies with $work.
+
+set -euo pipefail
+shopt -s inherit_errexit
+. "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib/common.sh"
+enter_world "$@"
+. "$lib/report.sh"
+. "$lib/processes.sh"
+
+suite=${RTVS_PREFIX:-$(basename "$(dirname "$(readlink -f "$0")")")}/$(basename "$0" _test.sh)
+n_failed=0
+make_work
+exec 3>&1 >"$work/setup.out" 2>&1 # results go to 3; what the set-up says is shown when it fails
+
+end_suite() {
+	local rc=$?
+	trap - EXIT INT TERM
+	if [ $rc = 77 ]; then
+		report skip "$suite: $(tail -n 1 "$work/setup.out")" "$SECONDS" >&3
+	elif [ $rc != 0 ]; then
+		show_logs >>"$work/setup.out"
+		RTVS_LOG_LINES=60 report FAIL "$suite: set up, or between cases" "$SECONDS" "$work/setup.out" >&3
+	fi
+	cleanup_work
+	[ $rc = 0 ] || exit "$rc"
+	[ $n_failed = 0 ] || exit 1
+	exit 0
+}
+trap end_suite EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+fail() { echo "FAILED: $*"; exit 1; }
+skip() { echo "$*"; exit 77; }
+
+# The ends of all logs of programs, for whoever reads a failure.
+show_logs() {
+	local file
+	for file in "$work"/*.log; do
+		[ -s "$file" ] || continue
+		echo "--- ${file##*/}"
+		tail -n 8 "$file"
+	done
+}
+
+# RTVS_CASE=PATTERN runs only the cases whose name matches.
+run_case() { # NAME FUNCTION [ARG...]
+	local name=$1 log=$work/case.out begin=$SECONDS rc=0
+	shift
+	# shellcheck disable=SC2053 # it is a pattern
+	[[ $name == ${RTVS_CASE:-*} ]] || return 0
+	set +e
+	(set -eE; trap 'echo "FAILED in ${FUNCNAME[0]:-case}, line $LINENO: $BASH_COMMAND"' ERR; "$@") >"$log" 2>&1
+	rc=$?
+	set -e
+	case $rc in
+	0) report ok "$suite: $name" $((SECONDS - begin)) >&3 ;;
+	77) report skip "$suite: $name: $(tail -n 1 "$log")" $((SECONDS - begin)) >&3 ;;
+	*)
+		show_logs >>"$log"
+		n_failed=$((n_failed + 1))
+		report FAIL "$suite: $name" $((SECONDS - begin)) "$log" >&3
+		;;
+	esac
+}
+
+wait_for() { # SECONDS COMMAND [ARG...]
+	wait_until "$@" || fail "waited $1 s for: ${*:2}"
+}
+
+expect() { # WHAT EXPECTED ACTUAL
+	[ "$2" = "$3" ] || fail "$1: expected '$2', got '$3'"
+}
+expect_match() { # REGEX TEXT
+	[[ $2 =~ $1 ]] || fail "no match for '$1' in: $2"
+}
+expect_fails() { # REGEX COMMAND [ARG...]: it fails, and says something that matches
+	local regex=$1 out rc=0
+	shift
+	out=$("$@" 2>&1) || rc=$?
+	[ $rc != 0 ] || fail "worked, but should not have: $*: $out"
+	expect_match "$regex" "$out"
+}
+
+# Counters of a port, by their names in port.show; a drop reason by its own name.
+port_stat() { ctl -j port show "$1" | json "d['stats'].get('$2', d['stats']['drops_by_reason'].get('$2', 0))"; } # PORT COUNTER
+port_state() { ctl -j port show "$1" | json "d['state']['$2']"; }
+is_port_state() { [ "$(port_state "$1" "$2")" = "$3" ]; } # PORT KEY VALUE
+is_stat_above() { [ "$(port_stat "$1" "$2")" -gt "$3" ]; } # PORT COUNTER N
+
+# rx + replicated == tx + queued + sum(drops), over all ports and those that are gone.
+is_conserved() {
+	ctl -j stats get | python3 "$top/test/smoke/conservation.py"
+}
+
+# One more tap port, its interface with the address in the namespace of the same name.
+n_taps=0
+tap_port() { # NAME ADDRESS/LEN [PARAM=VALUE...]
+	local name=$1 address=$2
+	shift 2
+	ctl port add "$name" type=ethdev "devargs=net_tap$n_taps,iface=$name" "$@"
+	n_taps=$((n_taps + 1))
+	[ -e "$work/netns.$name" ] || netns_add "$name"
+	netns_give "$name" "$name" "$address"
+}
+
+can_ping() { ns "$1" ping -c 1 -W 1 "$2"; } # NAMESPACE ADDRESS
+cannot_ping() { ! ns "$1" ping -c 2 -i 0.2 -W 1 "$2"; }
+is_gone() { [ ! -e "$1" ]; }

@@ -1,0 +1,142 @@
+#!/usr/bin/env bash
+# Starting, stopping, and everything that may be wrong at a start.
+. "$(dirname "$0")/lib.sh"
+
+refuses_to_start() { # REGEX ARG...: ends by itself with one clear line
+	local regex=$1 out rc=0
+	shift
+	out=$(timeout 30 "$rtvswitchd" "$@" 2>&1 </dev/null) || rc=$?
+	[ $rc != 124 ] || fail "still running: $*"
+	[ $rc != 0 ] || fail "exit code 0: $*"
+	expect_match "$regex" "$out"
+	last_rc=$rc
+}
+
+starts_and_stops() {
+	daemon_start rtvsd
+	[ -S "$work/rtvsd.sock" ] || fail "no control socket"
+	stop rtvsd
+	is_gone "$work/rtvsd.sock" || fail "the control socket is left"
+}
+
+stops_by_rpc() {
+	daemon_start rtvsd
+	ctl system stop
+	wait_for 10 is_stopped rtvsd
+}
+
+stops_on_ctrl_c() {
+	# A background process ignores SIGINT unless told otherwise; a terminal's does not.
+	start rtvsd env --default-signal=INT "$rtvswitchd" --socket "$work/rtvsd.sock" --no-huge --idle adaptive
+	wait_for 30 is_serving rtvsd
+	stop rtvsd INT
+	is_gone "$work/rtvsd.sock" || fail "the control socket is left"
+}
+
+stops_while_it_starts() {
+	start rtvsd "$rtvswitchd" --socket "$work/rtvsd.sock" --no-huge
+	stop rtvsd TERM 30
+	is_gone "$work/rtvsd.sock" || fail "the control socket is left"
+}
+
+second_is_refused() {
+	daemon_start rtvsd
+	refuses_to_start "rtvsd.sock" --socket "$work/rtvsd.sock" --no-huge
+	is_serving rtvsd || fail "the first one is disturbed"
+	stop rtvsd
+}
+
+survives_leftovers() {
+	daemon_start rtvsd
+	ctl bridge add br0
+	ctl port add vm1 "socket=$work/vm1.sock" bridge=br0
+	[ -S "$work/vm1.sock" ] || fail "no vhost socket"
+	stop rtvsd KILL
+	[ -S "$work/rtvsd.sock" ] && [ -S "$work/vm1.sock" ] || fail "kill -9 should have left the sockets"
+	daemon_start rtvsd
+	ctl bridge add br0
+	ctl port add vm1 "socket=$work/vm1.sock" bridge=br0
+	stop rtvsd
+	is_gone "$work/vm1.sock" || fail "the vhost socket is left"
+}
+
+two_side_by_side() {
+	daemon_start rtvsd
+	daemon_start other
+	is_serving rtvsd
+	is_serving other
+	stop other
+	is_serving rtvsd
+	stop rtvsd
+}
+
+config_makes_ports() {
+	cat >"$work/good.json" <<-EOF
+		[{"method": "bridge.add", "params": {"name": "br0"}},
+		 {"method": "port.add", "params": {"name": "vm1", "bridge": "br0", "socket": "$work/vm1.sock"}}]
+	EOF
+	daemon_start rtvsd --config "$work/good.json"
+	expect "port" vm1 "$(ctl -j port list | json 'd[0]["name"]')"
+	stop rtvsd
+}
+
+bad_config_leaves_nothing() { # TEXT REGEX
+	printf '%s' "$1" | sed "s,WORK,$work,g" >"$work/bad.json"
+	refuses_to_start "$2" --socket "$work/rtvsd.sock" --no-huge --config "$work/bad.json"
+	is_gone "$work/rtvsd.sock" || fail "the control socket is left"
+	is_gone "$work/vm1.sock" || fail "the vhost socket is left"
+}
+
+bad_arguments() {
+	local arg
+	for arg in --nonsense '--idle=sometimes' '--workers=9999' '--memory=lots' '--buffers=-1' stray; do
+		refuses_to_start . --socket "$work/rtvsd.sock" --no-huge "$arg"
+		expect "exit code of $arg" 2 "$last_rc"
+	done
+}
+
+missing_config() { refuses_to_start 'none\.json' --socket "$work/rtvsd.sock" --no-huge --config "$work/none.json"; }
+bad_socket() { refuses_to_start '/nowhere/' --socket /nowhere/at/all.sock --no-huge; }
+
+says_what_it_is() {
+	expect_match 'rtvswitchd' "$("$rtvswitchd" --version)"
+	expect_match '--socket' "$("$rtvswitchd" --help)"
+}
+
+sleeps_when_idle() {
+	local before after
+	daemon_start rtvsd
+	ctl bridge add br0
+	tap_port t1 10.0.0.1/24 bridge=br0
+	cpu_ms() { awk -v hz="$(getconf CLK_TCK)" '{print int(($14 + $15) * 1000 / hz)}' "/proc/$(pid_of rtvsd)/stat"; }
+	before=$(cpu_ms)
+	sleep 2 # what is measured is how much of these two seconds it uses
+	after=$(cpu_ms)
+	stop rtvsd
+	[ $((after - before)) -lt 600 ] || fail "used $((after - before)) ms of 2000 ms without traffic"
+}
+
+cli_says_who_is_missing() {
+	local rc=0
+	"$rtvsctl" -s "$work/nobody.sock" port list || rc=$?
+	expect "exit code" 3 $rc
+}
+
+run_case "starts and stops" starts_and_stops
+run_case "stops by system.stop" stops_by_rpc
+run_case "stops on Ctrl-C" stops_on_ctrl_c
+run_case "stops while it starts" stops_while_it_starts
+run_case "a second one on the same socket is refused" second_is_refused
+run_case "starts over what kill -9 left" survives_leftovers
+run_case "two run side by side" two_side_by_side
+run_case "makes what the configuration says" config_makes_ports
+run_case "configuration that is not JSON leaves nothing" bad_config_leaves_nothing '[{"method":' 'bad\.json'
+run_case "configuration with an unknown method leaves nothing" bad_config_leaves_nothing '[{"method": "port.fly"}]' 'port\.fly'
+run_case "configuration with a late mistake leaves nothing" bad_config_leaves_nothing \
+	'[{"method": "bridge.add", "params": {"name": "br0"}}, {"method": "port.add", "params": {"name": "vm1", "bridge": "br0", "socket": "WORK/vm1.sock"}}, {"method": "port.add", "params": {"name": "vm2", "bridge": "br1"}}]' 'br1'
+run_case "configuration that is missing is named" missing_config
+run_case "socket that cannot be made is named" bad_socket
+run_case "bad arguments end with code 2" bad_arguments
+run_case "help and version" says_what_it_is
+run_case "sleeps when idle" sleeps_when_idle
+run_case "the CLI ends with 3 when nobody serves" cli_says_who_is_missing

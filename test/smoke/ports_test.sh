@@ -1,0 +1,123 @@
+#!/usr/bin/env bash
+# Port types other than tap: AF_XDP, memif, virtio-user against vhost-user, pcap files.
+. "$(dirname "$0")/lib.sh"
+
+daemon_start rtvsd
+ctl bridge add br0
+tap_port t1 10.0.0.1/24 bridge=br0
+
+# A generator or a guest of DPDK's own: a second process that moves packets.
+testpmd() { # NAME VDEV FORWARD-MODE [ARG...]
+	local name=$1 vdev=$2 mode=$3
+	shift 3
+	mkfifo "$work/$name.in"
+	start "$name" bash -c 'exec 3<>"$0"; exec stdbuf -oL dpdk-testpmd "$@" <&3' "$work/$name.in" \
+		--no-huge -m 128 --no-pci --file-prefix "$name$$" --lcores '0@0,1@0' --main-lcore 0 --vdev "$vdev" -- \
+		-i --auto-start --nb-cores=1 --total-num-mbufs=4096 --forward-mode="$mode" "$@"
+}
+
+af_xdp() {
+	ip link add fx1 type veth peer name px1 || skip "no veth"
+	netns_add x1
+	netns_give x1 px1 10.0.0.11/24
+	ip link set fx1 up
+	ns x1 ethtool -K px1 tx off
+	ctl port add x1 type=ethdev devargs=net_af_xdp0,iface=fx1 bridge=br0 || { [ ! -e /proc/sys/net/core/bpf_jit_enable ] && skip "no AF_XDP"; false; }
+	wait_for 10 can_ping t1 10.0.0.11
+	ns x1 ping -c 10 -i 0.02 -W 1 10.0.0.1
+	ctl port del x1
+	ip link del fx1
+	is_conserved
+}
+
+memif_between_daemons() {
+	daemon_start far
+	netns_add t2
+	daemon=far ctl bridge add br0
+	daemon=far ctl port add t2 type=ethdev devargs=net_tap0,iface=t2 bridge=br0
+	netns_give t2 t2 10.0.0.2/24
+	ctl port add mem type=ethdev "devargs=net_memif0,role=server,id=0,socket=$work/mem.sock,socket-abstract=no" bridge=br0
+	daemon=far ctl port add mem type=ethdev \
+		"devargs=net_memif0,role=client,id=0,socket=$work/mem.sock,socket-abstract=no,zero-copy=no" bridge=br0
+	wait_for 20 can_ping t1 10.0.0.2
+	ns t2 ping -c 10 -i 0.02 -W 1 10.0.0.1
+	# One end restarts.
+	stop far KILL
+	daemon_start far
+	daemon=far ctl bridge add br0
+	daemon=far ctl port add t3 type=ethdev devargs=net_tap0,iface=t3 bridge=br0
+	netns_add t3
+	netns_give t3 t3 10.0.0.3/24
+	daemon=far ctl port add mem type=ethdev \
+		"devargs=net_memif0,role=client,id=0,socket=$work/mem.sock,socket-abstract=no,zero-copy=no" bridge=br0
+	wait_for 20 can_ping t1 10.0.0.3
+	stop far
+	ctl port del mem
+	is_conserved
+}
+
+# One daemon's virtio-user port is a guest of another daemon's vhost port.
+virtio_user_meets_vhost() { # PARAM=VALUE of the vhost port, devargs of virtio-user
+	ctl port add v1 "socket=$work/v1.sock" bridge=br0 $1
+	daemon_start far
+	daemon=far ctl bridge add br0
+	daemon=far ctl port add t4 type=ethdev devargs=net_tap0,iface=t4 bridge=br0
+	netns_add t4
+	netns_give t4 t4 10.0.0.4/24
+	daemon=far ctl port add up type=ethdev "devargs=net_virtio_user0,path=$work/v1.sock,queues=1$2" bridge=br0
+	wait_for 20 is_port_state v1 link up
+	wait_for 20 can_ping t1 10.0.0.4
+	ns t4 ping -c 10 -i 0.02 -W 1 10.0.0.1
+	expect "ring" "$3" "$(port_state v1 ring)"
+	stop far KILL
+	wait_for 10 is_port_state v1 link down
+	ctl port del v1
+	is_conserved
+}
+
+# A testpmd guest answers pings itself.
+testpmd_answers() {
+	ctl port add v2 "socket=$work/v2.sock" bridge=br0
+	testpmd icmp "net_virtio_user0,path=$work/v2.sock,mac=52:54:00:aa:bb:01" icmpecho
+	wait_for 30 is_port_state v2 link up
+	wait_for 20 can_ping t1 10.0.0.55
+	stop icmp
+	ctl port del v2
+}
+
+pcap_files() {
+
+	python3 - "$work/in.pcap" <<-'EOF'
+		import struct, sys
+		frame = b"\xff" * 6 + bytes.fromhex("020000000001") + b"\x88\xb5" + bytes(50)
+		with open(sys.argv[1], "wb") as out:
+		    out.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1))
+		    for i in range(100):
+		        out.write(struct.pack("<IIII", i, 0, len(frame), len(frame)) + frame)
+	EOF
+	ctl bridge add brp
+	ctl port add out type=ethdev "devargs=net_pcap0,tx_pcap=$work/out.pcap" bridge=brp
+	ctl port add in type=ethdev "devargs=net_pcap1,rx_pcap=$work/in.pcap" bridge=brp
+	wait_for 10 is_stat_above out tx_pkts 99
+	ctl port del in
+	ctl port del out
+	expect "packets in the file" 100 "$(tcpdump -nr "$work/out.pcap" 2>/dev/null | wc -l)"
+	ctl bridge del brp
+	is_conserved
+}
+
+refused_devices_leave_nothing() {
+	expect_fails . ctl port add bad type=ethdev devargs=net_af_xdp1,iface=nothere bridge=br0
+	expect_fails . ctl port add bad type=ethdev devargs=0000:99:00.0 bridge=br0
+	expect_fails . ctl port add bad type=ethdev devargs= bridge=br0
+	expect "ports" t1 "$(ctl -j port list | json '",".join(p["name"] for p in d)')"
+}
+
+run_case "AF_XDP on a veth" af_xdp
+run_case "memif between two daemons, one restarts" memif_between_daemons
+run_case "virtio-user on a vhost port, split ring" virtio_user_meets_vhost "" "" split
+run_case "virtio-user on a vhost port, packed ring" virtio_user_meets_vhost "" ",packed_vq=1" packed
+run_case "virtio-user, packed not offered" virtio_user_meets_vhost packed=false ",packed_vq=1" split
+run_case "testpmd as a guest" testpmd_answers
+run_case "pcap files" pcap_files
+run_case "devices that are not there leave nothing" refused_devices_leave_nothing

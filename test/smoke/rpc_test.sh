@@ -1,0 +1,169 @@
+#!/usr/bin/env bash
+# The control socket: what it refuses and how, what it remembers, what it says.
+. "$(dirname "$0")/lib.sh"
+
+daemon_start rtvsd --monitor-socket "$work/monitor.sock"
+ctl bridge add br0
+
+# Sends bytes from standard input, prints the first line of the answer.
+raw() { timeout 10 socat -t 5 - "UNIX-CONNECT:${1:-$work/rtvsd.sock}" | head -n 1; }
+code_of() { json "d['error']['code']"; }
+
+malformed_json() {
+	local text
+	for text in '{' 'null' '[]' '{"jsonrpc": "2.0"}' '"x"' '{"jsonrpc":"2.0","method":5,"id":1}' $'\x01\x02\xff' '{"jsonrpc":"2.0","id":1,"method":"port.list"'; do
+		expect_match '^-32(700|600)$' "$(printf '%s\n' "$text" | raw | code_of)"
+	done
+	is_serving rtvsd
+}
+
+too_deep() {
+	expect "code" -32700 "$(python3 -c 'print("[" * 5000 + "]" * 5000)' | raw | code_of)"
+}
+
+too_long() {
+	# The connection ends with an error; the daemon and its other clients go on.
+	python3 -c 'print("{\"x\": \"" + "a" * (2 << 20) + "\"}")' | raw >"$work/answer" || :
+	[ ! -s "$work/answer" ] || expect_match '^-32' "$(code_of <"$work/answer")"
+	is_serving rtvsd
+}
+
+unknown_method() {
+	expect "code" -32601 "$(echo '{"jsonrpc":"2.0","id":1,"method":"port.fly"}' | raw | code_of)"
+}
+
+unknown_parameter() { expect_fails 'colour' ctl port add p1 colour=red; }
+wrong_units() {
+	expect_fails 'mtu' ctl port add p1 mtu=15parsec
+	expect_fails 'mtu' ctl port add p1 mtu=9601
+	expect_fails 'mtu' ctl port add p1 mtu=67
+	expect_fails 'vlan' ctl port add p1 vlan=4095
+	expect_fails 'mac_age|age' ctl bridge add br1 mac_age=5lightyears
+	expect_fails 'allowed_ips' ctl port add p1 allowed_ips=10.0.0.256
+	expect_fails 'allowed_macs' ctl port add p1 allowed_macs=52:54:00
+}
+bad_names() {
+	local name
+	for name in '' '../x' 'a b' "$(printf 'x%.0s' {1..32})" '-x' 'x/y'; do
+		expect_fails . ctl port add "name=$name" "socket=$work/p.sock"
+	done
+}
+duplicate_names() {
+	ctl port add p1 "socket=$work/p1.sock" bridge=br0
+	expect_fails 'p1' ctl port add p1 "socket=$work/p2.sock" bridge=br0
+	expect_fails 'p1.sock' ctl port add p2 "socket=$work/p1.sock" bridge=br0
+	expect_fails 'br0' ctl bridge add br0
+	expect_fails 'br0' ctl bridge del br0
+	ctl port del p1
+}
+missing_things() {
+	expect_fails 'nobody' ctl port del nobody
+	expect_fails 'nobody' ctl port show nobody
+	expect_fails 'nowhere' ctl port add p1 bridge=nowhere "socket=$work/p1.sock"
+	is_gone "$work/p1.sock" || fail "a refused port left its socket"
+	expect_fails 'mirror' ctl port add p1 mirror_to=nobody mirror=rx "socket=$work/p1.sock"
+	expect_fails . ctl port add p1 type=ethdev devargs=net_nonsense0
+	expect "no port is left" 0 "$(ctl -j port list | json 'len(d)')"
+}
+
+usage_is_two() {
+	local rc=0
+	ctl || rc=$?
+	expect "without a command" 2 $rc
+	rc=0
+	ctl port fly || rc=$?
+	expect "unknown command" 2 $rc
+}
+refusal_is_one() {
+	local rc=0
+	ctl port del nobody || rc=$?
+	expect "refusal" 1 $rc
+}
+
+batch_and_notification() {
+	printf '[{"jsonrpc":"2.0","id":1,"method":"port.list"},{"jsonrpc":"2.0","method":"port.list"},{"jsonrpc":"2.0","id":2,"method":"x.y"}]\n' |
+		raw >"$work/answer"
+	expect "answers" 2 "$(json 'len(d)' <"$work/answer")"
+}
+
+monitors_only_read() {
+	[ "$(echo '{"jsonrpc":"2.0","id":1,"method":"bridge.list"}' | raw "$work/monitor.sock" | json 'd["result"][0]["name"]')" = br0 ] ||
+		fail "a monitor cannot read"
+	echo '{"jsonrpc":"2.0","id":1,"method":"bridge.del","params":{"name":"br0"}}' | raw "$work/monitor.sock" | code_of
+	echo '{"jsonrpc":"2.0","id":1,"method":"system.stop"}' | raw "$work/monitor.sock" | code_of
+	expect "bridge" br0 "$(ctl -j bridge list | json 'd[0]["name"]')"
+}
+
+dump_is_complete() {
+	ctl port add p1 "socket=$work/p1.sock" bridge=br0 vlan_mode=trunk trunk=1,5,100-200 mtu=9000 allowed_ips=10.0.0.1,fd00::/64
+	ctl port add p2 "socket=$work/p2.sock" mode=connect isolated=true flood_rate=100 packed=false
+	ctl port add p3 type=ethdev devargs=net_tap0,iface=p3 bridge=br0 mirror_to=p2 mirror=rx allowed_macs=52:54:00:00:00:01
+	ctl mac add bridge=br0 mac=52:54:00:00:00:99 port=p1 vlan=5
+	ctl -j config dump >"$work/first.json"
+	stop rtvsd
+	daemon_start rtvsd --monitor-socket "$work/monitor.sock" --config "$work/first.json"
+	ctl -j config dump >"$work/second.json"
+	diff "$work/first.json" "$work/second.json"
+}
+
+events_arrive() {
+	start events "$rtvsctl" -j -s "$work/rtvsd.sock" events
+	is_heard() { grep -q 'port.add' "$work/events.log"; }
+	hear() {
+		ctl port add e1 "socket=$work/e1.sock"
+		ctl port del e1
+		is_heard
+	}
+	wait_for 10 hear
+	stop events
+}
+
+many_clients() {
+	# At the limit the next one is turned away; those that are there go on; then there is room again.
+	python3 - "$work/rtvsd.sock" <<-'EOF'
+		import socket, sys
+		conns = []
+		refused = 0
+		for i in range(80):
+		    conn = socket.socket(socket.AF_UNIX)
+		    conn.settimeout(5)
+		    try:
+		        conn.connect(sys.argv[1])
+		        conn.sendall(b'{"jsonrpc":"2.0","id":1,"method":"bridge.list"}\n')
+		        data = conn.recv(100000)
+		        if b'"result"' in data:
+		            conns.append(conn)
+		            continue
+		    except OSError:
+		        pass
+		    refused += 1
+		print(len(conns), "served", refused, "refused")
+		assert 32 <= len(conns) < 80 and refused > 0
+	EOF
+	wait_for 5 is_serving rtvsd
+}
+
+stats_and_top() {
+	ctl stats get
+	ctl -j stats get | json 'd["total"]["rx_pkts"]'
+	ctl top count=1
+	expect_match 'port.add' "$(ctl -j rpc discover)"
+}
+
+run_case "malformed requests get an error" malformed_json
+run_case "JSON too deep" too_deep
+run_case "line too long" too_long
+run_case "unknown method" unknown_method
+run_case "unknown parameter" unknown_parameter
+run_case "wrong units and ranges name the parameter" wrong_units
+run_case "bad names" bad_names
+run_case "names and sockets that are taken" duplicate_names
+run_case "things that do not exist; nothing is left" missing_things
+run_case "usage errors end with 2" usage_is_two
+run_case "refusals end with 1" refusal_is_one
+run_case "batch with a notification" batch_and_notification
+run_case "the monitors' socket refuses changes" monitors_only_read
+run_case "events arrive" events_arrive
+run_case "limit of clients" many_clients
+run_case "stats, top, discover" stats_and_top
+run_case "dump, restart, dump: identical" dump_is_complete
