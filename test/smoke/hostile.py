@@ -1,0 +1,474 @@
+#!/usr/bin/env python3
+"""usage: hostile.py list | hostile.py SOCKET ATTACK
+
+A vhost-user front-end that does not keep to the protocol (https://qemu-project.gitlab.io/qemu/interop/vhost-user.html,
+rings: virtio 1.3, section 2.7 and 2.8). The attack "good" is the honest one: it sends N_GOOD frames and waits
+until the device has taken them.
+"""
+import array
+import mmap
+import os
+import random
+import socket
+import struct
+import sys
+import time
+
+GET_FEATURES, SET_FEATURES, SET_OWNER, SET_MEM_TABLE, SET_LOG_BASE = 1, 2, 3, 5, 6
+SET_VRING_NUM, SET_VRING_ADDR, SET_VRING_BASE, GET_VRING_BASE, SET_VRING_KICK, SET_VRING_CALL = 8, 9, 10, 11, 12, 13
+GET_PROTOCOL_FEATURES, SET_PROTOCOL_FEATURES, GET_QUEUE_NUM, SET_VRING_ENABLE = 15, 16, 17, 18
+F_MRG, F_LOG_ALL, F_INDIRECT, F_PROTOCOL, F_VERSION_1, F_PACKED = 1 << 15, 1 << 26, 1 << 28, 1 << 30, 1 << 32, 1 << 34
+NEXT, WRITE, INDIRECT = 1, 2, 4
+SIZE = 4 << 20
+BASE = 0x7F0000000000  # the front-end's own address of guest memory: anything, as long as it is consistent
+N_RING = 256
+N_GOOD = 10
+FRAME = bytes(12) + b"\xff" * 6 + bytes.fromhex("0200000000ee") + b"\x88\xb5" + bytes(50)
+
+
+class Frontend:
+    def __init__(self, path):
+        self.conn = socket.socket(socket.AF_UNIX)
+        self.conn.settimeout(5)
+        self.conn.connect(path)
+        self.fd = os.memfd_create("guest")
+        os.ftruncate(self.fd, SIZE)
+        self.mem = mmap.mmap(self.fd, SIZE)
+        self.kicks = {}
+        self.left = -1  # messages until the line is cut; negative: never
+
+    def send(self, request, payload=b"", fds=(), size=None, flags=1):
+        if self.left == 0:
+            raise ConnectionResetError("cut on purpose")
+        self.left -= 1
+        data = struct.pack("<III", request, flags, len(payload) if size is None else size) + payload
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
+        self.conn.sendmsg([data], rights)
+
+    def ask(self, request, payload=b""):
+        self.send(request, payload)
+        head = self.conn.recv(12, socket.MSG_WAITALL)
+        return self.conn.recv(struct.unpack("<III", head)[2], socket.MSG_WAITALL)
+
+    def features(self, wanted):
+        offered = struct.unpack("<Q", self.ask(GET_FEATURES))[0]
+        self.send(SET_OWNER)
+        if offered & F_PROTOCOL:
+            protocol = struct.unpack("<Q", self.ask(GET_PROTOCOL_FEATURES))[0]
+            self.send(SET_PROTOCOL_FEATURES, struct.pack("<Q", protocol & 1))
+        self.send(SET_FEATURES, struct.pack("<Q", offered & wanted))
+
+    def mem_table(self, regions=None, fds=None):
+        regions = [(0, SIZE, BASE, 0)] if regions is None else regions
+        fds = [self.fd] * len(regions) if fds is None else fds
+        body = struct.pack("<II", len(regions), 0) + b"".join(struct.pack("<QQQQ", *region) for region in regions)
+        self.send(SET_MEM_TABLE, body, fds)
+
+    # Ring q: descriptors, driver area and device area on pages of their own.
+    def area(self, q):
+        return 0x2000 + q * 0x4000
+
+    def vring(self, q, num=N_RING, base=0, addrs=None):
+        at = BASE + self.area(q)
+        desc, used, avail = addrs or (at, at + 0x3000, at + 0x2000)
+        self.send(SET_VRING_NUM, struct.pack("<II", q, num))
+        self.send(SET_VRING_BASE, struct.pack("<II", q, base))
+        self.send(SET_VRING_ADDR, struct.pack("<IIQQQQ", q, 0, desc, used, avail, 0))
+        kick = os.eventfd(0)
+        self.send(SET_VRING_CALL, struct.pack("<Q", q), [os.eventfd(0)])
+        self.send(SET_VRING_KICK, struct.pack("<Q", q), [kick])
+        self.kicks[q] = kick
+
+    def enable(self, q, on=1):
+        self.send(SET_VRING_ENABLE, struct.pack("<II", q, on))
+
+    def start(self, wanted=F_VERSION_1 | F_PROTOCOL | F_MRG | F_INDIRECT, **kw):
+        self.features(wanted)
+        self.mem_table()
+        for q in (0, 1):
+            self.vring(q, **kw)
+        for q in (0, 1):
+            self.enable(q)
+
+    def put(self, at, data):
+        self.mem[at : at + len(data)] = data
+
+    def desc(self, q, i, addr, length, flags=0, follow=0):
+        self.put(self.area(q) + i * 16, struct.pack("<QIHH", addr, length, flags, follow))
+
+    def avail(self, q, heads, idx=None):
+        at = self.area(q) + 0x2000
+        start = struct.unpack("<H", self.mem[at + 2 : at + 4])[0]
+        for i, head in enumerate(heads):
+            self.put(at + 4 + 2 * ((start + i) % N_RING), struct.pack("<H", head))
+        self.put(at + 2, struct.pack("<H", (start + len(heads)) & 0xFFFF if idx is None else idx))
+        self.kick(q)
+
+    def kick(self, q):
+        os.eventfd_write(self.kicks[q], 1)
+
+    def used_idx(self, q):
+        at = self.area(q) + 0x3000
+        return struct.unpack("<H", self.mem[at + 2 : at + 4])[0]
+
+    def wait_used(self, q, idx, seconds=5):
+        end = time.time() + seconds
+        while self.used_idx(q) != idx:
+            if time.time() > end:
+                raise TimeoutError(f"used index {self.used_idx(q)}, expected {idx}")
+            time.sleep(0.01)
+
+    def closed(self, seconds=5):
+        """True when the device hangs up, False when it keeps the line."""
+        self.conn.settimeout(seconds)
+        try:
+            while self.conn.recv(4096):
+                pass
+            return True
+        except socket.timeout:
+            return False
+        except OSError:
+            return True
+
+    def linger(self):
+        """Time for a worker to fall for what lies in the ring."""
+        for _ in range(10):
+            for q in self.kicks:
+                self.kick(q)
+            time.sleep(0.02)
+
+
+def good(f):
+    f.start()
+    for i in range(N_GOOD):
+        f.put(0x20000 + i * 2048, FRAME)
+        f.desc(1, i, 0x20000 + i * 2048, len(FRAME))
+    f.avail(1, range(N_GOOD))
+    f.wait_used(1, N_GOOD)
+    f.ask(GET_VRING_BASE, struct.pack("<II", 1, 0))
+
+
+def garbage(f):
+    rng = random.Random(1)
+    f.conn.sendall(rng.randbytes(4000))
+
+
+def silent(f):
+    time.sleep(1)
+
+
+def half_header(f):
+    f.conn.sendall(b"\x01\x00\x00")
+    time.sleep(1)
+
+
+def no_payload(f):
+    f.send(SET_MEM_TABLE, size=264)
+    time.sleep(2)
+
+
+def huge_size(f):
+    f.send(SET_FEATURES, size=0xFFFFFFFF)
+    time.sleep(0.3)
+
+
+def short_payload(f):
+    f.send(SET_FEATURES, b"\0" * 3)
+
+
+def unknown_requests(f):
+    for request in (0, 7, 43, 44, 200, 0xFFFFFFFF):
+        f.send(request, b"\0" * 8)
+
+
+def wrong_version(f):
+    f.send(GET_FEATURES, flags=2)
+
+
+def too_many_fds(f):
+    f.send(SET_OWNER, fds=[f.fd] * 30)
+
+
+def fd_flood(f):
+    for _ in range(300):
+        f.send(SET_VRING_CALL, struct.pack("<Q", 0), [os.dup(f.fd)])
+
+
+def bad_regions(f):
+    f.features(F_VERSION_1 | F_PROTOCOL)
+    f.mem_table([(0, 1 << 62, BASE, 0)])
+
+
+def wrapping_region(f):
+    f.features(F_VERSION_1 | F_PROTOCOL)
+    f.mem_table([(0, (1 << 64) - 4096, BASE, 8192)])
+
+
+def region_beyond_file(f):
+    f.features(F_VERSION_1 | F_PROTOCOL)
+    f.mem_table([(0, SIZE * 16, BASE, 0)])
+    for q in (0, 1):
+        f.vring(q, addrs=(BASE + SIZE * 8, BASE + SIZE * 8 + 0x3000, BASE + SIZE * 8 + 0x2000))
+        f.enable(q)
+    f.linger()
+
+
+def regions_without_fds(f):
+    f.features(F_VERSION_1 | F_PROTOCOL)
+    f.mem_table([(0, SIZE, BASE, 0), (SIZE, SIZE, BASE + SIZE, 0)], [])
+
+
+def too_many_regions(f):
+    f.features(F_VERSION_1 | F_PROTOCOL)
+    f.send(SET_MEM_TABLE, struct.pack("<II", 4000, 0) + bytes(32 * 8), [f.fd])
+
+
+def region_is_no_memory(f):
+    f.features(F_VERSION_1 | F_PROTOCOL)
+    f.mem_table(fds=[f.conn.fileno()])
+
+
+def truncated_memory(f):
+    f.start()
+    f.desc(1, 0, 0x20000, len(FRAME))
+    os.ftruncate(f.fd, 0)
+    for q in (0, 1):
+        f.kick(q)
+    time.sleep(1)
+
+
+def truncated_buffers(f):
+    f.start()
+    for i in range(64):
+        f.desc(1, i, SIZE - 8192, 1000)
+        f.desc(0, i, SIZE - 8192, 2048, WRITE)
+    f.avail(0, range(64))
+    f.mem.flush()
+    os.ftruncate(f.fd, 1 << 20)
+    f.avail(1, range(64))
+    f.linger()
+
+
+def ring_addresses_lie(f):
+    f.features(F_VERSION_1 | F_PROTOCOL)
+    f.mem_table()
+    for q, at in ((0, 0), (1, BASE + SIZE - 8)):
+        f.vring(q, addrs=(at, at, at))
+        f.enable(q)
+    f.linger()
+
+
+def ring_addresses_unaligned(f):
+    f.features(F_VERSION_1 | F_PROTOCOL)
+    f.mem_table()
+    for q in (0, 1):
+        at = BASE + f.area(q) + 3
+        f.vring(q, addrs=(at, at + 0x3001, at + 0x2003))
+        f.enable(q)
+    f.linger()
+
+
+def ring_sizes_lie(f):
+    for num in (0, 3, 255, 65535, 1 << 31):
+        f.send(SET_VRING_NUM, struct.pack("<II", 0, num))
+
+
+def ring_indexes_lie(f):
+    f.features(F_VERSION_1 | F_PROTOCOL)
+    for q in (9, 255, 100000):
+        f.send(SET_VRING_NUM, struct.pack("<II", q, 256))
+        f.send(SET_VRING_ENABLE, struct.pack("<II", q, 1))
+        f.send(SET_VRING_KICK, struct.pack("<Q", q & 0xFF), [f.fd])
+
+
+def base_lies(f):
+    f.start(base=0xFFFFFFFF)
+    f.avail(1, [0])
+    f.linger()
+
+
+def avail_index_lies(f):
+    f.start()
+    f.avail(1, [], idx=40000)
+    f.avail(0, [], idx=40000)
+    f.linger()
+
+
+def avail_index_races(f):
+    f.start()
+    for i in range(N_RING):
+        f.desc(1, i, 0x20000, len(FRAME))
+    end = time.time() + 0.5
+    while time.time() < end:
+        f.put(f.area(1) + 0x2002, os.urandom(2))
+        f.kick(1)
+
+
+def heads_lie(f):
+    f.start()
+    f.avail(1, [0xFFFF, 256, 257, 0x8000])
+    f.avail(0, [0xFFFF, 256])
+    f.linger()
+
+
+def addresses_lie(f):
+    f.start()
+    for i, addr in enumerate((SIZE, SIZE - 10, 1 << 63, (1 << 64) - 1, BASE)):
+        f.desc(1, i, addr, 1000)
+        f.desc(0, i, addr, 2048, WRITE)
+    f.avail(0, range(5))
+    f.avail(1, range(5))
+    f.linger()
+
+
+def lengths_lie(f):
+    f.start()
+    for i, length in enumerate((0, 1, 11, 12, 13, 0xFFFFFFFF, 0x80000000, SIZE)):
+        f.desc(1, i, 0x20000, length)
+        f.desc(0, i, 0x20000, length, WRITE)
+    f.avail(0, range(8))
+    f.avail(1, range(8))
+    f.linger()
+
+
+def chain_loops(f):
+    f.start()
+    f.desc(1, 0, 0x20000, 64, NEXT, 1)
+    f.desc(1, 1, 0x20000, 64, NEXT, 0)
+    f.desc(1, 2, 0x20000, 64, NEXT, 2)
+    f.desc(1, 3, 0x20000, 64, NEXT, 60000)
+    f.avail(1, [0, 2, 3])
+    f.linger()
+
+
+def chain_is_long(f):
+    f.start()
+    for i in range(N_RING - 1):
+        f.desc(1, i, 0x20000, 65535, NEXT, i + 1)
+    f.desc(1, N_RING - 1, 0x20000, 65535)
+    f.avail(1, [0])
+    f.linger()
+
+
+def indirect_lies(f):
+    f.start()
+    f.put(0x40000, struct.pack("<QIHH", 0x40000, 32, INDIRECT | NEXT, 1) * 4)  # indirect in indirect, looping
+    f.desc(1, 0, 0x40000, 64, INDIRECT)
+    f.desc(1, 1, 0x40000, 7, INDIRECT)
+    f.desc(1, 2, SIZE - 8, 64, INDIRECT)
+    f.desc(1, 3, 0x40000, 0xFFFFFFF0, INDIRECT)
+    f.avail(1, range(4))
+    f.linger()
+
+
+def headers_lie(f):
+    """virtio-net headers that promise segments and checksums which the frame does not have."""
+    f.start(F_VERSION_1 | F_PROTOCOL | F_MRG | F_INDIRECT | 0x7FFF)
+    rng = random.Random(2)
+    for i in range(N_RING):
+        f.put(0x20000 + i * 256, rng.randbytes(12) + FRAME[12:])
+        f.desc(1, i, 0x20000 + i * 256, rng.choice((20, 26, 30, 60, 74, 200)))
+    f.avail(1, range(N_RING - 1))
+    f.linger()
+
+
+def frames_are_random(f):
+    f.start(F_VERSION_1 | F_PROTOCOL | F_MRG | F_INDIRECT | 0x7FFF)
+    rng = random.Random(3)
+    types = (b"\x08\x00", b"\x08\x06", b"\x86\xdd", b"\x81\x00", b"\x88\xa8", b"\x00\x10")
+    for i in range(N_RING):
+        f.put(0x20000 + i * 512, bytes(12) + rng.randbytes(12) + rng.choice(types) + rng.randbytes(300))
+        f.desc(1, i, 0x20000 + i * 512, rng.randrange(12, 320))
+    f.avail(1, range(N_RING - 1))
+    f.linger()
+
+
+def frames_are_long(f):
+    f.start()
+    for i in range(20):
+        f.put(0x20000, FRAME)
+        f.desc(1, i, 0x20000, 200000 if i % 2 else 70000)
+    f.avail(1, range(20))
+    f.linger()
+
+
+def packed_lies(f):
+    f.start(F_VERSION_1 | F_PROTOCOL | F_PACKED | F_INDIRECT, base=0x80008000)
+    rng = random.Random(4)
+    for i in range(N_RING):
+        f.put(f.area(1) + i * 16, struct.pack("<QIHH", rng.choice((0x20000, SIZE - 4, 1 << 63)),
+            rng.choice((0, 10, 100, 0xFFFFFFFF)), rng.randrange(65536), rng.choice((0x80, 0x81, 0x84, 0x8080, 0x85))))
+    f.linger()
+
+
+def packed_chain_never_ends(f):
+    f.start(F_VERSION_1 | F_PROTOCOL | F_PACKED, base=0x80008000)
+    for i in range(N_RING):
+        f.put(f.area(1) + i * 16, struct.pack("<QIHH", 0x20000, 64, i, 0x80 | NEXT))
+    f.linger()
+
+
+def restarts_rings(f):
+    f.start()
+    for i in range(40):
+        f.enable(1, i & 1)
+        f.ask(GET_VRING_BASE, struct.pack("<II", 1, 0))
+        f.vring(1)
+
+
+def memory_replaced_while_running(f):
+    f.start()
+    for i in range(30):
+        f.mem_table([(0, SIZE // (1 + i % 3), BASE, 0)])
+        f.kick(1)
+
+
+def log_lies(f):
+    f.features(F_VERSION_1 | F_PROTOCOL | F_LOG_ALL)
+    tiny = os.memfd_create("log")
+    f.send(SET_LOG_BASE, struct.pack("<QQ", 1 << 40, 1 << 60), [tiny])
+
+
+def kick_is_a_file(f):
+    f.start()
+    f.send(SET_VRING_KICK, struct.pack("<Q", 1), [os.open("/dev/zero", os.O_RDONLY)])
+    time.sleep(0.5)
+
+
+def no_kick(f):
+    f.start()
+    f.send(SET_VRING_KICK, struct.pack("<Q", 1 | 0x100))
+    time.sleep(0.2)
+
+
+def cut(f, messages):
+    f.left = messages
+    good(f)
+
+
+ATTACKS = {name: value for name, value in list(globals().items())
+    if callable(value) and getattr(value, "__module__", "") == __name__ and name not in ("Frontend", "good", "cut")}
+
+
+def main(path, name):
+    if name == "good":
+        good(Frontend(path))
+        return
+    try:
+        if name == "cut":
+            for messages in range(1, 25):
+                try:
+                    cut(Frontend(path), messages)
+                except ConnectionResetError:
+                    pass
+        else:
+            ATTACKS[name](Frontend(path))
+    except (OSError, struct.error) as error:
+        print("the device hung up:", error)  # which is an answer it may give
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["list"]:
+        print("\n".join(["cut"] + list(ATTACKS)))
+    else:
+        main(*sys.argv[1:])

@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# Front-ends that lie. After each attack: the daemon runs, other ports' traffic went on without a loss,
+# an honest front-end can use the attacked port, and no descriptor or mapping stays behind.
+. "$(dirname "$0")/lib.sh"
+
+daemon_start rtvsd
+ctl bridge add br0
+ctl bridge add br1
+tap_port t1 10.0.0.1/24 bridge=br0
+tap_port t2 10.0.0.2/24 bridge=br0
+ctl port add evil "socket=$work/evil.sock" bridge=br1
+ctl port add peer "socket=$work/peer.sock" bridge=br1
+wait_for 10 can_ping t1 10.0.0.2
+hostile() { timeout 40 python3 "$top/test/smoke/hostile.py" "$@"; }
+n_fds() { find "/proc/$(pid_of rtvsd)/fd" -mindepth 1 | wc -l; }
+n_maps() { grep -c 'memfd:guest' "/proc/$(pid_of rtvsd)/maps" || :; }
+is_left() { [ "$(port_state evil connected)" = false ] && [ "$(n_fds)" -le "$fds_before" ] && [ "$(n_maps)" = 0 ]; }
+
+honest_works() {
+	local before
+	before=$(port_stat evil rx_pkts)
+	hostile "$work/evil.sock" good
+	wait_for 5 is_stat_above evil rx_pkts "$((before + 9))"
+}
+
+attack() { # NAME
+	start flow ip netns exec t1 ping -q -i 0.02 -W 2 10.0.0.2
+	hostile "$work/evil.sock" "$1"
+	is_running rtvsd || fail "the daemon is gone"
+	# Whoever waits for its own socket is not held up by this one.
+	wait_for 5 is_left
+	kill -INT "$(pid_of flow)"
+	wait_for 5 is_stopped flow
+	expect_match ' 0% packet loss' "$(cat "$work/flow.log")"
+	rm "$work/flow.log"
+	honest_works
+	wait_for 5 is_left
+	is_conserved
+}
+
+neighbour_can_connect() {
+	start hang timeout 10 python3 "$top/test/smoke/hostile.py" "$work/evil.sock" no_payload
+	wait_for 5 is_port_state evil connected true || :
+	timeout 5 python3 "$top/test/smoke/hostile.py" "$work/peer.sock" good
+	wait_for 10 is_stopped hang
+}
+
+honest_works
+fds_before=$(n_fds)
+run_case "an honest front-end" honest_works
+for name in $(hostile list); do
+	run_case "${name//_/ }" attack "$name"
+done
+run_case "a front-end that stops in a message holds nobody up" neighbour_can_connect
