@@ -3,15 +3,16 @@
 // Sources: IEEE 802.3, 802.1Q; RFC 791, 8200, 826, 4861, 6980.
 #pragma once
 
+#include "rtvs/types.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "rtvs/types.h"
-
 #define FRAME_MIN 14 // bytes without FCS; short frames of guests are legal, padding is the NIC's work
 #define FRAME_MAX_TAGS 2 // 802.1Q or 802.1ad
 #define FRAME_MAX_EXT_HEADERS 8 // IPv6 extension headers before we give up
+#define FRAME_MAX_ND_OPTIONS 32 // of one neighbour discovery message before we give up
 #define FRAME_ETHER_VLAN 0x8100
 #define FRAME_ETHER_QINQ 0x88a8
 #define FRAME_ETHER_IPV4 0x0800
@@ -67,7 +68,12 @@ frame_parse_l2(const uint8_t *data, size_t len, struct frame_l2 *ret_l2)
 	return true;
 }
 
-enum frame_kind { FRAME_OTHER, FRAME_IPV4, FRAME_IPV6, FRAME_ARP };
+enum frame_kind {
+	FRAME_OTHER,
+	FRAME_IPV4,
+	FRAME_IPV6,
+	FRAME_ARP
+};
 
 // Neighbour discovery as far as it claims addresses (RFC 4861, section 4).
 struct frame_nd {
@@ -85,10 +91,12 @@ struct frame_l3 {
 	bool is_malformed; // header contradicts itself or the frame's length
 	bool is_fragment; // not the first fragment: has no L4 header
 	bool has_more_fragments; // first fragment
+	bool has_fragment_header; // IPv6: also when the fragment is the whole packet (RFC 6946)
+	bool has_routing_header; // IPv6: dst may not be the one that the L4 checksum covers
 	bool is_nd;
-	bool is_unclear; // IPv6: too many or unknown extension headers, the payload may hide anything
+	bool is_unclear; // too many tags, extension headers or ND options, or experimental ones: may hide anything
 	uint8_t proto; // of L4 (IPv6: after extension headers)
-	uint16_t l4_offset; // 0: none
+	uint16_t l4_offset; // 0: none, or no byte of it is there
 	uint16_t l3_len; // header bytes, extensions included
 	const uint8_t *src, *dst; // 4 or 16 bytes in the frame; ARP: sender, target protocol addresses
 	uint64_t arp_sender_mac; // ARP
@@ -96,8 +104,13 @@ struct frame_l3 {
 };
 
 // l2 of the same frame. Offset l2->l3_offset on; a second tag is looked through. Never fails: what is not understood
-// is FRAME_OTHER, what lies has is_malformed.
+// is FRAME_OTHER, what lies has is_malformed: then nothing but kind counts. The frame may be longer than its packet
+// (padding); the packet may not be longer than the frame.
 void frame_parse_l3(const uint8_t *data, size_t len, const struct frame_l2 *l2, struct frame_l3 *ret_l3);
+// The same when only the first head_bytes of a frame of len bytes are at data. A header that goes on behind
+// them is malformed.
+void frame_parse_l3_head(
+	const uint8_t *data, size_t head_bytes, size_t len, const struct frame_l2 *l2, struct frame_l3 *ret_l3);
 
 // TCP segmentation of a super-frame that is linear in memory (RFC 793, RFC 8200; what net/core/gso.c does).
 struct frame_tso {
@@ -107,13 +120,29 @@ struct frame_tso {
 	uint32_t payload_len;
 	uint32_t n_segments;
 };
-// -EINVAL: not TCP over IPv4/IPv6, fragments, headers that do not fit, mss 0, or more than 1024 segments.
+#define FRAME_TSO_MAX_SEGMENTS 1024
+// hdr: the first hdr_bytes of the frame, all headers among them. -EINVAL: not TCP over IPv4/IPv6, fragments, an IPv6
+// routing header, headers that do not fit, mss 0, or more than FRAME_TSO_MAX_SEGMENTS. Padding behind the packet is
+// not payload. Without payload there is one segment.
 int frame_tso_plan(const uint8_t *hdr, size_t hdr_bytes, uint32_t frame_len, uint16_t mss, struct frame_tso *ret_plan);
 // Writes the headers of segment i into out (hdr_len bytes): lengths, IPv4 id and checksum, sequence, flags (FIN, PSH only
 // in the last, CWR only in the first), TCP checksum = the pseudo-header's sum, folded, not inverted, so that
-// the checksum over header and payload can be added (frame_checksum_finish). Returns payload bytes of the segment.
+// the checksum over header and payload can be added (frame_checksum_finish); what the guest left there does not
+// matter. i < n_segments; its payload starts at hdr_len + i * mss. hdr: as in plan. Returns payload bytes of the segment.
 uint32_t frame_tso_header(const struct frame_tso *plan, const uint8_t *hdr, uint32_t i, uint8_t *out);
 
-// One's complement sum (RFC 1071), unfolded; `sum` chains calls, all but the last chunk of even length.
+// One's complement sum of big-endian 16-bit words (RFC 1071), unfolded; `sum` chains calls, all but the last chunk of
+// even length. Numbers (a length, a protocol) may be added to it. Chains of 2^32 bytes do not overflow.
 uint64_t frame_checksum_add(uint64_t sum, const uint8_t *data, size_t len);
 uint16_t frame_checksum_fold(uint64_t sum); // host value to be stored big-endian; not inverted
+
+// The value of the checksum field, to be stored big-endian, from the sum over L4 header and payload with the folded
+// pseudo-header sum in that field: what frame_tso_header and a guest's VIRTIO_NET_HDR_F_NEEDS_CSUM leave there. Never
+// 0, which would mean "no checksum" in UDP and equals 0xffff elsewhere.
+static inline uint16_t
+frame_checksum_finish(uint64_t sum)
+{
+	uint16_t folded = (uint16_t)~frame_checksum_fold(sum);
+
+	return folded ? folded : 0xffff;
+}

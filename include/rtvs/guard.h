@@ -2,11 +2,12 @@
 // guard_needs_l3. Rules as OpenStack's and libvirt's anti-spoofing filters have them:
 // - allowed MACs not empty: the source MAC, ARP's sender MAC and ND's link-layer options are among them;
 // - allowed IPs not empty: only IPv4, IPv6 and ARP leave; the source address, ARP's sender address and an NA's target
-//   are within them. Unspecified addresses are allowed where protocols need them: 0.0.0.0 for DHCP (UDP 68 to 67)
-//   and ARP probes (RFC 5227), :: for DAD (RFC 4862, NS without link-layer option) and MLD (RFC 3590), fe80::
-//   made from an allowed MAC (RFC 4291, appendix A) when any IPv6 prefix is allowed;
+//   are within them. Unspecified addresses are allowed where protocols need them: 0.0.0.0 for DHCP (UDP 68 to 67, no
+//   fragments) and ARP probes (RFC 5227), :: for DAD (RFC 4862, NS without link-layer option) and MLD reports
+//   (RFC 3590); probes and DAD only for addresses that are allowed, or they would keep others from theirs. fe80::
+//   made from an allowed MAC (RFC 4291, appendix A) is allowed when any IPv6 prefix is;
 // - either not empty: router advertisements and redirects do not leave; ND in fragments does not (RFC 6980),
-//   nor an IPv6 packet whose headers are unclear.
+//   nor ND with two link-layer addresses, nor a packet whose headers are unclear.
 #pragma once
 
 #include "rtvs/drop.h"
@@ -41,5 +42,5 @@ guard_allows_mac(const struct guard *g, uint64_t src)
 // True when the MAC alone does not decide: any IP rule, or ARP and IPv6 (ND) under a MAC rule. Double-tagged frames too.
 bool guard_needs_l3(const struct guard *g, const struct frame_l2 *l2);
 // l3: parsed from the same frame of len bytes at data. DROP_NONE, DROP_SPOOF_* or DROP_MALFORMED.
-enum drop guard_check_l3(const struct guard *g, const uint8_t *data, size_t len, const struct frame_l2 *l2,
-	const struct frame_l3 *l3);
+enum drop guard_check_l3(
+	const struct guard *g, const uint8_t *data, size_t len, const struct frame_l2 *l2, const struct frame_l3 *l3);

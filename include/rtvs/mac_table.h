@@ -2,7 +2,7 @@
 // Caller-owned slots, no allocation, no clock: time is an argument, in whole seconds of any monotonic clock
 // (32 bits). Set-associative: 4 entries of 16 bytes a bucket, one cache line, two candidate buckets a key, so lookups
 // read at most two lines. Writers claim an entry with one compare-and-swap; a reader that races with a
-// replacement sees the old entry, the new one or none, never a mixture.
+// replacement sees the old entry, the new one or none, never a mixture. How this is kept: src/core/mac_table.c.
 #pragma once
 
 #include <stdbool.h>
@@ -12,8 +12,8 @@
 #define MAC_TABLE_NO_PORT 0xffff
 
 struct mac_slot {
-	_Atomic uint64_t key; // 0: free; MAC << 16 | VLAN << 4 | state
-	_Atomic uint64_t value; // last seen (s) << 32 | flags << 16 | port
+	_Atomic uint64_t key; // 0: free; MAC << 16 | VLAN << 4 | 1
+	_Atomic uint64_t value; // last seen (s) << 32 | generation << 18 | static << 17 | live << 16 | port
 };
 
 struct mac_bucket {
@@ -23,13 +23,13 @@ struct mac_bucket {
 struct mac_table {
 	struct mac_bucket *buckets;
 	uint32_t n_buckets; // a power of two
-	uint32_t limit; // entries at most, changed by one thread with mac_table_set_limit
+	_Atomic uint32_t limit; // entries at most, changed by one thread with mac_table_set_limit
 	_Atomic uint32_t n_entries;
-	uint32_t seed; // of the hash, so that a guest cannot aim at one bucket
+	uint64_t seed; // of the hash, so that a guest cannot aim at one bucket; mac_table_init's, spread
 };
 
 enum mac_learn {
-	MAC_KNOWN, // was there, refreshed
+	MAC_KNOWN, // was there, refreshed; or another worker is learning it at this moment
 	MAC_LEARNED, // is new
 	MAC_MOVED, // was on another port (ret_old_port)
 	MAC_STATIC_ELSEWHERE, // static entry of another port: not changed
@@ -37,10 +37,11 @@ enum mac_learn {
 	MAC_REFUSED, // may_learn was false: not learned
 };
 
-// slots: n_buckets zeroed buckets, power of two. -EINVAL
+// n_buckets zeroed buckets, a power of two, at least 2. -EINVAL
 int mac_table_init(struct mac_table *t, struct mac_bucket *buckets, uint32_t n_buckets, uint32_t limit, uint32_t seed);
 // How many buckets hold `limit` entries at a load of at most one half. A power of two, at least 16.
 uint32_t mac_table_n_buckets(uint32_t limit);
+// Fewer than there are: nothing is removed, nothing more is learned.
 void mac_table_set_limit(struct mac_table *t, uint32_t limit);
 
 // Any worker. mac: 48-bit number (frame.h), not multicast. Port or MAC_TABLE_NO_PORT.
@@ -50,7 +51,8 @@ enum mac_learn mac_table_learn(struct mac_table *t, uint64_t mac, uint16_t vlan,
 	uint16_t *ret_old_port, uint32_t now_s);
 
 // One control thread. add_static: 0, -ENOSPC (no room), replaces a learned one (ret_old_port: its port, or NO_PORT).
-int mac_table_add_static(struct mac_table *t, uint64_t mac, uint16_t vlan, uint16_t port, uint16_t *ret_old_port, uint32_t now_s);
+int mac_table_add_static(
+	struct mac_table *t, uint64_t mac, uint16_t vlan, uint16_t port, uint16_t *ret_old_port, uint32_t now_s);
 // -ENOENT; ret_port: where it was.
 int mac_table_del(struct mac_table *t, uint64_t mac, uint16_t vlan, uint16_t *ret_port, bool *ret_is_static);
 

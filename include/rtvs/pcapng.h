@@ -9,6 +9,9 @@
 #define PCAPNG_HEADER_MAX 512 // always enough for pcapng_header
 #define PCAPNG_PACKET_OVERHEAD 48 // beside the captured bytes
 
-size_t pcapng_header(uint8_t *out, size_t max, const char *app, const char *if_name, const char *filter, uint32_t snaplen);
+// Texts that are too long: app and if_name are cut at 64 bytes, a filter of 200 or more is left out. NULL or "": no filter.
+size_t pcapng_header(
+	uint8_t *out, size_t max, const char *app, const char *if_name, const char *filter, uint32_t snaplen);
 // is_tx becomes epb_flags' direction as the port sees it: outbound, else inbound.
-size_t pcapng_packet(uint8_t *out, size_t max, uint64_t time_ns, bool is_tx, uint32_t len, const uint8_t *data, uint32_t caplen);
+size_t pcapng_packet(
+	uint8_t *out, size_t max, uint64_t time_ns, bool is_tx, uint32_t len, const uint8_t *data, uint32_t caplen);
