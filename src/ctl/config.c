@@ -1,0 +1,293 @@
+// The configuration file is a list of the same calls that come over the socket. Applying one runs it on a dry model
+// first, so that most errors are found before anything is touched, then plan.c executes the difference.
+// Invariant: config_dump of a model, applied to an empty one, makes an equal model.
+#include "config.h"
+
+#include "ctl.h"
+#include "plan.h"
+#include "rpc_bridge.h"
+#include "rpc_mac.h"
+#include "rpc_port.h"
+#include "rpc_system.h"
+#include "rtvs/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+// The whole file, at most CONFIG_MAX_BYTES + 1 bytes of it. NULL with errno.
+static char *
+read_file(const char *path, size_t *ret_len)
+{
+	FILE *file = fopen(path, "re");
+	char *text = file ? malloc(CONFIG_MAX_BYTES + 1) : NULL;
+	int saved;
+
+	if (text)
+		*ret_len = fread(text, 1, CONFIG_MAX_BYTES + 1, file);
+	if (text && ferror(file)) {
+		free(text);
+		text = NULL;
+	}
+	saved = errno;
+	if (file)
+		(void)fclose(file);
+	errno = saved;
+	return text;
+}
+
+json_t *
+config_load(const char *path, int *ret_rc, char err[DP_ERR_SIZE])
+{
+	struct rpc_error error = {0};
+	size_t len = 0;
+	char *text = read_file(path, &len);
+	json_t *root, *calls;
+
+	*ret_rc = -EINVAL;
+	if (!text) {
+		*ret_rc = -errno;
+		(void)snprintf(err, DP_ERR_SIZE, "%s: %s", path, strerror(-*ret_rc));
+		return NULL;
+	}
+	root = rpc_parse(text, len, CONFIG_MAX_BYTES, &error);
+	free(text);
+	if (!root) {
+		(void)snprintf(err, DP_ERR_SIZE, "%.100s: %.140s", path, error.message);
+		json_decref(error.data);
+		return NULL;
+	}
+	calls = json_is_object(root) && json_object_size(root) == 1 ? json_object_get(root, "calls") : root;
+	if (!json_is_array(calls)) {
+		(void)snprintf(err, DP_ERR_SIZE, "%.100s: must be a list of calls or {\"calls\": [...]}", path);
+		calls = NULL;
+	} else {
+		*ret_rc = 0;
+	}
+	json_incref(calls);
+	json_decref(root);
+	return calls;
+}
+
+// Says which call it was, in the text and in the data.
+static void
+blame_call(struct rpc_error *err, size_t index, const char *method)
+{
+	char text[RPC_MAX_ERROR_TEXT];
+
+	(void)snprintf(text, sizeof(text), "call %zu (%.40s): %.170s", index, method, err->message);
+	memcpy(err->message, text, sizeof(text));
+	if (!err->data)
+		err->data = json_object();
+	(void)json_object_set_new(err->data, "call", json_integer((json_int_t)index));
+	(void)json_object_set_new(err->data, "method", json_string(method));
+}
+
+static int
+check_call(struct rpc_session *session, const json_t *call, bool is_first, struct rpc_error *err)
+{
+	const char *method = json_string_value(json_object_get(call, "method"));
+	const json_t *params = json_object_get(call, "params");
+	size_t n_known = (method ? 1u : 0u) + (params ? 1u : 0u);
+
+	if (!method || json_object_size(call) != n_known) {
+		rpc_error_set(err, RPC_INVALID_PARAMS, "a call is {\"method\": NAME, \"params\": {...}}");
+		return -1;
+	}
+	if (!is_first && strcmp(method, "system.init") == 0) {
+		rpc_error_set(err, RPC_INVALID_PARAMS, "system.init must come before all other calls");
+		return -1;
+	}
+	return rpc_call(session, method, params, NULL, err);
+}
+
+int
+config_check(struct ctl *ctl, json_t *calls, bool replace, struct model **ret_target, struct rpc_error *err)
+{
+	struct model *target = replace ? model_create(&ctl->params.system) : model_clone(ctl->live);
+	struct rpc_session session = {.api = ctl_api(), .ctx = ctl, .only_flags = RPC_CONFIG};
+	bool is_first = true;
+	size_t i;
+	json_t *call;
+	int rc = 0;
+
+	if (!target) {
+		rpc_error_errno(err, -ENOMEM, "out of memory");
+		return -1;
+	}
+	ctl->model = target;
+	json_array_foreach (calls, i, call) {
+		const char *method = json_string_value(json_object_get(call, "method"));
+		rc = check_call(&session, call, is_first, err);
+		if (rc < 0) {
+			blame_call(err, i, method ? method : "?");
+			break;
+		}
+		is_first = is_first && strcmp(method, "system.init") == 0;
+	}
+	ctl->model = ctl->live;
+	if (rc < 0)
+		model_destroy(target);
+	else
+		*ret_target = target;
+	return rc;
+}
+
+// The call that asked for the object, for the error's index. Size of the list: none did (an object to be removed).
+static size_t
+find_call(json_t *calls, const char *noun, const char *name)
+{
+	size_t found = json_array_size(calls), i;
+	json_t *call;
+
+	json_array_foreach (calls, i, call) {
+		const char *method = json_string_value(json_object_get(call, "method"));
+		const json_t *params = json_object_get(call, "params");
+		const char *key =
+			json_string_value(json_object_get(params, strcmp(noun, "mac") == 0 ? "port" : "name"));
+		if (strncmp(method, noun, strlen(noun)) == 0 && strcmp(key ? key : "", name) == 0)
+			found = i;
+	}
+	return found;
+}
+
+static int
+check_system(const struct dp_system_cfg *live, const struct dp_system_cfg *target, struct rpc_error *err)
+{
+	if (rpc_system_is_settable(live, target))
+		return 0;
+	rpc_error_errno(err, -EBUSY, "system.init: only idle and idle_after can change while the daemon runs");
+	return -1;
+}
+
+int
+config_install(struct ctl *ctl, const struct model *target, json_t *calls, unsigned *ret_changes, struct rpc_error *err)
+{
+	struct plan_result result;
+	char text[DP_ERR_SIZE] = "";
+	size_t index;
+	int rc;
+
+	if (check_system(&ctl->live->system, &target->system, err) < 0)
+		return -1;
+	rc = plan_apply(ctl->live, target, &result, text);
+	*ret_changes = result.n_changes;
+	if (rc == 0)
+		return 0;
+	(void)ctl_refuse(err, rc, text);
+	if (!result.noun)
+		return -1;
+	index = find_call(calls, result.noun, result.name);
+	if (index < json_array_size(calls))
+		blame_call(err, index, json_string_value(json_object_get(json_array_get(calls, index), "method")));
+	return -1;
+}
+
+static void
+append_call(json_t *calls, const char *method, json_t *params)
+{
+	(void)json_array_append_new(calls, json_pack("{s:s, s:o}", "method", method, "params", params));
+}
+
+static void
+dump_ports(const struct model *m, bool is_mirroring, json_t *calls)
+{
+	for (unsigned i = 0; i < m->n_ports; i++)
+		if ((m->ports[i]->cfg.mirror_to[0] != '\0') == is_mirroring)
+			append_call(calls, "port.add", rpc_port_encode(&m->ports[i]->cfg));
+}
+
+json_t *
+config_dump(const struct model *m)
+{
+	json_t *calls = json_array();
+
+	append_call(calls, "system.init", rpc_system_encode(&m->system));
+	if (m->log_level != LOG_LEVEL_INFO)
+		append_call(calls, "log.set", json_pack("{s:s}", "level", log_level_names[m->log_level]));
+	for (unsigned i = 0; i < m->n_bridges; i++)
+		append_call(calls, "bridge.add", rpc_bridge_encode(&m->bridges[i]->cfg));
+	// A port that mirrors needs the one it mirrors to.
+	dump_ports(m, false, calls);
+	dump_ports(m, true, calls);
+	for (unsigned i = 0; i < m->n_bridges; i++)
+		for (unsigned k = 0; k < m->bridges[i]->n_macs; k++)
+			append_call(calls, "mac.add", rpc_mac_encode(m->bridges[i]->cfg.name, &m->bridges[i]->macs[k]));
+	return calls;
+}
+
+// One call a line: two versions compare well.
+static int
+write_calls(FILE *file, json_t *calls)
+{
+	size_t i;
+	json_t *call;
+
+	(void)fputs("[", file);
+	json_array_foreach (calls, i, call) {
+		(void)fputs(i > 0 ? ",\n  " : "\n  ", file);
+		if (json_dumpf(call, file, 0) < 0)
+			return -ENOMEM;
+	}
+	(void)fputs("\n]\n", file);
+	if (fflush(file) != 0 || ferror(file) || fsync(fileno(file)) < 0)
+		return errno ? -errno : -EIO;
+	return 0;
+}
+
+// A rename lasts through a power cut when its directory is on the disk.
+static void
+sync_directory(const char *path)
+{
+	char copy[PATH_MAX];
+	int fd;
+
+	(void)snprintf(copy, sizeof(copy), "%s", path);
+	fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	(void)fsync(fd);
+	close(fd);
+}
+
+int
+config_save(const struct model *m, const char *path, char err[DP_ERR_SIZE])
+{
+	json_t *calls = config_dump(m);
+	char temp[PATH_MAX];
+	struct stat st;
+	FILE *file = NULL;
+	int rc, fd = -1;
+
+	rc = snprintf(temp, sizeof(temp), "%s.XXXXXX", path) < (int)sizeof(temp) ? 0 : -ENAMETOOLONG;
+	if (rc == 0)
+		fd = mkostemp(temp, O_CLOEXEC);
+	if (fd < 0) {
+		rc = rc < 0 ? rc : -errno;
+		goto out;
+	}
+	(void)fchmod(fd, stat(path, &st) == 0 ? st.st_mode & 0777 : 0640);
+	file = fdopen(fd, "w");
+	rc = file ? write_calls(file, calls) : -errno;
+	if (file)
+		(void)fclose(file);
+	else
+		close(fd);
+	if (rc == 0 && rename(temp, path) < 0)
+		rc = -errno;
+	if (rc < 0)
+		(void)unlink(temp);
+	else
+		sync_directory(path);
+out:
+	json_decref(calls);
+	if (rc < 0)
+		(void)snprintf(err, DP_ERR_SIZE, "%.150s: %s", path, strerror(-rc));
+	return rc;
+}

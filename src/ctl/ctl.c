@@ -1,0 +1,323 @@
+// Start, turn and stop of the control plane, and what all handlers share. Order of the start: the file is read and tried
+// on a dry model, the datapath starts, the file's calls are executed, the sockets open last: a socket that exists
+// means a switch that works.
+#include "ctl.h"
+
+#include "capture.h"
+#include "config.h"
+#include "metrics.h"
+#include "rtvs/log.h"
+
+#include <errno.h>
+#include <libgen.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+const struct rpc_api *
+ctl_api(void)
+{
+	static const struct rpc_method *const tables[] = {
+		rpc_system_methods,
+		rpc_bridge_methods,
+		rpc_port_methods,
+		rpc_mac_methods,
+		rpc_stats_methods,
+		rpc_capture_methods,
+		rpc_config_methods,
+		rpc_events_methods,
+		NULL,
+	};
+	static const struct rpc_api api = {tables};
+
+	return &api;
+}
+
+uint64_t
+ctl_now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+int
+ctl_refuse(struct rpc_error *err, int rc, const char *text)
+{
+	if (!text[0])
+		text = strerror(-rc);
+	if (rc == -EINVAL)
+		rpc_error_set(err, RPC_INVALID_PARAMS, "%s", text);
+	else
+		rpc_error_errno(err, rc, "%s", text);
+	return -1;
+}
+
+int
+ctl_refuse_name(struct rpc_error *err, int rc, const char *noun, const char *name)
+{
+	rpc_error_errno(err, rc, "%s %s does not exist", noun, name);
+	if (err->data)
+		(void)json_object_set_new(err->data, noun, json_string(name));
+	return -1;
+}
+
+int
+ctl_answer(json_t **ret_result, json_t *result, struct rpc_error *err)
+{
+	if (!result) {
+		rpc_error_set(err, RPC_INTERNAL_ERROR, "out of memory");
+		return -1;
+	}
+	*ret_result = result;
+	return 0;
+}
+
+void
+ctl_merge(const struct rpc_param *params, unsigned n_params, uint64_t present, const void *in, void *inout)
+{
+	for (unsigned i = 0; i < n_params; i++)
+		if (present >> i & 1)
+			memcpy((char *)inout + params[i].offset, (const char *)in + params[i].offset, params[i].size);
+}
+
+static void
+on_changed(void *arg, const char *what, const char *name)
+{
+	struct ctl *ctl = arg;
+
+	if (strcmp(what, "port.del") == 0)
+		(void)capture_stop(ctl, name, "the port was removed");
+	events_changed(ctl, what, name);
+}
+
+static void
+on_signal(struct loop_source *source, uint32_t events)
+{
+	struct ctl *ctl = LOOP_OWNER(source, struct ctl, signal);
+	struct signalfd_siginfo info;
+
+	(void)events;
+	if (read(source->fd, &info, sizeof(info)) == sizeof(info))
+		ctl->is_stopping = true;
+}
+
+static void
+on_tick(struct loop_source *source, uint32_t events)
+{
+	struct ctl *ctl = LOOP_OWNER(source, struct ctl, tick);
+	uint64_t n;
+
+	(void)events;
+	if (read(source->fd, &n, sizeof(n)) != sizeof(n))
+		return;
+	dp_housekeeping(ctl->dp);
+	server_tick(&ctl->server);
+	notify_tick(&ctl->notify, ctl->dp, ctl_now_ns());
+}
+
+static void
+on_dp_events(struct loop_source *source, uint32_t events)
+{
+	(void)events;
+	events_drain(LOOP_OWNER(source, struct ctl, dp_events));
+}
+
+// Before the datapath's threads start: they inherit the mask, so signals come here.
+static int
+open_signals(struct ctl *ctl)
+{
+	sigset_t set;
+
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGTERM);
+	(void)sigaddset(&set, SIGINT);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+		return -errno;
+	(void)signal(SIGPIPE, SIG_IGN);
+	ctl->signal.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return ctl->signal.fd < 0 ? -errno : loop_add(&ctl->loop, &ctl->signal, EPOLLIN);
+}
+
+static int
+open_sources(struct ctl *ctl)
+{
+	const struct itimerspec second = {.it_interval = {.tv_sec = 1}, .it_value = {.tv_sec = 1}};
+	int rc;
+
+	ctl->tick.fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (ctl->tick.fd < 0 || timerfd_settime(ctl->tick.fd, 0, &second, NULL) < 0)
+		return -errno;
+	rc = loop_add(&ctl->loop, &ctl->tick, EPOLLIN);
+	if (rc < 0)
+		return rc;
+	ctl->dp_events.fd = dp_event_fd(ctl->dp);
+	return loop_add(&ctl->loop, &ctl->dp_events, EPOLLIN);
+}
+
+// Error of a call of the file as this process's exit needs it.
+static int
+file_error(const struct ctl *ctl, struct rpc_error *error, char err[DP_ERR_SIZE])
+{
+	const char *name = json_string_value(json_object_get(error->data, "errno"));
+	int rc = -EINVAL;
+
+	(void)snprintf(err, DP_ERR_SIZE, "%.80s: %.170s", ctl->params.config, error->message);
+	if (name && strcmp(name, "ENOMEM") == 0)
+		rc = -ENOMEM;
+	json_decref(error->data);
+	return rc;
+}
+
+// The datapath, in the state that the file describes. calls NULL: no file.
+static int
+start_dp(struct ctl *ctl, json_t *calls, char err[DP_ERR_SIZE])
+{
+	struct rpc_error error = {0};
+	struct model *target = NULL;
+	unsigned n_changes;
+	int rc = 0;
+
+	if (calls && config_check(ctl, calls, true, &target, &error) < 0)
+		return file_error(ctl, &error, err);
+	ctl->live = model_create(target ? &target->system : &ctl->params.system);
+	rc = ctl->live ? dp_init(&ctl->live->system, &ctl->dp, err) : -ENOMEM;
+	if (rc < 0)
+		goto out;
+	ctl->model = ctl->live;
+	ctl->live->dp = ctl->dp;
+	ctl->live->changed = on_changed;
+	ctl->live->changed_arg = ctl;
+	if (target && config_install(ctl, target, calls, &n_changes, &error) < 0)
+		rc = file_error(ctl, &error, err);
+out:
+	model_destroy(target);
+	return rc;
+}
+
+static int
+open_sockets(struct ctl *ctl, char err[DP_ERR_SIZE])
+{
+	const struct ctl_params *p = &ctl->params;
+	int rc = 0;
+
+	if (p->metrics)
+		rc = metrics_create(ctl, p->metrics, &ctl->metrics, err);
+	if (rc == 0 && p->monitor_socket)
+		rc = server_listen(&ctl->server, p->monitor_socket, p->group, true, err);
+	if (rc == 0)
+		rc = server_listen(&ctl->server, p->socket, p->group, false, err);
+	return rc;
+}
+
+// /run is empty after a boot, and only systemd makes our directory there.
+static void
+make_directory(const char *socket)
+{
+	char path[RTVS_PATH_SIZE];
+
+	(void)snprintf(path, sizeof(path), "%s", socket);
+	(void)mkdir(dirname(path), 0755);
+}
+
+int
+ctl_create(const struct ctl_params *params, struct ctl **ret_ctl, char err[DP_ERR_SIZE])
+{
+	struct ctl *ctl = calloc(1, sizeof(*ctl));
+	json_t *calls = NULL;
+	int rc = 0;
+
+	err[0] = '\0';
+	if (!ctl)
+		return -ENOMEM;
+	ctl->params = *params;
+	ctl->start_ns = ctl_now_ns();
+	ctl->signal = (struct loop_source){.fd = -1, .on_ready = on_signal};
+	ctl->tick = (struct loop_source){.fd = -1, .on_ready = on_tick};
+	ctl->dp_events = (struct loop_source){.fd = -1, .on_ready = on_dp_events};
+	rc = loop_init(&ctl->loop);
+	server_init(&ctl->server, &ctl->loop, ctl_api(), ctl);
+	notify_init(&ctl->notify);
+	if (rc == 0 && params->config)
+		calls = config_load(params->config, &rc, err);
+	if (rc < 0 || (params->config && !calls))
+		goto err_ctl;
+	make_directory(params->socket);
+	rc = server_probe(params->socket, err);
+	if (rc == 0)
+		rc = open_signals(ctl);
+	if (rc == 0)
+		rc = start_dp(ctl, calls, err);
+	if (rc == 0)
+		rc = open_sources(ctl);
+	if (rc == 0)
+		rc = open_sockets(ctl, err);
+	json_decref(calls);
+	if (rc < 0)
+		goto err_ctl;
+	*ret_ctl = ctl;
+	return 0;
+
+err_ctl:
+	if (!err[0])
+		(void)snprintf(err, DP_ERR_SIZE, "start: %s", strerror(-rc));
+	ctl_destroy(ctl);
+	return rc;
+}
+
+static int
+next_timeout(struct ctl *ctl)
+{
+	int capture_ms = capture_poll(ctl);
+	int metrics_ms = metrics_timeout(ctl->metrics);
+
+	if (capture_ms < 0 || metrics_ms < 0)
+		return capture_ms < 0 ? metrics_ms : capture_ms;
+	return capture_ms < metrics_ms ? capture_ms : metrics_ms;
+}
+
+int
+ctl_run(struct ctl *ctl)
+{
+	char status[64];
+	int rc = 0;
+
+	(void)snprintf(status, sizeof(status), "%u ports on %u bridges", ctl->live->n_ports, ctl->live->n_bridges);
+	log_info("ready: %s, %u workers, socket %s", status, dp_n_workers(ctl->dp), ctl->params.socket);
+	notify_ready(status);
+	while (!ctl->is_stopping && rc == 0) {
+		rc = loop_turn(&ctl->loop, next_timeout(ctl));
+		server_reap(&ctl->server);
+		if (ctl->metrics)
+			metrics_run(ctl->metrics);
+	}
+	notify_stopping();
+	log_info("stopping");
+	return rc;
+}
+
+void
+ctl_destroy(struct ctl *ctl)
+{
+	if (!ctl)
+		return;
+	if (ctl->dp)
+		capture_stop_all(ctl);
+	server_fini(&ctl->server);
+	metrics_destroy(ctl->metrics);
+	ctl->dp_events.fd = -1; // the datapath's own
+	loop_close(&ctl->loop, &ctl->tick);
+	loop_close(&ctl->loop, &ctl->signal);
+	dp_fini(ctl->dp);
+	model_destroy(ctl->live);
+	loop_fini(&ctl->loop);
+	free(ctl);
+}

@@ -1,0 +1,33 @@
+// Events: what happened, once to the log where an operator wants it, and to every client that subscribed.
+#pragma once
+
+#include "rtvs/dp.h"
+
+#include <jansson.h>
+#include <stdint.h>
+
+struct ctl;
+
+#define EVENTS_LOG_BURST 10 // lines that one port's guest may cause in a window
+#define EVENTS_LOG_WINDOW_NS UINT64_C(10000000000)
+
+struct events_limit {
+	uint64_t window_ns; // its start
+	uint32_t n_lines, n_suppressed;
+};
+
+struct events {
+	struct events_limit limits[DP_MAX_PORTS + 1]; // last: what no port caused
+	uint64_t n_sent;
+};
+
+// Sends to subscribers. params is taken over (NULL: nothing is sent); "time" is added.
+void events_emit(struct ctl *ctl, const char *name, json_t *params);
+// model_changed_fn with a struct ctl as arg.
+void events_changed(void *ctl, const char *what, const char *name);
+// Everything that the datapath has to tell.
+void events_drain(struct ctl *ctl);
+// Is the name in the patterns ("port.*,worker.stall")? Empty: every name is.
+bool events_match(const char *patterns, const char *name);
+// May one more line be logged? Tells with the first of a window how many were suppressed before.
+bool events_limit_pass(struct events_limit *limit, uint32_t *ret_suppressed, uint64_t now_ns);

@@ -1,0 +1,67 @@
+// Bridges, ports and static MACs by name, and their ids in the datapath. A model with dp == NULL is a dry one: the
+// same checks, no datapath. config.c runs a configuration on a dry one first.
+#pragma once
+
+#include "rtvs/dp.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct model_mac {
+	struct mac mac;
+	uint16_t vlan;
+	char port[RTVS_NAME_SIZE];
+};
+
+struct model_bridge {
+	unsigned id;
+	struct dp_bridge_cfg cfg;
+	struct model_mac *macs; // static ones, in order of VLAN and address
+	unsigned n_macs;
+};
+
+struct model_port {
+	unsigned id;
+	struct dp_port_cfg cfg;
+};
+
+// what: "port.add", "bridge.del", ...
+typedef void model_changed_fn(void *arg, const char *what, const char *name);
+
+// Lists are in people's order of names (vm2 before vm10).
+struct model {
+	struct dp *dp; // NULL: dry
+	model_changed_fn *changed; // NULL: nobody listens
+	void *changed_arg;
+	struct dp_system_cfg system;
+	uint32_t log_level; // enum log_level
+	unsigned n_bridges, n_ports;
+	struct model_bridge *bridges[DP_MAX_BRIDGES];
+	struct model_port *ports[DP_MAX_PORTS];
+	struct model_port *port_by_id[DP_MAX_PORTS]; // NULL: free
+	struct model_bridge *bridge_by_id[DP_MAX_BRIDGES];
+};
+
+struct model *model_create(const struct dp_system_cfg *system);
+struct model *model_clone(const struct model *model); // a dry one
+void model_destroy(struct model *model); // NULL is accepted; leaves the datapath as it is
+
+struct model_bridge *model_bridge_find(const struct model *model, const char *name);
+struct model_port *model_port_find(const struct model *model, const char *name);
+unsigned model_bridge_n_ports(const struct model *model, const char *name);
+
+// All return 0 or a negative errno with err: -EEXIST, -ENOENT, -EBUSY, -EINVAL (a field, named), -ENOSPC, -ENOMEM, or what
+// dp.h says. On failure nothing has changed.
+int model_bridge_add(struct model *model, const struct dp_bridge_cfg *cfg, char err[DP_ERR_SIZE]);
+int model_bridge_set(struct model *model, const struct dp_bridge_cfg *cfg, char err[DP_ERR_SIZE]);
+int model_bridge_del(struct model *model, const char *name, char err[DP_ERR_SIZE]); // -EBUSY: has ports
+int model_port_add(struct model *model, const struct dp_port_cfg *cfg, char err[DP_ERR_SIZE]);
+// Static MACs of a port that leaves its bridge go.
+int model_port_set(struct model *model, const struct dp_port_cfg *cfg, char err[DP_ERR_SIZE]);
+int model_port_del(struct model *model, const char *name, char err[DP_ERR_SIZE]); // -EBUSY: is mirrored to
+struct model_mac *model_mac_find(const struct model_bridge *bridge, const struct mac *mac, uint16_t vlan);
+int model_mac_add(struct model *model, const char *bridge, const struct model_mac *mac, char err[DP_ERR_SIZE]);
+int model_mac_del(struct model *model, const char *bridge, const struct mac *mac, uint16_t vlan, char err[DP_ERR_SIZE]);
+// idle and idle_ns; the rest only in a dry model.
+int model_system_set(struct model *model, const struct dp_system_cfg *cfg, char err[DP_ERR_SIZE]);
+void model_log_set(struct model *model, uint32_t level);

@@ -1,0 +1,64 @@
+// The service manager's view: ready, stopping, alive. Being alive means that this loop turns and that every worker
+// does; a worker that sleeps must wake (and so count a turn or a sleep) within half the watchdog's time.
+#include "notify.h"
+
+#include "rtvs/log.h"
+
+#include <systemd/sd-daemon.h>
+
+void
+notify_init(struct notify *n)
+{
+	uint64_t usec = 0;
+
+	*n = (struct notify){0};
+	if (sd_watchdog_enabled(0, &usec) > 0)
+		n->interval_ns = usec * 1000 / 2;
+}
+
+void
+notify_ready(const char *status)
+{
+	(void)sd_notifyf(0, "READY=1\nSTATUS=%s", status);
+}
+
+void
+notify_stopping(void)
+{
+	(void)sd_notify(0, "STOPPING=1\nSTATUS=Stopping");
+}
+
+// Index of a worker without progress, or -1.
+static int
+find_stuck(struct notify *n, const struct dp *dp)
+{
+	struct dp_worker_stats stats;
+	int stuck = -1;
+
+	for (unsigned i = 0; i < dp_n_workers(dp) && i < DP_MAX_WORKERS; i++) {
+		uint64_t progress;
+		if (dp_worker_stats(dp, i, &stats) < 0)
+			continue;
+		progress = stats.turns + stats.sleeps;
+		if (progress == n->progress[i])
+			stuck = (int)i;
+		n->progress[i] = progress;
+	}
+	return stuck;
+}
+
+void
+notify_tick(struct notify *n, const struct dp *dp, uint64_t now_ns)
+{
+	int stuck;
+
+	if (n->interval_ns == 0 || now_ns - n->last_ns < n->interval_ns / 2)
+		return;
+	n->last_ns = now_ns;
+	stuck = find_stuck(n, dp);
+	if (stuck < 0)
+		(void)sd_notify(0, "WATCHDOG=1");
+	else if (!n->is_stuck)
+		log_error("worker %d makes no turn: the watchdog gets no sign of life", stuck);
+	n->is_stuck = stuck >= 0;
+}

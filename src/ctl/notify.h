@@ -1,0 +1,20 @@
+// What systemd hears of the daemon (sd_notify). Does nothing when it was not started by systemd.
+#pragma once
+
+#include "rtvs/dp.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct notify {
+	uint64_t interval_ns; // between two signs of life; 0: no watchdog
+	uint64_t last_ns;
+	uint64_t progress[DP_MAX_WORKERS]; // turns + sleeps at the last sign
+	bool is_stuck; // said already
+};
+
+void notify_init(struct notify *notify);
+void notify_ready(const char *status);
+void notify_stopping(void);
+// Once a second. A sign of life only when every worker has made a turn or slept since the last one.
+void notify_tick(struct notify *notify, const struct dp *dp, uint64_t now_ns);

@@ -1,0 +1,14 @@
+// Brings a model, and the datapath behind it, to the state of another one.
+#pragma once
+
+#include "model.h"
+
+struct plan_result {
+	unsigned n_changes;
+	const char *noun; // of the step that failed: "port", "bridge", "mac", "system"
+	char name[RTVS_NAME_SIZE];
+};
+
+// All or nothing: after a failure the model is as it was before. What is the same in both is not
+// touched, so its guests notice nothing.
+int plan_apply(struct model *model, const struct model *target, struct plan_result *ret_result, char err[DP_ERR_SIZE]);

@@ -1,0 +1,173 @@
+// Turns what the datapath says of a port into JSON. No decisions: names and order of members, for rpc_port.c,
+// rpc_stats.c and metrics.c. Names of features are those of the virtio specification 1.3, section 5.1.3.
+#include "port_json.h"
+
+#include "rtvs/units.h"
+
+#include <stdio.h>
+
+static const char *const feature_names[64] = {
+	[0] = "csum",
+	[1] = "guest_csum",
+	[2] = "ctrl_guest_offloads",
+	[3] = "mtu",
+	[5] = "mac",
+	[6] = "gso",
+	[7] = "guest_tso4",
+	[8] = "guest_tso6",
+	[9] = "guest_ecn",
+	[10] = "guest_ufo",
+	[11] = "host_tso4",
+	[12] = "host_tso6",
+	[13] = "host_ecn",
+	[14] = "host_ufo",
+	[15] = "mrg_rxbuf",
+	[16] = "status",
+	[17] = "ctrl_vq",
+	[18] = "ctrl_rx",
+	[19] = "ctrl_vlan",
+	[20] = "ctrl_rx_extra",
+	[21] = "guest_announce",
+	[22] = "mq",
+	[23] = "ctrl_mac_addr",
+	[24] = "notify_on_empty",
+	[26] = "log_all",
+	[27] = "any_layout",
+	[28] = "indirect_desc",
+	[29] = "event_idx",
+	[30] = "protocol_features",
+	[32] = "version_1",
+	[33] = "access_platform",
+	[34] = "ring_packed",
+	[35] = "in_order",
+	[36] = "order_platform",
+	[37] = "sr_iov",
+	[38] = "notification_data",
+	[39] = "notif_config_data",
+	[40] = "ring_reset",
+	[52] = "vq_notf_coal",
+	[53] = "notf_coal",
+	[54] = "guest_uso4",
+	[55] = "guest_uso6",
+	[56] = "host_uso",
+	[57] = "hash_report",
+	[59] = "guest_hdrlen",
+	[60] = "rss",
+	[61] = "rsc_ext",
+	[62] = "standby",
+	[63] = "speed_duplex",
+};
+
+json_t *
+port_json_features(uint64_t features)
+{
+	json_t *list = json_array();
+	char text[8];
+
+	for (unsigned i = 0; i < 64; i++) {
+		if (!(features >> i & 1))
+			continue;
+		(void)snprintf(text, sizeof(text), "bit%u", i);
+		(void)json_array_append_new(list, json_string(feature_names[i] ? feature_names[i] : text));
+	}
+	return list;
+}
+
+json_t *
+port_json_summary(const struct dp *dp, const struct model_port *port)
+{
+	struct dp_port_state state = {0};
+	json_t *object = json_object();
+
+	(void)dp_port_state(dp, port->id, &state);
+	(void)json_object_set_new(object, "name", json_string(port->cfg.name));
+	(void)json_object_set_new(object, "bridge", json_string(port->cfg.bridge));
+	(void)json_object_set_new(object, "type", json_string(dp_port_type_names[port->cfg.type]));
+	(void)json_object_set_new(object, "link", json_string(state.is_link_up ? "up" : "down"));
+	(void)json_object_set_new(object, "connected", json_boolean(state.is_connected));
+	(void)json_object_set_new(object, "detail", json_string(state.detail));
+	return object;
+}
+
+static void
+add_vhost_state(json_t *object, const struct dp_port_state *state)
+{
+	char hex[24];
+
+	(void)snprintf(hex, sizeof(hex), "0x%llx", (unsigned long long)state->features);
+	(void)json_object_set_new(
+		object, "ring", state->is_connected ? json_string(state->is_packed ? "packed" : "split") : json_null());
+	(void)json_object_set_new(object, "features", port_json_features(state->features));
+	(void)json_object_set_new(object, "features_hex", json_string(hex));
+	(void)json_object_set_new(object, "connects", json_integer((json_int_t)state->n_connects));
+	(void)json_object_set_new(object, "disconnects", json_integer((json_int_t)state->n_disconnects));
+	(void)json_object_set_new(object, "rings_recovered", json_integer((json_int_t)state->n_rings_recovered));
+}
+
+json_t *
+port_json_state(const struct dp *dp, const struct model_port *port)
+{
+	struct dp_port_state state = {0};
+	json_t *object = json_object();
+	char text[UNITS_TEXT_SIZE];
+
+	(void)dp_port_state(dp, port->id, &state);
+	(void)json_object_set_new(object, "link", json_string(state.is_link_up ? "up" : "down"));
+	(void)json_object_set_new(object, "connected", json_boolean(state.is_connected));
+	(void)json_object_set_new(object, "queues", json_integer(state.n_queues));
+	(void)json_object_set_new(object, "mtu", json_integer(state.mtu));
+	(void)json_object_set_new(object, "worker", json_integer(state.worker));
+	(void)json_object_set_new(object, "n_macs", json_integer(dp_port_n_macs(dp, port->id)));
+	if (port->cfg.type == DP_PORT_VHOST) {
+		add_vhost_state(object, &state);
+	} else {
+		(void)json_object_set_new(object, "speed", json_string(units_format_rate(state.speed_bps, text)));
+		(void)json_object_set_new(object, "mac", json_string(units_format_mac(&state.mac, text)));
+	}
+	(void)json_object_set_new(object, "detail", json_string(state.detail));
+	return object;
+}
+
+uint64_t
+port_json_n_drops(const struct dp_port_stats *stats)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < DROP_COUNT; i++)
+		sum += stats->drops[i];
+	return sum;
+}
+
+json_t *
+port_json_counters(const struct dp_port_stats *stats)
+{
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "rx_pkts", (json_int_t)stats->rx_pkts, "rx_bytes",
+		(json_int_t)stats->rx_bytes, "tx_pkts", (json_int_t)stats->tx_pkts, "tx_bytes",
+		(json_int_t)stats->tx_bytes, "drops", (json_int_t)port_json_n_drops(stats), "replicated",
+		(json_int_t)stats->replicated, "queued", (json_int_t)stats->queued, "guest_errors",
+		(json_int_t)stats->guest_errors);
+}
+
+json_t *
+port_json_drops(const struct dp_port_stats *stats)
+{
+	json_t *object = json_object();
+
+	for (unsigned i = 0; i < DROP_COUNT; i++)
+		if (stats->drops[i] > 0)
+			(void)json_object_set_new(object, drop_names[i], json_integer((json_int_t)stats->drops[i]));
+	return object;
+}
+
+json_t *
+port_json_stats(const struct dp *dp, const struct model_port *port)
+{
+	struct dp_port_stats stats = {0};
+	json_t *object;
+
+	(void)dp_port_stats(dp, port->id, &stats);
+	object = port_json_counters(&stats);
+	if (object)
+		(void)json_object_set_new(object, "drops_by_reason", port_json_drops(&stats));
+	return object;
+}

@@ -1,0 +1,18 @@
+// A port as results show it.
+#pragma once
+
+#include "model.h"
+
+#include <jansson.h>
+
+// All return new references.
+json_t *port_json_summary(const struct dp *dp, const struct model_port *port);
+json_t *port_json_state(const struct dp *dp, const struct model_port *port);
+json_t *port_json_stats(const struct dp *dp, const struct model_port *port);
+// Counters; drops: their sum.
+json_t *port_json_counters(const struct dp_port_stats *stats);
+// Reasons that are not zero, by name.
+json_t *port_json_drops(const struct dp_port_stats *stats);
+// Names of virtio-net feature bits, in order; "bitN" for one without a name.
+json_t *port_json_features(uint64_t features);
+uint64_t port_json_n_drops(const struct dp_port_stats *stats);

@@ -1,0 +1,93 @@
+// Methods of the nouns config and rpc: the configuration as a whole, and what methods there are.
+#include "config.h"
+#include "ctl.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+struct config_params {
+	json_t *calls;
+	bool replace;
+	char file[256];
+};
+
+#define P(member, type, ...) RPC_PARAM(struct config_params, member, type, __VA_ARGS__)
+static const struct rpc_param apply_params[] = {
+	P(calls, RPC_CALLS, .is_required = true, .help = "list of {\"method\", \"params\"}, as config.dump returns it"),
+	P(replace, RPC_BOOL, .def = "true", .help = "true: what the calls do not make is removed; false: it stays"),
+};
+static const struct rpc_param save_params[] = {
+	P(file, RPC_STR, .max = 255, .help = "path; when not given, the daemon's --config file"),
+};
+
+static int
+rpc_config_dump(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
+{
+	const struct ctl *ctl = ctx;
+
+	(void)params;
+	(void)present;
+	return ctl_answer(ret_result, config_dump(ctl->model), err);
+}
+
+static int
+rpc_config_apply(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
+{
+	struct ctl *ctl = ctx;
+	const struct config_params *p = params;
+	struct model *target;
+	unsigned n_changes = 0;
+	int rc;
+
+	(void)present;
+	if (config_check(ctl, p->calls, p->replace, &target, err) < 0)
+		return -1;
+	rc = config_install(ctl, target, p->calls, &n_changes, err);
+	model_destroy(target);
+	if (rc < 0)
+		return -1;
+	events_emit(ctl, "config.apply",
+		json_pack("{s:i, s:i}", "calls", (int)json_array_size(p->calls), "changes", (int)n_changes));
+	return ctl_answer(ret_result, json_pack("{s:i}", "changes", (int)n_changes), err);
+}
+
+static int
+rpc_config_save(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
+{
+	const struct ctl *ctl = ctx;
+	const struct config_params *p = params;
+	const char *path = p->file[0] ? p->file : ctl->params.config;
+	char text[DP_ERR_SIZE] = "";
+	int rc;
+
+	(void)present;
+	if (!path)
+		return ctl_refuse(err, -EINVAL, "file: needed, the daemon was started without --config");
+	rc = config_save(ctl->model, path, text);
+	if (rc < 0)
+		return ctl_refuse(err, rc, text);
+	return ctl_answer(ret_result, json_pack("{s:s}", "file", path), err);
+}
+
+static int
+rpc_config_discover(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
+{
+	(void)ctx;
+	(void)params;
+	(void)present;
+	return ctl_answer(ret_result, rpc_discover(ctl_api()), err);
+}
+
+#define SIZE sizeof(struct config_params)
+const struct rpc_method rpc_config_methods[] = {
+	{"config.dump", "Show the calls that recreate the present configuration.", "List of {method, params}.",
+		rpc_config_dump, NULL, 0, 0, RPC_READ_ONLY},
+	{"config.apply",
+		"Make the configuration what a list of calls makes; all or nothing. What is the same stays untouched.",
+		"{changes}: how many steps it took.", rpc_config_apply, apply_params, 2, SIZE, 0},
+	{"config.save", "Write the present configuration to a file, atomically.", "{file}", rpc_config_save,
+		save_params, 1, SIZE, 0},
+	{"rpc.discover", "Show all methods and their parameters.", "List of methods.", rpc_config_discover, NULL, 0, 0,
+		RPC_READ_ONLY},
+	{0},
+};

@@ -1,0 +1,54 @@
+// Methods of the noun events: who hears what. The sending is in events.c.
+#include "ctl.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+struct events_params {
+	char events[SERVER_MAX_PATTERNS];
+};
+
+static int
+events_subscribe(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
+{
+	const struct ctl *ctl = ctx;
+	const struct events_params *p = params;
+	struct server_client *c = ctl->server.caller;
+
+	(void)present;
+	(void)ret_result;
+	if (!c)
+		return ctl_refuse(err, -ENOTCONN, "events.subscribe works on a connection only");
+	c->is_subscribed = true;
+	(void)snprintf(c->patterns, sizeof(c->patterns), "%s", p->events);
+	return 0;
+}
+
+static int
+events_unsubscribe(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
+{
+	const struct ctl *ctl = ctx;
+	struct server_client *c = ctl->server.caller;
+
+	(void)params;
+	(void)present;
+	(void)ret_result;
+	if (!c)
+		return ctl_refuse(err, -ENOTCONN, "events.unsubscribe works on a connection only");
+	c->is_subscribed = false;
+	return 0;
+}
+
+static const struct rpc_param subscribe_params[] = {
+	RPC_PARAM(struct events_params, events, RPC_STR, .def = "",
+		.help = "names or patterns, separated by commas (\"port.*,worker.stall\"); empty: all"),
+};
+
+const struct rpc_method rpc_events_methods[] = {
+	{"events.subscribe", "Send this connection a notification for every event from here on.",
+		"true; then notifications whose method is the event's name.", events_subscribe, subscribe_params, 1,
+		sizeof(struct events_params), RPC_READ_ONLY},
+	{"events.unsubscribe", "Send this connection no more events.", "true", events_unsubscribe, NULL, 0, 0,
+		RPC_READ_ONLY},
+	{0},
+};

@@ -1,0 +1,238 @@
+// Methods of the noun port. One table of parameters makes port.add, port.set, what port.show prints and config.dump;
+// what is fixed for a port's life is in port.add only. The rules are in model.c, texts of states in port_json.c.
+#include "rpc_port.h"
+
+#include "ctl.h"
+#include "port_json.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define RUN_DIR "/run/rtvswitch"
+#define P(member, type, ...) RPC_PARAM(struct dp_port_cfg, member, type, __VA_ARGS__)
+#define PAS(json_name, member, type, ...) RPC_PARAM_AS(json_name, struct dp_port_cfg, member, type, __VA_ARGS__)
+#define DEF(text) .def = (text),
+#define NODEF(text)
+// clang-format off
+#define PORT_KEY \
+	P(name, RPC_NAME, .is_required = true, .is_key = true, .min = 1, .max = RTVS_NAME_SIZE - 1, .help = "name of the port")
+#define PORT_FIXED_PARAMS \
+	P(type, RPC_ENUM, .names = dp_port_type_names, .def = "vhost", \
+		.help = "vhost: a guest's vhost-user socket; ethdev: a DPDK device"), \
+	P(socket, RPC_STR, .max = RTVS_PATH_SIZE - 1, .help = "vhost: path of the socket; " RUN_DIR "/NAME.sock when not given"), \
+	PAS("mode", vhost_mode, RPC_ENUM, .names = dp_vhost_mode_names, .def = "listen", \
+		.help = "vhost: listen makes the socket, connect waits for QEMU's (server=on)"), \
+	P(socket_mode, RPC_OCTAL, .max = 0777, .def = "0660", .help = "vhost, mode=listen: permissions of the socket file"), \
+	P(socket_owner, RPC_STR, .max = RTVS_NAME_SIZE - 1, .help = "vhost, mode=listen: user who owns the socket file"), \
+	P(socket_group, RPC_STR, .max = RTVS_NAME_SIZE - 1, .help = "vhost, mode=listen: group of the socket file"), \
+	P(packed, RPC_BOOL, .def = "true", .help = "vhost: offer packed rings"), \
+	P(csum, RPC_BOOL, .def = "true", .help = "vhost: offer checksum offload"), \
+	P(tso, RPC_BOOL, .def = "true", .help = "vhost: offer segmentation offload; needs csum"), \
+	P(devargs, RPC_STR, .max = RTVS_DEVARGS_SIZE - 1, \
+		.help = "ethdev: DPDK's name of the device (\"0000:01:00.0\", \"net_tap0,iface=t0\")"), \
+	PAS("queues", n_queues, RPC_UINT, .min = 1, .max = DP_MAX_QUEUES, .def = "1", .help = "queue pairs at most")
+#define PORT_PARAMS(D) \
+	P(bridge, RPC_NAME, .max = RTVS_NAME_SIZE - 1, .help = "bridge it belongs to; empty: none, it forwards nothing"), \
+	P(admin_up, RPC_BOOL, D("true") .help = "false: the socket is closed or the device stopped"), \
+	P(mtu, RPC_UINT, .min = DP_MTU_MIN, .max = DP_MTU_MAX, D("1500") .help = "largest IP packet in bytes, as Linux counts"), \
+	P(vlan_mode, RPC_ENUM, .names = dp_vlan_mode_names, D("access") \
+		.help = "access: untagged frames only, all in `vlan`; trunk: tagged with a VLAN of `trunk`"), \
+	P(vlan, RPC_UINT, .max = RTVS_VLAN_MAX, D("0") \
+		.help = "VLAN of untagged frames; 0: access: the bridge's untagged VLAN, trunk: they are refused"), \
+	P(trunk, RPC_VLANS, .help = "trunk: VLANs it carries (\"1,5,100-200\"); empty: all"), \
+	P(allowed_macs, RPC_MACS, .max = RTVS_MAX_MACS, .help = "source MACs it may use; empty: any"), \
+	P(allowed_ips, RPC_PREFIXES, .max = RTVS_MAX_PREFIXES, .help = "source addresses or prefixes it may use; empty: any"), \
+	P(isolated, RPC_BOOL, D("false") .help = "exchanges nothing with other isolated ports of its bridge"), \
+	P(mac_limit, RPC_UINT, .max = 1048576, D("0") .help = "MACs learned from it at most; 0: only the bridge's limit"), \
+	PAS("flood_rate", flood_pps, RPC_UINT, .max = UINT32_MAX, D("0") \
+		.help = "broadcast, multicast and unknown unicast packets it may send a second; 0: no limit"), \
+	P(mirror_to, RPC_NAME, .max = RTVS_NAME_SIZE - 1, .help = "port that receives a copy of its packets; empty: none"), \
+	P(mirror, RPC_ENUM, .names = dp_mirror_dir_names, D("none") \
+		.help = "what is copied, as the port sees it: rx was taken from it, tx given to it")
+// clang-format on
+
+static const struct rpc_param add_params[] = {PORT_KEY, PORT_FIXED_PARAMS, PORT_PARAMS(DEF)};
+static const struct rpc_param set_params[] = {PORT_KEY, PORT_PARAMS(NODEF)};
+static const struct rpc_param fixed_params[] = {PORT_FIXED_PARAMS};
+#define N(table) (sizeof(table) / sizeof((table)[0]))
+#define CFG_SIZE sizeof(struct dp_port_cfg)
+
+static bool
+is_same(const struct rpc_param *params, unsigned n, const struct dp_port_cfg *a, const struct dp_port_cfg *b)
+{
+	json_t *x = rpc_encode(params, n, a);
+	json_t *y = rpc_encode(params, n, b);
+	bool is_equal = x && json_equal(x, y);
+
+	json_decref(x);
+	json_decref(y);
+	return is_equal;
+}
+
+bool
+rpc_port_is_settable(const struct dp_port_cfg *from, const struct dp_port_cfg *to)
+{
+	return is_same(fixed_params, N(fixed_params), from, to);
+}
+
+bool
+rpc_port_is_same(const struct dp_port_cfg *a, const struct dp_port_cfg *b)
+{
+	return is_same(add_params, N(add_params), a, b);
+}
+
+json_t *
+rpc_port_encode(const struct dp_port_cfg *cfg)
+{
+	return rpc_encode(add_params, N(add_params), cfg);
+}
+
+// Of port.add's parameters.
+static bool
+is_given(uint64_t present, const char *name)
+{
+	for (unsigned i = 0; i < N(add_params); i++)
+		if ((present >> i & 1) && strcmp(add_params[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+// Parameters that mean nothing to this type or mode of port. Returns -1 with err naming the first one given.
+static int
+check_given(uint64_t present, const struct dp_port_cfg *cfg, struct rpc_error *err)
+{
+	static const char *const listen_only[] = {"socket_mode", "socket_owner", "socket_group"};
+	static const char *const vhost_only[] = {"socket", "mode", "packed", "csum", "tso"};
+	bool is_vhost = cfg->type == DP_PORT_VHOST;
+
+	for (unsigned i = 0; i < N(listen_only); i++) {
+		if ((is_vhost && cfg->vhost_mode == DP_VHOST_LISTEN) || !is_given(present, listen_only[i]))
+			continue;
+		rpc_error_set(err, RPC_INVALID_PARAMS, "%s: only for type=vhost with mode=listen", listen_only[i]);
+		return -1;
+	}
+	for (unsigned i = 0; i < N(vhost_only) && !is_vhost; i++) {
+		if (!is_given(present, vhost_only[i]))
+			continue;
+		rpc_error_set(err, RPC_INVALID_PARAMS, "%s: only for type=vhost", vhost_only[i]);
+		return -1;
+	}
+	if (is_vhost && cfg->tso && !cfg->csum) {
+		rpc_error_set(err, RPC_INVALID_PARAMS, "tso: needs csum=true (virtio's rule); give tso=false as well");
+		return -1;
+	}
+	return 0;
+}
+
+static int
+port_refuse(struct rpc_error *err, int rc, const char *text, const char *name)
+{
+	(void)ctl_refuse(err, rc, text);
+	if (err->data)
+		(void)json_object_set_new(err->data, "port", json_string(name));
+	return -1;
+}
+
+static int
+port_add(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
+{
+	struct ctl *ctl = ctx;
+	struct dp_port_cfg cfg = *(const struct dp_port_cfg *)params;
+	char text[DP_ERR_SIZE] = "";
+	int rc;
+
+	(void)ret_result;
+	if (check_given(present, &cfg, err) < 0)
+		return -1;
+	if (cfg.type == DP_PORT_VHOST && !cfg.socket[0])
+		(void)snprintf(cfg.socket, sizeof(cfg.socket), RUN_DIR "/%s.sock", cfg.name);
+	rc = model_port_add(ctl->model, &cfg, text);
+	return rc < 0 ? port_refuse(err, rc, text, cfg.name) : 0;
+}
+
+static int
+port_set(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
+{
+	struct ctl *ctl = ctx;
+	const struct dp_port_cfg *p = params;
+	const struct model_port *port = model_port_find(ctl->model, p->name);
+	struct dp_port_cfg cfg = port ? port->cfg : *p;
+	char text[DP_ERR_SIZE] = "";
+	int rc;
+
+	(void)ret_result;
+	if (!port)
+		return ctl_refuse_name(err, -ENOENT, "port", p->name);
+	ctl_merge(set_params, N(set_params), present, p, &cfg);
+	rc = model_port_set(ctl->model, &cfg, text);
+	return rc < 0 ? port_refuse(err, rc, text, cfg.name) : 0;
+}
+
+static int
+port_del(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
+{
+	struct ctl *ctl = ctx;
+	const struct dp_port_cfg *p = params;
+	char text[DP_ERR_SIZE] = "";
+	int rc = model_port_del(ctl->model, p->name, text);
+
+	(void)present;
+	(void)ret_result;
+	return rc < 0 ? port_refuse(err, rc, text, p->name) : 0;
+}
+
+static json_t *
+port_json(const struct ctl *ctl, const struct model_port *port)
+{
+	json_t *object = port_json_summary(ctl->dp, port);
+	json_t *config = json_object();
+
+	for (unsigned i = 1; i < N(add_params); i++)
+		(void)json_object_set_new(config, add_params[i].name, rpc_encode_value(&add_params[i], &port->cfg));
+	(void)json_object_set_new(object, "config", config);
+	(void)json_object_set_new(object, "state", port_json_state(ctl->dp, port));
+	(void)json_object_set_new(object, "stats", port_json_stats(ctl->dp, port));
+	return object;
+}
+
+static int
+port_list(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
+{
+	const struct ctl *ctl = ctx;
+	json_t *list = json_array();
+
+	(void)params;
+	(void)present;
+	(void)dp_stats_refresh(ctl->dp);
+	for (unsigned i = 0; i < ctl->model->n_ports; i++)
+		(void)json_array_append_new(list, port_json(ctl, ctl->model->ports[i]));
+	return ctl_answer(ret_result, list, err);
+}
+
+static int
+port_show(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
+{
+	const struct ctl *ctl = ctx;
+	const struct dp_port_cfg *p = params;
+	const struct model_port *port = model_port_find(ctl->model, p->name);
+
+	(void)present;
+	if (!port)
+		return ctl_refuse_name(err, -ENOENT, "port", p->name);
+	(void)dp_stats_refresh(ctl->dp);
+	return ctl_answer(ret_result, port_json(ctl, port), err);
+}
+
+const struct rpc_method rpc_port_methods[] = {
+	{"port.add",
+		"Make a port. Without bridge= it belongs to none and forwards nothing until port.set gives it one.",
+		"true", port_add, add_params, N(add_params), CFG_SIZE, RPC_CONFIG},
+	{"port.set", "Change a port; what is not given stays. Its static MACs go when it changes the bridge.", "true",
+		port_set, set_params, N(set_params), CFG_SIZE, RPC_CONFIG},
+	{"port.del", "Remove a port and its static MACs.", "true", port_del, add_params, 1, CFG_SIZE, RPC_CONFIG},
+	{"port.list", "Show all ports.", "List of what port.show returns.", port_list, NULL, 0, 0, RPC_READ_ONLY},
+	{"port.show", "Show one port.", "Its summary, config (parameters of port.add), state and stats.", port_show,
+		add_params, 1, CFG_SIZE, RPC_READ_ONLY},
+	{0},
+};

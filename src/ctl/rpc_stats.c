@@ -1,0 +1,169 @@
+// Methods of the nouns stats and worker: where packets go, and who had the workers' cores.
+#include "ctl.h"
+#include "port_json.h"
+
+#include <errno.h>
+
+struct stats_params {
+	char port[RTVS_NAME_SIZE];
+};
+
+static const struct rpc_param stats_params[] = {
+	RPC_PARAM(struct stats_params, port, RPC_NAME, .max = RTVS_NAME_SIZE - 1, .help = "only this port; empty: all"),
+};
+
+static void
+add_up(struct dp_port_stats *sum, const struct dp_port_stats *stats)
+{
+	sum->rx_pkts += stats->rx_pkts;
+	sum->rx_bytes += stats->rx_bytes;
+	sum->tx_pkts += stats->tx_pkts;
+	sum->tx_bytes += stats->tx_bytes;
+	sum->replicated += stats->replicated;
+	sum->queued += stats->queued;
+	sum->guest_errors += stats->guest_errors;
+	for (unsigned i = 0; i < DROP_COUNT; i++)
+		sum->drops[i] += stats->drops[i];
+}
+
+// The ports that the caller means, each turned into JSON by fn; and their sum. NULL: there is no such port.
+static json_t *
+collect(const struct ctl *ctl, const char *name, json_t *(*fn)(const struct model_port *, const struct dp_port_stats *),
+	struct dp_port_stats *ret_sum, struct rpc_error *err)
+{
+	const struct model_port *only = name[0] ? model_port_find(ctl->model, name) : NULL;
+	json_t *list;
+
+	if (name[0] && !only) {
+		(void)ctl_refuse_name(err, -ENOENT, "port", name);
+		return NULL;
+	}
+	list = json_array();
+	for (unsigned i = 0; i < ctl->model->n_ports; i++) {
+		const struct model_port *port = ctl->model->ports[i];
+		struct dp_port_stats stats = {0};
+		if (only && port != only)
+			continue;
+		(void)dp_port_stats(ctl->dp, port->id, &stats);
+		add_up(ret_sum, &stats);
+		(void)json_array_append_new(list, fn(port, &stats));
+	}
+	return list;
+}
+
+static json_t *
+counters_of(const struct model_port *port, const struct dp_port_stats *stats)
+{
+	json_t *object = json_pack("{s:s}", "port", port->cfg.name);
+	json_t *counters = port_json_counters(stats);
+
+	if (object && counters)
+		(void)json_object_update(object, counters);
+	json_decref(counters);
+	return object;
+}
+
+static int
+stats_get(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
+{
+	const struct ctl *ctl = ctx;
+	const struct stats_params *p = params;
+	struct dp_port_stats sum = {0}, gone = {0};
+	bool is_fresh = dp_stats_refresh(ctl->dp) == 0;
+	json_t *ports = collect(ctl, p->port, counters_of, &sum, err);
+
+	(void)present;
+	if (!ports)
+		return -1;
+	dp_stats_gone(ctl->dp, &gone);
+	if (!p->port[0])
+		add_up(&sum, &gone);
+	return ctl_answer(ret_result,
+		json_pack("{s:o, s:o, s:o, s:b}", "ports", ports, "removed", port_json_counters(&gone), "total",
+			port_json_counters(&sum), "consistent", is_fresh),
+		err);
+}
+
+static json_t *
+drops_of(const struct model_port *port, const struct dp_port_stats *stats)
+{
+	json_t *drops = json_array();
+
+	for (unsigned i = 0; i < DROP_COUNT; i++)
+		if (stats->drops[i] > 0)
+			(void)json_array_append_new(drops,
+				json_pack("{s:s, s:I, s:s}", "reason", drop_names[i], "count",
+					(json_int_t)stats->drops[i], "text", drop_texts[i]));
+	return json_pack("{s:s, s:o}", "port", port->cfg.name, "drops", drops);
+}
+
+static int
+stats_drops(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
+{
+	const struct ctl *ctl = ctx;
+	const struct stats_params *p = params;
+	struct dp_port_stats sum = {0};
+	json_t *list;
+
+	(void)present;
+	(void)dp_stats_refresh(ctl->dp);
+	list = collect(ctl, p->port, drops_of, &sum, err);
+	return list ? ctl_answer(ret_result, list, err) : -1;
+}
+
+static json_t *
+stalls_json(const struct hist *h)
+{
+	json_t *buckets = json_array();
+
+	for (unsigned i = 0; i < HIST_BUCKETS; i++)
+		if (h->bucket[i] > 0)
+			(void)json_array_append_new(buckets,
+				json_pack("[I, I, I]", (json_int_t)hist_bucket_low(i), (json_int_t)hist_bucket_high(i),
+					(json_int_t)h->bucket[i]));
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "count", (json_int_t)h->count, "p50_ns",
+		(json_int_t)hist_percentile(h, 50000), "p90_ns", (json_int_t)hist_percentile(h, 90000), "p99_ns",
+		(json_int_t)hist_percentile(h, 99000), "p99_9_ns", (json_int_t)hist_percentile(h, 99900), "p99_99_ns",
+		(json_int_t)hist_percentile(h, 99990), "max_ns", (json_int_t)h->max, "buckets", buckets);
+}
+
+static int
+worker_list(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
+{
+	const struct ctl *ctl = ctx;
+	json_t *list = json_array();
+
+	(void)params;
+	(void)present;
+	for (unsigned i = 0; i < dp_n_workers(ctl->dp); i++) {
+		struct dp_worker_stats s;
+		if (dp_worker_stats(ctl->dp, i, &s) < 0)
+			continue;
+		(void)json_array_append_new(list,
+			json_pack("{s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:o}", "worker", (int)i,
+				"cpu", (int)s.cpu, "turns", (json_int_t)s.turns, "turns_with_work",
+				(json_int_t)s.turns_with_work, "sleeps", (json_int_t)s.sleeps, "pkts",
+				(json_int_t)s.pkts, "events_lost", (json_int_t)s.events_lost, "cycles_busy",
+				(json_int_t)s.cycles_busy, "cycles_total", (json_int_t)s.cycles_total, "tsc_hz",
+				(json_int_t)s.tsc_hz, "busy_percent",
+				s.cycles_total ? 100.0 * (double)s.cycles_busy / (double)s.cycles_total : 0.0,
+				"cycles_per_pkt", s.pkts ? (double)s.cycles_busy / (double)s.pkts : 0.0, "stalls",
+				stalls_json(&s.stalls)));
+	}
+	return ctl_answer(ret_result, list, err);
+}
+
+#define SIZE sizeof(struct stats_params)
+const struct rpc_method rpc_stats_methods[] = {
+	{"stats.get", "Show packets and bytes of ports, since they were added.",
+		"{ports, removed, total, consistent}; rx + replicated = tx + queued + drops holds for total when "
+		"consistent.",
+		stats_get, stats_params, 1, SIZE, RPC_READ_ONLY},
+	{"stats.drops", "Show why packets were dropped.",
+		"List of {port, drops: [{reason, count, text}]}, without zeros.", stats_drops, stats_params, 1, SIZE,
+		RPC_READ_ONLY},
+	{"worker.list", "Show the workers: load, cost per packet, and stalls: times when somebody else had the core.",
+		"List of workers; stalls: percentiles in ns and buckets [low, high, count].", worker_list, NULL, 0, 0,
+		RPC_READ_ONLY},
+	{0},
+};

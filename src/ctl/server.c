@@ -1,0 +1,429 @@
+// The control sockets. Accepts, cuts input into lines, hands each to rpc_dispatch and sends the answers; events.c
+// sends through server_send as well. Nothing here blocks and nothing here knows a method.
+// Invariant: a client is in the list until server_reap, so whoever walks the list may close any client meanwhile.
+#include "server.h"
+
+#include "rtvs/log.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define SERVER_READ_BYTES 65536 // a turn: other clients come in between
+#define SERVER_LISTEN_BACKLOG 16
+
+static void
+client_close(struct server_client *c)
+{
+	if (c->is_dead)
+		return;
+	loop_close(c->server->loop, &c->source);
+	c->is_dead = true;
+	c->is_subscribed = false;
+	c->server->n_clients--;
+	c->server->stats.n_calls += c->session.n_calls;
+	c->server->stats.n_errors += c->session.n_errors;
+}
+
+static void
+client_flush(struct server_client *c)
+{
+	while (c->out_off < c->out_len) {
+		ssize_t n =
+			send(c->source.fd, c->out + c->out_off, c->out_len - c->out_off, MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno != EAGAIN) {
+			client_close(c);
+			return;
+		}
+		if (n < 0)
+			break;
+		c->out_off += (size_t)n;
+	}
+	if (c->out_off == c->out_len) {
+		free(c->out);
+		c->out = NULL;
+		c->out_len = c->out_size = c->out_off = 0;
+		if (c->is_ending) {
+			client_close(c);
+			return;
+		}
+	}
+	loop_set(c->server->loop, &c->source, (c->is_ending ? 0u : EPOLLIN) | (c->out_len > 0 ? EPOLLOUT : 0u));
+}
+
+// Makes room for len more bytes of output. False: the client must go.
+static bool
+client_reserve(struct server_client *c, size_t len)
+{
+	size_t unread = c->out_len - c->out_off;
+	size_t size = c->out_size ? c->out_size : 4096;
+	char *out;
+
+	if (unread + len > SERVER_MAX_BACKLOG_BYTES) {
+		c->server->stats.n_slow++;
+		log_warning("client disconnected: %zu bytes unread, %zu more to send, limit %u", unread, len,
+			SERVER_MAX_BACKLOG_BYTES);
+		return false;
+	}
+	if (c->out_off > 0) {
+		memmove(c->out, c->out + c->out_off, unread);
+		c->out_len = unread;
+		c->out_off = 0;
+	}
+	if (unread + len <= c->out_size)
+		return true;
+	while (size < unread + len)
+		size *= 2;
+	out = realloc(c->out, size);
+	if (!out)
+		return false;
+	c->out = out;
+	c->out_size = size;
+	return true;
+}
+
+void
+server_send(struct server_client *c, const json_t *message)
+{
+	size_t len = json_dumpb(message, NULL, 0, JSON_COMPACT);
+
+	if (c->is_dead)
+		return;
+	if (len == 0 || !client_reserve(c, len + 1)) {
+		client_close(c);
+		return;
+	}
+	(void)json_dumpb(message, c->out + c->out_len, len, JSON_COMPACT);
+	c->out_len += len;
+	c->out[c->out_len++] = '\n';
+	client_flush(c);
+}
+
+static void
+client_refuse(struct server_client *c, int code, const char *text)
+{
+	json_t *answer =
+		json_pack("{s:s, s:{s:i, s:s}, s:n}", "jsonrpc", "2.0", "error", "code", code, "message", text, "id");
+
+	c->is_ending = true;
+	if (answer)
+		server_send(c, answer);
+	else
+		client_close(c);
+	json_decref(answer);
+}
+
+static void
+client_line(struct server_client *c, const char *line, size_t len)
+{
+	json_t *answer;
+
+	if (len > 0 && line[len - 1] == '\r')
+		len--;
+	if (len == 0)
+		return;
+	c->server->caller = c;
+	answer = rpc_dispatch(&c->session, line, len);
+	c->server->caller = NULL;
+	if (answer)
+		server_send(c, answer);
+	json_decref(answer);
+}
+
+// Executes the whole lines of the input buffer and keeps the rest.
+static void
+client_lines(struct server_client *c)
+{
+	size_t start = 0;
+	char *end;
+
+	while (!c->is_dead && (end = memchr(c->in + c->in_scanned, '\n', c->in_len - c->in_scanned))) {
+		size_t len = (size_t)(end - c->in) - start;
+		if (len > RPC_MAX_REQUEST_BYTES)
+			break;
+		client_line(c, c->in + start, len);
+		c->in_scanned = start += len + 1;
+	}
+	if (c->is_dead)
+		return;
+	c->in_len -= start;
+	memmove(c->in, c->in + start, c->in_len);
+	c->in_scanned = c->in_len;
+	if (c->in_len > RPC_MAX_REQUEST_BYTES) {
+		c->server->stats.n_too_long++;
+		client_refuse(c, RPC_INVALID_REQUEST, "request longer than 1 MiB");
+	} else if (c->in_len == 0) {
+		free(c->in);
+		c->in = NULL;
+		c->in_size = 0;
+	}
+}
+
+static void
+client_read(struct server_client *c)
+{
+	ssize_t n;
+
+	if (c->in_size - c->in_len < SERVER_READ_BYTES) {
+		size_t size = c->in_size ? 2 * c->in_size : SERVER_READ_BYTES;
+		char *in = realloc(c->in, size);
+		if (!in) {
+			client_close(c);
+			return;
+		}
+		c->in = in;
+		c->in_size = size;
+	}
+	n = recv(c->source.fd, c->in + c->in_len, SERVER_READ_BYTES, MSG_DONTWAIT);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n < 0) {
+		client_close(c);
+		return;
+	}
+	if (n == 0) {
+		// The peer may have shut down its half only: answers under way still reach it.
+		c->is_ending = true;
+		client_flush(c);
+		return;
+	}
+	c->in_len += (size_t)n;
+	client_lines(c);
+}
+
+static void
+client_on_ready(struct loop_source *source, uint32_t events)
+{
+	struct server_client *c = LOOP_OWNER(source, struct server_client, source);
+	struct server *server = c->server;
+
+	if (events & EPOLLOUT)
+		client_flush(c);
+	if (!c->is_dead && !c->is_ending && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
+		client_read(c);
+	else if (!c->is_dead && (events & (EPOLLHUP | EPOLLERR)))
+		client_close(c);
+	server_reap(server);
+}
+
+int
+server_adopt(struct server *server, int fd, bool is_read_only)
+{
+	struct server_client *c = calloc(1, sizeof(*c));
+	bool is_full = server->n_clients >= SERVER_MAX_CLIENTS;
+	int rc = -ENOMEM;
+
+	if (!c)
+		goto err_fd;
+	c->source = (struct loop_source){.fd = fd, .on_ready = client_on_ready};
+	c->server = server;
+	c->session = (struct rpc_session){.api = server->api,
+		.ctx = server->ctx,
+		.only_flags = is_read_only ? RPC_READ_ONLY : 0,
+		.deny_flags = RPC_STARTUP};
+	rc = loop_add(server->loop, &c->source, EPOLLIN);
+	if (rc < 0)
+		goto err_client;
+	c->next = server->clients;
+	server->clients = c;
+	server->n_clients++;
+	if (is_full) {
+		server->stats.n_refused++;
+		client_refuse(c, RPC_STATE_ERROR, "too many clients");
+		client_close(c);
+		return -EUSERS;
+	}
+	server->stats.n_accepted++;
+	return 0;
+
+err_client:
+	free(c);
+err_fd:
+	close(fd);
+	return rc;
+}
+
+static void
+listener_on_ready(struct loop_source *source, uint32_t events)
+{
+	struct server_listener *l = LOOP_OWNER(source, struct server_listener, source);
+	int fd = accept4(source->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	(void)events;
+	if (fd >= 0) {
+		(void)server_adopt(l->server, fd, l->is_read_only);
+	} else if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
+		// Out of descriptors or memory: the pending connection would wake us for ever.
+		log_error("%s: accept: %s", l->path, strerror(errno));
+		l->is_paused = true;
+		loop_set(l->server->loop, source, 0);
+	}
+	server_reap(l->server);
+}
+
+void
+server_tick(struct server *server)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		struct server_listener *l = &server->listeners[i];
+		if (l->is_paused)
+			loop_set(server->loop, &l->source, EPOLLIN);
+		l->is_paused = false;
+	}
+}
+
+void
+server_reap(struct server *server)
+{
+	struct server_client **link = &server->clients;
+
+	while (*link) {
+		struct server_client *c = *link;
+		if (!c->is_dead) {
+			link = &c->next;
+			continue;
+		}
+		*link = c->next;
+		free(c->in);
+		free(c->out);
+		free(c);
+	}
+}
+
+static int
+address_of(const char *path, struct sockaddr_un *ret_addr, char err[DP_ERR_SIZE])
+{
+	*ret_addr = (struct sockaddr_un){.sun_family = AF_UNIX};
+	if (path[0] != '/' || strlen(path) >= sizeof(ret_addr->sun_path)) {
+		(void)snprintf(err, DP_ERR_SIZE, "socket %.120s: must be an absolute path of at most %zu bytes", path,
+			sizeof(ret_addr->sun_path) - 1);
+		return -EINVAL;
+	}
+	memcpy(ret_addr->sun_path, path, strlen(path) + 1);
+	return 0;
+}
+
+int
+server_probe(const char *path, char err[DP_ERR_SIZE])
+{
+	struct sockaddr_un addr;
+	struct stat st;
+	int rc = address_of(path, &addr, err);
+	int fd;
+
+	if (rc < 0 || lstat(path, &st) < 0)
+		return rc;
+	if (!S_ISSOCK(st.st_mode)) {
+		(void)snprintf(err, DP_ERR_SIZE, "%s: exists and is not a socket; remove it", path);
+		return -EEXIST;
+	}
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -errno;
+	rc = connect(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0 ? -errno : 0;
+	close(fd);
+	if (rc == -ECONNREFUSED && unlink(path) == 0)
+		return 0;
+	if (rc == 0 || rc == -EAGAIN) {
+		(void)snprintf(err, DP_ERR_SIZE,
+			"%s: another daemon serves this socket; stop it or choose another socket", path);
+		return -EADDRINUSE;
+	}
+	(void)snprintf(err, DP_ERR_SIZE, "%s: %s", path, strerror(-rc));
+	return rc;
+}
+
+// Of a fresh socket file. The mode comes from bind's umask, so nobody gets in before the group is set.
+static int
+set_group(const char *path, const char *group, char err[DP_ERR_SIZE])
+{
+	const struct group *gr;
+
+	if (!group || !group[0])
+		return 0;
+	gr = getgrnam(group);
+	if (!gr) {
+		(void)snprintf(err, DP_ERR_SIZE, "group %s: does not exist", group);
+		return -EINVAL;
+	}
+	if (chown(path, (uid_t)-1, gr->gr_gid) < 0) {
+		int rc = -errno;
+		(void)snprintf(err, DP_ERR_SIZE, "%s: group %s: %s", path, group, strerror(-rc));
+		return rc;
+	}
+	return 0;
+}
+
+int
+server_listen(struct server *server, const char *path, const char *group, bool is_read_only, char err[DP_ERR_SIZE])
+{
+	struct server_listener *l = &server->listeners[is_read_only];
+	struct sockaddr_un addr;
+	mode_t mask;
+	int rc = server_probe(path, err);
+
+	if (rc < 0)
+		return rc;
+	(void)address_of(path, &addr, err);
+	l->source.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (l->source.fd < 0)
+		goto err_errno;
+	mask = umask(0777 & ~0660);
+	rc = bind(l->source.fd, (const struct sockaddr *)&addr, sizeof(addr));
+	(void)umask(mask);
+	if (rc < 0)
+		goto err_errno;
+	(void)snprintf(l->path, sizeof(l->path), "%s", path);
+	rc = set_group(path, group, err);
+	if (rc < 0)
+		goto err_socket;
+	l->is_read_only = is_read_only;
+	if (listen(l->source.fd, SERVER_LISTEN_BACKLOG) < 0 || loop_add(server->loop, &l->source, EPOLLIN) < 0)
+		goto err_errno;
+	return 0;
+
+err_errno:
+	rc = -errno;
+	(void)snprintf(err, DP_ERR_SIZE, "%s: %s", path, strerror(-rc));
+err_socket:
+	if (l->source.fd >= 0)
+		close(l->source.fd);
+	l->source.fd = -1;
+	if (l->path[0])
+		(void)unlink(l->path);
+	l->path[0] = '\0';
+	return rc;
+}
+
+void
+server_init(struct server *server, struct loop *loop, const struct rpc_api *api, void *ctx)
+{
+	*server = (struct server){.loop = loop, .api = api, .ctx = ctx};
+	for (unsigned i = 0; i < 2; i++)
+		server->listeners[i] =
+			(struct server_listener){.source = {.fd = -1, .on_ready = listener_on_ready}, .server = server};
+}
+
+void
+server_fini(struct server *server)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		struct server_listener *l = &server->listeners[i];
+		if (l->source.fd < 0)
+			continue;
+		loop_close(server->loop, &l->source);
+		(void)unlink(l->path);
+	}
+	for (struct server_client *c = server->clients; c; c = c->next)
+		client_close(c);
+	server_reap(server);
+}
