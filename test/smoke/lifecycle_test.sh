@@ -12,10 +12,19 @@ refuses_to_start() { # REGEX ARG...: ends by itself with one clear line
 	last_rc=$rc
 }
 
+# Stops it with a signal; it must end with code 0.
+ends_well() { # [SIGNAL]
+	local pid rc=0
+	pid=$(pid_of rtvsd)
+	stop rtvsd "${1:-TERM}" 30
+	wait "$pid" || rc=$?
+	expect "exit code" 0 $rc
+}
+
 starts_and_stops() {
 	daemon_start rtvsd
 	[ -S "$work/rtvsd.sock" ] || fail "no control socket"
-	stop rtvsd
+	ends_well
 	is_gone "$work/rtvsd.sock" || fail "the control socket is left"
 }
 
@@ -29,12 +38,14 @@ stops_on_ctrl_c() {
 	# A background process ignores SIGINT unless told otherwise; a terminal's does not.
 	start rtvsd env --default-signal=INT "$rtvswitchd" --socket "$work/rtvsd.sock" --no-huge --idle adaptive
 	wait_for 30 is_serving rtvsd
-	stop rtvsd INT
+	ends_well INT
 	is_gone "$work/rtvsd.sock" || fail "the control socket is left"
 }
 
 stops_while_it_starts() {
 	start rtvsd "$rtvswitchd" --socket "$work/rtvsd.sock" --no-huge
+	is_initialising() { grep -qx rtvswitchd "/proc/$(pid_of rtvsd)/comm"; }
+	wait_for 5 is_initialising
 	stop rtvsd TERM 30
 	is_gone "$work/rtvsd.sock" || fail "the control socket is left"
 }
