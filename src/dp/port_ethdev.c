@@ -5,7 +5,6 @@
 #include "port.h"
 #include "rtvs/log.h"
 
-#include <rte_bus_vdev.h>
 #include <rte_dev.h>
 #include <rte_errno.h>
 #include <rte_ethdev.h>

@@ -1,0 +1,732 @@
+// The datapath as a whole, without mocks: vhost ports of the real thing, and in the same process DPDK's virtio-user
+// devices as guests. Every test leaves the datapath without ports, and checks that no packet is unaccounted for.
+// Waiting is for a condition, up to a generous limit; no time is asserted.
+#include "../unit.h"
+#include "rtvs/dp.h"
+#include "rtvs/log.h"
+#include "rtvs/units.h"
+
+#include <rte_cycles.h>
+#include <rte_dev.h>
+#include <rte_ethdev.h>
+#include <rte_ip.h>
+#include <rte_mbuf.h>
+#include <rte_tcp.h>
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define N_GUESTS 3
+#define WAIT_S 20
+#define ETHER_HDR 14
+
+struct guest {
+	unsigned port; // of the switch
+	uint16_t dev; // of DPDK: the guest's end
+};
+
+static struct dp *dp;
+static struct rte_mempool *pool;
+static char dir[] = "/tmp/rtvs-dp-test-XXXXXX";
+static unsigned bridge;
+static struct guest guest[N_GUESTS];
+
+static struct dp_port_cfg
+port_cfg(unsigned i)
+{
+	struct dp_port_cfg cfg = {.type = DP_PORT_VHOST,
+		.admin_up = true,
+		.mtu = 1500,
+		.socket_mode = 0600,
+		.packed = true,
+		.csum = true,
+		.tso = true,
+		.n_queues = 1};
+
+	snprintf(cfg.name, sizeof(cfg.name), "p%u", i);
+	snprintf(cfg.bridge, sizeof(cfg.bridge), "br0");
+	snprintf(cfg.socket, sizeof(cfg.socket), "%s/p%u", dir, i);
+	return cfg;
+}
+
+static struct mac
+guest_mac(unsigned i)
+{
+	return (struct mac){{0x52, 0x54, 0, 0, 0, (uint8_t)(i + 1)}};
+}
+
+static int
+start_dp(void **state)
+{
+	struct dp_system_cfg cfg = {.idle = DP_IDLE_ADAPTIVE, .idle_ns = 50000, .n_mbufs = 4096};
+	char err[DP_ERR_SIZE] = "";
+
+	(void)state;
+	log_set_level(LOG_LEVEL_WARNING);
+	(void)signal(SIGPIPE, SIG_IGN); // virtio-user writes to sockets that the switch has closed
+	assert_non_null(mkdtemp(dir));
+	if (dp_init(&cfg, &dp, err)) {
+		print_error("dp_init: %s\n", err);
+		return -1;
+	}
+	pool = rte_pktmbuf_pool_create("test", 2047, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+	return pool ? 0 : -1;
+}
+
+static int
+stop_dp(void **state)
+{
+	(void)state;
+	rte_mempool_free(pool);
+	dp_fini(dp);
+	return rmdir(dir);
+}
+
+static void
+add_port(unsigned i, const struct dp_port_cfg *cfg)
+{
+	char err[DP_ERR_SIZE] = "";
+
+	if (dp_port_add(dp, cfg, &guest[i].port, err))
+		fail_msg("port %u: %s", i, err);
+}
+
+static void
+wait_link(unsigned port, bool is_up)
+{
+	uint64_t end = rte_rdtsc() + rte_get_tsc_hz() * WAIT_S;
+	struct dp_port_state state;
+	struct dp_event ignored;
+
+	do {
+		while (dp_event_next(dp, &ignored))
+			;
+		assert_int_equal(dp_port_state(dp, port, &state), 0);
+		if (state.is_link_up == is_up)
+			return;
+	} while (rte_rdtsc() < end);
+	fail_msg("port %u: link is not %s", port, is_up ? "up" : "down");
+}
+
+// Plugs a guest in. offloads: of the guest's driver, on both directions.
+static void
+plug(unsigned i, uint64_t rx_offloads, uint64_t tx_offloads)
+{
+	struct rte_eth_conf conf = {.rxmode = {.offloads = rx_offloads}, .txmode = {.offloads = tx_offloads}};
+	char name[32], args[256], mac[UNITS_TEXT_SIZE];
+	struct mac m = guest_mac(i);
+
+	snprintf(name, sizeof(name), "net_virtio_user%u", i);
+	snprintf(args, sizeof(args), "path=%s/p%u,mac=%s,queues=1", dir, i, units_format_mac(&m, mac));
+	assert_int_equal(rte_eal_hotplug_add("vdev", name, args), 0);
+	assert_int_equal(rte_eth_dev_get_port_by_name(name, &guest[i].dev), 0);
+	assert_int_equal(rte_eth_dev_configure(guest[i].dev, 1, 1, &conf), 0);
+	assert_int_equal(rte_eth_rx_queue_setup(guest[i].dev, 0, 256, SOCKET_ID_ANY, NULL, pool), 0);
+	assert_int_equal(rte_eth_tx_queue_setup(guest[i].dev, 0, 256, SOCKET_ID_ANY, NULL), 0);
+	assert_int_equal(rte_eth_dev_start(guest[i].dev), 0);
+	wait_link(guest[i].port, true);
+}
+
+static void
+unplug(unsigned i)
+{
+	char name[32];
+
+	snprintf(name, sizeof(name), "net_virtio_user%u", i);
+	(void)rte_eth_dev_stop(guest[i].dev);
+	assert_int_equal(rte_eal_hotplug_remove("vdev", name), 0);
+}
+
+static int
+add_bridge(void **state)
+{
+	struct dp_bridge_cfg cfg = {.name = "br0", .mac_limit = 64, .mac_age_ns = UINT64_C(300000000000)};
+	char err[DP_ERR_SIZE];
+
+	(void)state;
+	return dp_bridge_add(dp, &cfg, &bridge, err);
+}
+
+static void
+add_guests(const struct dp_port_cfg *cfgs)
+{
+	for (unsigned i = 0; i < N_GUESTS; i++) {
+		add_port(i, &cfgs[i]);
+		plug(i, 0, 0);
+	}
+}
+
+static void
+plain_guests(void)
+{
+	struct dp_port_cfg cfgs[N_GUESTS] = {port_cfg(0), port_cfg(1), port_cfg(2)};
+
+	add_guests(cfgs);
+}
+
+static void
+add_stats(struct dp_port_stats *sum, const struct dp_port_stats *s)
+{
+	sum->rx_pkts += s->rx_pkts;
+	sum->tx_pkts += s->tx_pkts;
+	sum->replicated += s->replicated;
+	sum->queued += s->queued;
+	for (unsigned i = 0; i < DROP_COUNT; i++)
+		sum->drops[i] += s->drops[i];
+}
+
+static void
+assert_conserved(void)
+{
+	struct dp_port_stats sum, s;
+	uint64_t drops = 0;
+
+	assert_int_equal(dp_stats_refresh(dp), 0);
+	dp_stats_gone(dp, &sum);
+	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
+		if (!dp_port_stats(dp, i, &s))
+			add_stats(&sum, &s);
+	for (unsigned i = 0; i < DROP_COUNT; i++)
+		drops += sum.drops[i];
+	assert_int_equal((int64_t)(sum.rx_pkts + sum.replicated), (int64_t)sum.tx_pkts + sum.queued + (int64_t)drops);
+}
+
+static int
+remove_all(void **state)
+{
+	(void)state;
+	assert_conserved();
+	for (unsigned i = 0; i < N_GUESTS; i++) {
+		char name[32];
+		uint16_t dev;
+
+		snprintf(name, sizeof(name), "net_virtio_user%u", i);
+		if (!rte_eth_dev_get_port_by_name(name, &dev))
+			unplug(i);
+		(void)dp_port_del(dp, guest[i].port);
+	}
+	assert_conserved();
+	return dp_bridge_del(dp, bridge);
+}
+
+static uint64_t
+drops_of(unsigned i, enum drop reason)
+{
+	struct dp_port_stats s;
+
+	assert_int_equal(dp_stats_refresh(dp), 0);
+	assert_int_equal(dp_port_stats(dp, guest[i].port, &s), 0);
+	return s.drops[reason];
+}
+
+static void
+wait_drops(unsigned i, enum drop reason, uint64_t n)
+{
+	uint64_t end = rte_rdtsc() + rte_get_tsc_hz() * WAIT_S;
+
+	while (drops_of(i, reason) < n && rte_rdtsc() < end)
+		;
+	assert_int_equal(drops_of(i, reason), n);
+}
+
+static struct rte_mbuf *
+make_frame(unsigned from, unsigned to, uint16_t vlan, unsigned len)
+{
+	struct rte_mbuf *m = rte_pktmbuf_alloc(pool);
+	struct mac src = guest_mac(from), dst = guest_mac(to);
+	uint8_t *p;
+
+	assert_non_null(m);
+	p = (uint8_t *)rte_pktmbuf_append(m, (uint16_t)len);
+	assert_non_null(p);
+	memset(p, 0, len);
+	memset(p, 0xff, 6);
+	if (to < N_GUESTS)
+		memcpy(p, dst.b, 6);
+	memcpy(p + 6, src.b, 6);
+	if (vlan) {
+		p[12] = 0x81;
+		p[14] = (uint8_t)(vlan >> 8);
+		p[15] = (uint8_t)vlan;
+		p += 4;
+	}
+	p[12] = 0x88; // an experimental EtherType (IEEE 802, local experimental 1)
+	p[13] = 0xb5;
+	return m;
+}
+
+static void
+send_mbuf(unsigned from, struct rte_mbuf *m)
+{
+	uint64_t end = rte_rdtsc() + rte_get_tsc_hz() * WAIT_S;
+
+	while (!rte_eth_tx_burst(guest[from].dev, 0, &m, 1))
+		assert_true(rte_rdtsc() < end);
+}
+
+#define BROADCAST N_GUESTS
+
+static void
+send_frame(unsigned from, unsigned to, uint16_t vlan, unsigned len)
+{
+	send_mbuf(from, make_frame(from, to, vlan, len));
+}
+
+static struct rte_mbuf *
+receive(unsigned i)
+{
+	uint64_t end = rte_rdtsc() + rte_get_tsc_hz() * WAIT_S;
+	struct rte_mbuf *m;
+
+	while (!rte_eth_rx_burst(guest[i].dev, 0, &m, 1))
+		if (rte_rdtsc() > end) {
+			fail_msg("guest %u received nothing", i);
+			return NULL;
+		}
+	return m;
+}
+
+static void
+expect_frame(unsigned i, unsigned len)
+{
+	struct rte_mbuf *m = receive(i);
+
+	assert_int_equal(m->pkt_len, len);
+	rte_pktmbuf_free(m);
+}
+
+// Nothing comes: a frame sent afterwards by a way that works is the first to arrive.
+static void
+expect_nothing(unsigned i)
+{
+	struct rte_mbuf *m;
+
+	assert_int_equal(rte_eth_rx_burst(guest[i].dev, 0, &m, 1), 0);
+}
+
+static void
+broadcast_reaches_all_others_and_unicast_only_its_target(void **state)
+{
+	(void)state;
+	plain_guests();
+	send_frame(0, BROADCAST, 0, 60);
+	expect_frame(1, 60);
+	expect_frame(2, 60);
+	send_frame(1, 0, 0, 61); // 0 was learned
+	expect_frame(0, 61);
+	send_frame(0, 1, 0, 62);
+	expect_frame(1, 62);
+	expect_nothing(2);
+	assert_int_equal(dp_bridge_n_macs(dp, bridge), 2);
+	assert_int_equal(dp_port_n_macs(dp, guest[0].port), 1);
+}
+
+static void
+mac_list_shows_what_was_learned_and_flush_forgets_it(void **state)
+{
+	struct dp_mac macs[4];
+	uint32_t pos = 0;
+
+	(void)state;
+	plain_guests();
+	send_frame(0, BROADCAST, 0, 60);
+	expect_frame(1, 60);
+	assert_int_equal(dp_mac_list(dp, bridge, &pos, macs, 4), 1);
+	assert_int_equal(macs[0].port, guest[0].port);
+	assert_memory_equal(macs[0].mac.b, guest_mac(0).b, 6);
+	assert_int_equal(dp_mac_flush(dp, bridge), 1);
+	assert_int_equal(dp_port_n_macs(dp, guest[0].port), 0);
+}
+
+static void
+frames_stay_in_their_vlan_and_trunks_see_tags(void **state)
+{
+	struct dp_port_cfg cfgs[N_GUESTS] = {port_cfg(0), port_cfg(1), port_cfg(2)};
+	struct rte_mbuf *m;
+	const uint8_t *p;
+
+	(void)state;
+	cfgs[0].vlan = 10;
+	cfgs[1].vlan = 20;
+	cfgs[2].vlan_mode = DP_VLAN_TRUNK;
+	vlan_set_add(&cfgs[2].trunk, 10);
+	add_guests(cfgs);
+	send_frame(0, BROADCAST, 0, 60);
+	m = receive(2);
+	assert_int_equal(m->pkt_len, 64);
+	p = rte_pktmbuf_mtod(m, const uint8_t *);
+	assert_int_equal(p[12] << 8 | p[13], 0x8100);
+	assert_int_equal((p[14] << 8 | p[15]) & 0xfff, 10);
+	assert_int_equal(p[16] << 8 | p[17], 0x88b5);
+	rte_pktmbuf_free(m);
+	send_frame(2, 0, 10, 70);
+	expect_frame(0, 66);
+	expect_nothing(1);
+	send_frame(2, BROADCAST, 20, 70); // not of the trunk
+	wait_drops(2, DROP_VLAN_INGRESS, 1);
+	send_frame(2, BROADCAST, 0, 60); // untagged, and the trunk has no VLAN for it
+	wait_drops(2, DROP_VLAN_INGRESS, 2);
+	send_frame(0, BROADCAST, 10, 60); // tagged on an access port
+	wait_drops(0, DROP_VLAN_INGRESS, 1);
+	send_frame(1, BROADCAST, 0, 60); // alone in its VLAN
+	wait_drops(1, DROP_NO_TARGET, 1);
+}
+
+static void
+spoofed_source_is_refused_and_an_allowed_one_passes(void **state)
+{
+	struct dp_port_cfg cfgs[N_GUESTS] = {port_cfg(0), port_cfg(1), port_cfg(2)};
+
+	(void)state;
+	cfgs[0].allowed_macs.n = 1;
+	cfgs[0].allowed_macs.mac[0] = guest_mac(0);
+	add_guests(cfgs);
+	send_mbuf(0, make_frame(1, BROADCAST, 0, 60));
+	wait_drops(0, DROP_SPOOF_MAC, 1);
+	assert_int_equal(dp_bridge_n_macs(dp, bridge), 0);
+	send_frame(0, BROADCAST, 0, 61);
+	expect_frame(1, 61);
+}
+
+static void
+isolated_ports_reach_only_others(void **state)
+{
+	struct dp_port_cfg cfgs[N_GUESTS] = {port_cfg(0), port_cfg(1), port_cfg(2)};
+
+	(void)state;
+	cfgs[0].isolated = cfgs[1].isolated = true;
+	add_guests(cfgs);
+	send_frame(1, BROADCAST, 0, 60);
+	expect_frame(2, 60);
+	send_frame(0, 1, 0, 61); // 1 was learned
+	wait_drops(0, DROP_ISOLATED, 1);
+	send_frame(0, BROADCAST, 0, 62);
+	expect_frame(2, 62);
+	expect_nothing(1);
+}
+
+static void
+mirror_port_sees_both_directions_and_may_not_send(void **state)
+{
+	struct dp_port_cfg cfgs[N_GUESTS] = {port_cfg(0), port_cfg(1), port_cfg(2)};
+	char err[DP_ERR_SIZE];
+
+	(void)state;
+	add_guests(cfgs);
+	snprintf(cfgs[0].mirror_to, sizeof(cfgs[0].mirror_to), "p2");
+	cfgs[0].mirror = DP_MIRROR_BOTH;
+	assert_int_equal(dp_port_set(dp, guest[0].port, &cfgs[0], err), 0);
+	send_frame(0, BROADCAST, 0, 60);
+	expect_frame(1, 60);
+	expect_frame(2, 60);
+	send_frame(1, 0, 0, 61);
+	expect_frame(0, 61);
+	expect_frame(2, 61);
+	send_frame(2, BROADCAST, 0, 62);
+	wait_drops(2, DROP_MIRROR_PORT, 1);
+}
+
+static void
+frame_longer_than_the_receivers_mtu_is_dropped(void **state)
+{
+	struct dp_port_cfg cfgs[N_GUESTS] = {port_cfg(0), port_cfg(1), port_cfg(2)};
+
+	(void)state;
+	cfgs[1].mtu = 1000;
+	add_guests(cfgs);
+	send_frame(1, BROADCAST, 0, 60);
+	expect_frame(0, 60);
+	send_frame(0, 1, 0, 1000 + ETHER_HDR);
+	expect_frame(1, 1000 + ETHER_HDR);
+	send_frame(0, 1, 0, 1001 + ETHER_HDR);
+	wait_drops(1, DROP_MTU, 1);
+}
+
+static void
+port_has_its_limit_of_macs(void **state)
+{
+	struct dp_port_cfg cfgs[N_GUESTS] = {port_cfg(0), port_cfg(1), port_cfg(2)};
+
+	(void)state;
+	cfgs[0].mac_limit = 1;
+	add_guests(cfgs);
+	send_frame(0, BROADCAST, 0, 60);
+	expect_frame(1, 60);
+	send_mbuf(0, make_frame(9, BROADCAST, 0, 61));
+	wait_drops(0, DROP_MAC_LIMIT, 1);
+}
+
+static void
+static_mac_cannot_be_taken_by_another_port(void **state)
+{
+	struct mac mac = guest_mac(1);
+	char err[DP_ERR_SIZE];
+
+	(void)state;
+	plain_guests();
+	assert_int_equal(dp_mac_add(dp, bridge, &mac, 0, guest[1].port, err), 0);
+	send_mbuf(0, make_frame(1, BROADCAST, 0, 60));
+	wait_drops(0, DROP_MAC_STATIC, 1);
+	send_frame(2, 1, 0, 61);
+	expect_frame(1, 61);
+	assert_int_equal(dp_mac_del(dp, bridge, &mac, 0), 0);
+	assert_int_equal(dp_mac_del(dp, bridge, &mac, 0), -ENOENT);
+}
+
+static void
+flood_above_the_rate_is_dropped(void **state)
+{
+	struct dp_port_cfg cfgs[N_GUESTS] = {port_cfg(0), port_cfg(1), port_cfg(2)};
+	struct dp_port_stats s;
+	uint64_t end = rte_rdtsc() + rte_get_tsc_hz() * WAIT_S;
+
+	(void)state;
+	cfgs[0].flood_pps = 1;
+	add_guests(cfgs);
+	for (unsigned i = 0; i < 100; i++)
+		send_frame(0, BROADCAST, 0, 60);
+	do {
+		assert_int_equal(dp_stats_refresh(dp), 0);
+		assert_int_equal(dp_port_stats(dp, guest[0].port, &s), 0);
+	} while (s.rx_pkts < 100 && rte_rdtsc() < end);
+	assert_int_equal(s.rx_pkts, 100);
+	assert_true(s.drops[DROP_FLOOD_LIMIT] > 0 && s.drops[DROP_FLOOD_LIMIT] < 100);
+}
+
+static void
+port_that_is_down_takes_and_gives_nothing_until_it_is_up(void **state)
+{
+	struct dp_port_cfg cfgs[N_GUESTS] = {port_cfg(0), port_cfg(1), port_cfg(2)};
+	char err[DP_ERR_SIZE];
+
+	(void)state;
+	add_guests(cfgs);
+	cfgs[1].admin_up = false;
+	assert_int_equal(dp_port_set(dp, guest[1].port, &cfgs[1], err), 0);
+	wait_link(guest[1].port, false);
+	send_frame(0, BROADCAST, 0, 60);
+	expect_frame(2, 60);
+	unplug(1);
+	cfgs[1].admin_up = true;
+	assert_int_equal(dp_port_set(dp, guest[1].port, &cfgs[1], err), 0);
+	plug(1, 0, 0);
+	send_frame(0, BROADCAST, 0, 61);
+	expect_frame(1, 61);
+}
+
+static void
+guest_that_leaves_and_returns_has_its_port_again(void **state)
+{
+	(void)state;
+	plain_guests();
+	for (unsigned i = 0; i < 5; i++) {
+		unplug(1);
+		wait_link(guest[1].port, false);
+		plug(1, 0, 0);
+		send_frame(0, BROADCAST, 0, 60);
+		expect_frame(1, 60);
+		expect_frame(2, 60);
+	}
+}
+
+static void
+packets_are_accounted_for_while_ports_come_and_go(void **state)
+{
+	struct dp_port_cfg cfg = port_cfg(2);
+
+	(void)state;
+	plain_guests();
+	for (unsigned i = 0; i < 40; i++) {
+		for (unsigned k = 0; k < 50; k++)
+			send_frame(k % 2, k % 5 ? 1 - k % 2 : BROADCAST, 0, 60 + k);
+		if (i % 4 == 1)
+			assert_int_equal(dp_port_del(dp, guest[2].port), 0);
+		if (i % 4 == 3)
+			add_port(2, &cfg);
+		assert_conserved();
+		for (unsigned k = 0; k < 2; k++) {
+			struct rte_mbuf *m[64];
+			uint16_t n = rte_eth_rx_burst(guest[k].dev, 0, m, 64);
+
+			rte_pktmbuf_free_bulk(m, n);
+		}
+	}
+}
+
+#define TSO_PAYLOAD 1900
+#define TSO_MSS 500
+
+static struct rte_mbuf *
+make_tso_frame(void)
+{
+	struct rte_mbuf *m = make_frame(0, 1, 0, ETHER_HDR + 20 + 20 + TSO_PAYLOAD);
+	uint8_t *p = rte_pktmbuf_mtod(m, uint8_t *);
+	struct rte_ipv4_hdr ip = {.version_ihl = 0x45,
+		.total_length = rte_cpu_to_be_16(20 + 20 + TSO_PAYLOAD),
+		.time_to_live = 64,
+		.next_proto_id = IPPROTO_TCP,
+		.src_addr = rte_cpu_to_be_32(0x0a000001),
+		.dst_addr = rte_cpu_to_be_32(0x0a000002)};
+	struct rte_tcp_hdr tcp = {.src_port = 1,
+		.dst_port = 2,
+		.sent_seq = rte_cpu_to_be_32(1000),
+		.data_off = 5 << 4,
+		.tcp_flags = RTE_TCP_ACK_FLAG | RTE_TCP_PSH_FLAG};
+
+	p[12] = 0x08;
+	p[13] = 0;
+	memcpy(p + ETHER_HDR, &ip, sizeof(ip));
+	memcpy(p + ETHER_HDR + 20, &tcp, sizeof(tcp));
+	for (unsigned i = 0; i < TSO_PAYLOAD; i++)
+		p[ETHER_HDR + 40 + i] = (uint8_t)i;
+	m->l2_len = ETHER_HDR;
+	m->l3_len = 20;
+	m->l4_len = 20;
+	m->tso_segsz = TSO_MSS;
+	m->ol_flags = RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_TCP_CKSUM | RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM;
+	return m;
+}
+
+static void
+super_frame_is_segmented_for_a_guest_without_tso(void **state)
+{
+	struct dp_port_cfg cfgs[2] = {port_cfg(0), port_cfg(1)};
+	struct rte_mbuf *m;
+	unsigned sum = 0;
+
+	(void)state;
+	add_port(0, &cfgs[0]);
+	plug(0, 0, RTE_ETH_TX_OFFLOAD_TCP_TSO | RTE_ETH_TX_OFFLOAD_TCP_CKSUM);
+	cfgs[1].csum = cfgs[1].tso = false;
+	add_port(1, &cfgs[1]);
+	plug(1, 0, 0);
+	m = make_tso_frame();
+	assert_int_equal(rte_eth_tx_prepare(guest[0].dev, 0, &m, 1), 1);
+	send_mbuf(0, m);
+	while (sum < TSO_PAYLOAD) {
+		const struct rte_ipv4_hdr *ip;
+		const struct rte_tcp_hdr *tcp;
+
+		m = receive(1);
+		ip = rte_pktmbuf_mtod_offset(m, const struct rte_ipv4_hdr *, ETHER_HDR);
+		tcp = (const void *)(ip + 1);
+		assert_int_equal(rte_ipv4_cksum(ip) & 0xffff, 0); // over a right header: 0 or its complement
+		assert_int_equal(rte_ipv4_udptcp_cksum_verify(ip, tcp), 0);
+		assert_int_equal(rte_be_to_cpu_32(tcp->sent_seq), 1000 + sum);
+		assert_true(m->pkt_len <= ETHER_HDR + 40 + TSO_MSS);
+		sum += m->pkt_len - ETHER_HDR - 40;
+		assert_int_equal(!!(tcp->tcp_flags & RTE_TCP_PSH_FLAG), sum == TSO_PAYLOAD);
+		rte_pktmbuf_free(m);
+	}
+	assert_int_equal(sum, TSO_PAYLOAD);
+}
+
+static void
+capture_gets_what_its_filter_matches(void **state)
+{
+	struct dp_capture_pkt pkt;
+	uint64_t lost, end = rte_rdtsc() + rte_get_tsc_hz() * WAIT_S;
+	char err[DP_ERR_SIZE];
+
+	(void)state;
+	plain_guests();
+	assert_int_equal(dp_capture_start(dp, guest[0].port, "no such filter", 0, err), -EINVAL);
+	assert_int_equal(dp_capture_start(dp, guest[0].port, "greater 100", 64, err), 0);
+	assert_int_equal(dp_capture_start(dp, guest[0].port, "", 0, err), -EBUSY);
+	send_frame(0, BROADCAST, 0, 60);
+	send_frame(0, BROADCAST, 0, 120);
+	while (!dp_capture_next(dp, guest[0].port, &pkt))
+		assert_true(rte_rdtsc() < end);
+	assert_int_equal(pkt.len, 120);
+	assert_int_equal(pkt.caplen, 64);
+	assert_false(pkt.is_tx);
+	assert_memory_equal(pkt.data + 6, guest_mac(0).b, 6);
+	dp_capture_stop(dp, guest[0].port, &lost);
+	assert_int_equal(lost, 0);
+	expect_frame(1, 60);
+}
+
+static void
+wrong_configurations_are_refused_with_the_field_named(void **state)
+{
+	struct dp_port_cfg cfg = port_cfg(0);
+	char err[DP_ERR_SIZE];
+	unsigned id;
+
+	(void)state;
+	cfg.mtu = DP_MTU_MAX + 1;
+	assert_int_equal(dp_port_add(dp, &cfg, &id, err), -EINVAL);
+	assert_non_null(strstr(err, "mtu"));
+	cfg = port_cfg(0);
+	cfg.n_queues = DP_MAX_QUEUES + 1;
+	assert_int_equal(dp_port_add(dp, &cfg, &id, err), -EINVAL);
+	assert_non_null(strstr(err, "queues"));
+	cfg = port_cfg(0);
+	snprintf(cfg.bridge, sizeof(cfg.bridge), "nowhere");
+	assert_int_equal(dp_port_add(dp, &cfg, &id, err), -ENOENT);
+	assert_non_null(strstr(err, "nowhere"));
+	cfg = port_cfg(0);
+	snprintf(cfg.socket, sizeof(cfg.socket), "/nonexistent/dir/sock");
+	assert_int_equal(dp_port_add(dp, &cfg, &id, err), -ENOENT);
+	assert_non_null(strstr(err, "/nonexistent/dir"));
+	cfg = port_cfg(0);
+	snprintf(cfg.socket_owner, sizeof(cfg.socket_owner), "no-such-user");
+	assert_int_equal(dp_port_add(dp, &cfg, &id, err), -EINVAL);
+	assert_non_null(strstr(err, "no-such-user"));
+	cfg = port_cfg(0);
+	cfg.type = DP_PORT_ETHDEV;
+	snprintf(cfg.devargs, sizeof(cfg.devargs), "net_nothing0");
+	assert_int_not_equal(dp_port_add(dp, &cfg, &id, err), 0);
+	assert_non_null(strstr(err, "devargs"));
+}
+
+static void
+what_is_fixed_cannot_be_set_and_names_are_unique(void **state)
+{
+	struct dp_port_cfg cfg = port_cfg(0), other;
+	char err[DP_ERR_SIZE];
+	unsigned id;
+
+	(void)state;
+	add_port(0, &cfg);
+	other = cfg;
+	other.n_queues = 2;
+	assert_int_equal(dp_port_set(dp, guest[0].port, &other, err), -EINVAL);
+	assert_non_null(strstr(err, "queues"));
+	assert_int_equal(dp_port_add(dp, &cfg, &id, err), -EEXIST);
+	other = port_cfg(1);
+	memcpy(other.socket, cfg.socket, sizeof(other.socket));
+	assert_int_equal(dp_port_add(dp, &other, &id, err), -EADDRINUSE);
+	assert_int_equal(dp_bridge_del(dp, bridge), -EBUSY);
+}
+
+#define WITH_BRIDGE(test) cmocka_unit_test_setup_teardown(test, add_bridge, remove_all)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		WITH_BRIDGE(broadcast_reaches_all_others_and_unicast_only_its_target),
+		WITH_BRIDGE(mac_list_shows_what_was_learned_and_flush_forgets_it),
+		WITH_BRIDGE(frames_stay_in_their_vlan_and_trunks_see_tags),
+		WITH_BRIDGE(spoofed_source_is_refused_and_an_allowed_one_passes),
+		WITH_BRIDGE(isolated_ports_reach_only_others),
+		WITH_BRIDGE(mirror_port_sees_both_directions_and_may_not_send),
+		WITH_BRIDGE(frame_longer_than_the_receivers_mtu_is_dropped),
+		WITH_BRIDGE(port_has_its_limit_of_macs),
+		WITH_BRIDGE(static_mac_cannot_be_taken_by_another_port),
+		WITH_BRIDGE(flood_above_the_rate_is_dropped),
+		WITH_BRIDGE(port_that_is_down_takes_and_gives_nothing_until_it_is_up),
+		WITH_BRIDGE(guest_that_leaves_and_returns_has_its_port_again),
+		WITH_BRIDGE(packets_are_accounted_for_while_ports_come_and_go),
+		WITH_BRIDGE(super_frame_is_segmented_for_a_guest_without_tso),
+		WITH_BRIDGE(capture_gets_what_its_filter_matches),
+		WITH_BRIDGE(wrong_configurations_are_refused_with_the_field_named),
+		WITH_BRIDGE(what_is_fixed_cannot_be_set_and_names_are_unique),
+	};
+
+	return cmocka_run_group_tests_name("dp", tests, start_dp, stop_dp);
+}
