@@ -1,0 +1,220 @@
+// Two guests in one process for the benches: a DPDK application with two ports (virtio-user on the switch's sockets) and a
+// fixed number of frames on their way between them. A frame that arrives is sent back with its addresses exchanged, so
+// both directions are busy, nothing is ever lost to a full ring, and the rate is what the slower of the two,
+// switch or generator, can do. Which of them it was is told: the generator counts the cycles in which it had work.
+// Commands on stdin, one a line, answered by one line of JSON: "run SIZE|imix FLOWS WARMUP_MS MS", "quit".
+#include <rte_cycles.h>
+#include <rte_eal.h>
+#include <rte_ethdev.h>
+#include <rte_ip.h>
+#include <rte_mbuf.h>
+#include <rte_udp.h>
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define N_PORTS 2
+#define BURST 32
+#define WINDOW 192 // frames on their way in each direction; less than a ring of 256 holds
+#define FCS 4 // sizes are told as on a wire
+#define IMIX {64, 64, 64, 64, 64, 64, 64, 594, 594, 594, 594, 1518} // 7:4:1
+#define DRAIN_NS 20000000
+
+struct result {
+	uint64_t pkts, bytes, busy_cycles, cycles;
+};
+
+struct frame {
+	struct rte_ether_hdr eth;
+	struct rte_ipv4_hdr ip;
+	struct rte_udp_hdr udp;
+} __attribute__((packed, aligned(2)));
+
+static struct rte_mempool *pool;
+static struct rte_ether_addr mac[N_PORTS];
+
+static int
+start_port(uint16_t port)
+{
+	struct rte_eth_conf conf = {0};
+	int rc = rte_eth_dev_configure(port, 1, 1, &conf);
+
+	if (!rc)
+		rc = rte_eth_rx_queue_setup(port, 0, 256, SOCKET_ID_ANY, NULL, pool);
+	if (!rc)
+		rc = rte_eth_tx_queue_setup(port, 0, 256, SOCKET_ID_ANY, NULL);
+	if (!rc)
+		rc = rte_eth_dev_start(port);
+	if (!rc)
+		rc = rte_eth_macaddr_get(port, &mac[port]);
+	return rc;
+}
+
+static struct rte_mbuf *
+make_frame(uint16_t from, unsigned size, unsigned flow)
+{
+	struct rte_mbuf *m = rte_pktmbuf_alloc(pool);
+	struct frame *h;
+
+	if (!m)
+		return NULL;
+	h = (void *)rte_pktmbuf_append(m, (uint16_t)(size - FCS));
+	memset(h, 0, size - FCS);
+	h->eth.src_addr = mac[from];
+	h->eth.dst_addr = mac[1 - from];
+	h->eth.ether_type = rte_cpu_to_be_16(RTE_ETHER_TYPE_IPV4);
+	h->ip.version_ihl = 0x45;
+	h->ip.time_to_live = 64;
+	h->ip.next_proto_id = IPPROTO_UDP;
+	h->ip.total_length = rte_cpu_to_be_16((uint16_t)(size - FCS - sizeof(h->eth)));
+	h->ip.src_addr = rte_cpu_to_be_32(0x0a000001u + from + (flow >> 8) * 256);
+	h->ip.dst_addr = rte_cpu_to_be_32(0x0a000002u - from);
+	h->ip.hdr_checksum = rte_ipv4_cksum(rte_pktmbuf_mtod_offset(m, struct rte_ipv4_hdr *, sizeof(h->eth)));
+	h->udp.src_port = rte_cpu_to_be_16((uint16_t)(1024 + flow));
+	h->udp.dst_port = rte_cpu_to_be_16(9);
+	h->udp.dgram_len = rte_cpu_to_be_16((uint16_t)(size - FCS - sizeof(h->eth) - sizeof(h->ip)));
+	return m;
+}
+
+// Sends all, however long the ring takes: the window fits.
+static void
+send_all(uint16_t port, struct rte_mbuf **pkts, uint16_t n, uint64_t deadline)
+{
+	uint16_t sent = 0;
+
+	while (sent < n && rte_rdtsc() < deadline)
+		sent = (uint16_t)(sent + rte_eth_tx_burst(port, 0, pkts + sent, (uint16_t)(n - sent)));
+	rte_pktmbuf_free_bulk(pkts + sent, n - sent);
+}
+
+// Frames of all flows come by in turn: each that arrives is answered as another flow.
+static void
+next_flow(struct rte_mbuf *m, unsigned n_flows, unsigned *flow)
+{
+	uint16_t *port =
+		rte_pktmbuf_mtod_offset(m, uint16_t *, sizeof(struct rte_ether_hdr) + sizeof(struct rte_ipv4_hdr));
+
+	if (n_flows == 1)
+		return;
+	*flow = *flow + 1 < n_flows ? *flow + 1 : 0;
+	*port = rte_cpu_to_be_16((uint16_t)(1024 + *flow));
+}
+
+static unsigned
+turn(struct result *r, unsigned n_flows, unsigned *flow, bool is_draining)
+{
+	unsigned sum = 0;
+
+	for (uint16_t port = 0; port < N_PORTS; port++) {
+		struct rte_mbuf *pkts[BURST];
+		uint64_t begin = rte_rdtsc();
+		uint16_t n = rte_eth_rx_burst(port, 0, pkts, BURST);
+
+		if (!n)
+			continue;
+		sum += n;
+		if (is_draining) {
+			rte_pktmbuf_free_bulk(pkts, n);
+			continue;
+		}
+		for (uint16_t i = 0; i < n; i++) {
+			struct rte_ether_hdr *eth = rte_pktmbuf_mtod(pkts[i], struct rte_ether_hdr *);
+
+			eth->dst_addr = mac[1 - port];
+			eth->src_addr = mac[port];
+			next_flow(pkts[i], n_flows, flow);
+			r->bytes += pkts[i]->pkt_len + FCS;
+		}
+		r->pkts += n;
+		send_all(port, pkts, n, begin + rte_get_tsc_hz());
+		r->busy_cycles += rte_rdtsc() - begin;
+	}
+	return sum;
+}
+
+static void
+drain(void)
+{
+	struct result ignored = {0};
+	unsigned flow = 0;
+	uint64_t quiet = rte_rdtsc();
+
+	while (rte_rdtsc() - quiet < rte_get_tsc_hz() * DRAIN_NS / 1000000000)
+		if (turn(&ignored, 1, &flow, true))
+			quiet = rte_rdtsc();
+}
+
+static void
+inject(const char *size_text, unsigned n_flows)
+{
+	static const unsigned imix[] = IMIX;
+	bool is_imix = !strcmp(size_text, "imix");
+	unsigned size = (unsigned)strtoul(size_text, NULL, 10);
+
+	for (unsigned i = 0; i < WINDOW; i++)
+		for (uint16_t port = 0; port < N_PORTS; port++) {
+			struct rte_mbuf *m = make_frame(port, is_imix ? imix[i % RTE_DIM(imix)] : size, i % n_flows);
+
+			if (m)
+				send_all(port, &m, 1, rte_rdtsc() + rte_get_tsc_hz());
+		}
+}
+
+static struct result
+measure(unsigned n_flows, uint64_t cycles)
+{
+	struct result r = {0};
+	uint64_t begin = rte_rdtsc();
+	unsigned flow = 0;
+
+	while (rte_rdtsc() - begin < cycles)
+		(void)turn(&r, n_flows, &flow, false);
+	r.cycles = rte_rdtsc() - begin;
+	return r;
+}
+
+static void
+run(const char *size, unsigned n_flows, unsigned warmup_ms, unsigned ms)
+{
+	uint64_t hz = rte_get_tsc_hz();
+	struct result r;
+
+	drain();
+	inject(size, n_flows);
+	(void)measure(n_flows, hz / 1000 * warmup_ms);
+	r = measure(n_flows, hz / 1000 * ms);
+	drain();
+	printf("{\"mpps\": %.4f, \"gbps\": %.4f, \"busy\": %.4f, \"limit_mpps\": %.4f}\n",
+		(double)r.pkts / ((double)r.cycles / (double)hz) / 1e6,
+		(double)r.bytes * 8 / ((double)r.cycles / (double)hz) / 1e9, (double)r.busy_cycles / (double)r.cycles,
+		r.busy_cycles ? (double)r.pkts / ((double)r.busy_cycles / (double)hz) / 1e6 : 0.0);
+	fflush(stdout);
+}
+
+int
+main(int argc, char **argv)
+{
+	char line[256], size[16];
+	unsigned flows, warmup, ms;
+
+	if (rte_eal_init(argc, argv) < 0)
+		return 1;
+	pool = rte_pktmbuf_pool_create("gen", 4096, 256, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+	if (!pool || rte_eth_dev_count_avail() != N_PORTS || start_port(0) || start_port(1)) {
+		fprintf(stderr, "gen: needs two ports that start\n");
+		return 1;
+	}
+	printf("{\"ready\": true}\n");
+	fflush(stdout);
+	while (fgets(line, sizeof(line), stdin) && strncmp(line, "quit", 4))
+		if (sscanf(line, "run %15s %u %u %u", size, &flows, &warmup, &ms) == 4 && flows)
+			run(size, flows, warmup, ms);
+	for (uint16_t port = 0; port < N_PORTS; port++) {
+		(void)rte_eth_dev_stop(port);
+		(void)rte_eth_dev_close(port);
+	}
+	(void)rte_eal_cleanup();
+	return 0;
+}

@@ -1,0 +1,219 @@
+# The systems under test as processes: start on one core, stop, freeze. Each offers two vhost-user sockets that a
+# generator connects to. A frozen one (SIGSTOP) costs nothing, which is how rounds alternate without restarts.
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+MACS = ("52:54:00:aa:bb:01", "52:54:00:aa:bb:02")
+EAL_MEMORY = ["--in-memory", "--single-file-segments"]
+
+
+class Failed(Exception):
+    pass
+
+
+def wait_for(what, condition, seconds, process=None):
+    end = time.monotonic() + seconds
+    while not condition():
+        if process and process.poll() is not None:
+            raise Failed(f"{what}: the process ended with status {process.returncode}")
+        if time.monotonic() > end:
+            raise Failed(f"{what}: not there after {seconds} s")
+        time.sleep(0.005)
+
+
+class Rpc:
+    """Calls of rtvswitchd's control socket."""
+
+    def __init__(self, path):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(path)
+        self.file = self.sock.makefile("rw")
+
+    def call(self, method, **params):
+        self.file.write(json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}) + "\n")
+        self.file.flush()
+        reply = json.loads(self.file.readline())
+        if "error" in reply:
+            raise Failed(f"{method}: {reply['error']['message']}")
+        return reply["result"]
+
+
+class System:
+    """Base: a working directory, processes, and their log files."""
+
+    name = "?"
+
+    def __init__(self, core, hugepages=True):
+        self.core = core
+        self.hugepages = hugepages
+        self.dir = tempfile.mkdtemp(prefix=f"rtvs-{self.name}-")
+        self.processes = []
+
+    def sockets(self):
+        return [os.path.join(self.dir, f"vh{i}") for i in range(2)]
+
+    def spawn(self, args, **kw):
+        log = open(os.path.join(self.dir, f"{os.path.basename(args[0])}.log"), "w")
+        p = subprocess.Popen(args, stdout=log, stderr=subprocess.STDOUT, start_new_session=True, **kw)
+        log.close()
+        self.processes.append(p)
+        return p
+
+    def log_tail(self):
+        out = []
+        for name in sorted(os.listdir(self.dir)):
+            if name.endswith(".log"):
+                with open(os.path.join(self.dir, name), errors="replace") as f:
+                    out.append(f"--- {name}\n" + "".join(f.readlines()[-15:]))
+        return "\n".join(out)
+
+    def wait_sockets(self, process):
+        wait_for(f"{self.name}'s sockets", lambda: all(map(os.path.exists, self.sockets())), 20, process)
+
+    def freeze(self):
+        for p in self.processes:
+            os.killpg(p.pid, signal.SIGSTOP)
+
+    def thaw(self):
+        for p in self.processes:
+            os.killpg(p.pid, signal.SIGCONT)
+
+    def stop(self):
+        for p in reversed(self.processes):
+            if p.poll() is None:
+                os.killpg(p.pid, signal.SIGCONT)
+                p.terminate()
+        for p in self.processes:
+            try:
+                p.wait(5)
+            except subprocess.TimeoutExpired:
+                p.kill()
+                p.wait()
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+
+class Rtvswitch(System):
+    """With learning and, unless told otherwise, the spoof guard on."""
+
+    name = "rtvswitch"
+
+    def __init__(self, core, build, hugepages=True, guard=True, port=None):
+        super().__init__(core, hugepages)
+        self.build = build
+        self.guard = guard
+        self.port = port or {}
+        self.control = os.path.join(self.dir, "control.sock")
+
+    def calls(self):
+        yield {"method": "bridge.add", "params": {"name": "br0"}}
+        for i, path in enumerate(self.sockets()):
+            params = {"name": f"vm{i}", "bridge": "br0", "socket": path, **self.port}
+            if self.guard:
+                params["allowed_macs"] = [MACS[i]]
+            yield {"method": "port.add", "params": params}
+
+    def start(self):
+        config = os.path.join(self.dir, "config.json")
+        with open(config, "w") as f:
+            json.dump(list(self.calls()), f)
+        args = [os.path.join(self.build, "src/rtvswitchd"), "--socket", self.control, "--config", config,
+                "--workers", str(self.core)]
+        if not self.hugepages:
+            args.append("--no-huge")
+        p = self.spawn(args)
+        wait_for("rtvswitchd's control socket", lambda: os.path.exists(self.control), 20, p)
+        return p
+
+
+class Testpmd(System):
+    """io-forward between two net_vhost ports: looks nothing up."""
+
+    name = "testpmd"
+
+    def start(self):
+        vdevs = [f"--vdev=net_vhost{i},iface={s},queues=1" for i, s in enumerate(self.sockets())]
+        memory = EAL_MEMORY if self.hugepages else ["--no-huge", "-m", "256"]
+        other = 0 if self.core else 1
+        p = self.spawn(["dpdk-testpmd", *memory, "--no-pci", "--no-telemetry", f"--file-prefix=rtvs-pmd-{os.getpid()}",
+                        f"--lcores=0@{other},1@{self.core}", "--main-lcore=0", *vdevs, "--", "--forward-mode=io",
+                        "--nb-cores=1", "--total-num-mbufs=16384", "--auto-start", "--stats-period=3600"])
+        self.wait_sockets(p)
+        return p
+
+
+class OvsDpdk(System):
+    """Its normal L2 action between two dpdkvhostuser ports, one PMD thread."""
+
+    name = "ovs-dpdk"
+
+    def run(self, *args):
+        env = {**os.environ, "OVS_RUNDIR": self.dir, "OVS_LOGDIR": self.dir, "OVS_DBDIR": self.dir}
+        done = subprocess.run(args, env=env, capture_output=True, text=True, timeout=40)
+        if done.returncode:
+            raise Failed(f"{args[0]}: {done.stderr.strip()}")
+        return done.stdout
+
+    def start(self):
+        db = os.path.join(self.dir, "conf.db")
+        sock = f"unix:{self.dir}/db.sock"
+        schema = "/usr/share/openvswitch/vswitch.ovsschema"
+        self.run("ovsdb-tool", "create", db, schema)
+        env = {**os.environ, "OVS_RUNDIR": self.dir, "OVS_LOGDIR": self.dir, "OVS_DBDIR": self.dir}
+        p = self.spawn(["ovsdb-server", db, f"--remote=punix:{self.dir}/db.sock"], env=env)
+        wait_for("ovsdb-server", lambda: os.path.exists(f"{self.dir}/db.sock"), 10, p)
+        memory = "--in-memory --single-file-segments" if self.hugepages else "--no-huge -m 1024"
+        self.run("ovs-vsctl", f"--db={sock}", "--no-wait", "init")
+        self.run("ovs-vsctl", f"--db={sock}", "--no-wait", "set", "Open_vSwitch", ".", "other_config:dpdk-init=true",
+                 f"other_config:pmd-cpu-mask={1 << self.core:#x}", "other_config:dpdk-socket-mem=512",
+                 f'other_config:dpdk-extra="--no-pci --no-telemetry {memory}"')
+        daemon = "/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk"
+        p = self.spawn([daemon if os.path.exists(daemon) else "ovs-vswitchd", sock], env=env)
+        self.run("ovs-vsctl", f"--db={sock}", "--timeout=30", "add-br", "br0", "--", "set", "bridge", "br0",
+                 "datapath_type=netdev")
+        for i in range(2):
+            self.run("ovs-vsctl", f"--db={sock}", "--timeout=30", "add-port", "br0", f"vh{i}", "--", "set",
+                     "interface", f"vh{i}", "type=dpdkvhostuser")
+        self.wait_sockets(p)
+        return p
+
+
+class Generator(System):
+    """test/perf/gen.c on its own core, connected to a system's sockets."""
+
+    name = "generator"
+
+    def __init__(self, core, build, sockets, hugepages=True):
+        super().__init__(core, hugepages)
+        self.build = build
+        self.targets = sockets
+
+    def start(self):
+        vdevs = [f"--vdev=net_virtio_user{i},path={s},mac={MACS[i]},queues=1" for i, s in enumerate(self.targets)]
+        memory = EAL_MEMORY if self.hugepages else ["--no-huge", "-m", "128"]
+        log = open(os.path.join(self.dir, "gen.log"), "w")
+        self.p = subprocess.Popen([os.path.join(self.build, "test/perf/gen"), *memory, "--no-pci", "--no-telemetry",
+                                   f"--file-prefix=rtvs-gen-{os.getpid()}-{id(self)}", f"--lcores=0@{self.core}",
+                                   *vdevs], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
+                                  start_new_session=True)
+        log.close()
+        self.processes.append(self.p)
+        self.reply()
+
+    def reply(self):
+        while True:
+            line = self.p.stdout.readline()
+            if not line:
+                raise Failed(f"the generator ended\n{self.log_tail()}")
+            if line.startswith("{"):
+                return json.loads(line)
+
+    def run(self, size, flows, warmup_ms, ms):
+        self.p.stdin.write(f"run {size} {flows} {warmup_ms} {ms}\n")
+        self.p.stdin.flush()
+        return self.reply()
