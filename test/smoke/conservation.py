@@ -11,8 +11,8 @@ def main():
     values = {key: sum(total[key].values()) if isinstance(total[key], dict) else total[key] for key in KEYS}
     left = values["rx_pkts"] + values["replicated"]
     right = values["tx_pkts"] + values["queued"] + values["drops"]
-    print(values, "difference", left - right)
-    return 0 if left == right and left > 0 else 1
+    print(values, "difference", left - right, "consistent", stats["consistent"])
+    return 0 if left == right and left > 0 and stats["consistent"] else 1
 
 
 sys.exit(main())

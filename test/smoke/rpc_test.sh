@@ -2,7 +2,7 @@
 # The control socket: what it refuses and how, what it remembers, what it says.
 . "$(dirname "$0")/lib.sh"
 
-daemon_start rtvsd --monitor-socket "$work/monitor.sock"
+daemon_start rtvsd --monitor-socket "$work/monitor.sock" --metrics "unix:$work/metrics.sock"
 ctl bridge add br0
 
 # Sends bytes from standard input, prints the first line of the answer.
@@ -150,6 +150,15 @@ stats_and_top() {
 	expect_match 'port.add' "$(ctl -j rpc discover)"
 }
 
+metrics_are_served() {
+	get() { curl -s -m 5 --unix-socket "$work/metrics.sock" "$@"; }
+	get http://x/metrics >"$work/metrics.txt"
+	expect_match 'rtvs_build_info' "$(cat "$work/metrics.txt")"
+	expect "last line" '# EOF' "$(tail -n 1 "$work/metrics.txt")"
+	expect "another page" 404 "$(get -o /dev/null -w '%{http_code}' http://x/other)"
+	expect "POST" 405 "$(get -o /dev/null -w '%{http_code}' -d x http://x/metrics)"
+}
+
 run_case "malformed requests get an error" malformed_json
 run_case "JSON too deep" too_deep
 run_case "line too long" too_long
@@ -166,4 +175,5 @@ run_case "the monitors' socket refuses changes" monitors_only_read
 run_case "events arrive" events_arrive
 run_case "limit of clients" many_clients
 run_case "stats, top, discover" stats_and_top
+run_case "metrics over HTTP" metrics_are_served
 run_case "dump, restart, dump: identical" dump_is_complete

@@ -153,6 +153,18 @@ mirror_sees_both_directions() {
 	is_conserved
 }
 
+capture_writes_what_it_says() {
+	ctl capture start t1 "file=$work/all.pcapng" filter=icmp count=10
+	expect_fails . ctl capture start t2 "file=$work/all.pcapng"
+	expect_fails 'filter|syntax|parse' ctl capture start t2 "file=$work/no.pcapng" "filter=not a filter"
+	is_gone "$work/no.pcapng" || fail "a refused capture left a file"
+	ns t1 ping -c 10 -i 0.02 -W 1 10.0.0.2
+	wait_for 5 is_capture_over
+	expect "packets in the file" 10 "$(tcpdump -nr "$work/all.pcapng" icmp 2>/dev/null | wc -l)"
+	is_conserved
+}
+is_capture_over() { [ "$(ctl -j capture list | json 'len(d)')" = 0 ]; }
+
 ports_come_and_go_under_traffic() {
 	local i
 	start flow ip netns exec t1 ping -i 0.01 -c 300 10.0.0.2
@@ -205,6 +217,7 @@ run_case "isolated ports do not talk" isolated_ports_do_not_talk
 run_case "floods are limited" floods_are_limited
 run_case "MAC limit holds" mac_limit_holds
 run_case "mirror sees both directions" mirror_sees_both_directions
+run_case "capture to a pcapng file" capture_writes_what_it_says
 run_case "ports come and go under traffic" ports_come_and_go_under_traffic
 run_case "admin_up=false stops a port" down_is_down
 run_case "MTU is kept" mtu_is_kept
