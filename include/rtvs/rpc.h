@@ -46,7 +46,7 @@ struct rpc_param {
 	const char *help; // one line; units and meaning, no range (the table has it)
 	const char *const *names; // RPC_ENUM: NULL-terminated
 	const char *def; // default, as people write it; NULL: none. Decoded like an input when absent
-	uint64_t min, max; // numbers: inclusive. Texts and lists: length. max 0: the type's own limit
+	uint64_t min, max; // numbers: inclusive. Texts: bytes; lists and sets: entries. max 0: the type's own limit
 	enum rpc_type type;
 	uint16_t offset, size; // of the member it decodes to
 	bool is_required;
@@ -73,6 +73,7 @@ enum rpc_flag {
 	RPC_READ_ONLY = 1, // allowed on the monitors' socket
 	RPC_STARTUP = 2, // only as a first call of the configuration file
 	RPC_CONFIG = 4, // changes the configuration: config.dump knows it, config.apply takes it
+	RPC_CHANGE = 8, // changes what exists: parameters not given stay, see rpc_decode's use_defaults
 };
 
 struct rpc_method {
@@ -93,6 +94,10 @@ struct rpc_api {
 
 const struct rpc_method *rpc_find(const struct rpc_api *api, const char *name, size_t len);
 
+// The names of enum rpc_type as rpc_discover writes them: "name", "str", ...
+extern const char *const rpc_type_names[];
+
+// Fills err, whose data stays. Cuts what is too long; what is not UTF-8 becomes '?'. err->message may be an argument.
 void rpc_error_set(struct rpc_error *err, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 // RPC_STATE_ERROR with data {"errno": NAME}; neg_errno as our functions return it.
 void rpc_error_errno(struct rpc_error *err, int neg_errno, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
@@ -103,10 +108,11 @@ void rpc_error_errno(struct rpc_error *err, int neg_errno, const char *fmt, ...)
 // Returns 0 or -1 with err: unknown parameter, wrong type, unit or range.
 int rpc_decode(const struct rpc_param *params, unsigned n_params, const json_t *in, bool use_defaults,
 	void *out, uint64_t *ret_present, struct rpc_error *err);
+// After an error the content of out is undefined.
 // The inverse: an object that decodes to `in`. Members equal to their default are left out unless is_key or
 // is_required. New reference, NULL when out of memory.
 json_t *rpc_encode(const struct rpc_param *params, unsigned n_params, const void *in);
-// One value as encode writes it; for results that show a configuration.
+// One value as encode writes it; for results that show a configuration. in: the struct, not the member.
 json_t *rpc_encode_value(const struct rpc_param *param, const void *in);
 
 struct rpc_session {
@@ -120,12 +126,14 @@ struct rpc_session {
 // Executes one request or batch. Returns a new reference, or NULL when nothing is to be answered
 // (notifications). Never fails: bad input becomes an error response.
 json_t *rpc_dispatch(struct rpc_session *session, const char *text, size_t len);
-// One call, as a configuration file has it. Returns 0 or -1 with err.
+// One call, as a configuration file has it. ret_result may be NULL. Returns 0 or -1 with err.
 int rpc_call(struct rpc_session *session, const char *method, const json_t *params, json_t **ret_result,
 	struct rpc_error *err);
-// Parses text within RPC_MAX_REQUEST_BYTES (or max_bytes when larger files are allowed) and RPC_MAX_DEPTH.
+// Parses text of at most max_bytes (0: RPC_MAX_REQUEST_BYTES), nested at most RPC_MAX_DEPTH deep. Duplicate keys are
+// refused. New reference, or NULL with err filled.
 json_t *rpc_parse(const char *text, size_t len, size_t max_bytes, struct rpc_error *err);
 
 // The whole table as JSON: [{"method","help","result","flags":[...],"params":[{"name","type","required","key",
-// "min","max","names","default","help"}]}]. New reference.
+// "min","max","names","default","help"}]}]. min and max are those in force; max, names and default are absent where there
+// is none. New reference.
 json_t *rpc_discover(const struct rpc_api *api);

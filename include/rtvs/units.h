@@ -1,6 +1,7 @@
 // Numbers as people write them. Pure. parse: the whole text must be the value; 0, -EINVAL (not a value of
 // that kind) or -ERANGE (does not fit 64 bits). Fractions are accepted where the result is whole ("1.5ms").
-// format: the shortest exact text that parse reads back; buf of UNITS_TEXT_SIZE; returns buf.
+// Units are read without regard to case. format: exact, in the unit that makes the number shortest and not below 1,
+// the larger of two; parse reads it back; buf of UNITS_TEXT_SIZE; returns buf.
 #pragma once
 
 #include <stdint.h>

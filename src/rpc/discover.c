@@ -1,0 +1,86 @@
+// The table of methods as JSON: what rpc.discover answers and what documentation, completion and the CLI's own
+// table are generated from. Everything dispatch.c enforces is visible here, limits of types included.
+
+#include "params.h"
+
+static void
+set(json_t *object, const char *key, json_t *value)
+{
+	(void)json_object_set_new(object, key, value);
+}
+
+static json_t *
+names_list(const char *const *names)
+{
+	json_t *list = json_array();
+
+	for (; *names != NULL; names++)
+		(void)json_array_append_new(list, json_string(*names));
+	return list;
+}
+
+static json_t *
+discover_param(const struct rpc_param *param)
+{
+	json_t *out = json_object();
+	uint64_t min, max;
+
+	params_limits(param, &min, &max);
+	set(out, "name", json_string(param->name));
+	set(out, "type", json_string(rpc_type_names[param->type]));
+	set(out, "required", json_boolean(param->is_required || param->is_key));
+	set(out, "key", json_boolean(param->is_key));
+	set(out, "min", json_integer((json_int_t)min));
+	if (max <= INT64_MAX)
+		set(out, "max", json_integer((json_int_t)max));
+	if (param->type == RPC_ENUM)
+		set(out, "names", names_list(param->names));
+	if (param->def != NULL)
+		set(out, "default", json_string(param->def));
+	set(out, "help", json_string(param->help));
+	return out;
+}
+
+static json_t *
+discover_flags(uint32_t flags)
+{
+	static const struct {
+		uint32_t flag;
+		const char *name;
+	} names[] = {
+		{RPC_READ_ONLY, "read_only"}, {RPC_STARTUP, "startup"}, {RPC_CONFIG, "config"}, {RPC_CHANGE, "change"}};
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		if (flags & names[i].flag)
+			(void)json_array_append_new(list, json_string(names[i].name));
+	}
+	return list;
+}
+
+static json_t *
+discover_method(const struct rpc_method *method)
+{
+	json_t *out = json_object(), *params = json_array();
+
+	for (unsigned i = 0; i < method->n_params; i++)
+		(void)json_array_append_new(params, discover_param(&method->params[i]));
+	set(out, "method", json_string(method->name));
+	set(out, "help", json_string(method->help));
+	set(out, "result", json_string(method->result != NULL ? method->result : "true"));
+	set(out, "flags", discover_flags(method->flags));
+	set(out, "params", params);
+	return out;
+}
+
+json_t *
+rpc_discover(const struct rpc_api *api)
+{
+	json_t *out = json_array();
+
+	for (const struct rpc_method *const *table = api->tables; *table != NULL; table++) {
+		for (const struct rpc_method *m = *table; m->name != NULL; m++)
+			(void)json_array_append_new(out, discover_method(m));
+	}
+	return out;
+}
