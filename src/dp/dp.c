@@ -1,6 +1,6 @@
 // The datapath's life: EAL, packet memory, workers, events. EAL can be started once a process, so there
 // is one struct dp. Everything here runs on the control thread, but for dp_event_post. Invariant: after
-// dp_init has failed, or dp_fini returned, no thread, socket or packet of ours is left.
+// dp_init has failed, or dp_fini returned, no worker, socket or packet of ours is left.
 #include "rtvs/dp.h"
 
 #include "bus_error.h"
@@ -13,6 +13,7 @@
 #include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_launch.h>
+#include <rte_log.h>
 #include <rte_lcore.h>
 #include <rte_malloc.h>
 #include <rte_mbuf.h>
@@ -332,9 +333,9 @@ dp_fini(struct dp *dp)
 		close(dp->event_fd);
 	if (dp->ctl_epoll_fd >= 0)
 		close(dp->ctl_epoll_fd);
-	(void)rte_eal_cleanup();
-	dp_log_stop();
-	free(dp);
+	// Not rte_eal_cleanup: librte_vhost's event thread cannot be stopped and would touch memory that is gone. All devices
+	// are closed and all memory is anonymous; the process's end frees the rest. The thread may log until then.
+	(void)rte_openlog_stream(NULL);
 }
 
 int
