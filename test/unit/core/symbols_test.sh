@@ -1,0 +1,21 @@
+#!/bin/sh
+# usage: symbols_test.sh ARCHIVE...
+#
+# The pure libraries need nothing but each other and a few functions of libc that compilers call by themselves:
+# nobody can read a clock, log or allocate there without this test.
+
+set -eu
+
+allowed='memcpy|memmove|memset|memcmp|__(memcpy|memmove|memset)_chk|__assert_fail|_GLOBAL_OFFSET_TABLE_'
+rc=0
+for archive in "$@"; do
+	defined=$(nm -g --defined-only "$archive" | awk 'NF == 3 {print $3}')
+	[ -n "$defined" ] || { echo "$archive: no symbols, is it an archive of objects?"; rc=1; }
+	for symbol in $(nm -u "$archive" | awk 'NF == 2 && $1 == "U" {print $2}' | sort -u); do
+		if ! echo "$symbol" | grep -qxE "$allowed" && ! echo "$defined" | grep -qxF "$symbol"; then
+			echo "$archive: needs $symbol"
+			rc=1
+		fi
+	done
+done
+exit $rc
