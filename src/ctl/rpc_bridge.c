@@ -117,7 +117,7 @@ bridge_show(void *ctx, const void *params, uint64_t present, json_t **ret_result
 const struct rpc_method rpc_bridge_methods[] = {
 	{"bridge.add", "Make a learning bridge.", "true", bridge_add, add_params, N_PARAMS, CFG_SIZE, RPC_CONFIG},
 	{"bridge.set", "Change a bridge; what is not given stays.", "true", bridge_set, set_params, N_PARAMS, CFG_SIZE,
-		RPC_CONFIG},
+		RPC_CONFIG | RPC_CHANGE},
 	{"bridge.del", "Remove a bridge without ports.", "true", bridge_del, add_params, 1, CFG_SIZE, RPC_CONFIG},
 	{"bridge.list", "Show all bridges.", "List of what bridge.show returns.", bridge_list, NULL, 0, 0,
 		RPC_READ_ONLY},

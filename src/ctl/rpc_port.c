@@ -229,7 +229,7 @@ const struct rpc_method rpc_port_methods[] = {
 		"Make a port. Without bridge= it belongs to none and forwards nothing until port.set gives it one.",
 		"true", port_add, add_params, N(add_params), CFG_SIZE, RPC_CONFIG},
 	{"port.set", "Change a port; what is not given stays. Its static MACs go when it changes the bridge.", "true",
-		port_set, set_params, N(set_params), CFG_SIZE, RPC_CONFIG},
+		port_set, set_params, N(set_params), CFG_SIZE, RPC_CONFIG | RPC_CHANGE},
 	{"port.del", "Remove a port and its static MACs.", "true", port_del, add_params, 1, CFG_SIZE, RPC_CONFIG},
 	{"port.list", "Show all ports.", "List of what port.show returns.", port_list, NULL, 0, 0, RPC_READ_ONLY},
 	{"port.show", "Show one port.", "Its summary, config (parameters of port.add), state and stats.", port_show,

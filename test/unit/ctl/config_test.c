@@ -1,0 +1,314 @@
+// The configuration as a whole: dump and apply are inverse, apply is all or nothing wherever it fails, files.
+#include "config.h"
+#include "ctl_fixture.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+// Two states that differ in every way that plan.c knows. A: br0, br1; p1 mirrors to tap; p3 alone.
+static const char state_a[] =
+	"[{\"method\": \"bridge.add\", \"params\": {\"name\": \"br0\"}},"
+	"{\"method\": \"bridge.add\", \"params\": {\"name\": \"br1\", \"mac_limit\": 64}},"
+	"{\"method\": \"port.add\", \"params\": {\"name\": \"tap\", \"type\": \"ethdev\", \"devargs\": \"t0\"}},"
+	"{\"method\": \"port.add\", \"params\": {\"name\": \"p1\", \"bridge\": \"br0\", \"mirror_to\": \"tap\","
+	" \"mirror\": \"rx\"}},"
+	"{\"method\": \"port.add\", \"params\": {\"name\": \"p2\", \"bridge\": \"br1\", \"vlan_mode\": \"trunk\","
+	" \"trunk\": \"5,7-9\", \"allowed_ips\": \"10.0.0.1,fd00::/64\", \"allowed_macs\": \"52:54:00:00:00:02\"}},"
+	"{\"method\": \"port.add\", \"params\": {\"name\": \"p3\", \"bridge\": \"br0\"}},"
+	"{\"method\": \"port.add\", \"params\": {\"name\": \"same\", \"bridge\": \"br0\", \"flood_rate\": 5}},"
+	"{\"method\": \"mac.add\", \"params\": {\"bridge\": \"br0\", \"mac\": \"52:54:00:00:00:03\","
+	" \"port\": \"p3\"}},"
+	"{\"method\": \"mac.add\", \"params\": {\"bridge\": \"br1\", \"mac\": \"52:54:00:00:00:02\","
+	" \"port\": \"p2\", \"vlan\": 7}}]";
+// B: br1 is gone, br2 is there; tap is another device; p2 moved; p1 has another MTU and mirrors still; p3 mirrors too.
+static const char state_b[] =
+	"[{\"method\": \"system.init\", \"params\": {\"idle\": \"adaptive\"}},"
+	"{\"method\": \"log.set\", \"params\": {\"level\": \"error\"}},"
+	"{\"method\": \"bridge.add\", \"params\": {\"name\": \"br0\", \"mac_age\": \"1min\"}},"
+	"{\"method\": \"bridge.add\", \"params\": {\"name\": \"br2\"}},"
+	"{\"method\": \"port.add\", \"params\": {\"name\": \"tap\", \"type\": \"ethdev\", \"devargs\": \"t1\"}},"
+	"{\"method\": \"port.add\", \"params\": {\"name\": \"p1\", \"bridge\": \"br0\", \"mirror_to\": \"tap\","
+	" \"mirror\": \"rx\", \"mtu\": 9000}},"
+	"{\"method\": \"port.add\", \"params\": {\"name\": \"p2\", \"bridge\": \"br2\"}},"
+	"{\"method\": \"port.add\", \"params\": {\"name\": \"same\", \"bridge\": \"br0\", \"flood_rate\": 5}},"
+	"{\"method\": \"port.add\", \"params\": {\"name\": \"p4\", \"mirror_to\": \"tap\", \"mirror\": \"tx\"}},"
+	"{\"method\": \"mac.add\", \"params\": {\"bridge\": \"br2\", \"mac\": \"52:54:00:00:00:02\","
+	" \"port\": \"p2\"}}]";
+
+// Applies; NULL: worked, else the message (static).
+static const char *
+apply(struct fixture *f, const char *calls, bool replace)
+{
+	static char message[RPC_MAX_ERROR_TEXT];
+	static char params[1 << 16];
+	struct rpc_error err;
+	json_t *result;
+
+	(void)snprintf(params, sizeof(params), "{\"calls\": %s, \"replace\": %s}", calls, replace ? "true" : "false");
+	result = fixture_call(f, "config.apply", params, &err);
+	(void)snprintf(message, sizeof(message), "%s", err.message);
+	json_decref(err.data);
+	json_decref(result);
+	return result ? NULL : message;
+}
+
+static char *
+dump(struct fixture *f)
+{
+	struct rpc_error err;
+	json_t *calls = fixture_call(f, "config.dump", NULL, &err);
+	char *text = json_dumps(calls, JSON_INDENT(1));
+
+	json_decref(calls);
+	return text;
+}
+
+static void
+dump_recreates_the_state(void **state)
+{
+	struct fixture *f = *state;
+	char *config, *again, *dp, *dp_again;
+
+	assert_null(apply(f, state_a, true));
+	config = dump(f);
+	dp = fake_dp_dump();
+	assert_null(apply(f, "[]", true));
+	assert_int_equal(f->ctl->live->n_ports + f->ctl->live->n_bridges, 0);
+	assert_null(apply(f, config, true));
+	again = dump(f);
+	dp_again = fake_dp_dump();
+	assert_string_equal(config, again);
+	assert_string_equal(dp, dp_again);
+	free(config);
+	free(again);
+	free(dp);
+	free(dp_again);
+}
+
+static void
+what_is_the_same_is_not_touched(void **state)
+{
+	struct fixture *f = *state;
+	unsigned n;
+
+	assert_null(apply(f, state_a, true));
+	n = fake_dp_n_changes();
+	assert_null(apply(f, state_a, true));
+	assert_int_equal(fake_dp_n_changes(), n);
+	assert_null(apply(f, state_b, true));
+	assert_int_equal(fake_dp_n_port_changes("same"), 1);
+	assert_int_equal(f->ctl->live->n_ports, 5);
+	assert_int_equal(f->ctl->live->system.idle, DP_IDLE_ADAPTIVE);
+	assert_null(model_bridge_find(f->ctl->live, "br1"));
+}
+
+// Every change of the way from one state to the other fails once.
+static void
+check_atomic(struct fixture *f, const char *from, const char *to)
+{
+	unsigned n_steps, begin;
+	char *config, *dp;
+
+	assert_null(apply(f, to, true));
+	assert_null(apply(f, from, true));
+	config = dump(f);
+	dp = fake_dp_dump();
+	begin = fake_dp_n_changes();
+	assert_null(apply(f, to, true));
+	n_steps = fake_dp_n_changes() - begin;
+	assert_true(n_steps > 5);
+	assert_null(apply(f, from, true));
+	for (unsigned i = 1; i <= n_steps; i++) {
+		char *config_after, *dp_after;
+		const char *message;
+		(void)fake_dp_fail(i, -EIO);
+		message = apply(f, to, true);
+		if (!message)
+			continue; // a static MAC of a port that had left: forgotten anyway
+		if (!strstr(message, "injected") && !strstr(message, "Input/output"))
+			fail_msg("step %u: %s", i, message);
+		(void)fake_dp_fail(0, 0);
+		config_after = dump(f);
+		dp_after = fake_dp_dump();
+		assert_string_equal(config, config_after);
+		assert_string_equal(dp, dp_after);
+		free(config_after);
+		free(dp_after);
+	}
+	free(config);
+	free(dp);
+}
+
+static void
+a_failure_at_any_step_leaves_the_old_state(void **state)
+{
+	check_atomic(*state, state_a, state_b);
+	check_atomic(*state, state_b, state_a);
+	check_atomic(*state, "[]", state_a);
+	check_atomic(*state, state_b, "[]");
+}
+
+static void
+errors_name_the_call(void **state)
+{
+	struct fixture *f = *state;
+	const char *message;
+	unsigned n = fake_dp_n_changes();
+
+	message = apply(f,
+		"[{\"method\": \"bridge.add\", \"params\": {\"name\": \"x\"}}, {\"method\": \"port.add\","
+		" \"params\": {\"name\": \"p\", \"bridge\": \"y\"}}]",
+		true);
+	assert_non_null(strstr(message, "call 1 (port.add): bridge: y does not exist"));
+	message = apply(f, "[{\"method\": \"port.list\"}]", true);
+	assert_non_null(strstr(message, "call 0 (port.list)"));
+	message = apply(f, "[{\"method\": \"config.apply\", \"params\": {\"calls\": []}}]", true);
+	assert_non_null(strstr(message, "call 0 (config.apply)"));
+	message = apply(f,
+		"[{\"method\": \"bridge.add\", \"params\": {\"name\": \"x\"}}, {\"method\": \"system.init\"}]", true);
+	assert_non_null(strstr(message, "system.init must come before"));
+	message = apply(f, "[{\"method\": \"system.init\", \"params\": {\"buffers\": 2048}}]", true);
+	assert_non_null(strstr(message, "while the daemon runs"));
+	assert_int_equal(fake_dp_n_changes(), n); // all of that was found before anything was touched
+	(void)fake_dp_fail(2, -EIO);
+	message = apply(f, state_a, true);
+	assert_non_null(strstr(message, "call 1 (bridge.add)"));
+}
+
+static void
+without_replace_the_rest_stays(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_null(apply(f, state_a, true));
+	assert_null(apply(f,
+		"[{\"method\": \"port.add\", \"params\": {\"name\": \"more\"}},"
+		"{\"method\": \"port.set\", \"params\": {\"name\": \"p3\", \"mtu\": 1400}},"
+		"{\"method\": \"port.del\", \"params\": {\"name\": \"same\"}}]",
+		false));
+	assert_non_null(model_port_find(f->ctl->live, "more"));
+	assert_non_null(model_port_find(f->ctl->live, "p1"));
+	assert_null(model_port_find(f->ctl->live, "same"));
+	assert_int_equal(model_port_find(f->ctl->live, "p3")->cfg.mtu, 1400);
+	assert_non_null(apply(f, "[{\"method\": \"port.add\", \"params\": {\"name\": \"p1\"}}]", false));
+}
+
+static void
+saved_file_starts_the_same_daemon(void **state)
+{
+	struct fixture *f = *state;
+	char params[256], err[DP_ERR_SIZE];
+	struct stat st;
+	char *config, *again;
+
+	assert_null(apply(f, state_b, true));
+	fixture_refused(f, "config.save", NULL, RPC_INVALID_PARAMS, "--config");
+	fixture_refused(f, "config.save", "{\"file\": \"/nowhere/x\"}", RPC_STATE_ERROR, "/nowhere/x");
+	(void)snprintf(params, sizeof(params), "{\"file\": \"%s\"}", f->config);
+	fixture_ok(f, "config.save", params);
+	assert_int_equal(stat(f->config, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0640);
+	config = dump(f);
+	ctl_destroy(f->ctl);
+	f->ctl = NULL;
+	f->params.config = f->config;
+	if (ctl_create(&f->params, &f->ctl, err) < 0)
+		fail_msg("%s", err);
+	again = dump(f);
+	assert_string_equal(config, again);
+	fixture_ok(f, "config.save", NULL);
+	free(config);
+	free(again);
+}
+
+static void
+start_fails(struct fixture *f, const char *text, int rc, const char *what)
+{
+	char err[DP_ERR_SIZE];
+
+	fixture_write(f->config, text);
+	f->params.config = f->config;
+	assert_int_equal(ctl_create(&f->params, &f->ctl, err), rc);
+	assert_null(f->ctl);
+	if (!strstr(err, what) || !strstr(err, f->config) || strchr(err, '\n'))
+		fail_msg("%s", err);
+}
+
+static void
+a_bad_file_fails_the_start(void **state)
+{
+	struct fixture *f = *state;
+	struct dp *dp = NULL;
+	char err[DP_ERR_SIZE];
+
+	start_fails(f, "[{]", -EINVAL, "line 1");
+	start_fails(f, "", -EINVAL, "line 1");
+	start_fails(f, "{\"x\": []}", -EINVAL, "must be a list");
+	start_fails(f, "[5]", -EINVAL, "call 0");
+	start_fails(f, "[{\"method\": \"port.fly\"}]", -EINVAL, "call 0 (port.fly)");
+	start_fails(f, "{\"calls\": [{\"method\": \"bridge.add\", \"params\": {\"name\": \"b\", \"mac_limit\": 1}}]}",
+		-EINVAL, "call 0 (bridge.add): mac_limit");
+	start_fails(
+		f, "[{\"method\": \"bridge.add\", \"params\": {\"name\": \"b\"}, \"extra\": 1}]", -EINVAL, "call 0");
+	// Nothing stays: the next datapath is the first.
+	assert_int_equal(dp_init(&f->params.system, &dp, err), 0);
+	dp_fini(dp);
+	f->params.config = "/nowhere/file";
+	assert_int_equal(ctl_create(&f->params, &f->ctl, err), -ENOENT);
+	assert_non_null(strstr(err, "/nowhere/file"));
+}
+
+static void
+system_init_comes_on_top_of_the_command_line(void **state)
+{
+	struct fixture *f = *state;
+	char err[DP_ERR_SIZE];
+
+	f->params.config = f->config;
+	f->params.system.n_mbufs = 4096;
+	fixture_write(
+		f->config, "[{\"method\": \"system.init\", \"params\": {\"idle\": \"adaptive\", \"workers\": \"0\"}}]");
+	assert_int_equal(ctl_create(&f->params, &f->ctl, err), 0);
+	assert_int_equal(f->ctl->live->system.n_mbufs, 4096);
+	assert_int_equal(f->ctl->live->system.idle, DP_IDLE_ADAPTIVE);
+	assert_int_equal(f->ctl->live->system.workers.n, 1);
+}
+
+static void
+shipped_examples_load(void **state)
+{
+	static const char *const names[] = {"two-guests.json", "vlan-trunk.json", "uplink.json"};
+	struct fixture *f = *state;
+	char err[DP_ERR_SIZE], path[512];
+
+	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		(void)snprintf(path, sizeof(path), RTVS_CONF_DIR "/%s", names[i]);
+		f->params.config = path;
+		if (ctl_create(&f->params, &f->ctl, err) < 0)
+			fail_msg("%s", err);
+		assert_true(f->ctl->live->n_ports >= 2);
+		ctl_destroy(f->ctl);
+		f->ctl = NULL;
+	}
+}
+
+#define T(fn) cmocka_unit_test_setup_teardown(fn, fixture_setup, fixture_teardown)
+#define STOPPED(fn) cmocka_unit_test_setup_teardown(fn, fixture_setup_stopped, fixture_teardown)
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(dump_recreates_the_state),
+		T(what_is_the_same_is_not_touched),
+		T(a_failure_at_any_step_leaves_the_old_state),
+		T(errors_name_the_call),
+		T(without_replace_the_rest_stays),
+		T(saved_file_starts_the_same_daemon),
+		STOPPED(a_bad_file_fails_the_start),
+		STOPPED(system_init_comes_on_top_of_the_command_line),
+		STOPPED(shipped_examples_load),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

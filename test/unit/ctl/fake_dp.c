@@ -1,0 +1,565 @@
+// Keeps what it is told and checks it as the datapath does: names that must exist, what is fixed for a port's life, limits. Every
+// change counts, and any one of them can be made to fail. Invariant: a call that fails changed nothing.
+#include "fake_dp.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#define MAX_EVENTS 64
+#define MAX_PKTS 64
+
+const char *const dp_idle_names[] = {"busy", "adaptive", NULL};
+const char *const dp_port_type_names[] = {"vhost", "ethdev", NULL};
+const char *const dp_vhost_mode_names[] = {"listen", "connect", NULL};
+const char *const dp_vlan_mode_names[] = {"access", "trunk", NULL};
+const char *const dp_mirror_dir_names[] = {"none", "rx", "tx", "both", NULL};
+
+struct fake_port {
+	bool is_used, is_capturing;
+	struct dp_port_cfg cfg;
+	struct dp_port_state state;
+	struct dp_port_stats stats;
+	struct dp_capture_pkt pkts[MAX_PKTS];
+	unsigned first_pkt, n_pkts;
+};
+
+struct fake_bridge {
+	bool is_used;
+	struct dp_bridge_cfg cfg;
+	struct dp_mac macs[DP_MAX_STATIC_MACS];
+	unsigned n_macs;
+};
+
+struct dp {
+	struct dp_system_cfg system;
+	struct fake_port ports[DP_MAX_PORTS];
+	struct fake_bridge bridges[DP_MAX_BRIDGES];
+	struct dp_worker_stats workers[2];
+	struct dp_event events[MAX_EVENTS];
+	unsigned n_events;
+	int event_fd;
+	unsigned n_changes, fail_at;
+	int fail_rc;
+	struct {
+		char name[RTVS_NAME_SIZE];
+		unsigned n;
+	} port_changes[DP_MAX_PORTS];
+};
+
+static struct dp *fake; // of this process
+
+static int
+refuse(int rc, char *err, const char *text)
+{
+	if (err)
+		(void)snprintf(err, DP_ERR_SIZE, "fake: %s", text);
+	return rc;
+}
+
+// One change is about to happen; the injected failure, or 0.
+static int
+change(char *err)
+{
+	if (++fake->n_changes == fake->fail_at)
+		return refuse(fake->fail_rc, err, "injected failure");
+	return 0;
+}
+
+static void
+count_port(const char *name)
+{
+	unsigned i = 0;
+
+	while (fake->port_changes[i].name[0] && strcmp(fake->port_changes[i].name, name) != 0)
+		i++;
+	(void)snprintf(fake->port_changes[i].name, RTVS_NAME_SIZE, "%s", name);
+	fake->port_changes[i].n++;
+}
+
+unsigned
+fake_dp_fail(unsigned n, int rc)
+{
+	fake->fail_at = n ? fake->n_changes + n : 0;
+	fake->fail_rc = rc;
+	return fake->n_changes;
+}
+
+unsigned
+fake_dp_n_changes(void)
+{
+	return fake->n_changes;
+}
+
+unsigned
+fake_dp_n_port_changes(const char *name)
+{
+	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
+		if (strcmp(fake->port_changes[i].name, name) == 0)
+			return fake->port_changes[i].n;
+	return 0;
+}
+
+static int
+find_bridge(const char *name)
+{
+	for (int i = 0; i < DP_MAX_BRIDGES; i++)
+		if (fake->bridges[i].is_used && strcmp(fake->bridges[i].cfg.name, name) == 0)
+			return i;
+	return -1;
+}
+
+static int
+find_port(const char *name)
+{
+	for (int i = 0; i < DP_MAX_PORTS; i++)
+		if (fake->ports[i].is_used && strcmp(fake->ports[i].cfg.name, name) == 0)
+			return i;
+	return -1;
+}
+
+int
+dp_init(const struct dp_system_cfg *cfg, struct dp **ret_dp, char err[DP_ERR_SIZE])
+{
+	if (fake)
+		return refuse(-EBUSY, err, "second dp_init");
+	if (strcmp(cfg->eal, "nonsense") == 0)
+		return refuse(-EINVAL, err, "eal: nonsense");
+	fake = calloc(1, sizeof(*fake));
+	if (!fake)
+		return -ENOMEM;
+	fake->system = *cfg;
+	fake->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	for (unsigned i = 0; i < 2; i++) {
+		fake->workers[i].cpu = (uint16_t)i;
+		hist_init(&fake->workers[i].stalls);
+	}
+	*ret_dp = fake;
+	return 0;
+}
+
+void
+dp_fini(struct dp *dp)
+{
+	if (!dp)
+		return;
+	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
+		dp_capture_stop(dp, i, &(uint64_t){0});
+	close(dp->event_fd);
+	free(dp);
+	fake = NULL;
+}
+
+int
+dp_system_set(struct dp *dp, const struct dp_system_cfg *cfg, char err[DP_ERR_SIZE])
+{
+	int rc = change(err);
+
+	if (rc < 0)
+		return rc;
+	dp->system.idle = cfg->idle;
+	dp->system.idle_ns = cfg->idle_ns;
+	return 0;
+}
+
+void
+dp_system_info(const struct dp *dp, struct dp_system_info *ret_info)
+{
+	*ret_info = (struct dp_system_info){.dpdk_version = "fake", .page_size = 4096, .n_mbufs = dp->system.n_mbufs};
+}
+
+void
+dp_housekeeping(struct dp *dp)
+{
+	dp->workers[0].turns++;
+}
+
+int
+dp_event_fd(const struct dp *dp)
+{
+	return dp->event_fd;
+}
+
+bool
+dp_event_next(struct dp *dp, struct dp_event *ret_event)
+{
+	eventfd_t n;
+
+	if (dp->n_events == 0) {
+		(void)eventfd_read(dp->event_fd, &n);
+		return false;
+	}
+	*ret_event = dp->events[0];
+	dp->n_events--;
+	memmove(dp->events, dp->events + 1, dp->n_events * sizeof(dp->events[0]));
+	return true;
+}
+
+void
+fake_dp_event(const struct dp_event *event)
+{
+	if (fake->n_events < MAX_EVENTS)
+		fake->events[fake->n_events++] = *event;
+	(void)eventfd_write(fake->event_fd, 1);
+}
+
+int
+dp_bridge_add(struct dp *dp, const struct dp_bridge_cfg *cfg, unsigned *ret_id, char err[DP_ERR_SIZE])
+{
+	int rc = change(err);
+
+	if (rc < 0)
+		return rc;
+	if (find_bridge(cfg->name) >= 0)
+		return refuse(-EEXIST, err, "bridge exists");
+	for (unsigned i = 0; i < DP_MAX_BRIDGES; i++) {
+		if (dp->bridges[i].is_used)
+			continue;
+		dp->bridges[i] = (struct fake_bridge){.is_used = true, .cfg = *cfg};
+		*ret_id = i;
+		return 0;
+	}
+	return refuse(-ENOSPC, err, "bridges");
+}
+
+int
+dp_bridge_set(struct dp *dp, unsigned id, const struct dp_bridge_cfg *cfg, char err[DP_ERR_SIZE])
+{
+	int rc = change(err);
+
+	if (rc == 0)
+		dp->bridges[id].cfg = *cfg;
+	return rc;
+}
+
+int
+dp_bridge_del(struct dp *dp, unsigned id)
+{
+	int rc = change(NULL);
+
+	for (unsigned i = 0; i < DP_MAX_PORTS && rc == 0; i++)
+		if (dp->ports[i].is_used && strcmp(dp->ports[i].cfg.bridge, dp->bridges[id].cfg.name) == 0)
+			rc = -EBUSY;
+	if (rc == 0)
+		dp->bridges[id].is_used = false;
+	return rc;
+}
+
+uint32_t
+dp_bridge_n_macs(const struct dp *dp, unsigned id)
+{
+	return dp->bridges[id].n_macs;
+}
+
+int
+dp_mac_add(struct dp *dp, unsigned bridge, const struct mac *mac, uint16_t vlan, unsigned port, char err[DP_ERR_SIZE])
+{
+	struct fake_bridge *b = &dp->bridges[bridge];
+	int rc = change(err);
+
+	if (rc < 0)
+		return rc;
+	if (b->n_macs == DP_MAX_STATIC_MACS)
+		return refuse(-ENOSPC, err, "macs");
+	b->macs[b->n_macs++] = (struct dp_mac){.mac = *mac, .vlan = vlan, .port = port, .is_static = true};
+	return 0;
+}
+
+int
+dp_mac_del(struct dp *dp, unsigned bridge, const struct mac *mac, uint16_t vlan)
+{
+	struct fake_bridge *b = &dp->bridges[bridge];
+	int rc = change(NULL);
+
+	for (unsigned i = 0; i < b->n_macs && rc == 0; i++) {
+		if (b->macs[i].vlan != vlan || memcmp(&b->macs[i].mac, mac, sizeof(*mac)) != 0)
+			continue;
+		b->macs[i] = b->macs[--b->n_macs];
+		return 0;
+	}
+	return rc < 0 ? rc : -ENOENT;
+}
+
+// Static MACs of a port that leaves.
+static void
+forget_port(struct dp *dp, unsigned port)
+{
+	for (unsigned i = 0; i < DP_MAX_BRIDGES; i++) {
+		struct fake_bridge *b = &dp->bridges[i];
+		for (unsigned k = b->n_macs; k-- > 0;)
+			if (b->macs[k].port == port)
+				b->macs[k] = b->macs[--b->n_macs];
+	}
+}
+
+unsigned
+dp_mac_flush(struct dp *dp, unsigned bridge)
+{
+	(void)dp;
+	(void)bridge;
+	return 3;
+}
+
+unsigned
+dp_mac_list(const struct dp *dp, unsigned bridge, uint32_t *pos, struct dp_mac *ret_macs, unsigned max)
+{
+	const struct fake_bridge *b = &dp->bridges[bridge];
+	unsigned n = 0;
+
+	for (; n < max && *pos < b->n_macs; n++)
+		ret_macs[n] = b->macs[(*pos)++];
+	return n;
+}
+
+static int
+check_port(const struct dp_port_cfg *cfg, char *err)
+{
+	if (cfg->bridge[0] && find_bridge(cfg->bridge) < 0)
+		return refuse(-ENOENT, err, "bridge");
+	if (cfg->mirror_to[0] && find_port(cfg->mirror_to) < 0)
+		return refuse(-ENOENT, err, "mirror_to");
+	return 0;
+}
+
+int
+dp_port_add(struct dp *dp, const struct dp_port_cfg *cfg, unsigned *ret_id, char err[DP_ERR_SIZE])
+{
+	int rc = change(err);
+
+	if (rc == 0)
+		rc = check_port(cfg, err);
+	if (rc < 0)
+		return rc;
+	if (find_port(cfg->name) >= 0)
+		return refuse(-EEXIST, err, "port exists");
+	for (unsigned i = 0; i < DP_MAX_PORTS; i++) {
+		if (dp->ports[i].is_used)
+			continue;
+		dp->ports[i] = (struct fake_port){.is_used = true, .cfg = *cfg, .state = {.mtu = cfg->mtu}};
+		*ret_id = i;
+		count_port(cfg->name);
+		return 0;
+	}
+	return refuse(-ENOSPC, err, "ports");
+}
+
+int
+dp_port_set(struct dp *dp, unsigned id, const struct dp_port_cfg *cfg, char err[DP_ERR_SIZE])
+{
+	struct dp_port_cfg *old = &dp->ports[id].cfg;
+	int rc = change(err);
+
+	if (rc == 0)
+		rc = check_port(cfg, err);
+	if (rc < 0)
+		return rc;
+	if (strcmp(old->name, cfg->name) != 0 || strcmp(old->socket, cfg->socket) != 0 ||
+		strcmp(old->devargs, cfg->devargs) != 0 || old->type != cfg->type || old->n_queues != cfg->n_queues ||
+		old->packed != cfg->packed || old->socket_mode != cfg->socket_mode ||
+		old->vhost_mode != cfg->vhost_mode)
+		return refuse(-EINVAL, err, "fixed");
+	if (strcmp(old->bridge, cfg->bridge) != 0)
+		forget_port(dp, id);
+	*old = *cfg;
+	count_port(cfg->name);
+	return 0;
+}
+
+int
+dp_port_del(struct dp *dp, unsigned id)
+{
+	int rc = change(NULL);
+
+	if (rc < 0)
+		return rc;
+	dp_capture_stop(dp, id, &(uint64_t){0});
+	forget_port(dp, id);
+	count_port(dp->ports[id].cfg.name);
+	dp->ports[id].is_used = false;
+	return 0;
+}
+
+int
+dp_port_state(const struct dp *dp, unsigned id, struct dp_port_state *ret_state)
+{
+	if (!dp->ports[id].is_used)
+		return -ENOENT;
+	*ret_state = dp->ports[id].state;
+	return 0;
+}
+
+int
+dp_stats_refresh(struct dp *dp)
+{
+	(void)dp;
+	return 0;
+}
+
+int
+dp_port_stats(const struct dp *dp, unsigned id, struct dp_port_stats *ret_stats)
+{
+	if (!dp->ports[id].is_used)
+		return -ENOENT;
+	*ret_stats = dp->ports[id].stats;
+	return 0;
+}
+
+void
+dp_stats_gone(const struct dp *dp, struct dp_port_stats *ret_stats)
+{
+	(void)dp;
+	*ret_stats = (struct dp_port_stats){.rx_pkts = 7, .tx_pkts = 7};
+}
+
+uint32_t
+dp_port_n_macs(const struct dp *dp, unsigned id)
+{
+	(void)dp;
+	return id;
+}
+
+unsigned
+dp_n_workers(const struct dp *dp)
+{
+	(void)dp;
+	return 2;
+}
+
+int
+dp_worker_stats(const struct dp *dp, unsigned worker, struct dp_worker_stats *ret_stats)
+{
+	if (worker >= 2)
+		return -ENOENT;
+	*ret_stats = dp->workers[worker];
+	return 0;
+}
+
+int
+dp_capture_start(struct dp *dp, unsigned port, const char *filter, uint32_t snaplen, char err[DP_ERR_SIZE])
+{
+	(void)snaplen;
+	if (strcmp(filter, "nonsense") == 0)
+		return refuse(-EINVAL, err, "filter: syntax error");
+	if (dp->ports[port].is_capturing)
+		return refuse(-EBUSY, err, "capture");
+	dp->ports[port].is_capturing = true;
+	dp->ports[port].first_pkt = dp->ports[port].n_pkts = 0;
+	return 0;
+}
+
+bool
+dp_capture_next(struct dp *dp, unsigned port, struct dp_capture_pkt *ret_pkt)
+{
+	struct fake_port *p = &dp->ports[port];
+
+	if (p->first_pkt == p->n_pkts)
+		return false;
+	*ret_pkt = p->pkts[p->first_pkt++];
+	return true;
+}
+
+void
+dp_capture_stop(struct dp *dp, unsigned port, uint64_t *ret_lost)
+{
+	struct fake_port *p = &dp->ports[port];
+
+	*ret_lost = p->is_capturing ? 5 : 0;
+	for (unsigned i = 0; i < p->n_pkts; i++)
+		free((void *)(uintptr_t)p->pkts[i].data);
+	p->n_pkts = p->first_pkt = 0;
+	p->is_capturing = false;
+}
+
+void
+fake_dp_packet(unsigned port, const struct dp_capture_pkt *pkt)
+{
+	struct fake_port *p = &fake->ports[port];
+	uint8_t *copy = malloc(pkt->caplen);
+
+	if (!copy || !p->is_capturing || p->n_pkts == MAX_PKTS) {
+		free(copy);
+		return;
+	}
+	memcpy(copy, pkt->data, pkt->caplen);
+	p->pkts[p->n_pkts] = *pkt;
+	p->pkts[p->n_pkts++].data = copy;
+}
+
+struct dp_port_stats *
+fake_dp_stats(const char *port)
+{
+	return &fake->ports[find_port(port)].stats;
+}
+
+struct dp_port_state *
+fake_dp_state(const char *port)
+{
+	return &fake->ports[find_port(port)].state;
+}
+
+struct dp_worker_stats *
+fake_dp_worker(unsigned worker)
+{
+	return &fake->workers[worker];
+}
+
+static int
+compare_lines(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static void
+print_port(FILE *f, const struct dp_port_cfg *c)
+{
+	uint64_t trunk = 0;
+
+	for (unsigned i = 0; i < 64; i++)
+		trunk = trunk * 31 + c->trunk.bits[i];
+	(void)fprintf(f, "port %s %s %u %d %u %s %u %o %s %s %d%d%d %s %u %u %u %llx %u %u %d %u %u %s %u\n", c->name,
+		c->bridge, c->type, c->admin_up, c->mtu, c->socket, c->vhost_mode, c->socket_mode, c->socket_owner,
+		c->socket_group, c->packed, c->csum, c->tso, c->devargs, c->n_queues, c->vlan_mode, c->vlan,
+		(unsigned long long)trunk, c->allowed_macs.n, c->allowed_ips.n, c->isolated, c->mac_limit, c->flood_pps,
+		c->mirror_to, c->mirror);
+}
+
+static void
+print_bridge(FILE *f, const struct fake_bridge *b)
+{
+	(void)fprintf(f, "bridge %s %u %llu\n", b->cfg.name, b->cfg.mac_limit, (unsigned long long)b->cfg.mac_age_ns);
+	for (unsigned i = 0; i < b->n_macs; i++) {
+		(void)fprintf(f, "mac %s %u %s ", b->cfg.name, b->macs[i].vlan, fake->ports[b->macs[i].port].cfg.name);
+		for (unsigned k = 0; k < 6; k++)
+			(void)fprintf(f, "%02x", b->macs[i].mac.b[k]);
+		(void)fputs("\n", f);
+	}
+}
+
+char *
+fake_dp_dump(void)
+{
+	char *text = NULL, *sorted = NULL, *lines[2048], *save = NULL;
+	size_t size, n = 0;
+	FILE *f = open_memstream(&text, &size);
+
+	(void)fprintf(f, "system %u %llu\n", fake->system.idle, (unsigned long long)fake->system.idle_ns);
+	for (unsigned i = 0; i < DP_MAX_BRIDGES; i++)
+		if (fake->bridges[i].is_used)
+			print_bridge(f, &fake->bridges[i]);
+	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
+		if (fake->ports[i].is_used)
+			print_port(f, &fake->ports[i].cfg);
+	(void)fclose(f);
+	for (char *line = strtok_r(text, "\n", &save); line && n < 2048; line = strtok_r(NULL, "\n", &save))
+		lines[n++] = line;
+	qsort(lines, n, sizeof(lines[0]), compare_lines);
+	f = open_memstream(&sorted, &size);
+	for (size_t i = 0; i < n; i++)
+		(void)fprintf(f, "%s\n", lines[i]);
+	(void)fclose(f);
+	free(text);
+	return sorted;
+}

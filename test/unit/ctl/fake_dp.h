@@ -1,0 +1,18 @@
+// A datapath for tests: the same contracts as dp.h, no packets. One at a time, as of the real one.
+#pragma once
+
+#include "rtvs/dp.h"
+
+// From here on the n-th change (1: the next) fails with rc, and only that one. 0: none. Returns changes counted so far.
+unsigned fake_dp_fail(unsigned n, int rc);
+// Changes (add, set, del of anything) since dp_init.
+unsigned fake_dp_n_changes(void);
+// Changes of this port since dp_init: a port that is left alone keeps its count.
+unsigned fake_dp_n_port_changes(const char *name);
+// All that is configured, as text, in order of names. Caller frees.
+char *fake_dp_dump(void);
+void fake_dp_event(const struct dp_event *event);
+void fake_dp_packet(unsigned port, const struct dp_capture_pkt *pkt); // into a running capture; data is copied
+struct dp_port_stats *fake_dp_stats(const char *port);
+struct dp_port_state *fake_dp_state(const char *port);
+struct dp_worker_stats *fake_dp_worker(unsigned worker);

@@ -1,0 +1,195 @@
+// Methods of the noun port, and the counters of ports: what is accepted, what is refused with which field, what is shown.
+#include "ctl_fixture.h"
+#include "port_json.h"
+
+#include <string.h>
+
+static void
+defaults_are_filled_in(void **state)
+{
+	struct fixture *f = *state;
+	const struct dp_port_cfg *cfg;
+
+	fixture_ok(f, "port.add", "{\"name\": \"vm1\"}");
+	cfg = &f->ctl->live->ports[0]->cfg;
+	assert_string_equal(cfg->socket, "/run/rtvswitch/vm1.sock");
+	assert_string_equal(cfg->bridge, "");
+	assert_int_equal(cfg->mtu, 1500);
+	assert_int_equal(cfg->socket_mode, 0660);
+	assert_int_equal(cfg->n_queues, 1);
+	assert_true(cfg->admin_up && cfg->packed && cfg->csum && cfg->tso && !cfg->isolated);
+}
+
+static void
+wrong_combinations_name_the_field(void **state)
+{
+	static const struct {
+		const char *params, *text;
+		int code;
+	} cases[] = {
+		{"\"type\": \"ethdev\"", "devargs: needed", RPC_INVALID_PARAMS},
+		{"\"devargs\": \"net_tap0\"", "devargs: only", RPC_INVALID_PARAMS},
+		{"\"type\": \"ethdev\", \"devargs\": \"x\", \"socket\": \"/a\"", "socket: only", RPC_INVALID_PARAMS},
+		{"\"type\": \"ethdev\", \"devargs\": \"x\", \"packed\": true", "packed: only", RPC_INVALID_PARAMS},
+		{"\"type\": \"ethdev\", \"devargs\": \"x\", \"mode\": \"listen\"", "mode: only", RPC_INVALID_PARAMS},
+		{"\"type\": \"ethdev\", \"devargs\": \"x\", \"socket_mode\": \"0600\"", "socket_mode: only",
+			RPC_INVALID_PARAMS},
+		{"\"mode\": \"connect\", \"socket_group\": \"kvm\"", "socket_group: only", RPC_INVALID_PARAMS},
+		{"\"csum\": false", "tso: needs csum", RPC_INVALID_PARAMS},
+		{"\"socket\": \"relative\"", "socket: must be", RPC_INVALID_PARAMS},
+		{"\"trunk\": \"1-3\"", "trunk: only", RPC_INVALID_PARAMS},
+		{"\"mirror\": \"rx\"", "mirror: needs mirror_to", RPC_INVALID_PARAMS},
+		{"\"mirror_to\": \"m\"", "mirror_to: needs mirror", RPC_INVALID_PARAMS},
+		{"\"mirror_to\": \"p\", \"mirror\": \"rx\"", "itself", RPC_INVALID_PARAMS},
+		{"\"mirror_to\": \"m\", \"mirror\": \"rx\"", "port m does not exist", RPC_STATE_ERROR},
+		{"\"bridge\": \"br9\"", "br9 does not exist", RPC_STATE_ERROR},
+		{"\"mtu\": 67", "mtu", RPC_INVALID_PARAMS},
+		{"\"mtu\": 9601", "mtu", RPC_INVALID_PARAMS},
+		{"\"queues\": 9", "queues", RPC_INVALID_PARAMS},
+		{"\"vlan\": 4095", "vlan", RPC_INVALID_PARAMS},
+		{"\"colour\": 1", "colour", RPC_INVALID_PARAMS},
+	};
+	char params[256];
+
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		(void)snprintf(params, sizeof(params), "{\"name\": \"p\", %s}", cases[i].params);
+		fixture_refused(*state, "port.add", params, cases[i].code, cases[i].text);
+	}
+	assert_int_equal(fake_dp_n_changes(), 0);
+}
+
+static void
+sockets_and_devices_have_one_port(void **state)
+{
+	struct fixture *f = *state;
+
+	fixture_ok(f, "port.add", "{\"name\": \"a\", \"socket\": \"/s\"}");
+	fixture_refused(f, "port.add", "{\"name\": \"b\", \"socket\": \"/s\"}", RPC_STATE_ERROR, "belongs to port a");
+	fixture_refused(f, "port.add", "{\"name\": \"a\"}", RPC_STATE_ERROR, "port a exists");
+	fixture_ok(f, "port.add", "{\"name\": \"c\", \"type\": \"ethdev\", \"devargs\": \"net_tap0\"}");
+	fixture_refused(f, "port.add", "{\"name\": \"d\", \"type\": \"ethdev\", \"devargs\": \"net_tap0\"}",
+		RPC_STATE_ERROR, "belongs to port c");
+}
+
+static void
+set_changes_what_is_given(void **state)
+{
+	struct fixture *f = *state;
+	const struct dp_port_cfg *cfg;
+
+	fixture_ok(f, "port.add", "{\"name\": \"p\", \"mtu\": 9000, \"vlan_mode\": \"trunk\", \"trunk\": \"5,7\"}");
+	fixture_ok(f, "port.set", "{\"name\": \"p\", \"isolated\": true}");
+	cfg = &f->ctl->live->ports[0]->cfg;
+	assert_int_equal(cfg->mtu, 9000);
+	assert_true(cfg->isolated && vlan_set_has(&cfg->trunk, 7));
+	fixture_ok(f, "port.set", "{\"name\": \"p\", \"trunk\": \"\", \"vlan_mode\": \"access\"}");
+	assert_false(vlan_set_has(&cfg->trunk, 7));
+	fixture_refused(f, "port.set", "{\"name\": \"p\", \"socket\": \"/x\"}", RPC_INVALID_PARAMS, "socket");
+	fixture_refused(f, "port.set", "{\"name\": \"q\", \"mtu\": 1500}", RPC_STATE_ERROR, "q does not exist");
+	fixture_refused(f, "port.set", "{\"mtu\": 1500}", RPC_INVALID_PARAMS, "name");
+}
+
+static void
+mirror_targets_stay_while_used(void **state)
+{
+	struct fixture *f = *state;
+
+	fixture_ok(f, "port.add", "{\"name\": \"tap\"}");
+	fixture_ok(f, "port.add", "{\"name\": \"p\", \"mirror_to\": \"tap\", \"mirror\": \"both\"}");
+	fixture_refused(f, "port.del", "{\"name\": \"tap\"}", RPC_STATE_ERROR, "p mirrors");
+	fixture_refused(f, "port.add", "{\"name\": \"q\", \"mirror_to\": \"p\", \"mirror\": \"rx\"}",
+		RPC_INVALID_PARAMS, "receives a mirror");
+	fixture_refused(f, "port.set", "{\"name\": \"tap\", \"mirror_to\": \"p\", \"mirror\": \"rx\"}",
+		RPC_INVALID_PARAMS, "receives a mirror");
+	fixture_ok(f, "port.set", "{\"name\": \"p\", \"mirror_to\": \"\", \"mirror\": \"none\"}");
+	fixture_ok(f, "port.del", "{\"name\": \"tap\"}");
+}
+
+static void
+show_has_config_state_and_stats(void **state)
+{
+	struct fixture *f = *state;
+	struct rpc_error err;
+	json_t *port;
+	const json_t *part;
+
+	fixture_ok(f, "port.add", "{\"name\": \"vm1\"}");
+	*fake_dp_state("vm1") = (struct dp_port_state){.is_link_up = true,
+		.is_connected = true,
+		.is_packed = true,
+		.n_queues = 1,
+		.mtu = 1500,
+		.features = 1u << 15 | UINT64_C(1) << 34};
+	fake_dp_stats("vm1")->rx_pkts = 12;
+	fake_dp_stats("vm1")->drops[DROP_SPOOF_MAC] = 3;
+	port = fixture_call(f, "port.show", "{\"name\": \"vm1\"}", &err);
+	assert_string_equal(json_string_value(json_object_get(port, "link")), "up");
+	part = json_object_get(port, "config");
+	assert_string_equal(json_string_value(json_object_get(part, "mode")), "listen");
+	assert_string_equal(json_string_value(json_object_get(part, "socket_mode")), "0660");
+	part = json_object_get(port, "state");
+	assert_string_equal(json_string_value(json_object_get(part, "ring")), "packed");
+	assert_string_equal(json_string_value(json_object_get(part, "features_hex")), "0x400008000");
+	assert_string_equal(json_string_value(json_array_get(json_object_get(part, "features"), 0)), "mrg_rxbuf");
+	assert_string_equal(json_string_value(json_array_get(json_object_get(part, "features"), 1)), "ring_packed");
+	part = json_object_get(port, "stats");
+	assert_int_equal(json_integer_value(json_object_get(part, "rx_pkts")), 12);
+	assert_int_equal(json_integer_value(json_object_get(part, "drops")), 3);
+	assert_int_equal(json_object_size(json_object_get(part, "drops_by_reason")), 1);
+	json_decref(port);
+	fixture_refused(f, "port.show", "{\"name\": \"vm2\"}", RPC_STATE_ERROR, "vm2");
+}
+
+static void
+unknown_features_have_a_number(void **state)
+{
+	json_t *list = port_json_features(UINT64_C(1) << 25);
+
+	(void)state;
+	assert_string_equal(json_string_value(json_array_get(list, 0)), "bit25");
+	json_decref(list);
+}
+
+static void
+stats_add_up(void **state)
+{
+	struct fixture *f = *state;
+	struct rpc_error err;
+	json_t *result;
+
+	fixture_ok(f, "port.add", "{\"name\": \"a\"}");
+	fixture_ok(f, "port.add", "{\"name\": \"b\"}");
+	fake_dp_stats("a")->rx_pkts = 10;
+	fake_dp_stats("b")->tx_pkts = 8;
+	fake_dp_stats("b")->drops[DROP_TX_FULL] = 3;
+	fake_dp_stats("b")->queued = -1;
+	result = fixture_call(f, "stats.get", NULL, &err);
+	assert_int_equal(json_integer_value(json_object_get(json_object_get(result, "total"), "rx_pkts")), 17);
+	assert_int_equal(json_integer_value(json_object_get(json_object_get(result, "total"), "queued")), -1);
+	assert_int_equal(json_integer_value(json_object_get(json_object_get(result, "total"), "drops")), 3);
+	json_decref(result);
+	result = fixture_call(f, "stats.drops", "{\"port\": \"b\"}", &err);
+	assert_int_equal(json_array_size(result), 1);
+	assert_string_equal(json_string_value(json_object_get(
+				    json_array_get(json_object_get(json_array_get(result, 0), "drops"), 0), "reason")),
+		"tx_full");
+	json_decref(result);
+	fixture_refused(f, "stats.get", "{\"port\": \"c\"}", RPC_STATE_ERROR, "c does not exist");
+}
+
+#define T(fn) cmocka_unit_test_setup_teardown(fn, fixture_setup, fixture_teardown)
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(defaults_are_filled_in),
+		T(wrong_combinations_name_the_field),
+		T(sockets_and_devices_have_one_port),
+		T(set_changes_what_is_given),
+		T(mirror_targets_stay_while_used),
+		T(show_has_config_state_and_stats),
+		cmocka_unit_test(unknown_features_have_a_number),
+		T(stats_add_up),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
