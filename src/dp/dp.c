@@ -13,8 +13,8 @@
 #include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_launch.h>
-#include <rte_log.h>
 #include <rte_lcore.h>
+#include <rte_log.h>
 #include <rte_malloc.h>
 #include <rte_mbuf.h>
 #include <rte_version.h>

@@ -14,7 +14,7 @@
 #include <string.h>
 #include <time.h>
 
-#define LINES_PER_SECOND 100
+#define LINES_PER_SECOND 20
 
 static struct dp *log_dp; // set before any thread starts
 static FILE *stream;
@@ -51,8 +51,13 @@ stream_write(void *cookie, const char *buf, size_t size)
 		len--;
 	if (!len)
 		return (ssize_t)size;
-	if (level <= (int)RTE_LOG_ERR)
+	if (level <= (int)RTE_LOG_ERR) {
+		const char *paren = memchr(buf, '(', len);
+
 		atomic_fetch_add(&log_dp->log_errors, 1);
+		if (paren)
+			port_vhost_count_error(paren, len - (size_t)(paren - buf));
+	}
 	if (may_print()) {
 		enum log_level ours = level <= (int)RTE_LOG_ERR ? LOG_LEVEL_WARNING : LOG_LEVEL_DEBUG;
 

@@ -62,6 +62,9 @@ struct port {
 extern const struct port_ops port_vhost_ops;
 extern const struct port_ops port_ethdev_ops;
 
+// Any thread: an error line of librte_vhost, which begins with its socket's path in parentheses, is the port's.
+void port_vhost_count_error(const char *line, size_t len);
+
 struct port *port_find(const struct dp *dp, const char *name);
 // Any thread: tells the control thread, and wakes workers whose descriptors changed.
 void port_link_changed(struct port *port, bool is_up);

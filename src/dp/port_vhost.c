@@ -32,6 +32,7 @@
 #define MAX_FRONTENDS 4 // connected to one port at a time
 #define MAX_FDS_SEEN 65536 // of the process, when looking for a connection's descriptor
 #define MESSAGE_TIMEOUT_MS 200 // a front-end sends a message's parts at once
+#define STUCK_POLLS 1024 // empty ones in a row between two looks at a ring that may stand still
 #define NO_VID (-1)
 #define RXQ(pair) ((uint16_t)((pair) * 2)) // virtio's receive queue: we give packets to it
 #define TXQ(pair) ((uint16_t)((pair) * 2 + 1))
@@ -54,6 +55,11 @@ struct vhost {
 	_Atomic uint64_t features;
 	_Atomic uint64_t n_connects, n_disconnects, n_rings_recovered;
 	_Atomic int connect_errno; // of the last attempt
+	uint64_t errors_told; // ctl
+	struct empty_polls {
+		uint32_t n; // in a row
+		bool was_waiting, is_told;
+	} empty[DP_MAX_QUEUES]; // dp, the queue's worker
 };
 
 // librte_vhost's callbacks know a device by its socket's path only.
@@ -74,6 +80,23 @@ find_vhost(int vid)
 			found = by_path[i];
 	pthread_mutex_unlock(&by_path_lock);
 	return found;
+}
+
+void
+port_vhost_count_error(const char *line, size_t len)
+{
+	size_t path_len;
+
+	if (len < 2 || line[0] != '(' || pthread_mutex_trylock(&by_path_lock)) // busy: the library's own count has it
+		return;
+	for (unsigned i = 0; i < DP_MAX_PORTS; i++) {
+		const char *path = by_path[i] ? by_path[i]->port->cfg.socket : "";
+
+		path_len = strlen(path);
+		if (path_len && len > path_len + 1 && !memcmp(line + 1, path, path_len) && line[path_len + 1] == ')')
+			atomic_fetch_add(&by_path[i]->port->guest_errors, 1);
+	}
+	pthread_mutex_unlock(&by_path_lock);
 }
 
 static struct frontend *
@@ -643,7 +666,31 @@ vhost_state(const struct port *port, struct dp_port_state *ret_state)
 static void
 vhost_housekeeping(struct port *port)
 {
-	(void)port;
+	struct vhost *v = port->priv;
+	uint64_t errors;
+
+	errors = atomic_load(&port->guest_errors);
+	if (errors != v->errors_told)
+		dp_event_post(port->dp,
+			(struct dp_event){
+				.type = DP_EVENT_GUEST_ERROR, .port = port->id, .value = errors - v->errors_told});
+	v->errors_told = errors;
+}
+
+// A ring with packets in it of which the library takes none, time after time, has a descriptor that lies: the queue stands still
+// until the guest's driver resets it. Split rings only; the library counts no packed ones.
+static void
+check_stuck(struct vhost *v, int vid, uint16_t q)
+{
+	struct empty_polls *e = &v->empty[q];
+	bool is_packed = atomic_load_explicit(&v->features, memory_order_relaxed) >> VIRTIO_F_RING_PACKED & 1;
+	bool is_waiting = !is_packed && rte_vhost_rx_queue_count(vid, TXQ(q));
+
+	if (is_waiting && e->was_waiting && !e->is_told) {
+		atomic_fetch_add_explicit(&v->port->guest_errors, 1, memory_order_relaxed);
+		e->is_told = true;
+	}
+	e->was_waiting = is_waiting;
 }
 
 static uint16_t
@@ -651,6 +698,7 @@ vhost_rx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n)
 {
 	struct vhost *v = port->priv;
 	int vid = atomic_load_explicit(&v->vid, memory_order_relaxed);
+	uint16_t got;
 
 	if (vid == NO_VID || !(atomic_load_explicit(&v->rx_pairs, memory_order_relaxed) >> q & 1))
 		return 0;
@@ -658,7 +706,12 @@ vhost_rx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n)
 		atomic_fetch_and(&v->loud_pairs, ~(1u << q));
 		(void)rte_vhost_enable_guest_notification(vid, TXQ(q), 0);
 	}
-	return rte_vhost_dequeue_burst(vid, TXQ(q), port->dp->pool, pkts, n);
+	got = rte_vhost_dequeue_burst(vid, TXQ(q), port->dp->pool, pkts, n);
+	if (got)
+		v->empty[q] = (struct empty_polls){0};
+	else if (unlikely(++v->empty[q].n % STUCK_POLLS == 0))
+		check_stuck(v, vid, q);
+	return got;
 }
 
 static uint16_t
