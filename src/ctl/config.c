@@ -110,7 +110,9 @@ check_call(struct rpc_session *session, const json_t *call, bool is_first, struc
 int
 config_check(struct ctl *ctl, json_t *calls, bool replace, struct model **ret_target, struct rpc_error *err)
 {
-	struct model *target = replace ? model_create(&ctl->params.system) : model_clone(ctl->live);
+	// What is fixed while the daemon runs is no object that could be absent: it stays unless a call changes it.
+	const struct dp_system_cfg *system = ctl->live ? &ctl->live->system : &ctl->params.system;
+	struct model *target = replace ? model_create(system) : model_clone(ctl->live);
 	struct rpc_session session = {.api = ctl_api(), .ctx = ctl, .only_flags = RPC_CONFIG};
 	bool is_first = true;
 	size_t i;

@@ -14,7 +14,9 @@ struct config_params {
 #define P(member, type, ...) RPC_PARAM(struct config_params, member, type, __VA_ARGS__)
 static const struct rpc_param apply_params[] = {
 	P(calls, RPC_CALLS, .is_required = true, .help = "list of {\"method\", \"params\"}, as config.dump returns it"),
-	P(replace, RPC_BOOL, .def = "true", .help = "true: what the calls do not make is removed; false: it stays"),
+	P(replace, RPC_BOOL, .def = "true",
+		.help = "true: ports, bridges and static MACs that the calls do not make are removed; false: they "
+			"stay"),
 };
 static const struct rpc_param save_params[] = {
 	P(file, RPC_STR, .max = 255, .help = "path; when not given, the daemon's --config file"),

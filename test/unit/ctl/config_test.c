@@ -76,6 +76,7 @@ dump_recreates_the_state(void **state)
 	dp = fake_dp_dump();
 	assert_null(apply(f, "[]", true));
 	assert_int_equal(f->ctl->live->n_ports + f->ctl->live->n_bridges, 0);
+	assert_int_equal(f->ctl->live->system.n_mbufs, 16384);
 	assert_null(apply(f, config, true));
 	again = dump(f);
 	dp_again = fake_dp_dump();
@@ -96,6 +97,8 @@ what_is_the_same_is_not_touched(void **state)
 	assert_null(apply(f, state_a, true));
 	n = fake_dp_n_changes();
 	assert_null(apply(f, state_a, true));
+	assert_int_equal(fake_dp_n_changes(), n);
+	assert_null(apply(f, "[{\"method\": \"system.init\", \"params\": {\"idle\": \"busy\"}}]", false));
 	assert_int_equal(fake_dp_n_changes(), n);
 	assert_null(apply(f, state_b, true));
 	assert_int_equal(fake_dp_n_port_changes("same"), 1);
@@ -272,6 +275,9 @@ system_init_comes_on_top_of_the_command_line(void **state)
 		f->config, "[{\"method\": \"system.init\", \"params\": {\"idle\": \"adaptive\", \"workers\": \"0\"}}]");
 	assert_int_equal(ctl_create(&f->params, &f->ctl, err), 0);
 	assert_int_equal(f->ctl->live->system.n_mbufs, 4096);
+	// The running values stay when a list of calls does not speak of them.
+	assert_null(apply(f, "[]", true));
+	assert_int_equal(f->ctl->live->system.idle, DP_IDLE_ADAPTIVE);
 	assert_int_equal(f->ctl->live->system.idle, DP_IDLE_ADAPTIVE);
 	assert_int_equal(f->ctl->live->system.workers.n, 1);
 }
