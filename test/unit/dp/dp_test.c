@@ -29,6 +29,7 @@ struct guest {
 };
 
 static struct dp *dp;
+static unsigned n_workers = 1; // first argument
 static struct rte_mempool *pool;
 static char dir[] = "/tmp/rtvs-dp-test-XXXXXX";
 static unsigned bridge;
@@ -65,6 +66,8 @@ start_dp(void **state)
 	char err[DP_ERR_SIZE] = "";
 
 	(void)state;
+	for (unsigned cpu = 0; n_workers > 1 && cpu < n_workers; cpu++)
+		cfg.workers.cpu[cfg.workers.n++] = (uint16_t)cpu;
 	log_set_level(LOG_LEVEL_WARNING);
 	(void)signal(SIGPIPE, SIG_IGN); // virtio-user writes to sockets that the switch has closed
 	assert_non_null(mkdtemp(dir));
@@ -706,7 +709,7 @@ what_is_fixed_cannot_be_set_and_names_are_unique(void **state)
 #define WITH_BRIDGE(test) cmocka_unit_test_setup_teardown(test, add_bridge, remove_all)
 
 int
-main(void)
+main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		WITH_BRIDGE(broadcast_reaches_all_others_and_unicast_only_its_target),
@@ -728,5 +731,7 @@ main(void)
 		WITH_BRIDGE(what_is_fixed_cannot_be_set_and_names_are_unique),
 	};
 
+	if (argc > 1)
+		n_workers = (unsigned)strtoul(argv[1], NULL, 10);
 	return cmocka_run_group_tests_name("dp", tests, start_dp, stop_dp);
 }
