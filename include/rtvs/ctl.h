@@ -2,10 +2,10 @@
 // name and tells the datapath through dp.h.
 #pragma once
 
-#include <stdbool.h>
-
 #include "rtvs/dp.h"
 #include "rtvs/rpc.h"
+
+#include <stdbool.h>
 
 struct ctl; // opaque
 
@@ -19,8 +19,10 @@ struct ctl_params {
 	struct dp_system_cfg system; // defaults and command line; calls of system.init in the file come on top
 };
 
-// Reads the file's system.init, starts the datapath, opens the sockets, runs the file's calls. On error says in err, in one line,
-// what to do; nothing stays. Errors: -EINVAL (configuration), -EADDRINUSE (another daemon), others as errno.
+// Tries the file's calls without a datapath, starts the datapath with its system.init, executes the calls, opens the
+// sockets last. What params points to must outlive the ctl. On error says in err, in one line, what to do; nothing stays.
+// Errors: -EINVAL (configuration), -ENOENT (its file), -EEXIST (a file that is no socket), -EADDRINUSE (another
+// daemon), others as errno.
 int ctl_create(const struct ctl_params *params, struct ctl **ret_ctl, char err[DP_ERR_SIZE]);
 // Serves until SIGTERM, SIGINT or system.stop. Tells systemd (ready, watchdog, stopping). 0 or a negative errno.
 int ctl_run(struct ctl *ctl);
