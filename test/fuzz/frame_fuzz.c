@@ -1,0 +1,111 @@
+// Fuzz target: what a guest can send. Parsing, the spoof guard and segmentation of one frame, with what their contracts
+// promise about it. The first two bytes are not the frame's: segment size.
+#include "rtvs/frame.h"
+#include "rtvs/guard.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FRAME_FUZZ_MAX 66000
+
+int LLVMFuzzerTestOneInput(const uint8_t *input, size_t len);
+
+// Not assert: release builds must find it, too.
+static void
+promise(bool holds, const char *what)
+{
+	if (holds)
+		return;
+	fprintf(stderr, "broken promise: %s\n", what);
+	abort();
+}
+#define PROMISE(condition) promise(condition, #condition)
+
+static void
+check_l3(const uint8_t *data, size_t len, const struct frame_l3 *l3)
+{
+	size_t n = l3->kind == FRAME_IPV6 ? 16 : 4;
+
+	if (l3->is_malformed)
+		return;
+	PROMISE(l3->l4_offset < len);
+	PROMISE(!l3->is_fragment || !l3->l4_offset);
+	PROMISE(!l3->is_nd || l3->l4_offset);
+	if (l3->kind == FRAME_OTHER)
+		return;
+	PROMISE(l3->src >= data + FRAME_MIN && l3->src + n <= data + len);
+	PROMISE(l3->dst >= data + FRAME_MIN && l3->dst + n <= data + len);
+	PROMISE(FRAME_MIN + (size_t)l3->l3_len <= len);
+}
+
+static void
+check_guards(const uint8_t *data, size_t len, const struct frame_l2 *l2, const struct frame_l3 *l3)
+{
+	static const struct mac_list macs = {1, {{{0x02, 0xa0, 0, 0, 0, 0x0b}}}};
+	static const struct prefix_list ips = {
+		2, {{.addr = {10, 0, 0, 4}, .len = 30}, {.addr = {0x20, 0x01, 0x0d, 0xb8}, .len = 67, .is_v6 = true}}};
+	static const struct mac_list no_macs;
+	static const struct prefix_list no_ips;
+	struct guard both, macs_only, ips_only;
+
+	guard_init(&both, &macs, &ips);
+	guard_init(&macs_only, &macs, &no_ips);
+	guard_init(&ips_only, &no_macs, &ips);
+	enum drop of_both = guard_check_l3(&both, data, len, l2, l3);
+	enum drop of_macs = guard_check_l3(&macs_only, data, len, l2, l3);
+	enum drop of_ips = guard_check_l3(&ips_only, data, len, l2, l3);
+	PROMISE(!l3->is_malformed || of_ips == DROP_MALFORMED);
+	// More rules never allow more; the one exception is fe80:: made from an allowed MAC.
+	PROMISE(of_both != DROP_NONE || of_macs == DROP_NONE);
+	PROMISE(of_both != DROP_NONE || of_ips == DROP_NONE || l3->kind == FRAME_IPV6);
+	// What is skipped without a look may not be something the look would refuse.
+	PROMISE(guard_needs_l3(&macs_only, l2) || !guard_allows_mac(&macs_only, l2->src) || l3->is_malformed ||
+		of_macs == DROP_NONE);
+}
+
+static void
+check_segments(const uint8_t *data, size_t len, uint16_t mss)
+{
+	static uint8_t out[FRAME_FUZZ_MAX];
+	struct frame_tso plan;
+	uint64_t sum = 0;
+
+	if (frame_tso_plan(data, len, (uint32_t)len, mss, &plan))
+		return;
+	PROMISE(plan.hdr_len + (size_t)plan.payload_len <= len);
+	PROMISE(plan.n_segments && plan.n_segments <= FRAME_TSO_MAX_SEGMENTS);
+	for (uint32_t i = 0; i < plan.n_segments; i++) {
+		uint32_t n = frame_tso_header(&plan, data, i, out);
+
+		PROMISE(n <= mss);
+		PROMISE(memcmp(out, data, plan.l3_offset) == 0);
+		sum += n;
+	}
+	PROMISE(sum == plan.payload_len);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *input, size_t len)
+{
+	struct frame_l2 l2;
+	struct frame_l3 l3;
+
+	if (len < 2 || len > FRAME_FUZZ_MAX)
+		return 0;
+	uint16_t mss = (uint16_t)(input[0] << 8 | input[1]);
+	const uint8_t *data = input + 2;
+
+	len -= 2;
+	(void)frame_checksum_fold(frame_checksum_add(0, data, len));
+	check_segments(data, len, mss);
+	if (!frame_parse_l2(data, len, &l2))
+		return 0;
+	PROMISE(l2.l3_offset <= len);
+	frame_parse_l3_head(data, len / 2, len, &l2, &l3);
+	check_l3(data, len / 2 > 0 ? len / 2 : 1, &l3);
+	frame_parse_l3(data, len, &l2, &l3);
+	check_l3(data, len, &l3);
+	check_guards(data, len, &l2, &l3);
+	return 0;
+}
