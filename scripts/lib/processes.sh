@@ -77,9 +77,10 @@ daemon_start() { # NAME [ARG...]
 	wait_until "${RTVS_START_SECONDS:-60}" ended_or_serving "$name" && is_running "$name"
 }
 
-netns_add() { # NAME...
+netns_add() { # NAME...: those that are there stay
 	local name
 	for name in "$@"; do
+		[ ! -e "$work/netns.$name" ] || continue
 		ip netns add "$name"
 		: >"$work/netns.$name"
 		ip -n "$name" link set lo up
@@ -93,7 +94,7 @@ netns_give() { # NAMESPACE INTERFACE [ADDRESS/LEN...]
 	shift 2
 	ip link set "$iface" netns "$ns"
 	for address in "$@"; do
-		ip -n "$ns" address add "$address" dev "$iface" nodad
+		ip -n "$ns" address add "$address" dev "$iface"
 	done
 	ip -n "$ns" link set "$iface" up
 }

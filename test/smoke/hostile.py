@@ -167,6 +167,12 @@ def no_payload(f):
     time.sleep(2)
 
 
+def hang(f):
+    """no_payload, but for longer than anybody else should have to wait."""
+    f.send(SET_MEM_TABLE, size=264)
+    time.sleep(20)
+
+
 def huge_size(f):
     f.send(SET_FEATURES, size=0xFFFFFFFF)
     time.sleep(0.3)
@@ -447,7 +453,7 @@ def cut(f, messages):
 
 
 ATTACKS = {name: value for name, value in list(globals().items())
-    if callable(value) and getattr(value, "__module__", "") == __name__ and name not in ("Frontend", "good", "cut")}
+    if callable(value) and getattr(value, "__module__", "") == __name__ and name not in ("Frontend", "good", "cut", "hang")}
 
 
 def main(path, name):
@@ -462,7 +468,7 @@ def main(path, name):
                 except ConnectionResetError:
                     pass
         else:
-            ATTACKS[name](Frontend(path))
+            globals()[name](Frontend(path))
     except (OSError, struct.error) as error:
         print("the device hung up:", error)  # which is an answer it may give
 

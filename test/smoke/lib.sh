@@ -37,15 +37,18 @@ trap 'exit 143' TERM
 fail() { echo "FAILED: $*"; exit 1; }
 skip() { echo "$*"; exit 77; }
 
-# The ends of all logs of programs, for whoever reads a failure.
+# The ends of the logs that the case added to, for whoever reads its failure.
 show_logs() {
 	local file
 	for file in "$work"/*.log; do
-		[ -s "$file" ] || continue
+		[ -s "$file" ] && { [ ! -e "$work/case.begin" ] || [ "$file" -nt "$work/case.begin" ]; } || continue
 		echo "--- ${file##*/}"
 		tail -n 8 "$file"
 	done
 }
+
+# A script may define it: what a failed case left is put away, so that the next one can tell something.
+after_failure() { :; }
 
 # RTVS_CASE=PATTERN runs only the cases whose name matches.
 run_case() { # NAME FUNCTION [ARG...]
@@ -53,6 +56,7 @@ run_case() { # NAME FUNCTION [ARG...]
 	shift
 	# shellcheck disable=SC2053 # it is a pattern
 	[[ $name == ${RTVS_CASE:-*} ]] || return 0
+	: >"$work/case.begin"
 	set +e
 	(set -eE; trap 'echo "FAILED in ${FUNCNAME[0]:-case}, line $LINENO: $BASH_COMMAND"' ERR; "$@") >"$log" 2>&1
 	rc=$?
@@ -62,6 +66,7 @@ run_case() { # NAME FUNCTION [ARG...]
 	77) report skip "$suite: $name: $(tail -n 1 "$log")" $((SECONDS - begin)) >&3 ;;
 	*)
 		show_logs >>"$log"
+		after_failure >>"$log" 2>&1 || :
 		n_failed=$((n_failed + 1))
 		report FAIL "$suite: $name" $((SECONDS - begin)) "$log" >&3
 		;;
@@ -104,10 +109,12 @@ tap_port() { # NAME ADDRESS/LEN [PARAM=VALUE...]
 	shift 2
 	ctl port add "$name" type=ethdev "devargs=net_tap$n_taps,iface=$name" "$@"
 	n_taps=$((n_taps + 1))
-	[ -e "$work/netns.$name" ] || netns_add "$name"
+	netns_add "$name"
 	netns_give "$name" "$name" "$address"
 }
 
+# Whoever makes an interface anew makes its MAC anew, too.
+forget_neighbours() { ip -n "$1" neigh flush all; } # NAMESPACE
 can_ping() { ns "$1" ping -c 1 -W 1 "$2"; } # NAMESPACE ADDRESS
 cannot_ping() { ! ns "$1" ping -c 2 -i 0.2 -W 1 "$2"; }
 is_gone() { [ ! -e "$1" ]; }

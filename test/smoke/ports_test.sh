@@ -6,6 +6,13 @@ daemon_start rtvsd
 ctl bridge add br0
 tap_port t1 10.0.0.1/24 bridge=br0
 
+after_failure() {
+	local port
+	stop far KILL
+	stop icmp KILL
+	for port in x1 mem v1 v2 in out; do ctl port del "$port"; done
+}
+
 # A generator or a guest of DPDK's own: a second process that moves packets.
 testpmd() { # NAME VDEV FORWARD-MODE [ARG...]
 	local name=$1 vdev=$2 mode=$3
@@ -66,6 +73,7 @@ virtio_user_meets_vhost() { # PARAM=VALUE of the vhost port, devargs of virtio-u
 	netns_give t4 t4 10.0.0.4/24
 	daemon=far ctl port add up type=ethdev "devargs=net_virtio_user0,path=$work/v1.sock,queues=1$2" bridge=br0
 	wait_for 20 is_port_state v1 link up
+	forget_neighbours t1
 	wait_for 20 can_ping t1 10.0.0.4
 	ns t4 ping -c 10 -i 0.02 -W 1 10.0.0.1
 	expect "ring" "$3" "$(port_state v1 ring)"
@@ -101,7 +109,7 @@ pcap_files() {
 	wait_for 10 is_stat_above out tx_pkts 99
 	ctl port del in
 	ctl port del out
-	expect "packets in the file" 100 "$(tcpdump -nr "$work/out.pcap" 2>/dev/null | wc -l)"
+	expect "packets in the file" 100 "$(tcpdump --count -nr "$work/out.pcap" 2>/dev/null | awk '{print $1}')"
 	ctl bridge del brp
 	is_conserved
 }
