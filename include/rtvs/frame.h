@@ -107,8 +107,8 @@ struct frame_l3 {
 // is FRAME_OTHER, what lies has is_malformed: then nothing but kind counts. The frame may be longer than its packet
 // (padding); the packet may not be longer than the frame.
 void frame_parse_l3(const uint8_t *data, size_t len, const struct frame_l2 *l2, struct frame_l3 *ret_l3);
-// The same when only the first head_bytes of a frame of len bytes are at data. A header that goes on behind
-// them is malformed.
+// The same when only the first head_bytes of a frame of len bytes are at data: offsets are inside them, and a header
+// that goes on behind them is malformed.
 void frame_parse_l3_head(
 	const uint8_t *data, size_t head_bytes, size_t len, const struct frame_l2 *l2, struct frame_l3 *ret_l3);
 

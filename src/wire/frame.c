@@ -1,5 +1,5 @@
 // What the headers of one frame say: addresses for the spoof guard, L4 for offloads and hashes. frame_tso.c builds on it.
-// Invariant: no byte outside [data, data + head) is read, every offset in a result is below the frame's length, and all
+// Invariant: no byte outside [data, data + head) is read, every offset in a result is below head, and all
 // loops are bounded by FRAME_MAX_TAGS, FRAME_MAX_EXT_HEADERS and FRAME_MAX_ND_OPTIONS. Nothing that a receiver could
 // read as a header is passed over in silence: what is not looked into sets is_unclear.
 #include "rtvs/frame.h"
@@ -178,7 +178,7 @@ parse_ipv6(struct span *s, size_t offset, struct frame_l3 *l3)
 	l3->l3_len = (uint16_t)(next - offset);
 	if (l3->is_fragment || l3->is_unclear || l3->proto == PROTO_NO_NEXT)
 		return true;
-	if (next < s->end)
+	if (span_has(s, next, 1))
 		l3->l4_offset = (uint16_t)next;
 	else if (l3->has_more_fragments)
 		return false;
@@ -206,7 +206,7 @@ parse_ipv4(struct span *s, size_t offset, struct frame_l3 *l3)
 	l3->l3_len = (uint16_t)header_len;
 	l3->is_fragment = fragment & 0x1fff;
 	l3->has_more_fragments = !l3->is_fragment && (fragment & 0x2000);
-	if (!l3->is_fragment && total_len > header_len)
+	if (!l3->is_fragment && span_has(s, offset + header_len, 1))
 		l3->l4_offset = (uint16_t)(offset + header_len);
 	return true;
 }

@@ -186,6 +186,8 @@ header_behind_the_head_is_malformed(void **state)
 	}
 	frame_parse_l3_head(p.b, 14 + 48, p.len, &l2, &l3);
 	assert_false(l3.is_malformed);
+	assert_int_equal(l3.l4_offset, 0);
+	frame_parse_l3_head(p.b, 14 + 49, p.len, &l2, &l3);
 	assert_int_equal(l3.l4_offset, 14 + 48);
 }
 
