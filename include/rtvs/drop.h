@@ -40,7 +40,7 @@ enum drop {
 #define X(id, name, text) id,
 	DROP_LIST(X)
 #undef X
-		DROP_COUNT,
+	DROP_COUNT,
 	DROP_NONE = DROP_COUNT, // "not dropped", as the result of a check
 };
 

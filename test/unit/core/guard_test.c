@@ -224,7 +224,8 @@ malformed_arp_is_refused(void **state)
 static void
 other_types_leave_only_without_ip_rules(void **state)
 {
-	static const unsigned types[] = {0x8035 /* RARP */, 0x88cc, 0x0026, 0x8847, 0x8863, 0x9100};
+	// RARP, LLDP, an 802.3 length, MPLS, PPPoE, an old tag.
+	static const unsigned types[] = {0x8035, 0x88cc, 0x0026, 0x8847, 0x8863, 0x9100};
 
 	(void)state;
 	for (unsigned i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
