@@ -1,0 +1,149 @@
+#!/usr/bin/env python3
+"""usage: apidoc.py c|md|man|completion API.json OUTPUT
+
+From the table that `rtvswitchd --api` prints makes the CLI's C string, docs/rpc.md, the manual page
+rtvswitch-api(7) or the shell completion.
+"""
+import json
+import sys
+
+
+def c(api):
+    text = json.dumps(api, separators=(",", ":"))
+    parts = [text[i:i + 100] for i in range(0, len(text), 100)]
+    quoted = "\n".join("\t" + json.dumps(p) for p in parts)
+    return f'#include "api.h"\n\nconst char api_json[] =\n{quoted};\n'
+
+
+def limits(p):
+    out = ["|".join(p["names"])] if "names" in p else [p["type"]]
+    if p["type"] == "uint" and "max" in p:
+        out.append(f"{p['min']} to {p['max']}")
+    if p.get("default"):
+        out.append(f"default {p['default']}")
+    if p["required"]:
+        out.append("required")
+    return ", ".join(out)
+
+
+def md(api):
+    out = ["# RPC methods", "",
+           "Generated from the method table; do not edit. JSON-RPC 2.0, one message a line, on the control socket. Units are",
+           "accepted as people write them (`\"2ms\"`, `\"20Mbit\"`, `\"64MiB\"`); numbers are in base units (ns, bit/s, bytes).",
+           "`rtvsctl help NOUN VERB` shows the same.", ""]
+    for m in api:
+        flags = [f.replace("_", "-") for f in m["flags"]]
+        out += [f"## {m['method']}", "", m["help"] + (f" *({', '.join(flags)})*" if flags else ""), "",
+                f"Returns: {m['result']}", ""]
+        if m["params"]:
+            out += ["| parameter | value | meaning |", "|---|---|---|"]
+            out += [f"| `{p['name']}` | {limits(p).replace('|', chr(92) + '|')} | {p['help']} |" for p in m["params"]]
+            out.append("")
+    return "\n".join(out).rstrip() + "\n"
+
+
+def roff(text):
+    text = text.replace("\\", "\\e").replace("-", "\\-")
+    return "\\&" + text if text[:1] in ".'" else text
+
+
+def man(api):
+    out = ['.TH RTVSWITCH-API 7 "" "rtvswitch" "Miscellaneous Information"', ".SH NAME",
+           "rtvswitch-api \\- methods of the rtvswitchd control socket", ".SH DESCRIPTION",
+           "JSON\\-RPC 2.0, one message a line, on a unix socket. The configuration file is a list of the same calls:", ".PP",
+           ".nf", '[{"method": "bridge.add", "params": {"name": "br0"}}]', ".fi", ".PP",
+           "Times, rates and sizes are accepted as people write them; numbers are nanoseconds, bits per second and bytes.",
+           ".SH METHODS"]
+    for m in api:
+        out += [f".SS {roff(m['method'])}", roff(m["help"]), ".PP", "Returns: " + roff(m["result"])]
+        for p in m["params"]:
+            out += [".TP", f".B {roff(p['name'])}", f"({roff(limits(p))})", ".br", roff(p["help"])]
+    out += [".SH SEE ALSO", ".BR rtvsctl (1),", ".BR rtvswitchd (8)"]
+    return "\n".join(out) + "\n"
+
+
+COMPLETION = r'''# bash completion for rtvsctl; generated from the method table
+_rtvsctl_words() { # NOUN VERB
+	case "$1 $2" in
+@CASES@
+	esac
+}
+
+_rtvsctl_values() { # KEY
+	case $1 in
+@VALUES@
+	port | mirror_to) rtvsctl -j port list 2>/dev/null | sed -n 's/^  "name": "\(.*\)",$/\1/p' ;;
+	bridge) rtvsctl -j bridge list 2>/dev/null | sed -n 's/^  "name": "\(.*\)",$/\1/p' ;;
+	esac
+}
+
+_rtvsctl() {
+	local cur=${COMP_WORDS[COMP_CWORD]} words=() i
+	COMPREPLY=()
+	for ((i = 1; i < COMP_CWORD; i++)); do
+		case ${COMP_WORDS[i]} in -s | --socket | -f | --file) i=$((i + 1)) ;; -*) ;; *) words+=("${COMP_WORDS[i]}") ;; esac
+	done
+	if [ "$cur" = = ] || [ "${COMP_WORDS[COMP_CWORD - 1]}" = = ]; then
+		local key=${COMP_WORDS[COMP_CWORD - 2]}
+		[ "$cur" = = ] && key=${COMP_WORDS[COMP_CWORD - 1]} cur=
+		mapfile -t COMPREPLY < <(compgen -W "$(_rtvsctl_values "$key")" -- "$cur")
+		return
+	fi
+	case ${#words[@]} in
+	0) mapfile -t COMPREPLY < <(compgen -W "@NOUNS@ help top events capture call" -- "$cur") ;;
+	1)
+		case ${words[0]} in
+@VERBS@
+		capture) mapfile -t COMPREPLY < <(compgen -W "$(_rtvsctl_values port)" -- "$cur") ;;
+		help) mapfile -t COMPREPLY < <(compgen -W "@NOUNS@" -- "$cur") ;;
+		top) mapfile -t COMPREPLY < <(compgen -W "interval= count=" -- "$cur"); compopt -o nospace ;;
+		esac
+		;;
+	*)
+		local list
+		list=$(_rtvsctl_words "${words[0]}" "${words[1]}")
+		if [ ${#words[@]} = 2 ] && [[ $list != *" name="* ]]; then
+			case ${words[0]} in port | bridge) list+=" $(_rtvsctl_values "${words[0]}")" ;; mac) list+=" $(_rtvsctl_values bridge)" ;; esac
+		fi
+		mapfile -t COMPREPLY < <(compgen -W "$list" -- "$cur")
+		[[ ${COMPREPLY[0]-} != *= ]] || compopt -o nospace
+		;;
+	esac
+}
+complete -F _rtvsctl rtvsctl
+'''
+
+
+def completion(api):
+    nouns, cases, values = {}, [], {}
+    for m in api:
+        noun, verb = m["method"].split(".")
+        nouns.setdefault(noun, []).append(verb)
+        words = " ".join(f"{p['name']}=" for p in m["params"] if not p["key"])
+        if words:
+            cases.append(f'\t"{noun} {verb}") echo "{words}" ;;')
+        for p in m["params"]:
+            names = p.get("names") or (["yes", "no"] if p["type"] == "bool" else None)
+            if names:
+                values.setdefault(" ".join(names), set()).add(p["name"])
+    return (COMPLETION.replace("@CASES@", "\n".join(cases))
+            .replace("@VALUES@", "\n".join(f'\t{" | ".join(sorted(k))}) echo "{v}" ;;' for v, k in values.items()))
+            .replace("@VERBS@", "\n".join(
+                f'\t\t{n}) mapfile -t COMPREPLY < <(compgen -W "{" ".join(v)}" -- "$cur") ;;' for n, v in nouns.items()))
+            .replace("@NOUNS@", " ".join(nouns)))
+
+
+def main():
+    kinds = {"c": c, "md": md, "man": man, "completion": completion}
+    if len(sys.argv) != 4 or sys.argv[1] not in kinds:
+        print(__doc__.strip(), file=sys.stderr)
+        return 2
+    with open(sys.argv[2]) as f:
+        api = json.load(f)
+    with open(sys.argv[3], "w") as f:
+        f.write(kinds[sys.argv[1]](api))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,11 @@
+// The methods as the CLI knows them without asking the daemon: rpc.discover's answer, made part of the program when it is built.
+#pragma once
+
+#include <jansson.h>
+
+extern const char api_json[];
+
+json_t *api_load(void); // new reference
+json_t *api_find(const json_t *api, const char *method); // borrowed, NULL: none
+json_t *api_param(const json_t *method, const char *name); // borrowed, NULL: none
+json_t *api_key(const json_t *method); // the parameter that needs no name; borrowed, NULL: none

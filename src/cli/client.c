@@ -1,0 +1,128 @@
+// Blocking socket I/O of rtvsctl: a request is a line, its answer is the next line that has an id; lines without
+// one are events and are only kept while somebody waits for them (client_event).
+#include "client.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+struct client {
+	FILE *in, *out;
+	char *line;
+	size_t size;
+	unsigned id;
+};
+
+struct client *
+client_open(const char *path)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	struct client *c = calloc(1, sizeof(*c));
+	int fd, copy;
+
+	if (!c || strlen(path) >= sizeof(addr.sun_path)) {
+		fprintf(stderr, "rtvsctl: '%s' is too long for a socket's path\n", path);
+		free(c);
+		return NULL;
+	}
+	memcpy(addr.sun_path, path, strlen(path) + 1);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0 || connect(fd, (struct sockaddr *)&addr, sizeof(addr))) {
+		fprintf(stderr, "rtvsctl: cannot reach rtvswitchd at %s: %s%s\n", path, strerror(errno),
+			errno == EACCES ? "" : "; is it running?");
+		if (fd >= 0)
+			close(fd);
+		free(c);
+		return NULL;
+	}
+	copy = dup(fd);
+	c->in = fdopen(fd, "r");
+	c->out = copy < 0 ? NULL : fdopen(copy, "w");
+	if (!c->in || !c->out) {
+		client_close(c);
+		return NULL;
+	}
+	return c;
+}
+
+void
+client_close(struct client *c)
+{
+	if (!c)
+		return;
+	if (c->in)
+		fclose(c->in);
+	if (c->out)
+		fclose(c->out);
+	free(c->line);
+	free(c);
+}
+
+static json_t *
+read_message(struct client *c)
+{
+	ssize_t n = getline(&c->line, &c->size, c->in);
+
+	return n > 0 ? json_loadb(c->line, (size_t)n, 0, NULL) : NULL;
+}
+
+static enum cli_exit
+broken(void)
+{
+	fprintf(stderr, "rtvsctl: the connection to rtvswitchd broke\n");
+	return CLI_UNREACHABLE;
+}
+
+enum cli_exit
+client_call(struct client *c, const char *method, json_t *params, json_t **ret_result, json_t **ret_error)
+{
+	json_t *request = json_pack(
+		"{s:s, s:i, s:s, s:o*}", "jsonrpc", "2.0", "id", (int)++c->id, "method", method, "params", params);
+	json_t *answer = NULL, *error;
+	bool is_sent =
+		request && !json_dumpf(request, c->out, JSON_COMPACT) && fputc('\n', c->out) != EOF && !fflush(c->out);
+
+	json_decref(request);
+	if (!is_sent)
+		return broken();
+	do {
+		json_decref(answer);
+		answer = read_message(c);
+	} while (answer && !json_object_get(answer, "id"));
+	if (!answer)
+		return broken();
+	error = json_object_get(answer, "error");
+	if (error)
+		*ret_error = json_incref(error);
+	else
+		*ret_result = json_incref(json_object_get(answer, "result"));
+	json_decref(answer);
+	return error ? CLI_REFUSED : CLI_OK;
+}
+
+enum cli_exit
+client_ask(struct client *c, const char *method, json_t *params, json_t **ret_result)
+{
+	json_t *error = NULL;
+	enum cli_exit rc = client_call(c, method, params, ret_result, &error);
+
+	if (rc == CLI_REFUSED) {
+		fprintf(stderr, "rtvsctl: %s: %s\n", method, json_string_value(json_object_get(error, "message")));
+		json_decref(error);
+	}
+	return rc;
+}
+
+json_t *
+client_event(struct client *c)
+{
+	json_t *message;
+
+	while ((message = read_message(c)) && json_object_get(message, "id"))
+		json_decref(message);
+	return message;
+}

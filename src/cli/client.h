@@ -1,0 +1,26 @@
+// The CLI's end of the control socket: one connection, newline-delimited JSON-RPC.
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+
+enum cli_exit {
+	CLI_OK,
+	CLI_REFUSED,
+	CLI_USAGE,
+	CLI_UNREACHABLE
+};
+
+struct client;
+
+// NULL: not reachable, and told on stderr.
+struct client *client_open(const char *path);
+void client_close(struct client *c); // NULL is accepted
+// One call; params is stolen (NULL: none). CLI_OK with a new reference in *ret_result; CLI_REFUSED: the server's message is in *ret_error
+// (new reference, {"code","message",...}); CLI_UNREACHABLE: the connection broke, told on stderr.
+enum cli_exit client_call(
+	struct client *c, const char *method, json_t *params, json_t **ret_result, json_t **ret_error);
+// The same with the server's message on stderr.
+enum cli_exit client_ask(struct client *c, const char *method, json_t *params, json_t **ret_result);
+// The next notification {"method","params"}, new reference; NULL: the connection ended or a signal came.
+json_t *client_event(struct client *c);

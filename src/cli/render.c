@@ -1,0 +1,200 @@
+// Generic rendering: what a method returns decides the form, so that a new method needs nothing here. Columns are the keys of
+// the list's objects in the order they first come; an empty column is left out.
+#include "render.h"
+
+#include "rtvs/units.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_COLUMNS 32
+#define CELL_SIZE 512
+#define INDENT 2
+
+static bool
+ends_with(const char *text, const char *end)
+{
+	size_t n = strlen(text), k = strlen(end);
+
+	return n >= k && !strcmp(text + n - k, end);
+}
+
+static const char *
+number_cell(const char *key, json_int_t n, char *buf, size_t size)
+{
+	if (n >= 0 && size >= UNITS_TEXT_SIZE) {
+		if (ends_with(key, "_ns"))
+			return units_format_time((uint64_t)n, buf);
+		if (ends_with(key, "_bps"))
+			return units_format_rate((uint64_t)n, buf);
+	}
+	(void)snprintf(buf, size, "%" JSON_INTEGER_FORMAT, n);
+	return buf;
+}
+
+// A list in one cell: its elements with commas; a nested object: key=value pairs.
+static const char *
+composite_cell(const json_t *value, char *buf, size_t size)
+{
+	char inner[CELL_SIZE];
+	const char *key;
+	json_t *element;
+	size_t at = 0, i;
+
+	buf[0] = '\0';
+	if (json_is_array(value))
+		json_array_foreach (value, i, element) {
+			if (at < size)
+				at += (size_t)snprintf(buf + at, size - at, "%s%s", i ? "," : "",
+					render_cell("", element, inner, sizeof(inner)));
+		}
+	else
+		json_object_foreach ((json_t *)value, key, element) {
+			if (at < size)
+				at += (size_t)snprintf(buf + at, size - at, "%s%s=%s", at ? " " : "", key,
+					render_cell(key, element, inner, sizeof(inner)));
+		}
+	return buf;
+}
+
+const char *
+render_cell(const char *key, const json_t *value, char *buf, size_t size)
+{
+	switch (value ? json_typeof(value) : JSON_NULL) {
+	case JSON_STRING:
+		return json_string_value(value);
+	case JSON_INTEGER:
+		return number_cell(key, json_integer_value(value), buf, size);
+	case JSON_REAL:
+		(void)snprintf(buf, size, "%.3g", json_real_value(value));
+		return buf;
+	case JSON_TRUE:
+		return "yes";
+	case JSON_FALSE:
+		return "no";
+	case JSON_NULL:
+		return "-";
+	default:
+		return composite_cell(value, buf, size);
+	}
+}
+
+static bool
+is_table(const json_t *value)
+{
+	return json_is_array(value) && json_array_size(value) && json_is_object(json_array_get(value, 0));
+}
+
+static unsigned
+find_columns(const json_t *rows, const char **columns)
+{
+	unsigned n = 0;
+	json_t *row, *value;
+	const char *key;
+	size_t i;
+
+	json_array_foreach (rows, i, row) {
+		json_object_foreach (row, key, value) {
+			char buf[CELL_SIZE];
+			unsigned k = 0;
+
+			if (json_is_object(value) || is_table(value)) // for a single object's view
+				continue;
+			while (k < n && strcmp(columns[k], key))
+				k++;
+			if (k == n && n < MAX_COLUMNS && render_cell(key, value, buf, sizeof(buf))[0])
+				columns[n++] = key;
+		}
+	}
+	return n;
+}
+
+static bool
+is_right_aligned(const json_t *rows, const char *key)
+{
+	return json_is_number(json_object_get(json_array_get(rows, 0), key));
+}
+
+static void
+print_cell(FILE *out, const char *text, int width, bool is_right, bool is_last)
+{
+	if (is_right)
+		fprintf(out, "%*s", width, text);
+	else
+		fprintf(out, "%-*s", is_last ? 0 : width, text);
+	fputs(is_last ? "\n" : "  ", out);
+}
+
+static void
+render_table(const json_t *rows, FILE *out, int indent)
+{
+	const char *columns[MAX_COLUMNS];
+	unsigned n = find_columns(rows, columns);
+	int width[MAX_COLUMNS];
+	char buf[CELL_SIZE];
+	json_t *row;
+	size_t i;
+
+	for (unsigned k = 0; k < n; k++) {
+		width[k] = (int)strlen(columns[k]);
+		json_array_foreach (rows, i, row) {
+			int len = (int)strlen(
+				render_cell(columns[k], json_object_get(row, columns[k]), buf, sizeof(buf)));
+
+			width[k] = len > width[k] ? len : width[k];
+		}
+	}
+	fprintf(out, "%*s", indent, "");
+	for (unsigned k = 0; k < n; k++)
+		print_cell(out, columns[k], width[k], is_right_aligned(rows, columns[k]), k + 1 == n);
+	json_array_foreach (rows, i, row) {
+		fprintf(out, "%*s", indent, "");
+		for (unsigned k = 0; k < n; k++)
+			print_cell(out, render_cell(columns[k], json_object_get(row, columns[k]), buf, sizeof(buf)),
+				width[k], is_right_aligned(rows, columns[k]), k + 1 == n);
+	}
+}
+
+static void
+render_object(const json_t *object, FILE *out, int indent)
+{
+	char buf[CELL_SIZE * 4];
+	const char *key;
+	json_t *value;
+	int width = 0;
+
+	json_object_foreach ((json_t *)object, key, value)
+		width = (int)strlen(key) > width ? (int)strlen(key) : width;
+	json_object_foreach ((json_t *)object, key, value) {
+		if (is_table(value)) {
+			fprintf(out, "%*s%s:\n", indent, "", key);
+			render_table(value, out, indent + INDENT);
+		} else if (json_is_object(value) && json_object_size(value)) {
+			fprintf(out, "%*s%s:\n", indent, "", key);
+			render_object(value, out, indent + INDENT);
+		} else {
+			fprintf(out, "%*s%-*s  %s\n", indent, "", width + 1, key,
+				render_cell(key, value, buf, sizeof(buf)));
+		}
+	}
+}
+
+void
+render(const json_t *value, FILE *out)
+{
+	char buf[CELL_SIZE];
+	json_t *element;
+	size_t i;
+
+	if (json_is_true(value) || json_is_null(value))
+		return;
+	if (is_table(value))
+		render_table(value, out, 0);
+	else if (json_is_object(value))
+		render_object(value, out, 0);
+	else if (json_is_array(value))
+		json_array_foreach (value, i, element)
+			fprintf(out, "%s\n", render_cell("", element, buf, sizeof(buf)));
+	else
+		fprintf(out, "%s\n", render_cell("", value, buf, sizeof(buf)));
+}

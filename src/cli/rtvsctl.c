@@ -1,0 +1,483 @@
+// rtvsctl: words of the command line become one RPC call; the answer becomes a table. Which words there are, and
+// which parameter needs no name, is the embedded table's knowledge (api.h); whether values are right is the daemon's.
+#include "api.h"
+#include "client.h"
+#include "help.h"
+#include "render.h"
+#include "rtvs/rpc.h"
+#include "rtvs/units.h"
+#include "top.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define DEFAULT_SOCKET "/run/rtvswitch/control.sock"
+#define MAX_FILE_BYTES (64u << 20)
+
+struct cli {
+	const char *socket;
+	bool is_json;
+	json_t *api;
+	struct client *client;
+};
+
+static int
+wrong(const char *fmt, const char *a, const char *b)
+{
+	fputs("rtvsctl: ", stderr);
+	fprintf(stderr, fmt, a, b);
+	fputs("\nTry 'rtvsctl help'.\n", stderr);
+	return CLI_USAGE;
+}
+
+static void
+print_result(const struct cli *cli, const json_t *result)
+{
+	if (!cli->is_json) {
+		render(result, stdout);
+		return;
+	}
+	json_dumpf(result, stdout, JSON_INDENT(1) | JSON_ENCODE_ANY);
+	putchar('\n');
+}
+
+static int
+call_and_print(struct cli *cli, const char *method, json_t *params)
+{
+	json_t *result = NULL;
+	int rc = (int)client_ask(cli->client, method, params, &result);
+
+	if (!rc)
+		print_result(cli, result);
+	json_decref(result);
+	return rc;
+}
+
+static bool
+open_client(struct cli *cli)
+{
+	cli->client = client_open(cli->socket);
+	return cli->client;
+}
+
+// "key=value" words, and one without key for the parameter that is the object's name. CLI_OK or CLI_USAGE.
+static int
+parse_words(const json_t *method, int argc, char **argv, json_t *params)
+{
+	json_t *key = api_key(method);
+
+	for (int i = 0; i < argc; i++) {
+		const char *eq = strchr(argv[i], '='), *name = NULL, *value = argv[i];
+		char buf[64];
+
+		if (eq && (size_t)(eq - argv[i]) < sizeof(buf)) {
+			(void)snprintf(buf, sizeof(buf), "%.*s", (int)(eq - argv[i]), argv[i]);
+			name = buf;
+			value = eq + 1;
+		} else if (key) {
+			name = json_string_value(json_object_get(key, "name"));
+		}
+		if (!name || !api_param(method, name))
+			return wrong("%s takes no parameter '%s'", json_string_value(json_object_get(method, "method")),
+				name ? name : argv[i]);
+		if (json_object_get(params, name))
+			return wrong("%s is given twice%s", name, "");
+		if (json_object_set_new(params, name, json_string(value)))
+			return wrong("%s: the value is not UTF-8%s", name, "");
+	}
+	return CLI_OK;
+}
+
+static int
+run_method(struct cli *cli, const char *noun, int argc, char **argv)
+{
+	json_t *method, *params;
+	char name[128];
+	int rc;
+
+	if (argc < 1)
+		return help_noun(cli->api, noun) ? CLI_USAGE : wrong("there is no noun '%s'%s", noun, "");
+	(void)snprintf(name, sizeof(name), "%s.%s", noun, argv[0]);
+	method = api_find(cli->api, name);
+	if (!method)
+		return wrong("there is no command '%s %s'", noun, argv[0]);
+	if (argc == 2 && !strcmp(argv[1], "--help"))
+		return help_method(cli->api, noun, argv[0]) ? CLI_OK : CLI_USAGE;
+	params = json_object();
+	rc = parse_words(method, argc - 1, argv + 1, params);
+	if (!rc && !open_client(cli))
+		rc = CLI_UNREACHABLE;
+	if (rc) {
+		json_decref(params);
+		return rc;
+	}
+	return call_and_print(cli, name, params);
+}
+
+static int
+run_help(struct cli *cli, int argc, char **argv)
+{
+	if (argc == 0) {
+		help_usage();
+		puts("\nMethods:");
+		return help_noun(cli->api, NULL) ? CLI_OK : CLI_USAGE;
+	}
+	if (argc == 1)
+		return help_noun(cli->api, argv[0]) ? CLI_OK : wrong("there is no noun '%s'%s", argv[0], "");
+	return help_method(cli->api, argv[0], argv[1]) ? CLI_OK :
+							 wrong("there is no command '%s %s'", argv[0], argv[1]);
+}
+
+static int
+run_call(struct cli *cli, int argc, char **argv)
+{
+	struct rpc_error err = {0};
+	json_t *params = NULL;
+
+	if (argc < 1 || argc > 2)
+		return wrong("usage: rtvsctl call METHOD [JSON]%s%s", "", "");
+	if (argc == 2 && !(params = rpc_parse(argv[1], strlen(argv[1]), 0, &err)))
+		return wrong("%s%s", err.message, "");
+	if (!open_client(cli)) {
+		json_decref(params);
+		return CLI_UNREACHABLE;
+	}
+	return call_and_print(cli, argv[0], params);
+}
+
+static json_t *
+read_calls(const char *path)
+{
+	FILE *in = strcmp(path, "-") ? fopen(path, "re") : stdin;
+	struct rpc_error err = {0};
+	char *text = NULL;
+	size_t len = 0;
+	json_t *root = NULL, *calls;
+
+	if (!in) {
+		fprintf(stderr, "rtvsctl: %s: %s\n", path, strerror(errno));
+		return NULL;
+	}
+	if (getdelim(&text, &len, '\0', in) >= 0)
+		root = rpc_parse(text, strlen(text), MAX_FILE_BYTES, &err);
+	if (!root)
+		fprintf(stderr, "rtvsctl: %s: %s\n", path, err.code ? err.message : "is empty");
+	if (in != stdin)
+		fclose(in);
+	free(text);
+	calls = json_is_object(root) ? json_incref(json_object_get(root, "calls")) : json_incref(root);
+	json_decref(root);
+	return calls;
+}
+
+static int
+run_file(struct cli *cli, const char *path)
+{
+	json_t *calls = read_calls(path), *call;
+	int rc = CLI_OK;
+	size_t i;
+
+	if (!calls)
+		return CLI_USAGE;
+	if (!open_client(cli))
+		rc = CLI_UNREACHABLE;
+	json_array_foreach (calls, i, call) {
+		const char *method = json_string_value(json_object_get(call, "method"));
+
+		if (rc)
+			break;
+		rc = method ? call_and_print(cli, method, json_incref(json_object_get(call, "params"))) :
+			      wrong("%s: an element has no method%s", path, "");
+		if (rc)
+			fprintf(stderr, "rtvsctl: %s: stopped at call %zu\n", path, i + 1);
+	}
+	json_decref(calls);
+	return rc;
+}
+
+static int
+run_events(struct cli *cli, int argc, char **argv)
+{
+	json_t *ignored = NULL, *event;
+	int rc;
+
+	if (argc > 1)
+		return wrong("usage: rtvsctl events [NAME,...]%s%s", "", "");
+	if (!open_client(cli))
+		return CLI_UNREACHABLE;
+	rc = (int)client_ask(
+		cli->client, "events.subscribe", argc ? json_pack("{s:s}", "events", argv[0]) : NULL, &ignored);
+	json_decref(ignored);
+	while (!rc && (event = client_event(cli->client))) {
+		if (cli->is_json) {
+			json_dumpf(event, stdout, JSON_COMPACT);
+		} else {
+			char buf[1024];
+
+			printf("%s %s", json_string_value(json_object_get(event, "method")),
+				render_cell("", json_object_get(event, "params"), buf, sizeof(buf)));
+		}
+		putchar('\n');
+		fflush(stdout);
+		json_decref(event);
+	}
+	return rc;
+}
+
+// Takes "key=value" out of the words. NULL: not there.
+static const char *
+word_value(int argc, char **argv, const char *key)
+{
+	size_t len = strlen(key);
+
+	for (int i = 0; i < argc; i++)
+		if (!strncmp(argv[i], key, len) && argv[i][len] == '=')
+			return argv[i] + len + 1;
+	return NULL;
+}
+
+static bool
+are_known_words(int argc, char **argv, const char *const *known)
+{
+	for (int i = 0; i < argc; i++) {
+		bool is_known = false;
+
+		for (unsigned k = 0; known[k]; k++)
+			is_known |= !strncmp(argv[i], known[k], strlen(known[k])) && argv[i][strlen(known[k])] == '=';
+		if (!is_known)
+			return !wrong("unknown word '%s'%s", argv[i], "");
+	}
+	return true;
+}
+
+static int
+run_top(struct cli *cli, int argc, char **argv)
+{
+	static const char *const known[] = {"interval", "count", NULL};
+	const char *interval = word_value(argc, argv, "interval"), *count = word_value(argc, argv, "count");
+	uint64_t interval_ns = 1000000000, n = 0;
+
+	if (!are_known_words(argc, argv, known))
+		return CLI_USAGE;
+	if (interval &&
+		(units_parse_time(interval, &interval_ns) || interval_ns < 10000000 || interval_ns > 3600000000000))
+		return wrong("interval: '%s' is not a time from 10ms to 1h%s", interval, "");
+	if (count && (units_parse_uint(count, &n) || !n))
+		return wrong("count: '%s' is not a number from 1%s", count, "");
+	if (!open_client(cli))
+		return CLI_UNREACHABLE;
+	return (int)top_run(cli->client, interval_ns, n, cli->is_json);
+}
+
+static void
+copy_to_stdout(const char *path)
+{
+	FILE *in = fopen(path, "re");
+	char buf[65536];
+	size_t n;
+
+	while (in && (n = fread(buf, 1, sizeof(buf), in)) && fwrite(buf, 1, n, stdout) == n)
+		fflush(stdout);
+	if (in)
+		fclose(in);
+}
+
+// A capture to standard output goes through a fifo that the daemon writes.
+static int
+capture_to_stdout(struct cli *cli, const char *port, json_t *params)
+{
+	char dir[] = "/tmp/rtvsctl-XXXXXX", path[64];
+	json_t *result = NULL;
+	int rc;
+
+	if (!mkdtemp(dir) || chmod(dir, 0711))
+		return wrong("cannot make a directory in /tmp: %s%s", strerror(errno), "");
+	(void)snprintf(path, sizeof(path), "%s/fifo", dir);
+	if (mkfifo(path, 0622)) {
+		(void)rmdir(dir);
+		return wrong("cannot make a fifo in /tmp: %s%s", strerror(errno), "");
+	}
+	(void)json_object_set_new(params, "file", json_string(path));
+	int keep = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); // the daemon's open must not wait for us
+	rc = (int)client_ask(cli->client, "capture.start", params, &result);
+	json_decref(result);
+	if (!rc)
+		copy_to_stdout(path);
+	if (keep >= 0)
+		close(keep);
+	(void)unlink(path);
+	(void)rmdir(dir);
+	(void)port;
+	return rc;
+}
+
+static _Atomic bool is_interrupted;
+
+static void
+on_signal(int sig)
+{
+	(void)sig;
+	is_interrupted = true;
+}
+
+static bool
+is_capture_running(struct cli *cli, const char *port, json_t **ret_entry)
+{
+	json_t *list = NULL, *entry;
+	bool found = false;
+	size_t i;
+
+	if (client_ask(cli->client, "capture.list", NULL, &list))
+		return false;
+	json_array_foreach (list, i, entry) {
+		const char *name = json_string_value(json_object_get(entry, "port"));
+
+		if (name && !strcmp(name, port)) {
+			found = true;
+			json_decref(*ret_entry);
+			*ret_entry = json_incref(entry);
+		}
+	}
+	json_decref(list);
+	return found;
+}
+
+// Waits for the capture's own end or Ctrl-C, then ends it.
+static int
+capture_to_file(struct cli *cli, const char *port, const char *file, json_t *params)
+{
+	struct sigaction action = {.sa_handler = on_signal};
+	json_t *result = NULL, *entry = NULL, *error = NULL;
+	int rc;
+
+	(void)sigaction(SIGINT, &action, NULL);
+	(void)sigaction(SIGTERM, &action, NULL);
+	rc = (int)client_ask(cli->client, "capture.start", params, &result);
+	json_decref(result);
+	if (rc)
+		return rc;
+	fprintf(stderr, "capturing %s to %s; Ctrl-C ends it\n", port, file);
+	while (!is_interrupted && is_capture_running(cli, port, &entry))
+		(void)nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
+	(void)is_capture_running(cli, port, &entry);
+	result = NULL;
+	(void)client_call(cli->client, "capture.stop", json_pack("{s:s}", "port", port), &result, &error);
+	fprintf(stderr, "%lld packets\n", (long long)json_integer_value(json_object_get(entry, "pkts")));
+	json_decref(entry);
+	json_decref(result);
+	json_decref(error);
+	return CLI_OK;
+}
+
+static int
+run_capture(struct cli *cli, int argc, char **argv)
+{
+	static const char *const known[] = {"filter", "count", "write", "snaplen", NULL};
+	const char *file = word_value(argc - 1, argv + 1, "write");
+	char cwd[4096], path[8192];
+	json_t *params;
+	int rc;
+
+	if (argc < 1)
+		return wrong(
+			"usage: rtvsctl capture PORT [filter=...] [count=N] [write=FILE|-] [snaplen=N]%s%s", "", "");
+	if (!are_known_words(argc - 1, argv + 1, known))
+		return CLI_USAGE;
+	if (!open_client(cli))
+		return CLI_UNREACHABLE;
+	params = json_pack("{s:s}", "port", argv[0]);
+	for (unsigned k = 0; known[k]; k++) {
+		const char *value = word_value(argc - 1, argv + 1, known[k]);
+
+		if (value && strcmp(known[k], "write"))
+			(void)json_object_set_new(params, known[k], json_string(value));
+	}
+	if (file && !strcmp(file, "-"))
+		return capture_to_stdout(cli, argv[0], params);
+	if (!file)
+		file = "capture.pcapng";
+	// The daemon opens the file: it needs the whole path.
+	if (file[0] != '/' && getcwd(cwd, sizeof(cwd))) {
+		(void)snprintf(path, sizeof(path), "%s/%s", cwd, file);
+		file = path;
+	}
+	(void)json_object_set_new(params, "file", json_string(file));
+	rc = capture_to_file(cli, argv[0], file, params);
+	return rc;
+}
+
+static int
+run(struct cli *cli, int argc, char **argv)
+{
+	static const struct {
+		const char *word;
+		int (*fn)(struct cli *, int, char **);
+	} own[] = {{"help", run_help}, {"call", run_call}, {"events", run_events}, {"top", run_top},
+		{"capture", run_capture}};
+
+	for (unsigned i = 0; i < sizeof(own) / sizeof(*own); i++) {
+		char method[64];
+
+		(void)snprintf(method, sizeof(method), "%s.%s", argv[0], argc > 1 ? argv[1] : "");
+		if (!strcmp(own[i].word, argv[0]) && !api_find(cli->api, method))
+			return own[i].fn(cli, argc - 1, argv + 1);
+	}
+	return run_method(cli, argv[0], argc - 1, argv + 1);
+}
+
+int
+main(int argc, char **argv)
+{
+	static const struct option options[] = {{"file", required_argument, NULL, 'f'},
+		{"help", no_argument, NULL, 'h'}, {"json", no_argument, NULL, 'j'},
+		{"socket", required_argument, NULL, 's'}, {"version", no_argument, NULL, 'V'}, {0}};
+	const char *env = getenv("RTVS_SOCKET"), *file = NULL;
+	struct cli cli = {.socket = env && *env ? env : DEFAULT_SOCKET, .api = api_load()};
+	int opt, rc;
+
+	(void)signal(SIGPIPE, SIG_DFL);
+	while ((opt = getopt_long(argc, argv, "+f:hjs:V", options, NULL)) != -1) {
+		switch (opt) {
+		case 'f':
+			file = optarg;
+			break;
+		case 'h':
+			help_usage();
+			return CLI_OK;
+		case 'j':
+			cli.is_json = true;
+			break;
+		case 's':
+			cli.socket = optarg;
+			break;
+		case 'V':
+			puts("rtvsctl " RTVS_VERSION);
+			return CLI_OK;
+		default:
+			return CLI_USAGE;
+		}
+	}
+	// -j is also understood after the words, where people put it.
+	if (optind < argc && (!strcmp(argv[argc - 1], "-j") || !strcmp(argv[argc - 1], "--json"))) {
+		cli.is_json = true;
+		argc--;
+	}
+	if (file)
+		rc = optind < argc ? wrong("-f takes no further words, but there is '%s'%s", argv[optind], "") :
+				     run_file(&cli, file);
+	else if (optind < argc)
+		rc = run(&cli, argc - optind, argv + optind);
+	else
+		rc = wrong("what to do?%s%s", "", "");
+	client_close(cli.client);
+	json_decref(cli.api);
+	return rc;
+}

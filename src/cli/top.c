@@ -1,0 +1,174 @@
+// Two readings of stats.get and worker.list and the difference between them, per second. On a terminal the screen is drawn again;
+// elsewhere blocks follow each other. The clock is this process's: counters are read right after it.
+#include "top.h"
+
+#include "render.h"
+#include "rtvs/units.h"
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static _Atomic bool is_interrupted; // set by the signal handler
+
+struct reading {
+	json_t *stats, *workers, *drops;
+	double at_s;
+};
+
+static void
+on_signal(int sig)
+{
+	(void)sig;
+	is_interrupted = true;
+}
+
+static double
+now_s(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+static void
+reading_free(struct reading *r)
+{
+	json_decref(r->stats);
+	json_decref(r->workers);
+	json_decref(r->drops);
+	memset(r, 0, sizeof(*r));
+}
+
+static enum cli_exit
+reading_take(struct client *c, struct reading *r)
+{
+	enum cli_exit rc = client_ask(c, "stats.get", NULL, &r->stats);
+
+	r->at_s = now_s();
+	if (!rc)
+		rc = client_ask(c, "worker.list", NULL, &r->workers);
+	if (!rc)
+		rc = client_ask(c, "stats.drops", NULL, &r->drops);
+	return rc;
+}
+
+static json_t *
+find(const json_t *list, const char *key, const json_t *value)
+{
+	json_t *element;
+	size_t i;
+
+	json_array_foreach (list, i, element) {
+		if (json_equal(json_object_get(element, key), value))
+			return element;
+	}
+	return NULL;
+}
+
+static double
+rate(const json_t *was, const json_t *is, const char *key, double seconds)
+{
+	return (double)(json_integer_value(json_object_get(is, key)) - json_integer_value(json_object_get(was, key))) /
+		seconds;
+}
+
+// The reason that dropped most since the port was added.
+static const char *
+top_reason(const json_t *drops, const json_t *port)
+{
+	const char *found = "", *name;
+	json_t *entry, *of_port = find(drops, "port", port);
+	json_int_t most = 0;
+	size_t i;
+
+	json_array_foreach (json_object_get(of_port, "drops"), i, entry) {
+		name = json_string_value(json_object_get(entry, "reason"));
+		if (name && json_integer_value(json_object_get(entry, "count")) > most) {
+			most = json_integer_value(json_object_get(entry, "count"));
+			found = name;
+		}
+	}
+	return found;
+}
+
+static json_t *
+port_rows(const struct reading *was, const struct reading *is)
+{
+	json_t *rows = json_array(), *port, *before = json_object_get(was->stats, "ports");
+	double s = is->at_s - was->at_s;
+	size_t i;
+
+	json_array_foreach (json_object_get(is->stats, "ports"), i, port) {
+		const json_t *old = find(before, "port", json_object_get(port, "port"));
+		char rx[UNITS_TEXT_SIZE], tx[UNITS_TEXT_SIZE];
+
+		if (!old)
+			continue;
+		(void)snprintf(rx, sizeof(rx), "%.3f", rate(old, port, "rx_bytes", s) * 8 / 1e6);
+		(void)snprintf(tx, sizeof(tx), "%.3f", rate(old, port, "tx_bytes", s) * 8 / 1e6);
+		(void)json_array_append_new(rows,
+			json_pack("{s:O, s:I, s:s, s:I, s:s, s:I, s:s}", "port", json_object_get(port, "port"), "rx/s",
+				(json_int_t)rate(old, port, "rx_pkts", s), "rx Mbit/s", rx, "tx/s",
+				(json_int_t)rate(old, port, "tx_pkts", s), "tx Mbit/s", tx, "drops/s",
+				(json_int_t)rate(old, port, "drops", s), "most for",
+				top_reason(is->drops, json_object_get(port, "port"))));
+	}
+	return rows;
+}
+
+static void
+show(const struct reading *was, const struct reading *is, bool is_json, bool is_tty)
+{
+	json_t *rows = port_rows(was, is);
+
+	if (is_json) {
+		json_t *all = json_pack("{s:O, s:O}", "ports", rows, "workers", is->workers);
+
+		json_dumpf(all, stdout, JSON_COMPACT);
+		putchar('\n');
+		json_decref(all);
+	} else {
+		if (is_tty)
+			fputs("\033[H\033[2J", stdout);
+		puts("PORTS");
+		render(rows, stdout);
+		puts("\nWORKERS");
+		render(is->workers, stdout);
+		if (!is_tty)
+			putchar('\n');
+	}
+	fflush(stdout);
+	json_decref(rows);
+}
+
+enum cli_exit
+top_run(struct client *c, uint64_t interval_ns, uint64_t count, bool is_json)
+{
+	struct timespec interval = {
+		.tv_sec = (time_t)(interval_ns / 1000000000), .tv_nsec = (long)(interval_ns % 1000000000)};
+	struct sigaction action = {.sa_handler = on_signal};
+	struct reading was = {0}, is = {0};
+	enum cli_exit rc = reading_take(c, &was);
+
+	(void)sigaction(SIGINT, &action, NULL);
+	(void)sigaction(SIGTERM, &action, NULL);
+	for (uint64_t n = 0; !rc && !is_interrupted && (!count || n < count); n++) {
+		(void)nanosleep(&interval, NULL);
+		if (is_interrupted)
+			break;
+		rc = reading_take(c, &is);
+		if (!rc)
+			show(&was, &is, is_json, isatty(STDOUT_FILENO));
+		reading_free(&was);
+		was = is;
+		memset(&is, 0, sizeof(is));
+	}
+	reading_free(&was);
+	reading_free(&is);
+	return rc;
+}
