@@ -45,6 +45,10 @@ show_logs() {
 		echo "--- ${file##*/}"
 		tail -n 8 "$file"
 	done
+	if is_running rtvsd && is_serving rtvsd; then
+		echo "--- drops"
+		ctl -j stats drops | json '"\n".join("%s: %s" % (p["port"], ", ".join("%s %s" % (r["reason"], r["count"]) for r in p["drops"])) for p in d)'
+	fi
 }
 
 # A script may define it: what a failed case left is put away, so that the next one can tell something.
