@@ -5,13 +5,13 @@
 // point; no call waits for a guest.
 #pragma once
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
 #include "rtvs/drop.h"
 #include "rtvs/hist.h"
 #include "rtvs/types.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #define DP_MAX_PORTS 256
 #define DP_MAX_BRIDGES 64
@@ -55,7 +55,10 @@ struct dp_bridge_cfg {
 	uint64_t mac_age_ns; // learned entries leave after this time without a packet; 1 s to 1 day
 };
 
-enum dp_port_type { DP_PORT_VHOST, DP_PORT_ETHDEV };
+enum dp_port_type {
+	DP_PORT_VHOST,
+	DP_PORT_ETHDEV
+};
 extern const char *const dp_port_type_names[]; // "vhost", "ethdev", NULL
 
 enum dp_vhost_mode {
@@ -70,7 +73,11 @@ enum dp_vlan_mode {
 };
 extern const char *const dp_vlan_mode_names[]; // "access", "trunk", NULL
 
-enum dp_mirror_dir { DP_MIRROR_RX = 1, DP_MIRROR_TX = 2, DP_MIRROR_BOTH = 3 }; // as the port sees it
+enum dp_mirror_dir {
+	DP_MIRROR_RX = 1,
+	DP_MIRROR_TX = 2,
+	DP_MIRROR_BOTH = 3
+}; // as the port sees it
 extern const char *const dp_mirror_dir_names[]; // "none", "rx", "tx", "both", NULL
 
 struct dp_port_cfg {

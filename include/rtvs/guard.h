@@ -4,7 +4,7 @@
 // - allowed IPs not empty: only IPv4, IPv6 and ARP leave; the source address, ARP's sender address and an NA's target
 //   are within them. Unspecified addresses are allowed where protocols need them: 0.0.0.0 for DHCP (UDP 68 to 67, no
 //   fragments) and ARP probes (RFC 5227), :: for DAD (RFC 4862, NS without link-layer option) and MLD reports
-//   (RFC 3590); probes and DAD only for addresses that are allowed, or they would keep others from theirs. fe80::
+//   (RFC 3590) and router solicitations (RFC 4861, 4.1); probes and DAD only for addresses that are allowed, or they would keep others from theirs. fe80::
 //   made from an allowed MAC (RFC 4291, appendix A) is allowed when any IPv6 prefix is;
 // - either not empty: router advertisements and redirects do not leave; ND in fragments does not (RFC 6980),
 //   nor ND with two link-layer addresses, nor a packet whose headers are unclear.

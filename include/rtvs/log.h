@@ -2,7 +2,12 @@
 // Not for core, wire, rpc, util, nor for the per-packet path of dp. Any thread.
 #pragma once
 
-enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
+enum log_level {
+	LOG_LEVEL_ERROR,
+	LOG_LEVEL_WARNING,
+	LOG_LEVEL_INFO,
+	LOG_LEVEL_DEBUG
+};
 extern const char *const log_level_names[]; // "error", "warning", "info", "debug", NULL
 
 void log_set_level(enum log_level level);

@@ -54,9 +54,12 @@ struct rpc_param {
 };
 
 // One initializer: P(struct port_params, mtu, RPC_UINT, .min = 68, .max = 9600, .def = "1500", .help = "...")
-#define RPC_PARAM_AS(json_name, st, member, rpc_type_, ...)                                                  \
-	{.name = (json_name), .type = (rpc_type_), .offset = offsetof(st, member),                           \
-		.size = sizeof(((st *)NULL)->member), __VA_ARGS__}
+#define RPC_PARAM_AS(json_name, st, member, rpc_type_, ...) \
+	{.name = (json_name),                               \
+		.type = (rpc_type_),                        \
+		.offset = offsetof(st, member),             \
+		.size = sizeof(((st *)NULL)->member),       \
+		__VA_ARGS__}
 #define RPC_PARAM(st, member, rpc_type_, ...) RPC_PARAM_AS(#member, st, member, rpc_type_, __VA_ARGS__)
 
 struct rpc_error {
@@ -106,8 +109,8 @@ void rpc_error_errno(struct rpc_error *err, int neg_errno, const char *fmt, ...)
 // use_defaults: absent parameters get their default, or zero, and required ones are demanded; false (a change
 // of something that exists): absent ones leave out as it is, only is_key ones are demanded.
 // Returns 0 or -1 with err: unknown parameter, wrong type, unit or range.
-int rpc_decode(const struct rpc_param *params, unsigned n_params, const json_t *in, bool use_defaults,
-	void *out, uint64_t *ret_present, struct rpc_error *err);
+int rpc_decode(const struct rpc_param *params, unsigned n_params, const json_t *in, bool use_defaults, void *out,
+	uint64_t *ret_present, struct rpc_error *err);
 // After an error the content of out is undefined.
 // The inverse: an object that decodes to `in`. Members equal to their default are left out unless is_key or
 // is_required. New reference, NULL when out of memory.

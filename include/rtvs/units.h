@@ -4,9 +4,9 @@
 // the larger of two; parse reads it back; buf of UNITS_TEXT_SIZE; returns buf.
 #pragma once
 
-#include <stdint.h>
-
 #include "rtvs/types.h"
+
+#include <stdint.h>
 
 #define UNITS_TEXT_SIZE 48
 

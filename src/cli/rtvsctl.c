@@ -15,7 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -55,6 +54,8 @@ call_and_print(struct cli *cli, const char *method, json_t *params)
 	json_t *result = NULL;
 	int rc = (int)client_ask(cli->client, method, params, &result);
 
+	if (!rc && !strcmp(method, "config.dump"))
+		cli->is_json = true; // what it prints is a configuration file
 	if (!rc)
 		print_result(cli, result);
 	json_decref(result);
@@ -277,48 +278,6 @@ run_top(struct cli *cli, int argc, char **argv)
 	return (int)top_run(cli->client, interval_ns, n, cli->is_json);
 }
 
-static void
-copy_to_stdout(const char *path)
-{
-	FILE *in = fopen(path, "re");
-	char buf[65536];
-	size_t n;
-
-	while (in && (n = fread(buf, 1, sizeof(buf), in)) && fwrite(buf, 1, n, stdout) == n)
-		fflush(stdout);
-	if (in)
-		fclose(in);
-}
-
-// A capture to standard output goes through a fifo that the daemon writes.
-static int
-capture_to_stdout(struct cli *cli, const char *port, json_t *params)
-{
-	char dir[] = "/tmp/rtvsctl-XXXXXX", path[64];
-	json_t *result = NULL;
-	int rc;
-
-	if (!mkdtemp(dir) || chmod(dir, 0711))
-		return wrong("cannot make a directory in /tmp: %s%s", strerror(errno), "");
-	(void)snprintf(path, sizeof(path), "%s/fifo", dir);
-	if (mkfifo(path, 0622)) {
-		(void)rmdir(dir);
-		return wrong("cannot make a fifo in /tmp: %s%s", strerror(errno), "");
-	}
-	(void)json_object_set_new(params, "file", json_string(path));
-	int keep = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); // the daemon's open must not wait for us
-	rc = (int)client_ask(cli->client, "capture.start", params, &result);
-	json_decref(result);
-	if (!rc)
-		copy_to_stdout(path);
-	if (keep >= 0)
-		close(keep);
-	(void)unlink(path);
-	(void)rmdir(dir);
-	(void)port;
-	return rc;
-}
-
 static _Atomic bool is_interrupted;
 
 static void
@@ -350,30 +309,87 @@ is_capture_running(struct cli *cli, const char *port, json_t **ret_entry)
 	return found;
 }
 
-// Waits for the capture's own end or Ctrl-C, then ends it.
-static int
-capture_to_file(struct cli *cli, const char *port, const char *file, json_t *params)
+// What has come to the file since the last time.
+static void
+copy_new(int from)
 {
-	struct sigaction action = {.sa_handler = on_signal};
-	json_t *result = NULL, *entry = NULL, *error = NULL;
-	int rc;
+	char buf[65536];
+	ssize_t n;
 
-	(void)sigaction(SIGINT, &action, NULL);
-	(void)sigaction(SIGTERM, &action, NULL);
-	rc = (int)client_ask(cli->client, "capture.start", params, &result);
-	json_decref(result);
-	if (rc)
-		return rc;
-	fprintf(stderr, "capturing %s to %s; Ctrl-C ends it\n", port, file);
-	while (!is_interrupted && is_capture_running(cli, port, &entry))
-		(void)nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
+	while ((n = read(from, buf, sizeof(buf))) > 0)
+		fwrite(buf, 1, (size_t)n, stdout);
+	fflush(stdout);
+}
+
+// Waits for the capture's own end or Ctrl-C, then ends it. follow: descriptor whose content goes to standard output, or -1.
+static void
+follow_capture(struct cli *cli, const char *port, int follow)
+{
+	json_t *result = NULL, *entry = NULL, *error = NULL;
+
+	while (!is_interrupted && !ferror(stdout) && is_capture_running(cli, port, &entry)) {
+		if (follow >= 0)
+			copy_new(follow);
+		(void)nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
+	}
 	(void)is_capture_running(cli, port, &entry);
-	result = NULL;
 	(void)client_call(cli->client, "capture.stop", json_pack("{s:s}", "port", port), &result, &error);
+	if (follow >= 0)
+		copy_new(follow);
 	fprintf(stderr, "%lld packets\n", (long long)json_integer_value(json_object_get(entry, "pkts")));
 	json_decref(entry);
 	json_decref(result);
 	json_decref(error);
+}
+
+static int
+start_capture(struct cli *cli, json_t *params, const char *file)
+{
+	struct sigaction action = {.sa_handler = on_signal};
+	json_t *result = NULL;
+	int rc;
+
+	(void)sigaction(SIGINT, &action, NULL);
+	(void)sigaction(SIGTERM, &action, NULL);
+	(void)json_object_set_new(params, "file", json_string(file));
+	rc = (int)client_ask(cli->client, "capture.start", params, &result);
+	json_decref(result);
+	return rc;
+}
+
+// The daemon writes a file that has no name any more once both ends have it open.
+static int
+capture_to_stdout(struct cli *cli, const char *port, json_t *params)
+{
+	char dir[] = "/tmp/rtvsctl-XXXXXX", path[64];
+	int rc, fd;
+
+	if (!mkdtemp(dir)) {
+		json_decref(params);
+		return wrong("cannot make a directory in /tmp: %s%s", strerror(errno), "");
+	}
+	(void)snprintf(path, sizeof(path), "%s/pcapng", dir);
+	rc = start_capture(cli, params, path);
+	fd = rc ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+	(void)unlink(path);
+	(void)rmdir(dir);
+	if (rc)
+		return rc;
+	follow_capture(cli, port, fd);
+	if (fd >= 0)
+		close(fd);
+	return CLI_OK;
+}
+
+static int
+capture_to_file(struct cli *cli, const char *port, const char *file, json_t *params)
+{
+	int rc = start_capture(cli, params, file);
+
+	if (rc)
+		return rc;
+	fprintf(stderr, "capturing %s to %s; Ctrl-C ends it\n", port, file);
+	follow_capture(cli, port, -1);
 	return CLI_OK;
 }
 
@@ -384,7 +400,6 @@ run_capture(struct cli *cli, int argc, char **argv)
 	const char *file = word_value(argc - 1, argv + 1, "write");
 	char cwd[4096], path[8192];
 	json_t *params;
-	int rc;
 
 	if (argc < 1)
 		return wrong(
@@ -409,9 +424,7 @@ run_capture(struct cli *cli, int argc, char **argv)
 		(void)snprintf(path, sizeof(path), "%s/%s", cwd, file);
 		file = path;
 	}
-	(void)json_object_set_new(params, "file", json_string(file));
-	rc = capture_to_file(cli, argv[0], file, params);
-	return rc;
+	return capture_to_file(cli, argv[0], file, params);
 }
 
 static int

@@ -12,6 +12,7 @@
 #define DHCP_CLIENT 68
 #define ARP_REQUEST 1
 #define ND_ROUTER_ADVERT 134
+#define ND_ROUTER_SOLICIT 133
 #define ND_NEIGHBOUR_SOLICIT 135
 #define ND_NEIGHBOUR_ADVERT 136
 #define ND_REDIRECT 137
@@ -138,10 +139,12 @@ check_nd(const struct guard *g, const struct frame_l3 *l3)
 	return DROP_NONE;
 }
 
-// From :: leave only duplicate address detection and reports for the groups that it needs.
+// From :: leave only duplicate address detection, reports for the groups that it needs, and the question for a router.
 static bool
 allows_unspecified_v6(const struct guard *g, const uint8_t *data, const struct frame_l3 *l3)
 {
+	if (l3->is_nd && l3->nd.type == ND_ROUTER_SOLICIT)
+		return !l3->nd.has_lladdr;
 	if (l3->is_nd)
 		return l3->nd.type == ND_NEIGHBOUR_SOLICIT && !l3->nd.has_lladdr && allows_v6(g, l3->nd.target);
 	if (l3->proto != PROTO_ICMPV6 || !l3->l4_offset || l3->has_fragment_header)

@@ -53,7 +53,7 @@ check_guard(const struct guard *g, const struct rte_mbuf *m, const struct frame_
 		return DROP_SPOOF_MAC;
 	if (likely(!guard_needs_l3(g, l2)))
 		return DROP_NONE;
-	frame_parse_l3(data, m->data_len, l2, &l3);
+	frame_parse_l3_head(data, m->data_len, m->pkt_len, l2, &l3);
 	return guard_check_l3(g, data, m->data_len, l2, &l3);
 }
 
