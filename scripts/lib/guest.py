@@ -59,10 +59,17 @@ def qmp(path, command, arguments):
     return 1 if "error" in answer else 0
 
 
-if __name__ == "__main__":
-    if len(sys.argv) == 5 and sys.argv[1] == "run":
-        sys.exit(run(sys.argv[2], float(sys.argv[3]), sys.argv[4]))
-    if len(sys.argv) in (4, 5) and sys.argv[1] == "qmp":
-        sys.exit(qmp(sys.argv[2], sys.argv[3], json.loads(sys.argv[4]) if len(sys.argv) == 5 else {}))
+def main(args):
+    if len(args) == 4 and args[0] == "run":
+        return run(args[1], float(args[2]), args[3])
+    if len(args) in (3, 4) and args[0] == "qmp":
+        return qmp(args[1], args[2], json.loads(args[3]) if len(args) == 4 else {})
     print(__doc__.strip())
-    sys.exit(2)
+    return 2
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -14,8 +14,9 @@ make_work() {
 	chmod 755 "$work"
 }
 
-# Ends what was started, last first, and removes $work. Safe to call twice.
+# Ends what was started, last first, and removes $work. Safe to call twice; a second Ctrl-C does not stop it half way.
 cleanup_work() {
+	trap '' INT TERM
 	[ -n "$work" ] || return 0
 	local file
 	# shellcheck disable=SC2045 # names are ours; newest first
@@ -92,11 +93,11 @@ ns() { ip netns exec "$@"; }
 netns_give() { # NAMESPACE INTERFACE [ADDRESS/LEN...]
 	local ns=$1 iface=$2 address
 	shift 2
-	ip link set "$iface" netns "$ns"
+	ip link set dev "$iface" netns "$ns"
 	for address in "$@"; do
 		ip -n "$ns" address add "$address" dev "$iface"
 	done
-	ip -n "$ns" link set "$iface" up
+	ip -n "$ns" link set dev "$iface" up
 }
 
 # A value out of JSON on standard input; d is the document, as Python sees it.

@@ -18,7 +18,8 @@ exec 3>&1 >"$work/setup.out" 2>&1 # results go to 3; what the set-up says is sho
 
 end_suite() {
 	local rc=$?
-	trap - EXIT INT TERM
+	trap - EXIT
+	trap '' INT TERM
 	if [ $rc = 77 ]; then
 		report skip "$suite: $(tail -n 1 "$work/setup.out")" "$SECONDS" >&3
 	elif [ $rc != 0 ]; then
