@@ -1,12 +1,8 @@
-// Guest memory is a file that the front-end may truncate while we use it; reading it then is a SIGBUS. With the
-// guest's regions registered here, the signal replaces the region by zeroed memory of ours: the guest that did it talks
-// to itself, the daemon and the other guests go on.
+// Guest memory is a file that the front-end may truncate, or make shorter than it says, while librte_vhost and we use
+// it; touching what is missing is a SIGBUS. The handler puts an empty page of ours there: the guest that did it talks to itself,
+// the daemon and the other guests go on.
 #pragma once
-
-#include <stdint.h>
 
 struct dp;
 
-int bus_error_install(struct dp *dp);
-void bus_error_guard(int vid); // event thread, when a guest's driver is ready
-void bus_error_unguard(int vid);
+int bus_error_install(struct dp *dp); // 0 or a negative errno

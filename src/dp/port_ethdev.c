@@ -5,6 +5,7 @@
 #include "port.h"
 #include "rtvs/log.h"
 
+#include <rte_bus.h>
 #include <rte_dev.h>
 #include <rte_errno.h>
 #include <rte_ethdev.h>
@@ -24,6 +25,7 @@ struct ethdev {
 	uint64_t tx_offloads;
 	bool is_started; // ctl
 	bool has_rx_intr;
+	bool is_virtual; // made of devargs alone, without a cable to lose
 	struct rte_ether_addr mac;
 	_Atomic bool is_running; // ctl: wo, dp: ro
 };
@@ -114,6 +116,7 @@ configure(struct port *port, struct ethdev *e, char err[DP_ERR_SIZE])
 		dp_error(err, "devargs: the driver does not describe its device: %s", strerror(-rc));
 		return rc;
 	}
+	e->is_virtual = !strcmp(rte_bus_name(rte_dev_bus(info.device)), "vdev");
 	e->n_rxq = (uint16_t)RTE_MIN(port->cfg.n_queues, RTE_MAX(info.max_rx_queues, 1));
 	e->n_txq = (uint16_t)RTE_MIN(port->cfg.n_queues, RTE_MAX(info.max_tx_queues, 1));
 	e->tx_offloads = info.tx_offload_capa & (TX_CSUM | RTE_ETH_TX_OFFLOAD_TCP_TSO | RTE_ETH_TX_OFFLOAD_MULTI_SEGS);
@@ -185,8 +188,9 @@ update_link(struct port *port)
 	struct rte_eth_link link = {0};
 	bool is_up;
 
-	if (rte_eth_link_get_nowait(e->dev_id, &link))
-		link.link_status = RTE_ETH_LINK_UP; // a driver that does not know has no cable to lose
+	// A TAP in another network namespace looks down from here, others never tell: virtual devices are up while started.
+	if (e->is_virtual || rte_eth_link_get_nowait(e->dev_id, &link))
+		link.link_status = RTE_ETH_LINK_UP;
 	is_up = e->is_started && link.link_status == RTE_ETH_LINK_UP;
 	if (atomic_exchange(&port->is_up, is_up) != is_up)
 		port_link_changed(port, is_up);

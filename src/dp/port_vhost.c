@@ -3,7 +3,6 @@
 // cannot do is done here: connecting without waiting (connector.c), finding a packed ring's position after a crash of
 // ours (vring.c), ending a front-end that stops in the middle of a message, surviving guest memory that is taken away.
 // Threads: open, close, start, stop, state: control; cb_*: librte_vhost's event thread; rx, tx, rx_wakeup: workers.
-#include "bus_error.h"
 #include "connector.h"
 #include "dp_state.h"
 #include "port.h"
@@ -303,7 +302,7 @@ cb_destroy_connection(int vid)
 		connector_lost(v->port->dp->connector, v->port);
 }
 
-// A guest's driver is ready. Its memory is registered, so that a front-end that takes it away harms only itself.
+// A guest's driver is ready.
 static int
 cb_new_device(int vid)
 {
@@ -316,7 +315,6 @@ cb_new_device(int vid)
 	f = find_frontend(v, vid);
 	if (f) {
 		f->is_ready = true;
-		bus_error_guard(vid);
 		if (atomic_load(&v->vid) != vid)
 			disconnect_workers(v);
 		connect_workers(v, f);
@@ -345,7 +343,6 @@ cb_destroy_device(int vid)
 				break;
 			}
 	}
-	bus_error_unguard(vid);
 	pthread_mutex_unlock(&v->lock);
 }
 
