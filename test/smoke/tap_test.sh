@@ -35,7 +35,7 @@ unicast_stays_private() {
 tcp_passes() {
 	start iperf ip netns exec t2 iperf3 -s -1
 	wait_for 5 ns t2 sh -c 'ss -ltn | grep -q :5201'
-	ns t1 iperf3 -c 10.0.0.2 -t 2 -J >"$work/iperf.json"
+	ns t1 timeout 15 iperf3 -c 10.0.0.2 -t 2 -J >"$work/iperf.json"
 	[ "$(json 'int(d["end"]["sum_received"]["bits_per_second"])' <"$work/iperf.json")" -gt 10000000 ] || fail "below 10 Mbit/s"
 	stop iperf || :
 	is_conserved
