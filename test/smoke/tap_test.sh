@@ -16,6 +16,14 @@ pings_both_ways() {
 	is_conserved
 }
 
+# A worker that sleeps is woken by a packet, not by the end of its longest sleep (100 ms).
+wakes_for_a_packet() {
+	local average
+	wait_for 10 can_ping t1 10.0.0.2
+	average=$(ns t1 ping -q -c 20 -i 0.2 10.0.0.2 | sed -n 's,.*= [0-9.]*/\([0-9]*\)\..*,\1,p')
+	[ "$average" -lt 10 ] || fail "$average ms on average, with a switch that has nothing else to do"
+}
+
 learns_macs() {
 	wait_for 10 can_ping t1 10.0.0.2
 	expect "port of t1's MAC" t1 "$(ctl -j mac list bridge=br0 | json "[m['port'] for m in d['macs'] if m['mac'] == '$(mac_of t1)'][0]")"
@@ -220,6 +228,7 @@ removed_port_comes_back() {
 }
 
 run_case "ping both ways" pings_both_ways
+run_case "a sleeping worker wakes for a packet" wakes_for_a_packet
 run_case "learns MACs, and again after a flush" learns_macs
 run_case "known unicast goes to its port only" unicast_stays_private
 run_case "TCP" tcp_passes
