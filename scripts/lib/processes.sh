@@ -67,7 +67,7 @@ wait_until() { # SECONDS COMMAND [ARG...]
 }
 
 ctl() { "$rtvsctl" -s "$work/${daemon:-rtvsd}.sock" "$@"; }
-is_serving() { "$rtvsctl" -s "$work/$1.sock" -j port list; }
+is_serving() { "$rtvsctl" -s "$work/$1.sock" -j port list >/dev/null; }
 ended_or_serving() { is_stopped "$1" || is_serving "$1"; }
 
 # The idle policy suits machines whose processors are shared with the guests and the tests.

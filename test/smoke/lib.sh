@@ -71,9 +71,9 @@ run_case() { # NAME FUNCTION [ARG...]
 	77) report skip "$suite: $name: $(tail -n 1 "$log")" $((SECONDS - begin)) >&3 ;;
 	*)
 		show_logs >>"$log"
-		after_failure >>"$log" 2>&1 || :
 		n_failed=$((n_failed + 1))
 		report FAIL "$suite: $name" $((SECONDS - begin)) "$log" >&3
+		after_failure || :
 		;;
 	esac
 }
