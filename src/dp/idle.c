@@ -43,19 +43,23 @@ ask_queues(struct worker *w, const struct view *view, bool is_on, bool rebuild)
 	}
 }
 
-static void
+// True: something woke it.
+static bool
 wait_for_work(struct worker *w)
 {
 	struct timespec ts = {.tv_nsec = w->has_polled_queues ? POLL_NS : SLEEP_MAX_NS};
 	struct epoll_event ev[16];
 	eventfd_t ignored;
+	int n;
 
 	rte_rcu_qsbr_thread_offline(w->dp->rcu, w->index);
-	if (epoll_pwait2(w->epoll_fd, ev, 16, &ts, NULL) < 0 && errno == ENOSYS)
-		(void)epoll_wait(w->epoll_fd, ev, 16, 1 + (int)(ts.tv_nsec / 1000000));
+	n = epoll_pwait2(w->epoll_fd, ev, 16, &ts, NULL);
+	if (n < 0 && errno == ENOSYS)
+		n = epoll_wait(w->epoll_fd, ev, 16, 1 + (int)(ts.tv_nsec / 1000000));
 	(void)eventfd_read(w->wake_fd, &ignored);
 	rte_rcu_qsbr_thread_online(w->dp->rcu, w->index);
 	worker_count(&w->stats.sleeps, 1);
+	return n > 0;
 }
 
 bool
@@ -81,7 +85,8 @@ idle_sleep(struct worker *w, const struct view *view, bool (*poll)(struct worker
 	found = poll(w, view);
 	if (!found && atomic_load(&w->dp->view) == view && atomic_load(&w->dp->wakeup_gen) == gen &&
 		!atomic_load(&w->dp->stop) && atomic_load(&w->snap_wanted) == atomic_load(&w->snap_done))
-		wait_for_work(w);
+		found = wait_for_work(
+			w); // a device may show its packet a little later than it wakes (net_tap's signal)
 	atomic_store_explicit(&w->is_sleeping, false, memory_order_relaxed);
 	// The view may have been freed while this worker was offline: take the one of the moment.
 	view = atomic_load_explicit(&w->dp->view, memory_order_acquire);

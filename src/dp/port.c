@@ -7,6 +7,7 @@
 #include "capture.h"
 #include "connector.h"
 #include "dp_state.h"
+#include "vhost_fds.h"
 
 #include <rte_errno.h>
 #include <rte_malloc.h>
@@ -365,4 +366,5 @@ dp_housekeeping(struct dp *dp)
 		if (dp->port[i])
 			dp->port[i]->ops->housekeeping(dp->port[i]);
 	connector_housekeeping(dp->connector);
+	vhost_fds_housekeeping();
 }

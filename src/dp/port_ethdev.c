@@ -122,6 +122,9 @@ configure(struct port *port, struct ethdev *e, char err[DP_ERR_SIZE])
 	e->tx_offloads = info.tx_offload_capa & (TX_CSUM | RTE_ETH_TX_OFFLOAD_TCP_TSO | RTE_ETH_TX_OFFLOAD_MULTI_SEGS);
 	if ((e->tx_offloads & TX_CSUM) != TX_CSUM)
 		e->tx_offloads &= ~(uint64_t)(TX_CSUM | RTE_ETH_TX_OFFLOAD_TCP_TSO);
+	// net_tap (24.11) refuses super-frames whose segments fill the MTU: it counts the Ethernet header as part of it.
+	if (!strcmp(info.driver_name, "net_tap"))
+		e->tx_offloads &= ~(uint64_t)RTE_ETH_TX_OFFLOAD_TCP_TSO;
 	conf.txmode.offloads = e->tx_offloads;
 	conf.rxmode.offloads = info.rx_offload_capa & RTE_ETH_RX_OFFLOAD_SCATTER;
 	if (e->n_rxq > 1) {

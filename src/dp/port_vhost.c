@@ -8,6 +8,7 @@
 #include "port.h"
 #include "rtvs/log.h"
 #include "rtvs/vring.h"
+#include "vhost_fds.h"
 
 #include <rte_malloc.h>
 #include <rte_vhost.h>
@@ -285,6 +286,7 @@ cb_destroy_connection(int vid)
 	struct frontend *f;
 	bool is_last = true;
 
+	vhost_fds_connection_gone();
 	if (!v)
 		return;
 	pthread_mutex_lock(&v->lock);

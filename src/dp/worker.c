@@ -126,9 +126,11 @@ worker_main(void *arg)
 			idle_since = w->now_ns;
 		} else if (atomic_load_explicit(&dp->idle, memory_order_relaxed) == DP_IDLE_ADAPTIVE &&
 			w->now_ns - idle_since >= atomic_load_explicit(&dp->idle_ns, memory_order_relaxed)) {
-			if (idle_sleep(w, view, poll_once))
-				idle_since = w->now_ns;
+			bool is_awake = idle_sleep(w, view, poll_once);
+
 			end = rte_rdtsc();
+			if (is_awake)
+				idle_since = dp_tsc_to_ns(dp, end);
 		}
 		last = end;
 		rte_rcu_qsbr_quiescent(dp->rcu, w->index);

@@ -73,7 +73,7 @@ void worker_destroy(struct worker *w);
 int worker_main(void *worker); // rte_eal_remote_launch
 void worker_wake(struct worker *w); // any thread
 
-// idle.c: sleeps until there may be work. True when there was some after all, and it did not sleep.
+// idle.c: sleeps until there may be work, or for a while. True: there was some, or something woke it.
 bool idle_sleep(struct worker *w, const struct view *view, bool (*poll)(struct worker *, const struct view *));
 
 // switch.c: forwards a burst that came from port `in`; what it does not deliver it drops, with a reason.
