@@ -16,12 +16,12 @@ pings_both_ways() {
 	is_conserved
 }
 
-# A worker that sleeps is woken by a packet, not by the end of its longest sleep (100 ms).
+# A worker that sleeps is woken by a packet, not by the end of its longest sleep (100 ms). Two of twenty may be
+# slow: somebody else may have had the processor.
 wakes_for_a_packet() {
-	local average
 	wait_for 10 can_ping t1 10.0.0.2
-	average=$(ns t1 ping -q -c 20 -i 0.2 10.0.0.2 | sed -n 's,.*= [0-9.]*/\([0-9]*\)\..*,\1,p')
-	[ "$average" -lt 10 ] || fail "$average ms on average, with a switch that has nothing else to do"
+	ns t1 ping -c 20 -i 0.2 10.0.0.2 | tee "$work/pings"
+	awk -F'time=' 'NF > 1 && $2 + 0 > 50 {slow++} END {print slow + 0, "slow"; exit !(slow <= 2)}' "$work/pings"
 }
 
 learns_macs() {
