@@ -117,8 +117,8 @@ configure(struct port *port, struct ethdev *e, char err[DP_ERR_SIZE])
 		return rc;
 	}
 	e->is_virtual = !strcmp(rte_bus_name(rte_dev_bus(info.device)), "vdev");
-	e->n_rxq = (uint16_t)RTE_MIN(port->cfg.n_queues, RTE_MAX(info.max_rx_queues, 1));
-	e->n_txq = (uint16_t)RTE_MIN(port->cfg.n_queues, RTE_MAX(info.max_tx_queues, 1));
+	e->n_rxq = (uint16_t)RTE_MIN(port->cfg.n_queues, RTE_MAX((uint32_t)info.max_rx_queues, 1u));
+	e->n_txq = (uint16_t)RTE_MIN(port->cfg.n_queues, RTE_MAX((uint32_t)info.max_tx_queues, 1u));
 	e->tx_offloads = info.tx_offload_capa & (TX_CSUM | RTE_ETH_TX_OFFLOAD_TCP_TSO | RTE_ETH_TX_OFFLOAD_MULTI_SEGS);
 	if ((e->tx_offloads & TX_CSUM) != TX_CSUM)
 		e->tx_offloads &= ~(uint64_t)(TX_CSUM | RTE_ETH_TX_OFFLOAD_TCP_TSO);
