@@ -48,7 +48,7 @@ def roff(text):
 
 
 def man(api):
-    out = ['.TH RTVSWITCH-API 7 "" "rtvswitch" "Miscellaneous Information"', ".SH NAME",
+    out = ['.TH RTVSWITCH-API 7 "2026-11-21" "rtvswitch" "Miscellaneous Information"', ".SH NAME",
            "rtvswitch-api \\- methods of the rtvswitchd control socket", ".SH DESCRIPTION",
            "JSON\\-RPC 2.0, one message a line, on a unix socket. The configuration file is a list of the same calls:", ".PP",
            ".nf", '[{"method": "bridge.add", "params": {"name": "br0"}}]', ".fi", ".PP",
