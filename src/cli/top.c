@@ -121,13 +121,37 @@ port_rows(const struct reading *was, const struct reading *is)
 	return rows;
 }
 
+// What a person asks of a worker: how busy since the last look, and for how long somebody else had its core.
+static json_t *
+worker_rows(const struct reading *was, const struct reading *is)
+{
+	json_t *rows = json_array(), *worker;
+	double s = is->at_s - was->at_s;
+	size_t i;
+
+	json_array_foreach (is->workers, i, worker) {
+		const json_t *old = find(was->workers, "worker", json_object_get(worker, "worker"));
+		const json_t *stalls = json_object_get(worker, "stalls");
+		double hz = (double)json_integer_value(json_object_get(worker, "tsc_hz"));
+
+		(void)json_array_append_new(rows,
+			json_pack("{s:O, s:O, s:f, s:I, s:I, s:O*, s:O*}", "worker", json_object_get(worker, "worker"),
+				"cpu", json_object_get(worker, "cpu"), "busy %",
+				rate(old, worker, "cycles_busy", s) / hz * 100, "pkts/s",
+				(json_int_t)rate(old, worker, "pkts", s), "sleeps/s",
+				(json_int_t)rate(old, worker, "sleeps", s), "stalls", json_object_get(stalls, "count"),
+				"longest_ns", json_object_get(stalls, "max_ns")));
+	}
+	return rows;
+}
+
 static void
 show(const struct reading *was, const struct reading *is, bool is_json, bool is_tty)
 {
-	json_t *rows = port_rows(was, is);
+	json_t *rows = port_rows(was, is), *workers = worker_rows(was, is);
 
 	if (is_json) {
-		json_t *all = json_pack("{s:O, s:O}", "ports", rows, "workers", is->workers);
+		json_t *all = json_pack("{s:O, s:O}", "ports", rows, "workers", workers);
 
 		json_dumpf(all, stdout, JSON_COMPACT);
 		putchar('\n');
@@ -138,12 +162,13 @@ show(const struct reading *was, const struct reading *is, bool is_json, bool is_
 		puts("PORTS");
 		render(rows, stdout);
 		puts("\nWORKERS");
-		render(is->workers, stdout);
+		render(workers, stdout);
 		if (!is_tty)
 			putchar('\n');
 	}
 	fflush(stdout);
 	json_decref(rows);
+	json_decref(workers);
 }
 
 enum cli_exit
