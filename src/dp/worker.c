@@ -17,8 +17,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-// A turn that takes longer than its work explains is a stall: somebody else had the core. The allowance per packet
-// and per 64 KiB turn of copying was taken ten times above what was measured for 64 B and TSO frames.
+// A turn that takes longer than its work explains is a stall: somebody else had the core. The allowances for packets and
+// copied bytes are generous estimates, so that work is not taken for a stall.
 #define STALL_MIN_NS 10000
 #define STALL_NS_PER_PKT 2000
 #define STALL_BYTES_PER_NS 1
