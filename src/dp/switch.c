@@ -97,13 +97,10 @@ static bool
 may_flood(struct burst *b)
 {
 	struct rate *r = &b->w->port[b->in_id].flood;
-	// Several workers share the port's rate evenly.
-	uint64_t pps = b->in->flood_pps / b->w->dp->n_workers;
+	uint64_t pps = b->in->flood_pps;
 
-	if (!b->in->flood_pps)
-		return true;
 	if (!pps)
-		pps = 1;
+		return true;
 	if (r->rate != pps)
 		rate_init(r, pps, pps / FLOOD_BURST_DIV + 1, b->w->now_ns);
 	return rate_take(r, 1, b->w->now_ns);

@@ -47,7 +47,8 @@ build_port(const struct dp *dp, struct port *port, struct view_port *vp)
 	vp->is_isolated = cfg->isolated;
 	vp->frame_max = cfg->mtu + ETHER_HEADER;
 	vp->mac_limit = cfg->mac_limit ? cfg->mac_limit : UINT32_MAX;
-	vp->flood_pps = cfg->flood_pps;
+	// The workers that poll one of its queues share the rate evenly.
+	vp->flood_pps = cfg->flood_pps ? RTE_MAX(cfg->flood_pps / RTE_MIN(cfg->n_queues, dp->cfg.workers.n), 1u) : 0;
 	vp->capture = port->capture;
 	guard_init(&vp->guard, &cfg->allowed_macs, &cfg->allowed_ips);
 }

@@ -28,7 +28,7 @@ struct view_port {
 	bool is_admin_up, is_isolated, is_mirror_target;
 	uint32_t frame_max; // bytes without tags: MTU + Ethernet header
 	uint32_t mac_limit; // UINT32_MAX: none
-	uint32_t flood_pps; // 0: no limit
+	uint32_t flood_pps; // of one worker; 0: no limit
 	struct capture *capture; // NULL: none
 	struct guard guard;
 	struct vlan_set trunk;

@@ -499,6 +499,27 @@ flood_above_the_rate_is_dropped(void **state)
 	assert_true(s.drops[DROP_FLOOD_LIMIT] > 0 && s.drops[DROP_FLOOD_LIMIT] < 100);
 }
 
+// One worker polls the only queue: it has the whole rate, however many workers there are.
+static void
+flood_within_the_rate_passes(void **state)
+{
+	struct dp_port_cfg cfgs[N_GUESTS] = {port_cfg(0), port_cfg(1), port_cfg(2)};
+	struct dp_port_stats s;
+	uint64_t end = rte_rdtsc() + rte_get_tsc_hz() * WAIT_S;
+
+	(void)state;
+	cfgs[0].flood_pps = 1000; // a tenth of it may come at once
+	add_guests(cfgs);
+	for (unsigned i = 0; i < 100; i++)
+		send_frame(0, BROADCAST, 0, 60);
+	do {
+		assert_int_equal(dp_stats_refresh(dp), 0);
+		assert_int_equal(dp_port_stats(dp, guest[0].port, &s), 0);
+	} while (s.rx_pkts < 100 && rte_rdtsc() < end);
+	assert_int_equal(s.rx_pkts, 100);
+	assert_int_equal(s.drops[DROP_FLOOD_LIMIT], 0);
+}
+
 static void
 port_that_is_down_takes_and_gives_nothing_until_it_is_up(void **state)
 {
@@ -722,6 +743,7 @@ main(int argc, char **argv)
 		WITH_BRIDGE(port_has_its_limit_of_macs),
 		WITH_BRIDGE(static_mac_cannot_be_taken_by_another_port),
 		WITH_BRIDGE(flood_above_the_rate_is_dropped),
+		WITH_BRIDGE(flood_within_the_rate_passes),
 		WITH_BRIDGE(port_that_is_down_takes_and_gives_nothing_until_it_is_up),
 		WITH_BRIDGE(guest_that_leaves_and_returns_has_its_port_again),
 		WITH_BRIDGE(packets_are_accounted_for_while_ports_come_and_go),
