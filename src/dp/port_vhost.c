@@ -1,37 +1,28 @@
 // Guests on vhost-user sockets, through librte_vhost. A port outlives its front-ends: several may be connected (a VM
 // that moves between two QEMU processes), the one whose driver became ready last has the port. What librte_vhost
 // cannot do is done here: connecting without waiting (connector.c), finding a packed ring's position after a crash of
-// ours (vring.c), ending a front-end that stops in the middle of a message, surviving guest memory that is taken away.
+// ours (vhost_ring.c), ending a front-end that stops in the middle of a message, surviving guest memory that is taken away.
 // Threads: open, close, start, stop, state: control; cb_*: librte_vhost's event thread; rx, tx, rx_wakeup: workers.
 #include "connector.h"
 #include "dp_state.h"
 #include "port.h"
 #include "rtvs/log.h"
-#include "rtvs/vring.h"
 #include "vhost_fds.h"
+#include "vhost_ring.h"
+#include "vhost_socket.h"
 
 #include <rte_malloc.h>
 #include <rte_vhost.h>
 
-#include <dirent.h>
 #include <errno.h>
-#include <grp.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
-#include <linux/virtio_ring.h>
 #include <pthread.h>
-#include <pwd.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/time.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #define MAX_FRONTENDS 4 // connected to one port at a time
-#define MAX_FDS_SEEN 65536 // of the process, when looking for a connection's descriptor
-#define MESSAGE_TIMEOUT_MS 200 // a front-end sends a message's parts at once
 #define STUCK_POLLS 1024 // empty ones in a row between two looks at a ring that may stand still
 #define NO_VID (-1)
 #define RXQ(pair) ((uint16_t)((pair) * 2)) // virtio's receive queue: we give packets to it
@@ -108,39 +99,6 @@ find_frontend(struct vhost *v, int vid)
 	return NULL;
 }
 
-// Reads in the middle of a message would block librte_vhost's one thread, and so every other guest's connection. The
-// library does not tell the descriptor: it is the unix socket with the port's path that has no time limit yet.
-static void
-limit_message_time(const char *path)
-{
-	struct timeval limit = {.tv_usec = MESSAGE_TIMEOUT_MS * 1000};
-	DIR *dir = opendir("/proc/self/fd");
-	struct dirent *entry;
-
-	for (unsigned i = 0; dir && i < MAX_FDS_SEEN && (entry = readdir(dir)); i++) {
-		struct sockaddr_un addr;
-		socklen_t len = sizeof(addr), opt_len = sizeof(int);
-		int fd = (int)strtol(entry->d_name, NULL, 10), is_listening = 0;
-		bool is_ours;
-
-		memset(&addr, 0, sizeof(addr));
-		is_ours = !getsockname(fd, (struct sockaddr *)&addr, &len) && addr.sun_family == AF_UNIX &&
-			!strncmp(addr.sun_path, path, sizeof(addr.sun_path));
-		if (!is_ours) {
-			memset(&addr, 0, sizeof(addr));
-			len = sizeof(addr);
-			is_ours = !getpeername(fd, (struct sockaddr *)&addr, &len) && addr.sun_family == AF_UNIX &&
-				!strncmp(addr.sun_path, path, sizeof(addr.sun_path));
-		}
-		if (!is_ours || getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &is_listening, &opt_len) || is_listening)
-			continue;
-		(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-		(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
-	}
-	if (dir)
-		closedir(dir);
-}
-
 static uint32_t
 caps_of(uint64_t features)
 {
@@ -212,50 +170,6 @@ connect_workers(struct vhost *v, const struct frontend *f)
 		atomic_fetch_add(&port->dp->wakeup_gen, 1);
 }
 
-static void
-mark_used(struct vring_packed_entry *ring, uint16_t n, const struct vring_position *pos)
-{
-	for (uint16_t i = 0; i < pos->n_unfinished; i++) {
-		uint16_t at = (uint16_t)((pos->first_unfinished + i) % n);
-		bool wrap = pos->first_unfinished + i < n ? pos->first_wrap : !pos->first_wrap;
-		uint16_t flags = wrap ? VRING_DESC_F_AVAIL | VRING_DESC_F_USED : 0;
-
-		if (!!(ring[at].flags & VRING_DESC_F_AVAIL) != !!(ring[at].flags & VRING_DESC_F_USED))
-			__atomic_store_n(&ring[at].flags, flags, __ATOMIC_RELEASE);
-	}
-}
-
-// After a crash of ours the front-end knows no position of a packed ring, and tells a stale one: the ring itself knows.
-static void
-recover_packed(struct vhost *v, int vid, uint16_t queue)
-{
-	struct rte_vhost_vring ring;
-	struct vring_packed_entry *copy;
-	struct vring_position pos;
-	uint64_t features = 0;
-	uint16_t avail, used, base;
-
-	if (rte_vhost_get_negotiated_features(vid, &features) || !(features & (1ULL << VIRTIO_F_RING_PACKED)) ||
-		!(features & (1ULL << VIRTIO_RING_F_INDIRECT_DESC)) || rte_vhost_get_vhost_vring(vid, queue, &ring) ||
-		!ring.desc_packed || !ring.size || rte_vhost_get_vring_base(vid, queue, &avail, &used))
-		return;
-	copy = malloc(ring.size * sizeof(*copy));
-	if (!copy)
-		return;
-	memcpy(copy, ring.desc_packed, ring.size * sizeof(*copy));
-	if (!vring_packed_recover(copy, ring.size, &pos)) {
-		base = (uint16_t)(pos.index | (pos.wrap ? 1 << 15 : 0));
-		mark_used((struct vring_packed_entry *)ring.desc_packed, ring.size, &pos);
-		if (base != avail || base != used || pos.n_unfinished) {
-			(void)rte_vhost_set_vring_base(vid, queue, base, base);
-			atomic_fetch_add(&v->n_rings_recovered, 1);
-			log_info("port %s: packed ring %u goes on at %u, wrap %u (front-end said %u, wrap %u)",
-				v->port->cfg.name, queue, pos.index, pos.wrap, avail & 0x7fff, avail >> 15);
-		}
-	}
-	free(copy);
-}
-
 static int
 cb_new_connection(int vid)
 {
@@ -273,7 +187,7 @@ cb_new_connection(int vid)
 		log_warning("port %s: refused a further front-end, %d are connected", v->port->cfg.name, MAX_FRONTENDS);
 		return -1;
 	}
-	limit_message_time(v->port->cfg.socket);
+	vhost_socket_limit_time(v->port->cfg.socket);
 	atomic_fetch_add(&v->n_connects, 1);
 	dp_event_post(v->port->dp, (struct dp_event){.type = DP_EVENT_CONNECT, .port = v->port->id, .is_up = true});
 	return 0;
@@ -364,7 +278,8 @@ cb_vring_state_changed(int vid, uint16_t queue, int enable)
 		uint32_t *bits = queue & 1 ? &f->tx_enabled : &f->rx_enabled;
 
 		if (enable) {
-			recover_packed(v, vid, queue);
+			if (vhost_ring_recover(vid, queue, v->port->cfg.name))
+				atomic_fetch_add(&v->n_rings_recovered, 1);
 			*bits |= 1u << pair;
 		} else {
 			*bits &= ~(1u << pair);
@@ -429,86 +344,6 @@ unregister_socket(struct vhost *v)
 	pthread_mutex_unlock(&v->lock);
 }
 
-// The uid and gid of the socket file, -1 where they stay the daemon's.
-static int
-find_owner(const struct dp_port_cfg *cfg, uid_t *ret_uid, gid_t *ret_gid, char err[DP_ERR_SIZE])
-{
-	char buf[4096];
-	struct passwd pw, *pw_found = NULL;
-	struct group gr, *gr_found = NULL;
-
-	*ret_uid = (uid_t)-1;
-	*ret_gid = (gid_t)-1;
-	if (cfg->socket_owner[0]) {
-		if (getpwnam_r(cfg->socket_owner, &pw, buf, sizeof(buf), &pw_found) || !pw_found) {
-			dp_error(err, "socket_owner: there is no user '%s'", cfg->socket_owner);
-			return -EINVAL;
-		}
-		*ret_uid = pw.pw_uid;
-	}
-	if (cfg->socket_group[0]) {
-		if (getgrnam_r(cfg->socket_group, &gr, buf, sizeof(buf), &gr_found) || !gr_found) {
-			dp_error(err, "socket_group: there is no group '%s'", cfg->socket_group);
-			return -EINVAL;
-		}
-		*ret_gid = gr.gr_gid;
-	}
-	return 0;
-}
-
-// A socket file that nobody listens on is a leftover of a crash: it goes. Anything else at its place is not ours to remove.
-static int
-clear_stale_socket(const char *path, char err[DP_ERR_SIZE])
-{
-	struct sockaddr_un addr = {.sun_family = AF_UNIX};
-	struct stat st;
-	int fd, rc;
-
-	if (lstat(path, &st)) {
-		if (errno == ENOENT)
-			return 0;
-		rc = -errno;
-		dp_error(err, "socket: %s: %s", path, strerror(-rc));
-		return rc;
-	}
-	if (!S_ISSOCK(st.st_mode)) {
-		dp_error(err, "socket: %s exists and is not a socket", path);
-		return -EEXIST;
-	}
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -errno;
-	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", path);
-	rc = connect(fd, (struct sockaddr *)&addr, sizeof(addr)) ? -errno : 0;
-	close(fd);
-	if (rc != -ECONNREFUSED) {
-		dp_error(err, "socket: another process listens on %s", path);
-		return -EADDRINUSE;
-	}
-	log_info("removed the stale socket %s", path);
-	return unlink(path) && errno != ENOENT ? -errno : 0;
-}
-
-static int
-check_socket_dir(const char *path, char err[DP_ERR_SIZE])
-{
-	char dir[RTVS_PATH_SIZE];
-	char *slash;
-
-	snprintf(dir, sizeof(dir), "%s", path);
-	slash = strrchr(dir, '/');
-	if (!slash || path[0] != '/') {
-		dp_error(err, "socket: '%s' must be an absolute path", path);
-		return -EINVAL;
-	}
-	*(slash == dir ? slash + 1 : slash) = '\0';
-	if (access(dir, W_OK | X_OK)) {
-		dp_error(err, "socket: directory %s: %s", dir, strerror(errno));
-		return -errno;
-	}
-	return 0;
-}
-
 static int
 start_listen(struct vhost *v, char err[DP_ERR_SIZE])
 {
@@ -516,12 +351,12 @@ start_listen(struct vhost *v, char err[DP_ERR_SIZE])
 	mode_t mask;
 	uid_t uid;
 	gid_t gid;
-	int rc = check_socket_dir(cfg->socket, err);
+	int rc = vhost_socket_check_dir(cfg->socket, err);
 
 	if (!rc)
-		rc = find_owner(cfg, &uid, &gid, err);
+		rc = vhost_socket_owner(cfg, &uid, &gid, err);
 	if (!rc)
-		rc = clear_stale_socket(cfg->socket, err);
+		rc = vhost_socket_clear_stale(cfg->socket, err);
 	if (rc)
 		return rc;
 	rc = register_socket(v);
