@@ -24,7 +24,8 @@ struct ethdev {
 	uint16_t n_rxq, n_txq;
 	uint64_t tx_offloads;
 	bool is_started; // ctl
-	bool has_rx_intr;
+	bool takes_rx_intr; // the driver took the configuration with interrupts
+	bool has_rx_intr; // ctl: wo before is_running, dp: ro
 	bool is_virtual; // made of devargs alone, without a cable to lose
 	struct rte_ether_addr mac;
 	_Atomic bool is_running; // ctl: wo, dp: ro
@@ -134,7 +135,7 @@ configure(struct port *port, struct ethdev *e, char err[DP_ERR_SIZE])
 	}
 	conf.intr_conf.rxq = 1;
 	rc = rte_eth_dev_configure(e->dev_id, e->n_rxq, e->n_txq, &conf);
-	e->has_rx_intr = !rc;
+	e->takes_rx_intr = !rc;
 	if (rc) {
 		conf.intr_conf.rxq = 0;
 		rc = rte_eth_dev_configure(e->dev_id, e->n_rxq, e->n_txq, &conf);
@@ -210,6 +211,8 @@ ethdev_start(struct port *port, char err[DP_ERR_SIZE])
 		return rc;
 	}
 	(void)rte_eth_promiscuous_enable(e->dev_id);
+	// Asked once: a driver that has no descriptor to wait on says so in the log each time.
+	e->has_rx_intr = e->takes_rx_intr && rte_eth_dev_rx_intr_ctl_q_get_fd(e->dev_id, 0) >= 0;
 	e->is_started = true;
 	atomic_store(&e->is_running, true);
 	update_link(port);
