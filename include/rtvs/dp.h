@@ -87,7 +87,7 @@ struct dp_port_cfg {
 	bool admin_up; // false: vhost socket closed (the guest sees no carrier), device stopped
 	uint32_t mtu; // DP_MTU_MIN to DP_MTU_MAX; the largest IP packet, as Linux counts
 
-	// vhost; all but ownership fixed for the port's life.
+	// vhost; fixed for the port's life.
 	char socket[RTVS_PATH_SIZE];
 	uint32_t vhost_mode; // enum dp_vhost_mode
 	uint32_t socket_mode; // permission bits of the socket file, 0 to 0777

@@ -7,26 +7,20 @@
 #include <string.h>
 
 #define P(member, type, ...) RPC_PARAM(struct dp_bridge_cfg, member, type, __VA_ARGS__)
-#define DEF(text) .def = (text),
-#define NODEF(text)
-#define BRIDGE_KEY                                                                                  \
-	P(name, RPC_NAME, .is_required = true, .is_key = true, .min = 1, .max = RTVS_NAME_SIZE - 1, \
-		.help = "name of the bridge")
 // clang-format off
-#define BRIDGE_PARAMS(D) \
-	P(mac_limit, RPC_UINT, .min = 16, .max = 1048576, D("8192") .help = "entries of the MAC table, static ones included"), \
-	RPC_PARAM_AS("mac_age", struct dp_bridge_cfg, mac_age_ns, RPC_TIME, .min = 1000000000, .max = UINT64_C(86400000000000), \
-		D("5min") .help = "a learned MAC leaves after this time without a packet")
+static const struct rpc_param bridge_params[] = {
+	P(name, RPC_NAME, .is_required = true, .is_key = true, .min = 1, .max = RTVS_NAME_SIZE - 1, .help = "name of the bridge"),
+	P(mac_limit, RPC_UINT, .min = 16, .max = 1048576, .def = "8192", .help = "entries of the MAC table, static ones included"),
+	RPC_PARAM_AS("mac_age", struct dp_bridge_cfg, mac_age_ns, RPC_TIME, .min = 1000000000, .max = UINT64_C(86400000000000),
+		.def = "5min", .help = "a learned MAC leaves after this time without a packet"),
+};
 // clang-format on
-
-static const struct rpc_param add_params[] = {BRIDGE_KEY, BRIDGE_PARAMS(DEF)};
-static const struct rpc_param set_params[] = {BRIDGE_KEY, BRIDGE_PARAMS(NODEF)};
-#define N_PARAMS (sizeof(add_params) / sizeof(add_params[0]))
+#define N_PARAMS (sizeof(bridge_params) / sizeof(bridge_params[0]))
 
 json_t *
 rpc_bridge_encode(const struct dp_bridge_cfg *cfg)
 {
-	return rpc_encode(add_params, N_PARAMS, cfg);
+	return rpc_encode(bridge_params, N_PARAMS, cfg);
 }
 
 static int
@@ -52,7 +46,7 @@ bridge_set(void *ctx, const void *params, uint64_t present, json_t **ret_result,
 	int rc;
 
 	(void)ret_result;
-	ctl_merge(set_params, N_PARAMS, present, params, &cfg);
+	ctl_merge(bridge_params, N_PARAMS, present, params, &cfg);
 	rc = model_bridge_set(ctl->model, &cfg, text);
 	return rc < 0 ? ctl_refuse(err, rc, text) : 0;
 }
@@ -77,7 +71,8 @@ bridge_json(const struct ctl *ctl, const struct model_bridge *bridge)
 	json_t *names = json_array();
 
 	for (unsigned i = 0; i < N_PARAMS; i++)
-		(void)json_object_set_new(object, add_params[i].name, rpc_encode_value(&add_params[i], &bridge->cfg));
+		(void)json_object_set_new(
+			object, bridge_params[i].name, rpc_encode_value(&bridge_params[i], &bridge->cfg));
 	(void)json_object_set_new(object, "n_macs", json_integer(dp_bridge_n_macs(ctl->dp, bridge->id)));
 	(void)json_object_set_new(object, "n_static_macs", json_integer(bridge->n_macs));
 	for (unsigned i = 0; i < ctl->model->n_ports; i++)
@@ -115,13 +110,13 @@ bridge_show(void *ctx, const void *params, uint64_t present, json_t **ret_result
 
 #define CFG_SIZE sizeof(struct dp_bridge_cfg)
 const struct rpc_method rpc_bridge_methods[] = {
-	{"bridge.add", "Make a learning bridge.", "true", bridge_add, add_params, N_PARAMS, CFG_SIZE, RPC_CONFIG},
-	{"bridge.set", "Change a bridge; what is not given stays.", "true", bridge_set, set_params, N_PARAMS, CFG_SIZE,
-		RPC_CONFIG | RPC_CHANGE},
-	{"bridge.del", "Remove a bridge without ports.", "true", bridge_del, add_params, 1, CFG_SIZE, RPC_CONFIG},
+	{"bridge.add", "Make a learning bridge.", "true", bridge_add, bridge_params, N_PARAMS, CFG_SIZE, RPC_CONFIG},
+	{"bridge.set", "Change a bridge; what is not given stays.", "true", bridge_set, bridge_params, N_PARAMS,
+		CFG_SIZE, RPC_CONFIG | RPC_CHANGE},
+	{"bridge.del", "Remove a bridge without ports.", "true", bridge_del, bridge_params, 1, CFG_SIZE, RPC_CONFIG},
 	{"bridge.list", "Show all bridges.", "List of what bridge.show returns.", bridge_list, NULL, 0, 0,
 		RPC_READ_ONLY},
 	{"bridge.show", "Show one bridge.", "Its parameters, how many MACs it knows and the names of its ports.",
-		bridge_show, add_params, 1, CFG_SIZE, RPC_READ_ONLY},
+		bridge_show, bridge_params, 1, CFG_SIZE, RPC_READ_ONLY},
 	{0},
 };

@@ -12,8 +12,6 @@
 #define RUN_DIR "/run/rtvswitch"
 #define P(member, type, ...) RPC_PARAM(struct dp_port_cfg, member, type, __VA_ARGS__)
 #define PAS(json_name, member, type, ...) RPC_PARAM_AS(json_name, struct dp_port_cfg, member, type, __VA_ARGS__)
-#define DEF(text) .def = (text),
-#define NODEF(text)
 // clang-format off
 #define PORT_KEY \
 	P(name, RPC_NAME, .is_required = true, .is_key = true, .min = 1, .max = RTVS_NAME_SIZE - 1, .help = "name of the port")
@@ -32,28 +30,28 @@
 	P(devargs, RPC_STR, .max = RTVS_DEVARGS_SIZE - 1, \
 		.help = "ethdev: DPDK's name of the device (\"0000:01:00.0\", \"net_tap0,iface=t0\")"), \
 	PAS("queues", n_queues, RPC_UINT, .min = 1, .max = DP_MAX_QUEUES, .def = "1", .help = "queue pairs at most")
-#define PORT_PARAMS(D) \
+#define PORT_PARAMS \
 	P(bridge, RPC_NAME, .max = RTVS_NAME_SIZE - 1, .help = "bridge it belongs to; empty: none, it forwards nothing"), \
-	P(admin_up, RPC_BOOL, D("true") .help = "false: the socket is closed or the device stopped"), \
-	P(mtu, RPC_UINT, .min = DP_MTU_MIN, .max = DP_MTU_MAX, D("1500") .help = "largest IP packet in bytes, as Linux counts"), \
-	P(vlan_mode, RPC_ENUM, .names = dp_vlan_mode_names, D("access") \
+	P(admin_up, RPC_BOOL, .def = "true", .help = "false: the socket is closed or the device stopped"), \
+	P(mtu, RPC_UINT, .min = DP_MTU_MIN, .max = DP_MTU_MAX, .def = "1500", .help = "largest IP packet in bytes, as Linux counts"), \
+	P(vlan_mode, RPC_ENUM, .names = dp_vlan_mode_names, .def = "access", \
 		.help = "access: untagged frames only, all in `vlan`; trunk: tagged with a VLAN of `trunk`"), \
-	P(vlan, RPC_UINT, .max = RTVS_VLAN_MAX, D("0") \
+	P(vlan, RPC_UINT, .max = RTVS_VLAN_MAX, .def = "0", \
 		.help = "VLAN of untagged frames; 0: access: the bridge's untagged VLAN, trunk: they are refused"), \
 	P(trunk, RPC_VLANS, .help = "trunk: VLANs it carries (\"1,5,100-200\"); empty: all"), \
 	P(allowed_macs, RPC_MACS, .max = RTVS_MAX_MACS, .help = "source MACs it may use; empty: any"), \
 	P(allowed_ips, RPC_PREFIXES, .max = RTVS_MAX_PREFIXES, .help = "source addresses or prefixes it may use; empty: any"), \
-	P(isolated, RPC_BOOL, D("false") .help = "exchanges nothing with other isolated ports of its bridge"), \
-	P(mac_limit, RPC_UINT, .max = 1048576, D("0") .help = "MACs learned from it at most; 0: only the bridge's limit"), \
-	PAS("flood_rate", flood_pps, RPC_UINT, .max = UINT32_MAX, D("0") \
+	P(isolated, RPC_BOOL, .def = "false", .help = "exchanges nothing with other isolated ports of its bridge"), \
+	P(mac_limit, RPC_UINT, .max = 1048576, .def = "0", .help = "MACs learned from it at most; 0: only the bridge's limit"), \
+	PAS("flood_rate", flood_pps, RPC_UINT, .max = UINT32_MAX, .def = "0", \
 		.help = "broadcast, multicast and unknown unicast packets it may send a second; 0: no limit"), \
 	P(mirror_to, RPC_NAME, .max = RTVS_NAME_SIZE - 1, .help = "port that receives a copy of its packets; empty: none"), \
-	P(mirror, RPC_ENUM, .names = dp_mirror_dir_names, D("none") \
+	P(mirror, RPC_ENUM, .names = dp_mirror_dir_names, .def = "none", \
 		.help = "what is copied, as the port sees it: rx was taken from it, tx given to it")
 // clang-format on
 
-static const struct rpc_param add_params[] = {PORT_KEY, PORT_FIXED_PARAMS, PORT_PARAMS(DEF)};
-static const struct rpc_param set_params[] = {PORT_KEY, PORT_PARAMS(NODEF)};
+static const struct rpc_param add_params[] = {PORT_KEY, PORT_FIXED_PARAMS, PORT_PARAMS};
+static const struct rpc_param set_params[] = {PORT_KEY, PORT_PARAMS};
 static const struct rpc_param fixed_params[] = {PORT_FIXED_PARAMS};
 #define N(table) (sizeof(table) / sizeof((table)[0]))
 #define CFG_SIZE sizeof(struct dp_port_cfg)

@@ -19,8 +19,9 @@ names_list(const char *const *names)
 	return list;
 }
 
+// A method that changes what exists leaves what is not given as it is: no default applies.
 static json_t *
-discover_param(const struct rpc_param *param)
+discover_param(const struct rpc_param *param, bool has_defaults)
 {
 	json_t *out = json_object();
 	uint64_t min, max;
@@ -35,7 +36,7 @@ discover_param(const struct rpc_param *param)
 		set(out, "max", json_integer((json_int_t)max));
 	if (param->type == RPC_ENUM)
 		set(out, "names", names_list(param->names));
-	if (param->def != NULL)
+	if (has_defaults && param->def != NULL)
 		set(out, "default", json_string(param->def));
 	set(out, "help", json_string(param->help));
 	return out;
@@ -64,7 +65,7 @@ discover_method(const struct rpc_method *method)
 	json_t *out = json_object(), *params = json_array();
 
 	for (unsigned i = 0; i < method->n_params; i++)
-		(void)json_array_append_new(params, discover_param(&method->params[i]));
+		(void)json_array_append_new(params, discover_param(&method->params[i], !(method->flags & RPC_CHANGE)));
 	set(out, "method", json_string(method->name));
 	set(out, "help", json_string(method->help));
 	set(out, "result", json_string(method->result != NULL ? method->result : "true"));
