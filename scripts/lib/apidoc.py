@@ -90,7 +90,7 @@ _rtvsctl() {
 		return
 	fi
 	case ${#words[@]} in
-	0) mapfile -t COMPREPLY < <(compgen -W "@NOUNS@ help top events capture call" -- "$cur") ;;
+	0) mapfile -t COMPREPLY < <(compgen -W "@WORDS@" -- "$cur") ;;
 	1)
 		case ${words[0]} in
 @VERBS@
@@ -130,7 +130,8 @@ def completion(api):
             .replace("@VALUES@", "\n".join(f'\t{" | ".join(sorted(k))}) echo "{v}" ;;' for v, k in values.items()))
             .replace("@VERBS@", "\n".join(
                 f'\t\t{n}) mapfile -t COMPREPLY < <(compgen -W "{" ".join(v)}" -- "$cur") ;;' for n, v in nouns.items()))
-            .replace("@NOUNS@", " ".join(nouns)))
+            .replace("@NOUNS@", " ".join(nouns))
+            .replace("@WORDS@", " ".join(dict.fromkeys([*nouns, "help", "top", "events", "capture", "call"]))))
 
 
 def main():

@@ -1,6 +1,8 @@
 // Looking things up in the embedded table.
 #include "api.h"
 
+#include "rtvs/text.h"
+
 #include <string.h>
 
 json_t *
@@ -34,6 +36,33 @@ json_t *
 api_param(const json_t *method, const char *name)
 {
 	return find_by(json_object_get(method, "params"), "name", name);
+}
+
+static const char *
+find_near(const json_t *list, const char *key, const char *text)
+{
+	json_t *element;
+	size_t i;
+
+	json_array_foreach (list, i, element) {
+		const char *value = json_string_value(json_object_get(element, key));
+
+		if (value && text_is_near(text, value))
+			return value;
+	}
+	return NULL;
+}
+
+const char *
+api_near_method(const json_t *api, const char *method)
+{
+	return find_near(api, "method", method);
+}
+
+const char *
+api_near_param(const json_t *method, const char *name)
+{
+	return find_near(json_object_get(method, "params"), "name", name);
 }
 
 json_t *

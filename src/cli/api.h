@@ -8,4 +8,7 @@ extern const char api_json[];
 json_t *api_load(void); // new reference
 json_t *api_find(const json_t *api, const char *method); // borrowed, NULL: none
 json_t *api_param(const json_t *method, const char *name); // borrowed, NULL: none
+// The name a slip of the fingers away, NULL: none.
+const char *api_near_method(const json_t *api, const char *method);
+const char *api_near_param(const json_t *method, const char *name);
 json_t *api_key(const json_t *method); // the parameter that needs no name; borrowed, NULL: none

@@ -69,6 +69,33 @@ open_client(struct cli *cli)
 	return cli->client;
 }
 
+static int
+wrong_param(const json_t *method, const char *name)
+{
+	const char *near = api_near_param(method, name);
+
+	if (near)
+		return wrong("there is no parameter '%s'; did you mean '%s'?", name, near);
+	return wrong("%s takes no parameter '%s'", json_string_value(json_object_get(method, "method")), name);
+}
+
+static int
+wrong_command(const json_t *api, const char *noun, const char *verb)
+{
+	char name[128], *dot;
+	const char *near;
+
+	(void)snprintf(name, sizeof(name), "%s.%s", noun, verb);
+	near = api_near_method(api, name);
+	if (!near)
+		return wrong("there is no command '%s %s'", noun, verb);
+	(void)snprintf(name, sizeof(name), "%s", near);
+	dot = strchr(name, '.');
+	if (dot)
+		*dot = ' ';
+	return wrong("there is no such command; did you mean '%s'?%s", name, "");
+}
+
 // "key=value" words, and one without key for the parameter that is the object's name. CLI_OK or CLI_USAGE.
 static int
 parse_words(const json_t *method, int argc, char **argv, json_t *params)
@@ -87,8 +114,7 @@ parse_words(const json_t *method, int argc, char **argv, json_t *params)
 			name = json_string_value(json_object_get(key, "name"));
 		}
 		if (!name || !api_param(method, name))
-			return wrong("%s takes no parameter '%s'", json_string_value(json_object_get(method, "method")),
-				name ? name : argv[i]);
+			return wrong_param(method, name ? name : argv[i]);
 		if (json_object_get(params, name))
 			return wrong("%s is given twice%s", name, "");
 		if (json_object_set_new(params, name, json_string(value)))
@@ -109,7 +135,7 @@ run_method(struct cli *cli, const char *noun, int argc, char **argv)
 	(void)snprintf(name, sizeof(name), "%s.%s", noun, argv[0]);
 	method = api_find(cli->api, name);
 	if (!method)
-		return wrong("there is no command '%s %s'", noun, argv[0]);
+		return wrong_command(cli->api, noun, argv[0]);
 	if (argc == 2 && !strcmp(argv[1], "--help"))
 		return help_method(cli->api, noun, argv[0]) ? CLI_OK : CLI_USAGE;
 	params = json_object();
@@ -133,8 +159,7 @@ run_help(struct cli *cli, int argc, char **argv)
 	}
 	if (argc == 1)
 		return help_noun(cli->api, argv[0]) ? CLI_OK : wrong("there is no noun '%s'%s", argv[0], "");
-	return help_method(cli->api, argv[0], argv[1]) ? CLI_OK :
-							 wrong("there is no command '%s %s'", argv[0], argv[1]);
+	return help_method(cli->api, argv[0], argv[1]) ? CLI_OK : wrong_command(cli->api, argv[0], argv[1]);
 }
 
 static int

@@ -73,6 +73,8 @@ usage_is_two() {
 	rc=0
 	ctl port fly || rc=$?
 	expect "unknown command" 2 $rc
+	expect_fails "did you mean 'port list'" ctl prot list
+	expect_fails "did you mean 'bridge'" ctl port add x brigde=br0
 }
 refusal_is_one() {
 	local rc=0
