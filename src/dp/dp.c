@@ -8,6 +8,7 @@
 #include "dp_log.h"
 #include "dp_state.h"
 #include "rtvs/log.h"
+#include "tsan.h"
 
 #include <rte_cycles.h>
 #include <rte_eal.h>
@@ -322,6 +323,7 @@ dp_fini(struct dp *dp)
 		worker_wake(dp->worker[i]);
 		rte_eal_wait_lcore(i + 1);
 	}
+	tsan_acquire(dp->rcu);
 	for (unsigned i = 0; i < dp->n_workers; i++)
 		worker_destroy(dp->worker[i]);
 	connector_destroy(dp->connector);
@@ -378,6 +380,7 @@ void
 dp_event_post(struct dp *dp, struct dp_event event)
 {
 	event.time_ns = (uint64_t)((int64_t)dp_now_ns(dp) + dp->realtime_offset_ns);
+	tsan_release(dp->events);
 	if (rte_ring_mp_enqueue_elem(dp->events, &event, sizeof(event)))
 		atomic_fetch_add(&dp->events_lost, 1);
 	(void)eventfd_write(dp->event_fd, 1);
@@ -389,17 +392,24 @@ dp_event_fd(const struct dp *dp)
 	return dp->ctl_epoll_fd;
 }
 
+static bool
+next_event(struct dp *dp, struct dp_event *ret_event)
+{
+	tsan_acquire(dp->events);
+	return !rte_ring_sc_dequeue_elem(dp->events, ret_event, sizeof(*ret_event));
+}
+
 bool
 dp_event_next(struct dp *dp, struct dp_event *ret_event)
 {
 	eventfd_t ignored;
 
-	if (!rte_ring_sc_dequeue_elem(dp->events, ret_event, sizeof(*ret_event)))
+	if (next_event(dp, ret_event))
 		return true;
 	(void)eventfd_read(dp->event_fd, &ignored);
 	connector_run(dp->connector);
 	// What came between the last look and the read would otherwise wait for the next event.
-	return !rte_ring_sc_dequeue_elem(dp->events, ret_event, sizeof(*ret_event));
+	return next_event(dp, ret_event);
 }
 
 void
@@ -409,6 +419,7 @@ dp_synchronize(struct dp *dp)
 		return;
 	// A worker that sleeps is offline and not waited for.
 	rte_rcu_qsbr_synchronize(dp->rcu, RTE_QSBR_THRID_INVALID);
+	tsan_acquire(dp->rcu);
 }
 
 unsigned

@@ -3,6 +3,7 @@
 // has work for it sets the work first and looks at is_sleeping after (worker_wake). Queues whose driver
 // gives no wake-up are polled every POLL_NS instead.
 #include "dp_state.h"
+#include "tsan.h"
 #include "worker.h"
 
 #include <errno.h>
@@ -52,6 +53,7 @@ wait_for_work(struct worker *w)
 	eventfd_t ignored;
 	int n;
 
+	tsan_release(w->dp->rcu);
 	rte_rcu_qsbr_thread_offline(w->dp->rcu, w->index);
 	n = epoll_pwait2(w->epoll_fd, ev, 16, &ts, NULL);
 	if (n < 0 && errno == ENOSYS)

@@ -5,6 +5,7 @@
 
 #include "capture.h"
 #include "dp_state.h"
+#include "tsan.h"
 
 #include <rte_cycles.h>
 #include <rte_lcore.h>
@@ -133,10 +134,12 @@ worker_main(void *arg)
 				idle_since = dp_tsc_to_ns(dp, end);
 		}
 		last = end;
+		tsan_release(dp->rcu);
 		rte_rcu_qsbr_quiescent(dp->rcu, w->index);
 	}
 	rte_rcu_qsbr_thread_offline(dp->rcu, w->index);
 	rte_rcu_qsbr_thread_unregister(dp->rcu, w->index);
+	tsan_release(dp->rcu);
 	return 0;
 }
 
