@@ -49,6 +49,8 @@ class System:
 
     name = "?"
 
+    n_ports = 2
+
     def __init__(self, core, hugepages=True):
         self.core = core
         self.hugepages = hugepages
@@ -56,7 +58,7 @@ class System:
         self.processes = []
 
     def sockets(self):
-        return [os.path.join(self.dir, f"vh{i}") for i in range(2)]
+        return [os.path.join(self.dir, f"vh{i}") for i in range(self.n_ports)]
 
     def spawn(self, args, **kw):
         log = open(os.path.join(self.dir, f"{os.path.basename(args[0])}.log"), "w")
@@ -151,6 +153,7 @@ class OvsDpdk(System):
     """Its normal L2 action between two dpdkvhostuser ports, one PMD thread."""
 
     name = "ovs-dpdk"
+    socket_mem = ["other_config:dpdk-socket-mem=512"]  # MB; empty: its default
 
     def run(self, *args):
         env = {**os.environ, "OVS_RUNDIR": self.dir, "OVS_LOGDIR": self.dir, "OVS_DBDIR": self.dir}
@@ -170,13 +173,13 @@ class OvsDpdk(System):
         memory = "--in-memory --single-file-segments" if self.hugepages else "--no-huge -m 1024"
         self.run("ovs-vsctl", f"--db={sock}", "--no-wait", "init")
         self.run("ovs-vsctl", f"--db={sock}", "--no-wait", "set", "Open_vSwitch", ".", "other_config:dpdk-init=true",
-                 f"other_config:pmd-cpu-mask={1 << self.core:#x}", "other_config:dpdk-socket-mem=512",
+                 f"other_config:pmd-cpu-mask={1 << self.core:#x}", *self.socket_mem,
                  f'other_config:dpdk-extra="--no-pci --no-telemetry {memory}"')
         daemon = "/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk"
         p = self.spawn([daemon if os.path.exists(daemon) else "ovs-vswitchd", sock], env=env)
         self.run("ovs-vsctl", f"--db={sock}", "--timeout=30", "add-br", "br0", "--", "set", "bridge", "br0",
                  "datapath_type=netdev")
-        for i in range(2):
+        for i in range(self.n_ports):
             self.run("ovs-vsctl", f"--db={sock}", "--timeout=30", "add-port", "br0", f"vh{i}", "--", "set",
                      "interface", f"vh{i}", "type=dpdkvhostuser")
         self.wait_sockets(p)
