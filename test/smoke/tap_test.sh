@@ -173,9 +173,10 @@ capture_writes_what_it_says() {
 }
 is_capture_over() { [ "$(ctl -j capture list | json 'len(d)')" = 0 ]; }
 
+# All answers but the last: for that one ping waits no longer than twice the slowest so far.
 ports_come_and_go_under_traffic() {
 	local i
-	start flow ip netns exec t1 ping -i 0.01 -c 300 10.0.0.2
+	start flow ip netns exec t1 ping -i 0.01 -c 301 10.0.0.2
 	for i in 1 2 3 4 5; do
 		ctl port add "x$i" type=ethdev "devargs=net_tap9$i,iface=x$i" bridge=br0
 		ctl port add "v$i" "socket=$work/v$i.sock" bridge=br0
@@ -183,7 +184,7 @@ ports_come_and_go_under_traffic() {
 		ctl port del "v$i"
 	done
 	wait_for 20 is_stopped flow
-	expect_match ' 300 received' "$(cat "$work/flow.log")"
+	expect "answers to the first 300" 300 "$(sed -n 's/.*icmp_seq=\([0-9]*\).*/\1/p' "$work/flow.log" | sort -u | awk '$1 <= 300' | wc -l)"
 	is_conserved
 }
 
