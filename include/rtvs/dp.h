@@ -219,7 +219,7 @@ unsigned dp_n_workers(const struct dp *dp);
 int dp_worker_stats(const struct dp *dp, unsigned worker, struct dp_worker_stats *ret_stats); // -ENOENT
 
 // Packet capture of one port, one at a time per port. filter: a libpcap expression, empty: all. The
-// workers copy matching packets, ctl fetches them with next; packets that find no room are
+// workers copy the first snaplen bytes (0: all, 65535 at most) of matching packets, ctl fetches them with next; packets that find no room are
 // counted, traffic is never delayed. Errors: -EINVAL (filter), -EBUSY.
 struct dp_capture_pkt {
 	uint64_t time_ns; // CLOCK_REALTIME, of the burst it came with

@@ -11,18 +11,18 @@
 #include <errno.h>
 #include <pcap/pcap.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 
 #define CAPTURE_SLOTS 512 // packets on their way to the control thread
 #define CAPTURE_SNAPLEN_MAX 65535
-#define CAPTURE_BUF_BYTES 2048 // of a captured packet at most, without a chain
 
 struct slot {
 	uint64_t time_ns;
 	uint32_t len, caplen;
 	bool is_tx;
-	uint8_t data[CAPTURE_BUF_BYTES];
+	uint8_t *data; // snaplen bytes
 };
 
 struct capture {
@@ -31,6 +31,7 @@ struct capture {
 	uint32_t snaplen;
 	struct rte_ring *filled, *empty; // pointers to slots; many producers and consumers
 	struct slot *slots;
+	uint8_t *data; // of all slots; the system gives memory to the pages that packets reach
 	struct slot *lent; // ctl: what the last next gave out
 	_Atomic uint64_t lost;
 };
@@ -78,7 +79,8 @@ capture_free(struct capture *c)
 		pcap_freecode(&c->filter);
 	rte_ring_free(c->filled);
 	rte_ring_free(c->empty);
-	rte_free(c->slots);
+	free(c->slots);
+	free(c->data);
 	rte_free(c);
 }
 
@@ -124,11 +126,12 @@ dp_capture_start(struct dp *dp, unsigned id, const char *filter, uint32_t snaple
 	c = rte_zmalloc("capture", sizeof(*c), 0);
 	if (!c)
 		return -ENOMEM;
-	c->snaplen = RTE_MIN(snaplen ? snaplen : CAPTURE_BUF_BYTES, (uint32_t)CAPTURE_BUF_BYTES);
-	c->slots = rte_zmalloc("capture", CAPTURE_SLOTS * sizeof(*c->slots), RTE_CACHE_LINE_SIZE);
+	c->snaplen = snaplen && snaplen < CAPTURE_SNAPLEN_MAX ? snaplen : CAPTURE_SNAPLEN_MAX;
+	c->slots = calloc(CAPTURE_SLOTS, sizeof(*c->slots));
+	c->data = calloc(CAPTURE_SLOTS, c->snaplen);
 	c->filled = make_ring("f", id);
 	c->empty = make_ring("e", id);
-	if (!c->slots || !c->filled || !c->empty) {
+	if (!c->slots || !c->data || !c->filled || !c->empty) {
 		dp_error(err, "no memory for a capture");
 		goto err_free;
 	}
@@ -137,8 +140,10 @@ dp_capture_start(struct dp *dp, unsigned id, const char *filter, uint32_t snaple
 		if (rc)
 			goto err_free;
 	}
-	for (unsigned i = 0; i < CAPTURE_SLOTS; i++)
+	for (unsigned i = 0; i < CAPTURE_SLOTS; i++) {
+		c->slots[i].data = c->data + (size_t)i * c->snaplen;
 		(void)rte_ring_enqueue(c->empty, &c->slots[i]);
+	}
 	port->capture = c;
 	rc = view_publish(dp);
 	if (rc) {

@@ -75,7 +75,7 @@ start_dp(void **state)
 		print_error("dp_init: %s\n", err);
 		return -1;
 	}
-	pool = rte_pktmbuf_pool_create("test", 2047, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+	pool = rte_pktmbuf_pool_create("test", 2047, 0, 0, RTE_PKTMBUF_HEADROOM + 4096, SOCKET_ID_ANY);
 	return pool ? 0 : -1;
 }
 
@@ -580,7 +580,7 @@ packets_are_accounted_for_while_ports_come_and_go(void **state)
 	}
 }
 
-#define TSO_PAYLOAD 1900
+#define TSO_PAYLOAD 2900
 #define TSO_MSS 500
 
 static struct rte_mbuf *
@@ -618,8 +618,11 @@ static void
 super_frame_is_segmented_for_a_guest_without_tso(void **state)
 {
 	struct dp_port_cfg cfgs[2] = {port_cfg(0), port_cfg(1)};
+	struct dp_capture_pkt pkt;
 	struct rte_mbuf *m;
 	unsigned sum = 0;
+	char err[DP_ERR_SIZE];
+	uint64_t lost;
 
 	(void)state;
 	add_port(0, &cfgs[0]);
@@ -629,6 +632,7 @@ super_frame_is_segmented_for_a_guest_without_tso(void **state)
 	plug(1, 0, 0);
 	m = make_tso_frame();
 	assert_int_equal(rte_eth_tx_prepare(guest[0].dev, 0, &m, 1), 1);
+	assert_int_equal(dp_capture_start(dp, guest[0].port, "", 0, err), 0);
 	send_mbuf(0, m);
 	while (sum < TSO_PAYLOAD) {
 		const struct rte_ipv4_hdr *ip;
@@ -646,6 +650,10 @@ super_frame_is_segmented_for_a_guest_without_tso(void **state)
 		rte_pktmbuf_free(m);
 	}
 	assert_int_equal(sum, TSO_PAYLOAD);
+	// A capture has it in one piece, as the guest sent it.
+	assert_true(dp_capture_next(dp, guest[0].port, &pkt));
+	assert_int_equal(pkt.caplen, ETHER_HDR + 40 + TSO_PAYLOAD);
+	dp_capture_stop(dp, guest[0].port, &lost);
 }
 
 static void
