@@ -25,7 +25,15 @@ def main():
     p.add_argument("--no-huge", action="store_true")
     args = p.parse_args()
     bench = importlib.import_module(args.name)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+    def end(number, _):
+        # Once: what runs is put away, and a second Ctrl-C does not stop that half way.
+        for s in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(s, signal.SIG_IGN)
+        sys.exit(128 + number)
+
+    for s in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(s, end)
     begin = time.monotonic()
 
     def say(text):
@@ -36,8 +44,6 @@ def main():
     except systems.Failed as e:
         print(f"bench {args.name}: {e}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        return 130
     res["machine"]["quick"] = args.quick
     path = os.path.join(args.out, f"{args.name}.json")
     title, intro, plots = bench.page(res)
