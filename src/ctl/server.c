@@ -363,6 +363,19 @@ set_group(const char *path, const char *group, char err[DP_ERR_SIZE])
 	return 0;
 }
 
+// A name of our own in the directory of path.
+static int
+draft_of(const char *path, struct sockaddr_un *ret_addr, char err[DP_ERR_SIZE])
+{
+	const char *slash = strrchr(path, '/');
+	char draft[RTVS_PATH_SIZE + 16];
+
+	(void)snprintf(draft, sizeof(draft), "%.*s.%d", slash ? (int)(slash + 1 - path) : 0, path, (int)getpid());
+	return address_of(draft, ret_addr, err);
+}
+
+// The file gets its name when the socket listens and belongs to whom it shall: a client never meets one that is not ready,
+// and of two daemons that start at once one finds the name taken.
 int
 server_listen(struct server *server, const char *path, const char *group, bool is_read_only, char err[DP_ERR_SIZE])
 {
@@ -371,9 +384,11 @@ server_listen(struct server *server, const char *path, const char *group, bool i
 	mode_t mask;
 	int rc = server_probe(path, err);
 
+	if (!rc)
+		rc = draft_of(path, &addr, err);
 	if (rc < 0)
 		return rc;
-	(void)address_of(path, &addr, err);
+	(void)unlink(addr.sun_path); // of a process that had our number
 	l->source.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (l->source.fd < 0)
 		goto err_errno;
@@ -382,13 +397,16 @@ server_listen(struct server *server, const char *path, const char *group, bool i
 	(void)umask(mask);
 	if (rc < 0)
 		goto err_errno;
-	(void)snprintf(l->path, sizeof(l->path), "%s", path);
-	rc = set_group(path, group, err);
+	rc = set_group(addr.sun_path, group, err);
 	if (rc < 0)
 		goto err_socket;
 	l->is_read_only = is_read_only;
-	if (listen(l->source.fd, SERVER_LISTEN_BACKLOG) < 0 || loop_add(server->loop, &l->source, EPOLLIN) < 0)
+	if (listen(l->source.fd, SERVER_LISTEN_BACKLOG) < 0 || link(addr.sun_path, path) < 0)
 		goto err_errno;
+	(void)snprintf(l->path, sizeof(l->path), "%s", path);
+	if (loop_add(server->loop, &l->source, EPOLLIN) < 0)
+		goto err_errno;
+	(void)unlink(addr.sun_path);
 	return 0;
 
 err_errno:
@@ -398,6 +416,7 @@ err_socket:
 	if (l->source.fd >= 0)
 		close(l->source.fd);
 	l->source.fd = -1;
+	(void)unlink(addr.sun_path);
 	if (l->path[0])
 		(void)unlink(l->path);
 	l->path[0] = '\0';
