@@ -478,7 +478,7 @@ main(int argc, char **argv)
 		{"help", no_argument, NULL, 'h'}, {"json", no_argument, NULL, 'j'},
 		{"socket", required_argument, NULL, 's'}, {"version", no_argument, NULL, 'V'}, {0}};
 	const char *env = getenv("RTVS_SOCKET"), *file = NULL;
-	struct cli cli = {.socket = env && *env ? env : DEFAULT_SOCKET, .api = api_load()};
+	struct cli cli = {.socket = env && *env ? env : DEFAULT_SOCKET};
 	int opt, rc;
 
 	(void)signal(SIGPIPE, SIG_DFL);
@@ -503,6 +503,7 @@ main(int argc, char **argv)
 			return CLI_USAGE;
 		}
 	}
+	cli.api = api_load();
 	// -j is also understood after the words, where people put it.
 	if (optind < argc && (!strcmp(argv[argc - 1], "-j") || !strcmp(argv[argc - 1], "--json"))) {
 		cli.is_json = true;
