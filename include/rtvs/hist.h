@@ -18,6 +18,7 @@ struct hist {
 void hist_init(struct hist *h);
 // Writer.
 void hist_add(struct hist *h, uint64_t value);
+void hist_add_n(struct hist *h, uint64_t value, uint64_t n); // the same value n times
 // Adds src to dst; dst belongs to the caller.
 void hist_merge(struct hist *dst, const struct hist *src);
 // Smallest bucket bound at or below which at least the share permyriad_x10 / 100,000 of all values lie

@@ -37,13 +37,19 @@ hist_init(struct hist *h)
 }
 
 void
-hist_add(struct hist *h, uint64_t value)
+hist_add_n(struct hist *h, uint64_t value, uint64_t n)
 {
-	add(&h->bucket[bucket_of(value)], 1);
-	add(&h->count, 1);
-	add(&h->sum, value);
+	add(&h->bucket[bucket_of(value)], n);
+	add(&h->count, n);
+	add(&h->sum, value * n);
 	if (value > load(&h->max))
 		__atomic_store_n(&h->max, value, __ATOMIC_RELAXED);
+}
+
+void
+hist_add(struct hist *h, uint64_t value)
+{
+	hist_add_n(h, value, 1);
 }
 
 void

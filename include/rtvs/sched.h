@@ -1,0 +1,131 @@
+// Scheduler of one egress port: packets of many flows share one link. A flow is what one ingress port sends here.
+//
+// A packet is guaranteed when its flow's token bucket (min_rate, burst) has tokens for it. It is judged in order of arrival
+// within the flow, at its arrival, not when the link is free: a conforming flow conforms however long others keep it waiting.
+// One without tokens becomes guaranteed when there are enough. Guaranteed packets leave first, earliest deadline first;
+// deadline = when it became guaranteed + the flow's deadline. What the link has left is surplus: deficit round robin by
+// weight among the packets that are not guaranteed yet. Those take no tokens. Packets of one flow never overtake each other.
+//
+// Any one thread. Never allocates after init, never reads a clock: now_ns is passed, ns on one monotonic clock, and does
+// not go back (earlier times count as the latest seen). All arithmetic is in integers; results are the same anywhere.
+// Sources: earliest deadline first, Liu and Layland (1973); deadline scheduling of links with token buckets, Liebeherr,
+// Wrege and Ferrari (1996); deficit round robin, Shreedhar and Varghese (1995).
+#pragma once
+
+#include "rtvs/edf.h"
+#include "rtvs/hist.h"
+#include "rtvs/rate.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define SCHED_DEADLINE_MAX_NS UINT64_C(3600000000000) // 1 h
+#define SCHED_DEADLINE_DEFAULT_NS UINT64_C(100000000) // of a flow with min_rate and no deadline: 100 ms
+#define SCHED_WEIGHT_MAX 256u
+#define SCHED_QUANTUM_BYTES 1514u // of surplus per weight and round
+#define SCHED_RATE_MAX UINT64_C(50000000000) // bytes/s: 400 Gbit/s
+#define SCHED_RATE_MIN UINT64_C(1000) // bytes/s: 8 kbit/s
+#define SCHED_BURST_MAX (UINT64_C(1) << 32)
+
+// Part of a packet. The caller sets len and arrival_ns before sched_enqueue.
+struct sched_item {
+	struct sched_item *next;
+	uint64_t arrival_ns; // when it entered the host; not before the flow's packets that were queued earlier
+	uint32_t len; // bytes that it takes of rates, 1 at least
+	uint16_t verdict; // enum sched_verdict, of sched_dequeue
+	uint16_t user;
+};
+
+enum sched_verdict {
+	SCHED_GUARANTEED,
+	SCHED_SURPLUS,
+	SCHED_LATE, // not to be sent: its deadline has passed and the flow says drop
+};
+
+struct sched_params {
+	uint64_t
+		deadline_ns; // relative, 0: none (SCHED_DEADLINE_DEFAULT_NS when there is a min_rate); up to SCHED_DEADLINE_MAX_NS
+	uint64_t min_rate; // bytes/s, SCHED_RATE_MIN to SCHED_RATE_MAX, 0: nothing guaranteed
+	uint64_t burst; // bytes, up to SCHED_BURST_MAX. Packets larger than this are never guaranteed
+	uint32_t weight; // of surplus, 1 to SCHED_WEIGHT_MAX
+	uint32_t limit; // packets queued, 1 at least
+	bool drops_late;
+};
+
+// What became of a flow's packets. The scheduler's thread writes, others read relaxed.
+struct sched_flow_stats {
+	uint64_t guaranteed_pkts, guaranteed_bytes;
+	uint64_t surplus_pkts, surplus_bytes;
+	uint64_t missed_pkts; // guaranteed or not, that left, or were dropped, after arrival + deadline
+	uint64_t broken_pkts; // guaranteed ones that left after their deadline: what admission promises not to happen
+	uint64_t late_pkts; // dropped because of verdict SCHED_LATE
+	uint64_t worst_late_ns; // largest time past arrival + deadline
+};
+
+struct sched_flow {
+	struct sched_item *head, *tail;
+	struct rate tokens; // as of the last packet that took some, or of the head's arrival
+	uint64_t eligible_ns; // head: when it is, or was, guaranteed; UINT64_MAX: never
+	struct sched_params params;
+	uint64_t deadline_ns; // params' or the default
+	uint32_t n_queued;
+	uint32_t next_active; // in the round of surplus
+	uint64_t deficit; // bytes it may still send in this round
+	bool is_active; // in the round
+	uint64_t queued_bytes;
+	struct sched_flow_stats stats;
+	struct hist *delay; // ns from arrival to departure, NULL: not kept
+};
+
+struct sched_link {
+	uint64_t rate; // bytes/s, 0: as fast as sched_dequeue is called
+	uint64_t slack_ns; // time without a packet that may be made up for when the caller comes late
+	uint32_t overhead; // bytes that the link adds to each packet
+	uint64_t free_ns; // when the last packet has left
+	uint64_t remainder; // of bytes * 1e9 / rate
+};
+
+struct sched {
+	struct sched_flow *flow;
+	uint32_t n_flows;
+	uint64_t now_ns; // latest seen
+	struct sched_link link;
+	struct edf due; // flows whose head is guaranteed, by deadline
+	struct edf waiting; // flows whose head is not yet, by eligible_ns
+	uint32_t first_active, last_active; // the round of surplus, EDF_NONE: empty
+	uint32_t n_queued;
+	uint64_t queued_bytes;
+};
+
+// Bytes that sched_init needs for n_flows, and their alignment.
+#define SCHED_ALIGN 64u
+uint64_t sched_memory_bytes(uint32_t n_flows);
+// memory: sched_memory_bytes(n_flows), aligned to SCHED_ALIGN, the caller's as long as the scheduler is used. Flows begin
+// without guarantee, weight 1, limit 1.
+void sched_init(struct sched *s, uint32_t n_flows, void *memory, uint64_t now_ns);
+
+// 0 or -EINVAL (out of the ranges above); *ret_field names the member of sched_params then.
+int sched_params_check(const struct sched_params *params, const char **ret_field);
+// Changes a flow, whose packets stay, all under the new parameters. Checked parameters only. A bucket that grows is not
+// filled, one that shrinks loses what it cannot hold.
+void sched_set_flow(struct sched *s, uint32_t flow, const struct sched_params *params, uint64_t now_ns);
+// rate: bytes/s up to SCHED_RATE_MAX, 0: no pacing. slack_ns: up to 1 s.
+void sched_set_link(struct sched *s, uint64_t rate, uint64_t slack_ns, uint32_t overhead, uint64_t now_ns);
+
+// 0, or -ENOBUFS when the flow's limit is reached; the item stays the caller's then.
+int sched_enqueue(struct sched *s, uint32_t flow, struct sched_item *item, uint64_t now_ns);
+// What may leave now, in order, at most max. Items belong to the caller again.
+unsigned sched_dequeue(struct sched *s, struct sched_item **out, unsigned max, uint64_t now_ns);
+// True: nothing is queued and the link is free. A packet then need not be queued.
+bool sched_is_idle(const struct sched *s, uint64_t now_ns);
+// Packets of one flow, with one arrival time, that leave at once because sched_is_idle said so: they take tokens and link
+// time, and are counted, as if they had been queued.
+void sched_pass(struct sched *s, uint32_t flow, uint32_t n_pkts, uint64_t bytes, uint64_t arrival_ns, uint64_t now_ns);
+// When sched_dequeue has something to give: now_ns or later. False: nothing is queued.
+bool sched_next_ns(const struct sched *s, uint64_t *ret_ns, uint64_t now_ns);
+// Takes out all packets of a flow, one by one; NULL: none left.
+struct sched_item *sched_flush(struct sched *s, uint32_t flow);
+// Tokens of a flow, bytes.
+uint64_t sched_tokens(const struct sched *s, uint32_t flow, uint64_t now_ns);
+
+bool sched_is_consistent(const struct sched *s); // for tests, the simulator and fuzzers
