@@ -1,36 +1,61 @@
-// Earliest-deadline-first queue of flow numbers over caller-owned memory: a 4-ary heap whose slots hold the keys, so that
-// an operation touches neither flows nor packets. Each flow is queued once at most. Equal deadlines leave in order of
-// their push. Not thread-safe, never allocates. Times are ns on one clock of the caller's choice, 0 to 2^64 - 1.
-// Push, pop, replace, move and remove take O(log4 n); docs/decisions.md has what other structures took.
-// Source: heaps of four children, LaMarca and Ladner, "The influence of caches on the performance of heaps" (1996).
+// Earliest-deadline-first queue of flow numbers. Each flow is queued once at most; equal deadlines leave in order of their
+// push. Exact. Deadlines of the next milliseconds lie in a circle of buckets with bitmaps, sorted inside a bucket: push and pop
+// are O(1) but for flows that share a bucket in the wrong order. Those beyond, or long past, lie in a 4-ary heap: O(log4 n).
+// Not thread-safe, never allocates. Times are ns on one clock of the caller's choice, 0 to 2^64 - 1.
+// Sources: find-first-set queues, Saeed et al., "Eiffel: efficient and flexible software packet scheduling" (NSDI 2019); heaps
+// of four children, LaMarca and Ladner (1996). docs/decisions.md has what other structures took.
 #pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#define EDF_NONE UINT32_MAX // no flow; a flow that is not queued has it as position
+#define EDF_MAX_FLOWS 65536u
+#define EDF_NONE UINT32_MAX // no flow
+#define EDF_ALIGN 64u
+#define EDF_MAX_BUCKETS 16384u // two levels of bitmaps
+#define EDF_WINDOW_BITS 24 // buckets cover 2^24 ns, 16.8 ms, a quarter of it before the first flow
+
+struct edf_node {
+	uint64_t deadline_ns;
+	uint64_t seq; // number of the push
+	uint32_t next, prev; // in the bucket
+	uint32_t place; // in the heap; EDF_NONE: not queued; EDF_IN_BUCKET
+};
 
 struct edf_slot {
 	uint64_t deadline_ns;
-	uint32_t seq; // order of pushes, modulo 2^32
+	uint64_t seq;
 	uint32_t flow;
 };
 
-struct edf {
-	struct edf_slot *slot; // children of i at 4i + 1 to 4i + 4
-	uint32_t *position; // of each flow in slot, EDF_NONE: not queued
-	uint32_t n, n_flows;
-	uint32_t seq;
+struct edf_bucket {
+	uint32_t first, last; // flows; undefined when its bit is 0
 };
 
-// slots and positions: n_flows of each, the caller's, until the queue is not used any more. Fastest when &slots[1] begins a
-// cache line: then four children do.
-void edf_init(struct edf *q, struct edf_slot *slots, uint32_t *positions, uint32_t n_flows);
+struct edf {
+	struct edf_node *node; // of each flow
+	uint32_t n_flows, n;
+	uint64_t seq; // of the next push
+	uint32_t first; // EDF_NONE: empty
+	uint64_t first_ns;
+
+	// Buckets are numbered deadline >> shift; number b lies at b modulo n_buckets, for b from base to base + n_buckets - 1.
+	struct edf_bucket *bucket;
+	uint64_t *word; // a bit per bucket
+	uint64_t summary[EDF_MAX_BUCKETS / 64 / 64]; // a bit per word
+	uint32_t n_buckets, shift, n_in_buckets;
+	uint64_t base, first_bucket; // the latter when n_in_buckets
+
+	struct edf_slot *slot; // children of i at 4i + 1 to 4i + 4
+	uint32_t n_slots;
+};
+
+// Bytes of memory for edf_init. memory: aligned to EDF_ALIGN, the caller's, as long as the queue is used.
+uint64_t edf_memory_bytes(uint32_t n_flows);
+void edf_init(struct edf *q, uint32_t n_flows, void *memory); // 1 to EDF_MAX_FLOWS flows
 
 // The flow is not queued yet.
 void edf_push(struct edf *q, uint32_t flow, uint64_t deadline_ns);
-// The flow is queued: it gets a new deadline, and its place among equals is that of a push.
-void edf_move(struct edf *q, uint32_t flow, uint64_t deadline_ns);
 // The flow is queued.
 void edf_remove(struct edf *q, uint32_t flow);
 
@@ -43,20 +68,21 @@ edf_is_empty(const struct edf *q)
 static inline bool
 edf_has(const struct edf *q, uint32_t flow)
 {
-	return q->position[flow] != EDF_NONE;
+	return q->node[flow].place != EDF_NONE;
 }
 
-// The queue is not empty.
+// The earliest; EDF_NONE: the queue is empty.
 static inline uint32_t
 edf_first(const struct edf *q)
 {
-	return q->slot[0].flow;
+	return q->first;
 }
 
+// Its deadline; UINT64_MAX: the queue is empty.
 static inline uint64_t
 edf_first_ns(const struct edf *q)
 {
-	return q->slot[0].deadline_ns;
+	return q->first_ns;
 }
 
 bool edf_is_consistent(const struct edf *q); // for tests, the simulator and fuzzers

@@ -1,22 +1,54 @@
-// Token bucket in integers: `rate` units a second, at most `burst` units saved. Exact over any time: what a division
-// leaves is carried, no drift. A unit is what the caller counts (packets here, bytes elsewhere).
-// Bounds: rate 1 to 5e10 (400 Gbit/s in bytes), burst 1 to 2^32; gaps between calls may be of any length,
-// time may stand still but not go back (then nothing is refilled).
+// Token bucket in integers: `rate` units a second, at most `burst` units saved. Exact over any time: tokens are counted in
+// billionths of a unit, of which one nanosecond brings `rate`. A unit is what the caller counts (packets here, bytes elsewhere).
+// Bounds: rate 0 to 5e10 (400 Gbit/s in bytes), burst 0 to 2^32; gaps between calls may be of any length, time may stand
+// still but not go back (then nothing is refilled).
 #pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
 
+#define RATE_SCALE UINT64_C(1000000000) // tokens of a unit; nanoseconds of a second
+#define RATE_MAX UINT64_C(50000000000)
+#define RATE_BURST_MAX (UINT64_C(1) << 32)
+
 struct rate {
-	uint64_t rate, burst; // units/s, units
-	uint64_t tokens; // units
-	uint64_t remainder; // of rate * dt, in units * 1e-9, below 1e9
+	uint64_t rate; // units/s, tokens/ns
+	uint64_t full; // burst in tokens, below 2^62
+	uint64_t fill_ns; // an empty bucket is full after it
+	uint64_t tokens;
 	uint64_t last_ns;
 };
 
 // Starts full. rate 0: never refills; burst 0: always empty.
 void rate_init(struct rate *r, uint64_t rate, uint64_t burst, uint64_t now_ns);
-// Takes n units if they are there.
-bool rate_take(struct rate *r, uint64_t n, uint64_t now_ns);
+// New rate and burst from last_ns on. Tokens stay, as far as the new burst holds them.
+void rate_set(struct rate *r, uint64_t rate, uint64_t burst);
 // When n units will be there, if nobody takes any. UINT64_MAX: never (n > burst or rate 0).
 uint64_t rate_ready_ns(struct rate *r, uint64_t n, uint64_t now_ns);
+
+static inline void
+rate_refill(struct rate *r, uint64_t now_ns)
+{
+	uint64_t dt_ns;
+
+	if (now_ns <= r->last_ns)
+		return;
+	dt_ns = now_ns - r->last_ns;
+	r->last_ns = now_ns;
+	// dt <= fill_ns: the product is below full + rate.
+	if (dt_ns > r->fill_ns || r->rate * dt_ns >= r->full - r->tokens)
+		r->tokens = r->full;
+	else
+		r->tokens += r->rate * dt_ns;
+}
+
+// Takes n units, 2^34 at most, if they are there. Inline: the scheduler and the flood limit ask for every packet.
+static inline bool
+rate_take(struct rate *r, uint64_t n, uint64_t now_ns)
+{
+	rate_refill(r, now_ns);
+	if (n * RATE_SCALE > r->tokens)
+		return false;
+	r->tokens -= n * RATE_SCALE;
+	return true;
+}

@@ -19,13 +19,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define SCHED_ALIGN 64u
 #define SCHED_DEADLINE_MAX_NS UINT64_C(3600000000000) // 1 h
 #define SCHED_DEADLINE_DEFAULT_NS UINT64_C(100000000) // of a flow with min_rate and no deadline: 100 ms
 #define SCHED_WEIGHT_MAX 256u
 #define SCHED_QUANTUM_BYTES 1514u // of surplus per weight and round
-#define SCHED_RATE_MAX UINT64_C(50000000000) // bytes/s: 400 Gbit/s
+#define SCHED_RATE_MAX RATE_MAX // bytes/s: 400 Gbit/s
 #define SCHED_RATE_MIN UINT64_C(1000) // bytes/s: 8 kbit/s
-#define SCHED_BURST_MAX (UINT64_C(1) << 32)
+#define SCHED_BURST_MAX RATE_BURST_MAX
 
 // Part of a packet. The caller sets len and arrival_ns before sched_enqueue.
 struct sched_item {
@@ -62,20 +63,21 @@ struct sched_flow_stats {
 	uint64_t worst_late_ns; // largest time past arrival + deadline
 };
 
+// The first cache line is what a packet of a flow with nothing queued needs.
 struct sched_flow {
 	struct sched_item *head, *tail;
 	struct rate tokens; // as of the last packet that took some, or of the head's arrival
+	uint32_t n_queued, limit; // params.limit
 	uint64_t eligible_ns; // head: when it is, or was, guaranteed; UINT64_MAX: never
-	struct sched_params params;
-	uint64_t deadline_ns; // params' or the default
-	uint32_t n_queued;
-	uint32_t next_active; // in the round of surplus
-	uint64_t deficit; // bytes it may still send in this round
-	bool is_active; // in the round
-	uint64_t queued_bytes;
-	struct sched_flow_stats stats;
+	uint64_t deadline_ns; // params.deadline_ns or the default
 	struct hist *delay; // ns from arrival to departure, NULL: not kept
-};
+	struct sched_flow_stats stats;
+	uint64_t deficit; // bytes it may still send in this round of surplus
+	uint32_t next_active; // in the round
+	bool is_active; // in the round
+	bool has_deadline, drops_late;
+	struct sched_params params;
+} __attribute__((aligned(SCHED_ALIGN)));
 
 struct sched_link {
 	uint64_t rate; // bytes/s, 0: as fast as sched_dequeue is called
@@ -94,11 +96,9 @@ struct sched {
 	struct edf waiting; // flows whose head is not yet, by eligible_ns
 	uint32_t first_active, last_active; // the round of surplus, EDF_NONE: empty
 	uint32_t n_queued;
-	uint64_t queued_bytes;
 };
 
-// Bytes that sched_init needs for n_flows, and their alignment.
-#define SCHED_ALIGN 64u
+// Bytes that sched_init needs for n_flows (EDF_MAX_FLOWS at most), aligned to SCHED_ALIGN.
 uint64_t sched_memory_bytes(uint32_t n_flows);
 // memory: sched_memory_bytes(n_flows), aligned to SCHED_ALIGN, the caller's as long as the scheduler is used. Flows begin
 // without guarantee, weight 1, limit 1.

@@ -17,37 +17,23 @@ add_saturating(uint64_t a, uint64_t b)
 	return a <= UINT64_MAX - b ? a + b : UINT64_MAX;
 }
 
+// In memory: flows, then both queues.
 static uint64_t
-round_up(uint64_t bytes)
+flows_bytes(uint32_t n_flows)
 {
-	return (bytes + SCHED_ALIGN - 1) / SCHED_ALIGN * SCHED_ALIGN;
-}
-
-// In memory: flows, then the slots and positions of both queues. The second slot of a queue begins a cache line.
-static uint64_t
-slots_bytes(uint32_t n_flows)
-{
-	return round_up(SCHED_ALIGN + n_flows * (uint64_t)sizeof(struct edf_slot));
-}
-
-static uint64_t
-positions_bytes(uint32_t n_flows)
-{
-	return round_up(n_flows * (uint64_t)sizeof(uint32_t));
+	return n_flows * (uint64_t)sizeof(struct sched_flow);
 }
 
 uint64_t
 sched_memory_bytes(uint32_t n_flows)
 {
-	return round_up(n_flows * (uint64_t)sizeof(struct sched_flow)) +
-		2 * (slots_bytes(n_flows) + positions_bytes(n_flows));
+	return flows_bytes(n_flows) + 2 * edf_memory_bytes(n_flows);
 }
 
 void
 sched_init(struct sched *s, uint32_t n_flows, void *memory, uint64_t now_ns)
 {
-	uint8_t *at = memory;
-	struct edf *queue[2] = {&s->due, &s->waiting};
+	uint8_t *at = (uint8_t *)memory + flows_bytes(n_flows);
 
 	assert((uintptr_t)memory % SCHED_ALIGN == 0);
 	*s = (struct sched){.flow = memory,
@@ -56,17 +42,13 @@ sched_init(struct sched *s, uint32_t n_flows, void *memory, uint64_t now_ns)
 		.link.free_ns = now_ns,
 		.first_active = EDF_NONE,
 		.last_active = EDF_NONE};
-	at += round_up(n_flows * (uint64_t)sizeof(struct sched_flow));
-	for (unsigned i = 0; i < 2; i++) {
-		uint8_t *slots = at + SCHED_ALIGN - sizeof(struct edf_slot);
-
-		at += slots_bytes(n_flows);
-		edf_init(queue[i], (struct edf_slot *)(void *)slots, (uint32_t *)(void *)at, n_flows);
-		at += positions_bytes(n_flows);
-	}
+	edf_init(&s->due, n_flows, at);
+	edf_init(&s->waiting, n_flows, at + edf_memory_bytes(n_flows));
 	for (uint32_t i = 0; i < n_flows; i++)
-		s->flow[i] = (struct sched_flow){
-			.params = {.weight = 1, .limit = 1}, .eligible_ns = UINT64_MAX, .next_active = EDF_NONE};
+		s->flow[i] = (struct sched_flow){.params = {.weight = 1, .limit = 1},
+			.limit = 1,
+			.eligible_ns = UINT64_MAX,
+			.next_active = EDF_NONE};
 }
 
 int
@@ -88,12 +70,6 @@ sched_params_check(const struct sched_params *p, const char **ret_field)
 		return 0;
 	*ret_field = field;
 	return -EINVAL;
-}
-
-static bool
-has_deadline(const struct sched_flow *f)
-{
-	return f->params.deadline_ns || f->params.min_rate;
 }
 
 // Time as the scheduler knows it, and flows whose tokens have come.
@@ -140,45 +116,54 @@ take_active(struct sched *s)
 	return id;
 }
 
-// When a packet of len bytes that arrived then is guaranteed. Packets are judged in their order: none before the one that
-// last took tokens.
-static uint64_t
-eligible_ns(struct sched_flow *f, uint32_t len, uint64_t arrival_ns)
+// When the head is guaranteed. Packets are judged in their order: none before the one that last took tokens.
+static void
+judge_head(struct sched_flow *f)
 {
-	uint64_t at = arrival_ns > f->tokens.last_ns ? arrival_ns : f->tokens.last_ns;
+	uint64_t at = f->head->arrival_ns > f->tokens.last_ns ? f->head->arrival_ns : f->tokens.last_ns;
 
-	return f->params.min_rate ? rate_ready_ns(&f->tokens, len, at) : UINT64_MAX;
+	f->eligible_ns = UINT64_MAX;
+	if (!f->tokens.rate)
+		return;
+	rate_refill(&f->tokens, at);
+	f->eligible_ns =
+		f->head->len * RATE_SCALE <= f->tokens.tokens ? at : rate_ready_ns(&f->tokens, f->head->len, at);
 }
 
-// Puts a flow where its head belongs.
+// A head that is not guaranteed now.
+static void
+wait_for_tokens(struct sched *s, uint32_t id)
+{
+	if (s->flow[id].eligible_ns != UINT64_MAX)
+		edf_push(&s->waiting, id, s->flow[id].eligible_ns);
+	activate(s, id);
+}
+
+// Of a flow that is in neither queue.
+static void
+queue_head(struct sched *s, uint32_t id)
+{
+	struct sched_flow *f = &s->flow[id];
+
+	judge_head(f);
+	if (f->eligible_ns <= s->now_ns)
+		edf_push(&s->due, id, add_saturating(f->eligible_ns, f->deadline_ns));
+	else
+		wait_for_tokens(s, id);
+}
+
+// Puts a flow where its head belongs, wherever it was.
 static void
 place(struct sched *s, uint32_t id)
 {
 	struct sched_flow *f = &s->flow[id];
-	uint64_t deadline_ns;
-	bool is_due;
 
-	f->eligible_ns = f->head ? eligible_ns(f, f->head->len, f->head->arrival_ns) : UINT64_MAX;
-	is_due = f->head && f->eligible_ns <= s->now_ns;
-	if (edf_has(&s->waiting, id)) {
-		if (f->eligible_ns != UINT64_MAX && !is_due)
-			edf_move(&s->waiting, id, f->eligible_ns);
-		else
-			edf_remove(&s->waiting, id);
-	} else if (f->eligible_ns != UINT64_MAX && !is_due) {
-		edf_push(&s->waiting, id, f->eligible_ns);
-	}
-	deadline_ns = add_saturating(f->eligible_ns, f->deadline_ns);
-	if (edf_has(&s->due, id)) {
-		if (is_due)
-			edf_move(&s->due, id, deadline_ns);
-		else
-			edf_remove(&s->due, id);
-	} else if (is_due) {
-		edf_push(&s->due, id, deadline_ns);
-	}
-	if (f->head && !is_due)
-		activate(s, id);
+	if (edf_has(&s->due, id))
+		edf_remove(&s->due, id);
+	if (edf_has(&s->waiting, id))
+		edf_remove(&s->waiting, id);
+	if (f->head)
+		queue_head(s, id);
 }
 
 void
@@ -190,18 +175,15 @@ sched_set_flow(struct sched *s, uint32_t flow, const struct sched_params *params
 	assert(flow < s->n_flows && !sched_params_check(params, &field));
 	(void)field;
 	advance(s, now_ns);
-	if (!f->params.min_rate && params->min_rate) {
+	if (!f->params.min_rate && params->min_rate)
 		rate_init(&f->tokens, params->min_rate, params->burst, s->now_ns);
-	} else {
-		f->tokens.rate = params->min_rate;
-		f->tokens.burst = params->burst;
-		if (f->tokens.tokens >= params->burst) {
-			f->tokens.tokens = params->burst;
-			f->tokens.remainder = 0;
-		}
-	}
+	else
+		rate_set(&f->tokens, params->min_rate, params->burst);
 	f->params = *params;
 	f->deadline_ns = params->deadline_ns ? params->deadline_ns : SCHED_DEADLINE_DEFAULT_NS;
+	f->has_deadline = params->deadline_ns || params->min_rate;
+	f->drops_late = params->drops_late && f->has_deadline;
+	f->limit = params->limit;
 	place(s, flow);
 }
 
@@ -255,7 +237,7 @@ count_sent(struct sched_flow *f, bool is_guaranteed, uint32_t n, uint64_t bytes,
 		hist_add_n(f->delay, delay_ns, n);
 	if (left_ns > promised_ns)
 		count(&f->stats.broken_pkts, n);
-	if (!has_deadline(f) || delay_ns <= f->deadline_ns)
+	if (!f->has_deadline || delay_ns <= f->deadline_ns)
 		return;
 	count(&f->stats.missed_pkts, n);
 	if (delay_ns - f->deadline_ns > f->stats.worst_late_ns)
@@ -263,18 +245,15 @@ count_sent(struct sched_flow *f, bool is_guaranteed, uint32_t n, uint64_t bytes,
 }
 
 static struct sched_item *
-take_head(struct sched *s, uint32_t id)
+take_head(struct sched *s, struct sched_flow *f)
 {
-	struct sched_flow *f = &s->flow[id];
 	struct sched_item *item = f->head;
 
 	f->head = item->next;
 	if (!f->head)
 		f->deficit = 0;
 	f->n_queued--;
-	f->queued_bytes -= item->len;
 	s->n_queued--;
-	s->queued_bytes -= item->len;
 	return item;
 }
 
@@ -284,13 +263,11 @@ sched_enqueue(struct sched *s, uint32_t flow, struct sched_item *item, uint64_t 
 	struct sched_flow *f = &s->flow[flow];
 
 	assert(flow < s->n_flows && item->len);
-	if (f->n_queued >= f->params.limit)
+	if (f->n_queued >= f->limit)
 		return -ENOBUFS;
 	item->next = NULL;
 	f->n_queued++;
-	f->queued_bytes += item->len;
 	s->n_queued++;
-	s->queued_bytes += item->len;
 	if (f->head) {
 		f->tail->next = item;
 		f->tail = item;
@@ -299,7 +276,7 @@ sched_enqueue(struct sched *s, uint32_t flow, struct sched_item *item, uint64_t 
 	f->head = f->tail = item;
 	if (now_ns > s->now_ns)
 		s->now_ns = now_ns;
-	place(s, flow);
+	queue_head(s, flow);
 	return 0;
 }
 
@@ -325,27 +302,48 @@ pick_surplus(struct sched *s)
 	}
 }
 
-// The next packet; the caller has seen that there is one.
-static struct sched_item *
-send_one(struct sched *s)
+// True: it must not be sent any more.
+static bool
+is_too_late(const struct sched *s, struct sched_flow *f, struct sched_item *item)
 {
-	bool is_due = !edf_is_empty(&s->due);
-	uint32_t id = is_due ? edf_first(&s->due) : pick_surplus(s);
-	struct sched_flow *f = &s->flow[id];
-	struct sched_item *item = take_head(s, id);
-	uint64_t left_ns;
+	if (!f->drops_late || s->now_ns <= add_saturating(item->arrival_ns, f->deadline_ns))
+		return false;
+	item->verdict = SCHED_LATE;
+	count(&f->stats.late_pkts, 1);
+	count(&f->stats.missed_pkts, 1);
+	return true;
+}
 
-	if (f->params.drops_late && has_deadline(f) && s->now_ns > add_saturating(item->arrival_ns, f->deadline_ns)) {
-		item->verdict = SCHED_LATE;
-		count(&f->stats.late_pkts, 1);
-		count(&f->stats.missed_pkts, 1);
-	} else {
-		item->verdict = is_due ? SCHED_GUARANTEED : SCHED_SURPLUS;
-		if (is_due)
-			(void)rate_take(&f->tokens, item->len, f->eligible_ns);
-		left_ns = use_link(&s->link, 1, item->len, s->now_ns);
-		count_sent(f, is_due, 1, item->len, item->arrival_ns,
-			is_due ? add_saturating(f->eligible_ns, f->deadline_ns) : UINT64_MAX, left_ns);
+static struct sched_item *
+send_due(struct sched *s)
+{
+	uint32_t id = edf_first(&s->due);
+	struct sched_flow *f = &s->flow[id];
+	struct sched_item *item = take_head(s, f);
+
+	if (!is_too_late(s, f, item)) {
+		item->verdict = SCHED_GUARANTEED;
+		(void)rate_take(&f->tokens, item->len, f->eligible_ns);
+		count_sent(f, true, 1, item->len, item->arrival_ns, edf_first_ns(&s->due),
+			use_link(&s->link, 1, item->len, s->now_ns));
+	}
+	edf_remove(&s->due, id);
+	if (f->head)
+		queue_head(s, id);
+	return item;
+}
+
+static struct sched_item *
+send_surplus(struct sched *s)
+{
+	uint32_t id = pick_surplus(s);
+	struct sched_flow *f = &s->flow[id];
+	struct sched_item *item = take_head(s, f);
+
+	if (!is_too_late(s, f, item)) {
+		item->verdict = SCHED_SURPLUS;
+		count_sent(f, false, 1, item->len, item->arrival_ns, UINT64_MAX,
+			use_link(&s->link, 1, item->len, s->now_ns));
 	}
 	place(s, id);
 	return item;
@@ -360,7 +358,7 @@ sched_dequeue(struct sched *s, struct sched_item **out, unsigned max, uint64_t n
 		return 0;
 	advance(s, now_ns);
 	while (n < max && s->n_queued && (!s->link.rate || s->link.free_ns <= s->now_ns))
-		out[n++] = send_one(s);
+		out[n++] = edf_is_empty(&s->due) ? send_surplus(s) : send_due(s);
 	return n;
 }
 
@@ -381,7 +379,7 @@ sched_pass(struct sched *s, uint32_t flow, uint32_t n_pkts, uint64_t bytes, uint
 	if (now_ns > s->now_ns)
 		s->now_ns = now_ns;
 	at = arrival_ns > f->tokens.last_ns ? arrival_ns : f->tokens.last_ns;
-	is_guaranteed = f->params.min_rate && at <= s->now_ns && rate_take(&f->tokens, bytes, at);
+	is_guaranteed = f->tokens.rate && at <= s->now_ns && rate_take(&f->tokens, bytes, at);
 	left_ns = use_link(&s->link, n_pkts, bytes, s->now_ns);
 	count_sent(f, is_guaranteed, n_pkts, bytes, arrival_ns,
 		is_guaranteed ? add_saturating(at, f->deadline_ns) : UINT64_MAX, left_ns);
@@ -403,7 +401,7 @@ sched_flush(struct sched *s, uint32_t flow)
 
 	if (!s->flow[flow].head)
 		return NULL;
-	item = take_head(s, flow);
+	item = take_head(s, &s->flow[flow]);
 	place(s, flow);
 	return item;
 }
@@ -413,25 +411,24 @@ sched_tokens(const struct sched *s, uint32_t flow, uint64_t now_ns)
 {
 	struct rate copy = s->flow[flow].tokens;
 
-	(void)rate_take(&copy, 0, now_ns);
-	return copy.tokens;
+	rate_refill(&copy, now_ns);
+	return copy.tokens / RATE_SCALE;
 }
 
 static bool
 is_flow_consistent(const struct sched *s, uint32_t id)
 {
 	const struct sched_flow *f = &s->flow[id];
-	uint64_t bytes = 0, arrival_ns = 0;
+	uint64_t arrival_ns = 0;
 	uint32_t n = 0;
 
 	for (const struct sched_item *item = f->head; item && n <= f->n_queued; item = item->next) {
 		if (item->arrival_ns < arrival_ns || (!item->next && item != f->tail))
 			return false;
 		arrival_ns = item->arrival_ns;
-		bytes += item->len;
 		n++;
 	}
-	if (n != f->n_queued || bytes != f->queued_bytes)
+	if (n != f->n_queued)
 		return false;
 	if (!n)
 		return !edf_has(&s->due, id) && !edf_has(&s->waiting, id);
@@ -443,7 +440,6 @@ is_flow_consistent(const struct sched *s, uint32_t id)
 bool
 sched_is_consistent(const struct sched *s)
 {
-	uint64_t bytes = 0;
 	uint32_t n = 0, n_active = 0, n_in_round = 0;
 
 	if (!edf_is_consistent(&s->due) || !edf_is_consistent(&s->waiting))
@@ -452,10 +448,9 @@ sched_is_consistent(const struct sched *s)
 		if (!is_flow_consistent(s, i))
 			return false;
 		n += s->flow[i].n_queued;
-		bytes += s->flow[i].queued_bytes;
 		n_active += s->flow[i].is_active;
 	}
 	for (uint32_t id = s->first_active; id != EDF_NONE && n_in_round <= n_active; id = s->flow[id].next_active)
 		n_in_round++;
-	return n == s->n_queued && bytes == s->queued_bytes && n_active == n_in_round;
+	return n == s->n_queued && n_active == n_in_round;
 }

@@ -58,7 +58,7 @@ def spread(values):
     return {"median": statistics.median(values), "min": min(values), "max": max(values), "rounds": len(values)}
 
 
-def bars(groups, series, values, title, unit, whiskers=None):
+def bars(groups, series, values, title, unit, whiskers=None, is_log=False):
     """Grouped bars as SVG text. values[series][group], whiskers likewise as (low, high)."""
     fig, ax = plt.subplots(figsize=(7.2, 3.4))
     width = 0.8 / len(series)
@@ -73,6 +73,8 @@ def bars(groups, series, values, title, unit, whiskers=None):
                error_kw={"elinewidth": 0.8, "ecolor": "#333333"})
     ax.set_xticks(range(len(groups)), groups)
     ax.set_ylabel(unit)
+    if is_log:
+        ax.set_yscale("log")
     ax.set_title(title, loc="left", fontsize=11)
     ax.spines[["top", "right"]].set_visible(False)
     ax.legend(frameon=False, fontsize=9)

@@ -1,4 +1,4 @@
-// The heap against a list that is searched from end to end.
+// The queue against a list that is searched from end to end.
 #include "../unit.h"
 #include "random.h"
 #include "rtvs/edf.h"
@@ -13,8 +13,22 @@ struct entry {
 	uint64_t deadline_ns, order;
 };
 
-static struct edf_slot slots[N_FLOWS];
-static uint32_t positions[N_FLOWS];
+static uint8_t memory[1 << 16] __attribute__((aligned(EDF_ALIGN)));
+
+// Deadlines of all kinds: few different ones, so that equal ones are common; of the next milliseconds, which move on; far.
+static uint64_t
+random_deadline(uint64_t *seed, uint64_t now)
+{
+	switch (random_below(seed, 8)) {
+	case 0:
+		return random_below(seed, 3) ? random_wide(seed, 64) : UINT64_MAX;
+	case 1:
+	case 2:
+		return now + random_below(seed, 4) * 1000;
+	default:
+		return now + random_below(seed, 20000000) - 1000000;
+	}
+}
 
 static uint32_t
 model_first(const struct entry *model)
@@ -37,59 +51,68 @@ static void
 equals_a_sorted_list(void **state)
 {
 	struct entry model[N_FLOWS] = {0};
-	uint64_t seed = 20260131, order = 0;
+	uint64_t seed = 20260131, order = 0, now = 5000000;
 	struct edf q;
 
 	(void)state;
 	print_message("seed %llu\n", (unsigned long long)seed);
-	edf_init(&q, slots, positions, N_FLOWS);
-	q.seq = UINT32_MAX - N_STEPS / 4; // wraps on the way
+	assert_true(edf_memory_bytes(N_FLOWS) <= sizeof(memory));
+	edf_init(&q, N_FLOWS, memory);
 	for (unsigned step = 0; step < N_STEPS; step++) {
 		uint32_t flow = (uint32_t)random_below(&seed, N_FLOWS), first;
-		// Few different values: equal deadlines are common. Now and then the largest there is.
-		uint64_t deadline = random_below(&seed, 50) ? random_below(&seed, 40) : UINT64_MAX;
-		struct entry *e = &model[flow];
 
-		if (!e->is_queued && random_below(&seed, 3)) {
-			edf_push(&q, flow, deadline);
-			*e = (struct entry){true, deadline, order++};
-		} else if (e->is_queued && random_below(&seed, 2)) {
-			edf_move(&q, flow, deadline);
-			*e = (struct entry){true, deadline, order++};
-		} else if (e->is_queued) {
+		if (random_below(&seed, 3) == 0 && !edf_is_empty(&q))
+			flow = edf_first(&q);
+		if (model[flow].is_queued) {
+			if (flow == edf_first(&q) && model[flow].deadline_ns > now &&
+				model[flow].deadline_ns < now << 1)
+				now = model[flow].deadline_ns;
 			edf_remove(&q, flow);
-			e->is_queued = false;
-		} else if (!edf_is_empty(&q)) {
-			model[edf_first(&q)].is_queued = false;
-			edf_remove(&q, edf_first(&q));
+			model[flow].is_queued = false;
+		} else {
+			model[flow] = (struct entry){true, random_deadline(&seed, now), order++};
+			edf_push(&q, flow, model[flow].deadline_ns);
 		}
 		first = model_first(model);
+		assert_int_equal(edf_first(&q), first);
 		assert_int_equal(edf_is_empty(&q), first == EDF_NONE);
-		if (first != EDF_NONE) {
-			assert_int_equal(edf_first(&q), first);
-			assert_true(edf_first_ns(&q) == model[first].deadline_ns);
-		}
-		assert_int_equal(edf_has(&q, flow), e->is_queued);
-		assert_true(edf_is_consistent(&q));
+		assert_true(edf_first_ns(&q) == (first == EDF_NONE ? UINT64_MAX : model[first].deadline_ns));
+		assert_int_equal(edf_has(&q, flow), model[flow].is_queued);
+		if (step % 8 == 0)
+			assert_true(edf_is_consistent(&q));
 	}
 }
 
 static void
-drains_in_order(void **state)
+drains_in_order(uint32_t n_flows, unsigned max_bits)
 {
+	uint8_t *big = aligned_alloc(EDF_ALIGN, edf_memory_bytes(n_flows));
 	uint64_t seed = 7, last = 0;
 	struct edf q;
 
-	(void)state;
-	edf_init(&q, slots, positions, N_FLOWS);
-	for (uint32_t i = 0; i < N_FLOWS; i++)
-		edf_push(&q, i, random_wide(&seed, 64));
-	for (uint32_t i = 0; i < N_FLOWS; i++) {
+	assert_non_null(big);
+	edf_init(&q, n_flows, big);
+	for (uint32_t i = 0; i < n_flows; i++)
+		edf_push(&q, i, random_next(&seed) >> (64 - max_bits));
+	assert_true(edf_is_consistent(&q));
+	for (uint32_t i = 0; i < n_flows; i++) {
 		assert_true(edf_first_ns(&q) >= last);
 		last = edf_first_ns(&q);
 		edf_remove(&q, edf_first(&q));
 	}
-	assert_true(edf_is_empty(&q));
+	assert_true(edf_is_empty(&q) && edf_is_consistent(&q));
+	free(big);
+}
+
+static void
+drains_in_order_at_every_size(void **state)
+{
+	(void)state;
+	drains_in_order(1, 20);
+	drains_in_order(1025, 24);
+	drains_in_order(20000, 25);
+	drains_in_order(EDF_MAX_FLOWS, 23);
+	drains_in_order(5000, 64);
 }
 
 static void
@@ -98,14 +121,17 @@ inconsistency_is_seen(void **state)
 	struct edf q;
 
 	(void)state;
-	edf_init(&q, slots, positions, N_FLOWS);
+	edf_init(&q, N_FLOWS, memory);
 	for (uint32_t i = 0; i < 6; i++)
 		edf_push(&q, i, i + 10);
+	for (uint32_t i = 6; i < 12; i++)
+		edf_push(&q, i, UINT64_MAX - i); // in the heap
 	assert_true(edf_is_consistent(&q));
-	slots[5].deadline_ns = 1; // before its parent
+	q.node[3].deadline_ns = 1; // before its predecessor in the bucket
 	assert_false(edf_is_consistent(&q));
-	slots[5].deadline_ns = 15;
-	positions[3] = 0;
+	q.node[3].deadline_ns = 13;
+	assert_true(edf_is_consistent(&q));
+	q.slot[5].deadline_ns = 1; // before its parent in the heap
 	assert_false(edf_is_consistent(&q));
 }
 
@@ -114,7 +140,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(equals_a_sorted_list),
-		cmocka_unit_test(drains_in_order),
+		cmocka_unit_test(drains_in_order_at_every_size),
 		cmocka_unit_test(inconsistency_is_seen),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
