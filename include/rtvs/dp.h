@@ -21,6 +21,13 @@
 #define DP_MTU_MIN 68
 #define DP_MTU_MAX 9600
 #define DP_ERR_SIZE 256
+#define DP_DEADLINE_MAX_NS UINT64_C(3600000000000)
+#define DP_RATE_MIN UINT64_C(8000) // bit/s
+#define DP_RATE_MAX UINT64_C(400000000000)
+#define DP_BURST_MAX (UINT64_C(1) << 32) // bytes
+#define DP_WEIGHT_MAX 256
+#define DP_QUEUE_MIN 64 // packets
+#define DP_QUEUE_MAX 65536
 
 struct dp; // opaque, one per process (EAL's own limit)
 
@@ -73,6 +80,12 @@ enum dp_vlan_mode {
 };
 extern const char *const dp_vlan_mode_names[]; // "access", "trunk", NULL
 
+enum dp_late {
+	DP_LATE_SEND,
+	DP_LATE_DROP
+};
+extern const char *const dp_late_names[]; // "send", "drop", NULL
+
 enum dp_mirror_dir {
 	DP_MIRROR_RX = 1,
 	DP_MIRROR_TX = 2,
@@ -110,6 +123,32 @@ struct dp_port_cfg {
 	uint32_t flood_pps; // broadcast, multicast and unknown unicast it may send a second, 0: no limit
 	char mirror_to[RTVS_NAME_SIZE]; // a port that only receives mirrored packets; empty: none
 	uint32_t mirror; // enum dp_mirror_dir, 0: off
+
+	// What it sends, at each egress port that has a rate, or shares a bridge with ports that have a guarantee. See rtvs/sched.h.
+	uint64_t deadline_ns; // from its arrival in the host until it has left, 0: none; up to DP_DEADLINE_MAX_NS
+	uint64_t min_rate_bps; // guaranteed, bit/s, 8,000 to 4e11, 0: nothing
+	uint64_t burst_bytes; // of it, that may come at once; at least a frame of its MTU, up to 4 GiB
+	uint64_t max_rate_bps; // taken from it, bit/s; 0: no limit
+	uint32_t weight; // of what is left, 1 to 256
+	uint32_t late; // enum dp_late: packets whose deadline has passed
+	bool force; // keep it without admission; the datapath makes no difference
+	uint32_t queue; // packets of it that wait at one egress port at most, 64 to 65,536
+	// What it is given.
+	uint64_t rate_bps; // egress rate, bit/s; 0: as much as it takes
+};
+
+// What one port's packets met at an egress port.
+struct dp_flow {
+	unsigned port; // id of the port that sent them
+	uint32_t n_queued;
+	uint64_t tokens_bytes;
+	uint64_t guaranteed_pkts, guaranteed_bytes, surplus_pkts, surplus_bytes;
+	uint64_t missed_pkts; // left, or were dropped, after arrival + deadline
+	uint64_t broken_pkts; // guaranteed ones that left after their deadline
+	uint64_t late_pkts; // dropped because their deadline had passed
+	uint64_t worst_late_ns;
+	uint64_t blocked_ns; // how long its ring was not read because its queue was full, all egress ports together
+	struct hist delay; // ns from arrival to departure; empty without a deadline
 };
 
 struct dp_port_state {
@@ -202,6 +241,8 @@ unsigned dp_mac_list(const struct dp *dp, unsigned bridge, uint32_t *pos, struct
 
 // Ports. id: 0 to DP_MAX_PORTS - 1, free to be reused after del. set: takes the whole configuration;
 // -EINVAL when it changes what is fixed. Names of the bridge and of mirror_to must exist: -ENOENT.
+// What can be said of deadline, rates and burst without a datapath: 0 or -EINVAL. dp_port_add and set ask it, too.
+int dp_port_check_qos(const struct dp_port_cfg *cfg, char err[DP_ERR_SIZE]);
 int dp_port_add(struct dp *dp, const struct dp_port_cfg *cfg, unsigned *ret_id, char err[DP_ERR_SIZE]);
 int dp_port_set(struct dp *dp, unsigned id, const struct dp_port_cfg *cfg, char err[DP_ERR_SIZE]);
 int dp_port_del(struct dp *dp, unsigned id);
@@ -212,6 +253,9 @@ int dp_port_state(const struct dp *dp, unsigned id, struct dp_port_state *ret_st
 int dp_stats_refresh(struct dp *dp);
 int dp_port_stats(const struct dp *dp, unsigned id, struct dp_port_stats *ret_stats); // -ENOENT
 void dp_stats_gone(const struct dp *dp, struct dp_port_stats *ret_stats);
+// Flows of an egress port, from position *pos on, at most max; the end is reached when it returns less than max. Counters are
+// read while the worker writes them: each is right, they may be a moment apart.
+unsigned dp_flow_list(const struct dp *dp, unsigned id, uint32_t *pos, struct dp_flow *ret_flows, unsigned max);
 // Learned MACs of the port in its bridge.
 uint32_t dp_port_n_macs(const struct dp *dp, unsigned id);
 

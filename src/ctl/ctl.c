@@ -29,6 +29,7 @@ ctl_api(void)
 		rpc_bridge_methods,
 		rpc_port_methods,
 		rpc_mac_methods,
+		rpc_flow_methods,
 		rpc_stats_methods,
 		rpc_capture_methods,
 		rpc_config_methods,

@@ -32,6 +32,7 @@ extern const struct rpc_method rpc_bridge_methods[];
 extern const struct rpc_method rpc_capture_methods[];
 extern const struct rpc_method rpc_config_methods[];
 extern const struct rpc_method rpc_events_methods[];
+extern const struct rpc_method rpc_flow_methods[];
 extern const struct rpc_method rpc_mac_methods[];
 extern const struct rpc_method rpc_port_methods[];
 extern const struct rpc_method rpc_stats_methods[];

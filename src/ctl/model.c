@@ -3,6 +3,7 @@
 // that is not dry hold the same objects, and every name that an object refers to exists.
 #include "model.h"
 
+#include "admit.h"
 #include "rtvs/log.h"
 
 #include <errno.h>
@@ -273,7 +274,10 @@ port_check(const struct model *m, const struct dp_port_cfg *cfg, const struct mo
 		if (cfg->devargs[0] && strcmp(other->devargs, cfg->devargs) == 0)
 			return fail(-EEXIST, err, "devargs: the device belongs to port %s", other->name);
 	}
-	return port_check_mirror(m, cfg, err);
+	rc = dp_port_check_qos(cfg, err);
+	if (!rc)
+		rc = port_check_mirror(m, cfg, err);
+	return rc ? rc : admit_check(m, cfg, err);
 }
 
 int

@@ -171,3 +171,19 @@ port_json_stats(const struct dp *dp, const struct model_port *port)
 		(void)json_object_set_new(object, "drops_by_reason", port_json_drops(&stats));
 	return object;
 }
+
+json_t *
+port_json_hist(const struct hist *h)
+{
+	json_t *buckets = json_array();
+
+	for (unsigned i = 0; i < HIST_BUCKETS; i++)
+		if (h->bucket[i] > 0)
+			(void)json_array_append_new(buckets,
+				json_pack("[I, I, I]", (json_int_t)hist_bucket_low(i), (json_int_t)hist_bucket_high(i),
+					(json_int_t)h->bucket[i]));
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "count", (json_int_t)h->count, "p50_ns",
+		(json_int_t)hist_percentile(h, 50000), "p90_ns", (json_int_t)hist_percentile(h, 90000), "p99_ns",
+		(json_int_t)hist_percentile(h, 99000), "p99_9_ns", (json_int_t)hist_percentile(h, 99900), "p99_99_ns",
+		(json_int_t)hist_percentile(h, 99990), "max_ns", (json_int_t)h->max, "buckets", buckets);
+}

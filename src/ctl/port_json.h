@@ -15,4 +15,6 @@ json_t *port_json_counters(const struct dp_port_stats *stats);
 json_t *port_json_drops(const struct dp_port_stats *stats);
 // Names of virtio-net feature bits, in order; "bitN" for one without a name.
 json_t *port_json_features(uint64_t features);
+// Percentiles in ns and buckets [low, high, count].
+json_t *port_json_hist(const struct hist *h);
 uint64_t port_json_n_drops(const struct dp_port_stats *stats);

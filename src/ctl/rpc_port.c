@@ -47,7 +47,22 @@
 		.help = "broadcast, multicast and unknown unicast packets it may send a second; 0: no limit"), \
 	P(mirror_to, RPC_NAME, .max = RTVS_NAME_SIZE - 1, .help = "port that receives a copy of its packets; empty: none"), \
 	P(mirror, RPC_ENUM, .names = dp_mirror_dir_names, .def = "none", \
-		.help = "what is copied, as the port sees it: rx was taken from it, tx given to it")
+		.help = "what is copied, as the port sees it: rx was taken from it, tx given to it"), \
+	PAS("deadline", deadline_ns, RPC_TIME, .max = DP_DEADLINE_MAX_NS, .def = "0", \
+		.help = "what it sends shall have left this long after it came; 0: no deadline"), \
+	PAS("min_rate", min_rate_bps, RPC_RATE, .max = DP_RATE_MAX, .def = "0", \
+		.help = "guaranteed to what it sends, at every egress port; 0 or from 8kbit"), \
+	PAS("burst", burst_bytes, RPC_SIZE, .max = DP_BURST_MAX, .def = "15kB", \
+		.help = "bytes that may come at once within min_rate; a frame of its mtu at least"), \
+	PAS("max_rate", max_rate_bps, RPC_RATE, .max = DP_RATE_MAX, .def = "0", \
+		.help = "taken from it at most; 0: no limit, or from 8kbit"), \
+	P(weight, RPC_UINT, .min = 1, .max = DP_WEIGHT_MAX, .def = "1", .help = "its share of what guarantees leave of an egress port"), \
+	P(late, RPC_ENUM, .names = dp_late_names, .def = "send", .help = "what becomes of its packets whose deadline has passed"), \
+	P(force, RPC_BOOL, .def = "false", .help = "take its guarantee though an egress port may not be able to keep it"), \
+	P(queue, RPC_UINT, .min = DP_QUEUE_MIN, .max = DP_QUEUE_MAX, .def = "512", \
+		.help = "packets of it that wait at one egress port at most; its ring is not read from half of them on"), \
+	PAS("rate", rate_bps, RPC_RATE, .max = DP_RATE_MAX, .def = "0", \
+		.help = "egress rate: what the port is given; 0: as much as it takes, or from 8kbit")
 // clang-format on
 
 static const struct rpc_param add_params[] = {PORT_KEY, PORT_FIXED_PARAMS, PORT_PARAMS};

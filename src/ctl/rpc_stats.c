@@ -111,22 +111,6 @@ stats_drops(void *ctx, const void *params, uint64_t present, json_t **ret_result
 	return list ? ctl_answer(ret_result, list, err) : -1;
 }
 
-static json_t *
-stalls_json(const struct hist *h)
-{
-	json_t *buckets = json_array();
-
-	for (unsigned i = 0; i < HIST_BUCKETS; i++)
-		if (h->bucket[i] > 0)
-			(void)json_array_append_new(buckets,
-				json_pack("[I, I, I]", (json_int_t)hist_bucket_low(i), (json_int_t)hist_bucket_high(i),
-					(json_int_t)h->bucket[i]));
-	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "count", (json_int_t)h->count, "p50_ns",
-		(json_int_t)hist_percentile(h, 50000), "p90_ns", (json_int_t)hist_percentile(h, 90000), "p99_ns",
-		(json_int_t)hist_percentile(h, 99000), "p99_9_ns", (json_int_t)hist_percentile(h, 99900), "p99_99_ns",
-		(json_int_t)hist_percentile(h, 99990), "max_ns", (json_int_t)h->max, "buckets", buckets);
-}
-
 static int
 worker_list(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
 {
@@ -148,7 +132,7 @@ worker_list(void *ctx, const void *params, uint64_t present, json_t **ret_result
 				(json_int_t)s.tsc_hz, "busy_percent",
 				s.cycles_total ? 100.0 * (double)s.cycles_busy / (double)s.cycles_total : 0.0,
 				"cycles_per_pkt", s.pkts ? (double)s.cycles_busy / (double)s.pkts : 0.0, "stalls",
-				stalls_json(&s.stalls)));
+				port_json_hist(&s.stalls)));
 	}
 	return ctl_answer(ret_result, list, err);
 }

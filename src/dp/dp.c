@@ -8,6 +8,7 @@
 #include "dp_log.h"
 #include "dp_state.h"
 #include "rtvs/log.h"
+#include "schedule.h"
 #include "tsan.h"
 
 #include <rte_cycles.h>
@@ -44,6 +45,7 @@ const char *const dp_idle_names[] = {"busy", "adaptive", NULL};
 const char *const dp_port_type_names[] = {"vhost", "ethdev", NULL};
 const char *const dp_vhost_mode_names[] = {"listen", "connect", NULL};
 const char *const dp_vlan_mode_names[] = {"access", "trunk", NULL};
+const char *const dp_late_names[] = {"send", "drop", NULL};
 const char *const dp_mirror_dir_names[] = {"none", "rx", "tx", "both", NULL};
 
 static bool is_eal_used; // EAL cannot be started twice
@@ -244,7 +246,9 @@ workers_start(struct dp *dp)
 	if (!dp->rcu)
 		return -ENOMEM;
 	rte_rcu_qsbr_init(dp->rcu, RCU_THREADS);
-	rc = view_publish(dp);
+	rc = schedule_init();
+	if (!rc)
+		rc = view_publish(dp);
 	for (unsigned i = 0; !rc && i < dp->cfg.workers.n; i++) {
 		rc = worker_create(dp, (uint16_t)i, dp->cfg.workers.cpu[i], i + 1, &dp->worker[i]);
 		if (!rc)

@@ -21,10 +21,12 @@ struct dp {
 	struct rte_mempool *pool;
 	struct rte_rcu_qsbr *rcu;
 	_Atomic(struct view *) view; // ctl: wo, dp: ro
+	uint64_t view_gen; // of the last one; ctl
 	_Atomic uint64_t wakeup_gen; // moves whenever any port's wake-up descriptors change
 	unsigned n_workers;
 	struct worker *worker[DP_MAX_WORKERS];
 	struct port *port[DP_MAX_PORTS];
+	uint64_t n_ports_made;
 	struct bridge *bridge[DP_MAX_BRIDGES];
 	struct dp_port_stats gone;
 	struct rte_ring *events; // of struct dp_event, many producers, ctl consumes

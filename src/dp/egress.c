@@ -1,10 +1,11 @@
 // How a packet leaves: VLAN tag, MTU, offloads that the far side does not take, then staging. The worker that owns the
 // port transmits at the end of each ingress burst (cut-through); others hand over through the port's ring.
-// This is where a scheduler per egress port belongs: between the stage and the transmission.
+// A port with a schedule gets them through it (schedule.c).
 // Invariant: a packet given to egress_put is staged, in a ring, or counted as dropped on the egress port.
 #include "capture.h"
 #include "dp_state.h"
 #include "rtvs/frame.h"
+#include "schedule.h"
 #include "worker.h"
 
 #include <rte_ether.h>
@@ -122,35 +123,64 @@ flow_hash(const struct rte_mbuf *m)
 	return hash;
 }
 
+// Packets at the front that go to the same queue, at most a burst.
+static uint16_t
+give_run(struct worker *w, struct port *port, struct rte_mbuf **pkts, uint16_t n, uint16_t *ret_run)
+{
+	struct port_counters *c = &w->port[port->id].c;
+	uint32_t n_txq = atomic_load_explicit(&port->n_txq, memory_order_relaxed);
+	uint16_t q = n_txq > 1 ? (uint16_t)(flow_hash(pkts[0]) % n_txq) : 0, run = 1, sent;
+	uint64_t bytes = 0;
+
+	while (run < n && run < PORT_BURST && (n_txq == 1 || flow_hash(pkts[run]) % n_txq == q))
+		run++;
+	for (uint16_t k = 0; k < run; k++)
+		bytes += pkts[k]->pkt_len;
+	sent = port->ops->tx(port, q, pkts, run);
+	for (uint16_t k = sent; k < run; k++)
+		bytes -= pkts[k]->pkt_len;
+	worker_count(&c->tx_pkts, sent);
+	worker_count(&c->tx_bytes, bytes);
+	*ret_run = run;
+	return sent;
+}
+
+uint16_t
+egress_give(struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf **pkts, uint16_t n)
+{
+	uint16_t sum = 0, sent, run;
+
+	do {
+		sent = give_run(w, view->port[out].port, &pkts[sum], (uint16_t)(n - sum), &run);
+		sum = (uint16_t)(sum + sent);
+	} while (sent == run && sum < n);
+	return sum;
+}
+
+// Without a schedule: what the port does not take is dropped.
 static void
 transmit(struct worker *w, const struct view *view, uint16_t out)
 {
 	struct worker_tx *tx = &w->port[out].tx;
-	struct port_counters *c = &w->port[out].c;
-	struct port *port = view->port[out].port;
-	struct capture *capture = view->port[out].capture;
-	uint32_t n_txq = atomic_load_explicit(&port->n_txq, memory_order_relaxed);
 
-	for (uint16_t i = 0; i < tx->n;) {
-		uint16_t q = n_txq > 1 ? (uint16_t)(flow_hash(tx->pkts[i]) % n_txq) : 0, n = 1, sent;
-		uint64_t bytes = 0;
+	if (unlikely(view->port[out].capture))
+		capture_burst(w, view->port[out].capture, tx->pkts, tx->n, true);
+	for (uint16_t i = 0, run; i < tx->n; i = (uint16_t)(i + run)) {
+		uint16_t sent = give_run(w, view->port[out].port, &tx->pkts[i], (uint16_t)(tx->n - i), &run);
 
-		while (i + n < tx->n && n < PORT_BURST && (n_txq == 1 || flow_hash(tx->pkts[i + n]) % n_txq == q))
-			n++;
-		if (unlikely(capture))
-			capture_burst(w, capture, &tx->pkts[i], n, true);
-		for (uint16_t k = 0; k < n; k++)
-			bytes += tx->pkts[i + k]->pkt_len;
-		sent = port->ops->tx(port, q, &tx->pkts[i], n);
-		for (uint16_t k = sent; k < n; k++) {
-			bytes -= tx->pkts[i + k]->pkt_len;
+		for (uint16_t k = sent; k < run; k++)
 			egress_drop(w, out, tx->pkts[i + k], DROP_TX_FULL);
-		}
-		worker_count(&c->tx_pkts, sent);
-		worker_count(&c->tx_bytes, bytes);
-		i = (uint16_t)(i + n);
 	}
 	tx->n = 0;
+}
+
+static void
+leave(struct worker *w, const struct view *view, uint16_t out)
+{
+	if (view->port[out].schedule)
+		schedule_put(w, view, out);
+	else
+		transmit(w, view, out);
 }
 
 static void
@@ -159,7 +189,7 @@ stage(struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf *
 	struct worker_tx *tx = &w->port[out].tx;
 
 	if (tx->n == RTE_DIM(tx->pkts))
-		transmit(w, view, out);
+		leave(w, view, out);
 	else if (!tx->n)
 		w->dirty[w->n_dirty++] = out;
 	tx->pkts[tx->n++] = m;
@@ -171,6 +201,8 @@ stage_or_hand_over(struct worker *w, const struct view *view, uint16_t out, stru
 {
 	struct port *port = view->port[out].port;
 
+	if (view->port[out].schedule)
+		schedule_stamp(m, w->now_ns);
 	if (likely(port->owner == w->index)) {
 		stage(w, view, out, m);
 		return;
@@ -179,7 +211,7 @@ stage_or_hand_over(struct worker *w, const struct view *view, uint16_t out, stru
 		egress_drop(w, out, m, DROP_HANDOFF_FULL);
 		return;
 	}
-	worker_count(&w->port[out].c.handoff_in, 1);
+	worker_count(&w->port[out].c.queued_in, 1);
 	if (atomic_load_explicit(&w->dp->idle, memory_order_relaxed) == DP_IDLE_ADAPTIVE)
 		worker_wake(w->dp->worker[port->owner]);
 }
@@ -198,6 +230,7 @@ linearize(struct worker *w, struct rte_mbuf *m)
 			memcpy(to, from, m->pkt_len);
 		flat->ol_flags = m->ol_flags & RTE_MBUF_F_TX_OFFLOAD_MASK;
 		flat->tx_offload = m->tx_offload;
+		flat->port = m->port;
 	} else {
 		rte_pktmbuf_free(flat);
 		flat = NULL;
@@ -220,6 +253,8 @@ put_in_software(struct worker *w, const struct view *view, uint16_t out, struct 
 			egress_drop(w, out, m, n ? DROP_NO_BUFFER : DROP_OFFLOAD);
 			return;
 		}
+		for (int i = 0; i < n; i++)
+			seg[i]->port = m->port;
 		rte_pktmbuf_free(m);
 		worker_count(&w->port[out].c.replicated, (uint64_t)n - 1);
 		for (int i = 0; i < n; i++)
@@ -278,6 +313,9 @@ egress_put(struct worker *w, const struct view *view, uint16_t out, struct egres
 		}
 	}
 	caps = atomic_load_explicit(&vp->port->caps, memory_order_relaxed);
+	// A super-frame would hold up the link for as long as dozens of packets, and its flow's bucket would not hold it.
+	if (vp->schedule && (vp->rate || view->port[pkt.m->port].flow.min_rate))
+		caps &= ~(uint32_t)(PORT_CAP_TSO4 | PORT_CAP_TSO6);
 	if (unlikely((pkt.m->ol_flags & OFFLOAD_FLAGS) || pkt.m->nb_segs > 1) &&
 		caps != (PORT_CAP_CSUM | PORT_CAP_TSO4 | PORT_CAP_TSO6 | PORT_CAP_SEGS)) {
 		put_in_software(w, view, out, pkt.m, caps);
@@ -291,7 +329,7 @@ egress_flush(struct worker *w, const struct view *view)
 {
 	for (uint16_t i = 0; i < w->n_dirty; i++)
 		if (w->port[w->dirty[i]].tx.n)
-			transmit(w, view, w->dirty[i]);
+			leave(w, view, w->dirty[i]);
 	w->n_dirty = 0;
 }
 
@@ -309,7 +347,7 @@ egress_drain(struct worker *w, const struct view *view)
 
 		if (!n)
 			continue;
-		worker_count(&w->port[out].c.handoff_out, n);
+		worker_count(&w->port[out].c.queued_out, n);
 		for (unsigned k = 0; k < n; k++)
 			stage(w, view, out, pkts[k]);
 		sum += n;

@@ -3,6 +3,7 @@
 // has work for it sets the work first and looks at is_sleeping after (worker_wake). Queues whose driver
 // gives no wake-up are polled every POLL_NS instead.
 #include "dp_state.h"
+#include "schedule.h"
 #include "tsan.h"
 #include "worker.h"
 
@@ -13,6 +14,7 @@
 #include <unistd.h>
 
 #define POLL_NS 500000 // 2,000 wake-ups a second
+#define SLEEP_MIN_NS 50000 // a sleep that is shorter costs more than it saves
 #define SLEEP_MAX_NS 100000000 // without anything to wait for: the loop shows that it is alive
 
 static void
@@ -46,13 +48,19 @@ ask_queues(struct worker *w, const struct view *view, bool is_on, bool rebuild)
 
 // True: something woke it.
 static bool
-wait_for_work(struct worker *w)
+wait_for_work(struct worker *w, const struct view *view)
 {
 	struct timespec ts = {.tv_nsec = w->has_polled_queues ? POLL_NS : SLEEP_MAX_NS};
+	uint64_t now_ns = dp_now_ns(w->dp), next_ns;
 	struct epoll_event ev[16];
 	eventfd_t ignored;
 	int n;
 
+	if (schedule_next_ns(w, view, &next_ns)) {
+		if (next_ns <= now_ns + SLEEP_MIN_NS)
+			return true;
+		ts.tv_nsec = (long)RTE_MIN((uint64_t)ts.tv_nsec, next_ns - now_ns);
+	}
 	tsan_release(w->dp->rcu);
 	rte_rcu_qsbr_thread_offline(w->dp->rcu, w->index);
 	n = epoll_pwait2(w->epoll_fd, ev, 16, &ts, NULL);
@@ -88,7 +96,7 @@ idle_sleep(struct worker *w, const struct view *view, bool (*poll)(struct worker
 	if (!found && atomic_load(&w->dp->view) == view && atomic_load(&w->dp->wakeup_gen) == gen &&
 		!atomic_load(&w->dp->stop) && atomic_load(&w->snap_wanted) == atomic_load(&w->snap_done))
 		found = wait_for_work(
-			w); // a device may show its packet a little later than it wakes (net_tap's signal)
+			w, view); // a device may show its packet a little later than it wakes (net_tap's signal)
 	atomic_store_explicit(&w->is_sleeping, false, memory_order_relaxed);
 	// The view may have been freed while this worker was offline: take the one of the moment.
 	view = atomic_load_explicit(&w->dp->view, memory_order_acquire);

@@ -7,6 +7,7 @@
 #include "capture.h"
 #include "connector.h"
 #include "dp_state.h"
+#include "schedule.h"
 #include "vhost_fds.h"
 
 #include <rte_errno.h>
@@ -14,10 +15,12 @@
 #include <rte_pause.h>
 
 #include <errno.h>
+#include <inttypes.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
 
+#define ETHER_HEADER 14
 #define SNAPSHOT_TIMEOUT_NS UINT64_C(100000000)
 
 static const struct port_ops *const port_types[] = {
@@ -43,6 +46,40 @@ port_link_changed(struct port *port, bool is_up)
 	dp_event_post(port->dp, (struct dp_event){.type = DP_EVENT_LINK, .port = port->id, .is_up = is_up});
 }
 
+int
+dp_port_check_qos(const struct dp_port_cfg *cfg, char err[DP_ERR_SIZE])
+{
+	const struct {
+		const char *name;
+		uint64_t value, min, max;
+		bool may_be_zero;
+	} fields[] = {
+		{"deadline", cfg->deadline_ns, 1, DP_DEADLINE_MAX_NS, true},
+		{"min_rate", cfg->min_rate_bps, DP_RATE_MIN, DP_RATE_MAX, true},
+		{"max_rate", cfg->max_rate_bps, DP_RATE_MIN, DP_RATE_MAX, true},
+		{"rate", cfg->rate_bps, DP_RATE_MIN, DP_RATE_MAX, true},
+		{"burst", cfg->burst_bytes, cfg->mtu + ETHER_HEADER, DP_BURST_MAX, !cfg->min_rate_bps},
+		{"weight", cfg->weight, 1, DP_WEIGHT_MAX, false},
+		{"queue", cfg->queue, DP_QUEUE_MIN, DP_QUEUE_MAX, false},
+	};
+
+	for (unsigned i = 0; i < RTE_DIM(fields); i++) {
+		if ((fields[i].may_be_zero && !fields[i].value) ||
+			(fields[i].value >= fields[i].min && fields[i].value <= fields[i].max))
+			continue;
+		dp_error(err, "%s: %" PRIu64 " is out of range %" PRIu64 " to %" PRIu64, fields[i].name,
+			fields[i].value, fields[i].min, fields[i].max);
+		return -EINVAL;
+	}
+	if (cfg->late > DP_LATE_DROP)
+		dp_error(err, "late: must be send or drop");
+	else if (cfg->max_rate_bps && cfg->max_rate_bps < cfg->min_rate_bps)
+		dp_error(err, "max_rate: %" PRIu64 " bit/s is less than min_rate", cfg->max_rate_bps);
+	else
+		return 0;
+	return -EINVAL;
+}
+
 static int
 check(const struct dp *dp, const struct dp_port_cfg *cfg, char err[DP_ERR_SIZE])
 {
@@ -63,13 +100,52 @@ check(const struct dp *dp, const struct dp_port_cfg *cfg, char err[DP_ERR_SIZE])
 		dp_error(err, "mirror_to: there is no port '%s'", cfg->mirror_to);
 		return -ENOENT;
 	} else
-		return 0;
+		return dp_port_check_qos(cfg, err);
 	return -EINVAL;
+}
+
+static bool
+has_guarantee(const struct dp_port_cfg *cfg)
+{
+	return cfg->deadline_ns || cfg->min_rate_bps;
+}
+
+// A port's egress is scheduled from when it has a rate, or shares a bridge with a port that has a guarantee, for its life.
+static int
+prepare_schedule(struct dp *dp, struct port *port)
+{
+	bool is_wanted = port->cfg.rate_bps;
+	int rc;
+
+	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
+		is_wanted |= dp->port[i] && port->cfg.bridge[0] && has_guarantee(&dp->port[i]->cfg) &&
+			!strcmp(dp->port[i]->cfg.bridge, port->cfg.bridge);
+	if (!is_wanted)
+		return 0;
+	rc = port->schedule ? 0 : schedule_create(&port->schedule, dp_now_ns(dp));
+	for (uint16_t i = 0; !rc && i < DP_MAX_PORTS; i++)
+		if (dp->port[i] && has_guarantee(&dp->port[i]->cfg) &&
+			!strcmp(dp->port[i]->cfg.bridge, port->cfg.bridge))
+			rc = schedule_keep_delay(port->schedule, i);
+	return rc;
+}
+
+// The new state of all ports, as workers see it.
+static int
+publish(struct dp *dp)
+{
+	int rc = 0;
+
+	for (unsigned i = 0; !rc && i < DP_MAX_PORTS; i++)
+		if (dp->port[i])
+			rc = prepare_schedule(dp, dp->port[i]);
+	return rc ? rc : view_publish(dp);
 }
 
 static void
 port_free(struct port *port)
 {
+	schedule_destroy(port->schedule, port->dp);
 	rte_ring_free(port->handoff);
 	rte_free(port);
 }
@@ -88,6 +164,7 @@ port_alloc(struct dp *dp, const struct dp_port_cfg *cfg, uint16_t id, struct por
 	port->cfg = *cfg;
 	port->n_txq = 1;
 	port->owner = (uint16_t)(id % dp->n_workers);
+	port->serial = ++dp->n_ports_made;
 	snprintf(name, sizeof(name), "rtvs_port%u", id);
 	port->handoff = rte_ring_create(name, PORT_HANDOFF_SIZE, SOCKET_ID_ANY, RING_F_SC_DEQ);
 	if (!port->handoff) {
@@ -126,7 +203,7 @@ dp_port_add(struct dp *dp, const struct dp_port_cfg *cfg, unsigned *ret_id, char
 	if (rc)
 		goto err_free;
 	dp->port[id] = port;
-	rc = view_publish(dp);
+	rc = publish(dp);
 	if (!rc && cfg->admin_up)
 		rc = port->ops->start(port, err);
 	if (rc)
@@ -201,7 +278,7 @@ dp_port_set(struct dp *dp, unsigned id, const struct dp_port_cfg *cfg, char err[
 		if (rc)
 			goto err_cfg;
 	}
-	rc = view_publish(dp);
+	rc = publish(dp);
 	if (rc) {
 		dp_error(err, "no memory for the new configuration");
 		if (cfg->admin_up && !old.admin_up)
@@ -233,7 +310,7 @@ add_counters(struct dp_port_stats *sum, const struct port_counters *c)
 	sum->tx_pkts += c->tx_pkts;
 	sum->tx_bytes += c->tx_bytes;
 	sum->replicated += c->replicated;
-	sum->queued += (int64_t)(c->handoff_in - c->handoff_out);
+	sum->queued += (int64_t)(c->queued_in - c->queued_out);
 	for (unsigned i = 0; i < DROP_COUNT; i++)
 		sum->drops[i] += c->drops[i];
 }
@@ -307,6 +384,26 @@ dp_port_state(const struct dp *dp, unsigned id, struct dp_port_state *ret_state)
 		.is_link_up = atomic_load(&port->is_up), .mtu = port->cfg.mtu, .worker = port->owner};
 	port->ops->state(port, ret_state);
 	return 0;
+}
+
+unsigned
+dp_flow_list(const struct dp *dp, unsigned id, uint32_t *pos, struct dp_flow *ret_flows, unsigned max)
+{
+	const struct port *port = id < DP_MAX_PORTS ? dp->port[id] : NULL;
+	unsigned n = 0;
+
+	for (; port && port->schedule && *pos < DP_MAX_PORTS && n < max; ++*pos) {
+		struct dp_flow *f = &ret_flows[n];
+
+		if (!dp->port[*pos] || !schedule_flow(port->schedule, (uint16_t)*pos, f, dp_now_ns(dp)))
+			continue;
+		f->port = *pos;
+		f->blocked_ns = 0;
+		for (unsigned i = 0; i < dp->n_workers; i++)
+			f->blocked_ns += dp->worker[i]->port[*pos].c.blocked_ns;
+		n++;
+	}
+	return n;
 }
 
 uint32_t

@@ -45,6 +45,8 @@ enum port_cap {
 struct port {
 	uint16_t id;
 	uint16_t owner; // worker that transmits on it
+	uint64_t
+		serial; // of all ports of this process, from 1: tells ports apart that have the same id one after another
 	const struct port_ops *ops;
 	struct dp *dp;
 	struct dp_port_cfg cfg; // ctl: rw, dp: none
@@ -55,6 +57,9 @@ struct port {
 	_Atomic uint32_t n_macs; // learned entries that name this port; dp, ctl: rw
 	_Atomic uint64_t guest_errors; // vhost thread, ctl: rw
 	struct rte_ring *handoff; // from workers that do not own it; many producers, the owner consumes
+	_Atomic uint32_t
+		n_blocking; // egress ports where its queue is full: it is not polled. Owners of egress ports: rw, dp: ro
+	struct schedule *schedule; // of its egress, NULL: none; ctl: wo through a new view, the owner: rw
 	struct capture *capture; // ctl: wo through a new view, dp: ro
 	void *priv; // of the type
 };

@@ -50,6 +50,15 @@ build_port(const struct dp *dp, struct port *port, struct view_port *vp)
 	// The workers that poll one of its queues share the rate evenly.
 	vp->flood_pps = cfg->flood_pps ? RTE_MAX(cfg->flood_pps / RTE_MIN(cfg->n_queues, dp->cfg.workers.n), 1u) : 0;
 	vp->capture = port->capture;
+	vp->schedule = port->schedule;
+	vp->rate = cfg->rate_bps / 8;
+	vp->max_rate = cfg->max_rate_bps / 8 / RTE_MIN(cfg->n_queues, dp->cfg.workers.n);
+	vp->flow = (struct sched_params){.deadline_ns = cfg->deadline_ns,
+		.min_rate = cfg->min_rate_bps / 8,
+		.burst = cfg->burst_bytes,
+		.weight = cfg->weight,
+		.limit = cfg->queue,
+		.drops_late = cfg->late == DP_LATE_DROP};
 	guard_init(&vp->guard, &cfg->allowed_macs, &cfg->allowed_ips);
 }
 
@@ -111,9 +120,14 @@ view_publish(struct dp *dp)
 
 	if (!view)
 		return -ENOMEM;
-	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
+	view->gen = ++dp->view_gen;
+	for (unsigned i = 0; i < DP_MAX_PORTS; i++) {
+		// Packets of a port that is gone may still wait somewhere.
+		view->port[i].flow = (struct sched_params){.weight = 1, .limit = DP_QUEUE_MIN};
 		if (dp->port[i])
 			build_port(dp, dp->port[i], &view->port[i]);
+		view->has_schedules |= view->port[i].schedule != NULL;
+	}
 	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
 		if (view->port[i].port && view->port[i].mirror_to != VIEW_NO_PORT)
 			view->port[view->port[i].mirror_to].is_mirror_target = true;

@@ -6,6 +6,7 @@
 #include "rtvs/dp.h"
 #include "rtvs/guard.h"
 #include "rtvs/mac_table.h"
+#include "rtvs/sched.h"
 
 #define VIEW_NO_PORT MAC_TABLE_NO_PORT
 
@@ -30,6 +31,9 @@ struct view_port {
 	uint32_t mac_limit; // UINT32_MAX: none
 	uint32_t flood_pps; // of one worker; 0: no limit
 	struct capture *capture; // NULL: none
+	struct schedule *schedule; // of its egress, NULL: none
+	struct sched_params flow; // of what it sends
+	uint64_t max_rate, rate; // bytes/s; the former of one worker
 	struct guard guard;
 	struct vlan_set trunk;
 };
@@ -50,6 +54,8 @@ struct view {
 	struct view_rxq rxqs[DP_MAX_PORTS * DP_MAX_QUEUES];
 	uint16_t owned[DP_MAX_PORTS];
 	uint16_t members[DP_MAX_PORTS]; // by bridge, one after another
+	uint64_t gen; // of the view, 1 and up
+	bool has_schedules;
 };
 
 // Builds a view of dp's present state, swaps it in and waits until no worker uses the one before. -ENOMEM: nothing changed

@@ -5,6 +5,7 @@
 
 #include "capture.h"
 #include "dp_state.h"
+#include "schedule.h"
 #include "tsan.h"
 
 #include <rte_cycles.h>
@@ -25,6 +26,34 @@
 #define STALL_BYTES_PER_NS 1
 #define STALL_EVENT_NS 10000000
 
+// True: its ring is left alone, because its queue at an egress port is full, or it has had its max_rate.
+static bool
+is_held(struct worker *w, const struct view_port *vp)
+{
+	struct worker_port *wp = &w->port[vp->port->id];
+	uint64_t pays;
+
+	if (unlikely(atomic_load_explicit(&vp->port->n_blocking, memory_order_relaxed))) {
+		if (!wp->blocked_since_ns)
+			wp->blocked_since_ns = w->now_ns;
+		return true;
+	}
+	if (unlikely(wp->blocked_since_ns)) {
+		worker_count(&wp->c.blocked_ns, w->now_ns - wp->blocked_since_ns);
+		wp->blocked_since_ns = 0;
+	}
+	if (likely(!vp->max_rate))
+		return false;
+	// What was taken in one burst is paid before the next.
+	if (wp->max_rate.rate != vp->max_rate)
+		rate_init(&wp->max_rate, vp->max_rate, RTE_MAX(vp->flow.burst, vp->frame_max), w->now_ns);
+	rate_refill(&wp->max_rate, w->now_ns);
+	pays = RTE_MIN(wp->owed_bytes, wp->max_rate.tokens / RATE_SCALE);
+	(void)rate_take(&wp->max_rate, pays, w->now_ns);
+	wp->owed_bytes -= pays;
+	return wp->owed_bytes;
+}
+
 // Receives from one queue and forwards.
 static unsigned
 poll_queue(struct worker *w, const struct view *view, struct view_rxq rxq, uint64_t *bytes)
@@ -33,12 +62,19 @@ poll_queue(struct worker *w, const struct view *view, struct view_rxq rxq, uint6
 	struct port *port = view->port[rxq.port].port;
 	struct port_counters *c = &w->port[rxq.port].c;
 	uint64_t sum = 0;
-	uint16_t n = port->ops->rx(port, rxq.queue, pkts, PORT_BURST);
+	uint16_t n;
 
+	if (unlikely(is_held(w, &view->port[rxq.port])))
+		return 0;
+	n = port->ops->rx(port, rxq.queue, pkts, PORT_BURST);
 	if (!n)
 		return 0;
-	for (uint16_t i = 0; i < n; i++)
+	for (uint16_t i = 0; i < n; i++) {
 		sum += pkts[i]->pkt_len;
+		pkts[i]->port = rxq.port; // the flow, at any egress port
+	}
+	if (view->port[rxq.port].max_rate)
+		w->port[rxq.port].owed_bytes += sum;
 	worker_count(&c->rx_pkts, n);
 	worker_count(&c->rx_bytes, sum);
 	*bytes += sum;
@@ -59,6 +95,8 @@ turn(struct worker *w, const struct view *view, uint64_t *bytes)
 		n += poll_queue(w, view, mine->rxq[i], bytes);
 	if (w->dp->n_workers > 1)
 		n += egress_drain(w, view);
+	if (view->has_schedules)
+		n += schedule_serve_all(w, view);
 	return n;
 }
 
@@ -115,6 +153,8 @@ worker_main(void *arg)
 
 		w->now_ns = dp_tsc_to_ns(dp, last);
 		w->now_s = (uint32_t)(w->now_ns / 1000000000);
+		if (unlikely(view->gen != w->view_gen))
+			schedule_apply(w, view);
 		n = turn(w, view, &bytes);
 		answer_snapshot(w, view);
 		end = rte_rdtsc();

@@ -14,7 +14,8 @@
 struct port_counters {
 	uint64_t rx_pkts, rx_bytes, tx_pkts, tx_bytes;
 	uint64_t replicated;
-	uint64_t handoff_in, handoff_out; // put into and taken from the port's handoff ring
+	uint64_t queued_in, queued_out; // put into and taken from the port's handoff ring and its schedule
+	uint64_t blocked_ns; // its ring was not read because of full queues
 	uint64_t drops[DROP_COUNT];
 };
 
@@ -26,7 +27,9 @@ struct worker_tx {
 // A worker's own data of one port.
 struct worker_port {
 	struct port_counters c;
-	struct rate flood;
+	struct rate flood, max_rate;
+	uint64_t owed_bytes; // taken from it beyond max_rate
+	uint64_t blocked_since_ns; // 0: it is read
 	struct worker_tx tx;
 } __rte_cache_aligned;
 
@@ -43,6 +46,7 @@ struct worker {
 	unsigned lcore;
 	uint64_t now_ns; // of this turn, monotonic
 	uint32_t now_s;
+	uint64_t view_gen; // of the view whose parameters its schedules have
 	uint16_t n_dirty; // ports with staged packets
 	uint16_t dirty[DP_MAX_PORTS];
 	struct rte_mempool *pool;
@@ -91,6 +95,8 @@ void egress_put(struct worker *w, const struct view *view, uint16_t out, struct 
 void egress_flush(struct worker *w, const struct view *view);
 // Takes what other workers put into the rings of ports that this one owns; how many.
 unsigned egress_drain(struct worker *w, const struct view *view);
+// Gives packets to port `out`, in order, until it takes no more; how many it took.
+uint16_t egress_give(struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf **pkts, uint16_t n);
 void egress_drop(struct worker *w, uint16_t port, struct rte_mbuf *m, enum drop reason);
 
 // gso.c: segments of a TCP super-frame, each in one buffer. Returns how many, 0: not possible (headers), -1: no buffer.

@@ -16,6 +16,7 @@ const char *const dp_idle_names[] = {"busy", "adaptive", NULL};
 const char *const dp_port_type_names[] = {"vhost", "ethdev", NULL};
 const char *const dp_vhost_mode_names[] = {"listen", "connect", NULL};
 const char *const dp_vlan_mode_names[] = {"access", "trunk", NULL};
+const char *const dp_late_names[] = {"send", "drop", NULL};
 const char *const dp_mirror_dir_names[] = {"none", "rx", "tx", "both", NULL};
 
 struct fake_port {
@@ -396,6 +397,26 @@ dp_stats_refresh(struct dp *dp)
 {
 	(void)dp;
 	return 0;
+}
+
+int
+dp_port_check_qos(const struct dp_port_cfg *cfg, char err[DP_ERR_SIZE])
+{
+	if (cfg->deadline_ns != FAKE_BAD_DEADLINE_NS)
+		return 0;
+	(void)snprintf(err, DP_ERR_SIZE, "deadline: the fake does not take this one");
+	return -EINVAL;
+}
+
+unsigned
+dp_flow_list(const struct dp *dp, unsigned id, uint32_t *pos, struct dp_flow *ret_flows, unsigned max)
+{
+	if (*pos || !dp->ports[id].is_used || !max)
+		return 0;
+	*pos = 1;
+	*ret_flows = (struct dp_flow){.port = id, .guaranteed_pkts = 5, .surplus_pkts = 2, .missed_pkts = 1};
+	hist_add_n(&ret_flows->delay, 1000, 7);
+	return 1;
 }
 
 int

@@ -3,6 +3,8 @@
 
 #include "rtvs/dp.h"
 
+#define FAKE_BAD_DEADLINE_NS 666 // dp_port_check_qos refuses it
+
 // From here on the n-th change (1: the next) fails with rc, and only that one. 0: none. Returns changes counted so far.
 unsigned fake_dp_fail(unsigned n, int rc);
 // Changes (add, set, del of anything) since dp_init.

@@ -45,7 +45,9 @@ port_cfg(unsigned i)
 		.packed = true,
 		.csum = true,
 		.tso = true,
-		.n_queues = 1};
+		.n_queues = 1,
+		.weight = 1,
+		.queue = 512};
 
 	snprintf(cfg.name, sizeof(cfg.name), "p%u", i);
 	snprintf(cfg.bridge, sizeof(cfg.bridge), "br0");

@@ -1,0 +1,150 @@
+// Ports to flows, and refusals to sentences. A port's guarantee counts at every egress port with a rate on its bridge, since its
+// packets may go to any of them.
+#include "admit.h"
+
+#include "rtvs/admission.h"
+#include "rtvs/sched.h"
+#include "rtvs/units.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ETHER_OVERHEAD 18 // header and a VLAN tag
+
+struct egress {
+	struct admission_flow flows[DP_MAX_PORTS];
+	uint32_t n;
+	struct admission_link link;
+};
+
+// The port's configuration as it would be.
+static const struct dp_port_cfg *
+config_of(const struct model_port *port, const struct dp_port_cfg *cfg)
+{
+	return strcmp(port->cfg.name, cfg->name) ? &port->cfg : cfg;
+}
+
+static void
+add_sender(struct egress *e, const struct dp_port_cfg *sender, uint32_t id)
+{
+	uint32_t longest = sender->mtu + ETHER_OVERHEAD;
+
+	if (!sender->min_rate_bps || sender->force) {
+		if (longest > e->link.best_effort_packet)
+			e->link.best_effort_packet = longest;
+		return;
+	}
+	e->flows[e->n++] = (struct admission_flow){.rate = sender->min_rate_bps / 8,
+		.burst = sender->burst_bytes > longest ? sender->burst_bytes : longest,
+		.deadline_ns = sender->deadline_ns ? sender->deadline_ns : SCHED_DEADLINE_DEFAULT_NS,
+		.max_packet = longest,
+		.id = id};
+}
+
+// All that may send to an egress port. Number n_ports is cfg when it is a further port.
+static void
+collect(const struct model *m, const struct dp_port_cfg *cfg, const struct dp_port_cfg *out, struct egress *e)
+{
+	const struct model_port *self = model_port_find(m, cfg->name);
+
+	e->n = 0;
+	e->link = (struct admission_link){.rate = out->rate_bps / 8, .latency_ns = ADMIT_LATENCY_NS};
+	for (uint32_t i = 0; i < m->n_ports; i++) {
+		const struct dp_port_cfg *sender = config_of(m->ports[i], cfg);
+
+		if (strcmp(sender->name, out->name) && !strcmp(sender->bridge, out->bridge))
+			add_sender(e, sender, i);
+	}
+	if (!self && strcmp(cfg->name, out->name) && !strcmp(cfg->bridge, out->bridge))
+		add_sender(e, cfg, m->n_ports);
+}
+
+static const char *
+name_of(const struct model *m, const struct dp_port_cfg *cfg, uint32_t id)
+{
+	return id < m->n_ports ? m->ports[id]->cfg.name : cfg->name;
+}
+
+// " deadline from 1.4ms" and the like, each alone would do.
+static void
+append_best(struct egress *e, uint32_t id, char *text, size_t size)
+{
+	char value[UNITS_TEXT_SIZE];
+	uint64_t best;
+	size_t n = 0;
+
+	text[0] = '\0';
+	if (admission_best(e->flows, e->n, &e->link, id, ADMISSION_BEST_DEADLINE, &best))
+		n += (size_t)snprintf(
+			text + n, size - n, ", deadline from %s", units_format_time((best + 999) / 1000 * 1000, value));
+	if (n < size && admission_best(e->flows, e->n, &e->link, id, ADMISSION_BEST_RATE, &best) &&
+		best >= DP_RATE_MIN / 8)
+		n += (size_t)snprintf(
+			text + n, size - n, ", min_rate to %s", units_format_rate(best / 1000 * 8000, value));
+	if (n < size && admission_best(e->flows, e->n, &e->link, id, ADMISSION_BEST_BURST, &best))
+		(void)snprintf(text + n, size - n, ", burst to %s", units_format_size(best, value));
+}
+
+// The flow that shall change to make it fit: the one that the caller changes, or the one that fails.
+static int
+refuse(const struct model *m, const struct dp_port_cfg *cfg, const struct dp_port_cfg *out, struct egress *e,
+	const struct admission_result *r, char err[DP_ERR_SIZE])
+{
+	char demand[UNITS_TEXT_SIZE], supply[UNITS_TEXT_SIZE], time[UNITS_TEXT_SIZE], best[128];
+	const struct model_port *self = model_port_find(m, cfg->name);
+	uint32_t id = r->id;
+
+	for (uint32_t i = 0; i < m->n_ports; i++)
+		if (m->ports[i] == self && cfg->min_rate_bps && strcmp(cfg->name, out->name))
+			id = i;
+	if (!self && cfg->min_rate_bps)
+		id = m->n_ports;
+	append_best(e, id, best, sizeof(best));
+	units_format_size(r->demand_bytes, demand);
+	units_format_size(r->supply_bytes, supply);
+	if (r->reason == ADMISSION_RATE)
+		(void)snprintf(err, DP_ERR_SIZE, "min_rate: port %s carries %s/s, %s/s would be reserved", out->name,
+			supply, demand);
+	else
+		(void)snprintf(err, DP_ERR_SIZE,
+			"deadline: port %s cannot keep %s's: by t=%s %s may be due, it carries %s", out->name,
+			name_of(m, cfg, r->id), units_format_time(r->t_ns, time), demand, supply);
+	(void)snprintf(err + strlen(err), DP_ERR_SIZE - strlen(err), "; for %s would fit%s%s", name_of(m, cfg, id),
+		best[0] ? best + 1 : " nothing", "; or force=true");
+	return -ENOSPC;
+}
+
+int
+admit_check(const struct model *m, const struct dp_port_cfg *cfg, char err[DP_ERR_SIZE])
+{
+	struct egress *e = malloc(sizeof(*e));
+	int rc = 0;
+
+	if (!e)
+		return -ENOMEM;
+	for (uint32_t i = 0; !rc && i <= m->n_ports; i++) {
+		const struct dp_port_cfg *out = i < m->n_ports ? config_of(m->ports[i], cfg) : cfg;
+		struct admission_result r;
+
+		if ((i == m->n_ports && model_port_find(m, cfg->name)) || !out->rate_bps || !out->bridge[0] ||
+			strcmp(out->bridge, cfg->bridge))
+			continue;
+		collect(m, cfg, out, e);
+		if (!admission_check(e->flows, e->n, &e->link, &r))
+			rc = refuse(m, cfg, out, e, &r, err);
+	}
+	free(e);
+	return rc;
+}
+
+bool
+admit_is_broken(const struct model *m, const struct dp_port_cfg *cfg)
+{
+	char ignored[DP_ERR_SIZE];
+	struct dp_port_cfg strict = *cfg;
+
+	strict.force = false;
+	return admit_check(m, &strict, ignored) != 0;
+}

@@ -1,0 +1,15 @@
+// Admission: which guarantees the egress ports of a model can keep. The test is core's (rtvs/admission.h); here ports become flows.
+#pragma once
+
+#include "model.h"
+
+#include <jansson.h>
+
+// What a worker's own turn takes from a link's time before the scheduler acts.
+#define ADMIT_LATENCY_NS UINT64_C(50000)
+
+// Could the model's egress ports with a rate keep all guarantees if cfg, a further port or a change of one, were in it? 0, or -ENOSPC
+// with err: which egress port, by which time, and what would fit.
+int admit_check(const struct model *model, const struct dp_port_cfg *cfg, char err[DP_ERR_SIZE]);
+// Does an egress port with a rate on this port's bridge reserve more than it can keep? That is so after force=true.
+bool admit_is_broken(const struct model *model, const struct dp_port_cfg *cfg);

@@ -1,0 +1,348 @@
+// Packets between the stage and the port. Where nothing waits they go through at once, a burst at a time; a port that takes no
+// more, or a link that is busy, makes them queue. What was dequeued and not taken by the device waits in `pending`, a burst at
+// most: the scheduler has decided about it. Behind a port with a rate a flow whose queue is half full blocks its ingress port,
+// whose ring is then not read; behind one without, a receiver that is slow, it loses packets at its limit: a slow guest
+// never slows another.
+#include "schedule.h"
+
+#include "capture.h"
+#include "dp_state.h"
+
+#include <rte_errno.h>
+#include <rte_malloc.h>
+#include <rte_mbuf_dyn.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+// Time that a late worker may make up for, and so what a port's queue may hold beyond its rate. Hosts without isolated cores take
+// a worker's core for about as long.
+#define LINK_SLACK_NS 1000000
+#define SERVE_BURSTS 4 // of one port in a turn
+#define BLOCKED_POLL_NS 500000 // a receiver that took nothing is asked again
+
+struct schedule {
+	struct sched s;
+	void *memory;
+	uint16_t n_pending;
+	struct rte_mbuf *pending[PORT_BURST];
+	uint64_t blocking[DP_MAX_PORTS]; // serial number of the ingress port that waits for this queue, 0: none
+	_Atomic(struct hist *) delay[DP_MAX_PORTS]; // ctl: wo, dp: ro
+};
+
+static int item_offset = -1;
+
+int
+schedule_init(void)
+{
+	static const struct rte_mbuf_dynfield field = {
+		.name = "rtvs_sched_item", .size = sizeof(struct sched_item), .align = _Alignof(struct sched_item)};
+
+	if (item_offset < 0)
+		item_offset = rte_mbuf_dynfield_register(&field);
+	return item_offset < 0 ? -rte_errno : 0;
+}
+
+static inline struct sched_item *
+item_of(struct rte_mbuf *m)
+{
+	return RTE_MBUF_DYNFIELD(m, item_offset, struct sched_item *);
+}
+
+static inline struct rte_mbuf *
+mbuf_of(struct sched_item *item)
+{
+	return (struct rte_mbuf *)((char *)item - item_offset);
+}
+
+int
+schedule_create(struct schedule **ret_schedule, uint64_t now_ns)
+{
+	struct schedule *q = rte_zmalloc("schedule", sizeof(*q), RTE_CACHE_LINE_SIZE);
+
+	if (!q)
+		return -ENOMEM;
+	q->memory = aligned_alloc(SCHED_ALIGN, sched_memory_bytes(DP_MAX_PORTS));
+	if (!q->memory) {
+		rte_free(q);
+		return -ENOMEM;
+	}
+	sched_init(&q->s, DP_MAX_PORTS, q->memory, now_ns);
+	*ret_schedule = q;
+	return 0;
+}
+
+void
+schedule_destroy(struct schedule *q, const struct dp *dp)
+{
+	struct sched_item *item;
+
+	if (!q)
+		return;
+	for (uint32_t i = 0; i < DP_MAX_PORTS; i++)
+		if (q->blocking[i] && dp->port[i] && dp->port[i]->serial == q->blocking[i])
+			atomic_fetch_sub(&dp->port[i]->n_blocking, 1);
+	rte_pktmbuf_free_bulk(q->pending, q->n_pending);
+	for (uint32_t i = 0; i < DP_MAX_PORTS; i++) {
+		while ((item = sched_flush(&q->s, i)))
+			rte_pktmbuf_free(mbuf_of(item));
+		free(q->delay[i]);
+	}
+	free(q->memory);
+	rte_free(q);
+}
+
+int
+schedule_keep_delay(struct schedule *q, uint16_t flow)
+{
+	struct hist *h;
+
+	if (q->delay[flow])
+		return 0;
+	h = malloc(sizeof(*h));
+	if (!h)
+		return -ENOMEM;
+	hist_init(h);
+	atomic_store(&q->delay[flow], h);
+	return 0;
+}
+
+bool
+schedule_flow(const struct schedule *q, uint16_t flow, struct dp_flow *ret_flow, uint64_t now_ns)
+{
+	const struct sched_flow *f = &q->s.flow[flow];
+	const struct hist *delay = atomic_load(&q->delay[flow]);
+
+	ret_flow->n_queued = f->n_queued;
+	ret_flow->tokens_bytes = sched_tokens(&q->s, flow, now_ns);
+	ret_flow->guaranteed_pkts = f->stats.guaranteed_pkts;
+	ret_flow->guaranteed_bytes = f->stats.guaranteed_bytes;
+	ret_flow->surplus_pkts = f->stats.surplus_pkts;
+	ret_flow->surplus_bytes = f->stats.surplus_bytes;
+	ret_flow->missed_pkts = f->stats.missed_pkts;
+	ret_flow->broken_pkts = f->stats.broken_pkts;
+	ret_flow->late_pkts = f->stats.late_pkts;
+	ret_flow->worst_late_ns = f->stats.worst_late_ns;
+	hist_init(&ret_flow->delay);
+	if (delay)
+		hist_merge(&ret_flow->delay, delay);
+	return delay || f->n_queued || f->stats.guaranteed_pkts || f->stats.surplus_pkts || f->stats.late_pkts;
+}
+
+void
+schedule_stamp(struct rte_mbuf *m, uint64_t arrival_ns)
+{
+	item_of(m)->arrival_ns = arrival_ns;
+}
+
+static void
+unblock(struct schedule *q, const struct view *view, uint16_t flow)
+{
+	// Another port may have its number by now.
+	if (view->port[flow].port && view->port[flow].port->serial == q->blocking[flow])
+		atomic_fetch_sub_explicit(&view->port[flow].port->n_blocking, 1, memory_order_relaxed);
+	q->blocking[flow] = 0;
+}
+
+static void
+enqueue(struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf *m, uint64_t now_ns)
+{
+	struct schedule *q = view->port[out].schedule;
+	struct sched_item *item = item_of(m);
+	uint16_t flow = m->port;
+	const struct sched_flow *f = &q->s.flow[flow];
+
+	item->len = m->pkt_len;
+	if (sched_enqueue(&q->s, flow, item, now_ns)) {
+		egress_drop(w, out, m, DROP_QUEUE_FULL);
+		return;
+	}
+	worker_count(&w->port[out].c.queued_in, 1);
+	if (f->n_queued >= f->limit / 2 && view->port[out].rate && !q->blocking[flow] && view->port[flow].port) {
+		q->blocking[flow] = view->port[flow].port->serial;
+		atomic_fetch_add_explicit(&view->port[flow].port->n_blocking, 1, memory_order_relaxed);
+	}
+}
+
+// Packets that leave without having been queued: one account for each run of one sender.
+static void
+pass(struct schedule *q, const uint32_t *lens, const uint16_t *flows, uint16_t n, uint64_t now_ns)
+{
+	for (uint16_t i = 0, run; i < n; i = (uint16_t)(i + run)) {
+		uint64_t bytes = lens[i];
+
+		for (run = 1; i + run < n && flows[i + run] == flows[i]; run++)
+			bytes += lens[i + run];
+		sched_pass(&q->s, flows[i], run, bytes, now_ns, now_ns);
+	}
+}
+
+// Nobody is there: what waits would be old when somebody comes.
+static void
+drop_all(struct worker *w, const struct view *view, uint16_t out)
+{
+	struct schedule *q = view->port[out].schedule;
+	struct sched_item *item;
+	unsigned n = q->n_pending;
+
+	for (uint16_t i = 0; i < q->n_pending; i++)
+		egress_drop(w, out, q->pending[i], DROP_LINK_DOWN);
+	q->n_pending = 0;
+	for (uint16_t flow = 0; flow < DP_MAX_PORTS; flow++) {
+		for (; (item = sched_flush(&q->s, flow)); n++)
+			egress_drop(w, out, mbuf_of(item), DROP_LINK_DOWN);
+		if (q->blocking[flow])
+			unblock(q, view, flow);
+	}
+	worker_count(&w->port[out].c.queued_out, n);
+}
+
+// The next burst that the scheduler gives, into pending.
+static void
+take_due(struct worker *w, const struct view *view, uint16_t out, uint64_t now_ns)
+{
+	struct schedule *q = view->port[out].schedule;
+	struct sched_item *items[PORT_BURST];
+	unsigned n = sched_dequeue(&q->s, items, PORT_BURST, now_ns);
+
+	for (unsigned i = 0; i < n; i++) {
+		struct rte_mbuf *m = mbuf_of(items[i]);
+		const struct sched_flow *f = &q->s.flow[m->port];
+
+		if (q->blocking[m->port] && f->n_queued <= f->limit / 4)
+			unblock(q, view, m->port);
+		if (items[i]->verdict == SCHED_LATE) {
+			worker_count(&w->port[out].c.queued_out, 1);
+			egress_drop(w, out, m, DROP_LATE);
+		} else {
+			q->pending[q->n_pending++] = m;
+		}
+	}
+	if (unlikely(view->port[out].capture))
+		capture_burst(w, view->port[out].capture, q->pending, q->n_pending, true);
+}
+
+static unsigned
+serve(struct worker *w, const struct view *view, uint16_t out)
+{
+	struct schedule *q = view->port[out].schedule;
+	unsigned sum = 0;
+
+	if (unlikely(!atomic_load_explicit(&view->port[out].port->is_up, memory_order_relaxed) ||
+		    !view->port[out].is_admin_up)) {
+		drop_all(w, view, out);
+		return 0;
+	}
+	for (unsigned i = 0; i < SERVE_BURSTS; i++) {
+		uint16_t n;
+
+		if (!q->n_pending)
+			take_due(w, view, out, dp_now_ns(w->dp));
+		if (!q->n_pending)
+			break;
+		n = egress_give(w, view, out, q->pending, q->n_pending);
+		q->n_pending = (uint16_t)(q->n_pending - n);
+		memmove(q->pending, q->pending + n, q->n_pending * sizeof(q->pending[0]));
+		worker_count(&w->port[out].c.queued_out, n);
+		sum += n;
+		if (q->n_pending)
+			break;
+	}
+	return sum;
+}
+
+static bool
+has_packets(const struct schedule *q)
+{
+	return q->n_pending || q->s.n_queued;
+}
+
+void
+schedule_put(struct worker *w, const struct view *view, uint16_t out)
+{
+	struct schedule *q = view->port[out].schedule;
+	struct worker_tx *tx = &w->port[out].tx;
+	uint32_t lens[RTE_DIM(tx->pkts)];
+	uint16_t flows[RTE_DIM(tx->pkts)], n = 0;
+
+	if (!q->n_pending && !q->s.n_queued && !view->port[out].rate && !view->port[out].capture) {
+		for (uint16_t i = 0; i < tx->n; i++) {
+			lens[i] = tx->pkts[i]->pkt_len;
+			flows[i] = tx->pkts[i]->port;
+		}
+		n = egress_give(w, view, out, tx->pkts, tx->n);
+		pass(q, lens, flows, n, w->now_ns);
+	}
+	for (uint16_t i = n; i < tx->n; i++)
+		enqueue(w, view, out, tx->pkts[i], w->now_ns);
+	tx->n = 0;
+	if (view->port[out].rate || view->port[out].capture)
+		(void)serve(w, view, out);
+}
+
+unsigned
+schedule_serve_all(struct worker *w, const struct view *view)
+{
+	const struct view_worker *mine = &view->worker[w->index];
+	unsigned sum = 0;
+
+	for (uint16_t i = 0; i < mine->n_owned; i++) {
+		const struct schedule *q = view->port[mine->owned[i]].schedule;
+
+		if (q && has_packets(q))
+			sum += serve(w, view, mine->owned[i]);
+	}
+	return sum;
+}
+
+static bool
+is_same(const struct sched_params *a, const struct sched_params *b)
+{
+	return a->deadline_ns == b->deadline_ns && a->min_rate == b->min_rate && a->burst == b->burst &&
+		a->weight == b->weight && a->limit == b->limit && a->drops_late == b->drops_late;
+}
+
+void
+schedule_apply(struct worker *w, const struct view *view)
+{
+	const struct view_worker *mine = &view->worker[w->index];
+
+	for (uint16_t i = 0; i < mine->n_owned; i++) {
+		const struct view_port *vp = &view->port[mine->owned[i]];
+		struct schedule *q = vp->schedule;
+
+		if (!q)
+			continue;
+		sched_set_link(&q->s, vp->rate, LINK_SLACK_NS, 0, w->now_ns);
+		for (uint16_t flow = 0; flow < DP_MAX_PORTS; flow++) {
+			q->s.flow[flow].delay = atomic_load_explicit(&q->delay[flow], memory_order_acquire);
+			if (!is_same(&q->s.flow[flow].params, &view->port[flow].flow))
+				sched_set_flow(&q->s, flow, &view->port[flow].flow, w->now_ns);
+			if (q->blocking[flow] && !vp->rate)
+				unblock(q, view, flow);
+		}
+	}
+	w->view_gen = view->gen;
+}
+
+bool
+schedule_next_ns(const struct worker *w, const struct view *view, uint64_t *ret_ns)
+{
+	const struct view_worker *mine = &view->worker[w->index];
+	uint64_t now_ns = dp_now_ns(w->dp), at;
+	bool found = false;
+
+	for (uint16_t i = 0; i < mine->n_owned; i++) {
+		const struct schedule *q = view->port[mine->owned[i]].schedule;
+
+		if (!q || !has_packets(q))
+			continue;
+		if (q->n_pending || !sched_next_ns(&q->s, &at, now_ns) || !view->port[mine->owned[i]].rate)
+			at = now_ns + BLOCKED_POLL_NS;
+		if (!found || at < *ret_ns)
+			*ret_ns = at;
+		found = true;
+	}
+	return found;
+}

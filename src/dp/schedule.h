@@ -1,0 +1,28 @@
+// The scheduler of one egress port in the datapath: core's scheduler (rtvs/sched.h) between the stage and the port. A flow is
+// what one ingress port sends, its number the ingress port's id. Made and freed by the control thread, used by the worker that
+// owns the port.
+#pragma once
+
+#include "worker.h"
+
+struct schedule;
+
+int schedule_init(void); // once a process, before packets: -errno
+int schedule_create(struct schedule **ret_schedule, uint64_t now_ns); // -ENOMEM
+// Frees the packets that it holds, too. No worker uses it any more.
+void schedule_destroy(struct schedule *q, const struct dp *dp);
+// Control thread: delays of this flow are kept from the next view on. -ENOMEM
+int schedule_keep_delay(struct schedule *q, uint16_t flow);
+// Control thread: what became of a flow. False: none of its packets came yet, and it has no guarantee.
+bool schedule_flow(const struct schedule *q, uint16_t flow, struct dp_flow *ret_flow, uint64_t now_ns);
+
+// The ingress worker, before a packet is staged or handed over: when it came.
+void schedule_stamp(struct rte_mbuf *m, uint64_t arrival_ns);
+// Takes what is staged for the port: through at once when nothing waits, else into its flows' queues.
+void schedule_put(struct worker *w, const struct view *view, uint16_t out);
+// Gives the worker's ports what is due; how many packets.
+unsigned schedule_serve_all(struct worker *w, const struct view *view);
+// After a new view: parameters of flows and links.
+void schedule_apply(struct worker *w, const struct view *view);
+// When one of the worker's schedules has something to give, if one holds packets.
+bool schedule_next_ns(const struct worker *w, const struct view *view, uint64_t *ret_ns);
