@@ -2,6 +2,7 @@
 // what is fixed for a port's life is in port.add only. The rules are in model.c, texts of states in port_json.c.
 #include "rpc_port.h"
 
+#include "admit.h"
 #include "ctl.h"
 #include "port_json.h"
 
@@ -195,6 +196,15 @@ port_del(void *ctx, const void *params, uint64_t present, json_t **ret_result, s
 	return rc < 0 ? port_refuse(err, rc, text, p->name) : 0;
 }
 
+// What was promised to what the port sends, and whether it can be kept.
+static json_t *
+guarantee_json(const struct ctl *ctl, const struct dp_port_cfg *cfg)
+{
+	if (!cfg->min_rate_bps && !cfg->deadline_ns)
+		return json_string("none");
+	return json_string(cfg->force && admit_is_broken(ctl->model, cfg) ? "unguaranteed" : "kept");
+}
+
 static json_t *
 port_json(const struct ctl *ctl, const struct model_port *port)
 {
@@ -203,6 +213,7 @@ port_json(const struct ctl *ctl, const struct model_port *port)
 
 	for (unsigned i = 1; i < N(add_params); i++)
 		(void)json_object_set_new(config, add_params[i].name, rpc_encode_value(&add_params[i], &port->cfg));
+	(void)json_object_set_new(object, "guarantee", guarantee_json(ctl, &port->cfg));
 	(void)json_object_set_new(object, "config", config);
 	(void)json_object_set_new(object, "state", port_json_state(ctl->dp, port));
 	(void)json_object_set_new(object, "stats", port_json_stats(ctl->dp, port));

@@ -50,7 +50,7 @@ ask_queues(struct worker *w, const struct view *view, bool is_on, bool rebuild)
 static bool
 wait_for_work(struct worker *w, const struct view *view)
 {
-	struct timespec ts = {.tv_nsec = w->has_polled_queues ? POLL_NS : SLEEP_MAX_NS};
+	struct timespec ts = {.tv_nsec = w->has_polled_queues || w->is_holding ? POLL_NS : SLEEP_MAX_NS};
 	uint64_t now_ns = dp_now_ns(w->dp), next_ns;
 	struct epoll_event ev[16];
 	eventfd_t ignored;

@@ -64,8 +64,10 @@ poll_queue(struct worker *w, const struct view *view, struct view_rxq rxq, uint6
 	uint64_t sum = 0;
 	uint16_t n;
 
-	if (unlikely(is_held(w, &view->port[rxq.port])))
+	if (unlikely(is_held(w, &view->port[rxq.port]))) {
+		w->is_holding = true;
 		return 0;
+	}
 	n = port->ops->rx(port, rxq.queue, pkts, PORT_BURST);
 	if (!n)
 		return 0;
@@ -91,6 +93,7 @@ turn(struct worker *w, const struct view *view, uint64_t *bytes)
 	const struct view_worker *mine = &view->worker[w->index];
 	unsigned n = 0;
 
+	w->is_holding = false;
 	for (uint16_t i = 0; i < mine->n_rxq; i++)
 		n += poll_queue(w, view, mine->rxq[i], bytes);
 	if (w->dp->n_workers > 1)

@@ -58,6 +58,7 @@ struct worker {
 	int epoll_fd;
 	uint64_t epoll_gen; // of the descriptors in it
 	bool has_polled_queues; // some queue gives no wake-up
+	bool is_holding; // in this turn a port was not polled though it may have packets
 	_Atomic bool is_sleeping; // dp: wo, others: ro, who then write wake_fd
 
 	// Reading counters: ctl asks by moving snap_wanted, the worker copies between two turns.

@@ -683,6 +683,187 @@ capture_gets_what_its_filter_matches(void **state)
 	expect_frame(1, 60);
 }
 
+#define RT_DEADLINE_NS UINT64_C(1000000000)
+
+// Guest 2 is given 100 kbit/s: a frame of 1,000 bytes takes 80 ms there.
+static void
+slow_uplink(struct dp_port_cfg cfgs[N_GUESTS])
+{
+	for (unsigned i = 0; i < N_GUESTS; i++)
+		cfgs[i] = port_cfg(i);
+	cfgs[1].deadline_ns = RT_DEADLINE_NS;
+	cfgs[1].min_rate_bps = 50000;
+	cfgs[1].burst_bytes = 3000;
+	cfgs[2].rate_bps = 100000;
+}
+
+static struct dp_flow
+flow_of(unsigned egress, unsigned from)
+{
+	struct dp_flow f;
+	uint32_t pos = 0;
+
+	while (dp_flow_list(dp, guest[egress].port, &pos, &f, 1))
+		if (f.port == guest[from].port)
+			return f;
+	return (struct dp_flow){.port = DP_MAX_PORTS};
+}
+
+// Which guest a frame came from.
+static unsigned
+sender_of(struct rte_mbuf *m)
+{
+	for (unsigned i = 0; i < N_GUESTS; i++)
+		if (!memcmp(rte_pktmbuf_mtod_offset(m, uint8_t *, 6), guest_mac(i).b, 6))
+			return i;
+	return N_GUESTS;
+}
+
+static void
+deadline_overtakes_what_has_none(void **state)
+{
+	struct dp_port_cfg cfgs[N_GUESTS];
+	unsigned n_before = 0;
+	struct rte_mbuf *m;
+
+	(void)state;
+	slow_uplink(cfgs);
+	add_guests(cfgs);
+	for (unsigned i = 0; i < 20; i++)
+		send_frame(0, 2, 0, 1000); // 1.6 s of the link
+	send_frame(1, 2, 0, 1000);
+	for (;; n_before++) {
+		m = receive(2);
+		if (sender_of(m) == 1)
+			break;
+		rte_pktmbuf_free(m);
+	}
+	rte_pktmbuf_free(m);
+	assert_true(n_before < 15);
+	assert_int_equal(flow_of(2, 1).guaranteed_pkts, 1);
+	assert_int_equal(flow_of(2, 1).delay.count, 1);
+	assert_int_equal(flow_of(2, 0).guaranteed_pkts, 0);
+	assert_true(flow_of(2, 0).n_queued > 0);
+	assert_conserved();
+}
+
+static void
+packets_past_their_deadline_are_dropped_where_asked(void **state)
+{
+	struct dp_port_cfg cfgs[N_GUESTS];
+
+	(void)state;
+	slow_uplink(cfgs);
+	cfgs[1].deadline_ns = 10000000;
+	cfgs[1].burst_bytes = 10000;
+	cfgs[1].late = DP_LATE_DROP;
+	add_guests(cfgs);
+	for (unsigned i = 0; i < 5; i++)
+		send_frame(1, 2, 0, 1000);
+	wait_drops(2, DROP_LATE, 4); // the first one kept the link for 80 ms
+	expect_frame(2, 1000);
+	assert_int_equal(flow_of(2, 1).late_pkts, 4);
+	assert_conserved();
+}
+
+static void
+busy_link_blocks_its_sender_and_loses_nothing(void **state)
+{
+	struct dp_port_cfg cfgs[N_GUESTS];
+	unsigned sent = 0, received = 0;
+	uint64_t end;
+
+	(void)state;
+	slow_uplink(cfgs);
+	cfgs[0].queue = DP_QUEUE_MIN;
+	cfgs[2].rate_bps = 20000000;
+	add_guests(cfgs);
+	end = rte_rdtsc() + rte_get_tsc_hz() * WAIT_S;
+	while (received < 400 && rte_rdtsc() < end) {
+		struct rte_mbuf *m = sent < 400 ? make_frame(0, 2, 0, 1000) : NULL;
+
+		if (m && rte_eth_tx_burst(guest[0].dev, 0, &m, 1))
+			sent++;
+		else
+			rte_pktmbuf_free(m);
+		if (rte_eth_rx_burst(guest[2].dev, 0, &m, 1)) {
+			rte_pktmbuf_free(m);
+			received++;
+		}
+	}
+	assert_int_equal(received, 400);
+	assert_int_equal(drops_of(2, DROP_QUEUE_FULL), 0);
+	assert_true(flow_of(2, 0).blocked_ns > 0);
+	assert_conserved();
+}
+
+static void
+slow_receiver_costs_its_senders_packets_and_nobody_else(void **state)
+{
+	struct dp_port_cfg cfgs[N_GUESTS] = {port_cfg(0), port_cfg(1), port_cfg(2)};
+
+	(void)state;
+	cfgs[0].queue = DP_QUEUE_MIN;
+	cfgs[1].deadline_ns = RT_DEADLINE_NS;
+	add_guests(cfgs);
+	send_frame(2, BROADCAST, 0, 60); // it is known: nothing is flooded
+	expect_frame(0, 60);
+	expect_frame(1, 60);
+	// 256 in its ring, a burst in hand, 64 in the queue, and more.
+	for (unsigned i = 0; i < 500; i++)
+		send_frame(0, 2, 0, 100);
+	for (uint64_t end = rte_rdtsc() + rte_get_tsc_hz() * WAIT_S; rte_rdtsc() < end;)
+		if (drops_of(2, DROP_QUEUE_FULL) >= 500 - 256 - 32 - DP_QUEUE_MIN)
+			break;
+	assert_true(drops_of(2, DROP_QUEUE_FULL) >= 500 - 256 - 32 - DP_QUEUE_MIN);
+	send_frame(0, 1, 0, 60);
+	expect_frame(1, 60);
+	assert_conserved();
+}
+
+static void
+guest_that_leaves_takes_its_queue_along(void **state)
+{
+	struct dp_port_cfg cfgs[N_GUESTS];
+
+	(void)state;
+	slow_uplink(cfgs);
+	add_guests(cfgs);
+	for (unsigned i = 0; i < 40; i++)
+		send_frame(0, 2, 0, 1000);
+	for (uint64_t end = rte_rdtsc() + rte_get_tsc_hz() * WAIT_S; rte_rdtsc() < end && flow_of(2, 0).n_queued < 20;)
+		;
+	unplug(2);
+	wait_link(guest[2].port, false);
+	for (uint64_t end = rte_rdtsc() + rte_get_tsc_hz() * WAIT_S; rte_rdtsc() < end && flow_of(2, 0).n_queued;)
+		;
+	assert_int_equal(flow_of(2, 0).n_queued, 0);
+	assert_true(drops_of(2, DROP_LINK_DOWN) >= 20);
+	assert_conserved();
+}
+
+static void
+changes_of_deadlines_and_rates_lose_nothing(void **state)
+{
+	struct dp_port_cfg cfgs[N_GUESTS];
+	char err[DP_ERR_SIZE];
+
+	(void)state;
+	slow_uplink(cfgs);
+	cfgs[2].rate_bps = 100000000;
+	add_guests(cfgs);
+	for (unsigned i = 0; i < 1000; i++) {
+		cfgs[1].deadline_ns = 1000000 + i * 1000;
+		cfgs[1].min_rate_bps = i % 3 ? 1000000 + i : 0;
+		cfgs[2].rate_bps = i % 2 ? 100000000 : 50000000;
+		send_frame(i % 2, 2, 0, 200);
+		assert_int_equal(dp_port_set(dp, guest[1].port, &cfgs[1], err), 0);
+		assert_int_equal(dp_port_set(dp, guest[2].port, &cfgs[2], err), 0);
+		expect_frame(2, 200);
+	}
+	assert_conserved();
+}
+
 static void
 wrong_configurations_are_refused_with_the_field_named(void **state)
 {
@@ -698,6 +879,19 @@ wrong_configurations_are_refused_with_the_field_named(void **state)
 	cfg.n_queues = DP_MAX_QUEUES + 1;
 	assert_int_equal(dp_port_add(dp, &cfg, &id, err), -EINVAL);
 	assert_non_null(strstr(err, "queues"));
+	cfg = port_cfg(0);
+	cfg.min_rate_bps = DP_RATE_MIN - 1;
+	cfg.burst_bytes = 15000;
+	assert_int_equal(dp_port_add(dp, &cfg, &id, err), -EINVAL);
+	assert_non_null(strstr(err, "min_rate"));
+	cfg.min_rate_bps = DP_RATE_MIN;
+	cfg.burst_bytes = cfg.mtu + ETHER_HDR - 1; // smaller than a packet
+	assert_int_equal(dp_port_add(dp, &cfg, &id, err), -EINVAL);
+	assert_non_null(strstr(err, "burst"));
+	cfg = port_cfg(0);
+	cfg.deadline_ns = DP_DEADLINE_MAX_NS + 1;
+	assert_int_equal(dp_port_add(dp, &cfg, &id, err), -EINVAL);
+	assert_non_null(strstr(err, "deadline"));
 	cfg = port_cfg(0);
 	snprintf(cfg.bridge, sizeof(cfg.bridge), "nowhere");
 	assert_int_equal(dp_port_add(dp, &cfg, &id, err), -ENOENT);
@@ -759,6 +953,12 @@ main(int argc, char **argv)
 		WITH_BRIDGE(packets_are_accounted_for_while_ports_come_and_go),
 		WITH_BRIDGE(super_frame_is_segmented_for_a_guest_without_tso),
 		WITH_BRIDGE(capture_gets_what_its_filter_matches),
+		WITH_BRIDGE(deadline_overtakes_what_has_none),
+		WITH_BRIDGE(packets_past_their_deadline_are_dropped_where_asked),
+		WITH_BRIDGE(busy_link_blocks_its_sender_and_loses_nothing),
+		WITH_BRIDGE(slow_receiver_costs_its_senders_packets_and_nobody_else),
+		WITH_BRIDGE(guest_that_leaves_takes_its_queue_along),
+		WITH_BRIDGE(changes_of_deadlines_and_rates_lose_nothing),
 		WITH_BRIDGE(wrong_configurations_are_refused_with_the_field_named),
 		WITH_BRIDGE(what_is_fixed_cannot_be_set_and_names_are_unique),
 	};

@@ -1,0 +1,95 @@
+#!/usr/bin/env bash
+# Deadlines and guarantees on a tap port with a rate, with real kernels' traffic: who keeps them, who is refused.
+. "$(dirname "$0")/lib.sh"
+
+daemon_start rtvsd
+ctl bridge add br0
+tap_port rt 10.0.0.1/24 bridge=br0 deadline=5ms min_rate=10Mbit burst=15kB
+tap_port bulk 10.0.0.2/24 bridge=br0
+tap_port up 10.0.0.9/24 bridge=br0 rate=50Mbit
+start iperf ip netns exec up iperf3 -s
+start iperf2 ip netns exec up iperf3 -s -p 5202
+wait_for 5 ns up sh -c 'ss -ltn | grep -q :5201 && ss -ltn | grep -q :5202'
+
+# A counter of what one port sent to another.
+flow_stat() { ctl -j flow list "port=$2" "from=$1" | json "d[0]['$3']"; } # FROM PORT COUNTER
+received() { json 'int(d["end"]["sum_received"]["bits_per_second"])' <"$1"; } # JSON FILE OF iperf3
+lost() { json 'd["end"]["sum"]["lost_packets"]' <"$1"; }
+
+rt_flow_keeps_its_rate_beside_a_flood() {
+	start flood ip netns exec bulk iperf3 -c 10.0.0.9 -u -b 100M -l 1400 -t 8 -p 5202
+	wait_for 10 is_flooded
+	ns rt timeout 20 iperf3 -c 10.0.0.9 -u -b 8M -l 500 -t 4 -J >"$work/rt.json"
+	expect "packets lost" 0 "$(lost "$work/rt.json")"
+	[ "$(flow_stat rt up guaranteed_pkts)" -ge 8000 ] || fail "the flow was not guaranteed"
+	expect "guarantees broken beyond the worker's own stalls" yes "$(is_explained rt up)"
+	wait_for 20 is_stopped flood
+	is_conserved
+}
+is_flooded() { [ "$(flow_stat bulk up surplus_pkts)" -gt 1000 ]; }
+# A promise that was not kept is the worker's who had no core at that time: no later than its longest stall.
+is_explained() { # FROM PORT
+	local late stall
+	late=$(flow_stat "$1" "$2" worst_late_ns)
+	stall=$(ctl -j worker list | json 'max(w["stalls"]["max_ns"] for w in d)')
+	[ "$late" -le "$stall" ] && echo yes || echo "no: $late ns late, longest stall $stall ns"
+}
+
+flood_is_held_back_not_dropped() {
+	expect "dropped at the uplink" 0 "$(port_stat up queue_full)"
+	[ "$(flow_stat bulk up blocked_ns)" -gt 0 ] || fail "its ring was always read"
+}
+
+tcp_uses_what_is_left() {
+	ns bulk timeout 20 iperf3 -c 10.0.0.9 -t 4 -J >"$work/tcp.json"
+	# Of 50 Mbit/s on the wire, TCP's payload; nobody else sends.
+	[ "$(received "$work/tcp.json")" -gt 40000000 ] || fail "only $(received "$work/tcp.json") bit/s"
+	[ "$(received "$work/tcp.json")" -lt 50000000 ] || fail "$(received "$work/tcp.json") bit/s are more than the port's rate"
+	is_conserved
+}
+
+max_rate_is_kept() {
+	ctl port set bulk max_rate=5Mbit
+	ns bulk timeout 20 iperf3 -c 10.0.0.9 -t 4 -J >"$work/tcp.json"
+	ctl port set bulk max_rate=0
+	[ "$(received "$work/tcp.json")" -lt 5500000 ] || fail "$(received "$work/tcp.json") bit/s"
+	[ "$(received "$work/tcp.json")" -gt 3500000 ] || fail "$(received "$work/tcp.json") bit/s"
+}
+
+more_than_the_link_has_is_refused() {
+	expect_fails 'min_rate: port up carries 6.25MB/s.*would fit.*min_rate to' ctl port set rt min_rate=60Mbit
+	expect_fails 'deadline: port up cannot keep rt.*deadline from' ctl port set rt deadline=500us
+	expect_fails 'deadline: port up cannot keep rt' ctl port set up rate=10500kbit
+	expect "minimum rate" 10Mbit "$(ctl -j port show rt | json 'd["config"]["min_rate"]')"
+}
+force_takes_it_and_says_so() {
+	ctl port set rt deadline=500us force=true
+	expect "guarantee" unguaranteed "$(ctl -j port show rt | json 'd["guarantee"]')"
+	ctl port set rt deadline=5ms force=false
+	expect "guarantee" kept "$(ctl -j port show rt | json 'd["guarantee"]')"
+	expect "guarantee of who has none" none "$(ctl -j port show bulk | json 'd["guarantee"]')"
+}
+
+wrong_parameters_are_named() {
+	expect_fails 'min_rate' ctl port set rt min_rate=7kbit
+	expect_fails 'burst: 1000 is out of range 1514 to' ctl port set rt burst=1000B
+	expect_fails 'deadline' ctl port set rt deadline=2h
+	expect_fails 'weight.*1 to 256' ctl port set rt weight=257
+	expect_fails 'late.*send.*drop' ctl port set rt late=perhaps
+	expect_fails 'max_rate' ctl port set rt max_rate=9Mbit
+	expect_fails 'queue.*64 to 65536' ctl port set rt queue=63
+}
+
+dump_has_it() {
+	expect "in the dump" "5ms 10Mbit 50Mbit" "$(ctl -j config dump |
+		json '" ".join(c["params"][k] for c in d for k in ("deadline", "min_rate", "rate") if k in c["params"])')"
+}
+
+run_case "a flow with a deadline keeps its rate beside a flood" rt_flow_keeps_its_rate_beside_a_flood
+run_case "the flood is held back, not dropped" flood_is_held_back_not_dropped
+run_case "TCP uses what is left" tcp_uses_what_is_left
+run_case "max_rate is kept" max_rate_is_kept
+run_case "more than the link has is refused, with what would fit" more_than_the_link_has_is_refused
+run_case "force takes it and says so" force_takes_it_and_says_so
+run_case "wrong parameters are named" wrong_parameters_are_named
+run_case "configuration dump has it" dump_has_it
