@@ -1,6 +1,6 @@
 # throughput: two DPDK virtio-user guests on one core, the switch with one worker on the other, both directions at once.
 # rtvswitch with learning and spoof guard; testpmd io-forward on net_vhost, which looks nothing up; OVS-DPDK with its
-# normal L2 action. All three and their generators are started once and frozen in turn, so that rounds alternate quickly.
+# normal L2 action. rtvswitch once more with deadlines and guaranteed rates on both ports, smallest frames. All and their generators are started once and frozen in turn, so that rounds alternate quickly.
 import report
 import systems
 
@@ -8,8 +8,18 @@ SIZES = ("64", "256", "1518", "imix")
 FLOWS = (1, 1000)
 
 
+GUARANTEE = {"deadline": "2ms", "min_rate": "10Gbit", "burst": "1MB"}
+
+
+class WithDeadlines(systems.Rtvswitch):
+    name = "rtvswitch-deadlines"
+
+    def __init__(self, core, build, hugepages):
+        super().__init__(core, build, hugepages, port=GUARANTEE)
+
+
 def pairs(build, hugepages):
-    for make in (lambda: systems.Rtvswitch(1, build, hugepages), lambda: systems.Testpmd(1, hugepages),
+    for make in (lambda: systems.Rtvswitch(1, build, hugepages), lambda: WithDeadlines(1, build, hugepages), lambda: systems.Testpmd(1, hugepages),
                  lambda: systems.OvsDpdk(1, hugepages)):
         yield make
 
@@ -45,6 +55,8 @@ def run(build, quick, rounds, say, hugepages=True):
                     part.thaw()
                 for size in SIZES:
                     for flows in FLOWS:
+                        if isinstance(system, WithDeadlines) and (size, flows) != ("64", 1):
+                            continue
                         got = gen.run(size, flows, warmup, ms)
                         rows.setdefault((system.name, size, flows), []).append(got)
                 for part in (gen, system):
@@ -72,7 +84,8 @@ def result(rows, steal, hugepages):
     return {"bench": "throughput",
             "machine": {**report.machine(), **steal.result(), "hugepages": hugepages},
             "rows": out,
-            "ratios": {"vs_testpmd": ratio("testpmd"), "vs_ovs": ratio("ovs-dpdk")}}
+            "ratios": {"vs_testpmd": ratio("testpmd"), "vs_ovs": ratio("ovs-dpdk"),
+                       "deadlines_vs_plain": round(1 / ratio(WithDeadlines.name), 3)}}
 
 
 def page(res):
