@@ -1,7 +1,7 @@
 // The admission test against its definition, evaluated at every deadline in 128 bits, and at its limits.
 #include "../unit.h"
-#include "random.h"
 #include "rtvs/admission.h"
+#include "rtvs/random.h"
 
 #define NS_PER_S UINT64_C(1000000000)
 #define MAX_FLOWS 12

@@ -1,7 +1,7 @@
 // The queue against a list that is searched from end to end.
 #include "../unit.h"
-#include "random.h"
 #include "rtvs/edf.h"
+#include "rtvs/random.h"
 
 #include <stdlib.h>
 

@@ -1,7 +1,7 @@
 // Histogram against a sorted array of the same values.
 #include "../unit.h"
-#include "random.h"
 #include "rtvs/hist.h"
+#include "rtvs/random.h"
 
 #include <stdlib.h>
 

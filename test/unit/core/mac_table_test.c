@@ -1,7 +1,7 @@
 // MAC table: its promises one by one, random operations against a plain array, and threads that race for the same keys.
 #include "../unit.h"
-#include "random.h"
 #include "rtvs/mac_table.h"
+#include "rtvs/random.h"
 
 #include <errno.h>
 #include <pthread.h>

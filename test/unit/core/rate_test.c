@@ -1,6 +1,6 @@
 // Token bucket against exact rational arithmetic: the model counts billionths of a unit in 128 bits.
 #include "../unit.h"
-#include "random.h"
+#include "rtvs/random.h"
 #include "rtvs/rate.h"
 
 #define NS_PER_S UINT64_C(1000000000)

@@ -1,8 +1,8 @@
 // One port's scheduler under virtual time: its rules one by one, random operations against a model that searches every
 // flow and counts tokens as exact rationals, and what admission promises against what the scheduler keeps.
 #include "../unit.h"
-#include "random.h"
 #include "rtvs/admission.h"
+#include "rtvs/random.h"
 #include "rtvs/sched.h"
 
 #include <errno.h>

@@ -1,7 +1,7 @@
 // Parameters: every type both ways, what is refused and in which words.
-#include "../core/random.h"
 #include "../unit.h"
 #include "every_type.h"
+#include "rtvs/random.h"
 
 #include <string.h>
 

@@ -1,6 +1,6 @@
 // Numbers and addresses as people write them: exact, refused rather than rounded, and read back as written.
-#include "../core/random.h"
 #include "../unit.h"
+#include "rtvs/random.h"
 #include "rtvs/units.h"
 
 #include <errno.h>

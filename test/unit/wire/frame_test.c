@@ -1,8 +1,8 @@
 // Frame parsing: what each field says, and that no byte outside the frame counts, whatever the frame holds.
-#include "../core/random.h"
 #include "../unit.h"
 #include "packet.h"
 #include "rtvs/frame.h"
+#include "rtvs/random.h"
 
 #include <stdlib.h>
 

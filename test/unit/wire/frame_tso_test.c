@@ -1,8 +1,8 @@
 // Segmentation: super-frames are cut, every segment is checked by code of its own, and the payload is put together again.
-#include "../core/random.h"
 #include "../unit.h"
 #include "packet.h"
 #include "rtvs/frame.h"
+#include "rtvs/random.h"
 
 #include <errno.h>
 
