@@ -112,6 +112,13 @@ void frame_parse_l3(const uint8_t *data, size_t len, const struct frame_l2 *l2, 
 void frame_parse_l3_head(
 	const uint8_t *data, size_t head_bytes, size_t len, const struct frame_l2 *l2, struct frame_l3 *ret_l3);
 
+// The DSCP (RFC 2474) of the IPv4 or IPv6 packet in a frame, behind at most FRAME_MAX_TAGS tags. -1: no IP, or its header
+// is not all there.
+int frame_dscp(const uint8_t *data, size_t len);
+// Writes it, 0 to 63; ECN (RFC 3168) stays. An IPv4 header checksum is updated by the difference (RFC 1624, equation 3): one
+// that was right is right, one that was wrong stays wrong. False: nothing was changed, as frame_dscp says -1 or the same.
+bool frame_dscp_set(uint8_t *data, size_t len, uint8_t dscp);
+
 // TCP segmentation of a super-frame that is linear in memory (RFC 793, RFC 8200; what net/core/gso.c does).
 struct frame_tso {
 	uint16_t l3_offset, l4_offset, hdr_len; // hdr_len: Ethernet to the end of TCP options

@@ -85,6 +85,25 @@ check_segments(const uint8_t *data, size_t len, uint16_t mss)
 	PROMISE(sum == plan.payload_len);
 }
 
+static void
+check_dscp(const uint8_t *data, size_t len, uint8_t dscp)
+{
+	static uint8_t out[FRAME_FUZZ_MAX];
+	int before = frame_dscp(data, len);
+	size_t n_different = 0;
+
+	memcpy(out, data, len);
+	PROMISE(frame_dscp_set(out, len, dscp) == (before >= 0 && before != dscp));
+	PROMISE(frame_dscp(out, len) == (before < 0 ? -1 : dscp));
+	for (size_t i = 0; i < len; i++)
+		n_different += out[i] != data[i];
+	PROMISE(n_different <= 3); // IPv4: the field and the checksum; IPv6: two of the field
+	// And back again.
+	if (before >= 0)
+		(void)frame_dscp_set(out, len, (uint8_t)before);
+	PROMISE(before < 0 ? memcmp(out, data, len) == 0 : frame_dscp(out, len) == before);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *input, size_t len)
 {
@@ -99,6 +118,7 @@ LLVMFuzzerTestOneInput(const uint8_t *input, size_t len)
 	len -= 2;
 	(void)frame_checksum_fold(frame_checksum_add(0, data, len));
 	check_segments(data, len, mss);
+	check_dscp(data, len, mss & 0x3f);
 	if (!frame_parse_l2(data, len, &l2))
 		return 0;
 	PROMISE(l2.l3_offset <= len);

@@ -6,7 +6,7 @@
 
 set -eu
 
-allowed='memcpy|memmove|memset|memcmp|bcmp|__(memcpy|memmove|memset)_chk|__assert_fail|__udivti3|_GLOBAL_OFFSET_TABLE_'
+allowed='memcpy|memmove|memset|memcmp|bcmp|strlen|__(memcpy|memmove|memset)_chk|__assert_fail|__udivti3|_GLOBAL_OFFSET_TABLE_'
 rc=0
 for archive in "$@"; do
 	defined=$(nm -g --defined-only "$archive" | awk 'NF == 3 {print $3}')
