@@ -204,7 +204,11 @@ main(int argc, char **argv)
 	struct args args = {
 		.ctl = {.version = RTVS_VERSION,
 			.socket = DEFAULT_SOCKET,
-			.system = {.idle = DP_IDLE_BUSY, .idle_ns = 200000, .n_mbufs = 16384, .hugepages = true}},
+			.system = {.idle = DP_IDLE_BUSY,
+				.idle_ns = 200000,
+				.n_mbufs = 16384,
+				.hugepages = true,
+				.dscp_classes = DSCP_DEFAULT}},
 		.log_level = LOG_LEVEL_INFO,
 	};
 	char err[DP_ERR_SIZE] = "";

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "rtvs/drop.h"
+#include "rtvs/dscp.h"
 #include "rtvs/hist.h"
 #include "rtvs/types.h"
 
@@ -44,6 +45,7 @@ struct dp_system_cfg {
 	uint64_t memory_bytes; // for packet buffers and tables; 0: as much as n_mbufs needs
 	uint32_t n_mbufs; // packet buffers of 2 KiB for all ports
 	bool hugepages; // use them when the machine has free ones; else, or when false, plain pages
+	char dscp_classes[DSCP_TEXT_SIZE]; // DSCPs of deadlines, as dscp_parse reads them; empty: none
 	char eal[RTVS_DEVARGS_SIZE]; // further EAL arguments, separated by spaces ("-a 0000:01:00.0")
 };
 
@@ -85,6 +87,12 @@ enum dp_late {
 	DP_LATE_DROP
 };
 extern const char *const dp_late_names[]; // "send", "drop", NULL
+
+enum dp_dscp {
+	DP_DSCP_KEEP, // packets leave with the DSCP that they came with
+	DP_DSCP_DEADLINE, // with that of their sender's deadline, if it has a class
+};
+extern const char *const dp_dscp_names[]; // "keep", "deadline", NULL
 
 enum dp_mirror_dir {
 	DP_MIRROR_RX = 1,
@@ -135,6 +143,7 @@ struct dp_port_cfg {
 	uint32_t queue; // packets of it that wait at one egress port at most, 64 to 65,536
 	// What it is given.
 	uint64_t rate_bps; // egress rate, bit/s; 0: as much as it takes
+	uint32_t dscp; // enum dp_dscp; not of what it is given as a mirror
 };
 
 // What one port's packets met at an egress port.
@@ -214,7 +223,7 @@ struct dp_event {
 int dp_init(const struct dp_system_cfg *cfg, struct dp **ret_dp, char err[DP_ERR_SIZE]);
 // Stops the workers, removes what is left, ends EAL. NULL is accepted.
 void dp_fini(struct dp *dp);
-// Idle policy of running workers: idle, idle_ns are taken, the rest is ignored. -EINVAL
+// Of a running datapath: idle, idle_ns and dscp_classes are taken, the rest is ignored. -EINVAL, -ENOMEM: nothing changed
 int dp_system_set(struct dp *dp, const struct dp_system_cfg *cfg, char err[DP_ERR_SIZE]);
 void dp_system_info(const struct dp *dp, struct dp_system_info *ret_info);
 

@@ -164,7 +164,8 @@ check_system(const struct dp_system_cfg *live, const struct dp_system_cfg *targe
 {
 	if (rpc_system_is_settable(live, target))
 		return 0;
-	rpc_error_errno(err, -EBUSY, "system.init: only idle and idle_after can change while the daemon runs");
+	rpc_error_errno(
+		err, -EBUSY, "system.init: only idle, idle_after and dscp_classes can change while the daemon runs");
 	return -1;
 }
 

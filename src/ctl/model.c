@@ -460,6 +460,7 @@ model_system_set(struct model *m, const struct dp_system_cfg *cfg, char err[DP_E
 		return rc;
 	m->system.idle = cfg->idle;
 	m->system.idle_ns = cfg->idle_ns;
+	memcpy(m->system.dscp_classes, cfg->dscp_classes, sizeof(m->system.dscp_classes));
 	changed(m, "system.set", "");
 	return 0;
 }

@@ -62,6 +62,6 @@ int model_port_del(struct model *model, const char *name, char err[DP_ERR_SIZE])
 struct model_mac *model_mac_find(const struct model_bridge *bridge, const struct mac *mac, uint16_t vlan);
 int model_mac_add(struct model *model, const char *bridge, const struct model_mac *mac, char err[DP_ERR_SIZE]);
 int model_mac_del(struct model *model, const char *bridge, const struct mac *mac, uint16_t vlan, char err[DP_ERR_SIZE]);
-// idle and idle_ns; the rest only in a dry model.
+// idle, idle_ns and dscp_classes; the rest only in a dry model.
 int model_system_set(struct model *model, const struct dp_system_cfg *cfg, char err[DP_ERR_SIZE]);
 void model_log_set(struct model *model, uint32_t level);

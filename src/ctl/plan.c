@@ -54,7 +54,8 @@ apply_system(struct plan *p)
 
 	if (p->m->log_level != p->target->log_level)
 		model_log_set(p->m, p->target->log_level);
-	if (p->m->system.idle == to->idle && p->m->system.idle_ns == to->idle_ns)
+	if (p->m->system.idle == to->idle && p->m->system.idle_ns == to->idle_ns &&
+		strcmp(p->m->system.dscp_classes, to->dscp_classes) == 0)
 		return true;
 	return stepped(p, "system", "", model_system_set(p->m, to, p->err));
 }

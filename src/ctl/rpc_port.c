@@ -63,7 +63,9 @@
 	P(queue, RPC_UINT, .min = DP_QUEUE_MIN, .max = DP_QUEUE_MAX, .def = "512", \
 		.help = "packets of it that wait at one egress port at most; its ring is not read from half of them on"), \
 	PAS("rate", rate_bps, RPC_RATE, .max = DP_RATE_MAX, .def = "0", \
-		.help = "egress rate: what the port is given; 0: as much as it takes, or from 8kbit")
+		.help = "egress rate: what the port is given; 0: as much as it takes, or from 8kbit"), \
+	P(dscp, RPC_ENUM, .names = dp_dscp_names, .def = "keep", \
+		.help = "DSCP of what the port is given: keep, or that of the sender's deadline (system.set dscp_classes)")
 // clang-format on
 
 static const struct rpc_param add_params[] = {PORT_KEY, PORT_FIXED_PARAMS, PORT_PARAMS};

@@ -13,19 +13,21 @@
 #define PAS(json_name, member, type, ...) RPC_PARAM_AS(json_name, struct dp_system_cfg, member, type, __VA_ARGS__)
 // No defaults in the table: what is not given comes from the command line, or stays.
 // clang-format off
-#define IDLE_PARAMS \
+#define SET_PARAMS \
 	P(idle, RPC_ENUM, .names = dp_idle_names, .help = "busy: workers never sleep; adaptive: after idle_after without work"), \
-	PAS("idle_after", idle_ns, RPC_TIME, .min = 1000, .max = 1000000000, .help = "adaptive: time without work before a sleep")
+	PAS("idle_after", idle_ns, RPC_TIME, .min = 1000, .max = 1000000000, .help = "adaptive: time without work before a sleep"), \
+	P(dscp_classes, RPC_STR, .max = DSCP_TEXT_SIZE - 1, \
+		.help = "DSCPs of deadlines up to a time (\"1ms:ef,10ms:af41\"), for ports with dscp=deadline; empty: none")
 static const struct rpc_param init_params[] = {
 	P(workers, RPC_CPUS, .help = "CPUs of the datapath, one worker each; empty: the last one it may use"),
 	PAS("memory", memory_bytes, RPC_SIZE, .max = UINT64_C(1) << 40, .help = "packet memory; 0: what the buffers need"),
 	PAS("buffers", n_mbufs, RPC_UINT, .min = 1024, .max = 1u << 24, .help = "packet buffers of 2 KiB for all ports"),
 	P(hugepages, RPC_BOOL, .help = "use hugepages when the machine has free ones"),
 	P(eal, RPC_STR, .max = RTVS_DEVARGS_SIZE - 1, .help = "further arguments for DPDK, separated by spaces"),
-	IDLE_PARAMS,
+	SET_PARAMS,
 };
 // clang-format on
-static const struct rpc_param set_params[] = {IDLE_PARAMS};
+static const struct rpc_param set_params[] = {SET_PARAMS};
 #define N(table) (sizeof(table) / sizeof((table)[0]))
 #define N_FIXED (N(init_params) - N(set_params))
 
@@ -63,15 +65,29 @@ rpc_system_encode(const struct dp_system_cfg *cfg)
 	return object;
 }
 
+// The table of classes as dscp_format writes it, so that equal tables are equal texts.
+static int
+normalize_classes(struct dp_system_cfg *cfg, struct rpc_error *err)
+{
+	struct dscp_table table;
+	char text[DSCP_ERR_SIZE];
+
+	if (dscp_parse(cfg->dscp_classes, &table, text) < 0) {
+		rpc_error_set(err, RPC_INVALID_PARAMS, "dscp_classes: %s", text);
+		return -1;
+	}
+	dscp_format(&table, cfg->dscp_classes);
+	return 0;
+}
+
 static int
 system_init(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
 {
 	struct ctl *ctl = ctx;
 
 	(void)ret_result;
-	(void)err;
 	ctl_merge(init_params, N(init_params), present, params, &ctl->model->system);
-	return 0;
+	return normalize_classes(&ctl->model->system, err);
 }
 
 static int
@@ -84,6 +100,8 @@ system_set(void *ctx, const void *params, uint64_t present, json_t **ret_result,
 
 	(void)ret_result;
 	ctl_merge(set_params, N(set_params), present, params, &cfg);
+	if (normalize_classes(&cfg, err) < 0)
+		return -1;
 	rc = model_system_set(ctl->model, &cfg, text);
 	return rc < 0 ? ctl_refuse(err, rc, text) : 0;
 }
@@ -122,12 +140,13 @@ datapath_json(const struct ctl *ctl)
 	char time[UNITS_TEXT_SIZE];
 
 	dp_system_info(ctl->dp, &info);
-	return json_pack("{s:s, s:i, s:s, s:s, s:I, s:I, s:I, s:i, s:i, s:I, s:I}", "dpdk", info.dpdk_version,
+	return json_pack("{s:s, s:i, s:s, s:s, s:s, s:I, s:I, s:I, s:i, s:i, s:I, s:I}", "dpdk", info.dpdk_version,
 		"workers", (int)dp_n_workers(ctl->dp), "idle", dp_idle_names[cfg->idle], "idle_after",
-		units_format_time(cfg->idle_ns, time), "page_bytes", (json_int_t)info.page_size, "memory_bytes",
-		(json_int_t)info.memory_bytes, "memory_free_bytes", (json_int_t)info.memory_free_bytes, "buffers",
-		(int)info.n_mbufs, "buffers_free", (int)info.n_mbufs_free, "log_errors", (json_int_t)info.log_errors,
-		"bus_errors", (json_int_t)info.bus_errors);
+		units_format_time(cfg->idle_ns, time), "dscp_classes", cfg->dscp_classes, "page_bytes",
+		(json_int_t)info.page_size, "memory_bytes", (json_int_t)info.memory_bytes, "memory_free_bytes",
+		(json_int_t)info.memory_free_bytes, "buffers", (int)info.n_mbufs, "buffers_free",
+		(int)info.n_mbufs_free, "log_errors", (json_int_t)info.log_errors, "bus_errors",
+		(json_int_t)info.bus_errors);
 }
 
 static json_t *
@@ -169,8 +188,8 @@ const struct rpc_method rpc_system_methods[] = {
 		"{version, pid, uptime, bridges, ports, datapath, control}.", system_info, NULL, 0, 0, RPC_READ_ONLY},
 	{"system.init", "Set what is fixed while the daemon runs; what is not given comes from the command line.",
 		"true", system_init, init_params, N(init_params), SIZE, RPC_STARTUP | RPC_CONFIG | RPC_CHANGE},
-	{"system.set", "Change the idle policy; what is not given stays.", "true", system_set, set_params,
-		N(set_params), SIZE, RPC_CONFIG | RPC_CHANGE},
+	{"system.set", "Change the idle policy or the DSCPs of deadlines; what is not given stays.", "true", system_set,
+		set_params, N(set_params), SIZE, RPC_CONFIG | RPC_CHANGE},
 	{"system.stop", "Stop the daemon.", "true; the connection ends.", system_stop, NULL, 0, 0, 0},
 	{"log.set", "Set the level of the log.", "true", log_set, log_params, 1, sizeof(struct log_params), RPC_CONFIG},
 	{0},

@@ -46,6 +46,7 @@ const char *const dp_port_type_names[] = {"vhost", "ethdev", NULL};
 const char *const dp_vhost_mode_names[] = {"listen", "connect", NULL};
 const char *const dp_vlan_mode_names[] = {"access", "trunk", NULL};
 const char *const dp_late_names[] = {"send", "drop", NULL};
+const char *const dp_dscp_names[] = {"keep", "deadline", NULL};
 const char *const dp_mirror_dir_names[] = {"none", "rx", "tx", "both", NULL};
 
 static bool is_eal_used; // EAL cannot be started twice
@@ -259,6 +260,17 @@ workers_start(struct dp *dp)
 	return rc;
 }
 
+static int
+parse_classes(const char *text, struct dscp_table *ret_table, char err[DP_ERR_SIZE])
+{
+	char wrong[DSCP_ERR_SIZE];
+	int rc = dscp_parse(text, ret_table, wrong);
+
+	if (rc)
+		dp_error(err, "dscp_classes: %s", wrong);
+	return rc;
+}
+
 int
 dp_init(const struct dp_system_cfg *cfg, struct dp **ret_dp, char err[DP_ERR_SIZE])
 {
@@ -277,7 +289,9 @@ dp_init(const struct dp_system_cfg *cfg, struct dp **ret_dp, char err[DP_ERR_SIZ
 	dp->idle = cfg->idle;
 	dp->idle_ns = cfg->idle_ns;
 	err[0] = '\0';
-	rc = dp->cfg.workers.n ? 0 : default_workers(&dp->cfg.workers);
+	rc = parse_classes(cfg->dscp_classes, &dp->dscp, err);
+	if (!rc && !dp->cfg.workers.n)
+		rc = default_workers(&dp->cfg.workers);
 	if (!rc)
 		rc = dp_log_start(dp);
 	if (rc)
@@ -344,13 +358,39 @@ dp_fini(struct dp *dp)
 	(void)rte_openlog_stream(NULL);
 }
 
+static int
+set_classes(struct dp *dp, const char *text, char err[DP_ERR_SIZE])
+{
+	struct dscp_table old = dp->dscp;
+	int rc;
+
+	if (!strcmp(text, dp->cfg.dscp_classes))
+		return 0;
+	rc = parse_classes(text, &dp->dscp, err);
+	if (rc)
+		return rc;
+	rc = view_publish(dp);
+	if (rc) {
+		dp->dscp = old;
+		dp_error(err, "no memory for the new configuration");
+		return rc;
+	}
+	memcpy(dp->cfg.dscp_classes, text, strlen(text) + 1);
+	return 0;
+}
+
 int
 dp_system_set(struct dp *dp, const struct dp_system_cfg *cfg, char err[DP_ERR_SIZE])
 {
+	int rc;
+
 	if (cfg->idle > DP_IDLE_ADAPTIVE) {
 		dp_error(err, "idle: must be busy or adaptive");
 		return -EINVAL;
 	}
+	rc = set_classes(dp, cfg->dscp_classes, err);
+	if (rc)
+		return rc;
 	dp->cfg.idle = cfg->idle;
 	dp->cfg.idle_ns = cfg->idle_ns;
 	atomic_store(&dp->idle_ns, cfg->idle_ns);

@@ -13,6 +13,7 @@
 
 struct dp {
 	struct dp_system_cfg cfg;
+	struct dscp_table dscp; // cfg.dscp_classes, read; ctl
 	_Atomic uint32_t idle; // enum dp_idle; ctl: wo, dp: ro
 	_Atomic uint64_t idle_ns;
 	_Atomic bool stop;

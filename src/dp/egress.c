@@ -1,4 +1,4 @@
-// How a packet leaves: VLAN tag, MTU, offloads that the far side does not take, then staging. The worker that owns the
+// How a packet leaves: VLAN tag, MTU, DSCP, offloads that the far side does not take, then staging. The worker that owns the
 // port transmits at the end of each ingress burst (cut-through); others hand over through the port's ring.
 // A port with a schedule gets them through it (schedule.c).
 // Invariant: a packet given to egress_put is staged, in a ring, or counted as dropped on the egress port.
@@ -107,6 +107,40 @@ exceeds_mtu(const struct view_port *vp, const struct egress_pkt *pkt)
 	if (m->ol_flags & RTE_MBUF_F_TX_TCP_SEG)
 		return (uint32_t)(m->l2_len + m->l3_len + m->l4_len + m->tso_segsz) > max;
 	return m->pkt_len > max;
+}
+
+// Writes the DSCP into an IP packet. One that has it already is not copied, though others may share its bytes.
+// An IPv4 checksum that a device shall compute (RTE_MBUF_F_TX_IP_CKSUM) may be anything before: updating it does no harm, as
+// vhost and rte_eth_tx_prepare clear it first. Without that flag nobody after this looks at it, so it must be right here.
+static struct rte_mbuf *
+mark(struct worker *w, struct rte_mbuf *m, uint8_t dscp)
+{
+	int old = frame_dscp(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len);
+
+	if (old < 0 || old == dscp)
+		return m;
+	m = make_writable(w, m);
+	if (m)
+		(void)frame_dscp_set(rte_pktmbuf_mtod(m, uint8_t *), m->data_len, dscp);
+	return m;
+}
+
+// The frame as the port wants it, or why it may not leave; then pkt->m, if it is still there, is the caller's to free.
+static enum drop
+shape(struct worker *w, const struct view *view, uint16_t out, struct egress_pkt *pkt)
+{
+	const struct view_port *vp = &view->port[out];
+	enum drop drop = apply_vlan(w, vp, pkt);
+
+	if (unlikely(drop != DROP_NONE))
+		return drop;
+	if (unlikely(exceeds_mtu(vp, pkt)))
+		return DROP_MTU;
+	if (unlikely((pkt->m->ol_flags & RTE_MBUF_F_TX_TCP_SEG) && !pkt->m->tso_segsz))
+		return DROP_OFFLOAD;
+	if (vp->writes_dscp && view->port[pkt->m->port].dscp_out != DSCP_KEEP)
+		pkt->m = mark(w, pkt->m, view->port[pkt->m->port].dscp_out);
+	return pkt->m ? DROP_NONE : DROP_NO_BUFFER;
 }
 
 static uint32_t
@@ -297,18 +331,9 @@ egress_put(struct worker *w, const struct view *view, uint16_t out, struct egres
 		return;
 	}
 	if (!vp->is_mirror_target) { // which gets frames as they were seen
-		drop = apply_vlan(w, vp, &pkt);
+		drop = shape(w, view, out, &pkt);
 		if (unlikely(drop != DROP_NONE)) {
-			worker_count(&w->port[out].c.drops[drop], 1);
-			rte_pktmbuf_free(pkt.m);
-			return;
-		}
-		if (unlikely(exceeds_mtu(vp, &pkt))) {
-			egress_drop(w, out, pkt.m, DROP_MTU);
-			return;
-		}
-		if (unlikely((pkt.m->ol_flags & RTE_MBUF_F_TX_TCP_SEG) && !pkt.m->tso_segsz)) {
-			egress_drop(w, out, pkt.m, DROP_OFFLOAD);
+			egress_drop(w, out, pkt.m, drop);
 			return;
 		}
 	}

@@ -73,6 +73,8 @@ dp_port_check_qos(const struct dp_port_cfg *cfg, char err[DP_ERR_SIZE])
 	}
 	if (cfg->late > DP_LATE_DROP)
 		dp_error(err, "late: must be send or drop");
+	else if (cfg->dscp > DP_DSCP_DEADLINE)
+		dp_error(err, "dscp: must be keep or deadline");
 	else if (cfg->max_rate_bps && cfg->max_rate_bps < cfg->min_rate_bps)
 		dp_error(err, "max_rate: %" PRIu64 " bit/s is less than min_rate", cfg->max_rate_bps);
 	else

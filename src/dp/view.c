@@ -45,6 +45,8 @@ build_port(const struct dp *dp, struct port *port, struct view_port *vp)
 	vp->mirror = vp->mirror_to == VIEW_NO_PORT ? 0 : (uint8_t)cfg->mirror;
 	vp->is_admin_up = cfg->admin_up;
 	vp->is_isolated = cfg->isolated;
+	vp->writes_dscp = cfg->dscp == DP_DSCP_DEADLINE;
+	vp->dscp_out = dscp_find(&dp->dscp, cfg->deadline_ns);
 	vp->frame_max = cfg->mtu + ETHER_HEADER;
 	vp->mac_limit = cfg->mac_limit ? cfg->mac_limit : UINT32_MAX;
 	// The workers that poll one of its queues share the rate evenly.
@@ -124,6 +126,7 @@ view_publish(struct dp *dp)
 	for (unsigned i = 0; i < DP_MAX_PORTS; i++) {
 		// Packets of a port that is gone may still wait somewhere.
 		view->port[i].flow = (struct sched_params){.weight = 1, .limit = DP_QUEUE_MIN};
+		view->port[i].dscp_out = DSCP_KEEP;
 		if (dp->port[i])
 			build_port(dp, dp->port[i], &view->port[i]);
 		view->has_schedules |= view->port[i].schedule != NULL;

@@ -27,6 +27,8 @@ struct view_port {
 	uint8_t mirror; // enum dp_mirror_dir
 	bool is_trunk, takes_untagged, carries_all; // trunk: untagged frames accepted; all VLANs
 	bool is_admin_up, is_isolated, is_mirror_target;
+	bool writes_dscp; // into what it is given
+	uint8_t dscp_out; // of what it sends, at ports that write it; DSCP_KEEP: they do not
 	uint32_t frame_max; // bytes without tags: MTU + Ethernet header
 	uint32_t mac_limit; // UINT32_MAX: none
 	uint32_t flood_pps; // of one worker; 0: no limit

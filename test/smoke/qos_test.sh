@@ -70,6 +70,43 @@ force_takes_it_and_says_so() {
 	expect "guarantee of who has none" none "$(ctl -j port show bulk | json 'd["guarantee"]')"
 }
 
+# TOS or traffic class of the first echo request that PING sends to the uplink's namespace.
+tos_at_uplink() { # FILTER NAMESPACE PING...
+	local filter=$1
+	shift
+	rm -f "$work/tos.log"
+	start tos ip netns exec up timeout 20 tcpdump -lnvvi up -c 1 "$filter"
+	wait_for 10 grep -q 'listening on' "$work/tos.log"
+	ns "$@" >&2 # an answer: the checksum was right
+	wait_for 10 is_stopped tos
+	! grep -q 'bad' "$work/tos.log" || fail "$(cat "$work/tos.log")"
+	grep -oE '(tos|class) 0x[0-9a-f]+' "$work/tos.log" || echo none
+}
+tos4() { tos_at_uplink 'ip and icmp[0] == 8' "$1" ping -c 1 -W 5 -Q "$2" 10.0.0.9; } # NAMESPACE TOS
+tos6() { tos_at_uplink 'icmp6 and ip6[40] == 128' "$1" ping -c 1 -W 5 -Q "$2" fd00::9; } # NAMESPACE CLASS
+uplink_shows_deadlines_as_dscps() {
+	ip -n rt address add fd00::1/64 dev rt nodad
+	ip -n up address add fd00::9/64 dev up nodad
+	expect "not asked for" "tos 0x29" "$(tos4 rt 0x29)"
+	ctl port set up dscp=deadline
+	# AF41, and ECN as it was.
+	expect "IPv4 with 5ms" "tos 0x89" "$(tos4 rt 0x29)"
+	expect "IPv6 with 5ms" "class 0x8a" "$(tos6 rt 0x2a)"
+	expect "IPv4 without deadline" "tos 0x29" "$(tos4 bulk 0x29)"
+	ctl system set dscp_classes=4ms:ef,5ms:cs6
+	expect "IPv4 of another table" "tos 0xc1" "$(tos4 rt 0x29)"
+	expect "in the dump" "4ms:46,5ms:48 deadline" "$(ctl -j config dump |
+		json '" ".join(c["params"][k] for c in d for k in ("dscp_classes", "dscp") if k in c["params"])')"
+	is_conserved
+}
+wrong_dscps_are_refused() {
+	ctl system set dscp_classes=1ms:ef
+	expect_fails 'dscp.*keep.*deadline' ctl port set up dscp=perhaps
+	expect_fails "dscp_classes: entry 2 \('2ms:64'\): the DSCP" ctl system set dscp_classes=1ms:ef,2ms:64
+	expect_fails "dscp_classes: entry 2 \('1ms:af41'\): the deadline" ctl system set dscp_classes=2ms:ef,1ms:af41
+	expect "the table before" 1ms:46 "$(ctl -j system info | json 'd["datapath"]["dscp_classes"]')"
+}
+
 wrong_parameters_are_named() {
 	expect_fails 'min_rate' ctl port set rt min_rate=7kbit
 	expect_fails 'burst: 1000 is out of range 1514 to' ctl port set rt burst=1000B
@@ -91,5 +128,7 @@ run_case "TCP uses what is left" tcp_uses_what_is_left
 run_case "max_rate is kept" max_rate_is_kept
 run_case "more than the link has is refused, with what would fit" more_than_the_link_has_is_refused
 run_case "force takes it and says so" force_takes_it_and_says_so
+run_case "the uplink shows deadlines as DSCPs, on IPv4 and IPv6" uplink_shows_deadlines_as_dscps
+run_case "wrong DSCPs are refused" wrong_dscps_are_refused
 run_case "wrong parameters are named" wrong_parameters_are_named
 run_case "configuration dump has it" dump_has_it

@@ -24,7 +24,7 @@ static const char state_a[] =
 	" \"port\": \"p2\", \"vlan\": 7}}]";
 // B: br1 is gone, br2 is there; tap is another device; p2 moved; p1 has another MTU and mirrors still; p3 mirrors too.
 static const char state_b[] =
-	"[{\"method\": \"system.init\", \"params\": {\"idle\": \"adaptive\"}},"
+	"[{\"method\": \"system.init\", \"params\": {\"idle\": \"adaptive\", \"dscp_classes\": \"1ms:cs6\"}},"
 	"{\"method\": \"log.set\", \"params\": {\"level\": \"error\"}},"
 	"{\"method\": \"bridge.add\", \"params\": {\"name\": \"br0\", \"mac_age\": \"1min\"}},"
 	"{\"method\": \"bridge.add\", \"params\": {\"name\": \"br2\"}},"
@@ -100,10 +100,16 @@ what_is_the_same_is_not_touched(void **state)
 	assert_int_equal(fake_dp_n_changes(), n);
 	assert_null(apply(f, "[{\"method\": \"system.init\", \"params\": {\"idle\": \"busy\"}}]", false));
 	assert_int_equal(fake_dp_n_changes(), n);
+	assert_null(apply(f,
+		"[{\"method\": \"system.init\", \"params\": {\"dscp_classes\": "
+		"\"1000us:EF,10ms:af41,50ms:26,200ms:18,60min:10\"}}]",
+		false)); // the default, written otherwise
+	assert_int_equal(fake_dp_n_changes(), n);
 	assert_null(apply(f, state_b, true));
 	assert_int_equal(fake_dp_n_port_changes("same"), 1);
 	assert_int_equal(f->ctl->live->n_ports, 5);
 	assert_int_equal(f->ctl->live->system.idle, DP_IDLE_ADAPTIVE);
+	assert_string_equal(f->ctl->live->system.dscp_classes, "1ms:48");
 	assert_null(model_bridge_find(f->ctl->live, "br1"));
 }
 

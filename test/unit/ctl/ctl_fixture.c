@@ -24,7 +24,7 @@ fixture_setup_stopped(void **state)
 	f->params = (struct ctl_params){.version = "1.2.3",
 		.socket = f->socket,
 		.monitor_socket = f->monitor,
-		.system = {.idle_ns = 200000, .n_mbufs = 16384, .hugepages = true}};
+		.system = {.idle_ns = 200000, .n_mbufs = 16384, .hugepages = true, .dscp_classes = DSCP_DEFAULT}};
 	*state = f;
 	return 0;
 }

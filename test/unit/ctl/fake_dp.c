@@ -17,6 +17,7 @@ const char *const dp_port_type_names[] = {"vhost", "ethdev", NULL};
 const char *const dp_vhost_mode_names[] = {"listen", "connect", NULL};
 const char *const dp_vlan_mode_names[] = {"access", "trunk", NULL};
 const char *const dp_late_names[] = {"send", "drop", NULL};
+const char *const dp_dscp_names[] = {"keep", "deadline", NULL};
 const char *const dp_mirror_dir_names[] = {"none", "rx", "tx", "both", NULL};
 
 struct fake_port {
@@ -163,6 +164,7 @@ dp_system_set(struct dp *dp, const struct dp_system_cfg *cfg, char err[DP_ERR_SI
 		return rc;
 	dp->system.idle = cfg->idle;
 	dp->system.idle_ns = cfg->idle_ns;
+	memcpy(dp->system.dscp_classes, cfg->dscp_classes, sizeof(dp->system.dscp_classes));
 	return 0;
 }
 
@@ -540,11 +542,11 @@ print_port(FILE *f, const struct dp_port_cfg *c)
 
 	for (unsigned i = 0; i < 64; i++)
 		trunk = trunk * 31 + c->trunk.bits[i];
-	(void)fprintf(f, "port %s %s %u %d %u %s %u %o %s %s %d%d%d %s %u %u %u %llx %u %u %d %u %u %s %u\n", c->name,
-		c->bridge, c->type, c->admin_up, c->mtu, c->socket, c->vhost_mode, c->socket_mode, c->socket_owner,
-		c->socket_group, c->packed, c->csum, c->tso, c->devargs, c->n_queues, c->vlan_mode, c->vlan,
-		(unsigned long long)trunk, c->allowed_macs.n, c->allowed_ips.n, c->isolated, c->mac_limit, c->flood_pps,
-		c->mirror_to, c->mirror);
+	(void)fprintf(f, "port %s %s %u %d %u %s %u %o %s %s %d%d%d %s %u %u %u %llx %u %u %d %u %u %s %u %u\n",
+		c->name, c->bridge, c->type, c->admin_up, c->mtu, c->socket, c->vhost_mode, c->socket_mode,
+		c->socket_owner, c->socket_group, c->packed, c->csum, c->tso, c->devargs, c->n_queues, c->vlan_mode,
+		c->vlan, (unsigned long long)trunk, c->allowed_macs.n, c->allowed_ips.n, c->isolated, c->mac_limit,
+		c->flood_pps, c->mirror_to, c->mirror, c->dscp);
 }
 
 static void
@@ -566,7 +568,8 @@ fake_dp_dump(void)
 	size_t size, n = 0;
 	FILE *f = open_memstream(&text, &size);
 
-	(void)fprintf(f, "system %u %llu\n", fake->system.idle, (unsigned long long)fake->system.idle_ns);
+	(void)fprintf(f, "system %u %llu %s\n", fake->system.idle, (unsigned long long)fake->system.idle_ns,
+		fake->system.dscp_classes);
 	for (unsigned i = 0; i < DP_MAX_BRIDGES; i++)
 		if (fake->bridges[i].is_used)
 			print_bridge(f, &fake->bridges[i]);

@@ -34,6 +34,25 @@ idle_policy_changes_at_run_time(void **state)
 }
 
 static void
+deadline_classes_change_at_run_time(void **state)
+{
+	struct fixture *f = *state;
+	const char *classes = f->ctl->live->system.dscp_classes;
+
+	assert_string_equal(classes, "1ms:46,10ms:34,50ms:26,200ms:18,1h:10");
+	fixture_ok(f, "system.set", "{\"dscp_classes\": \"500us:EF,1000us:af41,2ms:7\"}");
+	assert_string_equal(classes, "500us:46,1ms:34,2ms:7");
+	fixture_refused(f, "system.set", "{\"dscp_classes\": \"1ms:ef,2ms:perhaps\"}", RPC_INVALID_PARAMS,
+		"dscp_classes: entry 2");
+	fixture_refused(f, "system.set", "{\"dscp_classes\": \"2ms:ef,1ms:1\"}", RPC_INVALID_PARAMS, "longer than");
+	assert_string_equal(classes, "500us:46,1ms:34,2ms:7");
+	fixture_ok(f, "system.set", "{\"idle\": \"adaptive\"}"); // the rest stays
+	assert_string_equal(classes, "500us:46,1ms:34,2ms:7");
+	fixture_ok(f, "system.set", "{\"dscp_classes\": \"\"}");
+	assert_string_equal(classes, "");
+}
+
+static void
 workers_tell_of_their_stalls(void **state)
 {
 	struct rpc_error err;
@@ -77,6 +96,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(info_tells_of_the_daemon),
 		T(idle_policy_changes_at_run_time),
+		T(deadline_classes_change_at_run_time),
 		T(workers_tell_of_their_stalls),
 		T(a_signal_stops_the_loop),
 		cmocka_unit_test_setup_teardown(

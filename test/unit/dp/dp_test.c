@@ -61,10 +61,19 @@ guest_mac(unsigned i)
 	return (struct mac){{0x52, 0x54, 0, 0, 0, (uint8_t)(i + 1)}};
 }
 
+static struct dp_system_cfg
+system_cfg(const char *dscp_classes)
+{
+	struct dp_system_cfg cfg = {.idle = DP_IDLE_ADAPTIVE, .idle_ns = 50000, .n_mbufs = 4096};
+
+	snprintf(cfg.dscp_classes, sizeof(cfg.dscp_classes), "%s", dscp_classes);
+	return cfg;
+}
+
 static int
 start_dp(void **state)
 {
-	struct dp_system_cfg cfg = {.idle = DP_IDLE_ADAPTIVE, .idle_ns = 50000, .n_mbufs = 4096};
+	struct dp_system_cfg cfg = system_cfg(DSCP_DEFAULT);
 	char err[DP_ERR_SIZE] = "";
 
 	(void)state;
@@ -627,9 +636,11 @@ super_frame_is_segmented_for_a_guest_without_tso(void **state)
 	uint64_t lost;
 
 	(void)state;
+	cfgs[0].deadline_ns = 1000000;
 	add_port(0, &cfgs[0]);
 	plug(0, 0, RTE_ETH_TX_OFFLOAD_TCP_TSO | RTE_ETH_TX_OFFLOAD_TCP_CKSUM);
 	cfgs[1].csum = cfgs[1].tso = false;
+	cfgs[1].dscp = DP_DSCP_DEADLINE;
 	add_port(1, &cfgs[1]);
 	plug(1, 0, 0);
 	m = make_tso_frame();
@@ -643,6 +654,7 @@ super_frame_is_segmented_for_a_guest_without_tso(void **state)
 		m = receive(1);
 		ip = rte_pktmbuf_mtod_offset(m, const struct rte_ipv4_hdr *, ETHER_HDR);
 		tcp = (const void *)(ip + 1);
+		assert_int_equal(ip->type_of_service, 46 << 2); // as its sender's deadline
 		assert_int_equal(rte_ipv4_cksum(ip) & 0xffff, 0); // over a right header: 0 or its complement
 		assert_int_equal(rte_ipv4_udptcp_cksum_verify(ip, tcp), 0);
 		assert_int_equal(rte_be_to_cpu_32(tcp->sent_seq), 1000 + sum);
@@ -864,6 +876,139 @@ changes_of_deadlines_and_rates_lose_nothing(void **state)
 	assert_conserved();
 }
 
+#define ECN 1
+#define DSCP_BEFORE 56
+
+// An IP packet without payload, marked DSCP_BEFORE and with ECN bits. vlan as in make_frame.
+static struct rte_mbuf *
+make_ip_frame(unsigned from, unsigned to, uint16_t vlan, bool is_v6)
+{
+	struct rte_mbuf *m = make_frame(from, to, vlan, 100);
+	uint8_t *p = rte_pktmbuf_mtod_offset(m, uint8_t *, ETHER_HDR + (vlan ? 4 : 0));
+	struct rte_ipv4_hdr v4 = {.version_ihl = 0x45,
+		.type_of_service = DSCP_BEFORE << 2 | ECN,
+		.total_length = rte_cpu_to_be_16(20),
+		.time_to_live = 64,
+		.src_addr = rte_cpu_to_be_32(0x0a000001),
+		.dst_addr = rte_cpu_to_be_32(0x0a000002)};
+	struct rte_ipv6_hdr v6 = {
+		.vtc_flow = rte_cpu_to_be_32(6u << 28 | (DSCP_BEFORE << 2 | ECN) << 20 | 0xabcde), .proto = 59};
+
+	p[-2] = is_v6 ? 0x86 : 0x08;
+	p[-1] = is_v6 ? 0xdd : 0;
+	v4.hdr_checksum = rte_ipv4_cksum(&v4);
+	if (is_v6)
+		memcpy(p, &v6, sizeof(v6));
+	else
+		memcpy(p, &v4, sizeof(v4));
+	return m;
+}
+
+static void
+expect_dscp(unsigned i, uint16_t vlan, bool is_v6, unsigned dscp)
+{
+	struct rte_mbuf *m = receive(i);
+	unsigned at = ETHER_HDR + (vlan ? 4 : 0);
+	struct rte_ipv4_hdr v4;
+	struct rte_ipv6_hdr v6;
+
+	memcpy(&v4, rte_pktmbuf_mtod_offset(m, uint8_t *, at), sizeof(v4));
+	memcpy(&v6, rte_pktmbuf_mtod_offset(m, uint8_t *, at), sizeof(v6));
+	if (is_v6) {
+		assert_int_equal(rte_be_to_cpu_32(v6.vtc_flow), 6u << 28 | (dscp << 2 | ECN) << 20 | 0xabcde);
+	} else {
+		uint16_t sum = v4.hdr_checksum;
+
+		assert_int_equal(v4.type_of_service, dscp << 2 | ECN);
+		v4.hdr_checksum = 0;
+		assert_int_equal(sum, rte_ipv4_cksum(&v4));
+	}
+	rte_pktmbuf_free(m);
+}
+
+static void
+flood_is_marked_only_where_it_is_asked_for(void **state)
+{
+	struct dp_port_cfg cfgs[N_GUESTS] = {port_cfg(0), port_cfg(1), port_cfg(2)};
+	char err[DP_ERR_SIZE];
+
+	(void)state;
+	cfgs[0].deadline_ns = 5000000;
+	add_guests(cfgs);
+	// Each of the two shares the bytes with the other once as the first and once as the last.
+	for (unsigned k = 0; k < 8; k++) {
+		unsigned writer = 1 + k / 2 % 2, other = 3 - writer;
+
+		cfgs[writer].dscp = DP_DSCP_DEADLINE;
+		cfgs[other].dscp = DP_DSCP_KEEP;
+		assert_int_equal(dp_port_set(dp, guest[other].port, &cfgs[other], err), 0);
+		assert_int_equal(dp_port_set(dp, guest[writer].port, &cfgs[writer], err), 0);
+		send_mbuf(0, make_ip_frame(0, BROADCAST, 0, k % 2));
+		expect_dscp(writer, 0, k % 2, 34);
+		expect_dscp(other, 0, k % 2, DSCP_BEFORE);
+	}
+	send_frame(0, BROADCAST, 0, 60); // no IP
+	expect_frame(1, 60);
+	expect_frame(2, 60);
+}
+
+static void
+dscp_is_that_of_the_senders_deadline(void **state)
+{
+	struct dp_port_cfg cfgs[N_GUESTS] = {port_cfg(0), port_cfg(1), port_cfg(2)};
+	struct dp_system_cfg none = system_cfg(""), own = system_cfg("1ms:cs6"), wrong = system_cfg("1ms:64"),
+			     back = system_cfg(DSCP_DEFAULT);
+	char err[DP_ERR_SIZE];
+
+	(void)state;
+	cfgs[0].deadline_ns = 1000000;
+	cfgs[2].deadline_ns = 1; // that of the receiver says nothing
+	cfgs[2].dscp = DP_DSCP_DEADLINE;
+	cfgs[2].vlan_mode = DP_VLAN_TRUNK;
+	cfgs[2].vlan = 7; // untagged
+	cfgs[0].vlan = cfgs[1].vlan = 5;
+	add_guests(cfgs);
+	send_mbuf(0, make_ip_frame(0, 2, 0, false));
+	expect_dscp(2, 5, false, 46);
+	send_mbuf(1, make_ip_frame(1, 2, 0, true));
+	expect_dscp(2, 5, true, DSCP_BEFORE);
+	cfgs[0].deadline_ns++;
+	assert_int_equal(dp_port_set(dp, guest[0].port, &cfgs[0], err), 0);
+	send_mbuf(0, make_ip_frame(0, 2, 0, true));
+	expect_dscp(2, 5, true, 34);
+	assert_int_equal(dp_system_set(dp, &wrong, err), -EINVAL);
+	assert_non_null(strstr(err, "dscp_classes: entry 1"));
+	assert_int_equal(dp_system_set(dp, &own, err), 0);
+	send_mbuf(0, make_ip_frame(0, 2, 0, false));
+	expect_dscp(2, 5, false, DSCP_BEFORE);
+	cfgs[0].deadline_ns--;
+	assert_int_equal(dp_port_set(dp, guest[0].port, &cfgs[0], err), 0);
+	send_mbuf(0, make_ip_frame(0, 2, 0, false));
+	expect_dscp(2, 5, false, 48);
+	assert_int_equal(dp_system_set(dp, &none, err), 0);
+	send_mbuf(0, make_ip_frame(0, 2, 0, false));
+	expect_dscp(2, 5, false, DSCP_BEFORE);
+	assert_int_equal(dp_system_set(dp, &back, err), 0);
+}
+
+static void
+mirrors_show_packets_as_they_came(void **state)
+{
+	struct dp_port_cfg cfgs[N_GUESTS] = {port_cfg(0), port_cfg(1), port_cfg(2)};
+	char err[DP_ERR_SIZE];
+
+	(void)state;
+	cfgs[0].deadline_ns = 5000000;
+	cfgs[1].dscp = cfgs[2].dscp = DP_DSCP_DEADLINE;
+	add_guests(cfgs);
+	snprintf(cfgs[0].mirror_to, sizeof(cfgs[0].mirror_to), "p2");
+	cfgs[0].mirror = DP_MIRROR_RX;
+	assert_int_equal(dp_port_set(dp, guest[0].port, &cfgs[0], err), 0);
+	send_mbuf(0, make_ip_frame(0, BROADCAST, 0, false));
+	expect_dscp(1, 0, false, 34);
+	expect_dscp(2, 0, false, DSCP_BEFORE);
+}
+
 static void
 wrong_configurations_are_refused_with_the_field_named(void **state)
 {
@@ -892,6 +1037,10 @@ wrong_configurations_are_refused_with_the_field_named(void **state)
 	cfg.deadline_ns = DP_DEADLINE_MAX_NS + 1;
 	assert_int_equal(dp_port_add(dp, &cfg, &id, err), -EINVAL);
 	assert_non_null(strstr(err, "deadline"));
+	cfg = port_cfg(0);
+	cfg.dscp = DP_DSCP_DEADLINE + 1;
+	assert_int_equal(dp_port_add(dp, &cfg, &id, err), -EINVAL);
+	assert_non_null(strstr(err, "dscp"));
 	cfg = port_cfg(0);
 	snprintf(cfg.bridge, sizeof(cfg.bridge), "nowhere");
 	assert_int_equal(dp_port_add(dp, &cfg, &id, err), -ENOENT);
@@ -959,6 +1108,9 @@ main(int argc, char **argv)
 		WITH_BRIDGE(slow_receiver_costs_its_senders_packets_and_nobody_else),
 		WITH_BRIDGE(guest_that_leaves_takes_its_queue_along),
 		WITH_BRIDGE(changes_of_deadlines_and_rates_lose_nothing),
+		WITH_BRIDGE(flood_is_marked_only_where_it_is_asked_for),
+		WITH_BRIDGE(dscp_is_that_of_the_senders_deadline),
+		WITH_BRIDGE(mirrors_show_packets_as_they_came),
 		WITH_BRIDGE(wrong_configurations_are_refused_with_the_field_named),
 		WITH_BRIDGE(what_is_fixed_cannot_be_set_and_names_are_unique),
 	};
