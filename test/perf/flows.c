@@ -199,13 +199,14 @@ announce(void)
 static void
 report(uint64_t cycles, double begin_s)
 {
-	printf("{\"begin_s\": %.6f, \"seconds\": %.6f, \"stalls\": %" PRIu64 ", \"stall_max_us\": %.1f, \"flows\": [", begin_s,
-		(double)cycles / (double)hz, n_stalls, (double)to_ns(stall_max) / 1e3);
+	printf("{\"begin_s\": %.6f, \"seconds\": %.6f, \"stalls\": %" PRIu64 ", \"stall_max_us\": %.1f, \"flows\": [",
+		begin_s, (double)cycles / (double)hz, n_stalls, (double)to_ns(stall_max) / 1e3);
 	for (unsigned i = 0; i < n_senders; i++) {
 		const struct flow *f = &flow[i];
 
-		printf("%s{\"sent\": %" PRIu64 ", \"refused\": %" PRIu64 ", \"received\": %" PRIu64 ", \"bytes\": %" PRIu64
-		       ", \"late\": %" PRIu64 ", \"late_in_stall\": %" PRIu64 ", \"buckets\": [",
+		printf("%s{\"sent\": %" PRIu64 ", \"refused\": %" PRIu64 ", \"received\": %" PRIu64
+		       ", \"bytes\": %" PRIu64 ", \"late\": %" PRIu64 ", \"late_in_stall\": %" PRIu64
+		       ", \"buckets\": [",
 			i ? ", " : "", f->sent, f->refused, f->received, f->bytes, f->late, f->late_in_stall);
 		for (unsigned b = 0, n = 0; b < HIST_BUCKETS; b++)
 			if (f->delay_ns.bucket[b])
@@ -218,8 +219,8 @@ report(uint64_t cycles, double begin_s)
 	printf("], \"late_slots\": [");
 	for (unsigned i = 0, n = 0; i < MAX_SLOTS; i++)
 		if (slot_late[i])
-			printf("%s[%.3f, %" PRIu64 ", %" PRIu64 "]", n++ ? ", " : "", begin_s + i * SLOT_MS / 1e3, slot_late[i],
-				to_ns(slot_worst[i]));
+			printf("%s[%.3f, %" PRIu64 ", %" PRIu64 "]", n++ ? ", " : "", begin_s + i * SLOT_MS / 1e3,
+				slot_late[i], to_ns(slot_worst[i]));
 	printf("]}\n");
 	fflush(stdout);
 }
@@ -241,7 +242,8 @@ run(unsigned warmup_ms, unsigned ms)
 	announce();
 	loop(hz / 1000 * warmup_ms, UINT64_MAX, true);
 	for (unsigned i = 0; i < n_senders; i++) {
-		flow[i].sent = flow[i].refused = flow[i].received = flow[i].bytes = flow[i].late = flow[i].late_in_stall = 0;
+		flow[i].sent = flow[i].refused = flow[i].received = flow[i].bytes = flow[i].late =
+			flow[i].late_in_stall = 0;
 		hist_init(&flow[i].delay_ns);
 	}
 	memset(slot_late, 0, sizeof(slot_late));
