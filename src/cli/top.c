@@ -15,7 +15,7 @@
 static _Atomic bool is_interrupted; // set by the signal handler
 
 struct reading {
-	json_t *stats, *workers, *drops;
+	json_t *stats, *workers, *drops, *flows;
 	double at_s;
 };
 
@@ -41,6 +41,7 @@ reading_free(struct reading *r)
 	json_decref(r->stats);
 	json_decref(r->workers);
 	json_decref(r->drops);
+	json_decref(r->flows);
 	memset(r, 0, sizeof(*r));
 }
 
@@ -54,6 +55,8 @@ reading_take(struct client *c, struct reading *r)
 		rc = client_ask(c, "worker.list", NULL, &r->workers);
 	if (!rc)
 		rc = client_ask(c, "stats.drops", NULL, &r->drops);
+	if (!rc)
+		rc = client_ask(c, "flow.list", NULL, &r->flows);
 	return rc;
 }
 
@@ -145,13 +148,45 @@ worker_rows(const struct reading *was, const struct reading *is)
 	return rows;
 }
 
+// Flows with a deadline, or that moved since the last look.
+static json_t *
+flow_rows(const struct reading *was, const struct reading *is)
+{
+	json_t *rows = json_array(), *flow, *before;
+	double s = is->at_s - was->at_s;
+	size_t i, k;
+
+	json_array_foreach (is->flows, i, flow) {
+		json_t *old = NULL;
+
+		json_array_foreach (was->flows, k, before)
+			if (json_equal(json_object_get(before, "port"), json_object_get(flow, "port")) &&
+				json_equal(json_object_get(before, "from"), json_object_get(flow, "from")))
+				old = before;
+		if (!old ||
+			(!json_integer_value(json_object_get(flow, "delay_count")) &&
+				rate(old, flow, "surplus_pkts", s) <= 0))
+			continue;
+		(void)json_array_append_new(rows,
+			json_pack("{s:O, s:O, s:O, s:I, s:I, s:O, s:O, s:O, s:O, s:O}", "port",
+				json_object_get(flow, "port"), "from", json_object_get(flow, "from"), "deadline",
+				json_object_get(flow, "deadline"), "guaranteed/s",
+				(json_int_t)rate(old, flow, "guaranteed_pkts", s), "surplus/s",
+				(json_int_t)rate(old, flow, "surplus_pkts", s), "queued",
+				json_object_get(flow, "queued"), "missed", json_object_get(flow, "missed_pkts"),
+				"p50_ns", json_object_get(flow, "p50_ns"), "p99_9_ns",
+				json_object_get(flow, "p99_9_ns"), "max_ns", json_object_get(flow, "max_ns")));
+	}
+	return rows;
+}
+
 static void
 show(const struct reading *was, const struct reading *is, bool is_json, bool is_tty)
 {
-	json_t *rows = port_rows(was, is), *workers = worker_rows(was, is);
+	json_t *rows = port_rows(was, is), *workers = worker_rows(was, is), *flows = flow_rows(was, is);
 
 	if (is_json) {
-		json_t *all = json_pack("{s:O, s:O}", "ports", rows, "workers", workers);
+		json_t *all = json_pack("{s:O, s:O, s:O}", "ports", rows, "flows", flows, "workers", workers);
 
 		json_dumpf(all, stdout, JSON_COMPACT);
 		putchar('\n');
@@ -161,6 +196,10 @@ show(const struct reading *was, const struct reading *is, bool is_json, bool is_
 			fputs("\033[H\033[2J", stdout);
 		puts("PORTS");
 		render(rows, stdout);
+		if (json_array_size(flows)) {
+			puts("\nFLOWS");
+			render(flows, stdout);
+		}
 		puts("\nWORKERS");
 		render(workers, stdout);
 		if (!is_tty)
@@ -169,6 +208,7 @@ show(const struct reading *was, const struct reading *is, bool is_json, bool is_
 	fflush(stdout);
 	json_decref(rows);
 	json_decref(workers);
+	json_decref(flows);
 }
 
 enum cli_exit

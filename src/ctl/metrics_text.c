@@ -166,9 +166,9 @@ print_ports(FILE *f, const struct port_view *views, unsigned n)
 	}
 }
 
-// Bounds are powers of two ns, where the histogram has exact ones: from 16 us to 17 s.
+// Bounds are powers of two ns, where the histogram has exact ones: from 16 us to 17 s. labels: without the closing brace.
 static void
-print_stalls(FILE *f, unsigned worker, const struct hist *h)
+print_hist(FILE *f, const char *name, const char *labels, const struct hist *h)
 {
 	uint64_t count = 0;
 	unsigned power = 14;
@@ -178,13 +178,13 @@ print_stalls(FILE *f, unsigned worker, const struct hist *h)
 		count += h->bucket[i];
 		if (power > 34 || hist_bucket_high(i) != bound)
 			continue;
-		(void)fprintf(f, "rtvs_worker_stall_seconds_bucket{worker=\"%u\",le=\"%.12g\"} %" PRIu64 "\n", worker,
-			(double)bound / 1e9, count);
+		(void)fprintf(
+			f, "rtvs_%s_bucket%s,le=\"%.12g\"} %" PRIu64 "\n", name, labels, (double)bound / 1e9, count);
 		power++;
 	}
-	(void)fprintf(f, "rtvs_worker_stall_seconds_bucket{worker=\"%u\",le=\"+Inf\"} %" PRIu64 "\n", worker, count);
-	(void)fprintf(f, "rtvs_worker_stall_seconds_count{worker=\"%u\"} %" PRIu64 "\n", worker, count);
-	(void)fprintf(f, "rtvs_worker_stall_seconds_sum{worker=\"%u\"} %.9f\n", worker, (double)h->sum / 1e9);
+	(void)fprintf(f, "rtvs_%s_bucket%s,le=\"+Inf\"} %" PRIu64 "\n", name, labels, count);
+	(void)fprintf(f, "rtvs_%s_count%s} %" PRIu64 "\n", name, labels, count);
+	(void)fprintf(f, "rtvs_%s_sum%s} %.9f\n", name, labels, (double)h->sum / 1e9);
 }
 
 static void
@@ -200,8 +200,83 @@ print_workers(FILE *f, const struct dp_worker_stats *stats, unsigned n)
 		}
 	}
 	head(f, "worker_stall_seconds", "histogram", "seconds", "Times when a worker did not have its core.");
-	for (unsigned k = 0; k < n; k++)
-		print_stalls(f, k, &stats[k].stalls);
+	for (unsigned k = 0; k < n; k++) {
+		(void)snprintf(labels, sizeof(labels), "{worker=\"%u\"", k);
+		print_hist(f, "worker_stall_seconds", labels, &stats[k].stalls);
+	}
+}
+
+struct flow_view {
+	const struct model_port *port, *from;
+	struct dp_flow flow;
+};
+
+FIELD(flow_queued, struct flow_view, o->flow.n_queued)
+FIELD(flow_guaranteed, struct flow_view, o->flow.guaranteed_pkts)
+FIELD(flow_guaranteed_bytes, struct flow_view, o->flow.guaranteed_bytes)
+FIELD(flow_surplus, struct flow_view, o->flow.surplus_pkts)
+FIELD(flow_surplus_bytes, struct flow_view, o->flow.surplus_bytes)
+FIELD(flow_missed, struct flow_view, o->flow.missed_pkts)
+FIELD(flow_broken, struct flow_view, o->flow.broken_pkts)
+FIELD(flow_late, struct flow_view, o->flow.late_pkts)
+
+static const struct family flow_families[] = {
+	{"flow_queued_packets", "packets", "Packets that wait at the egress port.", GAUGE, flow_queued},
+	{"flow_guaranteed_packets", "packets", "Packets that left within the guarantee.", COUNTER, flow_guaranteed},
+	{"flow_guaranteed_bytes", "bytes", "Bytes that left within the guarantee.", COUNTER, flow_guaranteed_bytes},
+	{"flow_surplus_packets", "packets", "Packets that left beyond the guarantee.", COUNTER, flow_surplus},
+	{"flow_surplus_bytes", "bytes", "Bytes that left beyond the guarantee.", COUNTER, flow_surplus_bytes},
+	{"flow_missed_packets", "packets", "Packets that left, or were dropped, after their deadline.", COUNTER,
+		flow_missed},
+	{"flow_broken_packets", "packets", "Guaranteed packets that left after their deadline.", COUNTER, flow_broken},
+	{"flow_late_packets", "packets", "Packets dropped because their deadline had passed.", COUNTER, flow_late},
+};
+
+// Flows of all egress ports, FLOWS_MAX at most: more would make a page that nobody scrapes.
+#define FLOWS_MAX 1024
+static unsigned
+collect_flows(const struct ctl *ctl, struct flow_view *views)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < ctl->live->n_ports; i++) {
+		const struct model_port *port = ctl->live->ports[i];
+		uint32_t pos = 0;
+
+		while (n < FLOWS_MAX && dp_flow_list(ctl->dp, port->id, &pos, &views[n].flow, 1)) {
+			views[n].port = port;
+			views[n].from = ctl->live->port_by_id[views[n].flow.port];
+			n += views[n].from != NULL;
+		}
+	}
+	return n;
+}
+
+static void
+print_flows(FILE *f, const struct ctl *ctl)
+{
+	struct flow_view *views = calloc(FLOWS_MAX, sizeof(*views)); // pages are touched as far as there are flows
+	unsigned n = views ? collect_flows(ctl, views) : 0;
+	char labels[160];
+
+	for (unsigned i = 0; n && i < N(flow_families); i++) {
+		family_head(f, &flow_families[i]);
+		for (unsigned k = 0; k < n; k++) {
+			(void)snprintf(labels, sizeof(labels), "{port=\"%s\",from=\"%s\"}", views[k].port->cfg.name,
+				views[k].from->cfg.name);
+			sample(f, &flow_families[i], labels, &views[k]);
+		}
+	}
+	if (n)
+		head(f, "flow_delay_seconds", "histogram", "seconds",
+			"From a packet's arrival in the host to its departure.");
+	for (unsigned k = 0; k < n; k++) {
+		(void)snprintf(labels, sizeof(labels), "{port=\"%s\",from=\"%s\"", views[k].port->cfg.name,
+			views[k].from->cfg.name);
+		if (views[k].flow.delay.count)
+			print_hist(f, "flow_delay_seconds", labels, &views[k].flow.delay);
+	}
+	free(views);
 }
 
 static void
@@ -241,6 +316,7 @@ metrics_text(const struct ctl *ctl, size_t *ret_len)
 	print_bridges(f, ctl);
 	print_ports(f, views, ctl->live->n_ports);
 	print_workers(f, workers, n_workers);
+	print_flows(f, ctl);
 	(void)fputs("# EOF\n", f);
 	if (fclose(f) == 0)
 		return text;

@@ -185,6 +185,26 @@ port_set(void *ctx, const void *params, uint64_t present, json_t **ret_result, s
 	return rc < 0 ? port_refuse(err, rc, text, cfg.name) : 0;
 }
 
+// The same parameters as port.add; of a port that exists, those not given are its own.
+static int
+admission_check_cfg(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
+{
+	const struct ctl *ctl = ctx;
+	const struct dp_port_cfg *p = params;
+	const struct model_port *port = model_port_find(ctl->model, p->name);
+	struct dp_port_cfg cfg = port ? port->cfg : *p;
+	char text[DP_ERR_SIZE] = "";
+	int rc;
+
+	if (port)
+		ctl_merge(add_params, N(add_params), present, p, &cfg);
+	rc = dp_port_check_qos(&cfg, text);
+	if (rc < 0)
+		return port_refuse(err, rc, text, cfg.name);
+	rc = admit_check(ctl->model, &cfg, text);
+	return ctl_answer(ret_result, json_pack("{s:b, s:s}", "fits", rc == 0, "why", text), err);
+}
+
 static int
 port_del(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
 {
@@ -260,5 +280,8 @@ const struct rpc_method rpc_port_methods[] = {
 	{"port.list", "Show all ports.", "List of what port.show returns.", port_list, NULL, 0, 0, RPC_READ_ONLY},
 	{"port.show", "Show one port.", "Its summary, config (parameters of port.add), state and stats.", port_show,
 		add_params, 1, CFG_SIZE, RPC_READ_ONLY},
+	{"admission.check", "Ask whether a port, or a change of one, could be guaranteed; nothing is changed.",
+		"{fits, why}: why names the egress port, the time that fails and what would fit.", admission_check_cfg,
+		add_params, N(add_params), CFG_SIZE, RPC_READ_ONLY},
 	{0},
 };

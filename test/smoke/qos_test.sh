@@ -2,7 +2,7 @@
 # Deadlines and guarantees on a tap port with a rate, with real kernels' traffic: who keeps them, who is refused.
 . "$(dirname "$0")/lib.sh"
 
-daemon_start rtvsd
+daemon_start rtvsd --metrics "unix:$work/metrics.sock"
 ctl bridge add br0
 tap_port rt 10.0.0.1/24 bridge=br0 deadline=5ms min_rate=10Mbit burst=15kB
 tap_port bulk 10.0.0.2/24 bridge=br0
@@ -117,6 +117,20 @@ wrong_parameters_are_named() {
 	expect_fails 'queue.*64 to 65536' ctl port set rt queue=63
 }
 
+admission_can_be_asked() {
+	expect "a change that fits" true "$(ctl -j admission check rt min_rate=12Mbit | json 'd["fits"]')"
+	expect "one that does not" false "$(ctl -j admission check rt min_rate=60Mbit | json 'd["fits"]')"
+	expect "a further port" false "$(ctl -j admission check more bridge=br0 deadline=1ms min_rate=10Mbit burst=15kB | json 'd["fits"]')"
+	expect "nothing is changed" 10Mbit "$(ctl -j port show rt | json 'd["config"]["min_rate"]')"
+	expect_fails 'burst' ctl admission check rt burst=100B
+}
+
+counted_everywhere() {
+	expect_match 'flow_guaranteed_packets_total.port="up",from="rt"' "$(curl -s -m 5 --unix-socket "$work/metrics.sock" http://x/metrics)"
+	expect_match 'flow_delay_seconds_bucket' "$(curl -s -m 5 --unix-socket "$work/metrics.sock" http://x/metrics)"
+	expect_match 'FLOWS.*rt' "$(ctl top count=1 interval=200ms | tr '\n' ' ')"
+}
+
 dump_has_it() {
 	expect "in the dump" "5ms 10Mbit 50Mbit" "$(ctl -j config dump |
 		json '" ".join(c["params"][k] for c in d for k in ("deadline", "min_rate", "rate") if k in c["params"])')"
@@ -130,5 +144,7 @@ run_case "more than the link has is refused, with what would fit" more_than_the_
 run_case "force takes it and says so" force_takes_it_and_says_so
 run_case "the uplink shows deadlines as DSCPs, on IPv4 and IPv6" uplink_shows_deadlines_as_dscps
 run_case "wrong DSCPs are refused" wrong_dscps_are_refused
+run_case "admission can be asked without changing anything" admission_can_be_asked
+run_case "metrics and top have the flows" counted_everywhere
 run_case "wrong parameters are named" wrong_parameters_are_named
 run_case "configuration dump has it" dump_has_it
