@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# Two guests with deadlines and a third that floods share an uplink, together twice what it carries. The same load without
+# deadlines is measured first: what is asserted is the difference, not a time.
+. "$(dirname "$0")/lib.sh"
+
+daemon_start rtvsd
+ctl bridge add br0
+n=0
+for name in a b c; do
+	n=$((n + 1))
+	ctl port add $name "socket=$work/$name.sock" bridge=br0
+	vm_start $name "nic=$work/$name.sock" mac=52:54:00:00:00:0$n ip=10.0.0.1$n/24
+done
+tap_port up 10.0.0.9/24 bridge=br0 rate=20Mbit
+ctl port set c weight=4
+for n in 1 2 3; do start "iperf$n" ip netns exec up iperf3 -s -p "530$n"; done
+wait_guests a b c
+
+flow_stat() { ctl -j flow list "port=$2" "from=$1" | json "d[0]['$3']"; } # FROM PORT COUNTER
+
+# Real-time traffic of 5 Mbit/s and pings in one flow. The output: ping's, and iperf3's JSON.
+rt_load() { # a|b NUMBER FILE
+	in_guest "$1" 40 "iperf3 -c 10.0.0.9 -p 530$2 -u -b 5M -l 1000 -t 5 -J >/tmp/iperf & ping -i 0.1 -c 40 -W 3 10.0.0.9 | tail -n 2; wait; cat /tmp/iperf" >"$3"
+}
+overload() { # FILE
+	local pids=()
+	in_guest c 40 "iperf3 -c 10.0.0.9 -p 5303 -u -b 30M -l 1400 -t 7 >/dev/null 2>&1" & pids+=($!)
+	rt_load a 1 "$1.a" & pids+=($!)
+	rt_load b 2 "$1.b" & pids+=($!)
+	wait "${pids[@]}"
+}
+mean_us() { sed -n 's,^rtt .*= [0-9.]*/\([0-9]*\)\.\([0-9]*\)/.*,\1\2,p' "$1"; } # FILE: in us, ping prints three digits
+lost() { sed -n '/^{/,$p' "$1" | json 'd["end"]["sum"]["lost_packets"]'; }
+
+guests_suffer_without_deadlines() {
+	wait_for 20 guest_pings c 10.0.0.9
+	overload "$work/without"
+	echo "mean round trips: $(mean_us "$work/without.a") us, $(mean_us "$work/without.b") us"
+	[ "$(mean_us "$work/without.a")" -gt 0 ] && [ "$(mean_us "$work/without.b")" -gt 0 ] || fail "no pings came back"
+	is_conserved
+}
+
+guests_keep_their_delay_with_deadlines() {
+	local name before after
+	for name in a b; do ctl port set $name deadline=20ms min_rate=9Mbit burst=20kB; done
+	overload "$work/with"
+	for name in a b; do
+		before=$(mean_us "$work/without.$name")
+		after=$(mean_us "$work/with.$name")
+		echo "$name: mean round trip $before us without, $after us with"
+		[ $((after * 5)) -lt "$before" ] || fail "$name: $after us are not a fifth of $before us"
+		expect "$name: lost by the switch" 0 "$(lost "$work/with.$name")"
+		[ "$(flow_stat $name up guaranteed_pkts)" -gt 1500 ] || fail "$name was not guaranteed"
+	done
+	expect "guarantees of c" 0 "$(flow_stat c up guaranteed_pkts)"
+	expect "dropped at the uplink" 0 "$(port_stat up queue_full)"
+	is_conserved
+}
+
+what_cannot_be_kept_is_refused() {
+	expect_fails 'port up cannot keep' ctl port set c deadline=1ms min_rate=1Mbit
+	expect_fails 'min_rate: port up carries' ctl port set c min_rate=5Mbit
+}
+
+run_case "a flood delays guests without deadlines" guests_suffer_without_deadlines
+run_case "guests with deadlines keep their delay beside a flood" guests_keep_their_delay_with_deadlines
+run_case "what the uplink cannot keep is refused" what_cannot_be_kept_is_refused
