@@ -1,8 +1,8 @@
-// Whether the links of a scenario can keep what its flows were promised: the core's test, per host, on what the scheduler of each
-// host is told. A path keeps a flow's deadline when each of its hosts keeps its share, since the scheduler judges packets
-// by their flow's own token bucket at each hop: packets that an earlier host sent in a clump become guaranteed when they would have been
-// without it (Georgiadis, Guerin, Peris, Sivarajan, "Efficient network QoS provisioning based on per node traffic
-// shaping", IEEE/ACM Trans. Networking 4(4), 1996).
+// Whether the links of a scenario can keep what its flows were promised: the core's test, per host, on what the scheduler of
+// each host is told. A path keeps a flow's deadline when each of its hosts keeps its share, since each judges packets by
+// their flow's own token bucket: what an earlier host sent in a clump becomes guaranteed no later than if it had kept every
+// packet for as long as it may (Georgiadis, Guerin, Peris, Sivarajan, "Efficient network QoS provisioning based on per
+// node traffic shaping", IEEE/ACM Trans. Networking 4(4), 1996).
 #include "admit.h"
 
 #include <errno.h>
@@ -21,7 +21,8 @@ max_packet(const struct scenario_flow *f)
 	return (uint32_t)longest;
 }
 
-// All its packets have tokens on arrival at the first host. cbr rounds times to whole nanoseconds: the bucket must have room for one.
+// All its packets have tokens on arrival at the first host. cbr rounds times to whole nanoseconds: the bucket must have
+// room for one.
 static bool
 is_conforming(const struct scenario_flow *f)
 {

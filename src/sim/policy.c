@@ -1,5 +1,6 @@
-// The policies of policy.h. Two mechanisms do all four: the core's scheduler, and lists by rank, of which the lowest that is
-// not empty goes first. fifo has one rank; under priority each deadline is one. The core's queue of deadlines finds the rank.
+// The policies of policy.h. Two mechanisms do all four: the core's scheduler, and lists by rank, of which the lowest that
+// is not empty goes first. fifo has one rank; under priority each deadline is one. The core's queue of deadlines finds it.
+// All is O(1), but for deadlines beyond that queue's window.
 #include "policy.h"
 
 #include <assert.h>
@@ -17,7 +18,7 @@ struct policy {
 	uint32_t n_flows;
 	void *memory;
 	struct sched sched;
-	// Of ranks; a rank has the number of its first flow.
+	// The rest is of ranks; a rank has the number of its first flow.
 	struct sched_params *flow;
 	uint32_t *rank_of, *n_queued; // of each flow
 	struct rank *rank;

@@ -1,5 +1,5 @@
-// rtvs-sim: words of the command line become runs of scenarios or of random trials, their results tables or JSON. What happens
-// in a run is sim.h's knowledge, what a scenario may be is scenario.h's.
+// rtvs-sim: words of the command line become runs of scenarios or of random trials, their results tables or JSON. What
+// happens in a run is sim.h's knowledge, what a scenario may be is scenario.h's.
 #include "report.h"
 #include "rtvs/text.h"
 #include "rtvs/units.h"
@@ -94,7 +94,9 @@ parse_option(int c, const char *value, struct options *o)
 							    wrong("--policy: there is no such one in ", value);
 	case 's':
 		o->has_seed = true;
-		return units_parse_uint(value, &o->seed) ? wrong("--seed: is not a number: ", value) : STATUS_OK;
+		if (!units_parse_uint(value, &o->seed) && o->seed <= SCENARIO_MAX_SEED)
+			return STATUS_OK;
+		return wrong("--seed: is not a number from 0 to 9223372036854775807: ", value);
 	case 't':
 		if (!units_parse_time(value, &o->time_ns) && o->time_ns && o->time_ns <= SCENARIO_MAX_TIME_NS)
 			return STATUS_OK;
@@ -225,6 +227,22 @@ print_example(void *arg, const struct trial_example *e)
 		e->result.supply_bytes, units_format_time(e->worst_late_ns, late));
 }
 
+static json_t *
+counts_json(const struct trial_counts *c)
+{
+	const struct {
+		const char *name;
+		uint64_t n;
+	} counts[] = {{"sets", c->sets}, {"admitted", c->admitted}, {"broken", c->broken}, {"refused", c->refused},
+		{"shown", c->shown}, {"partial", c->partial}, {"not_shown", c->not_shown}, {"runs", c->runs},
+		{"packets", c->packets}, {"closest_permille", c->closest_permille}};
+	json_t *object = json_object();
+
+	for (unsigned i = 0; i < sizeof(counts) / sizeof(*counts); i++)
+		(void)json_object_set_new(object, counts[i].name, json_integer((json_int_t)counts[i].n));
+	return object;
+}
+
 static int
 run_random(const struct options *o)
 {
@@ -235,10 +253,7 @@ run_random(const struct options *o)
 	if (rc)
 		return refused("random", strerror(-rc));
 	if (o->is_json) {
-		rc = print_json(json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "sets", c.sets,
-			"admitted", c.admitted, "broken", c.broken, "refused", c.refused, "shown", c.shown, "partial",
-			c.partial, "not_shown", c.not_shown, "runs", c.runs, "packets", c.packets, "closest_permille",
-			c.closest_permille));
+		rc = print_json(counts_json(&c));
 	} else {
 		printf("%" PRIu64 " sets, %" PRIu64 " runs, %" PRIu64 " packets\n", c.sets, c.runs, c.packets);
 		printf("admitted: %" PRIu64 ", late in %" PRIu64 "; the worst packet took %" PRIu64 ".%" PRIu64

@@ -1,5 +1,5 @@
-// The scenario of scenario.h from JSON: tables of fields, then what the members have to do with each other. Nothing is taken on
-// trust: counts, ranges, names and paths are checked, and what is refused is named.
+// The scenario of scenario.h from JSON: tables of fields, then what the members have to do with each other. Nothing is
+// taken on trust: counts, ranges, names and paths are checked, and what is refused is named.
 #include "scenario.h"
 
 #include <errno.h>
@@ -15,7 +15,7 @@
 
 static const struct field scenario_fields[] = {
 	{"time", FIELD_TIME, 1, SCENARIO_MAX_TIME_NS, offsetof(struct scenario, time_ns), true},
-	{"seed", FIELD_UINT, 0, UINT64_MAX, offsetof(struct scenario, seed), false},
+	{"seed", FIELD_UINT, 0, SCENARIO_MAX_SEED, offsetof(struct scenario, seed), false},
 	{.name = "hosts", .kind = FIELD_OTHER, .is_required = true},
 	{.name = "flows", .kind = FIELD_OTHER, .is_required = true},
 };

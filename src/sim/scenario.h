@@ -1,7 +1,7 @@
 // What is simulated: hosts with one egress link each, and flows along paths of them. Made from JSON, or by hand.
 //
-// A flow's deadline is from its source to the end of its last link. Each host's scheduler is given an equal share of what the
-// links' latencies leave of it. A packet's length is what it takes of links and rates, all headers included.
+// A flow's deadline is from its source to the end of its last link. Each host's scheduler is given an equal share of what
+// the links' latencies leave of it. A packet's length is what it takes of links and rates, all headers included.
 #pragma once
 
 #include "fields.h"
@@ -17,6 +17,7 @@
 #define SCENARIO_MAX_PACKET 65535u
 #define SCENARIO_MAX_QUEUE 65536u // packets of a flow at a host
 #define SCENARIO_MAX_LATENCY_NS UINT64_C(1000000000)
+#define SCENARIO_MAX_SEED UINT64_C(0x7fffffffffffffff) // what JSON holds
 #define SCENARIO_MAX_TIME_NS SCHED_DEADLINE_MAX_NS
 #define SCENARIO_MAX_FILE_BYTES (16u << 20)
 #define SCENARIO_NAME_SIZE 32u // with its NUL

@@ -1,6 +1,6 @@
-// The event loop of sim.h. There are three kinds of events, and at most one of each per object: the next packet of a source, a
-// host whose link may send, the first packet on a link that arrives. So the core's queue of deadlines is the queue of
-// events. At one instant packets arrive before links send; else events happen in the order in which they were planned.
+// The event loop of sim.h. There are three kinds of events, and at most one of each per object: the next packet of a
+// source, a host whose link may send, the first packet on a link that arrives. So the core's queue of deadlines is the
+// queue of events. At one instant packets arrive before links send; else events happen in the order of their planning.
 #include "sim.h"
 
 #include "admit.h"

@@ -1,4 +1,5 @@
-// The sources of source.h. Averages are exact over any time: what a gap lacks to a whole nanosecond is carried to the next.
+// The sources of source.h. Averages are exact over any time: what a gap lacks to a whole nanosecond is carried to the
+// next.
 //
 // Exponential numbers without floating point: -ln(u) = (64 - log2(x)) * ln 2 for u = x / 2^64, x uniform from 1 to 2^64 - 1.
 // log2 comes bit by bit: the mantissa, between 1 and 2, is squared; when that reaches 2 the next binary digit is 1

@@ -1,8 +1,9 @@
-// The trials of trial.h. One link of 1 Gbit/s; flows with random packets, bursts, rates, deadlines, together not above the link.
+// The trials of trial.h: one link of 1 Gbit/s; flows with random packets, bursts, rates and deadlines. Their rates together
+// are not above the link's.
 //
-// The worst arrivals for a deadline d (Liebeherr, Wrege and Ferrari 1996): all flows with deadlines up to d send their bursts
-// at one instant, and then as their token buckets allow; just before, the longest packet of the others has begun. Each
-// deadline of a set is tried; the others are greedy from the moment at which the longest of them begins.
+// The worst arrivals for a deadline d (Liebeherr, Wrege and Ferrari 1996): all flows with deadlines up to d send their
+// bursts at one instant, and then as their token buckets allow; just before, the longest packet of the others has begun.
+// Each deadline of a set is tried. The others' bursts come, too: they must not matter.
 #include "trial.h"
 
 #include "rtvs/random.h"

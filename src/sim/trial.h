@@ -1,5 +1,5 @@
-// Random flow sets against what admission says of them: those that it admits are tried with the worst arrivals there are, and
-// must be kept; those that it refuses are shown to be impossible.
+// Random flow sets against what admission says of them: those that it admits are tried with the worst arrivals there are,
+// and must be kept; those that it refuses are shown to be impossible.
 #pragma once
 
 #include "rtvs/admission.h"

@@ -172,6 +172,36 @@ deadlines_keep_the_overloaded_link_busy_and_miss_nothing(void **state)
 	scenario_destroy(sc);
 }
 
+// A byte per microsecond: a packet takes a millisecond. Of a, 45 come at once, then one every 2.5 ms. Strict priority keeps
+// b waiting for 45 and the 29 that come meanwhile, it arrives after 75 ms. With deadlines b waits for a's first 45 and for
+// the one of 2.5 ms, due at 48.5.
+static void
+strict_priority_breaks_what_deadlines_keep(void **state)
+{
+	struct scenario *sc = sim_fixture_scenario(
+		"{'time': '1s', 'hosts': [{'name': 'h', 'rate': '8Mbit'}], 'flows': ["
+		"{'name': 'a', 'path': ['h'], 'packet': 1000, 'deadline': '46ms', 'min_rate': '3200kbit',"
+		" 'burst': 45000, 'source': {'type': 'greedy'}},"
+		"{'name': 'b', 'path': ['h'], 'packet': 1000, 'deadline': '50ms', 'min_rate': '800kbit',"
+		" 'burst': 1000, 'source': {'type': 'greedy'}}]}");
+	struct sim_result r;
+	bool fits;
+
+	(void)state;
+	json_decref(report_admission(sc, &fits));
+	assert_true(fits);
+	assert_int_equal(sim_run(sc, POLICY_EDF, 1, &r), 0);
+	assert_int_equal(r.flows[0].missed + r.flows[1].missed, 0);
+	assert_int_equal(r.flows[1].delay.max, 47000 * US);
+	sim_fini(&r);
+	assert_int_equal(sim_run(sc, POLICY_PRIORITY, 1, &r), 0);
+	assert_int_equal(r.flows[0].missed, 0);
+	assert_true(r.flows[1].missed > 0);
+	assert_int_equal(r.flows[1].delay.max, 75000 * US);
+	sim_fini(&r);
+	scenario_destroy(sc);
+}
+
 // Three links in a row, each loaded by others; every host gets a third of what the latencies leave.
 static const char path_text[] =
 	"{'time': '500ms', 'hosts': ["
@@ -280,6 +310,7 @@ main(void)
 		cmocka_unit_test(report_has_the_numbers_and_admission_the_reason),
 		cmocka_unit_test(same_seed_gives_the_same_bytes),
 		cmocka_unit_test(deadlines_keep_the_overloaded_link_busy_and_miss_nothing),
+		cmocka_unit_test(strict_priority_breaks_what_deadlines_keep),
 		cmocka_unit_test(deadlines_hold_from_end_to_end_of_a_path),
 		cmocka_unit_test(packet_is_stored_and_forwarded),
 		cmocka_unit_test(full_queues_and_late_packets_are_counted_apart),
