@@ -263,7 +263,8 @@ int dp_stats_refresh(struct dp *dp);
 int dp_port_stats(const struct dp *dp, unsigned id, struct dp_port_stats *ret_stats); // -ENOENT
 void dp_stats_gone(const struct dp *dp, struct dp_port_stats *ret_stats);
 // Flows of an egress port, from position *pos on, at most max; the end is reached when it returns less than max. Counters are
-// read while the worker writes them: each is right, they may be a moment apart.
+// read while the worker writes them: each is right, they may be a moment apart; tokens_bytes and blocked_ns are as of the last
+// dp_stats_refresh.
 unsigned dp_flow_list(const struct dp *dp, unsigned id, uint32_t *pos, struct dp_flow *ret_flows, unsigned max);
 // Learned MACs of the port in its bridge.
 uint32_t dp_port_n_macs(const struct dp *dp, unsigned id);

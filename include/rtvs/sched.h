@@ -67,7 +67,8 @@ struct sched_flow_stats {
 struct sched_flow {
 	struct sched_item *head, *tail;
 	struct rate tokens; // as of the last packet that took some, or of the head's arrival
-	uint32_t n_queued, limit; // params.limit
+	uint32_t n_queued; // as stats: others may read it relaxed
+	uint32_t limit; // params.limit
 	uint64_t eligible_ns; // head: when it is, or was, guaranteed; UINT64_MAX: never
 	uint64_t deadline_ns; // params.deadline_ns or the default
 	struct hist *delay; // ns from arrival to departure, NULL: not kept

@@ -218,6 +218,13 @@ use_link(struct sched_link *link, uint32_t n_pkts, uint64_t bytes, uint64_t now_
 	return link->free_ns > now_ns ? link->free_ns : now_ns;
 }
 
+// What other threads may look at.
+static void
+set(uint32_t *value, uint32_t to)
+{
+	__atomic_store_n(value, to, __ATOMIC_RELAXED);
+}
+
 static void
 count(uint64_t *counter, uint64_t n)
 {
@@ -252,7 +259,7 @@ take_head(struct sched *s, struct sched_flow *f)
 	f->head = item->next;
 	if (!f->head)
 		f->deficit = 0;
-	f->n_queued--;
+	set(&f->n_queued, f->n_queued - 1);
 	s->n_queued--;
 	return item;
 }
@@ -266,7 +273,7 @@ sched_enqueue(struct sched *s, uint32_t flow, struct sched_item *item, uint64_t 
 	if (f->n_queued >= f->limit)
 		return -ENOBUFS;
 	item->next = NULL;
-	f->n_queued++;
+	set(&f->n_queued, f->n_queued + 1);
 	s->n_queued++;
 	if (f->head) {
 		f->tail->next = item;

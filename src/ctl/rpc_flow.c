@@ -71,6 +71,7 @@ flow_list(void *ctx, const void *params, uint64_t present, json_t **ret_result, 
 		return ctl_refuse_name(err, -ENOENT, "port", p->port);
 	if (p->from[0] && !model_port_find(ctl->model, p->from))
 		return ctl_refuse_name(err, -ENOENT, "port", p->from);
+	(void)dp_stats_refresh(ctl->dp);
 	list = json_array();
 	for (unsigned i = 0; i < ctl->model->n_ports; i++)
 		if (!p->port[0] || !strcmp(p->port, ctl->model->ports[i]->cfg.name))

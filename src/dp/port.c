@@ -397,12 +397,12 @@ dp_flow_list(const struct dp *dp, unsigned id, uint32_t *pos, struct dp_flow *re
 	for (; port && port->schedule && *pos < DP_MAX_PORTS && n < max; ++*pos) {
 		struct dp_flow *f = &ret_flows[n];
 
-		if (!dp->port[*pos] || !schedule_flow(port->schedule, (uint16_t)*pos, f, dp_now_ns(dp)))
+		if (!dp->port[*pos] || !schedule_flow(port->schedule, (uint16_t)*pos, f))
 			continue;
 		f->port = *pos;
 		f->blocked_ns = 0;
 		for (unsigned i = 0; i < dp->n_workers; i++)
-			f->blocked_ns += dp->worker[i]->port[*pos].c.blocked_ns;
+			f->blocked_ns += dp->worker[i]->snap[*pos].blocked_ns;
 		n++;
 	}
 	return n;

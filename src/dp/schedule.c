@@ -29,6 +29,7 @@ struct schedule {
 	struct rte_mbuf *pending[PORT_BURST];
 	uint64_t blocking[DP_MAX_PORTS]; // serial number of the ingress port that waits for this queue, 0: none
 	_Atomic(struct hist *) delay[DP_MAX_PORTS]; // ctl: wo, dp: ro
+	_Atomic uint64_t tokens_bytes[DP_MAX_PORTS]; // as of the last snapshot; dp: wo, ctl: ro
 };
 
 static int item_offset = -1;
@@ -108,26 +109,47 @@ schedule_keep_delay(struct schedule *q, uint16_t flow)
 	return 0;
 }
 
+void
+schedule_snapshot(struct worker *w, const struct view *view)
+{
+	const struct view_worker *mine = &view->worker[w->index];
+
+	for (uint16_t i = 0; i < mine->n_owned; i++) {
+		struct schedule *q = view->port[mine->owned[i]].schedule;
+
+		for (uint16_t flow = 0; q && flow < DP_MAX_PORTS; flow++)
+			atomic_store_explicit(
+				&q->tokens_bytes[flow], sched_tokens(&q->s, flow, w->now_ns), memory_order_relaxed);
+	}
+}
+
+static uint64_t
+load(const uint64_t *counter)
+{
+	return __atomic_load_n(counter, __ATOMIC_RELAXED);
+}
+
 bool
-schedule_flow(const struct schedule *q, uint16_t flow, struct dp_flow *ret_flow, uint64_t now_ns)
+schedule_flow(const struct schedule *q, uint16_t flow, struct dp_flow *ret_flow)
 {
 	const struct sched_flow *f = &q->s.flow[flow];
 	const struct hist *delay = atomic_load(&q->delay[flow]);
 
-	ret_flow->n_queued = f->n_queued;
-	ret_flow->tokens_bytes = sched_tokens(&q->s, flow, now_ns);
-	ret_flow->guaranteed_pkts = f->stats.guaranteed_pkts;
-	ret_flow->guaranteed_bytes = f->stats.guaranteed_bytes;
-	ret_flow->surplus_pkts = f->stats.surplus_pkts;
-	ret_flow->surplus_bytes = f->stats.surplus_bytes;
-	ret_flow->missed_pkts = f->stats.missed_pkts;
-	ret_flow->broken_pkts = f->stats.broken_pkts;
-	ret_flow->late_pkts = f->stats.late_pkts;
-	ret_flow->worst_late_ns = f->stats.worst_late_ns;
+	ret_flow->n_queued = __atomic_load_n(&f->n_queued, __ATOMIC_RELAXED);
+	ret_flow->tokens_bytes = atomic_load_explicit(&q->tokens_bytes[flow], memory_order_relaxed);
+	ret_flow->guaranteed_pkts = load(&f->stats.guaranteed_pkts);
+	ret_flow->guaranteed_bytes = load(&f->stats.guaranteed_bytes);
+	ret_flow->surplus_pkts = load(&f->stats.surplus_pkts);
+	ret_flow->surplus_bytes = load(&f->stats.surplus_bytes);
+	ret_flow->missed_pkts = load(&f->stats.missed_pkts);
+	ret_flow->broken_pkts = load(&f->stats.broken_pkts);
+	ret_flow->late_pkts = load(&f->stats.late_pkts);
+	ret_flow->worst_late_ns = load(&f->stats.worst_late_ns);
 	hist_init(&ret_flow->delay);
 	if (delay)
 		hist_merge(&ret_flow->delay, delay);
-	return delay || f->n_queued || f->stats.guaranteed_pkts || f->stats.surplus_pkts || f->stats.late_pkts;
+	return delay || ret_flow->n_queued || ret_flow->guaranteed_pkts || ret_flow->surplus_pkts ||
+		ret_flow->late_pkts;
 }
 
 void

@@ -14,7 +14,7 @@ void schedule_destroy(struct schedule *q, const struct dp *dp);
 // Control thread: delays of this flow are kept from the next view on. -ENOMEM
 int schedule_keep_delay(struct schedule *q, uint16_t flow);
 // Control thread: what became of a flow. False: none of its packets came yet, and it has no guarantee.
-bool schedule_flow(const struct schedule *q, uint16_t flow, struct dp_flow *ret_flow, uint64_t now_ns);
+bool schedule_flow(const struct schedule *q, uint16_t flow, struct dp_flow *ret_flow);
 
 // The ingress worker, before a packet is staged or handed over: when it came.
 void schedule_stamp(struct rte_mbuf *m, uint64_t arrival_ns);
@@ -24,5 +24,7 @@ void schedule_put(struct worker *w, const struct view *view, uint16_t out);
 unsigned schedule_serve_all(struct worker *w, const struct view *view);
 // After a new view: parameters of flows and links.
 void schedule_apply(struct worker *w, const struct view *view);
+// Tokens, for the control thread to read.
+void schedule_snapshot(struct worker *w, const struct view *view);
 // When one of the worker's schedules has something to give, if one holds packets.
 bool schedule_next_ns(const struct worker *w, const struct view *view, uint64_t *ret_ns);

@@ -135,6 +135,8 @@ answer_snapshot(struct worker *w, const struct view *view)
 	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
 		if (view->port[i].port)
 			w->snap[i] = w->port[i].c;
+	if (view->has_schedules)
+		schedule_snapshot(w, view);
 	atomic_store_explicit(&w->snap_done, wanted, memory_order_release);
 }
 

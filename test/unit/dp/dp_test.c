@@ -805,6 +805,7 @@ busy_link_blocks_its_sender_and_loses_nothing(void **state)
 	}
 	assert_int_equal(received, 400);
 	assert_int_equal(drops_of(2, DROP_QUEUE_FULL), 0);
+	assert_int_equal(dp_stats_refresh(dp), 0);
 	assert_true(flow_of(2, 0).blocked_ns > 0);
 	assert_conserved();
 }
