@@ -131,7 +131,7 @@ def completion(api):
             .replace("@VERBS@", "\n".join(
                 f'\t\t{n}) mapfile -t COMPREPLY < <(compgen -W "{" ".join(v)}" -- "$cur") ;;' for n, v in nouns.items()))
             .replace("@NOUNS@", " ".join(nouns))
-            .replace("@WORDS@", " ".join(dict.fromkeys([*nouns, "help", "top", "events", "capture", "call"]))))
+            .replace("@WORDS@", " ".join(dict.fromkeys([*nouns, "help", "top", "latency", "events", "capture", "call"]))))
 
 
 def main():

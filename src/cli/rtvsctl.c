@@ -3,6 +3,7 @@
 #include "api.h"
 #include "client.h"
 #include "help.h"
+#include "latency.h"
 #include "render.h"
 #include "rtvs/rpc.h"
 #include "rtvs/units.h"
@@ -303,6 +304,20 @@ run_top(struct cli *cli, int argc, char **argv)
 	return (int)top_run(cli->client, interval_ns, n, cli->is_json);
 }
 
+static int
+run_latency(struct cli *cli, int argc, char **argv)
+{
+	static const char *const known[] = {"port", NULL};
+
+	if (argc < 1 || strchr(argv[0], '='))
+		return wrong("usage: rtvsctl latency FROM [port=EGRESS]%s%s", "", "");
+	if (!are_known_words(argc - 1, argv + 1, known))
+		return CLI_USAGE;
+	if (!open_client(cli))
+		return CLI_UNREACHABLE;
+	return (int)latency_run(cli->client, argv[0], word_value(argc - 1, argv + 1, "port"), cli->is_json);
+}
+
 static _Atomic bool is_interrupted;
 
 static void
@@ -459,7 +474,7 @@ run(struct cli *cli, int argc, char **argv)
 		const char *word;
 		int (*fn)(struct cli *, int, char **);
 	} own[] = {{"help", run_help}, {"call", run_call}, {"events", run_events}, {"top", run_top},
-		{"capture", run_capture}};
+		{"latency", run_latency}, {"capture", run_capture}};
 
 	for (unsigned i = 0; i < sizeof(own) / sizeof(*own); i++) {
 		char method[64];

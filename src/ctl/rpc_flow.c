@@ -15,7 +15,7 @@ struct flow_params {
 };
 
 static const struct rpc_param flow_params[] = {
-	RPC_PARAM(struct flow_params, port, RPC_NAME, .max = RTVS_NAME_SIZE - 1, .is_key = false,
+	RPC_PARAM(struct flow_params, port, RPC_NAME, .max = RTVS_NAME_SIZE - 1,
 		.help = "only this egress port; empty: all"),
 	RPC_PARAM(struct flow_params, from, RPC_NAME, .max = RTVS_NAME_SIZE - 1,
 		.help = "only what this port sends; empty: all"),
@@ -41,8 +41,20 @@ flow_json(const struct dp_port_cfg *out, const struct dp_port_cfg *from, const s
 		(json_int_t)hist_percentile(h, 99990), "max_ns", (json_int_t)h->max);
 }
 
+static json_t *
+flow_with_delay(const struct dp_port_cfg *out, const struct dp_port_cfg *from, const struct dp_flow *f)
+{
+	char deadline[UNITS_TEXT_SIZE];
+
+	return json_pack("{s:s, s:s, s:s, s:I, s:I, s:o}", "port", out->name, "from", from->name, "deadline",
+		units_format_time(from->deadline_ns, deadline), "missed_pkts", (json_int_t)f->missed_pkts,
+		"broken_pkts", (json_int_t)f->broken_pkts, "delay", port_json_hist(&f->delay));
+}
+
+typedef json_t *flow_json_fn(const struct dp_port_cfg *out, const struct dp_port_cfg *from, const struct dp_flow *f);
+
 static void
-add_flows(const struct ctl *ctl, const struct model_port *out, const char *from, json_t *list)
+add_flows(const struct ctl *ctl, const struct model_port *out, const char *from, flow_json_fn *fn, json_t *list)
 {
 	struct dp_flow flows[N_AT_ONCE];
 	uint32_t pos = 0;
@@ -54,19 +66,17 @@ add_flows(const struct ctl *ctl, const struct model_port *out, const char *from,
 			const struct model_port *sender = ctl->model->port_by_id[flows[i].port];
 
 			if (sender && (!from[0] || !strcmp(sender->cfg.name, from)))
-				(void)json_array_append_new(list, flow_json(&out->cfg, &sender->cfg, &flows[i]));
+				(void)json_array_append_new(list, fn(&out->cfg, &sender->cfg, &flows[i]));
 		}
 	} while (n == N_AT_ONCE);
 }
 
 static int
-flow_list(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
+answer_flows(const struct ctl *ctl, const struct flow_params *p, flow_json_fn *fn, json_t **ret_result,
+	struct rpc_error *err)
 {
-	const struct ctl *ctl = ctx;
-	const struct flow_params *p = params;
 	json_t *list;
 
-	(void)present;
 	if (p->port[0] && !model_port_find(ctl->model, p->port))
 		return ctl_refuse_name(err, -ENOENT, "port", p->port);
 	if (p->from[0] && !model_port_find(ctl->model, p->from))
@@ -75,13 +85,32 @@ flow_list(void *ctx, const void *params, uint64_t present, json_t **ret_result, 
 	list = json_array();
 	for (unsigned i = 0; i < ctl->model->n_ports; i++)
 		if (!p->port[0] || !strcmp(p->port, ctl->model->ports[i]->cfg.name))
-			add_flows(ctl, ctl->model->ports[i], p->from, list);
+			add_flows(ctl, ctl->model->ports[i], p->from, fn, list);
 	return ctl_answer(ret_result, list, err);
+}
+
+static int
+flow_list(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
+{
+	(void)present;
+	return answer_flows(ctx, params, flow_json, ret_result, err);
+}
+
+static int
+flow_show(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
+{
+	(void)present;
+	return answer_flows(ctx, params, flow_with_delay, ret_result, err);
 }
 
 const struct rpc_method rpc_flow_methods[] = {
 	{"flow.list", "Show what became of the packets that ports sent to scheduled egress ports.",
 		"List of flows: packets guaranteed and surplus, missed deadlines, delays in the host (ns).", flow_list,
 		flow_params, sizeof(flow_params) / sizeof(flow_params[0]), sizeof(struct flow_params), RPC_READ_ONLY},
+	{"flow.show", "Show the delays of what ports sent, as histograms.",
+		"List of {port, from, deadline, missed_pkts, broken_pkts, delay: percentiles in ns and buckets [low, "
+		"high, count]}.",
+		flow_show, flow_params, sizeof(flow_params) / sizeof(flow_params[0]), sizeof(struct flow_params),
+		RPC_READ_ONLY},
 	{0},
 };

@@ -131,6 +131,13 @@ counted_everywhere() {
 	expect_match 'FLOWS.*rt' "$(ctl top count=1 interval=200ms | tr '\n' ' ')"
 }
 
+latency_is_drawn() {
+	expect_match 'rt to up, deadline 5ms: [0-9]+ packets' "$(ctl latency rt port=up)"
+	expect_match '<- deadline|max' "$(ctl latency rt port=up)"
+	expect_fails 'nobody' ctl latency nobody
+	expect_fails 'usage' ctl latency
+}
+
 dump_has_it() {
 	expect "in the dump" "5ms 10Mbit 50Mbit" "$(ctl -j config dump |
 		json '" ".join(c["params"][k] for c in d for k in ("deadline", "min_rate", "rate") if k in c["params"])')"
@@ -146,5 +153,6 @@ run_case "the uplink shows deadlines as DSCPs, on IPv4 and IPv6" uplink_shows_de
 run_case "wrong DSCPs are refused" wrong_dscps_are_refused
 run_case "admission can be asked without changing anything" admission_can_be_asked
 run_case "metrics and top have the flows" counted_everywhere
+run_case "delays are drawn" latency_is_drawn
 run_case "wrong parameters are named" wrong_parameters_are_named
 run_case "configuration dump has it" dump_has_it

@@ -1,0 +1,101 @@
+// Histograms for a terminal: a line for each power of two that has packets, its bar as long as its share, and where the deadline is.
+#include "latency.h"
+
+#include "rtvs/units.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define POWERS 64
+#define BAR_COLUMNS 40
+
+static uint64_t
+number(const json_t *object, const char *key)
+{
+	return (uint64_t)json_integer_value(json_object_get(object, key));
+}
+
+// Buckets [low, high, count] summed up by powers of two of their upper bound.
+static void
+sum_up(const json_t *buckets, uint64_t counts[POWERS])
+{
+	const json_t *bucket;
+	size_t i;
+
+	json_array_foreach ((json_t *)(uintptr_t)buckets, i, bucket) {
+		uint64_t high = (uint64_t)json_integer_value(json_array_get(bucket, 1));
+
+		counts[high ? 63 - __builtin_clzll(high) : 0] +=
+			(uint64_t)json_integer_value(json_array_get(bucket, 2));
+	}
+}
+
+static void
+print_bars(const uint64_t counts[POWERS], uint64_t total, uint64_t deadline_ns)
+{
+	unsigned first = 0, last = POWERS - 1;
+	char text[UNITS_TEXT_SIZE];
+
+	while (first < last && !counts[first])
+		first++;
+	while (last > first && !counts[last])
+		last--;
+	for (unsigned p = first; p <= last; p++) {
+		uint64_t high = p < 63 ? UINT64_C(2) << p : UINT64_MAX;
+		unsigned columns = (unsigned)(counts[p] * BAR_COLUMNS / total);
+
+		printf("  < %9s %12llu %6.2f%% ", units_format_time(high > 10000 ? high / 1000 * 1000 : high, text),
+			(unsigned long long)counts[p], 100.0 * (double)counts[p] / (double)total);
+		for (unsigned i = 0; i < columns + (counts[p] && !columns); i++)
+			putchar(columns ? '#' : '.');
+		puts(deadline_ns && deadline_ns <= high && deadline_ns > high / 2 ? "  <- deadline" : "");
+	}
+}
+
+static void
+print_flow(const json_t *flow)
+{
+	static const struct {
+		const char *key, *name;
+	} quantiles[] = {{"p50_ns", "p50"}, {"p90_ns", "p90"}, {"p99_ns", "p99"}, {"p99_9_ns", "p99.9"},
+		{"p99_99_ns", "p99.99"}, {"max_ns", "max"}};
+	const json_t *delay = json_object_get(flow, "delay");
+	const char *deadline = json_string_value(json_object_get(flow, "deadline"));
+	uint64_t counts[POWERS] = {0}, total = number(delay, "count"), deadline_ns = 0;
+	char text[UNITS_TEXT_SIZE];
+
+	(void)units_parse_time(deadline ? deadline : "0", &deadline_ns);
+	printf("%s to %s, deadline %s: %llu packets, %llu missed\n", json_string_value(json_object_get(flow, "from")),
+		json_string_value(json_object_get(flow, "port")), deadline_ns ? deadline : "none",
+		(unsigned long long)total, (unsigned long long)number(flow, "missed_pkts"));
+	if (!total)
+		return;
+	for (unsigned i = 0; i < sizeof(quantiles) / sizeof(*quantiles); i++)
+		printf("  %s %s", quantiles[i].name, units_format_time(number(delay, quantiles[i].key), text));
+	putchar('\n');
+	sum_up(json_object_get(delay, "buckets"), counts);
+	print_bars(counts, total, deadline_ns);
+}
+
+enum cli_exit
+latency_run(struct client *c, const char *from, const char *port, bool is_json)
+{
+	json_t *params = json_pack("{s:s}", "from", from), *flows = NULL, *flow;
+	enum cli_exit rc;
+	size_t i;
+
+	if (port)
+		(void)json_object_set_new(params, "port", json_string(port));
+	rc = client_ask(c, "flow.show", params, &flows);
+	if (!rc && is_json) {
+		json_dumpf(flows, stdout, JSON_INDENT(1));
+		putchar('\n');
+	} else if (!rc) {
+		if (!json_array_size(flows))
+			printf("no port with a schedule has seen packets of %s\n", from);
+		json_array_foreach (flows, i, flow)
+			print_flow(flow);
+	}
+	json_decref(flows);
+	return rc;
+}
