@@ -50,6 +50,27 @@ each_policy_has_its_order(void **state)
 }
 
 static void
+thirds_of_nanoseconds_add_up(void **state)
+{
+	(void)state;
+	for (unsigned type = 0; type < POLICY_COUNT; type++) {
+		struct policy *p = policy_create((enum policy_type)type, flows, N_FLOWS, 3 * BYTE_PER_US);
+		struct sched_item items[3];
+		uint64_t now = 0;
+
+		assert_non_null(p);
+		for (unsigned i = 0; i < 3; i++) {
+			items[i] = (struct sched_item){.len = 100};
+			assert_int_equal(policy_enqueue(p, &items[i], 0), 0);
+		}
+		for (unsigned i = 0; i < 3; i++)
+			assert_ptr_equal(policy_dequeue(p, &now, now), &items[i]);
+		assert_int_equal(now, 100 * US);
+		policy_destroy(p);
+	}
+}
+
+static void
 flows_of_one_deadline_are_first_come_first_served_under_priority(void **state)
 {
 	struct sched_params same[2] = {flows[2], flows[2]};
@@ -114,6 +135,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_policy_has_its_order),
+		cmocka_unit_test(thirds_of_nanoseconds_add_up),
 		cmocka_unit_test(flows_of_one_deadline_are_first_come_first_served_under_priority),
 		cmocka_unit_test(limit_is_of_each_flow),
 		cmocka_unit_test(late_packets_take_no_link_time),

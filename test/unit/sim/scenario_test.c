@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #define HOST "{'name': 'h', 'rate': '1Gbit', 'to': 'i'}, {'name': 'i', 'rate': '1Gbit', 'latency': '1ms'}"
+#define RING "{'name': 'h', 'rate': '1Gbit', 'to': 'i'}, {'name': 'i', 'rate': '1Gbit', 'to': 'h'}"
 #define CBR "'packet': 100, 'source': {'type': 'cbr', 'rate': '1Mbit'}"
 #define WITH(time, hosts, flows) "{'time': " time ", 'hosts': [" hosts "], 'flows': [" flows "]}"
 #define WITH_HOST(host) WITH("'1s'", host, "{'name': 'f', 'path': ['h'], " CBR "}")
@@ -78,6 +79,26 @@ surplus_of_guaranteed_flows_may_block_others(void **state)
 	}
 }
 
+// A burst of 1,000 bytes takes 8 us of 10; at the second host a packet of the flow's own, sent early by the first as surplus,
+// may be on the link before it.
+static void
+packets_ahead_of_their_tokens_may_block_at_the_next_host(void **state)
+{
+	struct scenario *sc = sim_fixture_scenario(WITH("'1s'", HOST,
+		"{'name': 'f', 'path': ['h', 'i'], 'packet': 500, 'deadline': '1020us', 'min_rate': '1Mbit',"
+		" 'burst': 1000, 'source': {'type': 'greedy'}}"));
+	struct admission_result r;
+
+	(void)state;
+	assert_int_equal(admit_host(sc, 0, &r), 0);
+	assert_int_equal(r.reason, ADMISSION_FITS);
+	assert_int_equal(admit_host(sc, 1, &r), 0);
+	assert_int_equal(r.reason, ADMISSION_DEADLINE);
+	assert_int_equal(r.demand_bytes, 1500);
+	assert_int_equal(r.supply_bytes, 1250);
+	scenario_destroy(sc);
+}
+
 static void
 mistakes_are_named_with_what_is_accepted(void **state)
 {
@@ -103,6 +124,7 @@ mistakes_are_named_with_what_is_accepted(void **state)
 		{WITH("'1s'", HOST, "{'name': 'f', 'path': [], " CBR "}"), "flows[0].path: is not a list of 1 to 16"},
 		{WITH("'1s'", HOST, "{'name': 'f', 'path': ['x'], " CBR "}"), "flows[0].path: element 0"},
 		{WITH("'1s'", HOST, "{'name': 'f', 'path': ['i', 'h'], " CBR "}"), "the link of i does not go to h"},
+		{WITH("'1s'", RING, "{'name': 'f', 'path': ['h', 'i', 'h'], " CBR "}"), "path: h is on it twice"},
 		{WITH("'1s'", HOST, "{'name': 'f', 'path': ['h'], " CBR "}, {'name': 'f', 'path': ['h'], " CBR "}"),
 			"flows[1].name: 'f' is given twice"},
 		{WITH_FLOW("'packet': 65536, 'source': {}"), "flows[0].packet: is not a size from 1B to 65535B"},
@@ -226,6 +248,7 @@ main(void)
 		cmocka_unit_test(what_is_not_given_has_a_default),
 		cmocka_unit_test(deadline_is_shared_by_the_hosts_of_a_path),
 		cmocka_unit_test(surplus_of_guaranteed_flows_may_block_others),
+		cmocka_unit_test(packets_ahead_of_their_tokens_may_block_at_the_next_host),
 		cmocka_unit_test(mistakes_are_named_with_what_is_accepted),
 		cmocka_unit_test(limits_hold_and_one_more_is_refused),
 		cmocka_unit_test(files_that_are_no_scenarios_are_refused),

@@ -6,6 +6,7 @@
 #include "sim_fixture.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #define US UINT64_C(1000)
 
@@ -133,6 +134,20 @@ same_seed_gives_the_same_bytes(void **state)
 	scenario_destroy(sc);
 }
 
+// Of all flows that were promised one.
+static bool
+is_min_rate_kept(const struct scenario *sc, enum policy_type policy, const struct sim_result *r)
+{
+	json_t *report = report_result(sc, policy, r), *flow;
+	bool is_kept = true;
+	size_t i;
+
+	json_array_foreach (json_object_get(report, "flows"), i, flow)
+		is_kept &= !json_is_false(json_object_get(flow, "is_min_rate_kept"));
+	json_decref(report);
+	return is_kept;
+}
+
 static void
 deadlines_keep_the_overloaded_link_busy_and_miss_nothing(void **state)
 {
@@ -158,11 +173,13 @@ deadlines_keep_the_overloaded_link_busy_and_miss_nothing(void **state)
 				assert_true(flow->bytes >= flow->promised_bytes);
 			}
 		}
+		assert_int_equal(is_min_rate_kept(sc, (enum policy_type)i, &r), i != POLICY_FIFO && i != POLICY_DRR);
 		// 98 % of 100 Mbit/s for the scenario's time.
 		assert_true(r.hosts[0].bytes >= sc->time_ns / 80 * 98 / 100);
 		sim_fini(&r);
 	}
 	assert_int_equal(sent[POLICY_EDF], sent[POLICY_FIFO]); // all see the same packets
+	assert_int_equal(sent[POLICY_EDF], 40536); // on every machine
 	assert_int_equal(missed[POLICY_EDF], 0);
 	assert_true(missed[POLICY_FIFO] > 10000);
 	print_message("missed: edf %llu, fifo %llu, priority %llu, drr %llu of %llu\n",
@@ -198,6 +215,30 @@ strict_priority_breaks_what_deadlines_keep(void **state)
 	assert_int_equal(r.flows[0].missed, 0);
 	assert_true(r.flows[1].missed > 0);
 	assert_int_equal(r.flows[1].delay.max, 75000 * US);
+	sim_fini(&r);
+	scenario_destroy(sc);
+}
+
+// Why the admission test counts surplus of guaranteed flows as best effort. a sends a packet one nanosecond before it has
+// tokens, which leaves at once, as the link is idle; then one that has them. b's burst waits for both: 12 + 12 + 48 us.
+static void
+surplus_of_a_guaranteed_flow_makes_another_late(void **state)
+{
+	struct scenario *sc = sim_fixture_scenario(
+		"{'time': '20ms', 'hosts': [{'name': 'h', 'rate': '1Gbit'}], 'flows': ["
+		"{'name': 'a', 'path': ['h'], 'deadline': '50us', 'min_rate': '1Mbit', 'burst': 1600, 'source':"
+		" {'type': 'trace', 'packets': [[0, 1500], ['11199999ns', 1500], ['11200us', 1500]]}},"
+		"{'name': 'b', 'path': ['h'], 'packet': 500, 'deadline': '64us', 'min_rate': '1Mbit', 'burst': 6000,"
+		" 'source': {'type': 'greedy', 'start': '11200us'}}]}");
+	struct sim_result r;
+	bool fits;
+
+	(void)state;
+	json_decref(report_admission(sc, &fits));
+	assert_false(fits);
+	assert_int_equal(sim_run(sc, POLICY_EDF, 1, &r), 0);
+	assert_int_equal(r.flows[1].delay.max, 71999);
+	assert_int_equal(r.flows[1].broken, 2);
 	sim_fini(&r);
 	scenario_destroy(sc);
 }
@@ -265,6 +306,55 @@ packet_is_stored_and_forwarded(void **state)
 }
 
 static void
+packet_at_its_deadline_is_in_time(void **state)
+{
+	static const char text[] = "{'time': '100us', 'hosts': [{'name': 'x', 'rate': '8Mbit', 'to': 'y'}, {'name': "
+				   "'y', 'rate': '8Mbit'}],"
+				   "'flows': [{'name': 'f', 'path': ['x', 'y'], 'deadline': '%s',"
+				   "'source': {'type': 'trace', 'packets': [[0, 100]]}}]}";
+	static const char *const deadlines[] = {"200us", "199999ns"};
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		char buf[sizeof(text) + 16];
+		struct sim_result r;
+		struct scenario *sc;
+
+		(void)snprintf(buf, sizeof(buf), text, deadlines[i]);
+		sc = sim_fixture_scenario(buf);
+		assert_int_equal(sim_run(sc, POLICY_EDF, 1, &r), 0);
+		assert_int_equal(r.flows[0].delivered, 1);
+		assert_int_equal(r.flows[0].missed, i);
+		// Of the scenario's time is what the first link sent, not what arrived after its end.
+		assert_int_equal(r.hosts[0].bytes, 100);
+		assert_int_equal(r.hosts[1].bytes, 0);
+		assert_int_equal(r.flows[0].bytes, 0);
+		sim_fini(&r);
+		scenario_destroy(sc);
+	}
+}
+
+// At 300 us y's link is free and high arrives.
+static void
+arrivals_come_before_departures_of_the_same_time(void **state)
+{
+	struct scenario *sc = sim_fixture_scenario(
+		"{'time': '1ms', 'hosts': [{'name': 'x', 'rate': '8Mbit', 'to': 'y'}, {'name': 'y', 'rate': '8Mbit'}],"
+		"'flows': [{'name': 'low', 'path': ['y'], 'source': {'type': 'trace', 'packets': [[0, 300], [0, "
+		"300]]}},"
+		"{'name': 'high', 'path': ['x', 'y'], 'deadline': '1ms',"
+		" 'source': {'type': 'trace', 'packets': [['50us', 250]]}}]}");
+	struct sim_result r;
+
+	(void)state;
+	assert_int_equal(sim_run(sc, POLICY_PRIORITY, 1, &r), 0);
+	assert_int_equal(r.flows[1].delay.max, 500 * US);
+	assert_int_equal(r.flows[0].delay.max, 850 * US);
+	sim_fini(&r);
+	scenario_destroy(sc);
+}
+
+static void
 full_queues_and_late_packets_are_counted_apart(void **state)
 {
 	struct scenario *sc = sim_fixture_scenario(
@@ -311,8 +401,11 @@ main(void)
 		cmocka_unit_test(same_seed_gives_the_same_bytes),
 		cmocka_unit_test(deadlines_keep_the_overloaded_link_busy_and_miss_nothing),
 		cmocka_unit_test(strict_priority_breaks_what_deadlines_keep),
+		cmocka_unit_test(surplus_of_a_guaranteed_flow_makes_another_late),
 		cmocka_unit_test(deadlines_hold_from_end_to_end_of_a_path),
 		cmocka_unit_test(packet_is_stored_and_forwarded),
+		cmocka_unit_test(packet_at_its_deadline_is_in_time),
+		cmocka_unit_test(arrivals_come_before_departures_of_the_same_time),
 		cmocka_unit_test(full_queues_and_late_packets_are_counted_apart),
 		cmocka_unit_test(more_packets_than_the_limit_end_the_run),
 	};
