@@ -2,7 +2,8 @@
 // flows behind token buckets (rate r, burst s, deadline d, largest packet L) on a link of rate C, flows sorted by d:
 //   sum of all r <= C, and for every k:
 //   sum over j <= k of (s_j + r_j (d_k - d_j)) + max over i > k of L_i <= C (d_k - latency)
-// Necessary and sufficient up to one packet. Best effort counts as d without end. latency: what passes on the link's clock
+// Necessary and sufficient up to one packet. Best effort counts as d without end, and so does what a flow sends beyond its
+// guarantee: the caller says with best_effort_packet how long such packets are. latency: what passes on the link's clock
 // before the scheduler acts. Source: Liebeherr, Wrege, Ferrari, "Exact admission control for networks with a bounded delay
 // service", IEEE/ACM Trans. Networking 4(6), 1996, theorem 1.
 // Pure; any thread; no allocation. Integers of 128 bits: no rounding.

@@ -31,11 +31,11 @@ add_sender(struct egress *e, const struct dp_port_cfg *sender, uint32_t id)
 {
 	uint32_t longest = sender->mtu + ETHER_OVERHEAD;
 
-	if (!sender->min_rate_bps || sender->force) {
-		if (longest > e->link.best_effort_packet)
-			e->link.best_effort_packet = longest;
+	// Of those with a guarantee, too: what one sends beyond it may just have begun when its guaranteed packets come.
+	if (longest > e->link.best_effort_packet)
+		e->link.best_effort_packet = longest;
+	if (!sender->min_rate_bps || sender->force)
 		return;
-	}
 	e->flows[e->n++] = (struct admission_flow){.rate = sender->min_rate_bps / 8,
 		.burst = sender->burst_bytes > longest ? sender->burst_bytes : longest,
 		.deadline_ns = sender->deadline_ns ? sender->deadline_ns : SCHED_DEADLINE_DEFAULT_NS,

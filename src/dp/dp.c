@@ -439,7 +439,9 @@ dp_event_fd(const struct dp *dp)
 static bool
 next_event(struct dp *dp, struct dp_event *ret_event)
 {
-	tsan_acquire(dp->events);
+	if (rte_ring_empty(dp->events))
+		return false;
+	tsan_acquire(dp->events); // who put the first one there has released
 	return !rte_ring_sc_dequeue_elem(dp->events, ret_event, sizeof(*ret_event));
 }
 
