@@ -439,7 +439,7 @@ dp_event_fd(const struct dp *dp)
 static bool
 next_event(struct dp *dp, struct dp_event *ret_event)
 {
-	if (rte_ring_empty(dp->events))
+	if (__atomic_load_n(&dp->events->prod.tail, __ATOMIC_ACQUIRE) == dp->events->cons.tail) // empty
 		return false;
 	tsan_acquire(dp->events); // who put the first one there has released
 	return !rte_ring_sc_dequeue_elem(dp->events, ret_event, sizeof(*ret_event));
