@@ -63,7 +63,7 @@ struct sched_flow_stats {
 	uint64_t worst_late_ns; // largest time past arrival + deadline
 };
 
-// The first cache line is what a packet of a flow with nothing queued needs.
+// The first two cache lines are what a guaranteed packet needs.
 struct sched_flow {
 	struct sched_item *head, *tail;
 	struct rate tokens; // as of the last packet that took some, or of the head's arrival
@@ -71,12 +71,12 @@ struct sched_flow {
 	uint32_t limit; // params.limit
 	uint64_t eligible_ns; // head: when it is, or was, guaranteed; UINT64_MAX: never
 	uint64_t deadline_ns; // params.deadline_ns or the default
+	bool has_deadline, drops_late;
+	bool is_active; // in the round of surplus
 	struct hist *delay; // ns from arrival to departure, NULL: not kept
 	struct sched_flow_stats stats;
 	uint64_t deficit; // bytes it may still send in this round of surplus
 	uint32_t next_active; // in the round
-	bool is_active; // in the round
-	bool has_deadline, drops_late;
 	struct sched_params params;
 } __attribute__((aligned(SCHED_ALIGN)));
 
@@ -112,6 +112,15 @@ int sched_params_check(const struct sched_params *params, const char **ret_field
 void sched_set_flow(struct sched *s, uint32_t flow, const struct sched_params *params, uint64_t now_ns);
 // rate: bytes/s up to SCHED_RATE_MAX, 0: no pacing. slack_ns: up to 1 s.
 void sched_set_link(struct sched *s, uint64_t rate, uint64_t slack_ns, uint32_t overhead, uint64_t now_ns);
+
+// For a burst of packets of many flows: asks for the memory that sched_enqueue will need.
+static inline void
+sched_prefetch(const struct sched *s, uint32_t flow)
+{
+	__builtin_prefetch(&s->flow[flow]);
+	__builtin_prefetch((const char *)&s->flow[flow] + SCHED_ALIGN);
+	__builtin_prefetch(&s->due.node[flow]);
+}
 
 // 0, or -ENOBUFS when the flow's limit is reached; the item stays the caller's then.
 int sched_enqueue(struct sched *s, uint32_t flow, struct sched_item *item, uint64_t now_ns);

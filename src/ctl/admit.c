@@ -26,6 +26,12 @@ config_of(const struct model_port *port, const struct dp_port_cfg *cfg)
 	return strcmp(port->cfg.name, cfg->name) ? &port->cfg : cfg;
 }
 
+uint64_t
+admit_bound_ns(const struct dp_port_cfg *cfg)
+{
+	return cfg->deadline_ns ? cfg->deadline_ns : SCHED_DEADLINE_DEFAULT_NS;
+}
+
 static void
 add_sender(struct egress *e, const struct dp_port_cfg *sender, uint32_t id)
 {
@@ -38,7 +44,7 @@ add_sender(struct egress *e, const struct dp_port_cfg *sender, uint32_t id)
 		return;
 	e->flows[e->n++] = (struct admission_flow){.rate = sender->min_rate_bps / 8,
 		.burst = sender->burst_bytes > longest ? sender->burst_bytes : longest,
-		.deadline_ns = sender->deadline_ns ? sender->deadline_ns : SCHED_DEADLINE_DEFAULT_NS,
+		.deadline_ns = admit_bound_ns(sender),
 		.max_packet = longest,
 		.id = id};
 }

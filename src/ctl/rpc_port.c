@@ -5,6 +5,8 @@
 #include "admit.h"
 #include "ctl.h"
 #include "port_json.h"
+#include "rtvs/log.h"
+#include "rtvs/units.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -150,6 +152,18 @@ port_refuse(struct rpc_error *err, int rc, const char *text, const char *name)
 	return -1;
 }
 
+// Who forces a guarantee shall read in the log, too, what cannot be kept.
+static void
+warn_of_force(const struct ctl *ctl, const struct dp_port_cfg *cfg)
+{
+	struct dp_port_cfg strict = *cfg;
+	char text[DP_ERR_SIZE];
+
+	strict.force = false;
+	if (ctl->model == ctl->live && cfg->force && admit_check(ctl->model, &strict, text))
+		log_warning("port %s: unguaranteed: %s", cfg->name, text);
+}
+
 static int
 port_add(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
 {
@@ -164,6 +178,8 @@ port_add(void *ctx, const void *params, uint64_t present, json_t **ret_result, s
 	if (cfg.type == DP_PORT_VHOST && !cfg.socket[0])
 		(void)snprintf(cfg.socket, sizeof(cfg.socket), RUN_DIR "/%s.sock", cfg.name);
 	rc = model_port_add(ctl->model, &cfg, text);
+	if (!rc)
+		warn_of_force(ctl, &cfg);
 	return rc < 0 ? port_refuse(err, rc, text, cfg.name) : 0;
 }
 
@@ -182,6 +198,8 @@ port_set(void *ctx, const void *params, uint64_t present, json_t **ret_result, s
 		return ctl_refuse_name(err, -ENOENT, "port", p->name);
 	ctl_merge(set_params, N(set_params), present, p, &cfg);
 	rc = model_port_set(ctl->model, &cfg, text);
+	if (!rc)
+		warn_of_force(ctl, &cfg);
 	return rc < 0 ? port_refuse(err, rc, text, cfg.name) : 0;
 }
 
@@ -218,13 +236,19 @@ port_del(void *ctx, const void *params, uint64_t present, json_t **ret_result, s
 	return rc < 0 ? port_refuse(err, rc, text, p->name) : 0;
 }
 
-// What was promised to what the port sends, and whether it can be kept.
-static json_t *
-guarantee_json(const struct ctl *ctl, const struct dp_port_cfg *cfg)
+// What was promised to what the port sends, and whether it can be kept: its conforming packets have left after `bound` at most.
+static void
+set_guarantee(const struct ctl *ctl, const struct dp_port_cfg *cfg, json_t *object)
 {
-	if (!cfg->min_rate_bps && !cfg->deadline_ns)
-		return json_string("none");
-	return json_string(cfg->force && admit_is_broken(ctl->model, cfg) ? "unguaranteed" : "kept");
+	bool is_broken = cfg->force && admit_is_broken(ctl->model, cfg);
+	char bound[UNITS_TEXT_SIZE];
+
+	(void)json_object_set_new(object, "guarantee",
+		json_string(!cfg->min_rate_bps && !cfg->deadline_ns ? "none" :
+				is_broken			    ? "unguaranteed" :
+								      "kept"));
+	if (cfg->min_rate_bps && !is_broken)
+		(void)json_object_set_new(object, "bound", json_string(units_format_time(admit_bound_ns(cfg), bound)));
 }
 
 static json_t *
@@ -235,7 +259,7 @@ port_json(const struct ctl *ctl, const struct model_port *port)
 
 	for (unsigned i = 1; i < N(add_params); i++)
 		(void)json_object_set_new(config, add_params[i].name, rpc_encode_value(&add_params[i], &port->cfg));
-	(void)json_object_set_new(object, "guarantee", guarantee_json(ctl, &port->cfg));
+	set_guarantee(ctl, &port->cfg, object);
 	(void)json_object_set_new(object, "config", config);
 	(void)json_object_set_new(object, "state", port_json_state(ctl->dp, port));
 	(void)json_object_set_new(object, "stats", port_json_stats(ctl->dp, port));

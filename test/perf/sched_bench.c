@@ -90,6 +90,8 @@ ours_enqueue(struct rte_mbuf **pkts, const uint32_t *flows, unsigned n)
 {
 	uint64_t now = now_ns();
 
+	for (unsigned i = 0; i < n; i++)
+		sched_prefetch(&sched, flows[i]);
 	for (unsigned i = 0; i < n; i++) {
 		struct sched_item *item = item_of(pkts[i]);
 

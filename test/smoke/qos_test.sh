@@ -65,8 +65,10 @@ more_than_the_link_has_is_refused() {
 force_takes_it_and_says_so() {
 	ctl port set rt deadline=500us force=true
 	expect "guarantee" unguaranteed "$(ctl -j port show rt | json 'd["guarantee"]')"
+	grep -q 'warning: port rt: unguaranteed: deadline: port up cannot keep' "$work/rtvsd.log" || fail "no warning in the log"
 	ctl port set rt deadline=5ms force=false
 	expect "guarantee" kept "$(ctl -j port show rt | json 'd["guarantee"]')"
+	expect "bound" 5ms "$(ctl -j port show rt | json 'd["bound"]')"
 	expect "guarantee of who has none" none "$(ctl -j port show bulk | json 'd["guarantee"]')"
 }
 
