@@ -43,7 +43,7 @@ struct edf {
 	struct edf_bucket *bucket;
 	uint64_t *word; // a bit per bucket
 	uint64_t summary[EDF_MAX_BUCKETS / 64 / 64]; // a bit per word
-	uint32_t n_buckets, shift, n_in_buckets;
+	uint32_t n_buckets, n_summaries, shift, n_in_buckets;
 	uint64_t base, first_bucket; // the latter when n_in_buckets
 
 	struct edf_slot *slot; // children of i at 4i + 1 to 4i + 4

@@ -47,6 +47,7 @@ edf_init(struct edf *q, uint32_t n_flows, void *memory)
 		.n_buckets = n_buckets_of(n_flows),
 		.first = EDF_NONE,
 		.first_ns = UINT64_MAX};
+	q->n_summaries = (q->n_buckets + 4095) / 4096;
 	q->shift = EDF_WINDOW_BITS - (uint32_t)__builtin_ctz(q->n_buckets);
 	at += round_up(n_flows * sizeof(struct edf_node));
 	q->slot = (struct edf_slot *)(void *)at;
@@ -125,8 +126,21 @@ heap_remove(struct edf *q, uint32_t at)
 
 // Buckets.
 
+// The first word in use of those from w on; n_buckets / 64: none.
+static inline uint32_t
+find_word(const struct edf *q, uint32_t w)
+{
+	for (uint32_t i = w / 64; i < q->n_summaries; i++, w = i * 64) {
+		uint64_t bits = q->summary[i] >> w % 64;
+
+		if (bits)
+			return w + (uint32_t)__builtin_ctzll(bits);
+	}
+	return q->n_buckets / 64;
+}
+
 // The first bucket in use of those at positions from to n_buckets - 1; n_buckets: none.
-static uint32_t
+static inline uint32_t
 find_from(const struct edf *q, uint32_t from)
 {
 	uint32_t w = from / 64;
@@ -134,19 +148,8 @@ find_from(const struct edf *q, uint32_t from)
 
 	if (bits)
 		return from + (uint32_t)__builtin_ctzll(bits);
-	if (++w % 64 == 0)
-		bits = w / 64 < EDF_MAX_BUCKETS / 4096 ? q->summary[w / 64] : 0;
-	else
-		bits = q->summary[w / 64] >> w % 64 << w % 64;
-	for (uint32_t i = w / 64; i < EDF_MAX_BUCKETS / 4096;) {
-		if (bits) {
-			w = i * 64 + (uint32_t)__builtin_ctzll(bits);
-			return w * 64 + (uint32_t)__builtin_ctzll(q->word[w]);
-		}
-		if (++i < EDF_MAX_BUCKETS / 4096)
-			bits = q->summary[i];
-	}
-	return q->n_buckets;
+	w = find_word(q, w + 1);
+	return w == q->n_buckets / 64 ? q->n_buckets : w * 64 + (uint32_t)__builtin_ctzll(q->word[w]);
 }
 
 // After the first bucket was emptied. Those at positions before it come after the end of the circle.

@@ -34,6 +34,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define CLOCK_READS 16
+#define CLOCK_SPAN_MIN_NS 20000000 // below it reading the clocks would cost more than 1 ppm
 #define MBUF_CACHE 256
 #define MBUF_BYTES (RTE_MBUF_DEFAULT_BUF_SIZE + 384) // with headers of the buffer and of the pool's element
 #define BASE_BYTES (UINT64_C(24) << 20) // rings, tables, device queues
@@ -198,12 +200,43 @@ eal_start(struct dp *dp, char err[DP_ERR_SIZE])
 	return 0;
 }
 
-static void
-clocks_start(struct dp *dp)
+struct clock_pair {
+	uint64_t tsc, ns;
+};
+
+// The TSC and the kernel's clock at one time: the pair that was read fastest of a few.
+static struct clock_pair
+read_clocks(void)
 {
+	struct clock_pair best = {0};
+	uint64_t fastest = UINT64_MAX;
+
+	for (unsigned i = 0; i < CLOCK_READS; i++) {
+		uint64_t before = rte_rdtsc(), after;
+		struct timespec ts;
+
+		clock_gettime(CLOCK_MONOTONIC, &ts);
+		after = rte_rdtsc();
+		if (after - before >= fastest)
+			continue;
+		fastest = after - before;
+		best.tsc = before + fastest / 2;
+		best.ns = (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+	}
+	return best;
+}
+
+// EAL rounds the TSC's frequency to 10 MHz, up to 0.2 % off. It takes 100 ms for that, over which the kernel's clock gives it to
+// about 1 ppm.
+static void
+clocks_start(struct dp *dp, struct clock_pair begin)
+{
+	struct clock_pair now = read_clocks();
 	struct timespec ts;
 
-	dp->tsc_hz = rte_get_tsc_hz();
+	dp->tsc_hz = now.ns - begin.ns < CLOCK_SPAN_MIN_NS ?
+		rte_get_tsc_hz() :
+		(uint64_t)((unsigned __int128)(now.tsc - begin.tsc) * 1000000000 / (now.ns - begin.ns));
 	dp->tsc_mult = (uint64_t)(((unsigned __int128)1000000000 << 32) / dp->tsc_hz);
 	clock_gettime(CLOCK_REALTIME, &ts);
 	dp->realtime_offset_ns = (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec - (int64_t)dp_now_ns(dp);
@@ -274,6 +307,7 @@ parse_classes(const char *text, struct dscp_table *ret_table, char err[DP_ERR_SI
 int
 dp_init(const struct dp_system_cfg *cfg, struct dp **ret_dp, char err[DP_ERR_SIZE])
 {
+	struct clock_pair begin;
 	struct dp *dp;
 	int rc;
 
@@ -297,10 +331,11 @@ dp_init(const struct dp_system_cfg *cfg, struct dp **ret_dp, char err[DP_ERR_SIZ
 	if (rc)
 		goto err_free;
 	is_eal_used = true;
+	begin = read_clocks();
 	rc = eal_start(dp, err);
 	if (rc)
 		goto err_log;
-	clocks_start(dp);
+	clocks_start(dp, begin);
 	dp->pool = rte_pktmbuf_pool_create(
 		"rtvs_pkts", dp->cfg.n_mbufs, MBUF_CACHE, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
 	rc = dp->pool ? bus_error_install(dp) : -rte_errno;

@@ -46,7 +46,7 @@ static struct rte_ether_addr mac[RTE_MAX_ETHPORTS];
 static struct flow flow[MAX_FLOWS];
 static unsigned n_senders;
 static uint16_t run_number;
-static uint64_t hz, stall_end, n_stalls, stall_max;
+static uint64_t hz, begin_ns, stall_end, n_stalls, stall_max;
 static uint64_t slot_late[MAX_SLOTS], slot_worst[MAX_SLOTS];
 
 static uint64_t
@@ -122,10 +122,20 @@ send_due(uint16_t id, uint64_t now)
 	rte_pktmbuf_free_bulk(pkts + sent, n - sent);
 }
 
-static void
-note_late(struct flow *f, uint64_t sent, uint64_t now, uint64_t begin)
+// By the kernel's clock, which the switch's stalls are told by: DPDK's frequency of the TSC is rounded.
+static uint64_t
+kernel_ns(void)
 {
-	uint64_t slot = (now - begin) / (hz / 1000 * SLOT_MS);
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+static void
+note_late(struct flow *f, uint64_t sent, uint64_t now)
+{
+	uint64_t slot = (kernel_ns() - begin_ns) / (SLOT_MS * 1000000);
 
 	f->late++;
 	// The generator was away while the packet was on its way, or took it late.
@@ -161,7 +171,7 @@ receive(uint64_t begin, bool is_sending)
 		f->received++;
 		hist_add(&f->delay_ns, to_ns(now - p->tsc));
 		if (f->deadline && now - p->tsc > f->deadline)
-			note_late(f, p->tsc, now, begin);
+			note_late(f, p->tsc, now);
 	}
 	rte_pktmbuf_free_bulk(pkts, n);
 	for (uint16_t port = 0; port < n_senders; port++) // nothing is sent to them, but floods come
@@ -228,7 +238,6 @@ report(uint64_t cycles, double begin_s)
 static void
 run(unsigned warmup_ms, unsigned ms)
 {
-	struct timespec ts;
 	uint64_t begin, now = rte_rdtsc();
 
 	run_number++;
@@ -249,12 +258,12 @@ run(unsigned warmup_ms, unsigned ms)
 	memset(slot_late, 0, sizeof(slot_late));
 	memset(slot_worst, 0, sizeof(slot_worst));
 	n_stalls = stall_max = 0;
-	clock_gettime(CLOCK_MONOTONIC, &ts);
+	begin_ns = kernel_ns();
 	begin = rte_rdtsc();
 	loop(hz / 1000 * ms, begin, true);
 	now = rte_rdtsc() - begin;
 	loop(hz / 1000 * DRAIN_MS, begin, false);
-	report(now, (double)ts.tv_sec + (double)ts.tv_nsec / 1e9);
+	report(now, (double)begin_ns / 1e9);
 }
 
 int
