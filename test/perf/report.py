@@ -13,7 +13,10 @@ import matplotlib
 matplotlib.use("svg")
 import matplotlib.pyplot as plt  # noqa: E402
 
-COLORS = {"rtvswitch": "#1464b4", "testpmd": "#8a8a8a", "ovs-dpdk": "#d9822b"}
+COLORS = {"rtvswitch": "#1464b4", "testpmd": "#8a8a8a", "ovs-dpdk": "#d9822b", "rte_sched": "#8a8a8a", "queue: edf.c": "#1464b4",
+          "ovs-dpdk, egress-policer": "#d9822b", "ovs-dpdk, trtcm-policer": "#f0b878", "linux bridge, htb": "#8a8a8a",
+          "queue: binary heap": "#d9822b", "queue: 4-ary heap": "#f0b878", "queue: tournament tree": "#8a8a8a",
+          "queue: buckets of 1 us": "#6aa84f", "rtvswitch-deadlines": "#7fb2e5"}
 
 
 def cpu_ticks():
@@ -77,7 +80,8 @@ def bars(groups, series, values, title, unit, whiskers=None, is_log=False):
         ax.set_yscale("log")
     ax.set_title(title, loc="left", fontsize=11)
     ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(frameon=False, fontsize=9)
+    # Below the groups: it hides no bar.
+    ax.legend(frameon=False, fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=min(3, len(series)))
     return svg(fig)
 
 
