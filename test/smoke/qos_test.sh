@@ -27,12 +27,12 @@ rt_flow_keeps_its_rate_beside_a_flood() {
 	is_conserved
 }
 is_flooded() { [ "$(flow_stat bulk up surplus_pkts)" -gt 1000 ]; }
-# A promise that was not kept is the worker's who had no core at that time: no later than its longest stall.
+# A promise that was not kept is the worker's who had no core at that time: no later than its longest stall, a few in a row.
 is_explained() { # FROM PORT
 	local late stall
 	late=$(flow_stat "$1" "$2" worst_late_ns)
 	stall=$(ctl -j worker list | json 'max(w["stalls"]["max_ns"] for w in d)')
-	[ "$late" -le "$stall" ] && echo yes || echo "no: $late ns late, longest stall $stall ns"
+	[ "$late" -le $((3 * stall)) ] && echo yes || echo "no: $late ns late, longest stall $stall ns"
 }
 
 flood_is_held_back_not_dropped() {
