@@ -15,7 +15,7 @@ struct hist {
 	uint64_t bucket[HIST_BUCKETS];
 };
 
-void hist_init(struct hist *h);
+void hist_init(struct hist *h); // the writer; others may read meanwhile
 // Writer.
 void hist_add(struct hist *h, uint64_t value);
 void hist_add_n(struct hist *h, uint64_t value, uint64_t n); // the same value n times

@@ -4,8 +4,6 @@
 // number was true a moment ago. hist_add is O(1) and without a branch on the value; reading is O(HIST_BUCKETS).
 #include "rtvs/hist.h"
 
-#include <string.h>
-
 #define HIST_WHOLE 100000u // what 100 % is in hist_percentile
 
 static uint64_t
@@ -33,7 +31,12 @@ bucket_of(uint64_t value)
 void
 hist_init(struct hist *h)
 {
-	memset(h, 0, sizeof(*h));
+	uint64_t *const totals[] = {&h->count, &h->sum, &h->max};
+
+	for (unsigned i = 0; i < 3; i++)
+		__atomic_store_n(totals[i], 0, __ATOMIC_RELAXED);
+	for (unsigned i = 0; i < HIST_BUCKETS; i++)
+		__atomic_store_n(&h->bucket[i], 0, __ATOMIC_RELAXED);
 }
 
 void

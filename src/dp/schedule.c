@@ -28,6 +28,7 @@ struct schedule {
 	uint16_t n_pending;
 	struct rte_mbuf *pending[PORT_BURST];
 	uint64_t blocking[DP_MAX_PORTS]; // serial number of the ingress port that waits for this queue, 0: none
+	uint64_t serial[DP_MAX_PORTS]; // of the port whose packets each flow has counted; dp
 	_Atomic(struct hist *) delay[DP_MAX_PORTS]; // ctl: wo, dp: ro
 	_Atomic uint64_t tokens_bytes[DP_MAX_PORTS]; // as of the last snapshot; dp: wo, ctl: ro
 };
@@ -325,6 +326,20 @@ is_same(const struct sched_params *a, const struct sched_params *b)
 		a->weight == b->weight && a->limit == b->limit && a->drops_late == b->drops_late;
 }
 
+// The number of a port that is gone may be another's by now: its counts are not.
+static void
+forget_history(struct sched_flow *f)
+{
+	uint64_t *const counters[] = {&f->stats.guaranteed_pkts, &f->stats.guaranteed_bytes, &f->stats.surplus_pkts,
+		&f->stats.surplus_bytes, &f->stats.missed_pkts, &f->stats.broken_pkts, &f->stats.late_pkts,
+		&f->stats.worst_late_ns};
+
+	for (unsigned i = 0; i < RTE_DIM(counters); i++)
+		__atomic_store_n(counters[i], 0, __ATOMIC_RELAXED);
+	if (f->delay)
+		hist_init(f->delay);
+}
+
 void
 schedule_apply(struct worker *w, const struct view *view)
 {
@@ -338,7 +353,13 @@ schedule_apply(struct worker *w, const struct view *view)
 			continue;
 		sched_set_link(&q->s, vp->rate, LINK_SLACK_NS, 0, w->now_ns);
 		for (uint16_t flow = 0; flow < DP_MAX_PORTS; flow++) {
+			const struct port *port = view->port[flow].port;
+
 			q->s.flow[flow].delay = atomic_load_explicit(&q->delay[flow], memory_order_acquire);
+			if (port && port->serial != q->serial[flow]) {
+				q->serial[flow] = port->serial;
+				forget_history(&q->s.flow[flow]);
+			}
 			if (!is_same(&q->s.flow[flow].params, &view->port[flow].flow))
 				sched_set_flow(&q->s, flow, &view->port[flow].flow, w->now_ns);
 			if (q->blocking[flow] && !vp->rate)

@@ -894,6 +894,32 @@ guest_that_leaves_takes_its_queue_along(void **state)
 }
 
 static void
+port_with_a_number_used_before_has_no_history(void **state)
+{
+	struct dp_port_cfg cfgs[N_GUESTS];
+	unsigned number;
+
+	(void)state;
+	slow_uplink(cfgs);
+	cfgs[2].rate_bps = 100000000;
+	add_guests(cfgs);
+	send_frame(1, 2, 0, 200);
+	expect_frame(2, 200);
+	assert_int_equal(flow_of(2, 1).guaranteed_pkts, 1);
+	number = guest[1].port;
+	unplug(1);
+	assert_int_equal(dp_port_del(dp, number), 0);
+	add_port(1, &cfgs[1]);
+	plug(1, 0, 0);
+	assert_int_equal(guest[1].port, number);
+	send_frame(0, 2, 0, 200); // a turn of the worker with the new configuration
+	expect_frame(2, 200);
+	assert_int_equal(flow_of(2, 1).guaranteed_pkts, 0);
+	assert_int_equal(flow_of(2, 1).delay.count, 0);
+	assert_conserved();
+}
+
+static void
 changes_of_deadlines_and_rates_lose_nothing(void **state)
 {
 	struct dp_port_cfg cfgs[N_GUESTS];
@@ -1147,6 +1173,7 @@ main(int argc, char **argv)
 		WITH_BRIDGE(busy_link_blocks_its_sender_and_loses_nothing),
 		WITH_BRIDGE(slow_receiver_costs_its_senders_packets_and_nobody_else),
 		WITH_BRIDGE(guest_that_leaves_takes_its_queue_along),
+		WITH_BRIDGE(port_with_a_number_used_before_has_no_history),
 		WITH_BRIDGE(changes_of_deadlines_and_rates_lose_nothing),
 		WITH_BRIDGE(flood_is_marked_only_where_it_is_asked_for),
 		WITH_BRIDGE(dscp_is_that_of_the_senders_deadline),
