@@ -199,8 +199,8 @@ sched_set_link(struct sched *s, uint64_t rate, uint64_t slack_ns, uint32_t overh
 	s->link.overhead = overhead;
 }
 
-// The link takes n packets; returns when the last has left. (2^32 + 2^16 * 2^32) bytes at most, a burst: the product of
-// bytes and 1e9 fits 128 bits, that of one packet 64.
+// The link takes n packets; returns when the last has left. A burst is below 2^33 bytes, overhead included: times 1e9, and with the
+// remainder, it fits 64 bits.
 static uint64_t
 use_link(struct sched_link *link, uint32_t n_pkts, uint64_t bytes, uint64_t now_ns)
 {

@@ -1,8 +1,6 @@
-// Methods of the nouns flow and admission: what the ports' packets meet at egress ports, and whether guarantees can be kept.
-#include "admit.h"
+// Methods of the noun flow: what the ports' packets meet at egress ports.
 #include "ctl.h"
 #include "port_json.h"
-#include "rpc_port.h"
 #include "rtvs/units.h"
 
 #include <errno.h>

@@ -206,6 +206,8 @@ dp_port_add(struct dp *dp, const struct dp_port_cfg *cfg, unsigned *ret_id, char
 		goto err_free;
 	dp->port[id] = port;
 	rc = publish(dp);
+	if (rc)
+		dp_error(err, "no memory for a port");
 	if (!rc && cfg->admin_up)
 		rc = port->ops->start(port, err);
 	if (rc)

@@ -31,7 +31,7 @@ static bool
 is_held(struct worker *w, const struct view_port *vp)
 {
 	struct worker_port *wp = &w->port[vp->port->id];
-	uint64_t pays;
+	uint64_t pays, burst;
 
 	if (unlikely(atomic_load_explicit(&vp->port->n_blocking, memory_order_relaxed))) {
 		if (!wp->blocked_since_ns)
@@ -45,8 +45,9 @@ is_held(struct worker *w, const struct view_port *vp)
 	if (likely(!vp->max_rate))
 		return false;
 	// What was taken in one burst is paid before the next.
-	if (wp->max_rate.rate != vp->max_rate)
-		rate_init(&wp->max_rate, vp->max_rate, RTE_MAX(vp->flow.burst, vp->frame_max), w->now_ns);
+	burst = RTE_MAX(vp->flow.burst, vp->frame_max);
+	if (wp->max_rate.rate != vp->max_rate || wp->max_rate.full != burst * RATE_SCALE)
+		rate_init(&wp->max_rate, vp->max_rate, burst, w->now_ns);
 	rate_refill(&wp->max_rate, w->now_ns);
 	pays = RTE_MIN(wp->owed_bytes, wp->max_rate.tokens / RATE_SCALE);
 	(void)rate_take(&wp->max_rate, pays, w->now_ns);

@@ -27,12 +27,13 @@ rt_flow_keeps_its_rate_beside_a_flood() {
 	is_conserved
 }
 is_flooded() { [ "$(flow_stat bulk up surplus_pkts)" -gt 1000 ]; }
-# A promise that was not kept is the worker's who had no core at that time: no later than its longest stall, a few in a row.
+# A promise that was not kept is the worker's who had no core at that time: no later than its longest stall, and a fifth of it in which
+# the link sends what the reserved 10 of 50 Mbit/s brought meanwhile.
 is_explained() { # FROM PORT
 	local late stall
 	late=$(flow_stat "$1" "$2" worst_late_ns)
 	stall=$(ctl -j worker list | json 'max(w["stalls"]["max_ns"] for w in d)')
-	[ "$late" -le $((3 * stall)) ] && echo yes || echo "no: $late ns late, longest stall $stall ns"
+	[ "$late" -le $((stall * 6 / 5)) ] && echo yes || echo "no: $late ns late, longest stall $stall ns"
 }
 
 flood_is_held_back_not_dropped() {
@@ -135,7 +136,8 @@ counted_everywhere() {
 
 latency_is_drawn() {
 	expect_match 'rt to up, deadline 5ms: [0-9]+ packets' "$(ctl latency rt port=up)"
-	expect_match '<- deadline|max' "$(ctl latency rt port=up)"
+	expect_match '[0-9]+ +[0-9.]+% #' "$(ctl latency rt port=up)"
+	expect_fails 'no such|does not exist' ctl latency rt port=nowhere
 	expect_fails 'nobody' ctl latency nobody
 	expect_fails 'usage' ctl latency
 }
