@@ -191,7 +191,15 @@ struct dp_worker_stats {
 	uint64_t tsc_hz;
 	uint64_t pkts; // received
 	uint64_t events_lost; // event ring was full
-	struct hist stalls; // ns between two turns above 10 us: when somebody else had the core
+	struct hist stalls; // ns above 10 us that its work does not explain: when somebody else had the core
+};
+
+#define DP_STALLS_KEPT 1024 // of a worker
+
+struct dp_stall {
+	uint64_t number; // of the worker, from 0
+	uint64_t ago_ns; // since its end
+	uint64_t took_ns; // 50 us or more
 };
 
 struct dp_mac {
@@ -271,6 +279,8 @@ uint32_t dp_port_n_macs(const struct dp *dp, unsigned id);
 
 unsigned dp_n_workers(const struct dp *dp);
 int dp_worker_stats(const struct dp *dp, unsigned worker, struct dp_worker_stats *ret_stats); // -ENOENT
+// The last stalls, oldest first; how many. No such worker: 0.
+unsigned dp_worker_stalls(const struct dp *dp, unsigned worker, struct dp_stall ret_stalls[DP_STALLS_KEPT]);
 
 // Packet capture of one port, one at a time per port. filter: a libpcap expression, empty: all. The
 // workers copy the first snaplen bytes (0: all, 65535 at most) of matching packets, ctl fetches them with next; packets that find no room are

@@ -26,6 +26,7 @@ ctl_api(void)
 {
 	static const struct rpc_method *const tables[] = {
 		rpc_system_methods,
+		rpc_worker_methods,
 		rpc_bridge_methods,
 		rpc_port_methods,
 		rpc_mac_methods,

@@ -37,6 +37,7 @@ extern const struct rpc_method rpc_mac_methods[];
 extern const struct rpc_method rpc_port_methods[];
 extern const struct rpc_method rpc_stats_methods[];
 extern const struct rpc_method rpc_system_methods[];
+extern const struct rpc_method rpc_worker_methods[];
 
 // For handlers. Maps what a function returned to an answer: -EINVAL blames a parameter, the rest a state. Returns -1.
 int ctl_refuse(struct rpc_error *err, int rc, const char *text);

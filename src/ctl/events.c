@@ -10,8 +10,17 @@
 #include <string.h>
 #include <time.h>
 
-static void
-add_time(json_t *params, uint64_t time_ns)
+uint64_t
+events_now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+void
+events_add_time(json_t *params, uint64_t time_ns)
 {
 	time_t seconds = (time_t)(time_ns / 1000000000u);
 	struct tm tm;
@@ -49,7 +58,7 @@ emit_at(struct ctl *ctl, const char *name, json_t *params, uint64_t time_ns)
 	json_t *message = NULL;
 
 	if (params) {
-		add_time(params, time_ns);
+		events_add_time(params, time_ns);
 		message = json_pack("{s:s, s:s, s:O}", "jsonrpc", "2.0", "method", name, "params", params);
 	}
 	for (struct server_client *c = ctl->server.clients; message && c; c = c->next) {
@@ -65,10 +74,7 @@ emit_at(struct ctl *ctl, const char *name, json_t *params, uint64_t time_ns)
 void
 events_emit(struct ctl *ctl, const char *name, json_t *params)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	emit_at(ctl, name, params, (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec);
+	emit_at(ctl, name, params, events_now_ns());
 }
 
 void

@@ -21,6 +21,9 @@ struct events {
 	uint64_t n_sent;
 };
 
+uint64_t events_now_ns(void); // CLOCK_REALTIME
+// Adds "time", as RFC 3339 has it.
+void events_add_time(json_t *object, uint64_t time_ns);
 // Sends to subscribers. params is taken over (NULL: nothing is sent); "time" is added.
 void events_emit(struct ctl *ctl, const char *name, json_t *params);
 // model_changed_fn with a struct ctl as arg.

@@ -1,4 +1,4 @@
-// Methods of the nouns stats and worker: where packets go, and who had the workers' cores.
+// Methods of the noun stats: where packets go.
 #include "ctl.h"
 #include "port_json.h"
 
@@ -111,32 +111,6 @@ stats_drops(void *ctx, const void *params, uint64_t present, json_t **ret_result
 	return list ? ctl_answer(ret_result, list, err) : -1;
 }
 
-static int
-worker_list(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
-{
-	const struct ctl *ctl = ctx;
-	json_t *list = json_array();
-
-	(void)params;
-	(void)present;
-	for (unsigned i = 0; i < dp_n_workers(ctl->dp); i++) {
-		struct dp_worker_stats s;
-		if (dp_worker_stats(ctl->dp, i, &s) < 0)
-			continue;
-		(void)json_array_append_new(list,
-			json_pack("{s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:o}", "worker", (int)i,
-				"cpu", (int)s.cpu, "turns", (json_int_t)s.turns, "turns_with_work",
-				(json_int_t)s.turns_with_work, "sleeps", (json_int_t)s.sleeps, "pkts",
-				(json_int_t)s.pkts, "events_lost", (json_int_t)s.events_lost, "cycles_busy",
-				(json_int_t)s.cycles_busy, "cycles_total", (json_int_t)s.cycles_total, "tsc_hz",
-				(json_int_t)s.tsc_hz, "busy_percent",
-				s.cycles_total ? 100.0 * (double)s.cycles_busy / (double)s.cycles_total : 0.0,
-				"cycles_per_pkt", s.pkts ? (double)s.cycles_busy / (double)s.pkts : 0.0, "stalls",
-				port_json_hist(&s.stalls)));
-	}
-	return ctl_answer(ret_result, list, err);
-}
-
 #define SIZE sizeof(struct stats_params)
 const struct rpc_method rpc_stats_methods[] = {
 	{"stats.get", "Show packets and bytes of ports, since they were added.",
@@ -145,9 +119,6 @@ const struct rpc_method rpc_stats_methods[] = {
 		stats_get, stats_params, 1, SIZE, RPC_READ_ONLY},
 	{"stats.drops", "Show why packets were dropped.",
 		"List of {port, drops: [{reason, count, text}]}, without zeros.", stats_drops, stats_params, 1, SIZE,
-		RPC_READ_ONLY},
-	{"worker.list", "Show the workers: load, cost per packet, and stalls: times when somebody else had the core.",
-		"List of workers; stalls: percentiles in ns and buckets [low, high, count].", worker_list, NULL, 0, 0,
 		RPC_READ_ONLY},
 	{0},
 };

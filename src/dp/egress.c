@@ -373,8 +373,10 @@ egress_drain(struct worker *w, const struct view *view)
 		if (!n)
 			continue;
 		worker_count(&w->port[out].c.queued_out, n);
-		for (unsigned k = 0; k < n; k++)
+		for (unsigned k = 0; k < n; k++) {
+			worker_work(w, 1, pkts[k]->pkt_len);
 			stage(w, view, out, pkts[k]);
+		}
 		sum += n;
 	}
 	egress_flush(w, view);

@@ -223,16 +223,19 @@ drop_all(struct worker *w, const struct view *view, uint16_t out)
 
 // The next burst that the scheduler gives, into pending.
 static void
-take_due(struct worker *w, const struct view *view, uint16_t out, uint64_t now_ns)
+take_due(struct worker *w, const struct view *view, uint16_t out)
 {
 	struct schedule *q = view->port[out].schedule;
 	struct sched_item *items[PORT_BURST];
-	unsigned n = sched_dequeue(&q->s, items, PORT_BURST, now_ns);
+	unsigned n;
 
+	worker_tick(w);
+	n = sched_dequeue(&q->s, items, PORT_BURST, w->now_ns);
 	for (unsigned i = 0; i < n; i++) {
 		struct rte_mbuf *m = mbuf_of(items[i]);
 		const struct sched_flow *f = &q->s.flow[m->port];
 
+		worker_work(w, 1, m->pkt_len);
 		if (q->blocking[m->port] && f->n_queued <= f->limit / 4)
 			unblock(q, view, m->port);
 		if (items[i]->verdict == SCHED_LATE) {
@@ -261,7 +264,7 @@ serve(struct worker *w, const struct view *view, uint16_t out)
 		uint16_t n;
 
 		if (!q->n_pending)
-			take_due(w, view, out, dp_now_ns(w->dp));
+			take_due(w, view, out);
 		if (!q->n_pending)
 			break;
 		n = egress_give(w, view, out, q->pending, q->n_pending);

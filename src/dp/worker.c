@@ -19,12 +19,46 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-// A turn that takes longer than its work explains is a stall: somebody else had the core. The allowances for packets and
+// A step that takes longer than its work explains is a stall: somebody else had the core. The allowances for packets and
 // copied bytes are generous estimates, so that work is not taken for a stall.
 #define STALL_MIN_NS 10000
-#define STALL_NS_PER_PKT 2000
-#define STALL_BYTES_PER_NS 1
+#define STALL_NS_PER_PKT 1000
+#define STALL_BYTES_PER_NS 2
+#define STALL_LOG_NS 50000
 #define STALL_EVENT_NS 10000000
+
+static void
+note_stall(struct worker *w, uint64_t took_ns)
+{
+	struct worker_stall_log *log = &w->stall_log;
+	uint64_t n = atomic_load_explicit(&log->n, memory_order_relaxed);
+
+	hist_add(&w->stats.stalls, took_ns);
+	if (took_ns >= STALL_LOG_NS) {
+		// Readers look at n after the entry, and take none that may be overwritten by then.
+		atomic_store_explicit(&log->end_ns[n % DP_STALLS_KEPT], w->now_ns, memory_order_relaxed);
+		atomic_store_explicit(&log->took_ns[n % DP_STALLS_KEPT], took_ns, memory_order_relaxed);
+		atomic_store_explicit(&log->n, n + 1, memory_order_release);
+	}
+	if (took_ns >= STALL_EVENT_NS)
+		dp_event_post(w->dp,
+			(struct dp_event){
+				.type = DP_EVENT_STALL, .port = DP_MAX_PORTS, .worker = w->index, .value = took_ns});
+}
+
+void
+worker_tick(struct worker *w)
+{
+	struct worker_step *step = &w->step;
+	uint64_t tsc = rte_rdtsc(), took_ns = dp_tsc_to_ns(w->dp, tsc - step->tsc);
+	bool is_stall =
+		took_ns >= STALL_MIN_NS + step->n_pkts * (uint64_t)STALL_NS_PER_PKT + step->bytes / STALL_BYTES_PER_NS;
+
+	*step = (struct worker_step){.tsc = tsc};
+	w->now_ns = dp_tsc_to_ns(w->dp, tsc);
+	if (unlikely(is_stall))
+		note_stall(w, took_ns);
+}
 
 // True: its ring is left alone, because its queue at an egress port is full, or it has had its max_rate.
 static bool
@@ -57,7 +91,7 @@ is_held(struct worker *w, const struct view_port *vp)
 
 // Receives from one queue and forwards.
 static unsigned
-poll_queue(struct worker *w, const struct view *view, struct view_rxq rxq, uint64_t *bytes)
+poll_queue(struct worker *w, const struct view *view, struct view_rxq rxq)
 {
 	struct rte_mbuf *pkts[PORT_BURST];
 	struct port *port = view->port[rxq.port].port;
@@ -76,11 +110,13 @@ poll_queue(struct worker *w, const struct view *view, struct view_rxq rxq, uint6
 		sum += pkts[i]->pkt_len;
 		pkts[i]->port = rxq.port; // the flow, at any egress port
 	}
+	worker_work(w, n, sum);
+	worker_tick(w); // when the burst was read: its arrival
+	worker_work(w, n, sum);
 	if (view->port[rxq.port].max_rate)
 		w->port[rxq.port].owed_bytes += sum;
 	worker_count(&c->rx_pkts, n);
 	worker_count(&c->rx_bytes, sum);
-	*bytes += sum;
 	if (unlikely(view->port[rxq.port].capture))
 		capture_burst(w, view->port[rxq.port].capture, pkts, n, false);
 	switch_burst(w, view, rxq.port, pkts, n);
@@ -89,14 +125,14 @@ poll_queue(struct worker *w, const struct view *view, struct view_rxq rxq, uint6
 }
 
 static unsigned
-turn(struct worker *w, const struct view *view, uint64_t *bytes)
+turn(struct worker *w, const struct view *view)
 {
 	const struct view_worker *mine = &view->worker[w->index];
 	unsigned n = 0;
 
 	w->is_holding = false;
 	for (uint16_t i = 0; i < mine->n_rxq; i++)
-		n += poll_queue(w, view, mine->rxq[i], bytes);
+		n += poll_queue(w, view, mine->rxq[i]);
 	if (w->dp->n_workers > 1)
 		n += egress_drain(w, view);
 	if (view->has_schedules)
@@ -107,23 +143,10 @@ turn(struct worker *w, const struct view *view, uint64_t *bytes)
 static bool
 poll_once(struct worker *w, const struct view *view)
 {
-	uint64_t bytes = 0;
-	unsigned n = turn(w, view, &bytes);
+	unsigned n = turn(w, view);
 
 	worker_count(&w->stats.pkts, n);
 	return n;
-}
-
-static void
-note_stall(struct worker *w, uint64_t took_ns, unsigned n, uint64_t bytes)
-{
-	if (likely(took_ns < STALL_MIN_NS + (uint64_t)n * STALL_NS_PER_PKT + bytes / STALL_BYTES_PER_NS))
-		return;
-	hist_add(&w->stats.stalls, took_ns);
-	if (took_ns >= STALL_EVENT_NS)
-		dp_event_post(w->dp,
-			(struct dp_event){
-				.type = DP_EVENT_STALL, .port = DP_MAX_PORTS, .worker = w->index, .value = took_ns});
 }
 
 static void
@@ -150,36 +173,34 @@ worker_main(void *arg)
 
 	rte_rcu_qsbr_thread_register(dp->rcu, w->index);
 	rte_rcu_qsbr_thread_online(dp->rcu, w->index);
-	last = w->stats.begin_tsc = rte_rdtsc();
+	last = w->step.tsc = w->stats.begin_tsc = rte_rdtsc();
 	idle_since = w->now_ns = dp_tsc_to_ns(dp, last);
 	while (likely(!atomic_load_explicit(&dp->stop, memory_order_relaxed))) {
 		const struct view *view = atomic_load_explicit(&dp->view, memory_order_acquire);
-		uint64_t bytes = 0, end;
 		unsigned n;
 
-		w->now_ns = dp_tsc_to_ns(dp, last);
 		w->now_s = (uint32_t)(w->now_ns / 1000000000);
 		if (unlikely(view->gen != w->view_gen))
 			schedule_apply(w, view);
-		n = turn(w, view, &bytes);
+		n = turn(w, view);
 		answer_snapshot(w, view);
-		end = rte_rdtsc();
+		worker_tick(w);
 		worker_count(&w->stats.turns, 1);
-		note_stall(w, dp_tsc_to_ns(dp, end - last), n, bytes);
 		if (n) {
 			worker_count(&w->stats.turns_with_work, 1);
 			worker_count(&w->stats.pkts, n);
-			worker_count(&w->stats.cycles_busy, end - last);
+			worker_count(&w->stats.cycles_busy, w->step.tsc - last);
 			idle_since = w->now_ns;
 		} else if (atomic_load_explicit(&dp->idle, memory_order_relaxed) == DP_IDLE_ADAPTIVE &&
 			w->now_ns - idle_since >= atomic_load_explicit(&dp->idle_ns, memory_order_relaxed)) {
 			bool is_awake = idle_sleep(w, view, poll_once);
 
-			end = rte_rdtsc();
+			w->step = (struct worker_step){.tsc = rte_rdtsc()};
+			w->now_ns = dp_tsc_to_ns(dp, w->step.tsc);
 			if (is_awake)
-				idle_since = dp_tsc_to_ns(dp, end);
+				idle_since = w->now_ns;
 		}
-		last = end;
+		last = w->step.tsc;
 		tsan_release(dp->rcu);
 		rte_rcu_qsbr_quiescent(dp->rcu, w->index);
 	}
@@ -260,4 +281,33 @@ dp_worker_stats(const struct dp *dp, unsigned index, struct dp_worker_stats *ret
 	hist_init(&ret_stats->stalls);
 	hist_merge(&ret_stats->stalls, &w->stats.stalls);
 	return 0;
+}
+
+unsigned
+dp_worker_stalls(const struct dp *dp, unsigned index, struct dp_stall ret_stalls[DP_STALLS_KEPT])
+{
+	const struct worker_stall_log *log;
+	uint64_t now_ns = dp_now_ns(dp), end, begin, kept = 0, overwritten;
+
+	if (index >= dp->n_workers)
+		return 0;
+	log = &dp->worker[index]->stall_log;
+	end = atomic_load_explicit(&log->n, memory_order_acquire);
+	begin = end > DP_STALLS_KEPT ? end - DP_STALLS_KEPT : 0;
+	for (uint64_t i = begin; i < end; i++) {
+		uint64_t at_ns = atomic_load_explicit(&log->end_ns[i % DP_STALLS_KEPT], memory_order_relaxed);
+
+		ret_stalls[kept++] = (struct dp_stall){.number = i,
+			.ago_ns = now_ns > at_ns ? now_ns - at_ns : 0,
+			.took_ns = atomic_load_explicit(&log->took_ns[i % DP_STALLS_KEPT], memory_order_relaxed)};
+	}
+	// What the worker has written since, or is writing.
+	atomic_thread_fence(memory_order_acquire);
+	overwritten = atomic_load_explicit(&log->n, memory_order_relaxed) + 1;
+	overwritten = overwritten > DP_STALLS_KEPT ? RTE_MIN(overwritten - DP_STALLS_KEPT, end) : 0;
+	if (overwritten <= begin)
+		return (unsigned)kept;
+	kept -= overwritten - begin;
+	memmove(ret_stalls, ret_stalls + (overwritten - begin), kept * sizeof(*ret_stalls));
+	return (unsigned)kept;
 }

@@ -40,11 +40,25 @@ struct worker_loop_stats { // dp: wo, ctl: ro
 	struct hist stalls;
 };
 
+// Of the last stalls. // dp: wo, ctl: ro
+struct worker_stall_log {
+	_Atomic uint64_t n; // ever
+	_Atomic uint64_t end_ns[DP_STALLS_KEPT], took_ns[DP_STALLS_KEPT];
+};
+
+// What was done since the clock was last read.
+struct worker_step {
+	uint64_t tsc; // of that reading
+	uint32_t n_pkts;
+	uint64_t bytes;
+};
+
 struct worker {
 	struct dp *dp;
 	uint16_t index, cpu;
 	unsigned lcore;
-	uint64_t now_ns; // of this turn, monotonic
+	uint64_t now_ns; // when the clock was last read, monotonic
+	struct worker_step step;
 	uint32_t now_s;
 	uint64_t view_gen; // of the view whose parameters its schedules have
 	uint16_t n_dirty; // ports with staged packets
@@ -52,6 +66,7 @@ struct worker {
 	struct rte_mempool *pool;
 	struct worker_port *port; // DP_MAX_PORTS
 	struct worker_loop_stats stats;
+	struct worker_stall_log stall_log;
 
 	// Idle policy.
 	int wake_fd; // eventfd: somebody has work for a sleeping worker
@@ -73,6 +88,16 @@ worker_count(uint64_t *counter, uint64_t n)
 	__atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED);
 }
 
+// Received, forwarded or sent.
+static inline void
+worker_work(struct worker *w, unsigned n_pkts, uint64_t bytes)
+{
+	w->step.n_pkts += n_pkts;
+	w->step.bytes += bytes;
+}
+
+// Reads the clock, between bursts: now_ns, and whether the core was away since.
+void worker_tick(struct worker *w);
 int worker_create(struct dp *dp, uint16_t index, uint16_t cpu, unsigned lcore, struct worker **ret_worker);
 void worker_destroy(struct worker *w);
 int worker_main(void *worker); // rte_eal_remote_launch

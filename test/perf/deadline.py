@@ -5,8 +5,8 @@
 import json
 import os
 import subprocess
+import sys
 import threading
-import time
 
 import report
 import systems
@@ -16,7 +16,7 @@ LINK = 100000000  # bit/s: what a Linux bridge carries on one core beside the ge
 FLOWS = [("rt", 9.5e6, 125, 1000, 10e6), ("rt", 9.5e6, 250, 2000, 10e6), ("rt", 9.5e6, 125, 5000, 10e6),
          ("above", 20e6, 500, 5000, 10e6), ("bulk", 151.5e6, 1500, 0, 0)]
 BURST = 5000  # bytes
-POLL_S = 0.05
+POLL_S = 0.2
 
 
 def mac(i):
@@ -99,6 +99,8 @@ class LinuxHtb(systems.System):
             rate = int(flow[4]) or int(LINK - sum(f[4] for f in FLOWS))
             self.ip("tc", "class", "add", "dev", up, "parent", "1:1", "classid", f"1:{10 + i}", "htb", "rate", f"{rate}bit",
                     "ceil", f"{LINK}bit", "burst", str(BURST), "prio", "0" if flow[4] else "1")
+            # What waits here is charged to the sender's socket, which blocks at about a hundred packets, and the generator with it.
+            self.ip("tc", "qdisc", "add", "dev", up, "parent", f"1:{10 + i}", "pfifo", "limit", "50")
             self.ip("tc", "filter", "add", "dev", up, "parent", "1:", "protocol", "all", "prio", "1", "u32", "match", "ether",
                     "src", mac(i), "flowid", f"1:{10 + i}")
 
@@ -138,28 +140,30 @@ class Flows(systems.Generator):
 
 
 class Stalls(threading.Thread):
-    """Polls what rtvswitch's workers say of their stalls: when, and how long."""
+    """Collects what rtvswitch's worker says of its stalls: when, and how long."""
 
     def __init__(self, control):
         super().__init__(daemon=True)
         self.rpc = systems.Rpc(control)
-        self.seen = []  # (time, ns of new stalls)
-        self.is_over = False
+        self.seen = []  # (begin, end) in ns of CLOCK_REALTIME
+        self.is_over = threading.Event()
 
     def run(self):
-        before = {}
-        while not self.is_over:
-            for w in self.rpc.call("worker.list"):
-                now = {b[1]: b[2] for b in w["stalls"]["buckets"]}
-                new = [high for high, n in now.items() if n > before.get(high, 0)]
-                if new and before:
-                    self.seen.append((time.monotonic(), sum(high * (now[high] - before.get(high, 0)) for high in new)))
-                before = now or {0: 0}
-            time.sleep(POLL_S)
+        pos = self.rpc.call("worker.stalls")["next"]
+        while True:
+            is_last = self.is_over.wait(POLL_S)
+            got = self.rpc.call("worker.stalls", pos=pos)
+            self.seen += [(s["time_ns"] - s["stall_ns"], s["time_ns"]) for s in got["stalls"]]
+            if got["next"] - pos > len(got["stalls"]):
+                raise systems.Failed("stalls were overwritten before they were read")
+            pos = got["next"]
+            if is_last:
+                return
 
-    def explains(self, when, late_ns):
-        """What came while the worker was away needs time on the link after it: the reserved share of it once more."""
-        away_ns = sum(ns for t, ns in self.seen if abs(t - when) < 3 * POLL_S)
+    def explain(self, begin, end, late_ns):
+        """Was the worker away when these packets were on their way, or so shortly before that what had come meanwhile was still
+        on the link? And for as long as they were late: what came while it was away needs the reserved share of the link."""
+        away_ns = sum(e - b for b, e in self.seen if b < end and begin < 2 * e - b)
         return late_ns <= away_ns * (1 + sum(f[4] for f in FLOWS) / LINK)
 
 
@@ -169,11 +173,15 @@ def measure(system, gen, warmup, ms):
         stalls.start()
     got = gen.run(warmup, ms)
     if stalls:
-        time.sleep(2 * POLL_S)
-        stalls.is_over = True
+        stalls.is_over.set()
         stalls.join()
-    got["explained"] = sum(n for when, n, late in got["late_slots"] if stalls and stalls.explains(when, late))
-    got["unexplained"] = sum(n for when, n, late in got["late_slots"]) - got["explained"]
+        unexplained = [s for s in got["late_spans"] if not stalls.explain(s[0], s[1], s[3])]
+        got["unexplained"] = sum(n for _, _, n, _ in unexplained)
+        got["explained"] = sum(n for _, _, n, _ in got["late_spans"]) - got["unexplained"]
+        for begin, end, n, late in unexplained:
+            near = [(b - begin, e - b) for b, e in stalls.seen if b < end + 20e6 and e > begin - 20e6]
+            print(f"unexplained: {n} packets, {late / 1000:.0f} us late, {(end - begin) / 1000:.0f} us; stalls (begin, ns) {near}",
+                  file=sys.stderr)
     return got
 
 

@@ -20,8 +20,7 @@
 #define CATCH_UP 8
 #define ETHER_TYPE 0x88b5 // IEEE 802: local experimental
 #define STALL_US 100
-#define SLOT_MS 50 // misses are told by slots of time
-#define MAX_SLOTS 4096
+#define MAX_SPANS 65536
 #define DRAIN_MS 300
 
 struct payload {
@@ -46,8 +45,14 @@ static struct rte_ether_addr mac[RTE_MAX_ETHPORTS];
 static struct flow flow[MAX_FLOWS];
 static unsigned n_senders;
 static uint16_t run_number;
-static uint64_t hz, begin_ns, stall_end, n_stalls, stall_max;
-static uint64_t slot_late[MAX_SLOTS], slot_worst[MAX_SLOTS];
+// Late packets that were on their way together: when the first was sent and the last came (CLOCK_REALTIME), and the worst of them.
+struct span {
+	uint64_t begin_ns, end_ns, n, worst_ns;
+};
+
+static uint64_t hz, last_look, stall_end, n_stalls, stall_max;
+static struct span spans[MAX_SPANS];
+static unsigned n_spans;
 
 static uint64_t
 to_ns(uint64_t cycles)
@@ -128,14 +133,30 @@ kernel_ns(void)
 {
 	struct timespec ts;
 
-	clock_gettime(CLOCK_MONOTONIC, &ts);
+	clock_gettime(CLOCK_REALTIME, &ts);
 	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+// The generator's own time is looked at where packets are sent and received: between two looks it was away.
+static uint64_t
+look(void)
+{
+	uint64_t now = rte_rdtsc();
+
+	if (now - last_look > hz / 1000000 * STALL_US) {
+		stall_end = now;
+		n_stalls++;
+		stall_max = RTE_MAX(stall_max, now - last_look);
+	}
+	last_look = now;
+	return now;
 }
 
 static void
 note_late(struct flow *f, uint64_t sent, uint64_t now)
 {
-	uint64_t slot = (kernel_ns() - begin_ns) / (SLOT_MS * 1000000);
+	uint64_t now_ns = kernel_ns(), sent_ns = now_ns - to_ns(now - sent), late_ns = to_ns(now - sent - f->deadline);
+	struct span *span = n_spans ? &spans[n_spans - 1] : NULL;
 
 	f->late++;
 	// The generator was away while the packet was on its way, or took it late.
@@ -143,11 +164,16 @@ note_late(struct flow *f, uint64_t sent, uint64_t now)
 		f->late_in_stall++;
 		return;
 	}
-	if (slot >= MAX_SLOTS)
-		return;
-	slot_late[slot]++;
-	if (now - sent - f->deadline > slot_worst[slot])
-		slot_worst[slot] = now - sent - f->deadline;
+	if (!span || sent_ns > span->end_ns) {
+		if (n_spans == MAX_SPANS)
+			rte_exit(1, "flows: more than %u times at which packets were late\n", MAX_SPANS);
+		span = &spans[n_spans++];
+		*span = (struct span){.begin_ns = sent_ns};
+	}
+	span->begin_ns = RTE_MIN(span->begin_ns, sent_ns);
+	span->end_ns = now_ns;
+	span->n++;
+	span->worst_ns = RTE_MAX(span->worst_ns, late_ns);
 }
 
 static void
@@ -155,7 +181,7 @@ receive(uint64_t begin, bool is_sending)
 {
 	struct rte_mbuf *pkts[BURST];
 	uint16_t n = rte_eth_rx_burst((uint16_t)n_senders, 0, pkts, BURST);
-	uint64_t now = rte_rdtsc();
+	uint64_t now = look();
 
 	for (uint16_t i = 0; i < n; i++) {
 		const struct payload *p = rte_pktmbuf_mtod(pkts[i], const struct payload *);
@@ -181,15 +207,11 @@ receive(uint64_t begin, bool is_sending)
 static void
 loop(uint64_t cycles, uint64_t begin, bool is_sending)
 {
-	uint64_t last = rte_rdtsc(), end = last + cycles, now;
+	uint64_t end, now;
 
-	while ((now = rte_rdtsc()) < end) {
-		if (now - last > hz / 1000000 * STALL_US) {
-			stall_end = now;
-			n_stalls++;
-			stall_max = RTE_MAX(stall_max, now - last);
-		}
-		last = now;
+	last_look = rte_rdtsc();
+	end = last_look + cycles;
+	while ((now = look()) < end) {
 		for (uint16_t id = 0; is_sending && id < n_senders; id++)
 			send_due(id, now);
 		receive(begin, is_sending);
@@ -207,10 +229,10 @@ announce(void)
 }
 
 static void
-report(uint64_t cycles, double begin_s)
+report(uint64_t cycles)
 {
-	printf("{\"begin_s\": %.6f, \"seconds\": %.6f, \"stalls\": %" PRIu64 ", \"stall_max_us\": %.1f, \"flows\": [",
-		begin_s, (double)cycles / (double)hz, n_stalls, (double)to_ns(stall_max) / 1e3);
+	printf("{\"seconds\": %.6f, \"stalls\": %" PRIu64 ", \"stall_max_us\": %.1f, \"flows\": [",
+		(double)cycles / (double)hz, n_stalls, (double)to_ns(stall_max) / 1e3);
 	for (unsigned i = 0; i < n_senders; i++) {
 		const struct flow *f = &flow[i];
 
@@ -226,11 +248,10 @@ report(uint64_t cycles, double begin_s)
 			hist_percentile(&f->delay_ns, 50000), hist_percentile(&f->delay_ns, 99000),
 			hist_percentile(&f->delay_ns, 99900), f->delay_ns.max);
 	}
-	printf("], \"late_slots\": [");
-	for (unsigned i = 0, n = 0; i < MAX_SLOTS; i++)
-		if (slot_late[i])
-			printf("%s[%.3f, %" PRIu64 ", %" PRIu64 "]", n++ ? ", " : "", begin_s + i * SLOT_MS / 1e3,
-				slot_late[i], to_ns(slot_worst[i]));
+	printf("], \"late_spans\": [");
+	for (unsigned i = 0; i < n_spans; i++)
+		printf("%s[%" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64 "]", i ? ", " : "", spans[i].begin_ns,
+			spans[i].end_ns, spans[i].n, spans[i].worst_ns);
 	printf("]}\n");
 	fflush(stdout);
 }
@@ -255,15 +276,13 @@ run(unsigned warmup_ms, unsigned ms)
 			flow[i].late_in_stall = 0;
 		hist_init(&flow[i].delay_ns);
 	}
-	memset(slot_late, 0, sizeof(slot_late));
-	memset(slot_worst, 0, sizeof(slot_worst));
+	n_spans = 0;
 	n_stalls = stall_max = 0;
-	begin_ns = kernel_ns();
 	begin = rte_rdtsc();
 	loop(hz / 1000 * ms, begin, true);
 	now = rte_rdtsc() - begin;
 	loop(hz / 1000 * DRAIN_MS, begin, false);
-	report(now, (double)begin_ns / 1e9);
+	report(now);
 }
 
 int

@@ -127,6 +127,22 @@ sleeps_when_idle() {
 	[ $((after - before)) -lt 600 ] || fail "used $((after - before)) ms of 2000 ms without traffic"
 }
 
+stall_is_recorded() {
+	local begin
+	daemon_start rtvsd
+	ctl system set idle=busy
+	begin=$(date +%s%N)
+	kill -STOP "$(pid_of rtvsd)"
+	sleep 0.05 # the stall
+	kill -CONT "$(pid_of rtvsd)"
+	wait_for 5 has_stall_since "$begin" 50000000
+	expect_match 'worker: must be 0 to 0' "$(ctl worker stalls worker=1 2>&1)"
+	stop rtvsd
+}
+has_stall_since() { # NS OF CLOCK_REALTIME, NS OF LENGTH
+	[ "$(ctl -j worker stalls | json "any(s['stall_ns'] >= $2 and s['time_ns'] >= $1 + $2 for s in d['stalls'])")" = true ]
+}
+
 cli_says_who_is_missing() {
 	local rc=0
 	"$rtvsctl" -s "$work/nobody.sock" port list || rc=$?
@@ -150,4 +166,5 @@ run_case "socket that cannot be made is named" bad_socket
 run_case "bad arguments end with code 2" bad_arguments
 run_case "help and version" says_what_it_is
 run_case "sleeps when idle" sleeps_when_idle
+run_case "tells when its core was taken" stall_is_recorded
 run_case "the CLI ends with 3 when nobody serves" cli_says_who_is_missing

@@ -73,8 +73,8 @@ every_default_decodes(void **state)
 static void
 read_only_methods_are_those_that_show(void **state)
 {
-	static const char *const verbs[] = {
-		"list", "show", "info", "get", "drops", "dump", "check", "discover", "subscribe", "unsubscribe"};
+	static const char *const verbs[] = {"list", "show", "info", "get", "drops", "dump", "check", "discover",
+		"subscribe", "unsubscribe", "stalls"};
 
 	(void)state;
 	for (const struct rpc_method *const *t = ctl_api()->tables; *t; t++) {

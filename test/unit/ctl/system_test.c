@@ -70,6 +70,30 @@ workers_tell_of_their_stalls(void **state)
 }
 
 static void
+a_worker_lists_its_last_stalls(void **state)
+{
+	struct rpc_error err;
+	json_t *all = fixture_call(*state, "worker.stalls", NULL, &err), *rest;
+	const json_t *list = json_object_get(all, "stalls");
+	int64_t first_ns = json_integer_value(json_object_get(json_array_get(list, 0), "time_ns"));
+	int64_t last_ns = json_integer_value(json_object_get(json_array_get(list, 2), "time_ns"));
+
+	assert_int_equal(json_array_size(list), 3);
+	assert_int_equal(last_ns - first_ns, 2);
+	assert_int_equal(json_integer_value(json_object_get(json_array_get(list, 2), "stall_ns")), 60002);
+	assert_int_equal(json_integer_value(json_object_get(all, "next")), 10);
+	rest = fixture_call(*state, "worker.stalls", "{\"pos\": 9}", &err);
+	assert_int_equal(json_array_size(json_object_get(rest, "stalls")), 1);
+	json_decref(rest);
+	rest = fixture_call(*state, "worker.stalls", "{\"pos\": 10}", &err);
+	assert_int_equal(json_array_size(json_object_get(rest, "stalls")), 0);
+	assert_int_equal(json_integer_value(json_object_get(rest, "next")), 10);
+	json_decref(rest);
+	json_decref(all);
+	fixture_refused(*state, "worker.stalls", "{\"worker\": 2}", RPC_INVALID_PARAMS, "worker: must be 0 to 1");
+}
+
+static void
 a_signal_stops_the_loop(void **state)
 {
 	struct fixture *f = *state;
@@ -98,6 +122,7 @@ main(void)
 		T(idle_policy_changes_at_run_time),
 		T(deadline_classes_change_at_run_time),
 		T(workers_tell_of_their_stalls),
+		T(a_worker_lists_its_last_stalls),
 		T(a_signal_stops_the_loop),
 		cmocka_unit_test_setup_teardown(
 			a_refused_datapath_fails_the_start, fixture_setup_stopped, fixture_teardown),
