@@ -156,7 +156,6 @@ struct dp_flow {
 	uint64_t broken_pkts; // guaranteed ones that left after their deadline
 	uint64_t late_pkts; // dropped because their deadline had passed
 	uint64_t worst_late_ns;
-	uint64_t blocked_ns; // how long its ring was not read because its queue was full, all egress ports together
 	struct hist delay; // ns from arrival to departure; empty without a deadline
 };
 
@@ -181,6 +180,7 @@ struct dp_port_stats {
 	uint64_t replicated; // further copies made of packets taken from it (floods, mirrors, segments)
 	int64_t queued; // on their way to the port; workers are read one after another, so for a moment it may be below 0
 	uint64_t guest_errors; // vhost: descriptors that lie, frames refused by the ring
+	uint64_t blocked_ns; // how long its rings were not read because its queue at some egress port was full
 	uint64_t drops[DROP_COUNT];
 };
 
@@ -271,8 +271,7 @@ int dp_stats_refresh(struct dp *dp);
 int dp_port_stats(const struct dp *dp, unsigned id, struct dp_port_stats *ret_stats); // -ENOENT
 void dp_stats_gone(const struct dp *dp, struct dp_port_stats *ret_stats);
 // Flows of an egress port, from position *pos on, at most max; the end is reached when it returns less than max. Counters are
-// read while the worker writes them: each is right, they may be a moment apart; tokens_bytes and blocked_ns are as of the last
-// dp_stats_refresh.
+// read while the worker writes them: each is right, they may be a moment apart; tokens_bytes is as of the last dp_stats_refresh.
 unsigned dp_flow_list(const struct dp *dp, unsigned id, uint32_t *pos, struct dp_flow *ret_flows, unsigned max);
 // Learned MACs of the port in its bridge.
 uint32_t dp_port_n_macs(const struct dp *dp, unsigned id);

@@ -115,9 +115,10 @@ port_rows(const struct reading *was, const struct reading *is)
 		(void)snprintf(rx, sizeof(rx), "%.3f", rate(old, port, "rx_bytes", s) * 8 / 1e6);
 		(void)snprintf(tx, sizeof(tx), "%.3f", rate(old, port, "tx_bytes", s) * 8 / 1e6);
 		(void)json_array_append_new(rows,
-			json_pack("{s:O, s:I, s:s, s:I, s:s, s:I, s:s}", "port", json_object_get(port, "port"), "rx/s",
-				(json_int_t)rate(old, port, "rx_pkts", s), "rx Mbit/s", rx, "tx/s",
-				(json_int_t)rate(old, port, "tx_pkts", s), "tx Mbit/s", tx, "drops/s",
+			json_pack("{s:O, s:I, s:s, s:I, s:s, s:f, s:I, s:s}", "port", json_object_get(port, "port"),
+				"rx/s", (json_int_t)rate(old, port, "rx_pkts", s), "rx Mbit/s", rx, "tx/s",
+				(json_int_t)rate(old, port, "tx_pkts", s), "tx Mbit/s", tx, "blocked %",
+				rate(old, port, "blocked_ns", s) / 1e7, "drops/s",
 				(json_int_t)rate(old, port, "drops", s), "most for",
 				top_reason(is->drops, json_object_get(port, "port"))));
 	}

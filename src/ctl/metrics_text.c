@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum kind {
 	COUNTER,
@@ -15,7 +16,7 @@ enum kind {
 struct family {
 	const char *name, *unit, *help; // unit: "" or what the name ends with
 	enum kind kind;
-	uint64_t (*value)(const void *object);
+	uint64_t (*value)(const void *object); // in ns where the unit is seconds
 };
 
 struct port_view {
@@ -39,11 +40,17 @@ family_head(FILE *f, const struct family *family)
 	head(f, family->name, family->kind == COUNTER ? "counter" : "gauge", family->unit, family->help);
 }
 
+// labels: "" or in braces.
 static void
 sample(FILE *f, const struct family *family, const char *labels, const void *object)
 {
-	(void)fprintf(f, "rtvs_%s%s%s %" PRIu64 "\n", family->name, family->kind == COUNTER ? "_total" : "", labels,
-		family->value(object));
+	uint64_t value = family->value(object);
+
+	(void)fprintf(f, "rtvs_%s%s%s ", family->name, family->kind == COUNTER ? "_total" : "", labels);
+	if (strcmp(family->unit, "seconds") == 0)
+		(void)fprintf(f, "%" PRIu64 ".%09" PRIu64 "\n", value / 1000000000, value % 1000000000);
+	else
+		(void)fprintf(f, "%" PRIu64 "\n", value);
 }
 
 #define FIELD(fn, type, expression)            \
@@ -58,6 +65,7 @@ FIELD(port_tx_pkts, struct port_view, o->stats.tx_pkts)
 FIELD(port_tx_bytes, struct port_view, o->stats.tx_bytes)
 FIELD(port_replicated, struct port_view, o->stats.replicated)
 FIELD(port_guest_errors, struct port_view, o->stats.guest_errors)
+FIELD(port_blocked, struct port_view, o->stats.blocked_ns)
 FIELD(port_connects, struct port_view, o->state.n_connects)
 FIELD(port_disconnects, struct port_view, o->state.n_disconnects)
 FIELD(port_recovered, struct port_view, o->state.n_rings_recovered)
@@ -73,6 +81,9 @@ static const struct family port_families[] = {
 	{"port_replicated_packets", "packets", "Further copies made of packets taken from the port.", COUNTER,
 		port_replicated},
 	{"port_guest_errors", "", "What the guest or its front-end did against the rules.", COUNTER, port_guest_errors},
+	{"port_blocked_seconds", "seconds",
+		"Time when the port's rings were left alone because its queue at an egress port was full.", COUNTER,
+		port_blocked},
 	{"port_connects", "", "Front-ends that connected.", COUNTER, port_connects},
 	{"port_disconnects", "", "Front-ends that left.", COUNTER, port_disconnects},
 	{"port_rings_recovered", "", "Rings whose position was found again after a crash.", COUNTER, port_recovered},
@@ -138,9 +149,9 @@ print_one(FILE *f, const struct family *families, unsigned n, const void *object
 }
 
 static void
-port_labels(char *buf, size_t size, const struct port_view *view)
+port_labels(char *buf, size_t size, const struct port_view *view, const char *end)
 {
-	(void)snprintf(buf, size, "{port=\"%s\",bridge=\"%s\"", view->port->cfg.name, view->port->cfg.bridge);
+	(void)snprintf(buf, size, "{port=\"%s\",bridge=\"%s\"%s", view->port->cfg.name, view->port->cfg.bridge, end);
 }
 
 static void
@@ -151,15 +162,13 @@ print_ports(FILE *f, const struct port_view *views, unsigned n)
 	for (unsigned i = 0; i < N(port_families); i++) {
 		family_head(f, &port_families[i]);
 		for (unsigned k = 0; k < n; k++) {
-			port_labels(labels, sizeof(labels) - 1, &views[k]);
-			(void)fprintf(f, "rtvs_%s%s%s} %" PRIu64 "\n", port_families[i].name,
-				port_families[i].kind == COUNTER ? "_total" : "", labels,
-				port_families[i].value(&views[k]));
+			port_labels(labels, sizeof(labels), &views[k], "}");
+			sample(f, &port_families[i], labels, &views[k]);
 		}
 	}
 	head(f, "port_dropped_packets", "counter", "packets", "Packets that were not delivered, by reason.");
 	for (unsigned k = 0; k < n; k++) {
-		port_labels(labels, sizeof(labels), &views[k]);
+		port_labels(labels, sizeof(labels), &views[k], "");
 		for (unsigned d = 0; d < DROP_COUNT; d++)
 			(void)fprintf(f, "rtvs_port_dropped_packets_total%s,reason=\"%s\"} %" PRIu64 "\n", labels,
 				drop_names[d], views[k].stats.drops[d]);

@@ -26,17 +26,17 @@ flow_json(const struct dp_port_cfg *out, const struct dp_port_cfg *from, const s
 	char deadline[UNITS_TEXT_SIZE];
 
 	return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
-			 "s:I, s:I, s:I}",
+			 "s:I, s:I}",
 		"port", out->name, "from", from->name, "deadline", units_format_time(from->deadline_ns, deadline),
 		"queued", (json_int_t)f->n_queued, "guaranteed_pkts", (json_int_t)f->guaranteed_pkts,
 		"guaranteed_bytes", (json_int_t)f->guaranteed_bytes, "surplus_pkts", (json_int_t)f->surplus_pkts,
 		"surplus_bytes", (json_int_t)f->surplus_bytes, "missed_pkts", (json_int_t)f->missed_pkts, "broken_pkts",
 		(json_int_t)f->broken_pkts, "late_pkts", (json_int_t)f->late_pkts, "worst_late_ns",
-		(json_int_t)f->worst_late_ns, "tokens_bytes", (json_int_t)f->tokens_bytes, "blocked_ns",
-		(json_int_t)f->blocked_ns, "delay_count", (json_int_t)h->count, "p50_ns",
-		(json_int_t)hist_percentile(h, 50000), "p90_ns", (json_int_t)hist_percentile(h, 90000), "p99_ns",
-		(json_int_t)hist_percentile(h, 99000), "p99_9_ns", (json_int_t)hist_percentile(h, 99900), "p99_99_ns",
-		(json_int_t)hist_percentile(h, 99990), "max_ns", (json_int_t)h->max);
+		(json_int_t)f->worst_late_ns, "tokens_bytes", (json_int_t)f->tokens_bytes, "delay_count",
+		(json_int_t)h->count, "p50_ns", (json_int_t)hist_percentile(h, 50000), "p90_ns",
+		(json_int_t)hist_percentile(h, 90000), "p99_ns", (json_int_t)hist_percentile(h, 99000), "p99_9_ns",
+		(json_int_t)hist_percentile(h, 99900), "p99_99_ns", (json_int_t)hist_percentile(h, 99990), "max_ns",
+		(json_int_t)h->max);
 }
 
 static json_t *

@@ -22,6 +22,7 @@ add_up(struct dp_port_stats *sum, const struct dp_port_stats *stats)
 	sum->replicated += stats->replicated;
 	sum->queued += stats->queued;
 	sum->guest_errors += stats->guest_errors;
+	sum->blocked_ns += stats->blocked_ns;
 	for (unsigned i = 0; i < DROP_COUNT; i++)
 		sum->drops[i] += stats->drops[i];
 }
@@ -113,7 +114,9 @@ stats_drops(void *ctx, const void *params, uint64_t present, json_t **ret_result
 
 #define SIZE sizeof(struct stats_params)
 const struct rpc_method rpc_stats_methods[] = {
-	{"stats.get", "Show packets and bytes of ports, since they were added.",
+	{"stats.get",
+		"Show packets and bytes of ports, and how long they were held back (blocked_ns), since they were "
+		"added.",
 		"{ports, removed, total, consistent}; rx + replicated = tx + queued + drops holds for total when "
 		"consistent.",
 		stats_get, stats_params, 1, SIZE, RPC_READ_ONLY},

@@ -325,6 +325,7 @@ retire_counters(struct dp *dp, struct port *port)
 {
 	struct dp_port_stats *gone = &dp->gone;
 	int64_t queued = gone->queued;
+	uint64_t blocked_ns = 0;
 	void *m;
 
 	while (!rte_ring_sc_dequeue(port->handoff, &m))
@@ -333,12 +334,14 @@ retire_counters(struct dp *dp, struct port *port)
 		struct worker *w = dp->worker[i];
 
 		add_counters(gone, &w->port[port->id].c);
+		blocked_ns = RTE_MAX(blocked_ns, w->port[port->id].c.blocked_ns);
 		memset(&w->port[port->id], 0, sizeof(w->port[port->id]));
 		memset(&w->snap[port->id], 0, sizeof(w->snap[port->id]));
 	}
 	gone->drops[DROP_PORT_GONE] += (uint64_t)(gone->queued - queued);
 	gone->queued = queued;
 	gone->guest_errors += atomic_load(&port->guest_errors);
+	gone->blocked_ns += blocked_ns;
 }
 
 static void
@@ -402,9 +405,6 @@ dp_flow_list(const struct dp *dp, unsigned id, uint32_t *pos, struct dp_flow *re
 		if (!dp->port[*pos] || !schedule_flow(port->schedule, (uint16_t)*pos, f))
 			continue;
 		f->port = *pos;
-		f->blocked_ns = 0;
-		for (unsigned i = 0; i < dp->n_workers; i++)
-			f->blocked_ns += dp->worker[i]->snap[*pos].blocked_ns;
 		n++;
 	}
 	return n;
@@ -445,8 +445,13 @@ dp_port_stats(const struct dp *dp, unsigned id, struct dp_port_stats *ret_stats)
 	if (!port)
 		return -ENOENT;
 	memset(ret_stats, 0, sizeof(*ret_stats));
-	for (unsigned i = 0; i < dp->n_workers; i++)
-		add_counters(ret_stats, &dp->worker[i]->snap[id]);
+	for (unsigned i = 0; i < dp->n_workers; i++) {
+		const struct port_counters *c = &dp->worker[i]->snap[id];
+
+		add_counters(ret_stats, c);
+		// Workers leave its queues alone at the same time: that is not to be counted twice.
+		ret_stats->blocked_ns = RTE_MAX(ret_stats->blocked_ns, c->blocked_ns);
+	}
 	ret_stats->guest_errors = atomic_load(&port->guest_errors);
 	return 0;
 }

@@ -67,14 +67,13 @@ is_held(struct worker *w, const struct view_port *vp)
 	struct worker_port *wp = &w->port[vp->port->id];
 	uint64_t pays, burst;
 
-	if (unlikely(atomic_load_explicit(&vp->port->n_blocking, memory_order_relaxed))) {
-		if (!wp->blocked_since_ns)
-			wp->blocked_since_ns = w->now_ns;
-		return true;
-	}
 	if (unlikely(wp->blocked_since_ns)) {
 		worker_count(&wp->c.blocked_ns, w->now_ns - wp->blocked_since_ns);
 		wp->blocked_since_ns = 0;
+	}
+	if (unlikely(atomic_load_explicit(&vp->port->n_blocking, memory_order_relaxed))) {
+		wp->blocked_since_ns = w->now_ns;
+		return true;
 	}
 	if (likely(!vp->max_rate))
 		return false;

@@ -38,7 +38,12 @@ is_explained() { # FROM PORT
 
 flood_is_held_back_not_dropped() {
 	expect "dropped at the uplink" 0 "$(port_stat up queue_full)"
-	[ "$(flow_stat bulk up blocked_ns)" -gt 0 ] || fail "its ring was always read"
+	[ "$(port_stat bulk blocked_ns)" -gt 0 ] || fail "its ring was always read"
+	expect "time held back at a port without a rate" 0 "$(port_stat up blocked_ns)"
+	expect "flows that claim a port's time" 0 "$(ctl -j flow list | json 'sum("blocked_ns" in f for f in d)')"
+	expect_match 'port_blocked_seconds_total.port="bulk",bridge="br0". ([1-9]|0\.0*[1-9])' \
+		"$(curl -s -m 5 --unix-socket "$work/metrics.sock" http://x/metrics)"
+	expect_match 'blocked %' "$(ctl top count=1 interval=200ms)"
 }
 
 tcp_uses_what_is_left() {

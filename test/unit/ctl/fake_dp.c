@@ -434,7 +434,7 @@ void
 dp_stats_gone(const struct dp *dp, struct dp_port_stats *ret_stats)
 {
 	(void)dp;
-	*ret_stats = (struct dp_port_stats){.rx_pkts = 7, .tx_pkts = 7};
+	*ret_stats = (struct dp_port_stats){.rx_pkts = 7, .tx_pkts = 7, .blocked_ns = 500};
 }
 
 uint32_t

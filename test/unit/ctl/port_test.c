@@ -122,6 +122,7 @@ show_has_config_state_and_stats(void **state)
 		.features = 1u << 15 | UINT64_C(1) << 34};
 	fake_dp_stats("vm1")->rx_pkts = 12;
 	fake_dp_stats("vm1")->drops[DROP_SPOOF_MAC] = 3;
+	fake_dp_stats("vm1")->blocked_ns = 1500;
 	port = fixture_call(f, "port.show", "{\"name\": \"vm1\"}", &err);
 	assert_string_equal(json_string_value(json_object_get(port, "link")), "up");
 	part = json_object_get(port, "config");
@@ -136,6 +137,7 @@ show_has_config_state_and_stats(void **state)
 	assert_int_equal(json_integer_value(json_object_get(part, "rx_pkts")), 12);
 	assert_int_equal(json_integer_value(json_object_get(part, "drops")), 3);
 	assert_int_equal(json_object_size(json_object_get(part, "drops_by_reason")), 1);
+	assert_int_equal(json_integer_value(json_object_get(part, "blocked_ns")), 1500);
 	json_decref(port);
 	fixture_refused(f, "port.show", "{\"name\": \"vm2\"}", RPC_STATE_ERROR, "vm2");
 }
@@ -177,6 +179,30 @@ stats_add_up(void **state)
 	fixture_refused(f, "stats.get", "{\"port\": \"c\"}", RPC_STATE_ERROR, "c does not exist");
 }
 
+// The time that a port is held back has no egress port: it is in the port's counters, once, and in no flow.
+static void
+time_held_back_is_the_ports_own(void **state)
+{
+	struct fixture *f = *state;
+	struct rpc_error err;
+	json_t *result, *ports;
+
+	fixture_ok(f, "port.add", "{\"name\": \"a\"}");
+	fixture_ok(f, "port.add", "{\"name\": \"b\"}");
+	fake_dp_stats("a")->blocked_ns = 1500;
+	result = fixture_call(f, "stats.get", NULL, &err);
+	ports = json_object_get(result, "ports");
+	assert_int_equal(json_integer_value(json_object_get(json_array_get(ports, 0), "blocked_ns")), 1500);
+	assert_true(json_is_integer(json_object_get(json_array_get(ports, 1), "blocked_ns")));
+	assert_int_equal(json_integer_value(json_object_get(json_array_get(ports, 1), "blocked_ns")), 0);
+	assert_int_equal(json_integer_value(json_object_get(json_object_get(result, "total"), "blocked_ns")), 2000);
+	json_decref(result);
+	result = fixture_call(f, "flow.list", NULL, &err);
+	assert_true(json_is_integer(json_object_get(json_array_get(result, 0), "queued")));
+	assert_null(json_object_get(json_array_get(result, 0), "blocked_ns"));
+	json_decref(result);
+}
+
 #define T(fn) cmocka_unit_test_setup_teardown(fn, fixture_setup, fixture_teardown)
 int
 main(void)
@@ -190,6 +216,7 @@ main(void)
 		T(show_has_config_state_and_stats),
 		cmocka_unit_test(unknown_features_have_a_number),
 		T(stats_add_up),
+		T(time_held_back_is_the_ports_own),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
