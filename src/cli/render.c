@@ -1,5 +1,6 @@
 // Generic rendering: what a method returns decides the form, so that a new method needs nothing here. Columns are the keys of
-// the list's objects in the order they first come; an empty column is left out.
+// the list's objects in the order they first come; an empty column is left out. Tables inside of a table's rows become one below it,
+// whose rows begin with what their row is called.
 #include "render.h"
 
 #include "rtvs/units.h"
@@ -98,7 +99,7 @@ find_columns(const json_t *rows, const char **columns)
 			char buf[CELL_SIZE];
 			unsigned k = 0;
 
-			if (json_is_object(value) || is_table(value)) // for a single object's view
+			if (json_is_object(value) || is_table(value)) // for a single object's view; below
 				continue;
 			while (k < n && strcmp(columns[k], key))
 				k++;
@@ -124,6 +125,8 @@ print_cell(FILE *out, const char *text, int width, bool is_right, bool is_last)
 		fprintf(out, "%-*s", is_last ? 0 : width, text);
 	fputs(is_last ? "\n" : "  ", out);
 }
+
+static void render_tables_inside(const json_t *rows, FILE *out, int indent);
 
 static void
 render_table(const json_t *rows, FILE *out, int indent)
@@ -153,6 +156,55 @@ render_table(const json_t *rows, FILE *out, int indent)
 			print_cell(out, render_cell(columns[k], json_object_get(row, columns[k]), buf, sizeof(buf)),
 				width[k], is_right_aligned(rows, columns[k]), k + 1 == n);
 	}
+	render_tables_inside(rows, out, indent);
+}
+
+// Rows of the tables that the rows have as their member key, each after the first member of the row that it is from, its
+// name. New reference.
+static json_t *
+join_inside(const json_t *rows, const char *key)
+{
+	json_t *joined = json_array(), *row, *inner;
+	size_t i, k;
+
+	json_array_foreach (rows, i, row) {
+		void *first = json_object_iter(row);
+
+		if (!is_table(json_object_get(row, key)))
+			continue;
+		json_array_foreach (json_object_get(row, key), k, inner) {
+			json_t *line = json_object();
+
+			if (!is_table(json_object_iter_value(first)))
+				(void)json_object_set(line, json_object_iter_key(first), json_object_iter_value(first));
+			(void)json_object_update(line, inner);
+			(void)json_array_append_new(joined, line);
+		}
+	}
+	return joined;
+}
+
+static void
+render_tables_inside(const json_t *rows, FILE *out, int indent)
+{
+	json_t *done = json_object(), *row, *value;
+	const char *key;
+	size_t i;
+
+	json_array_foreach (rows, i, row) {
+		json_object_foreach (row, key, value) {
+			json_t *joined;
+
+			if (!is_table(value) || json_object_get(done, key))
+				continue;
+			(void)json_object_set_new(done, key, json_true());
+			fprintf(out, "%*s%s:\n", indent, "", key);
+			joined = join_inside(rows, key);
+			render_table(joined, out, indent + INDENT);
+			json_decref(joined);
+		}
+	}
+	json_decref(done);
 }
 
 static void

@@ -97,6 +97,7 @@ spoofed_mac_is_refused() {
 	before=$(port_stat t1 spoof_mac)
 	ns t1 python3 "$top/test/smoke/frames.py" t1 from 02:00:00:00:00:99 5
 	wait_for 5 is_stat_above t1 spoof_mac "$((before + 4))"
+	expect_match "t1 +spoof_mac +$((before + 5)) " "$(ctl stats drops)"
 	ctl port set t1 allowed_macs=
 	is_conserved
 }
