@@ -264,7 +264,7 @@ def result_of(got, steal, hugepages):
     return {"bench": "deadline",
             "machine": {**report.machine(), **steal.result(), "hugepages": hugepages, "link_bit_s": LINK,
                         "late_explained_by_worker_stalls": sum(r["explained"] for r in ours),
-                        "generator_stalls": sum(r["stalls"] for r in ours)},
+                        "conforming_lost": lost, "generator_stalls": sum(r["stalls"] for r in ours)},
             "rows": rows,
             "ratios": {"utilization": round(report.spread(used)["median"], 4),
                        "missed_outside_stalls": sum(r["unexplained"] for r in ours) + lost}}
