@@ -90,8 +90,11 @@ ours_enqueue(struct rte_mbuf **pkts, const uint32_t *flows, unsigned n)
 {
 	uint64_t now = now_ns();
 
-	for (unsigned i = 0; i < n; i++)
+	for (unsigned i = 0; i < n; i++) {
 		sched_prefetch(&sched, flows[i]);
+		rte_prefetch0(item_of(pkts[i])); // rte_sched does so with its packets
+		rte_prefetch0(pkts[i]);
+	}
 	for (unsigned i = 0; i < n; i++) {
 		struct sched_item *item = item_of(pkts[i]);
 
