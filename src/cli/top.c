@@ -15,7 +15,7 @@
 static _Atomic bool is_interrupted; // set by the signal handler
 
 struct reading {
-	json_t *stats, *workers, *drops, *flows;
+	json_t *stats, *workers, *drops;
 	double at_s;
 };
 
@@ -41,7 +41,6 @@ reading_free(struct reading *r)
 	json_decref(r->stats);
 	json_decref(r->workers);
 	json_decref(r->drops);
-	json_decref(r->flows);
 	memset(r, 0, sizeof(*r));
 }
 
@@ -55,8 +54,6 @@ reading_take(struct client *c, struct reading *r)
 		rc = client_ask(c, "worker.list", NULL, &r->workers);
 	if (!rc)
 		rc = client_ask(c, "stats.drops", NULL, &r->drops);
-	if (!rc)
-		rc = client_ask(c, "flow.list", NULL, &r->flows);
 	return rc;
 }
 
@@ -149,24 +146,18 @@ worker_rows(const struct reading *was, const struct reading *is)
 	return rows;
 }
 
-// Flows with a deadline, or that moved since the last look.
-static json_t *
-flow_rows(const struct reading *was, const struct reading *is)
+// Flows of one port with a deadline, or that moved since the last look. One that was not there then has begun at zero.
+static void
+add_flow_rows(const json_t *was, const json_t *is, double s, json_t *rows)
 {
-	json_t *rows = json_array(), *flow, *before;
-	double s = is->at_s - was->at_s;
-	size_t i, k;
+	json_t *flow, *before = json_object_get(was, "flows");
+	size_t i;
 
-	json_array_foreach (is->flows, i, flow) {
-		json_t *old = NULL;
+	json_array_foreach (json_object_get(is, "flows"), i, flow) {
+		const json_t *old = find(before, "from", json_object_get(flow, "from"));
 
-		json_array_foreach (was->flows, k, before)
-			if (json_equal(json_object_get(before, "port"), json_object_get(flow, "port")) &&
-				json_equal(json_object_get(before, "from"), json_object_get(flow, "from")))
-				old = before;
-		if (!old ||
-			(!json_integer_value(json_object_get(flow, "delay_count")) &&
-				rate(old, flow, "surplus_pkts", s) <= 0))
+		if (!json_integer_value(json_object_get(flow, "delay_count")) &&
+			rate(old, flow, "surplus_pkts", s) <= 0)
 			continue;
 		(void)json_array_append_new(rows,
 			json_pack("{s:O, s:O, s:O, s:I, s:I, s:O, s:O, s:O, s:O, s:O}", "port",
@@ -177,6 +168,20 @@ flow_rows(const struct reading *was, const struct reading *is)
 				json_object_get(flow, "queued"), "missed", json_object_get(flow, "missed_pkts"),
 				"p50_ns", json_object_get(flow, "p50_ns"), "p99_9_ns",
 				json_object_get(flow, "p99_9_ns"), "max_ns", json_object_get(flow, "max_ns")));
+	}
+}
+
+static json_t *
+flow_rows(const struct reading *was, const struct reading *is)
+{
+	json_t *rows = json_array(), *port, *before = json_object_get(was->stats, "ports");
+	size_t i;
+
+	json_array_foreach (json_object_get(is->stats, "ports"), i, port) {
+		const json_t *old = find(before, "port", json_object_get(port, "port"));
+
+		if (old)
+			add_flow_rows(old, port, is->at_s - was->at_s, rows);
 	}
 	return rows;
 }

@@ -1,15 +1,21 @@
 // Methods of the noun stats: where packets go.
 #include "ctl.h"
+#include "flow_json.h"
 #include "port_json.h"
 
 #include <errno.h>
 
+#define MAX_FLOWS 4096 // in one answer: 3 MB at most, which a client's backlog (server.h) has room for
+
 struct stats_params {
 	char port[RTVS_NAME_SIZE];
+	bool flows;
 };
 
 static const struct rpc_param stats_params[] = {
 	RPC_PARAM(struct stats_params, port, RPC_NAME, .max = RTVS_NAME_SIZE - 1, .help = "only this port; empty: all"),
+	RPC_PARAM(struct stats_params, flows, RPC_BOOL, .def = "true",
+		.help = "each scheduled port with its flows: what others sent through it"),
 };
 
 static void
@@ -64,24 +70,58 @@ counters_of(const struct model_port *port, const struct dp_port_stats *stats)
 	return object;
 }
 
+static json_t *
+flow_with_packets(const struct dp_port_cfg *out, const struct dp_port_cfg *from, const struct dp_flow *f)
+{
+	bool has_packets = f->n_queued || f->guaranteed_pkts || f->surplus_pkts || f->late_pkts;
+
+	return has_packets ? flow_json_counters(out, from, f) : NULL;
+}
+
+// Gives each of the ports the list of what was sent through it, if anything was. False: there are more flows than MAX_FLOWS,
+// and from some port on there are no lists.
+static bool
+add_flows(const struct ctl *ctl, json_t *ports)
+{
+	json_t *port, *flows;
+	size_t n = 0, i;
+
+	json_array_foreach (ports, i, port) {
+		const char *name = json_string_value(json_object_get(port, "port"));
+
+		flows = json_array();
+		flow_json_add(ctl, model_port_find(ctl->model, name), "", flow_with_packets, flows);
+		n += json_array_size(flows);
+		if (n > MAX_FLOWS) {
+			json_decref(flows);
+			return false;
+		}
+		if (json_array_size(flows))
+			(void)json_object_set(port, "flows", flows);
+		json_decref(flows);
+	}
+	return true;
+}
+
 static int
 stats_get(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
 {
 	const struct ctl *ctl = ctx;
 	const struct stats_params *p = params;
 	struct dp_port_stats sum = {0}, gone = {0};
-	bool is_fresh = dp_stats_refresh(ctl->dp) == 0;
+	bool is_fresh = dp_stats_refresh(ctl->dp) == 0, is_complete;
 	json_t *ports = collect(ctl, p->port, counters_of, &sum, err);
 
 	(void)present;
 	if (!ports)
 		return -1;
+	is_complete = !p->flows || add_flows(ctl, ports);
 	dp_stats_gone(ctl->dp, &gone);
 	if (!p->port[0])
 		add_up(&sum, &gone);
 	return ctl_answer(ret_result,
-		json_pack("{s:o, s:o, s:o, s:b}", "ports", ports, "removed", port_json_counters(&gone), "total",
-			port_json_counters(&sum), "consistent", is_fresh),
+		json_pack("{s:o, s:o, s:o, s:b, s:b}", "ports", ports, "removed", port_json_counters(&gone), "total",
+			port_json_counters(&sum), "consistent", is_fresh, "flows_complete", is_complete),
 		err);
 }
 
@@ -117,9 +157,10 @@ const struct rpc_method rpc_stats_methods[] = {
 	{"stats.get",
 		"Show packets and bytes of ports, and how long they were held back (blocked_ns), since they were "
 		"added.",
-		"{ports, removed, total, consistent}; rx + replicated = tx + queued + drops holds for total when "
-		"consistent.",
-		stats_get, stats_params, 1, SIZE, RPC_READ_ONLY},
+		"{ports, removed, total, consistent, flows_complete}; rx + replicated = tx + queued + drops holds for "
+		"total when consistent. flows of a port: those of flow.list that had packets; there are none from some "
+		"port on when not flows_complete.",
+		stats_get, stats_params, 2, SIZE, RPC_READ_ONLY},
 	{"stats.drops", "Show why packets were dropped.",
 		"List of {port, drops: [{reason, count, text}]}, without zeros.", stats_drops, stats_params, 1, SIZE,
 		RPC_READ_ONLY},

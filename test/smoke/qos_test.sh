@@ -134,9 +134,22 @@ admission_can_be_asked() {
 }
 
 counted_everywhere() {
+	ns rt ping -c 1 -W 5 10.0.0.9
+	ns bulk ping -c 1 -W 5 10.0.0.9
+	expect "rows of the uplink" "bulk rt" "$(ctl -j stats get port=up | json '" ".join(sorted(f["from"] for f in d["ports"][0]["flows"]))')"
+	expect "what stats say of a flow" "$(ctl -j flow list port=up from=rt | json 'sorted(d[0])')" \
+		"$(ctl -j stats get port=up | json 'sorted(next(f for f in d["ports"][0]["flows"] if f["from"] == "rt"))')"
+	expect_match 'flows:.*port +from +deadline.*up +rt +5ms' "$(ctl stats get | tr '\n' ' ')"
 	expect_match 'flow_guaranteed_packets_total.port="up",from="rt"' "$(curl -s -m 5 --unix-socket "$work/metrics.sock" http://x/metrics)"
 	expect_match 'flow_delay_seconds_bucket' "$(curl -s -m 5 --unix-socket "$work/metrics.sock" http://x/metrics)"
 	expect_match 'FLOWS.*rt' "$(ctl top count=1 interval=200ms | tr '\n' ' ')"
+}
+
+stats_can_do_without_flows() {
+	expect "rows when told not to" 0 "$(ctl -j stats get flows=no | json 'sum("flows" in p for p in d["ports"])')"
+	[[ $(ctl stats get flows=no) != *flows:* ]] || fail "a table of flows"
+	expect_fails 'flows.*perhaps|flows: ' ctl stats get flows=perhaps
+	expect_fails 'nowhere does not exist' ctl stats get port=nowhere
 }
 
 latency_is_drawn() {
@@ -161,7 +174,8 @@ run_case "force takes it and says so" force_takes_it_and_says_so
 run_case "the uplink shows deadlines as DSCPs, on IPv4 and IPv6" uplink_shows_deadlines_as_dscps
 run_case "wrong DSCPs are refused" wrong_dscps_are_refused
 run_case "admission can be asked without changing anything" admission_can_be_asked
-run_case "metrics and top have the flows" counted_everywhere
+run_case "stats, metrics and top have the flows" counted_everywhere
+run_case "stats can do without flows, and refuse what is no answer" stats_can_do_without_flows
 run_case "delays are drawn" latency_is_drawn
 run_case "wrong parameters are named" wrong_parameters_are_named
 run_case "configuration dump has it" dump_has_it

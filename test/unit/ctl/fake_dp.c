@@ -39,6 +39,7 @@ struct fake_bridge {
 struct dp {
 	struct dp_system_cfg system;
 	struct fake_port ports[DP_MAX_PORTS];
+	struct dp_flow *flows[DP_MAX_PORTS][DP_MAX_PORTS]; // of egress port, by ingress port; NULL: none
 	struct fake_bridge bridges[DP_MAX_BRIDGES];
 	struct dp_worker_stats workers[2];
 	struct dp_event events[MAX_EVENTS];
@@ -143,13 +144,24 @@ dp_init(const struct dp_system_cfg *cfg, struct dp **ret_dp, char err[DP_ERR_SIZ
 	return 0;
 }
 
+static void
+forget_flows(struct dp *dp, unsigned out)
+{
+	for (unsigned i = 0; i < DP_MAX_PORTS; i++) {
+		free(dp->flows[out][i]);
+		dp->flows[out][i] = NULL;
+	}
+}
+
 void
 dp_fini(struct dp *dp)
 {
 	if (!dp)
 		return;
-	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
+	for (unsigned i = 0; i < DP_MAX_PORTS; i++) {
 		dp_capture_stop(dp, i, &(uint64_t){0});
+		forget_flows(dp, i);
+	}
 	close(dp->event_fd);
 	free(dp);
 	fake = NULL;
@@ -380,6 +392,7 @@ dp_port_del(struct dp *dp, unsigned id)
 		return rc;
 	dp_capture_stop(dp, id, &(uint64_t){0});
 	forget_port(dp, id);
+	forget_flows(dp, id);
 	count_port(dp->ports[id].cfg.name);
 	dp->ports[id].is_used = false;
 	return 0;
@@ -413,12 +426,25 @@ dp_port_check_qos(const struct dp_port_cfg *cfg, char err[DP_ERR_SIZE])
 unsigned
 dp_flow_list(const struct dp *dp, unsigned id, uint32_t *pos, struct dp_flow *ret_flows, unsigned max)
 {
-	if (*pos || !dp->ports[id].is_used || !max)
-		return 0;
-	*pos = 1;
-	*ret_flows = (struct dp_flow){.port = id, .guaranteed_pkts = 5, .surplus_pkts = 2, .missed_pkts = 1};
-	hist_add_n(&ret_flows->delay, 1000, 7);
-	return 1;
+	unsigned n = 0;
+
+	for (; *pos < DP_MAX_PORTS && n < max; ++*pos)
+		if (dp->flows[id][*pos])
+			ret_flows[n++] = *dp->flows[id][*pos];
+	return n;
+}
+
+struct dp_flow *
+fake_dp_flow(const char *out, const char *from)
+{
+	unsigned id = (unsigned)find_port(from);
+	struct dp_flow **flow = &fake->flows[find_port(out)][id];
+
+	if (!*flow)
+		*flow = calloc(1, sizeof(**flow));
+	if (*flow)
+		(*flow)->port = id;
+	return *flow;
 }
 
 int

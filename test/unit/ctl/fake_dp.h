@@ -18,3 +18,5 @@ void fake_dp_packet(unsigned port, const struct dp_capture_pkt *pkt); // into a 
 struct dp_port_stats *fake_dp_stats(const char *port);
 struct dp_port_state *fake_dp_state(const char *port);
 struct dp_worker_stats *fake_dp_worker(unsigned worker);
+// What port from sent through port out; made when it is first asked for.
+struct dp_flow *fake_dp_flow(const char *out, const char *from);

@@ -146,6 +146,8 @@ the_page_is_openmetrics(void **state)
 	fake_dp_stats("vm1")->rx_pkts = 1234567890123;
 	fake_dp_stats("vm1")->blocked_ns = 1234067890123;
 	fake_dp_stats("vm2")->drops[DROP_SPOOF_IP] = 42;
+	fake_dp_flow("vm2", "vm1")->guaranteed_pkts = 5;
+	hist_add_n(&fake_dp_flow("vm2", "vm1")->delay, 1000000, 5);
 	hist_add(&fake_dp_worker(0)->stalls, 20000);
 	hist_add(&fake_dp_worker(0)->stalls, 3000000);
 	hist_add(&fake_dp_worker(1)->stalls, UINT64_C(100000000000));
@@ -158,6 +160,8 @@ the_page_is_openmetrics(void **state)
 		strstr(text, "rtvs_port_dropped_packets_total{port=\"vm2\",bridge=\"\",reason=\"spoof_ip\"} 42\n"));
 	assert_non_null(strstr(text, "rtvs_port_blocked_seconds_total{port=\"vm1\",bridge=\"br0\"} 1234.067890123\n"));
 	assert_non_null(strstr(text, "rtvs_port_blocked_seconds_total{port=\"vm2\",bridge=\"\"} 0.000000000\n"));
+	assert_non_null(strstr(text, "rtvs_flow_guaranteed_packets_total{port=\"vm2\",from=\"vm1\"} 5\n"));
+	assert_non_null(strstr(text, "rtvs_flow_delay_seconds_count{port=\"vm2\",from=\"vm1\"} 5\n"));
 	assert_non_null(strstr(text, "rtvs_worker_stall_seconds_bucket{worker=\"0\",le=\"+Inf\"} 2\n"));
 	assert_non_null(strstr(text, "rtvs_worker_stall_seconds_bucket{worker=\"0\",le=\"3.2767e-05\"} 1\n"));
 	assert_non_null(strstr(text, "rtvs_build_info{version=\"1.2.3\"} 1\n"));

@@ -190,6 +190,7 @@ time_held_back_is_the_ports_own(void **state)
 	fixture_ok(f, "port.add", "{\"name\": \"a\"}");
 	fixture_ok(f, "port.add", "{\"name\": \"b\"}");
 	fake_dp_stats("a")->blocked_ns = 1500;
+	fake_dp_flow("b", "a")->surplus_pkts = 1;
 	result = fixture_call(f, "stats.get", NULL, &err);
 	ports = json_object_get(result, "ports");
 	assert_int_equal(json_integer_value(json_object_get(json_array_get(ports, 0), "blocked_ns")), 1500);

@@ -1,0 +1,58 @@
+// Turns what the datapath says of flows into JSON, for rpc_flow.c and rpc_stats.c. No decisions: names and order of members, and
+// the walk over an egress port's flows.
+#include "flow_json.h"
+
+#include "port_json.h"
+#include "rtvs/units.h"
+
+#include <string.h>
+
+#define N_AT_ONCE 4
+
+json_t *
+flow_json_counters(const struct dp_port_cfg *out, const struct dp_port_cfg *from, const struct dp_flow *f)
+{
+	const struct hist *h = &f->delay;
+	char deadline[UNITS_TEXT_SIZE];
+
+	return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
+			 "s:I, s:I}",
+		"port", out->name, "from", from->name, "deadline", units_format_time(from->deadline_ns, deadline),
+		"queued", (json_int_t)f->n_queued, "guaranteed_pkts", (json_int_t)f->guaranteed_pkts,
+		"guaranteed_bytes", (json_int_t)f->guaranteed_bytes, "surplus_pkts", (json_int_t)f->surplus_pkts,
+		"surplus_bytes", (json_int_t)f->surplus_bytes, "missed_pkts", (json_int_t)f->missed_pkts, "broken_pkts",
+		(json_int_t)f->broken_pkts, "late_pkts", (json_int_t)f->late_pkts, "worst_late_ns",
+		(json_int_t)f->worst_late_ns, "tokens_bytes", (json_int_t)f->tokens_bytes, "delay_count",
+		(json_int_t)h->count, "p50_ns", (json_int_t)hist_percentile(h, 50000), "p90_ns",
+		(json_int_t)hist_percentile(h, 90000), "p99_ns", (json_int_t)hist_percentile(h, 99000), "p99_9_ns",
+		(json_int_t)hist_percentile(h, 99900), "p99_99_ns", (json_int_t)hist_percentile(h, 99990), "max_ns",
+		(json_int_t)h->max);
+}
+
+json_t *
+flow_json_delay(const struct dp_port_cfg *out, const struct dp_port_cfg *from, const struct dp_flow *f)
+{
+	char deadline[UNITS_TEXT_SIZE];
+
+	return json_pack("{s:s, s:s, s:s, s:I, s:I, s:o}", "port", out->name, "from", from->name, "deadline",
+		units_format_time(from->deadline_ns, deadline), "missed_pkts", (json_int_t)f->missed_pkts,
+		"broken_pkts", (json_int_t)f->broken_pkts, "delay", port_json_hist(&f->delay));
+}
+
+void
+flow_json_add(const struct ctl *ctl, const struct model_port *out, const char *from, flow_json_fn *fn, json_t *list)
+{
+	struct dp_flow flows[N_AT_ONCE];
+	uint32_t pos = 0;
+	unsigned n;
+
+	do {
+		n = dp_flow_list(ctl->dp, out->id, &pos, flows, N_AT_ONCE);
+		for (unsigned i = 0; i < n; i++) {
+			const struct model_port *sender = ctl->model->port_by_id[flows[i].port];
+
+			if (sender && (!from[0] || !strcmp(sender->cfg.name, from)))
+				(void)json_array_append_new(list, fn(&out->cfg, &sender->cfg, &flows[i]));
+		}
+	} while (n == N_AT_ONCE);
+}
