@@ -144,6 +144,40 @@ ipv6_traffic_class_straddles_two_bytes(void **state)
 	}
 }
 
+// Both families, all old and new values, and only the bits that were asked for.
+static void
+masked_bits_are_written_and_others_stay(void **state)
+{
+	static const uint8_t masks[] = {0, FRAME_TOS_ECN, FRAME_TOS_DSCP, 0xff};
+	uint64_t seed = unit_seed();
+
+	(void)state;
+	for (unsigned i = 0; i < 20000; i++) {
+		uint8_t old = (uint8_t)random_below(&seed, 256), tos = (uint8_t)random_below(&seed, 256);
+		uint8_t mask = masks[random_below(&seed, 4)];
+		uint8_t want = (uint8_t)((old & ~mask) | (tos & mask));
+		bool is_v4 = i & 1;
+
+		if (is_v4) {
+			put_random_ipv4(i % 4, &seed);
+			p.b[p.l3 + 1] = old;
+			renew_checksum();
+		} else {
+			put_tags(i % 4);
+			packet_ipv6(&p, v6, 17);
+			packet_set16(&p, p.l3, 0x6000u | (unsigned)old << 4 | 0xa);
+		}
+		before = p;
+		assert_int_equal(frame_tos(p.b, p.len), old);
+		assert_int_equal(frame_tos_set(p.b, p.len, tos, mask), want != old);
+		assert_int_equal(frame_tos(p.b, p.len), want);
+		assert_true(!is_v4 || !checksum_error());
+		assert_memory_equal(p.b, before.b, p.l3);
+		assert_memory_equal(p.b + p.l3 + 12, before.b + p.l3 + 12, p.len - p.l3 - 12);
+		assert_true(is_v4 || (p.b[p.l3] >> 4 == 6 && (p.b[p.l3 + 1] & 15) == 0xa));
+	}
+}
+
 static void
 assert_untouched(size_t len)
 {
@@ -152,7 +186,9 @@ assert_untouched(size_t len)
 
 	assert_non_null(copy);
 	memcpy(copy, p.b, len);
+	assert_int_equal(frame_tos(copy, len), -1);
 	assert_int_equal(frame_dscp(copy, len), -1);
+	assert_false(frame_tos_set(copy, len, 0xff, 0xff));
 	assert_false(frame_dscp_set(copy, len, 46));
 	assert_memory_equal(copy, p.b, len);
 	free(copy);
@@ -221,6 +257,7 @@ main(void)
 		cmocka_unit_test(checksum_of_zero_is_right_before_and_after),
 		cmocka_unit_test(wrong_checksum_stays_wrong),
 		cmocka_unit_test(ipv6_traffic_class_straddles_two_bytes),
+		cmocka_unit_test(masked_bits_are_written_and_others_stay),
 		cmocka_unit_test(truncated_headers_are_not_touched),
 		cmocka_unit_test(what_is_not_ip_is_not_touched),
 	};
