@@ -35,6 +35,7 @@ enum rpc_type {
 	RPC_ENUM, // one of `names`; uint32_t: its position
 	RPC_MAC, // "52:54:00:00:00:01"; struct mac
 	RPC_MACS, // list, or text separated by commas; struct mac_list
+	RPC_ADDR, // "192.0.2.1", "2001:db8::1/64", empty: none (len 0); struct prefix with the bits beyond len as they are
 	RPC_PREFIXES, // "192.0.2.1", "2001:db8::/64"; list, or text separated by commas; struct prefix_list
 	RPC_VLANS, // "1,5,100-200"; struct vlan_set
 	RPC_CPUS, // "1,3-5"; struct cpu_list

@@ -15,6 +15,8 @@ int units_parse_time(const char *text, uint64_t *ret_ns); // ns us ms s min h d;
 int units_parse_rate(const char *text, uint64_t *ret_bps); // bit kbit Mbit Gbit Tbit; a bare number is bit/s
 int units_parse_size(const char *text, uint64_t *ret_bytes); // B kB MB GB TB KiB MiB GiB TiB; bare: bytes
 int units_parse_mac(const char *text, struct mac *ret_mac);
+// An address, with the length (not 0) of its network's prefix or without. -EINVAL
+int units_parse_addr(const char *text, struct prefix *ret_addr);
 int units_parse_prefix(const char *text, struct prefix *ret_prefix); // address or address/len; -EINVAL: bits beyond len
 int units_parse_vlans(const char *text, struct vlan_set *ret_set); // "1,5,100-200"; "" is the empty set
 int units_parse_cpus(const char *text, struct cpu_list *ret_list); // -ERANGE: more than RTVS_MAX_CPUS

@@ -37,7 +37,7 @@ struct type {
 static const struct type types[];
 
 const char *const rpc_type_names[] = {"name", "str", "bool", "uint", "octal", "time", "rate", "size", "enum", "mac",
-	"macs", "prefixes", "vlans", "cpus", "calls", NULL};
+	"macs", "addr", "prefixes", "vlans", "cpus", "calls", NULL};
 
 // The value as the caller wrote it, for messages.
 static const char *
@@ -352,6 +352,30 @@ encode_mac(const struct rpc_param *param, const void *in)
 	return json_string(units_format_mac(in, buf));
 }
 
+static int
+decode_addr(const struct rpc_param *param, const json_t *in, void *out, struct rpc_error *err)
+{
+	const char *text = json_string_value(in);
+
+	(void)param;
+	(void)err;
+	if (!text)
+		return -EINVAL;
+	if (*text)
+		return units_parse_addr(text, out);
+	memset(out, 0, sizeof(struct prefix));
+	return 0;
+}
+
+static json_t *
+encode_addr(const struct rpc_param *param, const void *in)
+{
+	char buf[UNITS_TEXT_SIZE];
+
+	(void)param;
+	return json_string(((const struct prefix *)in)->len ? units_format_prefix(in, buf) : "");
+}
+
 // A list given as text, as a list of its pieces. New reference; NULL: neither.
 static json_t *
 split_list(const json_t *in)
@@ -524,6 +548,8 @@ static const struct type types[] = {
 	[RPC_ENUM] = {decode_enum, encode_enum, NULL, NULL, "one of its names"},
 	[RPC_MAC] = {decode_mac, encode_mac, NULL, NULL, "a MAC address (52:54:00:00:00:01)"},
 	[RPC_MACS] = {decode_list, encode_macs, NULL, NULL, "a MAC address (52:54:00:00:00:01) or a list of them"},
+	[RPC_ADDR] = {decode_addr, encode_addr, NULL, NULL,
+		"an IP address, with or without the length of its network's prefix (192.0.2.1, 2001:db8::1/64)"},
 	[RPC_PREFIXES] = {decode_list, encode_prefixes, NULL, NULL,
 		"an IP address or prefix (192.0.2.1, 2001:db8::/64; bits beyond its length zero) or a list of them"},
 	[RPC_VLANS] = {decode_vlans, encode_vlans, NULL, NULL, "a text of VLANs 1 to 4094 (\"1,5,100-200\")"},

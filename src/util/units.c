@@ -272,8 +272,8 @@ has_bits_beyond(const uint8_t *addr, unsigned len, unsigned max_len)
 	return false;
 }
 
-int
-units_parse_prefix(const char *text, struct prefix *ret_prefix)
+static int
+parse_prefix(const char *text, bool may_have_bits_beyond, struct prefix *ret_prefix)
 {
 	struct prefix prefix = {.is_v6 = strchr(text, ':') != NULL};
 	unsigned max_len = prefix.is_v6 ? 128 : 32;
@@ -287,10 +287,28 @@ units_parse_prefix(const char *text, struct prefix *ret_prefix)
 	addr[n] = '\0';
 	if (inet_pton(prefix.is_v6 ? AF_INET6 : AF_INET, addr, prefix.addr) != 1)
 		return -EINVAL;
-	if (has_bits_beyond(prefix.addr, (unsigned)len, max_len))
+	if (!may_have_bits_beyond && has_bits_beyond(prefix.addr, (unsigned)len, max_len))
 		return -EINVAL;
 	prefix.len = (uint8_t)len;
 	*ret_prefix = prefix;
+	return 0;
+}
+
+int
+units_parse_prefix(const char *text, struct prefix *ret_prefix)
+{
+	return parse_prefix(text, false, ret_prefix);
+}
+
+int
+units_parse_addr(const char *text, struct prefix *ret_addr)
+{
+	struct prefix addr;
+	int rc = parse_prefix(text, true, &addr);
+
+	if (rc || !addr.len)
+		return -EINVAL;
+	*ret_addr = addr;
 	return 0;
 }
 

@@ -15,6 +15,7 @@ struct every_type {
 	uint64_t count, deadline, rate, size;
 	struct mac mac;
 	struct mac_list macs;
+	struct prefix addr;
 	struct prefix_list ips;
 	struct vlan_set vlans;
 	struct cpu_list cpus;
@@ -38,6 +39,7 @@ static const struct rpc_param every_type_params[] = {
 	P(size, RPC_SIZE, .def = "64MiB", .help = "size"),
 	P(mac, RPC_MAC, .help = "MAC"),
 	P(macs, RPC_MACS, .help = "MACs"),
+	P(addr, RPC_ADDR, .help = "address"),
 	P(ips, RPC_PREFIXES, .help = "prefixes"),
 	P(vlans, RPC_VLANS, .help = "VLANs"),
 	P(cpus, RPC_CPUS, .def = "0-1", .help = "CPUs"),

@@ -128,6 +128,9 @@ static const struct {
 	{"{\"name\":\"a\",\"macs\":\"52:54:00:00:00:01,\"}",
 		"macs: '' is not a MAC address (52:54:00:00:00:01) or a list of them"},
 	{"{\"name\":\"a\",\"macs\":[1]}", "macs: 1 is not a MAC address (52:54:00:00:00:01) or a list of them"},
+	{"{\"name\":\"a\",\"addr\":\"192.0.2.1/33\"}",
+		"addr: '192.0.2.1/33' is not an IP address, with or without the length of its network's prefix "
+		"(192.0.2.1, 2001:db8::1/64)"},
 	{"{\"name\":\"a\",\"vlans\":\"0\"}", "vlans: '0' is not a text of VLANs 1 to 4094 (\"1,5,100-200\")"},
 	{"{\"name\":\"a\",\"cpus\":\"0-16\"}", "cpus: '0-16' is not a text of at most 16 CPUs, each once (\"1,3-5\")"},
 	{"{\"name\":\"a\",\"calls\":\"x\"}", "calls: 'x' is not a list of calls {\"method\", \"params\"}"},
@@ -232,6 +235,19 @@ random_prefix(uint64_t *seed, struct prefix *p)
 		p->addr[bit / 8] |= (uint8_t)(random_below(seed, 2) << (7 - bit % 8));
 }
 
+// With bits beyond its length; none at all at times.
+static void
+random_addr(uint64_t *seed, struct prefix *p)
+{
+	random_prefix(seed, p);
+	if (!p->len) {
+		memset(p, 0, sizeof(*p));
+		return;
+	}
+	for (unsigned i = 0; i < (p->is_v6 ? 16 : 4); i++)
+		p->addr[i] = (uint8_t)random_next(seed);
+}
+
 static void
 random_lists(uint64_t *seed, struct every_type *x)
 {
@@ -273,6 +289,7 @@ random_struct(uint64_t *seed, struct every_type *x)
 	x->size = random_wide(seed, 64);
 	for (unsigned i = 0; i < 6; i++)
 		x->mac.b[i] = (uint8_t)random_next(seed);
+	random_addr(seed, &x->addr);
 	random_lists(seed, x);
 }
 

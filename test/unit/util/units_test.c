@@ -162,6 +162,23 @@ prefixes_have_no_bits_beyond_their_length(void **state)
 }
 
 static void
+addresses_keep_the_bits_beyond_their_length(void **state)
+{
+	static const char *const good[] = {"192.0.2.1", "192.0.2.1/24", "2001:db8::1/64", "::1"};
+	static const char *const bad[] = {"", "192.0.2.1/0", "::/0", "192.0.2.1/33", "192.0.2.1/", "localhost"};
+	char buf[UNITS_TEXT_SIZE];
+	struct prefix addr;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		assert_int_equal(units_parse_addr(good[i], &addr), 0);
+		assert_string_equal(units_format_prefix(&addr, buf), good[i]);
+	}
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_int_equal(units_parse_addr(bad[i], &addr), -EINVAL);
+}
+
+static void
 vlans_are_1_to_4094(void **state)
 {
 	static const char *const bad[] = {",", "1,", ",1", "1,,2", "1-", "-1", "5-1", "1 ", "a", "1-2-3"};
@@ -227,6 +244,7 @@ main(void)
 		cmocka_unit_test(what_is_written_reads_back),
 		cmocka_unit_test(macs_are_six_pairs),
 		cmocka_unit_test(prefixes_have_no_bits_beyond_their_length),
+		cmocka_unit_test(addresses_keep_the_bits_beyond_their_length),
 		cmocka_unit_test(vlans_are_1_to_4094),
 		cmocka_unit_test(cpus_are_at_most_16_and_each_once),
 	};
