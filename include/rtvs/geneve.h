@@ -1,0 +1,119 @@
+// Geneve (RFC 8926) between daemons: Ethernet frames over UDP over IPv4 or IPv6, with one option that tells the receiver
+// when a frame left and what it may cost. Pure. docs/wire.md has every byte; a foreign endpoint (Linux, OVS) skips the
+// option, and frames of foreign endpoints come without it.
+#pragma once
+
+#include "rtvs/types.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define GENEVE_PORT 6081 // UDP destination
+#define GENEVE_PROTOCOL 0x6558 // of what is inside: an Ethernet frame
+#define GENEVE_VNI_MAX 0xffffff
+#define GENEVE_CLASS_DEFAULT 0xfff5 // experimental range of RFC 8926, section 7
+// Our option: non-critical (top bit 0). A body of another layout gets another type.
+#define GENEVE_META_TYPE 0x01
+#define GENEVE_META_BYTES 36 // with its header of 4
+// RFC 9197, section 4.6: 64-bit sequence number, timestamp seconds, timestamp fraction; 4.3: operator-assigned namespace.
+#define GENEVE_IOAM_NAMESPACE 0x8000
+#define GENEVE_IOAM_TYPE 0xb000
+#define GENEVE_HEADER_MAX 110 // Ethernet with tag, IPv6, UDP, Geneve, our option
+#define GENEVE_INNER_MIN 14 // bytes of a frame
+#define GENEVE_INNER_MAX 65463 // what an IPv4 total length leaves for it
+#define GENEVE_SOURCE_PORT_MIN 49152 // RFC 8926, section 3.3: dynamic ports
+
+// What our option says of one frame.
+struct geneve_meta {
+	uint64_t seq; // of this sender, flow and receiver
+	uint64_t time_ns; // TAI since 1970, when the frame was handed to the NIC
+	uint32_t residence_ns; // from arrival at the sender's ingress port until then; UINT32_MAX: that or longer
+	uint32_t deadline_ns; // relative, end to end; 0: none
+	uint16_t flow; // ingress port's number at the sender
+};
+
+// One direction of a tunnel.
+struct geneve_tunnel {
+	bool is_ipv6;
+	bool has_meta;
+	uint8_t hop_limit; // 1 to 255
+	uint16_t vlan; // of the underlay, 0: untagged, to RTVS_VLAN_MAX
+	uint16_t option_class;
+	uint32_t vni; // 0 to GENEVE_VNI_MAX
+	struct mac local_mac, remote_mac; // remote: the next hop's
+	uint8_t local[16], remote[16]; // IPv4: the first four bytes
+};
+
+// The headers of a tunnel with what differs from frame to frame left 0. Immutable: any number of threads may use it.
+struct geneve_template {
+	uint8_t bytes[GENEVE_HEADER_MAX];
+	uint8_t len; // of headers
+	uint8_t l3_offset, udp_offset;
+	uint8_t meta_offset; // of our option; 0: none
+	bool is_ipv6;
+	uint16_t ipv4_sum; // of the IPv4 header in bytes, folded, not inverted
+};
+
+// -EINVAL: a field outside its range.
+int geneve_template_init(struct geneve_template *t, const struct geneve_tunnel *tunnel);
+
+// Writes t->len bytes of headers to out; the frame of inner_len bytes, GENEVE_INNER_MIN to GENEVE_INNER_MAX, is to follow
+// them. IPv4 identification 0 with DF (RFC 6864), UDP checksum 0 (RFC 8926, section 3.3; RFC 6935 and 6936 for IPv6), IPv6 flow
+// label from source_port (RFC 6438). tos: geneve_outer_tos. meta: not NULL when the tunnel has it, else not looked at.
+void geneve_push(const struct geneve_template *t, uint8_t *out, size_t inner_len, uint16_t source_port, uint8_t tos,
+	const struct geneve_meta *meta);
+// Writes what is known only just before transmission into headers that geneve_push made from t. Does nothing when the
+// tunnel has no option. No checksum covers it.
+void geneve_patch_meta(
+	uint8_t *headers, const struct geneve_template *t, uint64_t seq, uint64_t time_ns, uint64_t residence_ns);
+
+// A UDP source port, GENEVE_SOURCE_PORT_MIN to 65535, that is the same for all packets of an inner flow and spreads flows
+// over paths and receive queues: from MACs, EtherType behind at most FRAME_MAX_TAGS tags, IP addresses, protocol and the ports
+// of TCP, UDP and SCTP. Fragments count without ports, so all of a packet take one way. Any bytes are a frame.
+uint16_t geneve_source_port(const uint8_t *frame, size_t len);
+
+enum geneve_result {
+	GENEVE_OK,
+	GENEVE_NOT_OURS, // no UDP to GENEVE_PORT over IP: hand it on. Also later fragments, and IPv6 extension headers
+	GENEVE_MALFORMED, // lengths that contradict each other or the frame, or an option of ours that cannot be
+	GENEVE_FRAGMENT, // RFC 8926, section 4.1 keeps endpoints from making any
+	GENEVE_IP_CHECKSUM,
+	GENEVE_UDP_CHECKSUM, // there is one, and it is wrong
+	GENEVE_VERSION, // other than 0
+	GENEVE_CONTROL, // O bit: a message for the endpoint, not to be forwarded
+	GENEVE_PROTOCOL_TYPE, // no Ethernet frame inside
+	GENEVE_CRITICAL, // an option that we do not know and may not skip
+	GENEVE_INNER_SHORT, // below GENEVE_INNER_MIN
+	GENEVE_RESULT_COUNT
+};
+
+struct geneve_packet {
+	const uint8_t *src, *dst; // outer addresses in the frame, 4 or 16 bytes
+	bool is_ipv6;
+	bool has_meta;
+	uint8_t tos; // outer
+	uint8_t n_options; // ours included
+	uint16_t vlan; // of the underlay, as in frame_l2
+	uint16_t source_port;
+	uint16_t inner_offset, inner_len; // inside of data; what is behind them is padding
+	uint32_t vni;
+	struct geneve_meta meta;
+};
+
+// data: a frame from the underlay, untagged or with one 802.1Q tag. near_ns: TAI now, below 2^63; the option's 32-bit
+// seconds are taken as those within 68 years of it. Whom the packet is from and for, and whether the VNI is known, is the
+// caller's to check. ret_packet is untouched unless GENEVE_OK.
+enum geneve_result geneve_parse(
+	const uint8_t *data, size_t len, uint64_t near_ns, uint16_t option_class, struct geneve_packet *ret_packet);
+
+// ECN of tunnels, RFC 6040, normal mode, and DSCP of tunnels, RFC 2983, pipe model. inner_tos: of the frame, 0 when it is not IP.
+static inline uint8_t
+geneve_outer_tos(uint8_t inner_tos, uint8_t dscp)
+{
+	return (uint8_t)(dscp << 2 | (inner_tos & 3));
+}
+
+// What the inner ECN field, 0 to 3, becomes at decapsulation (RFC 6040, section 4.2, figure 4). False: congestion was met
+// and the inner packet cannot say so, it is to be dropped. Only bits 1 and 0 of either argument count.
+bool geneve_inner_ecn(uint8_t outer_ecn, uint8_t inner_ecn, uint8_t *ret_ecn);
