@@ -1,0 +1,39 @@
+// Fuzz target: a datagram that says it is from a peer. Whatever is decoded encodes to the same bytes, but for the tag, which
+// is the caller's, and bytes that are not looked at.
+#include "rtvs/peer_msg.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *input, size_t len);
+
+// Not assert: release builds must find it, too.
+static void
+promise(bool holds, const char *what)
+{
+	if (holds)
+		return;
+	fprintf(stderr, "broken promise: %s\n", what);
+	abort();
+}
+#define PROMISE(condition) promise(condition, #condition)
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *input, size_t len)
+{
+	static struct peer_msg msg;
+	uint8_t out[PEER_MSG_MAX];
+
+	if (peer_msg_decode(input, len, &msg))
+		return 0;
+	PROMISE(len >= PEER_MSG_MIN && len <= PEER_MSG_MAX);
+	PROMISE(peer_msg_encode(&msg, out) == len);
+	if (msg.type == PEER_MSG_FEEDBACK) {
+		PROMISE(msg.n_flows && msg.n_flows <= PEER_MSG_MAX_FLOWS);
+		memcpy(out + PEER_MSG_HEADER_BYTES + 2, input + PEER_MSG_HEADER_BYTES + 2, 2);
+	}
+	PROMISE(memcmp(out, input, peer_msg_covered(len)) == 0);
+	return 0;
+}
