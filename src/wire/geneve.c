@@ -6,6 +6,7 @@
 
 #include "bytes.h"
 #include "rtvs/frame.h"
+#include "tai.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -27,7 +28,6 @@
 #define PROTO_SCTP 132
 #define FLAG_CONTROL 0x80 // second byte of the header
 #define OPTION_CRITICAL 0x80 // of an option's type
-#define NS_PER_S UINT64_C(1000000000)
 // Offsets in our option.
 #define META_IOAM 4
 #define META_SEQ 8
@@ -157,8 +157,8 @@ geneve_patch_meta(
 	if (!t->meta_offset)
 		return;
 	bytes_store64(p + META_SEQ, seq);
-	bytes_store32(p + META_SECONDS, (uint32_t)(time_ns / NS_PER_S));
-	bytes_store32(p + META_FRACTION, (uint32_t)(time_ns % NS_PER_S));
+	bytes_store32(p + META_SECONDS, (uint32_t)(time_ns / TAI_NS_PER_S));
+	bytes_store32(p + META_FRACTION, (uint32_t)(time_ns % TAI_NS_PER_S));
 	bytes_store32(p + META_RESIDENCE, residence_ns < UINT32_MAX ? (uint32_t)residence_ns : UINT32_MAX);
 }
 
@@ -317,19 +317,6 @@ parse_udp(struct datagram *d, struct geneve_packet *packet)
 	return GENEVE_OK;
 }
 
-// The time nearest to near_ns whose seconds have these lower 32 bits; before 1970 there is none. Bound: near_ns < 2^63 has seconds
-// below 2^33.2, 2^31 more and times 10^9 below 2^64.
-static uint64_t
-resolve_time(uint32_t seconds, uint32_t fraction_ns, uint64_t near_ns)
-{
-	uint64_t near_s = near_ns / NS_PER_S;
-	int64_t distance_s = (int32_t)(seconds - (uint32_t)near_s);
-
-	if (distance_s < 0 && (uint64_t)-distance_s > near_s)
-		return seconds * NS_PER_S + fraction_ns;
-	return (near_s + (uint64_t)distance_s) * NS_PER_S + fraction_ns;
-}
-
 static bool
 is_meta(const uint8_t *option, size_t option_len, uint16_t option_class)
 {
@@ -343,11 +330,11 @@ parse_meta(const uint8_t *option, uint64_t near_ns, struct geneve_packet *packet
 {
 	uint32_t fraction_ns = bytes_load32(option + META_FRACTION);
 
-	if (packet->has_meta || fraction_ns >= NS_PER_S)
+	if (packet->has_meta || fraction_ns >= TAI_NS_PER_S)
 		return GENEVE_MALFORMED;
 	packet->has_meta = true;
 	packet->meta.seq = bytes_load64(option + META_SEQ);
-	packet->meta.time_ns = resolve_time(bytes_load32(option + META_SECONDS), fraction_ns, near_ns);
+	packet->meta.time_ns = tai_resolve_s(bytes_load32(option + META_SECONDS), near_ns) * TAI_NS_PER_S + fraction_ns;
 	packet->meta.residence_ns = bytes_load32(option + META_RESIDENCE);
 	packet->meta.deadline_ns = bytes_load32(option + META_DEADLINE);
 	packet->meta.flow = bytes_load16(option + META_FLOW);
