@@ -14,8 +14,9 @@ def run(build, quick, rounds, say, hugepages=True):
     core = os.cpu_count() - 1
     steal = report.Steal()
     got, queues = {}, {}
-    p = subprocess.Popen([os.path.join(build, "test/perf/sched_bench"), "--no-huge", "-m", "1024", "--no-shconf", "--no-pci",
-                          "--no-telemetry", "--log-level=lib.eal:error", f"--lcores=0@{core}", "--", str(rounds),
+    memory = systems.EAL_MEMORY if hugepages else ["--no-huge", "--no-shconf"]
+    p = subprocess.Popen([os.path.join(build, "test/perf/sched_bench"), *memory, "-m", "1024", "--no-pci", "--no-telemetry",
+                          "--log-level=lib.eal:error", f"--lcores=0@{core}", "--", str(rounds),
                           "50" if quick else "300"], stdout=subprocess.PIPE, text=True)
     try:
         for line in p.stdout:
