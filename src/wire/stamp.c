@@ -28,7 +28,8 @@ put_time(uint8_t *p, enum stamp_format format, uint64_t time_ns, int32_t utc_off
 
 	if (format == STAMP_NTP) {
 		seconds += NTP_EPOCH_S - (uint32_t)utc_offset_s;
-		fraction = (uint32_t)(((uint64_t)fraction << 32) / TAI_NS_PER_S);
+		// Rounded up: below 2^32, and the same nanosecond to who rounds and who cuts.
+		fraction = (uint32_t)((((uint64_t)fraction << 32) + TAI_NS_PER_S - 1) / TAI_NS_PER_S);
 	}
 	bytes_store32(p, seconds);
 	bytes_store32(p + 4, fraction);
