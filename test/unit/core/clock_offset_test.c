@@ -170,8 +170,8 @@ random_world(uint64_t *rng)
 	w.drift_ppb = (int64_t)random_below(rng, 100001) - 50000;
 	w.queue_ns[0] = random_below(rng, 100 * US);
 	w.queue_ns[1] = random_below(rng, 100 * US);
-	w.loss_percent = (unsigned)random_below(rng, 40);
-	w.gap_ns = 20 * MS + random_below(rng, 380 * MS);
+	w.loss_percent = (unsigned)random_below(rng, 30);
+	w.gap_ns = 20 * MS + random_below(rng, 230 * MS);
 	clock_offset_init(&w.c);
 	return w;
 }
