@@ -820,6 +820,27 @@ source_ports_look_behind_tags(void **state)
 }
 
 static void
+what_is_no_ip_counts_by_its_macs(void **state)
+{
+	(void)state;
+	packet_ethernet(&p, 0x02a0);
+	packet_put16(&p, 0x88b5);
+	packet_put(&p, NULL, 60);
+	uint16_t port = source_port();
+	memset(p.b + 14, 0x11, 60);
+	assert_int_equal(source_port(), port);
+	packet_set16(&p, 12, 0x88b6);
+	assert_int_not_equal(source_port(), port);
+	// Not behind a third tag, either.
+	packet_ethernet(&p, 0x02a0);
+	packet_put(&p, "\x81\0\0\1\x81\0\0\1\x81\0\0\1", 12);
+	packet_ipv4(&p, "\x0a\0\0\5", 17);
+	port = source_port();
+	p.b[p.l3 + 15]++;
+	assert_int_equal(source_port(), port);
+}
+
+static void
 source_ports_spread_flows(void **state)
 {
 	unsigned queues[16] = {0};
@@ -884,6 +905,7 @@ main(void)
 		cmocka_unit_test(packets_of_a_flow_have_one_source_port),
 		cmocka_unit_test(fragments_of_a_packet_have_one_source_port),
 		cmocka_unit_test(source_ports_look_behind_tags),
+		cmocka_unit_test(what_is_no_ip_counts_by_its_macs),
 		cmocka_unit_test(source_ports_spread_flows),
 		cmocka_unit_test(any_bytes_have_a_source_port),
 	};

@@ -513,6 +513,15 @@ pings_are_answered_in_place(void **state)
 	SET(ping6);
 	assert_int_equal(echo(&tagged), 0);
 	assert_memory_equal(p.b, pong6, sizeof(pong6));
+	// Without data.
+	set(ping6, L3 + 48);
+	renew_nd();
+	assert_int_equal(echo(&tagged), 0);
+	set(ping6, L3 + 47);
+	renew_nd();
+	assert_int_equal(echo(&tagged), -ENOMSG);
+	packet_put(&p, NULL, 1); // as padding
+	assert_int_equal(echo(&tagged), -EBADMSG);
 }
 
 static void

@@ -199,6 +199,9 @@ error_estimates_keep_to_their_eight_bits(void **state)
 	out[13] = 2;
 	assert_int_equal(decode_request(out, STAMP_BYTES), 0);
 	assert_true(request.clock.error_ns == 2 * S);
+	out[12] = 57;
+	assert_int_equal(decode_request(out, STAMP_BYTES), 0);
+	assert_true(request.clock.error_ns == (UINT64_C(1) << 26) * S);
 }
 
 static void
