@@ -1,0 +1,187 @@
+// The account of rtvs/flow_delay.h. The datapath adds what it decapsulated; the control plane takes reports and sends them.
+// Invariants: every number up to top is counted once, as received, lost, or still open in `seen`; next holds exactly
+// what came since the last report. All is O(1).
+#include "rtvs/flow_delay.h"
+
+#include <stddef.h>
+
+void
+flow_delay_init(struct flow_delay *f, struct hist *delay, struct hist *network)
+{
+	*f = (struct flow_delay){.delay = delay, .network = network};
+}
+
+// Numbers before this one count as come.
+static void
+start_at(struct flow_delay *f, uint64_t seq)
+{
+	f->has_top = true;
+	f->top = seq;
+	f->seen = UINT64_MAX;
+	f->n_strays = 0;
+}
+
+// A number that does not fit: one of a run that will, or nothing.
+static void
+add_stray(struct flow_delay *f, uint64_t seq)
+{
+	f->n_strays = seq == f->stray_next ? f->n_strays + 1 : 1;
+	f->stray_next = seq + 1;
+	if (f->n_strays < FLOW_DELAY_RESTART_RUN)
+		return;
+	f->stats.restarts++;
+	start_at(f, seq);
+}
+
+static uint64_t
+ones(uint64_t word)
+{
+	return (uint64_t)__builtin_popcountll(word);
+}
+
+// Moves the window; what leaves it and has not come is lost.
+static void
+move_to(struct flow_delay *f, uint64_t seq)
+{
+	uint64_t step = seq - f->top, lost;
+
+	if (step < FLOW_DELAY_WINDOW) {
+		lost = step - ones(f->seen >> (FLOW_DELAY_WINDOW - step));
+		f->seen = f->seen << step | 1;
+	} else {
+		lost = step - ones(f->seen);
+		f->seen = 1;
+	}
+	f->top = seq;
+	f->stats.lost += lost;
+	f->next.lost += lost;
+}
+
+// False: it has come before.
+static bool
+add_seq(struct flow_delay *f, uint64_t seq)
+{
+	uint64_t behind = f->top - seq;
+
+	if (!f->has_top) {
+		start_at(f, seq);
+	} else if (seq > f->top) {
+		if (seq - f->top <= FLOW_DELAY_MAX_GAP)
+			move_to(f, seq);
+		else
+			add_stray(f, seq);
+	} else if (behind >= FLOW_DELAY_WINDOW) {
+		f->stats.late++;
+		add_stray(f, seq);
+	} else if (f->seen >> behind & 1) {
+		f->stats.duplicates++;
+		add_stray(f, seq);
+		return false;
+	} else {
+		f->stats.reordered++;
+		f->seen |= UINT64_C(1) << behind;
+	}
+	return true;
+}
+
+static void
+raise(uint64_t *value, uint64_t to)
+{
+	if (to > *value)
+		*value = to;
+}
+
+// True: it missed its deadline. delay_ns: 0 at least.
+static bool
+is_missed(struct flow_delay *f, const struct flow_delay_packet *p, uint64_t delay_ns)
+{
+	if (!p->deadline_ns)
+		return false;
+	raise(&f->next.uncertainty_ns, p->uncertainty_ns);
+	f->next.flags = 0;
+	if (!flow_delay_can_judge(p->deadline_ns, p->uncertainty_ns)) {
+		f->stats.unjudged++;
+		f->next.flags = FLOW_DELAY_UNJUDGED;
+		return false;
+	}
+	return delay_ns > p->deadline_ns && delay_ns - p->deadline_ns > p->uncertainty_ns;
+}
+
+static void
+add_miss(struct flow_delay *f, const struct flow_delay_packet *p, uint64_t delay_ns, uint64_t network_ns)
+{
+	f->stats.missed++;
+	f->next.missed++;
+	f->next.last_seq = p->seq;
+	raise(&f->stats.worst_over_ns, delay_ns - p->deadline_ns);
+	raise(&f->next.worst_over_ns, delay_ns - p->deadline_ns);
+	raise(&f->next.worst_network_ns, network_ns);
+}
+
+static void
+add_packet(struct flow_delay *f, const struct flow_delay_packet *p)
+{
+	uint64_t delay_ns = p->delay_ns > 0 ? (uint64_t)p->delay_ns : 0;
+	uint64_t network_ns = delay_ns > p->residence_ns ? delay_ns - p->residence_ns : 0;
+
+	if (!add_seq(f, p->seq))
+		return;
+	f->stats.received++;
+	f->next.received++;
+	if (p->delay_ns < 0 && 0 - (uint64_t)p->delay_ns > p->uncertainty_ns)
+		f->stats.impossible++;
+	if (f->delay)
+		hist_add(f->delay, delay_ns);
+	if (f->network)
+		hist_add(f->network, network_ns);
+	raise(&f->stats.worst_network_ns, network_ns);
+	if (is_missed(f, p, delay_ns))
+		add_miss(f, p, delay_ns, network_ns);
+	else if (!f->next.missed)
+		f->next.last_seq = p->seq;
+}
+
+void
+flow_delay_add(struct flow_delay *f, const struct flow_delay_packet *packets, uint32_t n_packets)
+{
+	for (uint32_t i = 0; i < n_packets; i++)
+		add_packet(f, &packets[i]);
+}
+
+static enum flow_delay_state
+state_of(const struct flow_delay_report *r)
+{
+	return r->missed ? FLOW_DELAY_MISSING : r->flags & FLOW_DELAY_UNJUDGED ? FLOW_DELAY_BLIND : FLOW_DELAY_CLEAN;
+}
+
+bool
+flow_delay_wants_report(const struct flow_delay *f, uint64_t interval_ns, uint64_t now_ns)
+{
+	enum flow_delay_state state = state_of(&f->next);
+	bool is_due = !f->has_told || (now_ns >= f->told_ns && now_ns - f->told_ns >= interval_ns);
+
+	if (!f->next.received)
+		return false;
+	if (state == FLOW_DELAY_MISSING)
+		return is_due || (f->told != FLOW_DELAY_MISSING && !f->n_repeats);
+	return is_due && (state != f->told || f->n_repeats);
+}
+
+bool
+flow_delay_take(struct flow_delay *f, struct flow_delay_report *ret_report, uint64_t now_ns)
+{
+	enum flow_delay_state state = state_of(&f->next);
+
+	if (!f->next.received)
+		return false;
+	if (state == FLOW_DELAY_MISSING || state != f->told)
+		f->n_repeats = FLOW_DELAY_REPEATS;
+	if (state != FLOW_DELAY_MISSING && f->n_repeats)
+		f->n_repeats--;
+	f->told = state;
+	f->told_ns = now_ns;
+	f->has_told = true;
+	*ret_report = f->next;
+	f->next = (struct flow_delay_report){.received = 0};
+	return true;
+}
