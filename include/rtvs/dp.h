@@ -17,6 +17,7 @@
 #define DP_MAX_PORTS 256
 #define DP_MAX_BRIDGES 64
 #define DP_MAX_WORKERS RTVS_MAX_CPUS
+#define DP_MAX_UPLINKS 8
 #define DP_MAX_QUEUES 8 // queue pairs of a port
 #define DP_MAX_STATIC_MACS 1024 // a bridge
 #define DP_MTU_MIN 68
@@ -26,6 +27,9 @@
 #define DP_RATE_MIN UINT64_C(8000) // bit/s
 #define DP_RATE_MAX UINT64_C(400000000000)
 #define DP_BURST_MAX (UINT64_C(1) << 32) // bytes
+#define DP_VNI_MAX 0xffffff
+#define DP_TUNNEL_OVERHEAD \
+	110 // of IP on the underlay, at most: IPv6, UDP, Geneve, its option, the inner Ethernet header with a tag
 #define DP_WEIGHT_MAX 256
 #define DP_QUEUE_MIN 64 // packets
 #define DP_QUEUE_MAX 65536
@@ -66,9 +70,10 @@ struct dp_bridge_cfg {
 
 enum dp_port_type {
 	DP_PORT_VHOST,
-	DP_PORT_ETHDEV
+	DP_PORT_ETHDEV,
+	DP_PORT_GENEVE, // a tunnel to another host, through an uplink: a port without bridge that has an address
 };
-extern const char *const dp_port_type_names[]; // "vhost", "ethdev", NULL
+extern const char *const dp_port_type_names[]; // "vhost", "ethdev", "geneve", NULL
 
 enum dp_vhost_mode {
 	DP_VHOST_LISTEN, // the daemon makes the socket, QEMU connects
@@ -118,11 +123,23 @@ struct dp_port_cfg {
 	// ethdev; fixed for the port's life.
 	char devargs[RTVS_DEVARGS_SIZE]; // "net_tap0,iface=t0", "0000:01:00.0", ...
 
+	// geneve; fixed for the port's life.
+	char uplink[RTVS_NAME_SIZE];
+	struct prefix remote; // address of the other end
+	uint32_t vni; // 0 to DP_VNI_MAX; one tunnel each for an uplink, remote and VNI
+	bool timestamps; // packets say when they left and what deadline they have
+
 	uint32_t n_queues; // queue pairs at most, 1 to DP_MAX_QUEUES; fixed for the port's life
 
 	uint32_t vlan_mode; // enum dp_vlan_mode
 	uint32_t vlan; // 0 to RTVS_VLAN_MAX; 0: the untagged VLAN of the bridge
 	struct vlan_set trunk;
+
+	// Not geneve: address of the daemon on the underlay behind this port, with the length of its network's prefix, and the router
+	// to other networks; len 0: none. Such a port belongs to no bridge; `vlan` is the tag of the underlay. Fixed while
+	// it has tunnels.
+	struct prefix address, gateway;
+	bool stamp; // answers STAMP test packets to its address (RFC 8762)
 
 	struct mac_list allowed_macs; // not empty: spoof guard on source MACs, ARP and ND
 	struct prefix_list allowed_ips; // not empty: spoof guard on source IPs, ARP and ND
@@ -275,6 +292,26 @@ void dp_stats_gone(const struct dp *dp, struct dp_port_stats *ret_stats);
 unsigned dp_flow_list(const struct dp *dp, unsigned id, uint32_t *pos, struct dp_flow *ret_flows, unsigned max);
 // Learned MACs of the port in its bridge.
 uint32_t dp_port_n_macs(const struct dp *dp, unsigned id);
+
+// Datagrams of the daemon's own, through uplinks.
+#define DP_DATAGRAM_MAX 1400 // bytes
+
+struct dp_datagram {
+	unsigned uplink; // id of the port
+	struct prefix from, to; // addresses of the other host: from: received; to: sent
+	struct mac via; // received: whoever gave it to us. Sent: the next hop; all 0: as it is known for `to`
+	uint16_t from_port, to_port; // UDP
+	uint8_t hop_limit; // 1 to 255
+	uint64_t time_ns; // received: TAI, when a worker read it
+	uint16_t len;
+	uint8_t data[DP_DATAGRAM_MAX];
+};
+
+// What came, one by one; false: nothing more for now. To be called until false whenever dp_event_fd is readable.
+bool dp_datagram_next(struct dp *dp, struct dp_datagram *ret_datagram);
+// -EHOSTUNREACH: the next hop is not known (yet). -EINVAL: no uplink, other family. -ENOBUFS: its ring is full.
+int dp_datagram_send(struct dp *dp, const struct dp_datagram *datagram, uint8_t tos);
+uint64_t dp_tai_ns(const struct dp *dp); // TAI, as packets are stamped with it
 
 unsigned dp_n_workers(const struct dp *dp);
 int dp_worker_stats(const struct dp *dp, unsigned worker, struct dp_worker_stats *ret_stats); // -ENOENT

@@ -26,7 +26,15 @@
 	X(DROP_FLOOD_LIMIT,   "flood_limit",    "ingress: broadcast or unknown destination above the port's flood rate") \
 	X(DROP_NO_TARGET,     "no_target",      "ingress: nobody else on the bridge and VLAN to receive it") \
 	X(DROP_MIRROR_PORT,   "mirror_port",    "ingress: sent by a port that only receives mirrored packets") \
+	X(DROP_TUNNEL_MALFORMED, "tunnel_malformed", "ingress: Geneve whose lengths or checksums are wrong, or a fragment of it") \
+	X(DROP_TUNNEL_VERSION, "tunnel_version", "ingress: Geneve of another version, for the endpoint itself, or without a frame inside") \
+	X(DROP_TUNNEL_OPTION, "tunnel_option",  "ingress: Geneve with a critical option that is not known") \
+	X(DROP_NO_TUNNEL,     "no_tunnel",      "ingress: Geneve from a host, or with a VNI, that no tunnel has") \
+	X(DROP_NOT_OURS,      "not_ours",       "ingress: neither a tunnel's nor for the daemon") \
+	X(DROP_TO_DAEMON,     "to_daemon",      "ingress: not lost, but for the daemon itself: ARP, neighbour discovery, peers") \
+	X(DROP_ECN,           "ecn",            "ingress: congestion was met on the way, and the frame cannot say so (RFC 6040)") \
 	X(DROP_NO_BUFFER,     "no_buffer",      "ingress: no packet buffer for a copy or a segment") \
+	X(DROP_NO_NEIGHBOR,   "no_neighbor",    "egress: the next hop's MAC address is not known") \
 	X(DROP_VLAN_EGRESS,   "vlan_egress",    "egress: the receiving port does not carry the VLAN") \
 	X(DROP_MTU,           "mtu",            "egress: frame longer than the receiving port's MTU") \
 	X(DROP_OFFLOAD,       "offload",        "egress: checksum or segmentation needed that these headers do not allow") \

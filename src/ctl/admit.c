@@ -33,9 +33,9 @@ admit_bound_ns(const struct dp_port_cfg *cfg)
 }
 
 static void
-add_sender(struct egress *e, const struct dp_port_cfg *sender, uint32_t id)
+add_sender(struct egress *e, const struct dp_port_cfg *sender, const struct dp_port_cfg *out, uint32_t id)
 {
-	uint32_t longest = sender->mtu + ETHER_OVERHEAD;
+	uint32_t longest = sender->mtu + ETHER_OVERHEAD + (out->address.len ? DP_TUNNEL_OVERHEAD : 0);
 
 	// Of those with a guarantee, too: what one sends beyond it may just have begun when its guaranteed packets come.
 	if (longest > e->link.best_effort_packet)
@@ -49,6 +49,30 @@ add_sender(struct egress *e, const struct dp_port_cfg *sender, uint32_t id)
 		.id = id};
 }
 
+// A tunnel's packets leave through its uplink, too.
+static bool
+is_on_uplink(const struct model *m, const struct dp_port_cfg *cfg, const char *bridge, const struct dp_port_cfg *out)
+{
+	for (uint32_t i = 0; i <= m->n_ports; i++) {
+		const struct dp_port_cfg *tunnel = i < m->n_ports ? config_of(m->ports[i], cfg) : cfg;
+
+		if (tunnel->type == DP_PORT_GENEVE && !strcmp(tunnel->uplink, out->name) &&
+			!strcmp(tunnel->bridge, bridge))
+			return true;
+	}
+	return false;
+}
+
+// May what the sender sends leave through out?
+static bool
+may_reach(const struct model *m, const struct dp_port_cfg *cfg, const struct dp_port_cfg *sender,
+	const struct dp_port_cfg *out)
+{
+	if (!strcmp(sender->name, out->name) || !sender->bridge[0])
+		return false;
+	return out->bridge[0] ? !strcmp(sender->bridge, out->bridge) : is_on_uplink(m, cfg, sender->bridge, out);
+}
+
 // All that may send to an egress port. Number n_ports is cfg when it is a further port.
 static void
 collect(const struct model *m, const struct dp_port_cfg *cfg, const struct dp_port_cfg *out, struct egress *e)
@@ -60,11 +84,11 @@ collect(const struct model *m, const struct dp_port_cfg *cfg, const struct dp_po
 	for (uint32_t i = 0; i < m->n_ports; i++) {
 		const struct dp_port_cfg *sender = config_of(m->ports[i], cfg);
 
-		if (strcmp(sender->name, out->name) && !strcmp(sender->bridge, out->bridge))
-			add_sender(e, sender, i);
+		if (may_reach(m, cfg, sender, out))
+			add_sender(e, sender, out, i);
 	}
-	if (!self && strcmp(cfg->name, out->name) && !strcmp(cfg->bridge, out->bridge))
-		add_sender(e, cfg, m->n_ports);
+	if (!self && may_reach(m, cfg, cfg, out))
+		add_sender(e, cfg, out, m->n_ports);
 }
 
 static const char *
@@ -134,8 +158,7 @@ admit_check(const struct model *m, const struct dp_port_cfg *cfg, char err[DP_ER
 		const struct dp_port_cfg *out = i < m->n_ports ? config_of(m->ports[i], cfg) : cfg;
 		struct admission_result r;
 
-		if ((i == m->n_ports && model_port_find(m, cfg->name)) || !out->rate_bps || !out->bridge[0] ||
-			strcmp(out->bridge, cfg->bridge))
+		if ((i == m->n_ports && model_port_find(m, cfg->name)) || !out->rate_bps)
 			continue;
 		collect(m, cfg, out, e);
 		if (!admission_check(e->flows, e->n, &e->link, &r))

@@ -199,10 +199,10 @@ append_call(json_t *calls, const char *method, json_t *params)
 }
 
 static void
-dump_ports(const struct model *m, bool is_mirroring, json_t *calls)
+dump_ports(const struct model *m, unsigned rank, json_t *calls)
 {
 	for (unsigned i = 0; i < m->n_ports; i++)
-		if ((m->ports[i]->cfg.mirror_to[0] != '\0') == is_mirroring)
+		if (model_port_rank(&m->ports[i]->cfg) == rank)
 			append_call(calls, "port.add", rpc_port_encode(&m->ports[i]->cfg));
 }
 
@@ -216,9 +216,8 @@ config_dump(const struct model *m)
 		append_call(calls, "log.set", json_pack("{s:s}", "level", log_level_names[m->log_level]));
 	for (unsigned i = 0; i < m->n_bridges; i++)
 		append_call(calls, "bridge.add", rpc_bridge_encode(&m->bridges[i]->cfg));
-	// A port that mirrors needs the one it mirrors to.
-	dump_ports(m, false, calls);
-	dump_ports(m, true, calls);
+	for (unsigned rank = 0; rank < MODEL_PORT_RANKS; rank++)
+		dump_ports(m, rank, calls);
 	for (unsigned i = 0; i < m->n_bridges; i++)
 		for (unsigned k = 0; k < m->bridges[i]->n_macs; k++)
 			append_call(calls, "mac.add", rpc_mac_encode(m->bridges[i]->cfg.name, &m->bridges[i]->macs[k]));

@@ -5,6 +5,7 @@
 
 #include "capture.h"
 #include "config.h"
+#include "datagrams.h"
 #include "metrics.h"
 #include "rtvs/log.h"
 
@@ -122,6 +123,7 @@ on_tick(struct loop_source *source, uint32_t events)
 	if (read(source->fd, &n, sizeof(n)) != sizeof(n))
 		return;
 	dp_housekeeping(ctl->dp);
+	datagrams_drain(ctl);
 	server_tick(&ctl->server);
 	notify_tick(&ctl->notify, ctl->dp, ctl_now_ns());
 }
@@ -129,8 +131,11 @@ on_tick(struct loop_source *source, uint32_t events)
 static void
 on_dp_events(struct loop_source *source, uint32_t events)
 {
+	struct ctl *ctl = LOOP_OWNER(source, struct ctl, dp_events);
+
 	(void)events;
-	events_drain(LOOP_OWNER(source, struct ctl, dp_events));
+	events_drain(ctl);
+	datagrams_drain(ctl);
 }
 
 // Before the datapath's threads start: they inherit the mask, so signals come here.

@@ -235,9 +235,113 @@ port_check_mirror(const struct model *m, const struct dp_port_cfg *cfg, char err
 	return 0;
 }
 
-static int
-port_check_type(const struct dp_port_cfg *cfg, char err[DP_ERR_SIZE])
+unsigned
+model_port_rank(const struct dp_port_cfg *cfg)
 {
+	return cfg->mirror_to[0] ? 2 : cfg->type == DP_PORT_GENEVE ? 1 : 0;
+}
+
+static bool
+is_same_addr(const struct prefix *a, const struct prefix *b)
+{
+	return a->is_v6 == b->is_v6 && memcmp(a->addr, b->addr, a->is_v6 ? 16 : 4) == 0;
+}
+
+// One that goes through the uplink; NULL: none.
+static const struct model_port *
+tunnel_through(const struct model *m, const char *uplink)
+{
+	for (unsigned i = 0; i < m->n_ports; i++)
+		if (m->ports[i]->cfg.type == DP_PORT_GENEVE && strcmp(m->ports[i]->cfg.uplink, uplink) == 0)
+			return m->ports[i];
+	return NULL;
+}
+
+static int
+port_check_tunnel(
+	const struct model *m, const struct dp_port_cfg *cfg, const struct model_port *self, char err[DP_ERR_SIZE])
+{
+	const struct model_port *uplink = model_port_find(m, cfg->uplink);
+	uint32_t needed = cfg->mtu + DP_TUNNEL_OVERHEAD;
+
+	if (cfg->socket[0] || cfg->devargs[0])
+		return fail(-EINVAL, err, "%s: not for type=geneve", cfg->socket[0] ? "socket" : "devargs");
+	if (!cfg->uplink[0])
+		return fail(-EINVAL, err, "uplink: needed for type=geneve");
+	if (!uplink)
+		return fail(-ENOENT, err, "uplink: port %s does not exist", cfg->uplink);
+	if (!uplink->cfg.address.len)
+		return fail(-EINVAL, err, "uplink: port %s has no address", cfg->uplink);
+	if (!cfg->remote.len)
+		return fail(-EINVAL, err, "remote: needed for type=geneve");
+	if (cfg->remote.is_v6 != uplink->cfg.address.is_v6 || cfg->remote.len != (cfg->remote.is_v6 ? 128 : 32))
+		return fail(-EINVAL, err, "remote: must be one %s address, as the uplink's is",
+			uplink->cfg.address.is_v6 ? "IPv6" : "IPv4");
+	if (is_same_addr(&cfg->remote, &uplink->cfg.address))
+		return fail(-EINVAL, err, "remote: is the uplink's own address");
+	if (cfg->vni > DP_VNI_MAX)
+		return fail(-EINVAL, err, "vni: %u is out of range 0 to %u", cfg->vni, DP_VNI_MAX);
+	if (needed > uplink->cfg.mtu)
+		return fail(-EINVAL, err, "mtu: %u needs an uplink with an mtu of %u at least, %s has %u", cfg->mtu,
+			needed, cfg->uplink, uplink->cfg.mtu);
+	for (unsigned i = 0; i < m->n_ports; i++) {
+		const struct dp_port_cfg *other = &m->ports[i]->cfg;
+		if (m->ports[i] != self && other->type == DP_PORT_GENEVE && strcmp(other->uplink, cfg->uplink) == 0 &&
+			other->vni == cfg->vni && is_same_addr(&other->remote, &cfg->remote))
+			return fail(-EEXIST, err, "vni: port %s has this uplink, remote and VNI", other->name);
+	}
+	return 0;
+}
+
+// A port with an address.
+static int
+port_check_uplink(
+	const struct model *m, const struct dp_port_cfg *cfg, const struct model_port *self, char err[DP_ERR_SIZE])
+{
+	const struct model_port *tunnel = self ? tunnel_through(m, cfg->name) : NULL;
+	unsigned n = 0;
+
+	if (tunnel &&
+		(memcmp(&cfg->address, &self->cfg.address, sizeof(cfg->address)) != 0 ||
+			memcmp(&cfg->gateway, &self->cfg.gateway, sizeof(cfg->gateway)) != 0 ||
+			cfg->vlan != self->cfg.vlan || cfg->mtu < self->cfg.mtu))
+		return fail(-EBUSY, err,
+			"port %s goes through port %s: its address, gateway, vlan and a smaller mtu must wait",
+			tunnel->cfg.name, cfg->name);
+	if (!cfg->address.len)
+		return cfg->gateway.len || cfg->stamp ?
+			fail(-EINVAL, err, "%s: needs address as well", cfg->gateway.len ? "gateway" : "stamp") :
+			0;
+	for (unsigned i = 0; i < m->n_ports; i++)
+		n += m->ports[i] != self && m->ports[i]->cfg.address.len;
+	if (n >= DP_MAX_UPLINKS)
+		return fail(-ENOSPC, err, "address: there are %u ports with one already, the limit", DP_MAX_UPLINKS);
+	if (cfg->bridge[0])
+		return fail(-EINVAL, err, "address: only for a port without bridge");
+	if (cfg->mirror_to[0])
+		return fail(-EINVAL, err, "mirror_to: not for a port with an address");
+	if (cfg->vlan_mode != DP_VLAN_ACCESS)
+		return fail(-EINVAL, err,
+			"vlan_mode: must be access for a port with an address; vlan is the underlay's tag");
+	if (cfg->n_queues != 1)
+		return fail(-EINVAL, err, "queues: must be 1 for a port with an address");
+	if (cfg->gateway.len &&
+		(cfg->gateway.is_v6 != cfg->address.is_v6 || is_same_addr(&cfg->gateway, &cfg->address)))
+		return fail(-EINVAL, err, "gateway: must be another address of the same family as address");
+	return 0;
+}
+
+static int
+port_check_type(
+	const struct model *m, const struct dp_port_cfg *cfg, const struct model_port *self, char err[DP_ERR_SIZE])
+{
+	if (cfg->type == DP_PORT_GENEVE) {
+		if (cfg->address.len || cfg->gateway.len || cfg->stamp)
+			return fail(-EINVAL, err, "address: not for type=geneve");
+		return port_check_tunnel(m, cfg, self, err);
+	}
+	if (cfg->uplink[0] || cfg->remote.len)
+		return fail(-EINVAL, err, "%s: only for type=geneve", cfg->uplink[0] ? "uplink" : "remote");
 	if (cfg->type == DP_PORT_ETHDEV) {
 		if (!cfg->devargs[0])
 			return fail(-EINVAL, err, "devargs: needed for type=ethdev");
@@ -257,8 +361,10 @@ static int
 port_check(const struct model *m, const struct dp_port_cfg *cfg, const struct model_port *self, char err[DP_ERR_SIZE])
 {
 	static const struct vlan_set none;
-	int rc = port_check_type(cfg, err);
+	int rc = port_check_type(m, cfg, self, err);
 
+	if (!rc && cfg->type != DP_PORT_GENEVE)
+		rc = port_check_uplink(m, cfg, self, err);
 	if (rc < 0)
 		return rc;
 	if (cfg->bridge[0] && !model_bridge_find(m, cfg->bridge))
@@ -365,6 +471,9 @@ model_port_del(struct model *m, const char *name, char err[DP_ERR_SIZE])
 	source = port_mirroring_to(m, name);
 	if (source)
 		return fail(-EBUSY, err, "port %s mirrors to port %s; set its mirror_to first", source->cfg.name, name);
+	source = tunnel_through(m, name);
+	if (source)
+		return fail(-EBUSY, err, "port %s goes through port %s; remove it first", source->cfg.name, name);
 	rc = m->dp ? dp_port_del(m->dp, port->id) : 0;
 	if (rc < 0)
 		return fail(rc, err, "port %s: %s", name, strerror(-rc));

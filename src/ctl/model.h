@@ -48,6 +48,9 @@ void model_destroy(struct model *model); // NULL is accepted; leaves the datapat
 
 struct model_bridge *model_bridge_find(const struct model *model, const char *name);
 struct model_port *model_port_find(const struct model *model, const char *name);
+// Ports are made in order of it, and removed against it: 0, 1: needs an uplink, 2: needs a port to mirror to.
+#define MODEL_PORT_RANKS 3
+unsigned model_port_rank(const struct dp_port_cfg *cfg);
 unsigned model_bridge_n_ports(const struct model *model, const char *name);
 
 // All return 0 or a negative errno with err: -EEXIST, -ENOENT, -EBUSY, -EINVAL (a field, named), -ENOSPC, -ENOMEM, or what

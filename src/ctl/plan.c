@@ -44,7 +44,8 @@ is_port_going(const struct plan *p, const char *name)
 	const struct model_port *from = model_port_find(p->m, name);
 	const struct model_port *to = model_port_find(p->target, name);
 
-	return !to || (from && !rpc_port_is_settable(&from->cfg, &to->cfg));
+	return !to || (from && !rpc_port_is_settable(&from->cfg, &to->cfg)) ||
+		(to->cfg.uplink[0] && is_port_going(p, to->cfg.uplink));
 }
 
 static bool
@@ -106,14 +107,14 @@ detach_ports(struct plan *p)
 }
 
 static bool
-remove_ports(struct plan *p, bool is_mirroring)
+remove_ports(struct plan *p, unsigned rank)
 {
 	char name[RTVS_NAME_SIZE];
 
 	for (unsigned i = p->m->n_ports; i-- > 0;) {
 		const struct dp_port_cfg *cfg = &p->m->ports[i]->cfg;
 		memcpy(name, cfg->name, sizeof(name));
-		if ((cfg->mirror_to[0] != '\0') != is_mirroring || !is_port_going(p, name))
+		if (model_port_rank(cfg) != rank || !is_port_going(p, name))
 			continue;
 		if (!stepped(p, "port", name, model_port_del(p->m, name, p->err)))
 			return false;
@@ -155,13 +156,13 @@ apply_bridges(struct plan *p)
 }
 
 static bool
-apply_ports(struct plan *p, bool is_mirroring)
+apply_ports(struct plan *p, unsigned rank)
 {
 	for (unsigned i = 0; i < p->target->n_ports; i++) {
 		const struct dp_port_cfg *to = &p->target->ports[i]->cfg;
 		const struct model_port *port = model_port_find(p->m, to->name);
 		int rc;
-		if ((to->mirror_to[0] != '\0') != is_mirroring)
+		if (model_port_rank(to) != rank)
 			continue;
 		if (!port)
 			rc = model_port_add(p->m, to, p->err);
@@ -195,9 +196,9 @@ add_macs(struct plan *p)
 static int
 execute(struct plan *p)
 {
-	(void)(apply_system(p) && remove_macs(p) && detach_ports(p) && remove_ports(p, true) &&
-		remove_ports(p, false) && remove_bridges(p) && apply_bridges(p) && apply_ports(p, false) &&
-		apply_ports(p, true) && add_macs(p));
+	(void)(apply_system(p) && remove_macs(p) && detach_ports(p) && remove_ports(p, 2) && remove_ports(p, 1) &&
+		remove_ports(p, 0) && remove_bridges(p) && apply_bridges(p) && apply_ports(p, 0) && apply_ports(p, 1) &&
+		apply_ports(p, 2) && add_macs(p));
 	return p->rc;
 }
 

@@ -20,7 +20,7 @@
 	P(name, RPC_NAME, .is_required = true, .is_key = true, .min = 1, .max = RTVS_NAME_SIZE - 1, .help = "name of the port")
 #define PORT_FIXED_PARAMS \
 	P(type, RPC_ENUM, .names = dp_port_type_names, .def = "vhost", \
-		.help = "vhost: a guest's vhost-user socket; ethdev: a DPDK device"), \
+		.help = "vhost: a guest's vhost-user socket; ethdev: a DPDK device; geneve: a tunnel to another host"), \
 	P(socket, RPC_STR, .max = RTVS_PATH_SIZE - 1, .help = "vhost: path of the socket; " RUN_DIR "/NAME.sock when not given"), \
 	PAS("mode", vhost_mode, RPC_ENUM, .names = dp_vhost_mode_names, .def = "listen", \
 		.help = "vhost: listen makes the socket, connect waits for QEMU's (server=on)"), \
@@ -32,6 +32,10 @@
 	P(tso, RPC_BOOL, .def = "true", .help = "vhost: offer segmentation offload; needs csum"), \
 	P(devargs, RPC_STR, .max = RTVS_DEVARGS_SIZE - 1, \
 		.help = "ethdev: DPDK's name of the device (\"0000:01:00.0\", \"net_tap0,iface=t0\")"), \
+	P(uplink, RPC_NAME, .max = RTVS_NAME_SIZE - 1, .help = "geneve: port that it goes through, which has an address"), \
+	P(remote, RPC_ADDR, .help = "geneve: address of the other host on the underlay"), \
+	P(vni, RPC_UINT, .max = DP_VNI_MAX, .def = "0", .help = "geneve: virtual network, as the other host has it"), \
+	P(timestamps, RPC_BOOL, .def = "true", .help = "geneve: packets say when they left and what deadline they have"), \
 	PAS("queues", n_queues, RPC_UINT, .min = 1, .max = DP_MAX_QUEUES, .def = "1", .help = "queue pairs at most")
 #define PORT_PARAMS \
 	P(bridge, RPC_NAME, .max = RTVS_NAME_SIZE - 1, .help = "bridge it belongs to; empty: none, it forwards nothing"), \
@@ -42,6 +46,10 @@
 	P(vlan, RPC_UINT, .max = RTVS_VLAN_MAX, .def = "0", \
 		.help = "VLAN of untagged frames; 0: access: the bridge's untagged VLAN, trunk: they are refused"), \
 	P(trunk, RPC_VLANS, .help = "trunk: VLANs it carries (\"1,5,100-200\"); empty: all"), \
+	P(address, RPC_ADDR, \
+		.help = "own address on the underlay, with its prefix length: tunnels go through this port; empty: none do"), \
+	P(gateway, RPC_ADDR, .help = "with address: router to hosts outside of its prefix"), \
+	P(stamp, RPC_BOOL, .def = "false", .help = "with address: answer STAMP test packets (RFC 8762)"), \
 	P(allowed_macs, RPC_MACS, .max = RTVS_MAX_MACS, .help = "source MACs it may use; empty: any"), \
 	P(allowed_ips, RPC_PREFIXES, .max = RTVS_MAX_PREFIXES, .help = "source addresses or prefixes it may use; empty: any"), \
 	P(isolated, RPC_BOOL, .def = "false", .help = "exchanges nothing with other isolated ports of its bridge"), \
@@ -122,6 +130,7 @@ check_given(uint64_t present, const struct dp_port_cfg *cfg, struct rpc_error *e
 {
 	static const char *const listen_only[] = {"socket_mode", "socket_owner", "socket_group"};
 	static const char *const vhost_only[] = {"socket", "mode", "packed", "csum", "tso"};
+	static const char *const geneve_only[] = {"uplink", "remote", "vni", "timestamps"};
 	bool is_vhost = cfg->type == DP_PORT_VHOST;
 
 	for (unsigned i = 0; i < N(listen_only); i++) {
@@ -134,6 +143,12 @@ check_given(uint64_t present, const struct dp_port_cfg *cfg, struct rpc_error *e
 		if (!is_given(present, vhost_only[i]))
 			continue;
 		rpc_error_set(err, RPC_INVALID_PARAMS, "%s: only for type=vhost", vhost_only[i]);
+		return -1;
+	}
+	for (unsigned i = 0; i < N(geneve_only) && cfg->type != DP_PORT_GENEVE; i++) {
+		if (!is_given(present, geneve_only[i]))
+			continue;
+		rpc_error_set(err, RPC_INVALID_PARAMS, "%s: only for type=geneve", geneve_only[i]);
 		return -1;
 	}
 	if (is_vhost && cfg->tso && !cfg->csum) {

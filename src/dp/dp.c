@@ -10,6 +10,7 @@
 #include "rtvs/log.h"
 #include "schedule.h"
 #include "tsan.h"
+#include "underlay.h"
 
 #include <rte_cycles.h>
 #include <rte_eal.h>
@@ -44,7 +45,7 @@
 #define RCU_THREADS (DP_MAX_WORKERS)
 
 const char *const dp_idle_names[] = {"busy", "adaptive", NULL};
-const char *const dp_port_type_names[] = {"vhost", "ethdev", NULL};
+const char *const dp_port_type_names[] = {"vhost", "ethdev", "geneve", NULL};
 const char *const dp_vhost_mode_names[] = {"listen", "connect", NULL};
 const char *const dp_vlan_mode_names[] = {"access", "trunk", NULL};
 const char *const dp_late_names[] = {"send", "drop", NULL};
@@ -342,6 +343,10 @@ dp_init(const struct dp_system_cfg *cfg, struct dp **ret_dp, char err[DP_ERR_SIZ
 	if (!rc)
 		rc = events_start(dp);
 	if (!rc)
+		rc = overlay_init();
+	if (!rc)
+		rc = underlay_start(dp);
+	if (!rc)
 		rc = workers_start(dp);
 	if (rc) {
 		if (!err[0])
@@ -382,6 +387,7 @@ dp_fini(struct dp *dp)
 	connector_destroy(dp->connector);
 	free(dp->view);
 	rte_free(dp->rcu);
+	underlay_stop(dp);
 	rte_ring_free(dp->events);
 	rte_mempool_free(dp->pool);
 	if (dp->event_fd >= 0)

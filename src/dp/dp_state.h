@@ -19,6 +19,9 @@ struct dp {
 	_Atomic bool stop;
 	uint64_t tsc_hz, tsc_mult; // ns = tsc * tsc_mult >> 32
 	int64_t realtime_offset_ns; // CLOCK_REALTIME - monotonic TSC time
+	_Atomic int64_t tai_offset_ns; // TAI - monotonic TSC time; ctl: wo, dp: ro
+	struct rte_ring *punt; // packets for the daemon itself; many producers, ctl consumes
+	_Atomic uint64_t punts_lost;
 	struct rte_mempool *pool;
 	struct rte_rcu_qsbr *rcu;
 	_Atomic(struct view *) view; // ctl: wo, dp: ro

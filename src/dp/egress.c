@@ -138,7 +138,8 @@ shape(struct worker *w, const struct view *view, uint16_t out, struct egress_pkt
 		return DROP_MTU;
 	if (unlikely((pkt->m->ol_flags & RTE_MBUF_F_TX_TCP_SEG) && !pkt->m->tso_segsz))
 		return DROP_OFFLOAD;
-	if (vp->writes_dscp && view->port[pkt->m->port].dscp_out != DSCP_KEEP)
+	// A tunnel's is written outside.
+	if (vp->writes_dscp && !vp->tunnel && view->port[pkt->m->port].dscp_out != DSCP_KEEP)
 		pkt->m = mark(w, pkt->m, view->port[pkt->m->port].dscp_out);
 	return pkt->m ? DROP_NONE : DROP_NO_BUFFER;
 }
@@ -159,8 +160,9 @@ flow_hash(const struct rte_mbuf *m)
 
 // Packets at the front that go to the same queue, at most a burst.
 static uint16_t
-give_run(struct worker *w, struct port *port, struct rte_mbuf **pkts, uint16_t n, uint16_t *ret_run)
+give_run(struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf **pkts, uint16_t n, uint16_t *ret_run)
 {
+	struct port *port = view->port[out].port;
 	struct port_counters *c = &w->port[port->id].c;
 	uint32_t n_txq = atomic_load_explicit(&port->n_txq, memory_order_relaxed);
 	uint16_t q = n_txq > 1 ? (uint16_t)(flow_hash(pkts[0]) % n_txq) : 0, run = 1, sent;
@@ -170,7 +172,11 @@ give_run(struct worker *w, struct port *port, struct rte_mbuf **pkts, uint16_t n
 		run++;
 	for (uint16_t k = 0; k < run; k++)
 		bytes += pkts[k]->pkt_len;
+	if (view->port[out].uplink)
+		overlay_stamp(w, view, pkts, run);
 	sent = port->ops->tx(port, q, pkts, run);
+	if (unlikely(sent < run && view->port[out].uplink))
+		overlay_unstamp(view, pkts, sent, run);
 	for (uint16_t k = sent; k < run; k++)
 		bytes -= pkts[k]->pkt_len;
 	worker_count(&c->tx_pkts, sent);
@@ -185,7 +191,7 @@ egress_give(struct worker *w, const struct view *view, uint16_t out, struct rte_
 	uint16_t sum = 0, sent, run;
 
 	do {
-		sent = give_run(w, view->port[out].port, &pkts[sum], (uint16_t)(n - sum), &run);
+		sent = give_run(w, view, out, &pkts[sum], (uint16_t)(n - sum), &run);
 		sum = (uint16_t)(sum + sent);
 	} while (sent == run && sum < n);
 	return sum;
@@ -200,7 +206,7 @@ transmit(struct worker *w, const struct view *view, uint16_t out)
 	if (unlikely(view->port[out].capture))
 		capture_burst(w, view->port[out].capture, tx->pkts, tx->n, true);
 	for (uint16_t i = 0, run; i < tx->n; i = (uint16_t)(i + run)) {
-		uint16_t sent = give_run(w, view->port[out].port, &tx->pkts[i], (uint16_t)(tx->n - i), &run);
+		uint16_t sent = give_run(w, view, out, &tx->pkts[i], (uint16_t)(tx->n - i), &run);
 
 		for (uint16_t k = sent; k < run; k++)
 			egress_drop(w, out, tx->pkts[i + k], DROP_TX_FULL);
@@ -230,13 +236,35 @@ stage(struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf *
 	// A port flushed in the middle of a burst stays on the list: egress_flush takes empty stages, too.
 }
 
+static bool
+is_ready(const struct view_port *vp)
+{
+	return atomic_load_explicit(&vp->port->is_up, memory_order_relaxed) && vp->is_admin_up;
+}
+
+// A tunnel's packets go on to its uplink.
 static void
 stage_or_hand_over(struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf *m)
 {
 	struct port *port = view->port[out].port;
 
-	if (view->port[out].schedule)
+	if (view->port[out].tunnel) {
+		m = overlay_encap(w, view, out, m);
+		if (!m)
+			return;
+		out = view->port[out].tunnel->uplink;
+		port = view->port[out].port;
+		if (unlikely(!is_ready(&view->port[out]))) {
+			egress_drop(w, out, m, DROP_LINK_DOWN);
+			return;
+		}
+		if (unlikely(m->pkt_len > view->port[out].frame_max + (view->port[out].vlan ? TAG_BYTES : 0))) {
+			egress_drop(w, out, m, DROP_MTU);
+			return;
+		}
+	} else if (view->port[out].schedule) {
 		schedule_stamp(m, w->now_ns);
+	}
 	if (likely(port->owner == w->index)) {
 		stage(w, view, out, m);
 		return;
@@ -326,13 +354,15 @@ egress_put(struct worker *w, const struct view *view, uint16_t out, struct egres
 	uint32_t caps;
 	enum drop drop;
 
-	if (unlikely(!atomic_load_explicit(&vp->port->is_up, memory_order_relaxed) || !vp->is_admin_up)) {
+	if (unlikely(!is_ready(vp))) {
 		egress_drop(w, out, pkt.m, DROP_LINK_DOWN);
 		return;
 	}
 	if (!vp->is_mirror_target) { // which gets frames as they were seen
 		drop = shape(w, view, out, &pkt);
 		if (unlikely(drop != DROP_NONE)) {
+			if (drop == DROP_MTU && vp->tunnel)
+				overlay_too_big(w, view, out, &pkt);
 			egress_drop(w, out, pkt.m, drop);
 			return;
 		}
@@ -358,6 +388,24 @@ egress_flush(struct worker *w, const struct view *view)
 	w->n_dirty = 0;
 }
 
+// What the control thread sends. It took nothing from a port: counted as if made here.
+static unsigned
+inject(struct worker *w, const struct view *view, uint16_t out)
+{
+	struct rte_mbuf *pkts[PORT_BURST];
+	unsigned n = rte_ring_sc_dequeue_burst(view->port[out].port->inject, (void **)pkts, PORT_BURST, NULL);
+
+	worker_count(&w->port[out].c.replicated, n);
+	for (unsigned i = 0; i < n; i++) {
+		schedule_stamp(pkts[i], w->now_ns);
+		if (is_ready(&view->port[out]))
+			stage(w, view, out, pkts[i]);
+		else
+			egress_drop(w, out, pkts[i], DROP_LINK_DOWN);
+	}
+	return n;
+}
+
 unsigned
 egress_drain(struct worker *w, const struct view *view)
 {
@@ -368,8 +416,11 @@ egress_drain(struct worker *w, const struct view *view)
 	for (uint16_t i = 0; i < mine->n_owned; i++) {
 		uint16_t out = mine->owned[i];
 		struct port *port = view->port[out].port;
-		unsigned n = rte_ring_sc_dequeue_burst(port->handoff, (void **)pkts, PORT_BURST, NULL);
+		unsigned n;
 
+		if (port->inject)
+			sum += inject(w, view, out);
+		n = rte_ring_sc_dequeue_burst(port->handoff, (void **)pkts, PORT_BURST, NULL);
 		if (!n)
 			continue;
 		worker_count(&w->port[out].c.queued_out, n);

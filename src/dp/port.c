@@ -8,6 +8,7 @@
 #include "connector.h"
 #include "dp_state.h"
 #include "schedule.h"
+#include "underlay.h"
 #include "vhost_fds.h"
 
 #include <rte_errno.h>
@@ -26,6 +27,7 @@
 static const struct port_ops *const port_types[] = {
 	[DP_PORT_VHOST] = &port_vhost_ops,
 	[DP_PORT_ETHDEV] = &port_ethdev_ops,
+	[DP_PORT_GENEVE] = &port_geneve_ops,
 };
 
 struct port *
@@ -85,8 +87,8 @@ dp_port_check_qos(const struct dp_port_cfg *cfg, char err[DP_ERR_SIZE])
 static int
 check(const struct dp *dp, const struct dp_port_cfg *cfg, char err[DP_ERR_SIZE])
 {
-	if (cfg->type > DP_PORT_ETHDEV)
-		dp_error(err, "type: must be vhost or ethdev");
+	if (cfg->type > DP_PORT_GENEVE)
+		dp_error(err, "type: must be vhost, ethdev or geneve");
 	else if (cfg->mtu < DP_MTU_MIN || cfg->mtu > DP_MTU_MAX)
 		dp_error(err, "mtu: %u is out of range %u to %u", cfg->mtu, DP_MTU_MIN, DP_MTU_MAX);
 	else if (!cfg->n_queues || cfg->n_queues > DP_MAX_QUEUES)
@@ -112,6 +114,19 @@ has_guarantee(const struct dp_port_cfg *cfg)
 	return cfg->deadline_ns || cfg->min_rate_bps;
 }
 
+// On the same bridge, or to a tunnel there.
+static bool
+may_send_to(const struct dp *dp, const struct port *from, const struct port *to)
+{
+	if (!from->cfg.bridge[0])
+		return false;
+	for (unsigned i = 0; i < DP_MAX_PORTS && to->cfg.address.len; i++)
+		if (dp->port[i] && !strcmp(dp->port[i]->cfg.uplink, to->cfg.name) &&
+			!strcmp(dp->port[i]->cfg.bridge, from->cfg.bridge))
+			return true;
+	return !strcmp(from->cfg.bridge, to->cfg.bridge);
+}
+
 // A port's egress is scheduled from when it has a rate, or shares a bridge with a port that has a guarantee, for its life.
 static int
 prepare_schedule(struct dp *dp, struct port *port)
@@ -119,15 +134,15 @@ prepare_schedule(struct dp *dp, struct port *port)
 	bool is_wanted = port->cfg.rate_bps;
 	int rc;
 
+	if (port->cfg.type == DP_PORT_GENEVE) // its uplink's does it
+		return 0;
 	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
-		is_wanted |= dp->port[i] && port->cfg.bridge[0] && has_guarantee(&dp->port[i]->cfg) &&
-			!strcmp(dp->port[i]->cfg.bridge, port->cfg.bridge);
+		is_wanted |= dp->port[i] && has_guarantee(&dp->port[i]->cfg) && may_send_to(dp, dp->port[i], port);
 	if (!is_wanted)
 		return 0;
 	rc = port->schedule ? 0 : schedule_create(&port->schedule, dp_now_ns(dp));
 	for (uint16_t i = 0; !rc && i < DP_MAX_PORTS; i++)
-		if (dp->port[i] && has_guarantee(&dp->port[i]->cfg) &&
-			!strcmp(dp->port[i]->cfg.bridge, port->cfg.bridge))
+		if (dp->port[i] && has_guarantee(&dp->port[i]->cfg) && may_send_to(dp, dp->port[i], port))
 			rc = schedule_keep_delay(port->schedule, i);
 	return rc;
 }
@@ -139,15 +154,22 @@ publish(struct dp *dp)
 	int rc = 0;
 
 	for (unsigned i = 0; !rc && i < DP_MAX_PORTS; i++)
-		if (dp->port[i])
+		if (dp->port[i]) {
 			rc = prepare_schedule(dp, dp->port[i]);
-	return rc ? rc : view_publish(dp);
+			if (!rc && dp->port[i]->cfg.address.len)
+				rc = underlay_create(dp->port[i]);
+		}
+	if (!rc)
+		rc = view_publish(dp);
+	underlay_housekeeping(dp);
+	return rc;
 }
 
 static void
 port_free(struct port *port)
 {
 	schedule_destroy(port->schedule, port->dp);
+	underlay_destroy(port);
 	rte_ring_free(port->handoff);
 	rte_free(port);
 }
@@ -249,6 +271,14 @@ fixed_difference(const struct dp_port_cfg *a, const struct dp_port_cfg *b)
 		return "socket_owner";
 	if (strcmp(a->socket_group, b->socket_group))
 		return "socket_group";
+	if (strcmp(a->uplink, b->uplink))
+		return "uplink";
+	if (memcmp(&a->remote, &b->remote, sizeof(a->remote)))
+		return "remote";
+	if (a->vni != b->vni)
+		return "vni";
+	if (a->timestamps != b->timestamps)
+		return "timestamps";
 	return strcmp(a->devargs, b->devargs) ? "devargs" : NULL;
 }
 
@@ -333,6 +363,10 @@ retire_counters(struct dp *dp, struct port *port)
 	for (unsigned i = 0; i < dp->n_workers; i++) {
 		struct worker *w = dp->worker[i];
 
+		// What a tunnel sent and received its uplink did.
+		if (port->cfg.type == DP_PORT_GENEVE)
+			w->port[port->id].c.rx_pkts = w->port[port->id].c.rx_bytes = w->port[port->id].c.tx_pkts =
+				w->port[port->id].c.tx_bytes = 0;
 		add_counters(gone, &w->port[port->id].c);
 		blocked_ns = RTE_MAX(blocked_ns, w->port[port->id].c.blocked_ns);
 		memset(&w->port[port->id], 0, sizeof(w->port[port->id]));
@@ -471,6 +505,7 @@ dp_housekeeping(struct dp *dp)
 	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
 		if (dp->port[i])
 			dp->port[i]->ops->housekeeping(dp->port[i]);
+	underlay_housekeeping(dp);
 	connector_housekeeping(dp->connector);
 	vhost_fds_housekeeping();
 }

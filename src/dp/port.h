@@ -56,6 +56,8 @@ struct port {
 	_Atomic uint32_t wakeup_gen; // moves when descriptors of rx_wakeup change
 	_Atomic uint32_t n_macs; // learned entries that name this port; dp, ctl: rw
 	_Atomic uint64_t guest_errors; // vhost thread, ctl: rw
+	struct underlay *underlay; // of a port with an address, NULL: none; ctl
+	struct rte_ring *inject; // what the control thread sends through it, NULL: nothing; the owner consumes
 	struct rte_ring *handoff; // from workers that do not own it; many producers, the owner consumes
 	_Atomic uint32_t
 		n_blocking; // egress ports where its queue is full: it is not polled. Owners of egress ports: rw, dp: ro
@@ -66,9 +68,12 @@ struct port {
 
 extern const struct port_ops port_vhost_ops;
 extern const struct port_ops port_ethdev_ops;
+extern const struct port_ops port_geneve_ops;
 
 // Any thread: an error line of librte_vhost, which begins with its socket's path in parentheses, is the port's.
 void port_vhost_count_error(const char *line, size_t len);
+
+uint64_t *port_geneve_seq(const struct port *port); // number of the next packet of each flow; the uplink's owner writes
 
 struct port *port_find(const struct dp *dp, const char *name);
 // Any thread: tells the control thread, and wakes workers whose descriptors changed.

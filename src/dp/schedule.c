@@ -159,6 +159,12 @@ schedule_stamp(struct rte_mbuf *m, uint64_t arrival_ns)
 	item_of(m)->arrival_ns = arrival_ns;
 }
 
+uint64_t
+schedule_arrival_ns(struct rte_mbuf *m)
+{
+	return item_of(m)->arrival_ns;
+}
+
 static void
 unblock(struct schedule *q, const struct view *view, uint16_t flow)
 {

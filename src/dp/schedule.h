@@ -18,6 +18,7 @@ bool schedule_flow(const struct schedule *q, uint16_t flow, struct dp_flow *ret_
 
 // The ingress worker, before a packet is staged or handed over: when it came.
 void schedule_stamp(struct rte_mbuf *m, uint64_t arrival_ns);
+uint64_t schedule_arrival_ns(struct rte_mbuf *m); // of one that was stamped
 // Takes what is staged for the port: through at once when nothing waits, else into its flows' queues.
 void schedule_put(struct worker *w, const struct view *view, uint16_t out);
 // Gives the worker's ports what is due; how many packets.

@@ -150,7 +150,8 @@ flood(struct burst *b, struct egress_pkt pkt)
 		struct egress_pkt copy = pkt;
 
 		if (out == b->in_id || (b->in->is_isolated && vp->is_isolated) || !vp->is_admin_up ||
-			!carries(vp, pkt.vlan) || !atomic_load_explicit(&vp->port->is_up, memory_order_relaxed))
+			(b->in->tunnel && vp->tunnel) || !carries(vp, pkt.vlan) ||
+			!atomic_load_explicit(&vp->port->is_up, memory_order_relaxed))
 			continue;
 		if (last != VIEW_NO_PORT) {
 			copy.m = replicate(b, b->in_id, pkt.m);
@@ -184,7 +185,8 @@ unicast(struct burst *b, uint16_t out, struct egress_pkt pkt)
 
 	if (out == b->in_id)
 		return DROP_SAME_PORT;
-	if (b->in->is_isolated && vp->is_isolated)
+	// What came through one tunnel does not go back into another: each host sends to all by itself.
+	if ((b->in->is_isolated && vp->is_isolated) || (b->in->tunnel && vp->tunnel))
 		return DROP_ISOLATED;
 	forward(b, out, pkt);
 	return DROP_NONE;

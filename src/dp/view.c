@@ -5,6 +5,7 @@
 
 #include "bridge.h"
 #include "dp_state.h"
+#include "underlay.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -47,6 +48,7 @@ build_port(const struct dp *dp, struct port *port, struct view_port *vp)
 	vp->is_isolated = cfg->isolated;
 	vp->writes_dscp = cfg->dscp == DP_DSCP_DEADLINE;
 	vp->dscp_out = dscp_find(&dp->dscp, cfg->deadline_ns);
+	vp->deadline_ns = cfg->deadline_ns;
 	vp->frame_max = cfg->mtu + ETHER_HEADER;
 	vp->mac_limit = cfg->mac_limit ? cfg->mac_limit : UINT32_MAX;
 	// The workers that poll one of its queues share the rate evenly.
@@ -62,6 +64,34 @@ build_port(const struct dp *dp, struct port *port, struct view_port *vp)
 		.limit = cfg->queue,
 		.drops_late = cfg->late == DP_LATE_DROP};
 	guard_init(&vp->guard, &cfg->allowed_macs, &cfg->allowed_ips);
+}
+
+static void
+build_uplink(struct view *view, const struct port *port, struct view_port *vp)
+{
+	struct view_uplink *up = &view->uplinks[view->n_uplinks++];
+
+	up->address = port->cfg.address;
+	for (unsigned i = 0; i < RTE_DIM(up->tunnel); i++)
+		up->tunnel[i] = VIEW_NO_PORT;
+	vp->uplink = up;
+}
+
+// A tunnel whose uplink is gone has none, and is down.
+static void
+build_tunnel(const struct dp *dp, struct view *view, const struct port *port)
+{
+	struct view_tunnel *t = &view->tunnels[port->id];
+
+	t->uplink = id_of(dp, port->cfg.uplink);
+	if (t->uplink == VIEW_NO_PORT || !view->port[t->uplink].uplink)
+		return;
+	t->remote = port->cfg.remote;
+	t->vni = port->cfg.vni;
+	t->seq = port_geneve_seq(port);
+	t->is_resolved = underlay_headers(dp, port, &t->headers);
+	view->port[port->id].tunnel = t;
+	overlay_index(view, port->id, port);
 }
 
 static void
@@ -131,6 +161,12 @@ view_publish(struct dp *dp)
 			build_port(dp, dp->port[i], &view->port[i]);
 		view->has_schedules |= view->port[i].schedule != NULL;
 	}
+	for (unsigned i = 0; i < DP_MAX_PORTS && view->n_uplinks < DP_MAX_UPLINKS; i++)
+		if (dp->port[i] && dp->port[i]->cfg.address.len)
+			build_uplink(view, dp->port[i], &view->port[i]);
+	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
+		if (dp->port[i] && dp->port[i]->cfg.type == DP_PORT_GENEVE)
+			build_tunnel(dp, view, dp->port[i]);
 	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
 		if (view->port[i].port && view->port[i].mirror_to != VIEW_NO_PORT)
 			view->port[view->port[i].mirror_to].is_mirror_target = true;

@@ -2,6 +2,7 @@
 // swapped by pointer, freed after every worker has passed a quiescent point.
 #pragma once
 
+#include "overlay.h"
 #include "port.h"
 #include "rtvs/dp.h"
 #include "rtvs/guard.h"
@@ -32,6 +33,9 @@ struct view_port {
 	uint32_t frame_max; // bytes without tags: MTU + Ethernet header
 	uint32_t mac_limit; // UINT32_MAX: none
 	uint32_t flood_pps; // of one worker; 0: no limit
+	const struct view_tunnel *tunnel; // NULL: none
+	struct view_uplink *uplink; // NULL: none
+	uint64_t deadline_ns; // of what it sends, as configured
 	struct capture *capture; // NULL: none
 	struct schedule *schedule; // of its egress, NULL: none
 	struct sched_params flow; // of what it sends
@@ -56,7 +60,10 @@ struct view {
 	struct view_rxq rxqs[DP_MAX_PORTS * DP_MAX_QUEUES];
 	uint16_t owned[DP_MAX_PORTS];
 	uint16_t members[DP_MAX_PORTS]; // by bridge, one after another
+	struct view_tunnel tunnels[DP_MAX_PORTS]; // by port
+	struct view_uplink uplinks[DP_MAX_UPLINKS];
 	uint64_t gen; // of the view, 1 and up
+	uint16_t n_uplinks;
 	bool has_schedules;
 };
 

@@ -118,7 +118,10 @@ poll_queue(struct worker *w, const struct view *view, struct view_rxq rxq)
 	worker_count(&c->rx_bytes, sum);
 	if (unlikely(view->port[rxq.port].capture))
 		capture_burst(w, view->port[rxq.port].capture, pkts, n, false);
-	switch_burst(w, view, rxq.port, pkts, n);
+	if (view->port[rxq.port].uplink)
+		overlay_receive(w, view, rxq.port, pkts, n);
+	else
+		switch_burst(w, view, rxq.port, pkts, n);
 	egress_flush(w, view);
 	return n;
 }
@@ -132,7 +135,7 @@ turn(struct worker *w, const struct view *view)
 	w->is_holding = false;
 	for (uint16_t i = 0; i < mine->n_rxq; i++)
 		n += poll_queue(w, view, mine->rxq[i]);
-	if (w->dp->n_workers > 1)
+	if (w->dp->n_workers > 1 || view->n_uplinks)
 		n += egress_drain(w, view);
 	if (view->has_schedules)
 		n += schedule_serve_all(w, view);

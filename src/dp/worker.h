@@ -27,7 +27,7 @@ struct worker_tx {
 // A worker's own data of one port.
 struct worker_port {
 	struct port_counters c;
-	struct rate flood, max_rate;
+	struct rate flood, max_rate, too_big;
 	uint64_t owed_bytes; // taken from it beyond max_rate
 	uint64_t blocked_since_ns; // what c.blocked_ns does not have yet; 0: it is read
 	struct worker_tx tx;

@@ -13,7 +13,7 @@
 #define MAX_PKTS 64
 
 const char *const dp_idle_names[] = {"busy", "adaptive", NULL};
-const char *const dp_port_type_names[] = {"vhost", "ethdev", NULL};
+const char *const dp_port_type_names[] = {"vhost", "ethdev", "geneve", NULL};
 const char *const dp_vhost_mode_names[] = {"listen", "connect", NULL};
 const char *const dp_vlan_mode_names[] = {"access", "trunk", NULL};
 const char *const dp_late_names[] = {"send", "drop", NULL};
@@ -43,6 +43,8 @@ struct dp {
 	struct fake_bridge bridges[DP_MAX_BRIDGES];
 	struct dp_worker_stats workers[2];
 	struct dp_event events[MAX_EVENTS];
+	struct dp_datagram datagrams[4], sent;
+	unsigned n_datagrams;
 	unsigned n_events;
 	int event_fd;
 	unsigned n_changes, fail_at;
@@ -484,6 +486,30 @@ dp_worker_stats(const struct dp *dp, unsigned worker, struct dp_worker_stats *re
 		return -ENOENT;
 	*ret_stats = dp->workers[worker];
 	return 0;
+}
+
+bool
+dp_datagram_next(struct dp *dp, struct dp_datagram *ret_datagram)
+{
+	if (!dp->n_datagrams)
+		return false;
+	*ret_datagram = dp->datagrams[--dp->n_datagrams];
+	return true;
+}
+
+int
+dp_datagram_send(struct dp *dp, const struct dp_datagram *datagram, uint8_t tos)
+{
+	(void)tos;
+	dp->sent = *datagram;
+	return 0;
+}
+
+uint64_t
+dp_tai_ns(const struct dp *dp)
+{
+	(void)dp;
+	return 2000000000;
 }
 
 unsigned

@@ -1,0 +1,299 @@
+// Encapsulation where a frame is switched, decapsulation where it was received; both in the packet's own buffer. The time of
+// departure is written last, when the scheduler has let the packet go. Reads frames of the underlay, which anybody may have
+// sent: rtvs/geneve.h checks them.
+#include "overlay.h"
+
+#include "capture.h"
+#include "dp_state.h"
+#include "rtvs/frame.h"
+#include "rtvs/icmp_too_big.h"
+#include "schedule.h"
+#include "underlay.h"
+#include "worker.h"
+
+#include <rte_errno.h>
+#include <rte_hash_crc.h>
+#include <rte_mbuf_dyn.h>
+
+#include <string.h>
+
+#define ETHER_HEADER 14
+#define TOO_BIG_PPS 100 // answers to one port
+#define TOO_BIG_BURST 10
+
+// What an encapsulated packet carries to its departure.
+struct overlay_mark {
+	uint16_t tunnel;
+};
+
+static int mark_offset = -1;
+static uint64_t mark_flag;
+
+int
+overlay_init(void)
+{
+	static const struct rte_mbuf_dynfield field = {
+		.name = "rtvs_overlay", .size = sizeof(struct overlay_mark), .align = _Alignof(struct overlay_mark)};
+	static const struct rte_mbuf_dynflag flag = {.name = "rtvs_overlay"};
+	int bit;
+
+	if (mark_offset >= 0)
+		return 0;
+	bit = rte_mbuf_dynflag_register(&flag);
+	if (bit < 0)
+		return -rte_errno;
+	mark_flag = RTE_BIT64(bit);
+	mark_offset = rte_mbuf_dynfield_register(&field);
+	return mark_offset < 0 ? -rte_errno : 0;
+}
+
+static struct overlay_mark *
+mark_of(struct rte_mbuf *m)
+{
+	return RTE_MBUF_DYNFIELD(m, mark_offset, struct overlay_mark *);
+}
+
+static uint32_t
+slot_of(const uint8_t *remote, bool is_v6, uint32_t vni)
+{
+	return rte_hash_crc(remote, is_v6 ? 16 : 4, vni) % OVERLAY_HASH_SIZE;
+}
+
+void
+overlay_index(struct view *view, uint16_t tunnel, const struct port *port)
+{
+	struct view_uplink *up = view->port[view->tunnels[tunnel].uplink].uplink;
+	uint32_t slot = slot_of(port->cfg.remote.addr, port->cfg.remote.is_v6, port->cfg.vni);
+
+	while (up->tunnel[slot] != VIEW_NO_PORT) // there are more slots than ports
+		slot = (slot + 1) % OVERLAY_HASH_SIZE;
+	up->tunnel[slot] = tunnel;
+}
+
+static uint16_t
+find_tunnel(const struct view *view, const struct view_uplink *up, const struct geneve_packet *p)
+{
+	uint32_t slot = slot_of(p->src, p->is_ipv6, p->vni);
+
+	for (; up->tunnel[slot] != VIEW_NO_PORT; slot = (slot + 1) % OVERLAY_HASH_SIZE) {
+		const struct view_tunnel *t = view->port[up->tunnel[slot]].tunnel;
+
+		if (t->vni == p->vni && t->remote.is_v6 == p->is_ipv6 &&
+			!memcmp(t->remote.addr, p->src, p->is_ipv6 ? 16 : 4))
+			return up->tunnel[slot];
+	}
+	return VIEW_NO_PORT;
+}
+
+// One buffer that nobody shares, with room before it. NULL: no buffer, m is freed.
+static struct rte_mbuf *
+make_room(struct worker *w, struct rte_mbuf *m, uint16_t bytes)
+{
+	struct rte_mbuf *copy;
+
+	if (likely(RTE_MBUF_DIRECT(m) && rte_mbuf_refcnt_read(m) == 1 && rte_pktmbuf_headroom(m) >= bytes))
+		return m;
+	copy = rte_pktmbuf_copy(m, w->pool, 0, UINT32_MAX);
+	rte_pktmbuf_free(m);
+	if (copy && rte_pktmbuf_headroom(copy) < bytes) {
+		rte_pktmbuf_free(copy);
+		copy = NULL;
+	}
+	return copy;
+}
+
+struct rte_mbuf *
+overlay_encap(struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf *m)
+{
+	const struct view_port *vp = &view->port[out], *from = &view->port[m->port];
+	const struct view_tunnel *t = vp->tunnel;
+	struct geneve_meta meta = {.flow = m->port};
+	uint16_t inner_len = (uint16_t)m->pkt_len, source_port;
+	uint8_t dscp, inner_tos;
+	int tos;
+
+	if (unlikely(!t->is_resolved)) {
+		egress_drop(w, out, m, DROP_NO_NEIGHBOR);
+		return NULL;
+	}
+	m = make_room(w, m, t->headers.len);
+	if (unlikely(!m)) {
+		worker_count(&w->port[out].c.drops[DROP_NO_BUFFER], 1);
+		return NULL;
+	}
+	tos = frame_tos(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len);
+	inner_tos = tos < 0 ? 0 : (uint8_t)tos;
+	dscp = vp->writes_dscp && from->dscp_out != DSCP_KEEP ? from->dscp_out : inner_tos >> 2;
+	meta.deadline_ns = (uint32_t)RTE_MIN(from->deadline_ns, (uint64_t)UINT32_MAX);
+	source_port = geneve_source_port(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len);
+	geneve_push(&t->headers, (uint8_t *)rte_pktmbuf_prepend(m, t->headers.len), inner_len, source_port,
+		geneve_outer_tos(inner_tos, dscp), &meta);
+	m->ol_flags = mark_flag;
+	mark_of(m)->tunnel = out;
+	schedule_stamp(m, w->now_ns);
+	worker_count(&w->port[out].c.tx_pkts, 1);
+	worker_count(&w->port[out].c.tx_bytes, inner_len);
+	return m;
+}
+
+void
+overlay_too_big(struct worker *w, const struct view *view, uint16_t out, const struct egress_pkt *pkt)
+{
+	struct rate *r = &w->port[pkt->m->port].too_big;
+	struct egress_pkt answer = *pkt;
+	uint8_t *frame;
+	size_t len;
+
+	if (r->rate != TOO_BIG_PPS)
+		rate_init(r, TOO_BIG_PPS, TOO_BIG_BURST, w->now_ns);
+	if (!view->port[pkt->m->port].port || !rate_take(r, 1, w->now_ns))
+		return;
+	answer.m = rte_pktmbuf_alloc(w->pool);
+	if (!answer.m)
+		return;
+	frame = rte_pktmbuf_mtod(answer.m, uint8_t *);
+	len = icmp_too_big(rte_pktmbuf_mtod(pkt->m, const uint8_t *), pkt->m->data_len, pkt->m->pkt_len,
+		view->port[out].frame_max - ETHER_HEADER, frame);
+	if (!len) {
+		rte_pktmbuf_free(answer.m);
+		return;
+	}
+	(void)rte_pktmbuf_append(answer.m, (uint16_t)len);
+	answer.m->port = out;
+	worker_count(&w->port[out].c.replicated, 1);
+	egress_put(w, view, pkt->m->port, answer);
+}
+
+// NULL: not of a tunnel, or of one that is gone: it leaves as it is.
+static const struct view_tunnel *
+tunnel_of(const struct view *view, struct rte_mbuf *m)
+{
+	return m->ol_flags & mark_flag ? view->port[mark_of(m)->tunnel].tunnel : NULL;
+}
+
+void
+overlay_stamp(struct worker *w, const struct view *view, struct rte_mbuf **pkts, uint16_t n)
+{
+	int64_t tai_offset_ns = atomic_load_explicit(&w->dp->tai_offset_ns, memory_order_relaxed);
+
+	worker_tick(w);
+	for (uint16_t i = 0; i < n; i++) {
+		const struct view_tunnel *t = tunnel_of(view, pkts[i]);
+
+		if (t)
+			geneve_patch_meta(rte_pktmbuf_mtod(pkts[i], uint8_t *), &t->headers, t->seq[pkts[i]->port]++,
+				(uint64_t)((int64_t)w->now_ns + tai_offset_ns),
+				w->now_ns - schedule_arrival_ns(pkts[i]));
+	}
+}
+
+void
+overlay_unstamp(const struct view *view, struct rte_mbuf **pkts, uint16_t sent, uint16_t n)
+{
+	for (uint16_t i = sent; i < n; i++) {
+		const struct view_tunnel *t = tunnel_of(view, pkts[i]);
+
+		if (t)
+			t->seq[pkts[i]->port]--;
+	}
+}
+
+static enum drop
+drop_of(enum geneve_result result)
+{
+	return result == GENEVE_CRITICAL ? DROP_TUNNEL_OPTION :
+		result == GENEVE_VERSION || result == GENEVE_CONTROL || result == GENEVE_PROTOCOL_TYPE ?
+					   DROP_TUNNEL_VERSION :
+					   DROP_TUNNEL_MALFORMED;
+}
+
+// What a router of the underlay marked is the inner packet's to tell its receiver (RFC 6040).
+static bool
+take_over_ecn(struct rte_mbuf *m, uint8_t outer_tos)
+{
+	uint8_t *data = rte_pktmbuf_mtod(m, uint8_t *), ecn;
+	int tos = frame_tos(data, m->data_len);
+
+	if (!geneve_inner_ecn(outer_tos & FRAME_TOS_ECN, tos < 0 ? 0 : (uint8_t)tos & FRAME_TOS_ECN, &ecn))
+		return tos < 0; // nobody to tell
+	if (tos >= 0 && ecn != ((uint8_t)tos & FRAME_TOS_ECN))
+		(void)frame_tos_set(data, m->data_len, ecn, FRAME_TOS_ECN);
+	return true;
+}
+
+// The tunnel that m is of, m being its frame then. VIEW_NO_PORT: m is gone.
+static uint16_t
+decap(struct worker *w, const struct view *view, uint16_t in, struct rte_mbuf *m)
+{
+	const struct view_uplink *up = view->port[in].uplink;
+	int64_t tai_offset_ns = atomic_load_explicit(&w->dp->tai_offset_ns, memory_order_relaxed);
+	struct geneve_packet p;
+	enum geneve_result result = geneve_parse(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len,
+		(uint64_t)((int64_t)w->now_ns + tai_offset_ns), GENEVE_CLASS_DEFAULT, &p);
+	uint16_t tunnel;
+
+	if (result == GENEVE_NOT_OURS) {
+		underlay_punt(w, view, in, m);
+		return VIEW_NO_PORT;
+	}
+	if (unlikely(result != GENEVE_OK)) {
+		egress_drop(w, in, m, drop_of(result));
+		return VIEW_NO_PORT;
+	}
+	if (unlikely(p.is_ipv6 != up->address.is_v6 || memcmp(p.dst, up->address.addr, p.is_ipv6 ? 16 : 4) ||
+		    p.vlan != view->port[in].vlan)) {
+		egress_drop(w, in, m, DROP_NOT_OURS);
+		return VIEW_NO_PORT;
+	}
+	tunnel = find_tunnel(view, up, &p);
+	if (unlikely(tunnel == VIEW_NO_PORT)) {
+		egress_drop(w, in, m, DROP_NO_TUNNEL);
+		return VIEW_NO_PORT;
+	}
+	rte_pktmbuf_adj(m, p.inner_offset);
+	rte_pktmbuf_trim(m, (uint16_t)(m->data_len - p.inner_len));
+	if (unlikely((p.tos & FRAME_TOS_ECN) && !take_over_ecn(m, p.tos))) {
+		egress_drop(w, tunnel, m, DROP_ECN);
+		return VIEW_NO_PORT;
+	}
+	m->port = tunnel;
+	return tunnel;
+}
+
+// Frames of one tunnel, as if they had come from a device of its own.
+static void
+forward(struct worker *w, const struct view *view, uint16_t tunnel, struct rte_mbuf **pkts, uint16_t n)
+{
+	struct port_counters *c = &w->port[tunnel].c;
+	uint64_t bytes = 0;
+
+	for (uint16_t i = 0; i < n; i++)
+		bytes += pkts[i]->pkt_len;
+	worker_count(&c->rx_pkts, n);
+	worker_count(&c->rx_bytes, bytes);
+	if (unlikely(view->port[tunnel].capture))
+		capture_burst(w, view->port[tunnel].capture, pkts, n, false);
+	switch_burst(w, view, tunnel, pkts, n);
+}
+
+void
+overlay_receive(struct worker *w, const struct view *view, uint16_t in, struct rte_mbuf **pkts, uint16_t n)
+{
+	struct rte_mbuf *run[PORT_BURST];
+	uint16_t tunnel = VIEW_NO_PORT, n_run = 0;
+
+	for (uint16_t i = 0; i < n; i++) {
+		uint16_t of = decap(w, view, in, pkts[i]);
+
+		if (of == VIEW_NO_PORT)
+			continue;
+		if (of != tunnel && n_run) {
+			forward(w, view, tunnel, run, n_run);
+			n_run = 0;
+		}
+		tunnel = of;
+		run[n_run++] = pkts[i];
+	}
+	if (n_run)
+		forward(w, view, tunnel, run, n_run);
+}

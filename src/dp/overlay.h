@@ -1,0 +1,50 @@
+// Geneve tunnels in the datapath (overlay.c) and what a worker knows of them. A tunnel is a port (port_geneve.c) whose frames
+// leave and come through an uplink: a port without a bridge that has an address on the underlay.
+#pragma once
+
+#include "port.h"
+#include "rtvs/geneve.h"
+
+#include <rte_mbuf.h>
+
+struct worker;
+struct view;
+
+#define OVERLAY_HASH_SIZE (2 * DP_MAX_PORTS)
+
+// One tunnel, as of one view.
+struct view_tunnel {
+	uint16_t uplink; // VIEW_NO_PORT: it has none
+	bool is_resolved; // the next hop's MAC is known
+	struct prefix remote;
+	uint32_t vni;
+	struct geneve_template headers;
+	uint64_t *seq; // of the next packet of each flow; the worker that owns the uplink
+};
+
+// An uplink, as of one view: its tunnels by remote address and VNI, open addressing, VIEW_NO_PORT: free.
+struct view_uplink {
+	struct prefix address;
+	uint16_t tunnel[OVERLAY_HASH_SIZE];
+};
+
+int overlay_init(void); // once a process: -errno
+
+// Control thread, while a view is built.
+void overlay_index(struct view *view, uint16_t tunnel, const struct port *port);
+
+// The ingress worker. m, which the tunnel port `out` is to send, with the headers before it, for the uplink. NULL: dropped
+// and counted.
+struct rte_mbuf *overlay_encap(struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf *m);
+// A frame that does not fit the tunnel port `out`: tells its sender what would (path MTU discovery), a limited number of times a
+// second. The frame stays the caller's.
+struct egress_pkt;
+void overlay_too_big(struct worker *w, const struct view *view, uint16_t out, const struct egress_pkt *pkt);
+// The worker that owns the uplink, right before and after it gives packets to the device: writes sequence, time and residence;
+// takes back the numbers of those from `sent` on.
+void overlay_stamp(struct worker *w, const struct view *view, struct rte_mbuf **pkts, uint16_t n);
+void overlay_unstamp(const struct view *view, struct rte_mbuf **pkts, uint16_t sent, uint16_t n);
+
+// What came from an uplink: frames of tunnels go on as those of the tunnels' ports, what is for the daemon to the control
+// thread, the rest is dropped. Owns the packets.
+void overlay_receive(struct worker *w, const struct view *view, uint16_t in, struct rte_mbuf **pkts, uint16_t n);

@@ -1,0 +1,425 @@
+// The daemon as a host on the underlay of its uplinks: it answers for its address, asks for those of next hops, and sends and takes
+// datagrams of its own. All in the control thread: workers put what is for it into one ring (punt), limited in rate, and take what
+// it sends from a ring of the port (inject). Anybody on the underlay may send: an answer is taken only from a neighbour that
+// was asked for, and there are as many as tunnels.
+#include "underlay.h"
+
+#include "dp_state.h"
+#include "rtvs/frame.h"
+#include "rtvs/neighbor.h"
+#include "rtvs/udp.h"
+#include "schedule.h"
+#include "tsan.h"
+#include "worker.h"
+
+#include <rte_errno.h>
+#include <rte_malloc.h>
+
+#include <errno.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+
+#define PUNT_RING 512
+#define PUNT_PPS 2000 // of one uplink
+#define PUNT_BURST 200
+#define INJECT_RING 256
+#define ASK_EVERY_NS UINT64_C(1000000000) // while unknown
+#define REFRESH_NS UINT64_C(30000000000)
+#define FORGET_NS UINT64_C(120000000000) // without an answer
+#define POLL_BURST 64 // frames taken in one call
+#define IP_HEADER_V4 20
+#define IP_HEADER_V6 40
+#define UDP_HEADER 8
+
+struct hop {
+	struct prefix addr; // len 0: free
+	struct mac mac;
+	bool is_known;
+	uint64_t asked_ns, seen_ns; // 0: never
+};
+
+// Of one uplink; control thread only.
+struct underlay {
+	struct hop hop[DP_MAX_PORTS];
+};
+
+static uint64_t
+clock_ns(clockid_t clock)
+{
+	struct timespec ts;
+
+	clock_gettime(clock, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+static void
+set_tai(struct dp *dp)
+{
+	atomic_store(&dp->tai_offset_ns, (int64_t)clock_ns(CLOCK_TAI) - (int64_t)dp_now_ns(dp));
+}
+
+int
+underlay_start(struct dp *dp)
+{
+	set_tai(dp);
+	dp->punt = rte_ring_create("rtvs_punt", PUNT_RING, SOCKET_ID_ANY, RING_F_SC_DEQ);
+	return dp->punt ? 0 : -rte_errno;
+}
+
+void
+underlay_stop(struct dp *dp)
+{
+	void *m;
+
+	while (dp->punt && !rte_ring_sc_dequeue(dp->punt, &m))
+		rte_pktmbuf_free(m);
+	rte_ring_free(dp->punt);
+}
+
+int
+underlay_create(struct port *uplink)
+{
+	char name[RTE_RING_NAMESIZE];
+
+	if (uplink->underlay)
+		return 0;
+	uplink->underlay = rte_zmalloc("underlay", sizeof(*uplink->underlay), 0);
+	if (!uplink->underlay)
+		return -ENOMEM;
+	snprintf(name, sizeof(name), "rtvs_inject%u", uplink->id);
+	uplink->inject = rte_ring_create(name, INJECT_RING, SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);
+	if (uplink->inject)
+		return 0;
+	rte_free(uplink->underlay);
+	uplink->underlay = NULL;
+	return -rte_errno;
+}
+
+void
+underlay_destroy(struct port *uplink)
+{
+	void *m;
+
+	while (uplink->inject && !rte_ring_sc_dequeue(uplink->inject, &m))
+		rte_pktmbuf_free(m);
+	rte_ring_free(uplink->inject);
+	rte_free(uplink->underlay);
+}
+
+static bool
+is_same(const struct prefix *a, const struct prefix *b)
+{
+	return a->is_v6 == b->is_v6 && !memcmp(a->addr, b->addr, a->is_v6 ? 16 : 4);
+}
+
+static bool
+is_inside(const struct prefix *addr, const struct prefix *net)
+{
+	unsigned bytes = net->len / 8, bits = net->len % 8;
+
+	if (addr->is_v6 != net->is_v6 || memcmp(addr->addr, net->addr, bytes))
+		return false;
+	return !bits || !((addr->addr[bytes] ^ net->addr[bytes]) >> (8 - bits));
+}
+
+// Whom packets to addr are given to: the host itself, or the gateway. NULL: nobody leads there.
+static const struct prefix *
+next_hop(const struct port *uplink, const struct prefix *addr)
+{
+	if (is_inside(addr, &uplink->cfg.address))
+		return addr;
+	return uplink->cfg.gateway.len ? &uplink->cfg.gateway : NULL;
+}
+
+static struct hop *
+find_hop(const struct port *uplink, const struct prefix *addr)
+{
+	for (unsigned i = 0; addr && uplink->underlay && i < DP_MAX_PORTS; i++)
+		if (uplink->underlay->hop[i].addr.len && is_same(&uplink->underlay->hop[i].addr, addr))
+			return &uplink->underlay->hop[i];
+	return NULL;
+}
+
+static struct hop *
+make_hop(const struct port *uplink, const struct prefix *addr)
+{
+	struct hop *hop = find_hop(uplink, addr);
+
+	for (unsigned i = 0; addr && !hop && i < DP_MAX_PORTS; i++)
+		if (!uplink->underlay->hop[i].addr.len) {
+			hop = &uplink->underlay->hop[i];
+			*hop = (struct hop){.addr = *addr};
+			hop->addr.len = addr->is_v6 ? 128 : 32;
+		}
+	return hop;
+}
+
+static struct mac
+mac_of(const struct port *uplink)
+{
+	struct dp_port_state state = {0};
+
+	uplink->ops->state(uplink, &state);
+	return state.mac;
+}
+
+static const struct port *
+uplink_of(const struct dp *dp, const struct port *tunnel)
+{
+	const struct port *uplink = port_find(dp, tunnel->cfg.uplink);
+
+	return uplink && uplink->cfg.address.len && uplink->underlay ? uplink : NULL;
+}
+
+bool
+underlay_is_resolved(const struct port *tunnel)
+{
+	const struct port *uplink = uplink_of(tunnel->dp, tunnel);
+	const struct hop *hop = uplink ? find_hop(uplink, next_hop(uplink, &tunnel->cfg.remote)) : NULL;
+
+	return hop && hop->is_known;
+}
+
+bool
+underlay_headers(const struct dp *dp, const struct port *tunnel, struct geneve_template *ret_headers)
+{
+	const struct port *uplink = uplink_of(dp, tunnel);
+	const struct hop *hop = uplink ? find_hop(uplink, next_hop(uplink, &tunnel->cfg.remote)) : NULL;
+	struct geneve_tunnel t = {.is_ipv6 = tunnel->cfg.remote.is_v6,
+		.has_meta = tunnel->cfg.timestamps,
+		.hop_limit = 64,
+		.option_class = GENEVE_CLASS_DEFAULT,
+		.vni = tunnel->cfg.vni};
+
+	if (!hop || !hop->is_known)
+		return false;
+	t.vlan = (uint16_t)uplink->cfg.vlan;
+	t.local_mac = mac_of(uplink);
+	t.remote_mac = hop->mac;
+	memcpy(t.local, uplink->cfg.address.addr, sizeof(t.local));
+	memcpy(t.remote, tunnel->cfg.remote.addr, sizeof(t.remote));
+	return !geneve_template_init(ret_headers, &t);
+}
+
+// Gives a frame to the uplink's worker. False: its ring is full, or there is no buffer.
+static bool
+inject(const struct port *uplink, const uint8_t *frame, size_t len)
+{
+	struct rte_mbuf *m = rte_pktmbuf_alloc(uplink->dp->pool);
+	void *data = m ? rte_pktmbuf_append(m, (uint16_t)len) : NULL;
+
+	if (!data) {
+		rte_pktmbuf_free(m);
+		return false;
+	}
+	memcpy(data, frame, len);
+	m->port = uplink->id;
+	if (rte_ring_sp_enqueue(uplink->inject, m)) {
+		rte_pktmbuf_free(m);
+		return false;
+	}
+	worker_wake(uplink->dp->worker[uplink->owner]);
+	return true;
+}
+
+static struct neighbor_self
+self_of(const struct port *uplink)
+{
+	struct neighbor_self self = {.is_ipv6 = uplink->cfg.address.is_v6, .vlan = (uint16_t)uplink->cfg.vlan};
+
+	self.mac = mac_of(uplink);
+	memcpy(self.addr, uplink->cfg.address.addr, sizeof(self.addr));
+	return self;
+}
+
+static void
+ask(const struct port *uplink, struct hop *hop, uint64_t now_ns)
+{
+	struct neighbor_self self = self_of(uplink);
+	uint8_t frame[NEIGHBOR_MAX];
+
+	hop->asked_ns = now_ns;
+	(void)inject(uplink, frame, neighbor_request(&self, hop->addr.addr, hop->is_known ? &hop->mac : NULL, frame));
+}
+
+void
+underlay_housekeeping(struct dp *dp)
+{
+	uint64_t now_ns = dp_now_ns(dp);
+	bool is_changed = false;
+
+	set_tai(dp);
+	for (unsigned i = 0; i < DP_MAX_PORTS; i++) {
+		const struct port *tunnel = dp->port[i], *uplink;
+		struct hop *hop;
+
+		if (!tunnel || tunnel->cfg.type != DP_PORT_GENEVE)
+			continue;
+		uplink = uplink_of(dp, tunnel);
+		hop = uplink ? make_hop(uplink, next_hop(uplink, &tunnel->cfg.remote)) : NULL;
+		if (!hop)
+			continue;
+		if (hop->is_known && now_ns - hop->seen_ns > FORGET_NS) {
+			hop->is_known = false;
+			is_changed = true;
+		}
+		if ((!hop->asked_ns || now_ns - hop->asked_ns > ASK_EVERY_NS) &&
+			(!hop->is_known || now_ns - hop->seen_ns > REFRESH_NS))
+			ask(uplink, hop, now_ns);
+	}
+	if (is_changed)
+		(void)view_publish(dp);
+}
+
+// Is it for the daemon: ARP, or IP to the uplink's address, or a group that asks for it?
+static bool
+is_for_us(const struct view_port *vp, const struct rte_mbuf *m)
+{
+	const uint8_t *data = rte_pktmbuf_mtod(m, const uint8_t *), *dst;
+	const struct prefix *own = &vp->uplink->address;
+	struct frame_l2 l2;
+
+	if (!frame_parse_l2(data, m->data_len, &l2) || l2.vlan != vp->vlan)
+		return false;
+	if (l2.ether_type == FRAME_ETHER_ARP)
+		return !own->is_v6;
+	if (l2.ether_type != (own->is_v6 ? FRAME_ETHER_IPV6 : FRAME_ETHER_IPV4) ||
+		m->data_len < l2.l3_offset + (own->is_v6 ? IP_HEADER_V6 : IP_HEADER_V4))
+		return false;
+	dst = data + l2.l3_offset + (own->is_v6 ? 24 : 16);
+	return own->is_v6 ? !memcmp(dst, own->addr, 16) || dst[0] == 0xff : !memcmp(dst, own->addr, 4);
+}
+
+void
+underlay_punt(struct worker *w, const struct view *view, uint16_t in, struct rte_mbuf *m)
+{
+	struct rate *r = &w->port[in].flood; // an uplink floods nothing
+
+	if (!is_for_us(&view->port[in], m)) {
+		egress_drop(w, in, m, DROP_NOT_OURS);
+		return;
+	}
+	worker_count(&w->port[in].c.drops[DROP_TO_DAEMON], 1);
+	if (r->rate != PUNT_PPS)
+		rate_init(r, PUNT_PPS, PUNT_BURST, w->now_ns);
+	schedule_stamp(m, w->now_ns);
+	if (!rate_take(r, 1, w->now_ns) || rte_ring_mp_enqueue(w->dp->punt, m)) {
+		atomic_fetch_add(&w->dp->punts_lost, 1);
+		rte_pktmbuf_free(m);
+		return;
+	}
+	(void)eventfd_write(w->dp->event_fd, 1);
+}
+
+// A neighbour told its address. True: workers must know.
+static bool
+learn(const struct port *uplink, const uint8_t *addr, const struct mac *mac, uint64_t now_ns)
+{
+	struct prefix key = {.is_v6 = uplink->cfg.address.is_v6, .len = uplink->cfg.address.is_v6 ? 128 : 32};
+	struct hop *hop;
+	bool is_changed;
+
+	memcpy(key.addr, addr, key.is_v6 ? 16 : 4);
+	hop = find_hop(uplink, &key);
+	if (!hop || !hop->asked_ns)
+		return false;
+	is_changed = !hop->is_known || memcmp(&hop->mac, mac, sizeof(*mac)) != 0;
+	hop->mac = *mac;
+	hop->is_known = true;
+	hop->seen_ns = now_ns;
+	return is_changed;
+}
+
+// True: ret_d is for the daemon. What else the frame may ask for is answered.
+static bool
+take(struct dp *dp, const struct port *uplink, struct rte_mbuf *m, struct dp_datagram *ret_d)
+{
+	struct neighbor_self self = self_of(uplink);
+	uint8_t *data = rte_pktmbuf_mtod(m, uint8_t *), answer[NEIGHBOR_MAX];
+	struct neighbor_msg msg;
+	struct udp_datagram udp;
+
+	if (udp_parse(data, m->data_len, &udp)) {
+		if (memcmp(udp.dst, self.addr, self.is_ipv6 ? 16 : 4) || udp.is_ipv6 != self.is_ipv6)
+			return false;
+		*ret_d = (struct dp_datagram){.uplink = uplink->id,
+			.from.is_v6 = udp.is_ipv6,
+			.from.len = udp.is_ipv6 ? 128 : 32,
+			.via = udp.src_mac,
+			.from_port = udp.src_port,
+			.to_port = udp.dst_port,
+			.hop_limit = udp.hop_limit,
+			.time_ns = (uint64_t)((int64_t)schedule_arrival_ns(m) + atomic_load(&dp->tai_offset_ns)),
+			.len = udp.len};
+		memcpy(ret_d->from.addr, udp.src, sizeof(ret_d->from.addr));
+		memcpy(ret_d->data, udp.data, udp.len);
+		return true;
+	}
+	if (!neighbor_echo(data, m->data_len, &self)) {
+		(void)inject(uplink, data, m->data_len);
+		return false;
+	}
+	if (neighbor_parse(data, m->data_len, &msg) || msg.is_ipv6 != self.is_ipv6 || msg.vlan != self.vlan)
+		return false;
+	if (neighbor_asks_for(&msg, &self))
+		(void)inject(uplink, answer, neighbor_reply(&self, &msg, answer));
+	// Who asks tells its own address as well.
+	if (msg.has_mac && learn(uplink, msg.addr, &msg.mac, dp_now_ns(dp)))
+		(void)view_publish(dp);
+	return false;
+}
+
+bool
+dp_datagram_next(struct dp *dp, struct dp_datagram *ret_datagram)
+{
+	bool is_taken = false;
+	void *m;
+
+	for (unsigned i = 0; i < POLL_BURST && !is_taken && !rte_ring_sc_dequeue(dp->punt, &m); i++) {
+		uint16_t id = ((struct rte_mbuf *)m)->port;
+		const struct port *uplink = id < DP_MAX_PORTS ? dp->port[id] : NULL;
+
+		if (uplink && uplink->underlay && uplink->cfg.address.len)
+			is_taken = take(dp, uplink, m, ret_datagram);
+		rte_pktmbuf_free(m);
+	}
+	return is_taken;
+}
+
+int
+dp_datagram_send(struct dp *dp, const struct dp_datagram *d, uint8_t tos)
+{
+	const struct port *uplink = d->uplink < DP_MAX_PORTS ? dp->port[d->uplink] : NULL;
+	static const struct mac none;
+	const struct hop *hop;
+	struct udp_datagram udp = {.is_ipv6 = d->to.is_v6,
+		.tos = tos,
+		.hop_limit = d->hop_limit,
+		.src_port = d->from_port,
+		.dst_port = d->to_port,
+		.data = d->data,
+		.len = d->len};
+	uint8_t frame[UDP_HEADERS_MAX + UDP_DATA_MAX];
+
+	if (!uplink || !uplink->underlay || uplink->cfg.address.is_v6 != d->to.is_v6 || d->len > UDP_DATA_MAX)
+		return -EINVAL;
+	hop = find_hop(uplink, next_hop(uplink, &d->to));
+	if (memcmp(&d->via, &none, sizeof(none)))
+		udp.dst_mac = d->via;
+	else if (hop && hop->is_known)
+		udp.dst_mac = hop->mac;
+	else
+		return -EHOSTUNREACH;
+	udp.vlan = (uint16_t)uplink->cfg.vlan;
+	udp.src_mac = mac_of(uplink);
+	memcpy(udp.src, uplink->cfg.address.addr, sizeof(udp.src));
+	memcpy(udp.dst, d->to.addr, sizeof(udp.dst));
+	return inject(uplink, frame, udp_build(&udp, frame)) ? 0 : -ENOBUFS;
+}
+
+uint64_t
+dp_tai_ns(const struct dp *dp)
+{
+	return (uint64_t)((int64_t)dp_now_ns(dp) + atomic_load(&dp->tai_offset_ns));
+}
