@@ -1,0 +1,266 @@
+#!/usr/bin/env bash
+# Two daemons, and an Open vSwitch, each with guests, that meet on a network only they are on: Geneve tunnels between them.
+. "$(dirname "$0")/lib.sh"
+
+# The network: a Linux bridge in a namespace.
+netns_add net
+ip -n net link add lan type bridge
+ip -n net link set lan up mtu 1700
+host() { # NAME ADDRESS/LEN: a daemon whose uplink is on the network, and a bridge
+	daemon_start "$1"
+	daemon=$1 ctl port add "up$1" type=ethdev "devargs=net_tap0,iface=up$1" mtu=1700 "address=$2" dscp=keep
+	netns_give net "up$1"
+	# The cable's end has another address than the daemon's: a bridge keeps what is for its own.
+	ip -n net link set "up$1" address "02:00:00:09:00:0${2:5:1}"
+	ip -n net link set "up$1" master lan mtu 1700
+	daemon=$1 ctl bridge add br0
+}
+guest() { # HOST NAME ADDRESS/LEN [PARAM=VALUE...]
+	local daemon=$1 name=$2 address=$3
+	shift 3
+	n_guests=$((n_guests + 1))
+	ctl port add "$name" type=ethdev "devargs=net_tap$n_guests,iface=$name" "$@"
+	netns_add "$name"
+	netns_give "$name" "$name" "$address"
+}
+n_guests=0
+host rtvsd 10.9.0.1/24
+host b 10.9.0.2/24
+guest rtvsd ga 10.0.0.1/24 bridge=br0
+guest b gb 10.0.0.2/24 bridge=br0
+ctl port add tob type=geneve uplink=uprtvsd remote=10.9.0.2 vni=100 bridge=br0
+daemon=b ctl port add toa type=geneve uplink=upb remote=10.9.0.1 vni=100 bridge=br0
+
+both_are_conserved() { is_conserved && daemon=b is_conserved; }
+
+guests_of_two_hosts_meet() {
+	wait_for 10 is_port_state tob connected true
+	wait_for 10 can_ping ga 10.0.0.2
+	ns ga ping -c 10 -i 0.05 -W 1 -s 1472 -M "do" 10.0.0.2
+	ns gb ping -c 10 -i 0.05 -W 1 10.0.0.1
+	[ "$(port_stat tob tx_pkts)" -ge 20 ] || fail "they did not go through the tunnel"
+	both_are_conserved
+}
+
+tcp_passes() {
+	start iperf ip netns exec gb iperf3 -s -1
+	wait_for 5 ns gb sh -c 'ss -ltn | grep -q :5201'
+	ns ga timeout 15 iperf3 -c 10.0.0.2 -t 2 -J >"$work/iperf.json"
+	[ "$(json 'int(d["end"]["sum_received"]["bits_per_second"])' <"$work/iperf.json")" -gt 10000000 ] || fail "below 10 Mbit/s"
+	both_are_conserved
+}
+
+macs_are_learned_behind_tunnels() {
+	wait_for 10 can_ping ga 10.0.0.2
+	expect "port of gb's MAC" tob \
+		"$(ctl -j mac list bridge=br0 | json "[m['port'] for m in d['macs'] if m['mac'] == '$(ns gb cat /sys/class/net/gb/address)'][0]")"
+}
+
+other_networks_stay_apart() {
+	local before
+	wait_for 10 can_ping ga 10.0.0.2
+	before=$(daemon=b port_stat upb no_tunnel)
+	ctl port del tob
+	ctl port add tob type=geneve uplink=uprtvsd remote=10.9.0.2 vni=101 bridge=br0
+	cannot_ping ga 10.0.0.2
+	[ "$(daemon=b port_stat upb no_tunnel)" -gt "$before" ] || fail "nothing was counted"
+	ctl port del tob
+	ctl port add tob type=geneve uplink=uprtvsd remote=10.9.0.2 vni=100 bridge=br0
+	wait_for 10 can_ping ga 10.0.0.2
+	both_are_conserved
+}
+
+unanswered_next_hop_is_told() {
+	ctl port add nobody type=geneve uplink=uprtvsd remote=10.9.0.77 vni=7 bridge=br0
+	ctl port add beyond type=geneve uplink=uprtvsd remote=10.8.0.1 vni=7 bridge=br0
+	ns ga ping -c 2 -i 0.1 -W 1 10.0.0.99 || : # an ARP request, to all
+	expect_match "does not answer" "$(port_state nobody detail)"
+	wait_for 5 is_stat_above nobody no_neighbor 0
+	wait_for 5 is_stat_above beyond no_neighbor 0
+	ctl port del nobody
+	ctl port del beyond
+	is_conserved
+}
+
+works_over_ipv6_and_vlans() {
+	ctl port del tob
+	daemon=b ctl port del toa
+	ctl port set uprtvsd address=fd09::1/64 vlan=12
+	daemon=b ctl port set upb address=fd09::2/64 vlan=12
+	ctl port add tob type=geneve uplink=uprtvsd remote=fd09::2 vni=100 bridge=br0
+	daemon=b ctl port add toa type=geneve uplink=upb remote=fd09::1 vni=100 bridge=br0
+	wait_for 10 is_port_state tob connected true
+	wait_for 10 can_ping ga 10.0.0.2
+	ns ga ping -c 10 -i 0.05 -W 1 -s 1472 -M "do" 10.0.0.2
+	both_are_conserved
+	ctl port del tob
+	daemon=b ctl port del toa
+	ctl port set uprtvsd address=10.9.0.1/24 vlan=0
+	daemon=b ctl port set upb address=10.9.0.2/24 vlan=0
+	ctl port add tob type=geneve uplink=uprtvsd remote=10.9.0.2 vni=100 bridge=br0
+	daemon=b ctl port add toa type=geneve uplink=upb remote=10.9.0.1 vni=100 bridge=br0
+}
+
+wrong_parameters_are_named() {
+	expect_fails "uplink: needed" ctl port add x type=geneve remote=10.9.0.2
+	expect_fails "uplink: port nic9 does not exist" ctl port add x type=geneve uplink=nic9 remote=10.9.0.2
+	expect_fails "uplink: port ga has no address" ctl port add x type=geneve uplink=ga remote=10.9.0.2
+	expect_fails "remote: must be one IPv4 address" ctl port add x type=geneve uplink=uprtvsd remote=fd00::1
+	expect_fails "remote: must be one IPv4 address" ctl port add x type=geneve uplink=uprtvsd remote=10.9.0.0/24
+	expect_fails "remote: is the uplink's own" ctl port add x type=geneve uplink=uprtvsd remote=10.9.0.1
+	expect_fails "vni: .* out of range 0 to 16777215" ctl port add x type=geneve uplink=uprtvsd remote=10.9.0.9 vni=16777216
+	expect_fails "vni: port tob has this" ctl port add x type=geneve uplink=uprtvsd remote=10.9.0.2 vni=100
+	expect_fails "mtu: 1600 needs an uplink with an mtu of 1710" ctl port add x type=geneve uplink=uprtvsd remote=10.9.0.9 mtu=1600
+	expect_fails "vni: only for type=geneve" ctl port add x type=ethdev devargs=net_null9 vni=3
+	expect_fails "port tob goes through port uprtvsd" ctl port set uprtvsd address=10.9.0.5/24
+	expect_fails "port tob goes through port uprtvsd" ctl port del uprtvsd
+	expect_fails "address: only for a port without bridge" ctl port set ga address=10.9.0.7/24
+	expect_fails "gateway: must be another address" ctl port add x type=ethdev devargs=net_null9 address=10.7.0.1/24 gateway=fd00::1
+}
+
+configuration_comes_back() {
+	ctl config dump >"$work/dump.json"
+	python3 -c 'import json, sys; print(json.dumps({"jsonrpc": "2.0", "id": 1, "method": "config.apply", "params": {"calls": json.load(sys.stdin)}}))' \
+		<"$work/dump.json" | socat -t 5 - "unix-connect:$work/rtvsd.sock" | json 'd["result"]'
+	ctl config dump | diff "$work/dump.json" -
+	wait_for 10 can_ping ga 10.0.0.2
+}
+
+# Open vSwitch's own Geneve, in user space, with a guest.
+ovs() { OVS_RUNDIR=$work OVS_LOGDIR=$work "$@"; }
+vsctl() { ovs ovs-vsctl "--db=unix:$work/ovsdb.sock" --timeout=20 "$@"; }
+meets_open_vswitch() {
+	netns_add ovs
+	ip -n net link add vo type veth peer name vo1
+	ip -n net link set vo master lan up mtu 1700
+	ip -n net link set vo1 netns ovs
+	ip -n ovs link set vo1 up mtu 1700
+	ovs ovsdb-tool create "$work/conf.db" /usr/share/openvswitch/vswitch.ovsschema
+	start ovsdb env "OVS_RUNDIR=$work" "OVS_LOGDIR=$work" ovsdb-server "$work/conf.db" "--remote=punix:$work/ovsdb.sock"
+	wait_for 10 test -S "$work/ovsdb.sock"
+	vsctl --no-wait init
+	start vswitchd ip netns exec ovs env "OVS_RUNDIR=$work" "OVS_LOGDIR=$work" ovs-vswitchd "unix:$work/ovsdb.sock"
+	vsctl add-br phy -- set bridge phy datapath_type=netdev -- add-port phy vo1
+	ip -n ovs address add 10.9.0.3/24 dev phy
+	ip -n ovs link set phy up mtu 1700
+	vsctl add-br int -- set bridge int datapath_type=netdev -- add-port int gnv -- \
+		set interface gnv type=geneve options:remote_ip=10.9.0.1 options:key=300 -- \
+		add-port int og -- set interface og type=internal
+	netns_add og
+	ip -n ovs link set og netns og
+	ip -n og address add 10.0.3.3/24 dev og
+	ip -n og link set og up
+	ctl bridge add br3
+	n_guests=20 guest rtvsd g3 10.0.3.1/24 bridge=br3
+	ctl port add toovs type=geneve uplink=uprtvsd remote=10.9.0.3 vni=300 bridge=br3
+	wait_for 10 is_port_state toovs connected true
+	wait_for 20 can_ping g3 10.0.3.3
+	ns g3 ping -c 10 -i 0.05 -W 1 10.0.3.3
+	ns og ping -c 10 -i 0.05 -W 1 10.0.3.1
+	is_conserved
+}
+
+daemon_mac() { ctl -j port show uprtvsd | json 'd["state"]["mac"]'; }
+underlay() { ns net python3 "$top/test/smoke/underlay.py" "$1" "$(daemon_mac)" "${@:2}"; } # IFACE COMMAND [ARG...]
+
+# What leaves: the sender's class outside, the packet as it was inside; our option, or none.
+outer_headers_say_what_they_should() {
+	wait_for 10 can_ping ga 10.0.0.2
+	ctl system set dscp_classes=5ms:ef
+	ctl port set ga deadline=2ms
+	seen_on_the_wire >"$work/plain"
+	expect "DSCP kept, as by default" "0 100 36 0" "$(sort -u "$work/plain")"
+	ctl port set tob dscp=deadline
+	seen_on_the_wire >"$work/marked"
+	expect "DSCP by deadline" "184 100 36 0" "$(sort -u "$work/marked")"
+	ctl port del tob
+	ctl port add tob type=geneve uplink=uprtvsd remote=10.9.0.2 vni=100 bridge=br0 timestamps=off
+	wait_for 10 can_ping ga 10.0.0.2
+	seen_on_the_wire -Q 0x29 >"$work/bare"
+	expect "without option; DSCP and ECN of the packet" "41 100 0 41" "$(sort -u "$work/bare")"
+	ctl port del tob
+	ctl port add tob type=geneve uplink=uprtvsd remote=10.9.0.2 vni=100 bridge=br0
+	wait_for 10 can_ping ga 10.0.0.2
+}
+seen_on_the_wire() { # [PING OPTION...]
+	ns ga ping -c 12 -i 0.2 -W 1 "$@" 10.0.0.2 >"$work/pings" &
+	underlay upb watch 10.9.0.1 1.5
+	wait $!
+}
+
+guests_never_see_the_tunnel() {
+	wait_for 10 can_ping ga 10.0.0.2
+	start sniff ip netns exec gb timeout 8 tcpdump -i gb -c 5 -w "$work/gb.pcap" icmp
+	sleep 1 # until it listens: it says so in the log only
+	ns ga ping -c 6 -i 0.1 -s 56 -p abcd -Q 0x28 10.0.0.2
+	wait_for 10 is_stopped sniff
+	tshark -r "$work/gb.pcap" -T fields -e frame.len -e ip.dsfield -Y 'icmp.type == 8' >"$work/seen" 2>/dev/null
+	expect "what the guest received" "$(printf '98\t0x28')" "$(sort -u "$work/seen")"
+}
+
+# The guest's kernel hears what fits, and sends that.
+large_packets_find_their_size() {
+	wait_for 10 can_ping ga 10.0.0.2
+	ctl port set tob mtu=1400
+	expect_fails "mtu ?= ?1400" ns ga ping -c 2 -i 0.2 -W 1 -s 1472 -M "do" 10.0.0.2
+	ns ga ping -c 2 -i 0.2 -W 1 -s 1372 -M "do" 10.0.0.2
+	ip -n ga addr add fd00::1/64 dev ga nodad
+	ip -n gb addr add fd00::2/64 dev gb nodad
+	wait_for 10 can_ping ga fd00::2
+	expect_fails "mtu ?= ?1400" ns ga ping -c 2 -i 0.2 -W 1 -s 1452 -M "do" fd00::2
+	ns ga ping -c 2 -i 0.2 -W 1 -s 1452 fd00::2 # in fragments
+	ctl port set tob mtu=1500
+	is_conserved
+}
+
+congestion_is_told_or_dropped() {
+	local before
+	wait_for 10 can_ping ga 10.0.0.2
+	ctl port add evil type=geneve uplink=uprtvsd remote=10.9.0.50 vni=5 bridge=br0
+	before=$(port_stat evil rx_pkts)
+	underlay lan ecn 10.9.0.50 10.9.0.1 5 2
+	wait_for 5 is_stat_above evil rx_pkts "$before"
+	underlay lan ecn 10.9.0.50 10.9.0.1 5 3
+	wait_for 5 is_stat_above evil ecn 0
+	ctl port del evil
+	is_conserved
+}
+
+hostile_packets_are_refused_and_counted() {
+	local n
+	wait_for 10 can_ping ga 10.0.0.2
+	ctl port add evil type=geneve uplink=uprtvsd remote=10.9.0.50 vni=5 bridge=br0
+	n=$(underlay lan hostile 10.9.0.50 10.9.0.1 5 20)
+	wait_for 5 are_refused "$n"
+	expect "forwarded" 0 "$(port_stat evil rx_pkts)"
+	ctl port del evil
+	wait_for 5 can_ping ga 10.0.0.2
+	is_conserved
+}
+are_refused() { # AT LEAST
+	[ $(($(port_stat uprtvsd tunnel_malformed) + $(port_stat uprtvsd tunnel_version) + $(port_stat uprtvsd tunnel_option))) -ge "$1" ]
+}
+
+stamp_is_reflected_where_it_may() {
+	ctl port set uprtvsd stamp=on
+	expect "good replies of 10" 10 "$(underlay lan stamp 10.9.0.60 10.9.0.1 10)"
+	ctl port set uprtvsd stamp=off
+	expect "replies when it is off" 0 "$(underlay lan stamp 10.9.0.60 10.9.0.1 2)"
+	is_conserved
+}
+
+run_case "guests of two hosts meet" guests_of_two_hosts_meet
+run_case "TCP passes" tcp_passes
+run_case "MACs are learned behind tunnels" macs_are_learned_behind_tunnels
+run_case "other VNIs stay apart" other_networks_stay_apart
+run_case "outer headers say what they should" outer_headers_say_what_they_should
+run_case "guests never see the tunnel" guests_never_see_the_tunnel
+run_case "large packets find their size" large_packets_find_their_size
+run_case "congestion on the way is told, or the packet dropped" congestion_is_told_or_dropped
+run_case "hostile packets are refused and counted" hostile_packets_are_refused_and_counted
+run_case "STAMP packets are reflected where they may" stamp_is_reflected_where_it_may
+run_case "a next hop that does not answer is told" unanswered_next_hop_is_told
+run_case "works over IPv6 and VLANs" works_over_ipv6_and_vlans
+run_case "wrong parameters are named" wrong_parameters_are_named
+run_case "its configuration comes back" configuration_comes_back
+run_case "Open vSwitch's Geneve is understood, and ours by it" meets_open_vswitch
