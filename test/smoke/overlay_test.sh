@@ -6,20 +6,22 @@
 netns_add net
 ip -n net link add lan type bridge
 ip -n net link set lan up mtu 1700
+n_hosts=0
 host() { # NAME ADDRESS/LEN: a daemon whose uplink is on the network, and a bridge
 	daemon_start "$1"
 	daemon=$1 ctl port add "up$1" type=ethdev "devargs=net_tap0,iface=up$1" mtu=1700 "address=$2" dscp=keep
 	netns_give net "up$1"
 	# The cable's end has another address than the daemon's: a bridge keeps what is for its own.
-	ip -n net link set "up$1" address "02:00:00:09:00:0${2:5:1}"
+	n_hosts=$((n_hosts + 1))
+	ip -n net link set "up$1" address "02:00:00:09:00:0$n_hosts"
 	ip -n net link set "up$1" master lan mtu 1700
 	daemon=$1 ctl bridge add br0
 }
 guest() { # HOST NAME ADDRESS/LEN [PARAM=VALUE...]
-	local daemon=$1 name=$2 address=$3
+	local host=$1 name=$2 address=$3
 	shift 3
 	n_guests=$((n_guests + 1))
-	ctl port add "$name" type=ethdev "devargs=net_tap$n_guests,iface=$name" "$@"
+	daemon=$host ctl port add "$name" type=ethdev "devargs=net_tap$n_guests,iface=$name" "$@"
 	netns_add "$name"
 	netns_give "$name" "$name" "$address"
 }
