@@ -212,6 +212,8 @@ large_packets_find_their_size() {
 	expect_fails "mtu ?= ?1400" ns ga ping -c 2 -i 0.2 -W 1 -s 1452 -M "do" fd00::2
 	ns ga ping -c 2 -i 0.2 -W 1 -s 1452 fd00::2 # in fragments
 	ctl port set tob mtu=1500
+	ip -n ga route flush cache # it remembers
+	ip -n ga -6 route flush cache
 	is_conserved
 }
 

@@ -3,7 +3,7 @@
   hostile OWN-IP DAEMON-IP VNI N   N Geneve packets of each kind that is to be refused
   ecn OWN-IP DAEMON-IP VNI TOS     one good packet with that outer TOS and an inner one that cannot be marked
   stamp OWN-IP DAEMON-IP N         N STAMP test packets; prints how many good replies came
-  watch DAEMON-IP SECONDS          prints "TOS VNI OPTIONS INNER-TOS" of Geneve packets that the daemon sends
+  watch DAEMON-IP SECONDS          prints "TOS VNI OPTIONS INNER-TOS" of Geneve packets with IPv4 inside that the daemon sends
 MAC is the daemon's. IPv4 without a kernel's help: frames are made and read here.
 """
 import random
@@ -112,7 +112,8 @@ def watch(host, daemon, seconds):
         words = packet[28] & 63
         vni = int.from_bytes(packet[32:35], "big")
         inner = packet[36 + words * 4:]
-        print(packet[1], vni, words * 4, inner[15] if inner[12:14] == b"\x08\x00" else -1, flush=True)
+        if inner[12:14] == b"\x08\x00":
+            print(packet[1], vni, words * 4, inner[15], flush=True)
 
 
 def main(iface, mac, command, *args):
