@@ -28,6 +28,22 @@ datagram(bool is_ipv6, uint16_t vlan, const uint8_t *data, uint16_t len)
 }
 
 static void
+assert_same_headers(const struct udp_datagram *a, const struct udp_datagram *b)
+{
+	assert_int_equal(a->is_ipv6, b->is_ipv6);
+	assert_int_equal(a->tos, b->tos);
+	assert_int_equal(a->hop_limit, b->hop_limit);
+	assert_int_equal(a->vlan, b->vlan);
+	assert_memory_equal(&a->src_mac, &b->src_mac, sizeof(a->src_mac));
+	assert_memory_equal(&a->dst_mac, &b->dst_mac, sizeof(a->dst_mac));
+	assert_memory_equal(a->src, b->src, sizeof(a->src));
+	assert_memory_equal(a->dst, b->dst, sizeof(a->dst));
+	assert_int_equal(a->src_port, b->src_port);
+	assert_int_equal(a->dst_port, b->dst_port);
+	assert_int_equal(a->len, b->len);
+}
+
+static void
 what_is_built_is_parsed_to_the_same(void **state)
 {
 	uint8_t data[UDP_DATA_MAX];
@@ -43,11 +59,11 @@ what_is_built_is_parsed_to_the_same(void **state)
 			assert_int_equal(n, 14 + (d.vlan ? 4 : 0) + (d.is_ipv6 ? 40 : 20) + 8 + len);
 			assert_true(udp_parse(frame, n, &got));
 			assert_memory_equal(got.data, data, len);
-			got.data = d.data;
-			assert_memory_equal(&got, &d, sizeof(d));
+			assert_same_headers(&got, &d);
+			if (n + 4 > sizeof(frame))
+				continue;
 			memset(frame + n, 0xaa, 4); // padding
-			if (n + 4 <= sizeof(frame))
-				assert_true(udp_parse(frame, n + 4, &got));
+			assert_true(udp_parse(frame, n + 4, &got));
 		}
 }
 
