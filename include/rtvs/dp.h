@@ -7,6 +7,7 @@
 
 #include "rtvs/drop.h"
 #include "rtvs/dscp.h"
+#include "rtvs/flow_delay.h"
 #include "rtvs/hist.h"
 #include "rtvs/types.h"
 
@@ -292,6 +293,28 @@ void dp_stats_gone(const struct dp *dp, struct dp_port_stats *ret_stats);
 unsigned dp_flow_list(const struct dp *dp, unsigned id, uint32_t *pos, struct dp_flow *ret_flows, unsigned max);
 // Learned MACs of the port in its bridge.
 uint32_t dp_port_n_macs(const struct dp *dp, unsigned id);
+
+// What arrived through a tunnel of one flow: what one port of the other host sends.
+#define DP_MAX_DELAYS 1024 // flows of all tunnels; more are not measured
+
+struct dp_delay {
+	uint16_t flow; // number of the port there
+	struct flow_delay_stats stats;
+	struct hist delay, network; // ns; end to end, and less what passed at the sender
+};
+
+struct dp_report {
+	unsigned tunnel; // id of the port
+	uint16_t flow;
+	struct flow_delay_report report;
+};
+
+// Measured flows of a tunnel from *pos on (0 at first), at most max. Fewer than max: that was all.
+unsigned dp_delay_list(const struct dp *dp, unsigned tunnel, uint32_t *pos, struct dp_delay *ret_delays, unsigned max);
+// What senders are to be told, one by one; false: nothing more for now. As dp_datagram_next.
+bool dp_report_next(struct dp *dp, struct dp_report *ret_report);
+// How far the clock of the other host is from ours, and how well that is known; UINT64_MAX: not at all, nothing is judged.
+void dp_tunnel_set_clock(struct dp *dp, unsigned tunnel, int64_t offset_ns, uint64_t uncertainty_ns);
 
 // Datagrams of the daemon's own, through uplinks.
 #define DP_DATAGRAM_MAX 1400 // bytes

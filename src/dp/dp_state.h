@@ -22,6 +22,8 @@ struct dp {
 	_Atomic int64_t tai_offset_ns; // TAI - monotonic TSC time; ctl: wo, dp: ro
 	struct rte_ring *punt; // packets for the daemon itself; many producers, ctl consumes
 	_Atomic uint64_t punts_lost;
+	struct rte_ring *reports; // of struct dp_report; many producers, ctl consumes
+	unsigned n_delays; // flows measured; ctl
 	struct rte_mempool *pool;
 	struct rte_rcu_qsbr *rcu;
 	_Atomic(struct view *) view; // ctl: wo, dp: ro

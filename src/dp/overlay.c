@@ -13,9 +13,12 @@
 
 #include <rte_errno.h>
 #include <rte_hash_crc.h>
+#include <rte_malloc.h>
 #include <rte_mbuf_dyn.h>
+#include <rte_ring_elem.h>
 
 #include <string.h>
+#include <sys/eventfd.h>
 
 #define ETHER_HEADER 14
 #define TOO_BIG_PPS 100 // answers to one port
@@ -56,7 +59,12 @@ mark_of(struct rte_mbuf *m)
 static uint32_t
 slot_of(const uint8_t *remote, bool is_v6, uint32_t vni)
 {
-	return rte_hash_crc(remote, is_v6 ? 16 : 4, vni) % OVERLAY_HASH_SIZE;
+	uint64_t high = 0, low = 0;
+
+	memcpy(&high, remote, is_v6 ? 8 : 4);
+	if (is_v6)
+		memcpy(&low, remote + 8, 8);
+	return rte_hash_crc_8byte(low, rte_hash_crc_8byte(high, vni)) % OVERLAY_HASH_SIZE;
 }
 
 void
@@ -198,6 +206,140 @@ overlay_unstamp(const struct view *view, struct rte_mbuf **pkts, uint16_t sent, 
 	}
 }
 
+// The other host's clock, as far as it is known.
+static uint64_t
+clock_of(struct overlay_delays *d, int64_t *ret_offset_ns)
+{
+	uint32_t gen = atomic_load_explicit(&d->clock_gen, memory_order_acquire);
+	uint64_t uncertainty_ns = atomic_load_explicit(&d->uncertainty_ns, memory_order_relaxed);
+
+	*ret_offset_ns = atomic_load_explicit(&d->offset_ns, memory_order_relaxed);
+	atomic_thread_fence(memory_order_acquire);
+	return gen % 2 || gen != atomic_load_explicit(&d->clock_gen, memory_order_relaxed) ? UINT64_MAX :
+											     uncertainty_ns;
+}
+
+void
+dp_tunnel_set_clock(struct dp *dp, unsigned tunnel, int64_t offset_ns, uint64_t uncertainty_ns)
+{
+	const struct port *port = tunnel < DP_MAX_PORTS ? dp->port[tunnel] : NULL;
+	struct overlay_delays *d = port && port->cfg.type == DP_PORT_GENEVE ? port_geneve_delays(port) : NULL;
+
+	if (!d)
+		return;
+	atomic_fetch_add_explicit(&d->clock_gen, 1, memory_order_relaxed);
+	atomic_thread_fence(memory_order_release);
+	atomic_store_explicit(&d->offset_ns, offset_ns, memory_order_relaxed);
+	atomic_store_explicit(&d->uncertainty_ns, uncertainty_ns, memory_order_relaxed);
+	atomic_fetch_add_explicit(&d->clock_gen, 1, memory_order_release);
+}
+
+static void
+account(struct worker *w, uint16_t tunnel, struct overlay_delays *d, const struct geneve_meta *meta,
+	uint64_t now_tai_ns)
+{
+	struct flow_delay_packet packet = {
+		.seq = meta->seq, .residence_ns = meta->residence_ns, .deadline_ns = meta->deadline_ns};
+	struct overlay_flow *flow;
+	int64_t offset_ns;
+
+	if (unlikely(meta->flow >= DP_MAX_PORTS))
+		return;
+	flow = atomic_load_explicit(&d->flow[meta->flow], memory_order_acquire);
+	if (unlikely(!flow)) {
+		if (!atomic_exchange_explicit(&d->is_wanted[meta->flow], true, memory_order_relaxed))
+			(void)eventfd_write(w->dp->event_fd, 1);
+		return;
+	}
+	packet.uncertainty_ns = clock_of(d, &offset_ns);
+	packet.delay_ns = (int64_t)(now_tai_ns - meta->time_ns + meta->residence_ns + (uint64_t)offset_ns);
+	flow_delay_add(&flow->account, &packet, 1);
+	if (unlikely(flow_delay_wants_report(&flow->account, FLOW_DELAY_INTERVAL_NS, w->now_ns))) {
+		struct dp_report report = {.tunnel = tunnel, .flow = meta->flow};
+
+		if (flow_delay_take(&flow->account, &report.report, w->now_ns) &&
+			!rte_ring_mp_enqueue_elem(w->dp->reports, &report, sizeof(report)))
+			(void)eventfd_write(w->dp->event_fd, 1);
+	}
+}
+
+void
+overlay_housekeeping(struct dp *dp)
+{
+	for (unsigned i = 0; i < DP_MAX_PORTS; i++) {
+		struct overlay_delays *d =
+			dp->port[i] && dp->port[i]->cfg.type == DP_PORT_GENEVE ? port_geneve_delays(dp->port[i]) : NULL;
+
+		for (unsigned flow = 0; d && flow < DP_MAX_PORTS && dp->n_delays < DP_MAX_DELAYS; flow++) {
+			struct overlay_flow *f;
+
+			if (!atomic_load_explicit(&d->is_wanted[flow], memory_order_relaxed) ||
+				atomic_load(&d->flow[flow]))
+				continue;
+			f = rte_zmalloc("flow", sizeof(*f), RTE_CACHE_LINE_SIZE);
+			if (!f)
+				return;
+			hist_init(&f->delay);
+			hist_init(&f->network);
+			flow_delay_init(&f->account, &f->delay, &f->network);
+			atomic_store_explicit(&d->flow[flow], f, memory_order_release);
+			dp->n_delays++;
+		}
+	}
+}
+
+void
+overlay_forget(struct dp *dp, struct overlay_delays *d)
+{
+	for (unsigned flow = 0; flow < DP_MAX_PORTS; flow++) {
+		dp->n_delays -= d->flow[flow] != NULL;
+		rte_free(d->flow[flow]);
+	}
+}
+
+void
+overlay_snapshot(struct worker *w, const struct view *view)
+{
+	for (unsigned i = 0; i < DP_MAX_PORTS; i++) {
+		const struct view_tunnel *t = view->port[i].tunnel;
+
+		for (unsigned k = 0; t && view->port[t->uplink].port->owner == w->index && k < DP_MAX_PORTS; k++) {
+			struct overlay_flow *flow = atomic_load_explicit(&t->delays->flow[k], memory_order_acquire);
+
+			if (flow)
+				flow->snap = flow->account.stats;
+		}
+	}
+}
+
+unsigned
+dp_delay_list(const struct dp *dp, unsigned tunnel, uint32_t *pos, struct dp_delay *ret_delays, unsigned max)
+{
+	const struct port *port = tunnel < DP_MAX_PORTS ? dp->port[tunnel] : NULL;
+	struct overlay_delays *d = port && port->cfg.type == DP_PORT_GENEVE ? port_geneve_delays(port) : NULL;
+	unsigned n = 0;
+
+	for (; d && *pos < DP_MAX_PORTS && n < max; ++*pos) {
+		const struct overlay_flow *flow = atomic_load(&d->flow[*pos]);
+
+		if (!flow)
+			continue;
+		ret_delays[n] = (struct dp_delay){.flow = (uint16_t)*pos, .stats = flow->snap};
+		hist_init(&ret_delays[n].delay);
+		hist_init(&ret_delays[n].network);
+		hist_merge(&ret_delays[n].delay, &flow->delay);
+		hist_merge(&ret_delays[n].network, &flow->network);
+		n++;
+	}
+	return n;
+}
+
+bool
+dp_report_next(struct dp *dp, struct dp_report *ret_report)
+{
+	return !rte_ring_sc_dequeue_elem(dp->reports, ret_report, sizeof(*ret_report));
+}
+
 static enum drop
 drop_of(enum geneve_result result)
 {
@@ -226,10 +368,11 @@ static uint16_t
 decap(struct worker *w, const struct view *view, uint16_t in, struct rte_mbuf *m)
 {
 	const struct view_uplink *up = view->port[in].uplink;
-	int64_t tai_offset_ns = atomic_load_explicit(&w->dp->tai_offset_ns, memory_order_relaxed);
+	uint64_t now_tai_ns =
+		(uint64_t)((int64_t)w->now_ns + atomic_load_explicit(&w->dp->tai_offset_ns, memory_order_relaxed));
 	struct geneve_packet p;
-	enum geneve_result result = geneve_parse(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len,
-		(uint64_t)((int64_t)w->now_ns + tai_offset_ns), GENEVE_CLASS_DEFAULT, &p);
+	enum geneve_result result =
+		geneve_parse(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len, now_tai_ns, GENEVE_CLASS_DEFAULT, &p);
 	uint16_t tunnel;
 
 	if (result == GENEVE_NOT_OURS) {
@@ -250,6 +393,8 @@ decap(struct worker *w, const struct view *view, uint16_t in, struct rte_mbuf *m
 		egress_drop(w, in, m, DROP_NO_TUNNEL);
 		return VIEW_NO_PORT;
 	}
+	if (p.has_meta)
+		account(w, tunnel, view->port[tunnel].tunnel->delays, &p.meta, now_tai_ns);
 	rte_pktmbuf_adj(m, p.inner_offset);
 	rte_pktmbuf_trim(m, (uint16_t)(m->data_len - p.inner_len));
 	if (unlikely((p.tos & FRAME_TOS_ECN) && !take_over_ecn(m, p.tos))) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "port.h"
+#include "rtvs/flow_delay.h"
 #include "rtvs/geneve.h"
 
 #include <rte_mbuf.h>
@@ -12,6 +13,21 @@ struct view;
 
 #define OVERLAY_HASH_SIZE (2 * DP_MAX_PORTS)
 
+// Measurement of one tunnel's arrivals; lives as long as its port.
+struct overlay_flow {
+	struct flow_delay account; // dp
+	struct flow_delay_stats snap; // as of the last snapshot. dp: wo, ctl: ro
+	struct hist delay, network;
+};
+
+struct overlay_delays {
+	_Atomic uint32_t clock_gen; // odd: being written. ctl: wo, dp: ro, and the next two
+	_Atomic int64_t offset_ns; // the other host's clock - ours
+	_Atomic uint64_t uncertainty_ns;
+	_Atomic(struct overlay_flow *) flow[DP_MAX_PORTS]; // NULL: not measured. ctl: wo, dp: ro
+	_Atomic bool is_wanted[DP_MAX_PORTS]; // dp: wo, ctl: ro
+};
+
 // One tunnel, as of one view.
 struct view_tunnel {
 	uint16_t uplink; // VIEW_NO_PORT: it has none
@@ -19,6 +35,7 @@ struct view_tunnel {
 	struct prefix remote;
 	uint32_t vni;
 	struct geneve_template headers;
+	struct overlay_delays *delays;
 	uint64_t *seq; // of the next packet of each flow; the worker that owns the uplink
 };
 
@@ -44,6 +61,13 @@ void overlay_too_big(struct worker *w, const struct view *view, uint16_t out, co
 // takes back the numbers of those from `sent` on.
 void overlay_stamp(struct worker *w, const struct view *view, struct rte_mbuf **pkts, uint16_t n);
 void overlay_unstamp(const struct view *view, struct rte_mbuf **pkts, uint16_t sent, uint16_t n);
+
+// Control thread: accounts for flows that have arrived and have none.
+void overlay_housekeeping(struct dp *dp);
+// Control thread: of a port that no worker uses any more.
+void overlay_forget(struct dp *dp, struct overlay_delays *delays);
+// The worker: counters, for the control thread to read.
+void overlay_snapshot(struct worker *w, const struct view *view);
 
 // What came from an uplink: frames of tunnels go on as those of the tunnels' ports, what is for the daemon to the control
 // thread, the rest is dropped. Owns the packets.

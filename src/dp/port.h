@@ -73,6 +73,7 @@ extern const struct port_ops port_geneve_ops;
 // Any thread: an error line of librte_vhost, which begins with its socket's path in parentheses, is the port's.
 void port_vhost_count_error(const char *line, size_t len);
 
+struct overlay_delays *port_geneve_delays(const struct port *port);
 uint64_t *port_geneve_seq(const struct port *port); // number of the next packet of each flow; the uplink's owner writes
 
 struct port *port_find(const struct dp *dp, const char *name);

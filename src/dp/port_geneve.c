@@ -11,6 +11,7 @@
 
 struct tunnel {
 	uint64_t seq[DP_MAX_PORTS];
+	struct overlay_delays delays;
 	bool is_started; // ctl
 };
 
@@ -18,6 +19,12 @@ uint64_t *
 port_geneve_seq(const struct port *port)
 {
 	return ((struct tunnel *)port->priv)->seq;
+}
+
+struct overlay_delays *
+port_geneve_delays(const struct port *port)
+{
+	return &((struct tunnel *)port->priv)->delays;
 }
 
 static void
@@ -35,8 +42,11 @@ static int
 geneve_open(struct port *port, char err[DP_ERR_SIZE])
 {
 	port->priv = rte_zmalloc("tunnel", sizeof(struct tunnel), RTE_CACHE_LINE_SIZE);
-	if (port->priv)
+	if (port->priv) {
+		// Nothing is judged until the clocks are known.
+		atomic_store(&port_geneve_delays(port)->uncertainty_ns, UINT64_MAX);
 		return 0;
+	}
 	dp_error(err, "no memory for a port");
 	return -ENOMEM;
 }
@@ -44,6 +54,7 @@ geneve_open(struct port *port, char err[DP_ERR_SIZE])
 static void
 geneve_close(struct port *port)
 {
+	overlay_forget(port->dp, port_geneve_delays(port));
 	rte_free(port->priv);
 }
 

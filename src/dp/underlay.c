@@ -14,13 +14,16 @@
 
 #include <rte_errno.h>
 #include <rte_malloc.h>
+#include <rte_ring_elem.h>
 
 #include <errno.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/timex.h>
 #include <time.h>
 
 #define PUNT_RING 512
+#define REPORT_RING 1024
 #define PUNT_PPS 2000 // of one uplink
 #define PUNT_BURST 200
 #define INJECT_RING 256
@@ -53,18 +56,27 @@ clock_ns(clockid_t clock)
 	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
 }
 
+// Also how well the clocks of two hosts agree that each keep theirs by NTP or PTP: the kernel's own bound, twice.
 static void
-set_tai(struct dp *dp)
+set_clocks(struct dp *dp)
 {
+	struct timex tx = {0};
+	bool is_synchronized = adjtimex(&tx) != TIME_ERROR && tx.maxerror > 0;
+
 	atomic_store(&dp->tai_offset_ns, (int64_t)clock_ns(CLOCK_TAI) - (int64_t)dp_now_ns(dp));
+	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
+		if (dp->port[i] && dp->port[i]->cfg.type == DP_PORT_GENEVE)
+			dp_tunnel_set_clock(dp, i, 0, is_synchronized ? 2000 * (uint64_t)tx.maxerror : UINT64_MAX);
 }
 
 int
 underlay_start(struct dp *dp)
 {
-	set_tai(dp);
+	set_clocks(dp);
 	dp->punt = rte_ring_create("rtvs_punt", PUNT_RING, SOCKET_ID_ANY, RING_F_SC_DEQ);
-	return dp->punt ? 0 : -rte_errno;
+	dp->reports = rte_ring_create_elem(
+		"rtvs_reports", sizeof(struct dp_report), REPORT_RING, SOCKET_ID_ANY, RING_F_SC_DEQ);
+	return dp->punt && dp->reports ? 0 : -rte_errno;
 }
 
 void
@@ -75,6 +87,7 @@ underlay_stop(struct dp *dp)
 	while (dp->punt && !rte_ring_sc_dequeue(dp->punt, &m))
 		rte_pktmbuf_free(m);
 	rte_ring_free(dp->punt);
+	rte_ring_free(dp->reports);
 }
 
 int
@@ -249,7 +262,8 @@ underlay_housekeeping(struct dp *dp)
 	uint64_t now_ns = dp_now_ns(dp);
 	bool is_changed = false;
 
-	set_tai(dp);
+	set_clocks(dp);
+	overlay_housekeeping(dp);
 	for (unsigned i = 0; i < DP_MAX_PORTS; i++) {
 		const struct port *tunnel = dp->port[i], *uplink;
 		struct hop *hop;
@@ -376,6 +390,7 @@ dp_datagram_next(struct dp *dp, struct dp_datagram *ret_datagram)
 	bool is_taken = false;
 	void *m;
 
+	overlay_housekeeping(dp);
 	for (unsigned i = 0; i < POLL_BURST && !is_taken && !rte_ring_sc_dequeue(dp->punt, &m); i++) {
 		uint16_t id = ((struct rte_mbuf *)m)->port;
 		const struct port *uplink = id < DP_MAX_PORTS ? dp->port[id] : NULL;

@@ -163,6 +163,8 @@ answer_snapshot(struct worker *w, const struct view *view)
 			w->snap[i] = w->port[i].c;
 	if (view->has_schedules)
 		schedule_snapshot(w, view);
+	if (view->n_uplinks)
+		overlay_snapshot(w, view);
 	atomic_store_explicit(&w->snap_done, wanted, memory_order_release);
 }
 

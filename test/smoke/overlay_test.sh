@@ -217,6 +217,25 @@ large_packets_find_their_size() {
 	is_conserved
 }
 
+# Both daemons have this machine's clock.
+delays_and_losses_are_measured() {
+	ctl port set ga deadline=200ms
+	ns ga ping -c 2 -i 0.2 -W 1 10.0.0.2
+	wait_for 5 is_measured
+	daemon=b ctl -j flow remote port=toa >"$work/before"
+	ns ga ping -c 30 -i 0.02 -W 1 10.0.0.2
+	daemon=b ctl -j flow remote port=toa >"$work/after"
+	n=$(remote_count received)
+	{ [ "$n" -ge 30 ] && [ "$n" -le 33 ]; } || fail "received $n of 30 and ARP"
+	expect "lost" 0 "$(remote_count lost)"
+	expect "sooner than at once" 0 "$(remote_count impossible)"
+	[ "$(json 'd[0]["delay"]["max_ns"]' <"$work/after")" -lt 1000000000 ] || fail "a second through this machine"
+	[ "$(json 'd[0]["delay"]["p50_ns"] >= d[0]["network"]["p50_ns"] > 0' <"$work/after")" = true ] || fail "more on the network than in all"
+	expect_fails "port: ga is not of type=geneve" ctl flow remote port=ga
+}
+is_measured() { [ "$(daemon=b ctl -j flow remote port=toa | json 'len(d)')" = 1 ]; }
+remote_count() { echo $(($(json "d[0]['$1']" <"$work/after") - $(json "d[0]['$1']" <"$work/before"))); }
+
 congestion_is_told_or_dropped() {
 	local before
 	wait_for 10 can_ping ga 10.0.0.2
@@ -259,6 +278,7 @@ run_case "MACs are learned behind tunnels" macs_are_learned_behind_tunnels
 run_case "other VNIs stay apart" other_networks_stay_apart
 run_case "outer headers say what they should" outer_headers_say_what_they_should
 run_case "guests never see the tunnel" guests_never_see_the_tunnel
+run_case "delays and losses are measured" delays_and_losses_are_measured
 run_case "large packets find their size" large_packets_find_their_size
 run_case "congestion on the way is told, or the packet dropped" congestion_is_told_or_dropped
 run_case "hostile packets are refused and counted" hostile_packets_are_refused_and_counted

@@ -74,7 +74,7 @@ static void
 read_only_methods_are_those_that_show(void **state)
 {
 	static const char *const verbs[] = {"list", "show", "info", "get", "drops", "dump", "check", "discover",
-		"subscribe", "unsubscribe", "stalls"};
+		"subscribe", "unsubscribe", "stalls", "remote"};
 
 	(void)state;
 	for (const struct rpc_method *const *t = ctl_api()->tables; *t; t++) {

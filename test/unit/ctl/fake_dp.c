@@ -488,6 +488,23 @@ dp_worker_stats(const struct dp *dp, unsigned worker, struct dp_worker_stats *re
 	return 0;
 }
 
+unsigned
+dp_delay_list(const struct dp *dp, unsigned tunnel, uint32_t *pos, struct dp_delay *ret_delays, unsigned max)
+{
+	(void)dp;
+	(void)tunnel;
+	if (*pos || !max)
+		return 0;
+	*pos = DP_MAX_PORTS;
+	memset(ret_delays, 0, sizeof(*ret_delays));
+	ret_delays->flow = 3;
+	ret_delays->stats.received = 10;
+	hist_init(&ret_delays->delay);
+	hist_init(&ret_delays->network);
+	hist_add(&ret_delays->delay, 5000);
+	return 1;
+}
+
 bool
 dp_datagram_next(struct dp *dp, struct dp_datagram *ret_datagram)
 {
