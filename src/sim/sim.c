@@ -4,24 +4,19 @@
 #include "sim.h"
 
 #include "admit.h"
+#include "pool.h"
 #include "rtvs/random.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
 #define NS_PER_S UINT64_C(1000000000)
-#define CHUNK_PACKETS 4096u
 
 // The item comes first: what a policy gives back is a packet.
 struct packet {
 	struct sched_item item;
 	uint64_t created_ns, arrives_ns; // arrives_ns: on a link, at its end
 	uint32_t hop;
-};
-
-struct chunk {
-	struct chunk *next;
-	struct packet packets[CHUNK_PACKETS];
 };
 
 struct host {
@@ -41,9 +36,7 @@ struct sim {
 	struct flow *flows;
 	struct edf events; // by number: sources of flows, links that may send, links with arrivals
 	void *memory;
-	struct chunk *chunks;
-	struct sched_item *free;
-	uint32_t n_packets;
+	struct pool packets;
 };
 
 // Keys of events; times are below 2^62. A link that may send comes after what arrives.
@@ -75,33 +68,6 @@ plan_arrival(struct sim *sim, uint32_t host)
 		edf_push(&sim->events, event, sim->hosts[host].head->arrives_ns * 2);
 }
 
-static int
-grow(struct sim *sim)
-{
-	struct chunk *chunk;
-
-	if (sim->n_packets >= SIM_MAX_PACKETS)
-		return -ENOSPC;
-	chunk = calloc(1, sizeof(*chunk));
-	if (!chunk)
-		return -ENOMEM;
-	chunk->next = sim->chunks;
-	sim->chunks = chunk;
-	sim->n_packets += CHUNK_PACKETS;
-	for (uint32_t i = 0; i < CHUNK_PACKETS; i++) {
-		chunk->packets[i].item.next = sim->free;
-		sim->free = &chunk->packets[i].item;
-	}
-	return 0;
-}
-
-static void
-put_packet(struct sim *sim, struct packet *packet)
-{
-	packet->item.next = sim->free;
-	sim->free = &packet->item;
-}
-
 static void
 arrive(struct sim *sim, struct packet *packet, uint64_t now_ns)
 {
@@ -110,7 +76,7 @@ arrive(struct sim *sim, struct packet *packet, uint64_t now_ns)
 	packet->item.arrival_ns = now_ns;
 	if (policy_enqueue(sim->hosts[host].policy, &packet->item, now_ns)) {
 		sim->result->flows[packet->item.user].full++;
-		put_packet(sim, packet);
+		pool_put(&sim->packets, packet);
 		return;
 	}
 	plan_send(sim, host, now_ns);
@@ -129,7 +95,7 @@ deliver(struct sim *sim, struct packet *packet, uint64_t now_ns)
 		result->missed++;
 	if (now_ns <= sim->sc->time_ns)
 		result->bytes += packet->item.len;
-	put_packet(sim, packet);
+	pool_put(&sim->packets, packet);
 }
 
 // All packets of a source at this instant.
@@ -141,12 +107,12 @@ run_source(struct sim *sim, uint32_t id, uint64_t now_ns)
 
 	while (f->source.next_ns == now_ns) {
 		struct packet *packet;
-		int rc = sim->free ? 0 : grow(sim);
+		void *object;
+		int rc = pool_get(&sim->packets, &object);
 
 		if (rc)
 			return rc;
-		packet = (struct packet *)sim->free;
-		sim->free = packet->item.next;
+		packet = object;
 		*packet = (struct packet){
 			.item = {.len = (uint32_t)f->source.len, .user = (uint16_t)id}, .created_ns = now_ns};
 		result->sent++;
@@ -173,7 +139,7 @@ run_send(struct sim *sim, uint32_t id, uint64_t now_ns)
 
 		if (item->verdict == SCHED_LATE) {
 			sim->result->flows[item->user].late++;
-			put_packet(sim, packet);
+			pool_put(&sim->packets, packet);
 			continue;
 		}
 		packet->arrives_ns = left_ns + sim->sc->hosts[id].latency_ns;
@@ -281,12 +247,7 @@ fini(struct sim *sim)
 {
 	for (uint32_t i = 0; sim->hosts && i < sim->sc->n_hosts; i++)
 		policy_destroy(sim->hosts[i].policy);
-	while (sim->chunks) {
-		struct chunk *chunk = sim->chunks;
-
-		sim->chunks = chunk->next;
-		free(chunk);
-	}
+	pool_fini(&sim->packets);
 	free(sim->hosts);
 	free(sim->flows);
 	free(sim->memory);
@@ -297,8 +258,10 @@ sim_run(const struct scenario *sc, enum policy_type policy, uint64_t seed, struc
 {
 	struct sim_result result = {0};
 	struct sim sim = {.sc = sc, .result = &result};
-	int rc = init(&sim, policy, seed);
+	int rc;
 
+	pool_init(&sim.packets, sizeof(struct packet), SIM_MAX_PACKETS);
+	rc = init(&sim, policy, seed);
 	if (!rc)
 		rc = run_events(&sim);
 	for (uint32_t i = 0; !rc && i < sc->n_flows; i++)
