@@ -21,8 +21,8 @@ max_packet(const struct scenario_flow *f)
 	return (uint32_t)longest;
 }
 
-// All its packets have tokens on arrival at the first host. cbr rounds times to whole nanoseconds: the bucket must have
-// room for one.
+// All its packets have tokens on arrival at the first host. cbr and bursts round times to whole nanoseconds: the bucket must
+// have room for one.
 static bool
 is_conforming(const struct scenario_flow *f)
 {
@@ -32,7 +32,9 @@ is_conforming(const struct scenario_flow *f)
 		return false;
 	if (p->type == SOURCE_GREEDY)
 		return p->burst_bytes <= f->burst_bytes;
-	return p->type == SOURCE_CBR && f->burst_bytes >= p->packet + p->rate_bps / 8 / NS_PER_S + 1;
+	if (p->type != SOURCE_CBR && p->type != SOURCE_BURSTS)
+		return false;
+	return f->burst_bytes >= (p->type == SOURCE_CBR ? p->packet : p->burst_bytes) + p->rate_bps / 8 / NS_PER_S + 1;
 }
 
 void

@@ -12,7 +12,7 @@
 #define FRACTION_BITS 32
 #define LN2 UINT64_C(2977044472) // ln 2 * 2^32, rounded
 
-const char *const source_names[SOURCE_COUNT] = {"cbr", "onoff", "poisson", "greedy", "trace"};
+const char *const source_names[SOURCE_COUNT] = {"cbr", "onoff", "poisson", "greedy", "bursts", "trace"};
 
 uint64_t
 source_exponential(uint64_t *seed)
@@ -42,15 +42,21 @@ exponential_ns(uint64_t mean_ns, uint64_t *seed)
 	return (uint64_t)((unsigned __int128)mean_ns * source_exponential(seed) >> FRACTION_BITS);
 }
 
-// The time of a packet at the rate, times factor / 2^32. 2^16 * 2^33 * 2^38 fits 128 bits.
+// The time of a packet at the rate, times factor / 2^32, which is at most 2^32. 2^16 * 2^33 * 2^64 fits 128 bits.
 static void
-add_gap(struct source *s, uint64_t factor)
+add_gap(struct source *s, unsigned __int128 factor)
 {
 	unsigned __int128 bits = (unsigned __int128)s->len * 8 * NS_PER_S * factor + s->remainder;
 	unsigned __int128 per_ns = (unsigned __int128)s->params->rate_bps << FRACTION_BITS;
 
 	s->next_ns += (uint64_t)(bits / per_ns);
 	s->remainder = bits % per_ns;
+}
+
+static uint64_t
+burst_packets(const struct source_params *p)
+{
+	return p->burst_bytes / p->packet;
 }
 
 static void
@@ -75,6 +81,8 @@ source_init(struct source *s, const struct source_params *params, uint64_t seed)
 		s->on_until_ns = params->start_ns + exponential_ns(params->on_ns, &s->seed);
 	else if (params->type == SOURCE_POISSON)
 		add_gap(s, source_exponential(&s->seed));
+	else if (params->type == SOURCE_BURSTS)
+		s->n_left = burst_packets(params) - 1;
 	else if (params->type == SOURCE_TRACE)
 		read_trace(s);
 }
@@ -89,6 +97,12 @@ source_advance(struct source *s)
 	case SOURCE_GREEDY:
 		(void)rate_take(&s->tokens, s->len, s->next_ns);
 		s->next_ns = rate_ready_ns(&s->tokens, s->len, s->next_ns);
+		break;
+	case SOURCE_BURSTS:
+		if (s->n_left--)
+			break;
+		s->n_left = burst_packets(s->params) - 1;
+		add_gap(s, (unsigned __int128)burst_packets(s->params) << FRACTION_BITS);
 		break;
 	case SOURCE_TRACE:
 		read_trace(s);

@@ -12,6 +12,7 @@ enum source_type {
 	SOURCE_ONOFF, // cbr for a time, then silence for a time; both are exponential with means on and off
 	SOURCE_POISSON, // exponential gaps with mean packet / rate
 	SOURCE_GREEDY, // the burst at once, then each packet as soon as a token bucket allows it
+	SOURCE_BURSTS, // the packets of the burst at once, then nothing for burst / rate
 	SOURCE_TRACE, // a list
 	SOURCE_COUNT,
 };
@@ -22,7 +23,7 @@ struct source_entry {
 
 struct source_params {
 	enum source_type type;
-	uint64_t rate_bps, burst_bytes; // 8 bit/s at least, but for a trace; burst: greedy only, packet at least
+	uint64_t rate_bps, burst_bytes; // 8 bit/s at least, but for a trace; burst: greedy and bursts, packet at least
 	uint64_t start_ns, on_ns, off_ns;
 	uint64_t packet; // bytes, 1 to 65,535
 	struct source_entry *trace; // ascending
@@ -36,6 +37,7 @@ struct source {
 	uint64_t seed, on_until_ns;
 	unsigned __int128 remainder; // of a nanosecond, of the last gap
 	struct rate tokens; // greedy
+	uint64_t n_left; // bursts: packets of this one after the next
 	uint32_t n_traced;
 };
 

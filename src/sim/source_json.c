@@ -39,6 +39,7 @@ static const struct {
 	[SOURCE_ONOFF] = {onoff_fields, COUNT(onoff_fields)},
 	[SOURCE_POISSON] = {steady_fields, COUNT(steady_fields)},
 	[SOURCE_GREEDY] = {greedy_fields, COUNT(greedy_fields)},
+	[SOURCE_BURSTS] = {greedy_fields, COUNT(greedy_fields)},
 	[SOURCE_TRACE] = {trace_fields, COUNT(trace_fields)},
 };
 
@@ -82,7 +83,7 @@ source_json_read(struct source_params *p, const json_t *object, const char *wher
 	for (p->type = 0; p->type < SOURCE_COUNT && (!type || strcmp(type, source_names[p->type]));)
 		p->type++;
 	if (p->type == SOURCE_COUNT)
-		return fields_refuse(err, where, "type", "is not cbr, onoff, poisson, greedy or trace");
+		return fields_refuse(err, where, "type", "is not cbr, onoff, poisson, greedy, bursts or trace");
 	rc = fields_read(object, source_fields[p->type].fields, source_fields[p->type].n, where, p, err);
 	if (rc)
 		return rc;
@@ -90,7 +91,7 @@ source_json_read(struct source_params *p, const json_t *object, const char *wher
 		return read_trace(p, json_object_get(object, "packets"), where, err);
 	if (!p->packet)
 		return fields_refuse(err, where, "type", "%s needs the flow's packet", type);
-	if (p->type != SOURCE_GREEDY)
+	if (p->type != SOURCE_GREEDY && p->type != SOURCE_BURSTS)
 		return 0;
 	if (!p->rate_bps)
 		return fields_refuse(err, where, "rate", "is missing, and so is the flow's min_rate");

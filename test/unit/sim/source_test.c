@@ -91,6 +91,26 @@ greedy_source_sends_its_burst_and_then_its_rate(void **state)
 }
 
 static void
+bursts_come_whole_and_keep_the_rate(void **state)
+{
+	// Three of 3,500 bytes; their 3 ms are the gap.
+	struct source_params p = {
+		.type = SOURCE_BURSTS, .rate_bps = 8000000, .burst_bytes = 3500, .start_ns = MS, .packet = 1000};
+	static const uint64_t expected_us[] = {1000, 1000, 1000, 4000, 4000, 4000, 7000};
+	struct source_params odd = {.type = SOURCE_BURSTS, .rate_bps = 99999937, .burst_bytes = 60000, .packet = 1500};
+	struct source s;
+
+	(void)state;
+	source_init(&s, &p, 1);
+	for (unsigned i = 0; i < sizeof(expected_us) / sizeof(*expected_us); i++) {
+		assert_int_equal(s.next_ns, expected_us[i] * 1000);
+		assert_int_equal(s.len, 1000);
+		source_advance(&s);
+	}
+	assert_in_range(bytes_in_a_second(&odd, 1), 99999937 / 8, 99999937 / 8 + 60000);
+}
+
+static void
 trace_is_replayed_and_ends(void **state)
 {
 	struct source_entry entries[] = {{5, 100}, {5, 200}, {9, 300}};
@@ -115,6 +135,7 @@ main(void)
 		cmocka_unit_test(averages_are_exact_though_gaps_are_not_whole),
 		cmocka_unit_test(random_sources_have_their_means),
 		cmocka_unit_test(greedy_source_sends_its_burst_and_then_its_rate),
+		cmocka_unit_test(bursts_come_whole_and_keep_the_rate),
 		cmocka_unit_test(trace_is_replayed_and_ends),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
