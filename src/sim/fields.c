@@ -7,7 +7,10 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+#define NAME_CHARS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
 
 int
 fields_refuse(char err[FIELDS_ERROR_SIZE], const char *where, const char *name, const char *fmt, ...)
@@ -112,4 +115,47 @@ fields_read(const json_t *object, const struct field *fields, unsigned n_fields,
 		if (fields[i].is_required && !json_object_get(object, fields[i].name))
 			return fields_refuse(err, where, fields[i].name, "is missing");
 	return 0;
+}
+
+int
+fields_read_name(const json_t *object, const char *where, char *ret_name, size_t size, char err[FIELDS_ERROR_SIZE])
+{
+	const char *name = json_string_value(json_object_get(object, "name"));
+	size_t len = name ? strlen(name) : 0;
+
+	if (!len || len >= size || name[strspn(name, NAME_CHARS)])
+		return fields_refuse(
+			err, where, "name", "is not 1 to %zu letters, digits, dots, dashes or underscores", size - 1);
+	memcpy(ret_name, name, len + 1);
+	return 0;
+}
+
+int
+fields_load(const char *path, json_t **ret_root, char err[FIELDS_ERROR_SIZE])
+{
+	json_error_t error;
+	FILE *in = fopen(path, "re");
+	char *text = in ? malloc(FIELDS_MAX_FILE_BYTES + 1) : NULL;
+	int rc = -errno;
+	size_t len;
+
+	if (!in || !text) {
+		(void)snprintf(err, FIELDS_ERROR_SIZE, "%s", strerror(-rc));
+		goto done;
+	}
+	len = fread(text, 1, FIELDS_MAX_FILE_BYTES + 1, in);
+	rc = ferror(in) ? -EIO : len > FIELDS_MAX_FILE_BYTES ? -EFBIG : 0;
+	(void)snprintf(err, FIELDS_ERROR_SIZE, "%s", strerror(-rc));
+	if (rc)
+		goto done;
+	*ret_root = json_loadb(text, len, JSON_REJECT_DUPLICATES, &error);
+	if (!*ret_root) {
+		(void)snprintf(err, FIELDS_ERROR_SIZE, "line %d: %s", error.line, error.text);
+		rc = -EINVAL;
+	}
+done:
+	free(text);
+	if (in)
+		(void)fclose(in);
+	return rc;
 }

@@ -9,6 +9,7 @@
 
 #define FIELDS_ERROR_SIZE 256u
 #define FIELDS_WHERE_SIZE 64u
+#define FIELDS_MAX_FILE_BYTES (16u << 20)
 
 enum field_kind {
 	FIELD_TIME, // ns
@@ -36,3 +37,7 @@ int fields_read_value(const json_t *value, const struct field *field, const char
 // one that is missing, or a value that is out of range.
 int fields_read(const json_t *object, const struct field *fields, unsigned n_fields, const char *where, void *base,
 	char err[FIELDS_ERROR_SIZE]);
+// Its "name" into ret_name of size bytes. 0 or -EINVAL with err.
+int fields_read_name(const json_t *object, const char *where, char *ret_name, size_t size, char err[FIELDS_ERROR_SIZE]);
+// A file. 0, -EINVAL (no JSON), or negative errno of reading it (-EFBIG: above FIELDS_MAX_FILE_BYTES), with err.
+int fields_load(const char *path, json_t **ret_root, char err[FIELDS_ERROR_SIZE]);

@@ -11,7 +11,6 @@
 #include <string.h>
 
 #define COUNT(array) (sizeof(array) / sizeof(*(array)))
-#define NAME_CHARS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
 
 static const struct field scenario_fields[] = {
 	{"time", FIELD_TIME, 1, SCENARIO_MAX_TIME_NS, offsetof(struct scenario, time_ns), true},
@@ -39,19 +38,6 @@ static const struct field flow_fields[] = {
 	{.name = "source", .kind = FIELD_OTHER, .is_required = true},
 	{.name = "late", .kind = FIELD_OTHER},
 };
-
-static int
-read_name(const json_t *object, const char *where, char ret_name[SCENARIO_NAME_SIZE], char *err)
-{
-	const char *name = json_string_value(json_object_get(object, "name"));
-	size_t len = name ? strlen(name) : 0;
-
-	if (!len || len >= SCENARIO_NAME_SIZE || name[strspn(name, NAME_CHARS)])
-		return fields_refuse(err, where, "name", "is not 1 to %u letters, digits, dots, dashes or underscores",
-			SCENARIO_NAME_SIZE - 1);
-	memcpy(ret_name, name, len + 1);
-	return 0;
-}
 
 // -ENOENT: there is none.
 static int
@@ -93,7 +79,7 @@ read_hosts(struct scenario *sc, const json_t *list, char *err)
 		(void)snprintf(where, sizeof(where), "hosts[%zu]", i);
 		rc = fields_read(object, host_fields, COUNT(host_fields), where, h, err);
 		if (!rc)
-			rc = read_name(object, where, h->name, err);
+			rc = fields_read_name(object, where, h->name, SCENARIO_NAME_SIZE, err);
 		if (rc)
 			return rc;
 		if (!find_host(sc, json_object_get(object, "name"), &ignored))
@@ -186,7 +172,7 @@ read_flow(const struct scenario *sc, struct scenario_flow *f, const json_t *obje
 	f->queue = 1000;
 	rc = fields_read(object, flow_fields, COUNT(flow_fields), where, f, err);
 	if (!rc)
-		rc = read_name(object, where, f->name, err);
+		rc = fields_read_name(object, where, f->name, SCENARIO_NAME_SIZE, err);
 	for (size_t k = 0; !rc && k < i; k++)
 		if (!strcmp(sc->flows[k].name, f->name))
 			rc = fields_refuse(err, where, "name", "'%s' is given twice", f->name);
@@ -247,34 +233,12 @@ scenario_create(const json_t *root, struct scenario **ret_scenario, char err[FIE
 int
 scenario_load(const char *path, struct scenario **ret_scenario, char err[FIELDS_ERROR_SIZE])
 {
-	json_error_t error;
-	FILE *in = fopen(path, "re");
-	char *text = in ? malloc(SCENARIO_MAX_FILE_BYTES + 1) : NULL;
 	json_t *root = NULL;
-	int rc = -errno;
-	size_t len;
+	int rc = fields_load(path, &root, err);
 
-	if (!in || !text) {
-		(void)snprintf(err, FIELDS_ERROR_SIZE, "%s", strerror(-rc));
-		goto done;
-	}
-	len = fread(text, 1, SCENARIO_MAX_FILE_BYTES + 1, in);
-	rc = ferror(in) ? -EIO : len > SCENARIO_MAX_FILE_BYTES ? -EFBIG : 0;
-	(void)snprintf(err, FIELDS_ERROR_SIZE, "%s", strerror(-rc));
-	if (rc)
-		goto done;
-	root = json_loadb(text, len, JSON_REJECT_DUPLICATES, &error);
-	if (root) {
+	if (!rc)
 		rc = scenario_create(root, ret_scenario, err);
-	} else {
-		(void)snprintf(err, FIELDS_ERROR_SIZE, "line %d: %s", error.line, error.text);
-		rc = -EINVAL;
-	}
-done:
 	json_decref(root);
-	free(text);
-	if (in)
-		(void)fclose(in);
 	return rc;
 }
 

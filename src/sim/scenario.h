@@ -21,7 +21,6 @@
 #define SCENARIO_MAX_LATENCY_NS UINT64_C(1000000000)
 #define SCENARIO_MAX_SEED UINT64_C(0x7fffffffffffffff) // what JSON holds
 #define SCENARIO_MAX_TIME_NS SCHED_DEADLINE_MAX_NS
-#define SCENARIO_MAX_FILE_BYTES (16u << 20)
 #define SCENARIO_NAME_SIZE 32u // with its NUL
 
 struct scenario_host {

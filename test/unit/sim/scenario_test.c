@@ -226,19 +226,19 @@ static void
 files_that_are_no_scenarios_are_refused(void **state)
 {
 	struct scenario *sc = NULL;
-	char err[FIELDS_ERROR_SIZE], *spaces = malloc(SCENARIO_MAX_FILE_BYTES + 1);
+	char err[FIELDS_ERROR_SIZE], *spaces = malloc(FIELDS_MAX_FILE_BYTES + 1);
 
 	(void)state;
 	assert_non_null(spaces);
-	memset(spaces, ' ', SCENARIO_MAX_FILE_BYTES + 1);
+	memset(spaces, ' ', FIELDS_MAX_FILE_BYTES + 1);
 	assert_int_equal(scenario_load("/nonexistent", &sc, err), -ENOENT);
 	assert_string_equal(err, strerror(ENOENT));
 	assert_int_equal(load("{", 1, err), -EINVAL);
 	assert_non_null(strstr(err, "line 1"));
 	assert_int_equal(load("{\"time\": 1, \"time\": 2}", 22, err), -EINVAL);
 	assert_non_null(strstr(err, "duplicate"));
-	assert_int_equal(load(spaces, SCENARIO_MAX_FILE_BYTES, err), -EINVAL);
-	assert_int_equal(load(spaces, SCENARIO_MAX_FILE_BYTES + 1, err), -EFBIG);
+	assert_int_equal(load(spaces, FIELDS_MAX_FILE_BYTES, err), -EINVAL);
+	assert_int_equal(load(spaces, FIELDS_MAX_FILE_BYTES + 1, err), -EFBIG);
 	free(spaces);
 }
 
