@@ -88,6 +88,19 @@ enum dp_vlan_mode {
 };
 extern const char *const dp_vlan_mode_names[]; // "access", "trunk", NULL
 
+enum dp_clock {
+	DP_CLOCK_SYSTEM, // both hosts keep theirs by NTP or PTP
+	DP_CLOCK_PEER, // measured between the daemons
+};
+extern const char *const dp_clock_names[]; // "system", "peer", NULL
+
+enum dp_feedback { // as core's feedback_mode
+	DP_FEEDBACK_OFF,
+	DP_FEEDBACK_MEASURE,
+	DP_FEEDBACK_ACT,
+};
+extern const char *const dp_feedback_names[]; // "off", "measure", "act", NULL
+
 enum dp_late {
 	DP_LATE_SEND,
 	DP_LATE_DROP
@@ -128,6 +141,9 @@ struct dp_port_cfg {
 	char uplink[RTVS_NAME_SIZE];
 	struct prefix remote; // address of the other end
 	uint32_t vni; // 0 to DP_VNI_MAX; one tunnel each for an uplink, remote and VNI
+	// The next two may change.
+	char key_file[RTVS_PATH_SIZE]; // keys shared with the daemon there; empty: none, it is not talked to
+	uint32_t clock; // enum dp_clock: what relates its times to ours
 	bool timestamps; // packets say when they left and what deadline they have
 
 	uint32_t n_queues; // queue pairs at most, 1 to DP_MAX_QUEUES; fixed for the port's life
@@ -157,6 +173,7 @@ struct dp_port_cfg {
 	uint64_t max_rate_bps; // taken from it, bit/s; 0: no limit
 	uint32_t weight; // of what is left, 1 to 256
 	uint32_t late; // enum dp_late: packets whose deadline has passed
+	uint32_t feedback; // enum dp_feedback: what is done when another host says that its packets come late
 	bool force; // keep it without admission; the datapath makes no difference
 	uint32_t queue; // packets of it that wait at one egress port at most, 64 to 65,536
 	// What it is given.
@@ -313,6 +330,11 @@ struct dp_report {
 unsigned dp_delay_list(const struct dp *dp, unsigned tunnel, uint32_t *pos, struct dp_delay *ret_delays, unsigned max);
 // What senders are to be told, one by one; false: nothing more for now. As dp_datagram_next.
 bool dp_report_next(struct dp *dp, struct dp_report *ret_report);
+// What feedback makes of a port's packets: their scheduling deadline, 0: as configured, and their DSCP at ports that write it,
+// DSCP_KEEP: as configured. -ENOENT, -ENOMEM
+int dp_port_set_answer(struct dp *dp, unsigned id, uint64_t deadline_ns, uint8_t dscp);
+// Number of the last packet of a port that left through a tunnel, plus those that wait: later ones know of a change made now.
+uint64_t dp_flow_seq(const struct dp *dp, unsigned tunnel, unsigned port);
 // How far the clock of the other host is from ours, and how well that is known; UINT64_MAX: not at all, nothing is judged.
 void dp_tunnel_set_clock(struct dp *dp, unsigned tunnel, int64_t offset_ns, uint64_t uncertainty_ns);
 

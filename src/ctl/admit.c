@@ -168,6 +168,31 @@ admit_check(const struct model *m, const struct dp_port_cfg *cfg, char err[DP_ER
 	return rc;
 }
 
+uint64_t
+admit_floor_ns(const struct model *m, const struct dp_port_cfg *cfg)
+{
+	struct egress *e = malloc(sizeof(*e));
+	uint64_t floor_ns = 0, best;
+
+	for (uint32_t i = 0; e && i < m->n_ports; i++) {
+		const struct dp_port_cfg *out = config_of(m->ports[i], cfg);
+
+		if (!out->rate_bps)
+			continue;
+		collect(m, cfg, out, e);
+		for (uint32_t k = 0; k < e->n; k++)
+			if (!strcmp(name_of(m, cfg, e->flows[k].id), cfg->name)) {
+				if (admission_best(
+					    e->flows, e->n, &e->link, e->flows[k].id, ADMISSION_BEST_DEADLINE, &best) &&
+					best > floor_ns)
+					floor_ns = best;
+				break;
+			}
+	}
+	free(e);
+	return floor_ns;
+}
+
 bool
 admit_is_broken(const struct model *m, const struct dp_port_cfg *cfg)
 {

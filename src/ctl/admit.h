@@ -14,4 +14,6 @@ int admit_check(const struct model *model, const struct dp_port_cfg *cfg, char e
 // From arrival to departure of what the port sends within its guarantee, at most.
 uint64_t admit_bound_ns(const struct dp_port_cfg *cfg);
 // Does an egress port with a rate on this port's bridge reserve more than it can keep? That is so after force=true.
+// The shortest deadline that the port's packets could have, all else as it is; 0: any.
+uint64_t admit_floor_ns(const struct model *model, const struct dp_port_cfg *cfg);
 bool admit_is_broken(const struct model *model, const struct dp_port_cfg *cfg);

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <libgen.h>
 #include <signal.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +30,7 @@ ctl_api(void)
 		rpc_system_methods,
 		rpc_worker_methods,
 		rpc_bridge_methods,
+		rpc_peer_methods,
 		rpc_port_methods,
 		rpc_mac_methods,
 		rpc_flow_methods,
@@ -250,7 +252,8 @@ ctl_create(const struct ctl_params *params, struct ctl **ret_ctl, char err[DP_ER
 	ctl->signal = (struct loop_source){.fd = -1, .on_ready = on_signal};
 	ctl->tick = (struct loop_source){.fd = -1, .on_ready = on_tick};
 	ctl->dp_events = (struct loop_source){.fd = -1, .on_ready = on_dp_events};
-	rc = loop_init(&ctl->loop);
+	ctl->peers.timer.fd = -1;
+	rc = sodium_init() < 0 ? -ENOSYS : loop_init(&ctl->loop);
 	server_init(&ctl->server, &ctl->loop, ctl_api(), ctl);
 	notify_init(&ctl->notify);
 	if (rc == 0 && params->config)
@@ -320,6 +323,7 @@ ctl_destroy(struct ctl *ctl)
 		capture_stop_all(ctl);
 	server_fini(&ctl->server);
 	metrics_destroy(ctl->metrics);
+	peers_fini(ctl);
 	ctl->dp_events.fd = -1; // the datapath's own
 	loop_close(&ctl->loop, &ctl->tick);
 	loop_close(&ctl->loop, &ctl->signal);

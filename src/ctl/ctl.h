@@ -5,6 +5,7 @@
 #include "loop.h"
 #include "model.h"
 #include "notify.h"
+#include "peers.h"
 #include "rtvs/ctl.h"
 #include "server.h"
 
@@ -20,6 +21,7 @@ struct ctl {
 	struct server server;
 	struct events events;
 	struct notify notify;
+	struct peers peers;
 	struct metrics *metrics;
 	struct capture *captures;
 	struct loop_source signal, tick, dp_events;
@@ -34,6 +36,7 @@ extern const struct rpc_method rpc_config_methods[];
 extern const struct rpc_method rpc_events_methods[];
 extern const struct rpc_method rpc_flow_methods[];
 extern const struct rpc_method rpc_mac_methods[];
+extern const struct rpc_method rpc_peer_methods[];
 extern const struct rpc_method rpc_port_methods[];
 extern const struct rpc_method rpc_stats_methods[];
 extern const struct rpc_method rpc_system_methods[];

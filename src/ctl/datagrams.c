@@ -2,6 +2,7 @@
 #include "datagrams.h"
 
 #include "ctl.h"
+#include "rtvs/peer_msg.h"
 #include "rtvs/stamp.h"
 
 #define MAX_AT_ONCE 256 // the loop has other work, too; what is left makes it ready again
@@ -38,5 +39,7 @@ datagrams_drain(struct ctl *ctl)
 
 		if (uplink && d.to_port == STAMP_PORT)
 			reflect(ctl, uplink, &d);
+		else if (uplink && d.to_port == PEER_MSG_PORT)
+			peers_receive(ctl, &d);
 	}
 }

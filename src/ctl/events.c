@@ -86,6 +86,8 @@ events_changed(void *arg, const char *what, const char *name)
 	memcpy(key, what, noun < sizeof(key) ? noun : sizeof(key) - 1);
 	log_info("%s%s%s", what, name[0] ? " " : "", name);
 	events_emit(arg, what, name[0] ? json_pack("{s:s}", key, name) : json_object());
+	if (!strcmp(key, "port"))
+		peers_sync(arg);
 }
 
 bool

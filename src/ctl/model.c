@@ -279,6 +279,8 @@ port_check_tunnel(
 			uplink->cfg.address.is_v6 ? "IPv6" : "IPv4");
 	if (is_same_addr(&cfg->remote, &uplink->cfg.address))
 		return fail(-EINVAL, err, "remote: is the uplink's own address");
+	if (cfg->clock == DP_CLOCK_PEER && !cfg->key_file[0])
+		return fail(-EINVAL, err, "clock: peer needs key_file as well");
 	if (cfg->vni > DP_VNI_MAX)
 		return fail(-EINVAL, err, "vni: %u is out of range 0 to %u", cfg->vni, DP_VNI_MAX);
 	if (needed > uplink->cfg.mtu)
@@ -340,8 +342,12 @@ port_check_type(
 			return fail(-EINVAL, err, "address: not for type=geneve");
 		return port_check_tunnel(m, cfg, self, err);
 	}
-	if (cfg->uplink[0] || cfg->remote.len)
-		return fail(-EINVAL, err, "%s: only for type=geneve", cfg->uplink[0] ? "uplink" : "remote");
+	if (cfg->uplink[0] || cfg->remote.len || cfg->key_file[0] || cfg->clock != DP_CLOCK_SYSTEM)
+		return fail(-EINVAL, err, "%s: only for type=geneve",
+			cfg->uplink[0]		 ? "uplink" :
+				cfg->remote.len	 ? "remote" :
+				cfg->key_file[0] ? "key_file" :
+						   "clock");
 	if (cfg->type == DP_PORT_ETHDEV) {
 		if (!cfg->devargs[0])
 			return fail(-EINVAL, err, "devargs: needed for type=ethdev");

@@ -49,6 +49,10 @@
 	P(address, RPC_ADDR, \
 		.help = "own address on the underlay, with its prefix length: tunnels go through this port; empty: none do"), \
 	P(gateway, RPC_ADDR, .help = "with address: router to hosts outside of its prefix"), \
+	P(key_file, RPC_STR, .max = RTVS_PATH_SIZE - 1, \
+		.help = "geneve: keys shared with the daemon there, one or two lines \"NUMBER HEX\"; empty: it is not talked to"), \
+	P(clock, RPC_ENUM, .names = dp_clock_names, .def = "system", \
+		.help = "geneve: system: both hosts have theirs from PTP or NTP; peer: the daemons measure how far they are apart"), \
 	P(stamp, RPC_BOOL, .def = "false", .help = "with address: answer STAMP test packets (RFC 8762)"), \
 	P(allowed_macs, RPC_MACS, .max = RTVS_MAX_MACS, .help = "source MACs it may use; empty: any"), \
 	P(allowed_ips, RPC_PREFIXES, .max = RTVS_MAX_PREFIXES, .help = "source addresses or prefixes it may use; empty: any"), \
@@ -69,6 +73,8 @@
 		.help = "taken from it at most; 0: no limit, or from 8kbit"), \
 	P(weight, RPC_UINT, .min = 1, .max = DP_WEIGHT_MAX, .def = "1", .help = "its share of what guarantees leave of an egress port"), \
 	P(late, RPC_ENUM, .names = dp_late_names, .def = "send", .help = "what becomes of its packets whose deadline has passed"), \
+	P(feedback, RPC_ENUM, .names = dp_feedback_names, .def = "act", \
+		.help = "when another host's daemon says that its packets come late: act: leave sooner, then with a higher DSCP"), \
 	P(force, RPC_BOOL, .def = "false", .help = "take its guarantee though an egress port may not be able to keep it"), \
 	P(queue, RPC_UINT, .min = DP_QUEUE_MIN, .max = DP_QUEUE_MAX, .def = "512", \
 		.help = "packets of it that wait at one egress port at most; its ring is not read from half of them on"), \
@@ -192,7 +198,9 @@ port_add(void *ctx, const void *params, uint64_t present, json_t **ret_result, s
 		return -1;
 	if (cfg.type == DP_PORT_VHOST && !cfg.socket[0])
 		(void)snprintf(cfg.socket, sizeof(cfg.socket), RUN_DIR "/%s.sock", cfg.name);
-	rc = model_port_add(ctl->model, &cfg, text);
+	rc = cfg.key_file[0] ? peers_check_keys(cfg.key_file, text) : 0;
+	if (!rc)
+		rc = model_port_add(ctl->model, &cfg, text);
 	if (!rc)
 		warn_of_force(ctl, &cfg);
 	return rc < 0 ? port_refuse(err, rc, text, cfg.name) : 0;
@@ -212,7 +220,9 @@ port_set(void *ctx, const void *params, uint64_t present, json_t **ret_result, s
 	if (!port)
 		return ctl_refuse_name(err, -ENOENT, "port", p->name);
 	ctl_merge(set_params, N(set_params), present, p, &cfg);
-	rc = model_port_set(ctl->model, &cfg, text);
+	rc = cfg.key_file[0] ? peers_check_keys(cfg.key_file, text) : 0;
+	if (!rc)
+		rc = model_port_set(ctl->model, &cfg, text);
 	if (!rc)
 		warn_of_force(ctl, &cfg);
 	return rc < 0 ? port_refuse(err, rc, text, cfg.name) : 0;

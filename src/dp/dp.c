@@ -48,6 +48,8 @@ const char *const dp_idle_names[] = {"busy", "adaptive", NULL};
 const char *const dp_port_type_names[] = {"vhost", "ethdev", "geneve", NULL};
 const char *const dp_vhost_mode_names[] = {"listen", "connect", NULL};
 const char *const dp_vlan_mode_names[] = {"access", "trunk", NULL};
+const char *const dp_clock_names[] = {"system", "peer", NULL};
+const char *const dp_feedback_names[] = {"off", "measure", "act", NULL};
 const char *const dp_late_names[] = {"send", "drop", NULL};
 const char *const dp_dscp_names[] = {"keep", "deadline", NULL};
 const char *const dp_mirror_dir_names[] = {"none", "rx", "tx", "both", NULL};
@@ -477,7 +479,7 @@ dp_event_fd(const struct dp *dp)
 	return dp->ctl_epoll_fd;
 }
 
-static bool
+TSAN_UNCHECKED static bool
 next_event(struct dp *dp, struct dp_event *ret_event)
 {
 	if (__atomic_load_n(&dp->events->prod.tail, __ATOMIC_ACQUIRE) == dp->events->cons.tail) // empty

@@ -179,6 +179,16 @@ tunnel_of(const struct view *view, struct rte_mbuf *m)
 	return m->ol_flags & mark_flag ? view->port[mark_of(m)->tunnel].tunnel : NULL;
 }
 
+// The number, and the next one is `by` more. One writer; the control thread reads.
+static uint64_t
+next_seq(const struct view_tunnel *t, uint16_t flow, int by)
+{
+	uint64_t seq = t->seq[flow];
+
+	__atomic_store_n(&t->seq[flow], seq + (uint64_t)(int64_t)by, __ATOMIC_RELAXED);
+	return seq;
+}
+
 void
 overlay_stamp(struct worker *w, const struct view *view, struct rte_mbuf **pkts, uint16_t n)
 {
@@ -189,8 +199,8 @@ overlay_stamp(struct worker *w, const struct view *view, struct rte_mbuf **pkts,
 		const struct view_tunnel *t = tunnel_of(view, pkts[i]);
 
 		if (t)
-			geneve_patch_meta(rte_pktmbuf_mtod(pkts[i], uint8_t *), &t->headers, t->seq[pkts[i]->port]++,
-				(uint64_t)((int64_t)w->now_ns + tai_offset_ns),
+			geneve_patch_meta(rte_pktmbuf_mtod(pkts[i], uint8_t *), &t->headers,
+				next_seq(t, pkts[i]->port, 1), (uint64_t)((int64_t)w->now_ns + tai_offset_ns),
 				w->now_ns - schedule_arrival_ns(pkts[i]));
 	}
 }
@@ -202,7 +212,7 @@ overlay_unstamp(const struct view *view, struct rte_mbuf **pkts, uint16_t sent, 
 		const struct view_tunnel *t = tunnel_of(view, pkts[i]);
 
 		if (t)
-			t->seq[pkts[i]->port]--;
+			(void)next_seq(t, pkts[i]->port, -1);
 	}
 }
 

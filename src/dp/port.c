@@ -187,6 +187,7 @@ port_alloc(struct dp *dp, const struct dp_port_cfg *cfg, uint16_t id, struct por
 	port->ops = port_types[cfg->type];
 	port->cfg = *cfg;
 	port->n_txq = 1;
+	port->answer_dscp = DSCP_KEEP;
 	port->owner = (uint16_t)(id % dp->n_workers);
 	port->serial = ++dp->n_ports_made;
 	snprintf(name, sizeof(name), "rtvs_port%u", id);
@@ -412,6 +413,32 @@ dp_port_del(struct dp *dp, unsigned id)
 	retire_counters(dp, port);
 	port_free(port);
 	return 0;
+}
+
+int
+dp_port_set_answer(struct dp *dp, unsigned id, uint64_t deadline_ns, uint8_t dscp)
+{
+	struct port *port = id < DP_MAX_PORTS ? dp->port[id] : NULL;
+
+	if (!port)
+		return -ENOENT;
+	port->answer_deadline_ns = deadline_ns;
+	port->answer_dscp = dscp;
+	return view_publish(dp);
+}
+
+uint64_t
+dp_flow_seq(const struct dp *dp, unsigned tunnel, unsigned id)
+{
+	const struct port *port = tunnel < DP_MAX_PORTS ? dp->port[tunnel] : NULL;
+	const struct port *uplink = port && port->cfg.type == DP_PORT_GENEVE ? port_find(dp, port->cfg.uplink) : NULL;
+	struct dp_flow flow = {0};
+
+	if (!uplink || id >= DP_MAX_PORTS)
+		return 0;
+	if (uplink->schedule)
+		(void)schedule_flow(uplink->schedule, (uint16_t)id, &flow);
+	return __atomic_load_n(&port_geneve_seq(port)[id], __ATOMIC_RELAXED) + flow.n_queued;
 }
 
 int

@@ -65,7 +65,7 @@ set_clocks(struct dp *dp)
 
 	atomic_store(&dp->tai_offset_ns, (int64_t)clock_ns(CLOCK_TAI) - (int64_t)dp_now_ns(dp));
 	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
-		if (dp->port[i] && dp->port[i]->cfg.type == DP_PORT_GENEVE)
+		if (dp->port[i] && dp->port[i]->cfg.type == DP_PORT_GENEVE && dp->port[i]->cfg.clock == DP_CLOCK_SYSTEM)
 			dp_tunnel_set_clock(dp, i, 0, is_synchronized ? 2000 * (uint64_t)tx.maxerror : UINT64_MAX);
 }
 

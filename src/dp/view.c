@@ -47,7 +47,7 @@ build_port(const struct dp *dp, struct port *port, struct view_port *vp)
 	vp->is_admin_up = cfg->admin_up;
 	vp->is_isolated = cfg->isolated;
 	vp->writes_dscp = cfg->dscp == DP_DSCP_DEADLINE;
-	vp->dscp_out = dscp_find(&dp->dscp, cfg->deadline_ns);
+	vp->dscp_out = port->answer_dscp != DSCP_KEEP ? port->answer_dscp : dscp_find(&dp->dscp, cfg->deadline_ns);
 	vp->deadline_ns = cfg->deadline_ns;
 	vp->frame_max = cfg->mtu + ETHER_HEADER;
 	vp->mac_limit = cfg->mac_limit ? cfg->mac_limit : UINT32_MAX;
@@ -57,7 +57,8 @@ build_port(const struct dp *dp, struct port *port, struct view_port *vp)
 	vp->schedule = port->schedule;
 	vp->rate = cfg->rate_bps / 8;
 	vp->max_rate = cfg->max_rate_bps / 8 / RTE_MIN(cfg->n_queues, dp->cfg.workers.n);
-	vp->flow = (struct sched_params){.deadline_ns = cfg->deadline_ns,
+	vp->flow = (struct sched_params){
+		.deadline_ns = port->answer_deadline_ns ? port->answer_deadline_ns : cfg->deadline_ns,
 		.min_rate = cfg->min_rate_bps / 8,
 		.burst = cfg->burst_bytes,
 		.weight = cfg->weight,

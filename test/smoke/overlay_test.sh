@@ -236,6 +236,104 @@ delays_and_losses_are_measured() {
 is_measured() { [ "$(daemon=b ctl -j flow remote port=toa | json 'len(d)')" = 1 ]; }
 remote_count() { echo $(($(json "d[0]['$1']" <"$work/after") - $(json "d[0]['$1']" <"$work/before"))); }
 
+# Daemons that share a key.
+new_key() { printf '%s %s\n' "$1" "$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')"; }
+peer_stat() { ctl -j peer list | json "d[0]['$1']"; }
+is_peer() { [ "$(peer_stat "$1")" = "$2" ]; }
+is_peer_above() { [ "$(peer_stat "$1")" -gt "$2" ]; }
+daemons_know_each_other_and_their_clocks() {
+	(umask 077 && new_key 1 >"$work/keys.a" && cp "$work/keys.a" "$work/keys.b")
+	wait_for 10 can_ping ga 10.0.0.2
+	ctl port set tob "key_file=$work/keys.a" clock=peer
+	daemon=b ctl port set toa "key_file=$work/keys.b" clock=peer
+	wait_for 10 is_peer known true
+	wait_for 10 is_peer clock_known true
+	sleep 1 # the clock gets better with each exchange
+	ctl -j peer list
+	[ "$(ctl -j peer list | json 'abs(d[0]["offset_ns"]) <= d[0]["uncertainty_ns"]')" = true ] || fail "one clock, but another time"
+	wait_for 10 is_known_by_b
+	expect "forged" 0 "$(peer_stat forged)"
+}
+
+is_known_by_b() { daemon=b is_peer known true; }
+
+keys_are_changed_without_loss() {
+	local before
+	(umask 077 && { cat "$work/keys.a"; new_key 2; } >"$work/keys.new" && sed 1d "$work/keys.new" >"$work/keys.last")
+	cp "$work/keys.new" "$work/keys.a"
+	ctl peer reload
+	sleep 0.5 # one has both keys, the other the old one
+	cp "$work/keys.new" "$work/keys.b"
+	daemon=b ctl peer reload
+	sleep 1.5 # the newer key is found to be there
+	cp "$work/keys.last" "$work/keys.a"
+	ctl peer reload
+	cp "$work/keys.last" "$work/keys.b"
+	daemon=b ctl peer reload
+	before=$(peer_stat accepted)
+	wait_for 5 is_peer_above accepted $((before + 10))
+	expect "under a key that it does not have" 0 "$(peer_stat unknown_key)"
+	expect "forged" 0 "$(peer_stat forged)"
+}
+
+# A network that honours DSCPs, with less than it is given, between the hosts: what has a deadline moves up, and down again after.
+late_packets_change_their_class() {
+	local class
+	wait_for 10 can_ping ga 10.0.0.2
+	n_guests=10 guest rtvsd flood 10.0.0.8/24 bridge=br0
+	wait_for 10 can_ping flood 10.0.0.2
+	ip netns exec net tc qdisc add dev upb root handle 1: htb default 20
+	ip netns exec net tc class add dev upb parent 1: classid 1:1 htb rate 10mbit
+	ip netns exec net tc class add dev upb parent 1:1 classid 1:10 htb rate 5mbit ceil 10mbit prio 0
+	ip netns exec net tc class add dev upb parent 1:1 classid 1:20 htb rate 5mbit ceil 10mbit prio 1
+	ip netns exec net tc qdisc add dev upb parent 1:20 pfifo limit 100
+	for class in 0x48 0x68 0x88 0xb8; do # AF21 to EF
+		ip netns exec net tc filter add dev upb parent 1: protocol ip u32 match ip tos $class 0xfc flowid 1:10
+	done
+	ctl system set dscp_classes=5ms:ef # so it begins without one
+	ctl port set ga deadline=20ms
+	ctl port set tob dscp=deadline
+	start events "$rtvsctl" -s "$work/rtvsd.sock" events 'flow.*'
+	start iperf ip netns exec gb iperf3 -s
+	start iperf2 ip netns exec gb iperf3 -s -p 5202
+	wait_for 5 ns gb sh -c 'ss -ltn | grep -q :5201 && ss -ltn | grep -q :5202'
+	start rt ip netns exec ga iperf3 -c 10.0.0.2 -u -b 500k -l 200 -t 30 --forceflush
+	wait_for 5 grep -q connected "$work/rt.log"
+	start load ip netns exec flood iperf3 -c 10.0.0.2 -u -b 30M -l 1400 -t 5 -p 5202
+	wait_for 10 is_flow raised
+	wait_for 15 is_stopped load
+	wait_for 25 is_at_start
+	stop rt || :
+	ip netns exec net tc qdisc del dev upb root
+	stop events || :
+	grep -q flow.raised "$work/events.log" || fail "no event"
+	grep -q flow.recovered "$work/events.log" || fail "no event of the recovery"
+	ctl port set tob dscp=keep
+	ctl port set ga deadline=0
+	ctl port del flood
+	is_conserved
+}
+is_at_start() { [ "$(ctl -j peer list | json "['%s %s' % (f['step'], f['scheduling_deadline']) for f in d[0]['flows'] if f['port'] == 'ga'][0]")" = "0 20ms" ]; }
+is_flow() { [ "$(ctl -j peer list | json "any(f['port'] == 'ga' and f['$1'] > 0 for f in d[0]['flows'])")" = true ]; }
+
+wrong_keys_are_refused() {
+	echo "1 abcd" >"$work/short" && chmod 600 "$work/short"
+	expect_fails "key_file: .*64 hexadecimal digits" ctl port set tob "key_file=$work/short"
+	cp "$work/keys.a" "$work/open" && chmod 644 "$work/open"
+	expect_fails "key_file: .*mode 0600" ctl port set tob "key_file=$work/open"
+	expect_fails "key_file: .*No such file" ctl port set tob "key_file=$work/nothing"
+	expect_fails "clock: peer needs key_file" ctl port set tob key_file= clock=peer
+	expect_fails "key_file: only for type=geneve" ctl port set ga "key_file=$work/keys.a"
+	(umask 077 && new_key 2 >"$work/other")
+	daemon=b ctl port set toa "key_file=$work/other"
+	wait_for 5 is_peer_above forged 0
+	before=$(peer_stat accepted)
+	sleep 0.5 # in which a good one would come
+	expect "accepted under another key" "$before" "$(peer_stat accepted)"
+	daemon=b ctl port set toa "key_file=$work/keys.b"
+	wait_for 5 is_peer_above accepted "$before"
+}
+
 congestion_is_told_or_dropped() {
 	local before
 	wait_for 10 can_ping ga 10.0.0.2
@@ -279,6 +377,10 @@ run_case "other VNIs stay apart" other_networks_stay_apart
 run_case "outer headers say what they should" outer_headers_say_what_they_should
 run_case "guests never see the tunnel" guests_never_see_the_tunnel
 run_case "delays and losses are measured" delays_and_losses_are_measured
+run_case "daemons know each other and their clocks" daemons_know_each_other_and_their_clocks
+run_case "keys are changed without loss" keys_are_changed_without_loss
+run_case "late packets change their class, and back" late_packets_change_their_class
+run_case "wrong keys are refused" wrong_keys_are_refused
 run_case "large packets find their size" large_packets_find_their_size
 run_case "congestion on the way is told, or the packet dropped" congestion_is_told_or_dropped
 run_case "hostile packets are refused and counted" hostile_packets_are_refused_and_counted

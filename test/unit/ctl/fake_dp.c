@@ -16,6 +16,8 @@ const char *const dp_idle_names[] = {"busy", "adaptive", NULL};
 const char *const dp_port_type_names[] = {"vhost", "ethdev", "geneve", NULL};
 const char *const dp_vhost_mode_names[] = {"listen", "connect", NULL};
 const char *const dp_vlan_mode_names[] = {"access", "trunk", NULL};
+const char *const dp_clock_names[] = {"system", "peer", NULL};
+const char *const dp_feedback_names[] = {"off", "measure", "act", NULL};
 const char *const dp_late_names[] = {"send", "drop", NULL};
 const char *const dp_dscp_names[] = {"keep", "deadline", NULL};
 const char *const dp_mirror_dir_names[] = {"none", "rx", "tx", "both", NULL};
@@ -503,6 +505,42 @@ dp_delay_list(const struct dp *dp, unsigned tunnel, uint32_t *pos, struct dp_del
 	hist_init(&ret_delays->network);
 	hist_add(&ret_delays->delay, 5000);
 	return 1;
+}
+
+bool
+dp_report_next(struct dp *dp, struct dp_report *ret_report)
+{
+	(void)dp;
+	(void)ret_report;
+	return false;
+}
+
+void
+dp_tunnel_set_clock(struct dp *dp, unsigned tunnel, int64_t offset_ns, uint64_t uncertainty_ns)
+{
+	(void)dp;
+	(void)tunnel;
+	(void)offset_ns;
+	(void)uncertainty_ns;
+}
+
+int
+dp_port_set_answer(struct dp *dp, unsigned id, uint64_t deadline_ns, uint8_t dscp)
+{
+	(void)dp;
+	(void)id;
+	(void)deadline_ns;
+	(void)dscp;
+	return 0;
+}
+
+uint64_t
+dp_flow_seq(const struct dp *dp, unsigned tunnel, unsigned port)
+{
+	(void)dp;
+	(void)tunnel;
+	(void)port;
+	return 0;
 }
 
 bool

@@ -1,0 +1,26 @@
+// Other hosts' daemons: who they are, what time it is there, and what they say of the packets that our ports send them.
+#pragma once
+
+#include "loop.h"
+#include "rtvs/dp.h"
+#include "rtvs/rpc.h"
+
+#include <jansson.h>
+
+struct ctl;
+struct peer;
+
+struct peers {
+	struct peer *list; // one for each uplink and remote address of tunnels with a key_file
+	struct loop_source timer; // while there are any
+	uint64_t n_strangers; // datagrams of hosts that are none
+};
+
+// Whether the file holds one or two keys. 0, or -EINVAL with err naming the field and what is accepted.
+int peers_check_keys(const char *path, char err[DP_ERR_SIZE]);
+// After a change of ports: peers of tunnels that came, and no longer of those that went; keys are read again.
+void peers_sync(struct ctl *ctl);
+void peers_fini(struct ctl *ctl);
+// A datagram to PEER_MSG_PORT.
+void peers_receive(struct ctl *ctl, const struct dp_datagram *datagram);
+json_t *peers_json(const struct ctl *ctl); // new reference

@@ -1,0 +1,42 @@
+// Methods of the noun peer: the daemons of other hosts, of which tunnels with a key_file make one each.
+#include "ctl.h"
+
+#include <errno.h>
+
+static int
+peer_list(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
+{
+	(void)params;
+	(void)present;
+	return ctl_answer(ret_result, peers_json(ctx), err);
+}
+
+static int
+peer_reload(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
+{
+	struct ctl *ctl = ctx;
+	char text[DP_ERR_SIZE];
+
+	(void)params;
+	(void)present;
+	(void)ret_result;
+	for (unsigned i = 0; i < ctl->live->n_ports; i++)
+		if (ctl->live->ports[i]->cfg.key_file[0] &&
+			peers_check_keys(ctl->live->ports[i]->cfg.key_file, text) < 0)
+			return ctl_refuse(err, -EINVAL, text);
+	peers_sync(ctl);
+	return 0;
+}
+
+const struct rpc_method rpc_peer_methods[] = {
+	{"peer.list",
+		"Show the daemons of other hosts: whether they are known, their clocks, and messages by what became of "
+		"them.",
+		"List of {uplink, address, known, clock_known, offset_ns: their clock less ours, uncertainty_ns, "
+		"rtt_ns, "
+		"counts of datagrams, flows: what was done about what the peer reported}.",
+		peer_list, NULL, 0, 0, RPC_READ_ONLY},
+	{"peer.reload", "Read the key files again: a file with a further key takes it at once, nothing is lost.",
+		"true", peer_reload, NULL, 0, 0, 0},
+	{0},
+};
