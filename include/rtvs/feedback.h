@@ -1,7 +1,8 @@
 // The sender's answer to what a receiver reports of one flow: how soon the flow's packets have to leave (the scheduling
 // deadline), and by which step of a ladder of DSCPs the network sees them. Three stages:
 //   1. Packets that were late spent time in the scheduler: the scheduling deadline becomes shorter by gain * overshoot, and not
-//      longer than what the network leaves of the deadline; twice as much each time in a row, down to a floor.
+//      longer than what the network leaves of the deadline; twice as much each time in a row, down to a floor. A margin
+//      and the uncertainty of the delays are added: what is late by less than that is not reported.
 //   2. The network alone leaves less than the floor, or the floor is reached: the next step of the ladder.
 //   3. On the last step with misses still: the event FEEDBACK_ESCALATED, once. Others (an SDN controller) have to help.
 // A step is judged by what was sent after it. So the first report of such a packet (by its number) changes nothing yet, since it

@@ -131,9 +131,9 @@ excess(const struct feedback *f, const struct flow_delay_report *r)
 	uint64_t room_ns = f->params.deadline_ns - r->worst_network_ns;
 	uint64_t by_room_ns = f->deadline_ns > room_ns ? f->deadline_ns - room_ns : 0;
 	uint64_t by_gain_ns = min(r->worst_over_ns, f->params.deadline_ns) * f->params.gain_permille / 1000;
-	uint64_t excess_ns = max(by_room_ns, by_gain_ns) + part_of_deadline(f, f->params.margin_permille);
+	uint64_t margin_ns = part_of_deadline(f, f->params.margin_permille) + r->uncertainty_ns;
 
-	return excess_ns << min(f->n_shortened, MAX_DOUBLINGS);
+	return (max(by_room_ns, by_gain_ns) + margin_ns) << min(f->n_shortened, MAX_DOUBLINGS);
 }
 
 static enum feedback_event

@@ -560,6 +560,13 @@ deadline_is_shortened_by_what_paper_and_pencil_say(void **state)
 	assert_int_equal(report_twice(&f, missed(450, 100 * US, 100 * US), 500, 50 * MS), FEEDBACK_RAISED);
 	assert_int_equal(f.deadline_ns, 250 * US);
 	assert_int_equal(f.step, 1);
+	// What may be late without being seen is added.
+	f = fresh(3);
+	r.uncertainty_ns = 10 * US;
+	r.last_seq = 50;
+	path.sent_seq = 100;
+	assert_int_equal(feedback_report(&f, &r, &path, 0), FEEDBACK_SHORTENED);
+	assert_int_equal(f.deadline_ns, 1450 * US);
 	// A network that leaves less than the floor is not answered with the floor.
 	f = fresh(3);
 	r = missed(50, 100 * US, 1751 * US);
