@@ -46,7 +46,7 @@ struct dp {
 	struct dp_worker_stats workers[2];
 	struct dp_event events[MAX_EVENTS];
 	struct dp_datagram datagrams[4], sent;
-	unsigned n_datagrams;
+	unsigned n_datagrams, n_answers;
 	unsigned n_events;
 	int event_fd;
 	unsigned n_changes, fail_at;
@@ -527,10 +527,10 @@ dp_tunnel_set_clock(struct dp *dp, unsigned tunnel, int64_t offset_ns, uint64_t 
 int
 dp_port_set_answer(struct dp *dp, unsigned id, uint64_t deadline_ns, uint8_t dscp)
 {
-	(void)dp;
 	(void)id;
 	(void)deadline_ns;
 	(void)dscp;
+	dp->n_answers++;
 	return 0;
 }
 
@@ -637,6 +637,18 @@ struct dp_port_state *
 fake_dp_state(const char *port)
 {
 	return &fake->ports[find_port(port)].state;
+}
+
+const struct dp_datagram *
+fake_dp_sent(void)
+{
+	return &fake->sent;
+}
+
+unsigned
+fake_dp_n_answers(void)
+{
+	return fake->n_answers;
 }
 
 struct dp_worker_stats *

@@ -17,6 +17,8 @@ void fake_dp_event(const struct dp_event *event);
 void fake_dp_packet(unsigned port, const struct dp_capture_pkt *pkt); // into a running capture; data is copied
 struct dp_port_stats *fake_dp_stats(const char *port);
 struct dp_port_state *fake_dp_state(const char *port);
+const struct dp_datagram *fake_dp_sent(void); // the last one
+unsigned fake_dp_n_answers(void); // calls of dp_port_set_answer
 struct dp_worker_stats *fake_dp_worker(unsigned worker);
 // What port from sent through port out; made when it is first asked for.
 struct dp_flow *fake_dp_flow(const char *out, const char *from);
