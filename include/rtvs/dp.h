@@ -23,6 +23,7 @@
 #define DP_MAX_STATIC_MACS 1024 // a bridge
 #define DP_MTU_MIN 68
 #define DP_MTU_MAX 9600
+#define DP_UPLINK_MTU_MAX 2000 // a frame of an uplink is one buffer
 #define DP_ERR_SIZE 256
 #define DP_DEADLINE_MAX_NS UINT64_C(3600000000000)
 #define DP_RATE_MIN UINT64_C(8000) // bit/s

@@ -320,6 +320,9 @@ port_check_uplink(
 		return fail(-ENOSPC, err, "address: there are %u ports with one already, the limit", DP_MAX_UPLINKS);
 	if (cfg->bridge[0])
 		return fail(-EINVAL, err, "address: only for a port without bridge");
+	if (cfg->mtu > DP_UPLINK_MTU_MAX)
+		return fail(-EINVAL, err, "mtu: %u is out of range %u to %u of a port with an address", cfg->mtu,
+			DP_MTU_MIN, DP_UPLINK_MTU_MAX);
 	if (cfg->mirror_to[0])
 		return fail(-EINVAL, err, "mirror_to: not for a port with an address");
 	if (cfg->vlan_mode != DP_VLAN_ACCESS)

@@ -117,6 +117,7 @@ wrong_parameters_are_named() {
 	expect_fails "port tob goes through port uprtvsd" ctl port set uprtvsd address=10.9.0.5/24
 	expect_fails "port tob goes through port uprtvsd" ctl port del uprtvsd
 	expect_fails "address: only for a port without bridge" ctl port set ga address=10.9.0.7/24
+	expect_fails "mtu: 2001 is out of range 68 to 2000" ctl port set uprtvsd mtu=2001
 	expect_fails "gateway: must be another address" ctl port add x type=ethdev devargs=net_null9 address=10.7.0.1/24 gateway=fd00::1
 }
 
