@@ -5,9 +5,11 @@
 
 #include "rtvs/types.h"
 
+#include <endian.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #define FRAME_MIN 14 // bytes without FCS; short frames of guests are legal, padding is the NIC's work
 #define FRAME_MAX_TAGS 2 // 802.1Q or 802.1ad
@@ -34,9 +36,12 @@ struct frame_l2 {
 static inline uint64_t
 frame_load_mac(const uint8_t *p)
 {
-	uint64_t hi = (uint64_t)p[0] << 40 | (uint64_t)p[1] << 32;
+	uint32_t high;
+	uint16_t low;
 
-	return hi | (uint32_t)p[2] << 24 | (uint32_t)p[3] << 16 | (uint32_t)p[4] << 8 | p[5];
+	memcpy(&high, p, sizeof(high));
+	memcpy(&low, p + sizeof(high), sizeof(low));
+	return (uint64_t)be32toh(high) << 16 | be16toh(low);
 }
 
 static inline uint64_t
@@ -49,11 +54,15 @@ frame_mac_value(const struct mac *mac)
 static inline bool
 frame_parse_l2(const uint8_t *data, size_t len, struct frame_l2 *ret_l2)
 {
+	uint64_t src_and_type;
+
 	if (len < FRAME_MIN)
 		return false;
+	memcpy(&src_and_type, data + 6, sizeof(src_and_type));
+	src_and_type = be64toh(src_and_type);
 	ret_l2->dst = frame_load_mac(data);
-	ret_l2->src = frame_load_mac(data + 6);
-	ret_l2->ether_type = (uint16_t)(data[12] << 8 | data[13]);
+	ret_l2->src = src_and_type >> 16;
+	ret_l2->ether_type = (uint16_t)src_and_type;
 	ret_l2->vlan = 0;
 	ret_l2->is_tagged = false;
 	ret_l2->l3_offset = FRAME_MIN;

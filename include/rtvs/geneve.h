@@ -60,9 +60,10 @@ int geneve_template_init(struct geneve_template *t, const struct geneve_tunnel *
 
 // Writes t->len bytes of headers to out; the frame of inner_len bytes, GENEVE_INNER_MIN to GENEVE_INNER_MAX, is to follow
 // them. IPv4 identification 0 with DF (RFC 6864), UDP checksum 0 (RFC 8926, section 3.3; RFC 6935 and 6936 for IPv6), IPv6 flow
-// label from source_port (RFC 6438). tos: geneve_outer_tos. meta: not NULL when the tunnel has it, else not looked at.
+// label from source_port (RFC 6438). tos: geneve_outer_tos. deadline_ns and flow, as in geneve_meta, count when the tunnel has
+// our option; the rest of it is geneve_patch_meta's.
 void geneve_push(const struct geneve_template *t, uint8_t *out, size_t inner_len, uint16_t source_port, uint8_t tos,
-	const struct geneve_meta *meta);
+	uint32_t deadline_ns, uint16_t flow);
 // Writes what is known only just before transmission into headers that geneve_push made from t. Does nothing when the
 // tunnel has no option. No checksum covers it.
 void geneve_patch_meta(
@@ -103,7 +104,7 @@ struct geneve_packet {
 
 // data: a frame from the underlay, untagged or with one 802.1Q tag. near_ns: TAI now, below 2^63; the option's 32-bit
 // seconds are taken as those within 68 years of it. Whom the packet is from and for, and whether the VNI is known, is the
-// caller's to check. ret_packet is untouched unless GENEVE_OK.
+// caller's to check. Only after GENEVE_OK does ret_packet mean anything.
 enum geneve_result geneve_parse(
 	const uint8_t *data, size_t len, uint64_t near_ns, uint16_t option_class, struct geneve_packet *ret_packet);
 

@@ -118,8 +118,25 @@ add_miss(struct flow_delay *f, const struct flow_delay_packet *p, uint64_t delay
 	raise(&f->next.worst_network_ns, network_ns);
 }
 
+// Delays of packets in a row that are the same: a burst left at one time and came at one time.
+struct delays {
+	uint64_t delay_ns, network_ns, n;
+};
+
 static void
-add_packet(struct flow_delay *f, const struct flow_delay_packet *p)
+add_delays(struct flow_delay *f, const struct delays *d)
+{
+	if (!d->n)
+		return;
+	if (f->delay)
+		hist_add_n(f->delay, d->delay_ns, d->n);
+	if (f->network)
+		hist_add_n(f->network, d->network_ns, d->n);
+	raise(&f->stats.worst_network_ns, d->network_ns);
+}
+
+static void
+add_packet(struct flow_delay *f, const struct flow_delay_packet *p, struct delays *run)
 {
 	uint64_t delay_ns = p->delay_ns > 0 ? (uint64_t)p->delay_ns : 0;
 	uint64_t network_ns = delay_ns > p->residence_ns ? delay_ns - p->residence_ns : 0;
@@ -130,11 +147,11 @@ add_packet(struct flow_delay *f, const struct flow_delay_packet *p)
 	f->next.received++;
 	if (p->delay_ns < 0 && 0 - (uint64_t)p->delay_ns > p->uncertainty_ns)
 		f->stats.impossible++;
-	if (f->delay)
-		hist_add(f->delay, delay_ns);
-	if (f->network)
-		hist_add(f->network, network_ns);
-	raise(&f->stats.worst_network_ns, network_ns);
+	if (delay_ns != run->delay_ns || network_ns != run->network_ns) {
+		add_delays(f, run);
+		*run = (struct delays){delay_ns, network_ns, 0};
+	}
+	run->n++;
 	if (is_missed(f, p, delay_ns))
 		add_miss(f, p, delay_ns, network_ns);
 	else if (!f->next.missed)
@@ -144,8 +161,11 @@ add_packet(struct flow_delay *f, const struct flow_delay_packet *p)
 void
 flow_delay_add(struct flow_delay *f, const struct flow_delay_packet *packets, uint32_t n_packets)
 {
+	struct delays run = {0};
+
 	for (uint32_t i = 0; i < n_packets; i++)
-		add_packet(f, &packets[i]);
+		add_packet(f, &packets[i], &run);
+	add_delays(f, &run);
 }
 
 static enum flow_delay_state

@@ -78,18 +78,25 @@ overlay_index(struct view *view, uint16_t tunnel, const struct port *port)
 	up->tunnel[slot] = tunnel;
 }
 
-static uint16_t
-find_tunnel(const struct view *view, const struct view_uplink *up, const struct geneve_packet *p)
+static bool
+is_from(const struct view_tunnel *t, const struct geneve_packet *p)
 {
-	uint32_t slot = slot_of(p->src, p->is_ipv6, p->vni);
+	return t->vni == p->vni && t->remote.is_v6 == p->is_ipv6 &&
+		!memcmp(t->remote.addr, p->src, p->is_ipv6 ? 16 : 4);
+}
 
-	for (; up->tunnel[slot] != VIEW_NO_PORT; slot = (slot + 1) % OVERLAY_HASH_SIZE) {
-		const struct view_tunnel *t = view->port[up->tunnel[slot]].tunnel;
+// last: the tunnel of the packet before, which most are of, or VIEW_NO_PORT.
+static uint16_t
+find_tunnel(const struct view *view, const struct view_uplink *up, const struct geneve_packet *p, uint16_t last)
+{
+	uint32_t slot;
 
-		if (t->vni == p->vni && t->remote.is_v6 == p->is_ipv6 &&
-			!memcmp(t->remote.addr, p->src, p->is_ipv6 ? 16 : 4))
+	if (last != VIEW_NO_PORT && is_from(&view->tunnels[last], p))
+		return last;
+	for (slot = slot_of(p->src, p->is_ipv6, p->vni); up->tunnel[slot] != VIEW_NO_PORT;
+		slot = (slot + 1) % OVERLAY_HASH_SIZE)
+		if (is_from(&view->tunnels[up->tunnel[slot]], p))
 			return up->tunnel[slot];
-	}
 	return VIEW_NO_PORT;
 }
 
@@ -115,7 +122,6 @@ overlay_encap(struct worker *w, const struct view *view, uint16_t out, struct rt
 {
 	const struct view_port *vp = &view->port[out], *from = &view->port[m->port];
 	const struct view_tunnel *t = vp->tunnel;
-	struct geneve_meta meta = {.flow = m->port};
 	uint16_t inner_len = (uint16_t)m->pkt_len, source_port;
 	uint8_t dscp, inner_tos;
 	int tos;
@@ -132,10 +138,9 @@ overlay_encap(struct worker *w, const struct view *view, uint16_t out, struct rt
 	tos = frame_tos(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len);
 	inner_tos = tos < 0 ? 0 : (uint8_t)tos;
 	dscp = vp->writes_dscp && from->dscp_out != DSCP_KEEP ? from->dscp_out : inner_tos >> 2;
-	meta.deadline_ns = (uint32_t)RTE_MIN(from->deadline_ns, (uint64_t)UINT32_MAX);
 	source_port = geneve_source_port(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len);
 	geneve_push(&t->headers, (uint8_t *)rte_pktmbuf_prepend(m, t->headers.len), inner_len, source_port,
-		geneve_outer_tos(inner_tos, dscp), &meta);
+		geneve_outer_tos(inner_tos, dscp), (uint32_t)RTE_MIN(from->deadline_ns, (uint64_t)UINT32_MAX), m->port);
 	m->ol_flags = mark_flag;
 	mark_of(m)->tunnel = out;
 	schedule_stamp(m, w->now_ns);
@@ -244,33 +249,56 @@ dp_tunnel_set_clock(struct dp *dp, unsigned tunnel, int64_t offset_ns, uint64_t 
 	atomic_fetch_add_explicit(&d->clock_gen, 1, memory_order_release);
 }
 
+// Packets of one flow in a row, which have come.
+struct arrivals {
+	uint16_t tunnel, flow, n;
+	struct flow_delay_packet packet[PORT_BURST];
+};
+
 static void
-account(struct worker *w, uint16_t tunnel, struct overlay_delays *d, const struct geneve_meta *meta,
-	uint64_t now_tai_ns)
+account(struct worker *w, const struct view *view, struct arrivals *run)
 {
-	struct flow_delay_packet packet = {
-		.seq = meta->seq, .residence_ns = meta->residence_ns, .deadline_ns = meta->deadline_ns};
-	struct overlay_flow *flow;
+	struct overlay_delays *d = view->port[run->tunnel].tunnel->delays;
+	struct overlay_flow *flow = atomic_load_explicit(&d->flow[run->flow], memory_order_acquire);
+	uint64_t uncertainty_ns;
 	int64_t offset_ns;
 
-	if (unlikely(meta->flow >= DP_MAX_PORTS))
-		return;
-	flow = atomic_load_explicit(&d->flow[meta->flow], memory_order_acquire);
 	if (unlikely(!flow)) {
-		if (!atomic_exchange_explicit(&d->is_wanted[meta->flow], true, memory_order_relaxed))
+		if (!atomic_exchange_explicit(&d->is_wanted[run->flow], true, memory_order_relaxed))
 			(void)eventfd_write(w->dp->event_fd, 1);
 		return;
 	}
-	packet.uncertainty_ns = clock_of(d, &offset_ns);
-	packet.delay_ns = (int64_t)(now_tai_ns - meta->time_ns + meta->residence_ns + (uint64_t)offset_ns);
-	flow_delay_add(&flow->account, &packet, 1);
+	uncertainty_ns = clock_of(d, &offset_ns);
+	for (uint16_t i = 0; i < run->n; i++) {
+		run->packet[i].uncertainty_ns = uncertainty_ns;
+		run->packet[i].delay_ns += offset_ns;
+	}
+	flow_delay_add(&flow->account, run->packet, run->n);
 	if (unlikely(flow_delay_wants_report(&flow->account, FLOW_DELAY_INTERVAL_NS, w->now_ns))) {
-		struct dp_report report = {.tunnel = tunnel, .flow = meta->flow};
+		struct dp_report report = {.tunnel = run->tunnel, .flow = run->flow};
 
 		if (flow_delay_take(&flow->account, &report.report, w->now_ns) &&
 			!rte_ring_mp_enqueue_elem(w->dp->reports, &report, sizeof(report)))
 			(void)eventfd_write(w->dp->event_fd, 1);
 	}
+}
+
+static void
+arrive(struct worker *w, const struct view *view, uint16_t tunnel, const struct geneve_meta *meta, uint64_t now_tai_ns,
+	struct arrivals *run)
+{
+	if (unlikely(meta->flow >= DP_MAX_PORTS))
+		return;
+	if (run->n && (run->tunnel != tunnel || run->flow != meta->flow)) {
+		account(w, view, run);
+		run->n = 0;
+	}
+	run->tunnel = tunnel;
+	run->flow = meta->flow;
+	run->packet[run->n++] = (struct flow_delay_packet){.seq = meta->seq,
+		.residence_ns = meta->residence_ns,
+		.deadline_ns = meta->deadline_ns,
+		.delay_ns = (int64_t)(now_tai_ns - meta->time_ns + meta->residence_ns)};
 }
 
 void
@@ -375,7 +403,7 @@ take_over_ecn(struct rte_mbuf *m, uint8_t outer_tos)
 
 // The tunnel that m is of, m being its frame then. VIEW_NO_PORT: m is gone.
 static uint16_t
-decap(struct worker *w, const struct view *view, uint16_t in, struct rte_mbuf *m)
+decap(struct worker *w, const struct view *view, uint16_t in, struct rte_mbuf *m, uint16_t last, struct arrivals *run)
 {
 	const struct view_uplink *up = view->port[in].uplink;
 	uint64_t now_tai_ns =
@@ -389,7 +417,7 @@ decap(struct worker *w, const struct view *view, uint16_t in, struct rte_mbuf *m
 		underlay_punt(w, view, in, m);
 		return VIEW_NO_PORT;
 	}
-	if (unlikely(result != GENEVE_OK)) {
+	if (unlikely(result != GENEVE_OK || m->nb_segs != 1)) { // a chain is longer than what fits an uplink
 		egress_drop(w, in, m, drop_of(result));
 		return VIEW_NO_PORT;
 	}
@@ -398,15 +426,16 @@ decap(struct worker *w, const struct view *view, uint16_t in, struct rte_mbuf *m
 		egress_drop(w, in, m, DROP_NOT_OURS);
 		return VIEW_NO_PORT;
 	}
-	tunnel = find_tunnel(view, up, &p);
+	tunnel = find_tunnel(view, up, &p, last);
 	if (unlikely(tunnel == VIEW_NO_PORT)) {
 		egress_drop(w, in, m, DROP_NO_TUNNEL);
 		return VIEW_NO_PORT;
 	}
 	if (p.has_meta)
-		account(w, tunnel, view->port[tunnel].tunnel->delays, &p.meta, now_tai_ns);
-	rte_pktmbuf_adj(m, p.inner_offset);
-	rte_pktmbuf_trim(m, (uint16_t)(m->data_len - p.inner_len));
+		arrive(w, view, tunnel, &p.meta, now_tai_ns, run);
+	m->data_off = (uint16_t)(m->data_off + p.inner_offset);
+	m->data_len = p.inner_len;
+	m->pkt_len = p.inner_len;
 	if (unlikely((p.tos & FRAME_TOS_ECN) && !take_over_ecn(m, p.tos))) {
 		egress_drop(w, tunnel, m, DROP_ECN);
 		return VIEW_NO_PORT;
@@ -436,9 +465,11 @@ overlay_receive(struct worker *w, const struct view *view, uint16_t in, struct r
 {
 	struct rte_mbuf *run[PORT_BURST];
 	uint16_t tunnel = VIEW_NO_PORT, n_run = 0;
+	struct arrivals arrivals;
 
+	arrivals.n = 0;
 	for (uint16_t i = 0; i < n; i++) {
-		uint16_t of = decap(w, view, in, pkts[i]);
+		uint16_t of = decap(w, view, in, pkts[i], tunnel, &arrivals);
 
 		if (of == VIEW_NO_PORT)
 			continue;
@@ -449,6 +480,8 @@ overlay_receive(struct worker *w, const struct view *view, uint16_t in, struct r
 		tunnel = of;
 		run[n_run++] = pkts[i];
 	}
+	if (arrivals.n)
+		account(w, view, &arrivals);
 	if (n_run)
 		forward(w, view, tunnel, run, n_run);
 }

@@ -290,10 +290,23 @@ frame_checksum_add(uint64_t sum, const uint8_t *data, size_t len)
 		even += (uint32_t)word;
 		odd += word >> 32;
 	}
-	word = 0;
-	memcpy(&word, data, len);
-	even += (uint32_t)word;
-	odd += word >> 32;
+	// A copy of any length would be a call, and its bytes not yet there to be loaded as one word.
+	if (len & 4) {
+		uint32_t half;
+
+		memcpy(&half, data, sizeof(half));
+		even += half;
+		data += sizeof(half);
+	}
+	if (len & 2) {
+		uint16_t quarter;
+
+		memcpy(&quarter, data, sizeof(quarter));
+		even += quarter;
+		data += sizeof(quarter);
+	}
+	if (len & 1)
+		odd += htole16(*data);
 	return sum + __builtin_bswap16(frame_checksum_fold(even + odd));
 }
 

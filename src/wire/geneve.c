@@ -118,15 +118,31 @@ geneve_template_init(struct geneve_template *t, const struct geneve_tunnel *tunn
 	return 0;
 }
 
+// In pieces of constant length, which overlap.
+static void
+copy_headers(uint8_t *out, const struct geneve_template *t)
+{
+	enum {
+		PIECE = 48
+	};
+	_Static_assert(FRAME_MIN + IPV4_BYTES + UDP_BYTES + GENEVE_BYTES >= PIECE, "all headers have a piece");
+	_Static_assert(GENEVE_HEADER_MAX <= 3 * PIECE, "no headers have more than three");
+
+	memcpy(out, t->bytes, PIECE);
+	if (t->len > 2 * PIECE)
+		memcpy(out + PIECE, t->bytes + PIECE, PIECE);
+	memcpy(out + t->len - PIECE, t->bytes + t->len - PIECE, PIECE);
+}
+
 void
 geneve_push(const struct geneve_template *t, uint8_t *out, size_t inner_len, uint16_t source_port, uint8_t tos,
-	const struct geneve_meta *meta)
+	uint32_t deadline_ns, uint16_t flow)
 {
 	uint8_t *ip = out + t->l3_offset, *udp = out + t->udp_offset;
 	uint16_t udp_len = (uint16_t)(t->len - t->udp_offset + inner_len);
 
 	assert(inner_len >= GENEVE_INNER_MIN && inner_len <= GENEVE_INNER_MAX);
-	memcpy(out, t->bytes, t->len);
+	copy_headers(out, t);
 	if (t->is_ipv6) {
 		bytes_store32(ip, UINT32_C(6) << 28 | (uint32_t)tos << 20 | source_port);
 		bytes_store16(ip + 4, udp_len);
@@ -140,11 +156,8 @@ geneve_push(const struct geneve_template *t, uint8_t *out, size_t inner_len, uin
 	bytes_store16(udp, source_port);
 	bytes_store16(udp + 4, udp_len);
 	if (t->meta_offset) {
-		uint8_t *p = out + t->meta_offset;
-
-		geneve_patch_meta(out, t, meta->seq, meta->time_ns, meta->residence_ns);
-		bytes_store32(p + META_DEADLINE, meta->deadline_ns);
-		bytes_store16(p + META_FLOW, meta->flow);
+		bytes_store32(out + t->meta_offset + META_DEADLINE, deadline_ns);
+		bytes_store16(out + t->meta_offset + META_FLOW, flow);
 	}
 }
 
@@ -162,54 +175,44 @@ geneve_patch_meta(
 	bytes_store32(p + META_RESIDENCE, residence_ns < UINT32_MAX ? (uint32_t)residence_ns : UINT32_MAX);
 }
 
-// Multiply and fold: every bit of value reaches the upper half, which the next round or the port takes.
+// Both words' bits reach all of the result's. The constants are any with half of their bits set.
 static uint64_t
-mix(uint64_t hash, uint64_t value)
+mix(uint64_t a, uint64_t b)
 {
-	hash = (hash ^ value) * UINT64_C(0x9e3779b97f4a7c15);
-	return hash ^ hash >> 32;
+	unsigned __int128 product =
+		(unsigned __int128)(a ^ UINT64_C(0x9e3779b97f4a7c15)) * (b ^ UINT64_C(0xd1b54a32d192ed03));
+
+	return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
+// Protocol and ports; room: bytes of the frame from the first port on.
 static uint64_t
-mix_bytes(uint64_t hash, const uint8_t *p, size_t len)
+l4_word(uint8_t proto, const uint8_t *ports, size_t room)
 {
-	uint64_t word;
+	uint64_t word = (uint64_t)proto << 32;
 
-	for (; len >= 8; p += 8, len -= 8) {
-		memcpy(&word, p, 8);
-		hash = mix(hash, word);
-	}
-	word = 0;
-	memcpy(&word, p, len);
-	return len ? mix(hash, word) : hash;
-}
-
-// room: bytes of the frame from the first port on.
-static uint64_t
-mix_ports(uint64_t hash, uint8_t proto, const uint8_t *ports, size_t room)
-{
-	hash = mix(hash, proto);
 	if ((proto == PROTO_TCP || proto == PROTO_UDP || proto == PROTO_SCTP) && room >= 4)
-		hash = mix_bytes(hash, ports, 4);
-	return hash;
+		word |= bytes_load32(ports);
+	return word;
 }
 
 static uint64_t
-mix_ip(uint64_t hash, uint16_t type, const uint8_t *ip, size_t room)
+hash_ip(uint16_t type, const uint8_t *ip, size_t room)
 {
 	if (type == FRAME_ETHER_IPV4 && room >= IPV4_BYTES) {
 		size_t header_len = (size_t)(ip[0] & 15) * 4;
 		bool is_whole = !(bytes_load16(ip + 6) & (IPV4_MF | IPV4_OFFSET)) && header_len <= room;
 
-		hash = mix_bytes(hash, ip + 12, 8);
-		return is_whole ? mix_ports(hash, ip[9], ip + header_len, room - header_len) : mix(hash, ip[9]);
+		return mix(bytes_load64(ip + 12), l4_word(ip[9], ip + header_len, is_whole ? room - header_len : 0));
 	}
 	if (type == FRAME_ETHER_IPV6 && room >= IPV6_BYTES) {
-		hash = mix_bytes(hash, ip + 8, 32);
+		uint64_t hash = mix(bytes_load64(ip + 8), bytes_load64(ip + 16)) ^
+			mix(bytes_load64(ip + 24), bytes_load64(ip + 32)) << 1;
+
 		// Of a fragment the header that follows differs; addresses are enough.
-		return ip[6] == PROTO_FRAGMENT ? hash : mix_ports(hash, ip[6], ip + IPV6_BYTES, room - IPV6_BYTES);
+		return ip[6] == PROTO_FRAGMENT ? hash : mix(hash, l4_word(ip[6], ip + IPV6_BYTES, room - IPV6_BYTES));
 	}
-	return hash;
+	return 0;
 }
 
 uint16_t
@@ -228,10 +231,10 @@ geneve_source_port(const uint8_t *frame, size_t len)
 			type = bytes_load16(frame + offset + 2);
 			offset += TAG_BYTES;
 		}
-		hash = mix(mix_bytes(hash, frame, 12), type);
-		hash = mix_ip(hash, type, frame + offset, len - offset);
+		hash = mix(bytes_load64(frame), (uint64_t)bytes_load32(frame + 8) << 16 | type);
+		hash = mix(hash, hash_ip(type, frame + offset, len - offset));
 	}
-	return (uint16_t)(GENEVE_SOURCE_PORT_MIN + (mix(hash, 0) & (UINT16_MAX - GENEVE_SOURCE_PORT_MIN)));
+	return (uint16_t)(GENEVE_SOURCE_PORT_MIN + (hash & (UINT16_MAX - GENEVE_SOURCE_PORT_MIN)));
 }
 
 // A UDP datagram to our port: udp to end are inside of the frame and of the IP packet.
@@ -393,26 +396,27 @@ parse_geneve(const struct datagram *d, uint64_t near_ns, uint16_t option_class, 
 enum geneve_result
 geneve_parse(const uint8_t *data, size_t len, uint64_t near_ns, uint16_t option_class, struct geneve_packet *ret_packet)
 {
-	struct geneve_packet packet = {0};
 	enum geneve_result result = GENEVE_NOT_OURS;
 	struct datagram datagram;
 	struct frame_l2 l2;
 
+	// Written in place: a copy would wait for its parts.
+	ret_packet->has_meta = false;
+	ret_packet->n_options = 0;
 	if (!frame_parse_l2(data, len, &l2))
 		return GENEVE_NOT_OURS;
 	if (l2.ether_type == FRAME_ETHER_IPV4)
-		result = parse_ipv4(data + l2.l3_offset, len - l2.l3_offset, &packet, &datagram);
+		result = parse_ipv4(data + l2.l3_offset, len - l2.l3_offset, ret_packet, &datagram);
 	else if (l2.ether_type == FRAME_ETHER_IPV6)
-		result = parse_ipv6(data + l2.l3_offset, len - l2.l3_offset, &packet, &datagram);
+		result = parse_ipv6(data + l2.l3_offset, len - l2.l3_offset, ret_packet, &datagram);
 	if (!result)
-		result = parse_udp(&datagram, &packet);
+		result = parse_udp(&datagram, ret_packet);
 	if (!result)
-		result = parse_geneve(&datagram, near_ns, option_class, &packet);
+		result = parse_geneve(&datagram, near_ns, option_class, ret_packet);
 	if (result)
 		return result;
-	packet.vlan = l2.vlan;
-	packet.inner_offset = (uint16_t)(datagram.end - data - packet.inner_len);
-	*ret_packet = packet;
+	ret_packet->vlan = l2.vlan;
+	ret_packet->inner_offset = (uint16_t)(datagram.end - data - ret_packet->inner_len);
 	return GENEVE_OK;
 }
 

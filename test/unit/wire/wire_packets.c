@@ -75,7 +75,9 @@ write_geneve(const struct geneve_tunnel *tunnel)
 	if (geneve_template_init(&template, tunnel))
 		return;
 	memcpy(p.b + template.len, inner.b, inner.len);
-	geneve_push(&template, p.b, inner.len, geneve_source_port(inner.b, inner.len), 0xb9, &meta);
+	geneve_push(
+		&template, p.b, inner.len, geneve_source_port(inner.b, inner.len), 0xb9, meta.deadline_ns, meta.flow);
+	geneve_patch_meta(p.b, &template, meta.seq, meta.time_ns, meta.residence_ns);
 	p.len = template.len + inner.len;
 	write_packet();
 }
