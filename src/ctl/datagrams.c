@@ -34,6 +34,7 @@ datagrams_drain(struct ctl *ctl)
 {
 	struct dp_datagram d;
 
+	peers_tell(ctl);
 	for (unsigned i = 0; i < MAX_AT_ONCE && dp_datagram_next(ctl->dp, &d); i++) {
 		const struct model_port *uplink = d.uplink < DP_MAX_PORTS ? ctl->live->port_by_id[d.uplink] : NULL;
 

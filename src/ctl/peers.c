@@ -280,10 +280,10 @@ send_reports(struct ctl *ctl, struct peer *p, struct peer_msg *msg)
 	msg->n_flows = 0;
 }
 
-// What the datapath has to tell, one message to each peer, or more when it is full. Reports that may not be sent are lost, as
-// any may be.
-static void
-tell_reports(struct ctl *ctl)
+// One message to each peer, or more when it is full. Reports that may not be sent, or that nobody waits for, are lost, as any
+// may be.
+void
+peers_tell(struct ctl *ctl)
 {
 	static struct peer_msg msg; // of one peer at a time: reports of a peer come in runs
 	struct peer *to = NULL;
@@ -439,7 +439,7 @@ take_report(struct ctl *ctl, struct peer *p, const struct peer_msg_flow *r)
 	if (!f)
 		return;
 	path.sent_seq = dp_flow_seq(ctl->dp, tunnel->id, port->id);
-	path.floor_ns = admit_floor_ns(ctl->live, &port->cfg);
+	path.floor_ns = r->missed ? admit_floor_ns(ctl->live, &port->cfg) : 0;
 	on_feedback(ctl, p, port, feedback_report(f, &report, &path, ctl_now_ns()));
 }
 
@@ -535,7 +535,7 @@ on_timer(struct loop_source *source, uint32_t events)
 	(void)events;
 	if (read(source->fd, &n, sizeof(n)) != sizeof(n))
 		return;
-	tell_reports(ctl);
+	peers_tell(ctl);
 	for (struct peer *p = ctl->peers.list; p; p = p->next) {
 		greet(ctl, p);
 		ask_clock(ctl, p, ctl_now_ns());

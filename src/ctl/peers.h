@@ -23,4 +23,6 @@ void peers_sync(struct ctl *ctl);
 void peers_fini(struct ctl *ctl);
 // A datagram to PEER_MSG_PORT.
 void peers_receive(struct ctl *ctl, const struct dp_datagram *datagram);
+// What the datapath has to tell senders.
+void peers_tell(struct ctl *ctl);
 json_t *peers_json(const struct ctl *ctl); // new reference
