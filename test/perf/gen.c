@@ -2,7 +2,11 @@
 // fixed number of frames on their way between them. A frame that arrives is sent back with its addresses exchanged, so
 // both directions are busy, nothing is ever lost to a full ring, and the rate is what the slower of the two,
 // switch or generator, can do. Which of them it was is told: the generator counts the cycles in which it had work.
+// With "--tunnel" behind EAL's arguments the second port is the network of a Geneve tunnel's other end (tunnel_end.h), and all
+// frames begin at the first.
 // Commands on stdin, one a line, answered by one line of JSON: "run SIZE|imix FLOWS WARMUP_MS MS", "quit".
+#include "tunnel_end.h"
+
 #include <rte_cycles.h>
 #include <rte_eal.h>
 #include <rte_ethdev.h>
@@ -34,6 +38,7 @@ struct frame {
 
 static struct rte_mempool *pool;
 static struct rte_ether_addr mac[N_PORTS];
+static bool has_tunnel;
 
 static int
 start_port(uint16_t port)
@@ -102,6 +107,37 @@ next_flow(struct rte_mbuf *m, unsigned n_flows, unsigned *flow)
 	*port = rte_cpu_to_be_16((uint16_t)(1024 + *flow));
 }
 
+// Turns each frame towards where it came from. Returns how many stay in pkts; when draining, none but answers to ARP.
+static uint16_t
+answer(uint16_t port, struct rte_mbuf **pkts, uint16_t n, struct result *r, unsigned n_flows, unsigned *flow,
+	bool is_draining)
+{
+	uint16_t kept = 0;
+
+	for (uint16_t i = 0; i < n; i++) {
+		struct rte_ether_hdr *eth = rte_pktmbuf_mtod(pkts[i], struct rte_ether_hdr *);
+		enum tunnel_end_answer what = TUNNEL_END_FRAME;
+
+		if (has_tunnel && port == 1) {
+			what = tunnel_end_answer(pkts[i], &mac[port]);
+		} else {
+			eth->dst_addr = mac[1 - port];
+			eth->src_addr = mac[port];
+			next_flow(pkts[i], n_flows, flow);
+		}
+		if (what == TUNNEL_END_NOTHING || (what == TUNNEL_END_FRAME && is_draining)) {
+			rte_pktmbuf_free(pkts[i]);
+			continue;
+		}
+		if (what == TUNNEL_END_FRAME) {
+			r->bytes += pkts[i]->pkt_len + FCS;
+			r->pkts++;
+		}
+		pkts[kept++] = pkts[i];
+	}
+	return kept;
+}
+
 static unsigned
 turn(struct result *r, unsigned n_flows, unsigned *flow, bool is_draining)
 {
@@ -115,19 +151,7 @@ turn(struct result *r, unsigned n_flows, unsigned *flow, bool is_draining)
 		if (!n)
 			continue;
 		sum += n;
-		if (is_draining) {
-			rte_pktmbuf_free_bulk(pkts, n);
-			continue;
-		}
-		for (uint16_t i = 0; i < n; i++) {
-			struct rte_ether_hdr *eth = rte_pktmbuf_mtod(pkts[i], struct rte_ether_hdr *);
-
-			eth->dst_addr = mac[1 - port];
-			eth->src_addr = mac[port];
-			next_flow(pkts[i], n_flows, flow);
-			r->bytes += pkts[i]->pkt_len + FCS;
-		}
-		r->pkts += n;
+		n = answer(port, pkts, n, r, n_flows, flow, is_draining);
 		send_all(port, pkts, n, begin + rte_get_tsc_hz());
 		r->busy_cycles += rte_rdtsc() - begin;
 	}
@@ -153,8 +177,8 @@ inject(const char *size_text, unsigned n_flows)
 	bool is_imix = !strcmp(size_text, "imix");
 	unsigned size = (unsigned)strtoul(size_text, NULL, 10);
 
-	for (unsigned i = 0; i < WINDOW; i++)
-		for (uint16_t port = 0; port < N_PORTS; port++) {
+	for (unsigned i = 0; i < WINDOW; i++) // of a tunnel, half as many: what comes back is all in one direction
+		for (uint16_t port = 0; port < (has_tunnel ? 1 : N_PORTS); port++) {
 			struct rte_mbuf *m = make_frame(port, is_imix ? imix[i % RTE_DIM(imix)] : size, i % n_flows);
 
 			if (m)
@@ -199,8 +223,11 @@ main(int argc, char **argv)
 	char line[256], size[16];
 	unsigned flows, warmup, ms;
 
-	if (rte_eal_init(argc, argv) < 0)
+	int n_eal = rte_eal_init(argc, argv);
+
+	if (n_eal < 0)
 		return 1;
+	has_tunnel = n_eal + 1 < argc && !strcmp(argv[n_eal + 1], "--tunnel");
 	pool = rte_pktmbuf_pool_create("gen", 4096, 256, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
 	if (!pool || rte_eth_dev_count_avail() != N_PORTS || start_port(0) || start_port(1)) {
 		fprintf(stderr, "gen: needs two ports that start\n");

@@ -191,10 +191,11 @@ class Generator(System):
 
     name = "generator"
 
-    def __init__(self, core, build, sockets, hugepages=True):
+    def __init__(self, core, build, sockets, hugepages=True, has_tunnel=False):
         super().__init__(core, hugepages)
         self.build = build
         self.targets = sockets
+        self.has_tunnel = has_tunnel
 
     def start(self):
         vdevs = [f"--vdev=net_virtio_user{i},path={s},mac={MACS[i]},queues=1" for i, s in enumerate(self.targets)]
@@ -202,7 +203,7 @@ class Generator(System):
         log = open(os.path.join(self.dir, "gen.log"), "w")
         self.p = subprocess.Popen([os.path.join(self.build, "test/perf/gen"), *memory, "--no-pci", "--no-telemetry",
                                    f"--file-prefix=rtvs-gen-{os.getpid()}-{id(self)}", f"--lcores=0@{self.core}",
-                                   *vdevs], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
+                                   *vdevs, *(["--", "--tunnel"] if self.has_tunnel else [])], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
                                   start_new_session=True)
         log.close()
         self.processes.append(self.p)

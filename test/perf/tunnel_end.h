@@ -1,0 +1,14 @@
+// The far end of a Geneve tunnel over IPv4, for the benches: frames go back the way they came, with the addresses of both
+// headers exchanged and everything between them as it was. Answers ARP for whatever address is asked for.
+#pragma once
+
+#include <rte_ether.h>
+#include <rte_mbuf.h>
+
+enum tunnel_end_answer {
+	TUNNEL_END_NOTHING, // neither of these
+	TUNNEL_END_ARP, // a reply now
+	TUNNEL_END_FRAME, // of the tunnel, on its way back now
+};
+
+enum tunnel_end_answer tunnel_end_answer(struct rte_mbuf *m, const struct rte_ether_addr *own);
