@@ -182,9 +182,7 @@ flow_delay_wants_report(const struct flow_delay *f, uint64_t interval_ns, uint64
 
 	if (!f->next.received)
 		return false;
-	if (state == FLOW_DELAY_MISSING)
-		return is_due || (f->told != FLOW_DELAY_MISSING && !f->n_repeats);
-	return is_due && (state != f->told || f->n_repeats);
+	return is_due && (state == FLOW_DELAY_MISSING || state != f->told || f->n_repeats);
 }
 
 bool
