@@ -1,5 +1,6 @@
 // rtvs-sim: words of the command line become runs of scenarios or of random trials, their results tables or JSON. What
 // happens in a run is sim.h's knowledge, what a scenario may be is scenario.h's.
+#include "loop_report.h"
 #include "report.h"
 #include "rtvs/text.h"
 #include "rtvs/units.h"
@@ -9,6 +10,7 @@
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define MAX_EXAMPLES 5u
@@ -22,7 +24,7 @@ enum status {
 
 struct options {
 	bool policies[POLICY_COUNT];
-	bool has_seed, is_json;
+	bool has_policies, has_seed, is_json;
 	uint64_t seed, time_ns, n_sets; // time_ns 0: the scenario's
 };
 
@@ -36,7 +38,9 @@ usage(void)
 	     "Simulates egress ports that schedule by deadline: the switch's own scheduler and admission test under\n"
 	     "virtual time. The same seed gives the same output on every machine.\n"
 	     "\n"
-	     "  run       delays, misses and rates of a scenario's flows under each policy\n"
+	     "  run       delays, misses and rates of a scenario's flows under each policy; of a scenario of feedback, "
+	     "without and\n"
+	     "            with it\n"
 	     "  admit     whether the links can keep what the flows are promised\n"
 	     "  random    random flow sets: tries what is admitted with the worst arrivals, shows what is refused\n"
 	     "\n"
@@ -90,6 +94,7 @@ parse_option(int c, const char *value, struct options *o)
 {
 	switch (c) {
 	case 'p':
+		o->has_policies = true;
 		return parse_policies(value, o->policies) ? STATUS_OK :
 							    wrong("--policy: there is no such one in ", value);
 	case 's':
@@ -196,13 +201,14 @@ admit_scenario(const struct scenario *sc, const struct options *o)
 }
 
 static int
-with_scenario(const char *path, const struct options *o, int (*fn)(const struct scenario *, const struct options *))
+with_paths(const char *path, const json_t *root, const struct options *o,
+	int (*fn)(const struct scenario *, const struct options *))
 {
 	struct scenario *sc = NULL;
 	char err[FIELDS_ERROR_SIZE];
 	int rc;
 
-	if (scenario_load(path, &sc, err))
+	if (scenario_create(root, &sc, err))
 		return refused(path, err);
 	if (o->time_ns)
 		sc->time_ns = o->time_ns;
@@ -210,6 +216,79 @@ with_scenario(const char *path, const struct options *o, int (*fn)(const struct 
 		sc->seed = o->seed;
 	rc = fn(sc, o);
 	scenario_destroy(sc);
+	return rc;
+}
+
+// Without and with the controllers, tables as they come.
+static int
+run_modes(const struct loop_scenario *sc, const struct options *o, json_t *list)
+{
+	static const enum feedback_mode modes[] = {FEEDBACK_MEASURE, FEEDBACK_ACT};
+
+	for (unsigned i = 0; i < 2; i++) {
+		struct loop_result *result = calloc(1, sizeof(*result));
+		int rc = result ? loop_run(sc, modes[i], sc->seed, result) : -ENOMEM;
+		json_t *report = rc ? NULL : loop_report_result(sc, modes[i], result);
+
+		if (!rc)
+			loop_result_fini(result);
+		free(result);
+		if (rc == -ENOSPC)
+			return refused(loop_report_modes[modes[i]],
+				"too many packets at one time; shorten queues or latencies");
+		if (report && !o->is_json)
+			loop_report_print(report, stdout);
+		if (rc || json_array_append_new(list, report))
+			return refused("report", strerror(ENOMEM));
+	}
+	return STATUS_OK;
+}
+
+static int
+run_loop(const char *path, const json_t *root, const struct options *o)
+{
+	struct loop_scenario *sc = NULL;
+	char err[FIELDS_ERROR_SIZE];
+	json_t *list = json_array();
+	int rc;
+
+	if (loop_scenario_create(root, &sc, err)) {
+		json_decref(list);
+		return refused(path, err);
+	}
+	if (o->time_ns)
+		sc->time_ns = o->time_ns;
+	if (o->has_seed)
+		sc->seed = o->seed;
+	rc = run_modes(sc, o, list);
+	if (!rc && o->is_json)
+		rc = print_json(
+			json_pack("{s:s, s:I, s:I, s:I, s:O}", "kind", "feedback", "time_ns", (json_int_t)sc->time_ns,
+				"seed", (json_int_t)sc->seed, "hosts", (json_int_t)sc->hosts.count, "runs", list));
+	json_decref(list);
+	loop_scenario_destroy(sc);
+	return rc;
+}
+
+static int
+with_scenario(const char *command, const char *path, const struct options *o)
+{
+	bool is_run = !strcmp(command, "run");
+	char err[FIELDS_ERROR_SIZE];
+	json_t *root = NULL;
+	int rc;
+
+	if (fields_load(path, &root, err))
+		return refused(path, err);
+	if (!loop_scenario_is_one(root))
+		rc = with_paths(path, root, o, is_run ? run_scenario : admit_scenario);
+	else if (!is_run)
+		rc = refused(path, "admission is for scenarios of paths");
+	else if (o->has_policies)
+		rc = refused(path, "--policy is for scenarios of paths");
+	else
+		rc = run_loop(path, root, o);
+	json_decref(root);
 	return rc;
 }
 
@@ -277,7 +356,7 @@ run_command(int argc, char **argv, const struct options *o)
 		return wrong("there is no command ", argv[0]);
 	if (argc != 2)
 		return wrong(argv[0], " takes one scenario");
-	return with_scenario(argv[1], o, strcmp(argv[0], "run") ? admit_scenario : run_scenario);
+	return with_scenario(argv[0], argv[1], o);
 }
 
 int

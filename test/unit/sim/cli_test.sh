@@ -52,6 +52,17 @@ says err 'bad.json: flows\[0\].deadline: is not a time from 1ns to 1h'
 expect 1 run "$dir/missing.json"
 says err 'No such file'
 
+expect 0 run "$conf/sim/feedback.json" --time 6s
+says out '^measure  .*shortened'
+says out '^act  '
+says out '^control  '
+expect 0 run "$conf/sim/feedback.json" --time 1s -j
+says out '"mode": "act"'
+expect 1 admit "$conf/sim/feedback.json"
+says err 'admission is for scenarios of paths'
+expect 1 run "$conf/sim/feedback.json" --policy edf
+says err '--policy is for scenarios of paths'
+
 expect 0 random --sets 100 --seed 3
 says out '^admitted: [0-9]*, late in 0;'
 says out 'refused: by t='

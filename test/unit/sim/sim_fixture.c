@@ -6,8 +6,8 @@
 #include <errno.h>
 #include <string.h>
 
-static json_t *
-parse(const char *text)
+json_t *
+sim_fixture_json(const char *text)
 {
 	char *copy = strdup(text);
 	json_error_t error;
@@ -29,7 +29,7 @@ sim_fixture_scenario(const char *text)
 {
 	struct scenario *sc = NULL;
 	char err[FIELDS_ERROR_SIZE];
-	json_t *root = parse(text);
+	json_t *root = sim_fixture_json(text);
 
 	if (scenario_create(root, &sc, err))
 		fail_msg("%s", err);
@@ -42,7 +42,7 @@ sim_fixture_refused(const char *text, const char *part)
 {
 	struct scenario *sc = NULL;
 	char err[FIELDS_ERROR_SIZE] = "";
-	json_t *root = parse(text);
+	json_t *root = sim_fixture_json(text);
 
 	assert_int_equal(scenario_create(root, &sc, err), -EINVAL);
 	assert_null(sc);
