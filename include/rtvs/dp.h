@@ -358,6 +358,8 @@ bool dp_datagram_next(struct dp *dp, struct dp_datagram *ret_datagram);
 // -EHOSTUNREACH: the next hop is not known (yet). -EINVAL: no uplink, other family. -ENOBUFS: its ring is full.
 int dp_datagram_send(struct dp *dp, const struct dp_datagram *datagram, uint8_t tos);
 uint64_t dp_tai_ns(const struct dp *dp); // TAI, as packets are stamped with it
+// Looks at the system's clock, which drifts away from the workers' (or is set): by 2 us in 20 ms at 100 ppm.
+void dp_clock_follow(struct dp *dp);
 
 unsigned dp_n_workers(const struct dp *dp);
 int dp_worker_stats(const struct dp *dp, unsigned worker, struct dp_worker_stats *ret_stats); // -ENOENT

@@ -535,6 +535,7 @@ on_timer(struct loop_source *source, uint32_t events)
 	(void)events;
 	if (read(source->fd, &n, sizeof(n)) != sizeof(n))
 		return;
+	dp_clock_follow(ctl->dp);
 	peers_tell(ctl);
 	for (struct peer *p = ctl->peers.list; p; p = p->next) {
 		greet(ctl, p);
@@ -626,6 +627,7 @@ void
 peers_sync(struct ctl *ctl)
 {
 	struct peer **at = &ctl->peers.list;
+	bool has_tunnels = false;
 
 	for (struct peer *p = ctl->peers.list; p; p = p->next)
 		p->is_wanted = false;
@@ -633,6 +635,7 @@ peers_sync(struct ctl *ctl)
 		const struct dp_port_cfg *cfg = &ctl->live->ports[i]->cfg;
 		const struct model_port *uplink = cfg->key_file[0] ? model_port_find(ctl->live, cfg->uplink) : NULL;
 
+		has_tunnels |= cfg->type == DP_PORT_GENEVE;
 		if (uplink)
 			want(ctl, uplink->id, cfg);
 	}
@@ -646,7 +649,7 @@ peers_sync(struct ctl *ctl)
 		*at = p->next;
 		peer_destroy(p);
 	}
-	set_timer(ctl, ctl->peers.list != NULL);
+	set_timer(ctl, has_tunnels); // stamps need the clock, peers or none
 }
 
 void

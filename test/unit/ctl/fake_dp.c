@@ -560,6 +560,12 @@ dp_datagram_send(struct dp *dp, const struct dp_datagram *datagram, uint8_t tos)
 	return 0;
 }
 
+void
+dp_clock_follow(struct dp *dp)
+{
+	(void)dp;
+}
+
 uint64_t
 dp_tai_ns(const struct dp *dp)
 {
