@@ -508,8 +508,9 @@ init_sender(struct loop *l, uint32_t i, enum feedback_mode mode, uint64_t *seed)
 	const struct loop_scenario *sc = l->sc;
 	const struct loop_flow *f = flow_of(l, i);
 	struct sender *s = &l->senders[i];
+	uint64_t phase_ns = random_below(seed, sc->hosts.spread_ns + 1);
 
-	stream_init(&s->stream, &f->source, &f->times, random_below(seed, sc->hosts.spread_ns + 1), random_next(seed));
+	stream_init(&s->stream, &f->source, &f->times, phase_ns, random_next(seed));
 	s->clock_error_ns =
 		(int64_t)random_below(seed, 2 * sc->hosts.clock_error_ns + 1) - (int64_t)sc->hosts.clock_error_ns;
 	s->has_feedback = f->deadline_ns;

@@ -35,13 +35,15 @@ draw(uint64_t *seed, struct set *set)
 		.rate = LINK_BPS / 8, .best_effort_packet = random_below(seed, 2) ? BEST_EFFORT_PACKET : 0};
 	for (uint32_t i = 0; i < n; i++) {
 		uint32_t packet = 64 + (uint32_t)random_below(seed, 1437);
+		struct admission_flow *flow = &set->flow[i];
 
+		// One draw a statement, or compilers differ.
+		*flow = (struct admission_flow){.max_packet = packet, .id = i};
 		// Each has at most its share of the link: sums of rates always fit, deadlines decide.
-		set->flow[i] = (struct admission_flow){.rate = set->link.rate / (n * (1 + random_below(seed, 20))),
-			.burst = packet * (1 + random_below(seed, 5)) + random_below(seed, packet),
-			.deadline_ns = (1000 + random_below(seed, 120000)) * n,
-			.max_packet = packet,
-			.id = i};
+		flow->rate = set->link.rate / (n * (1 + random_below(seed, 20)));
+		flow->burst = packet * (1 + random_below(seed, 5));
+		flow->burst += random_below(seed, packet);
+		flow->deadline_ns = (1000 + random_below(seed, 120000)) * n;
 	}
 }
 
