@@ -338,6 +338,8 @@ int dp_port_set_answer(struct dp *dp, unsigned id, uint64_t deadline_ns, uint8_t
 uint64_t dp_flow_seq(const struct dp *dp, unsigned tunnel, unsigned port);
 // How far the clock of the other host is from ours, and how well that is known; UINT64_MAX: not at all, nothing is judged.
 void dp_tunnel_set_clock(struct dp *dp, unsigned tunnel, int64_t offset_ns, uint64_t uncertainty_ns);
+// Between reports of one flow. FLOW_DELAY_INTERVAL_NS until it is set.
+void dp_tunnel_set_interval(struct dp *dp, unsigned tunnel, uint64_t interval_ns);
 
 // Datagrams of the daemon's own, through uplinks.
 #define DP_DATAGRAM_MAX 1400 // bytes

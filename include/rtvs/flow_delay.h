@@ -9,6 +9,8 @@
 //
 // Reports: at once at the first miss after a quiet time, then once an interval as long as there are misses. What ends them, and
 // what cannot be judged, is told FLOW_DELAY_REPEATS times, an interval apart: a report may be lost. Then there is silence.
+// Reports take FLOW_DELAY_SHARE of the flow's bytes at most, but for FLOW_DELAY_BURST of them, which a flow gets in advance and
+// again when it was quiet; who has used that up is told once in FLOW_DELAY_SLOW_NS, so that silence never means misses.
 #pragma once
 
 #include "rtvs/hist.h"
@@ -20,6 +22,10 @@
 #define FLOW_DELAY_MAX_GAP (UINT64_C(1) << 24) // a longer one is not loss: 1.7 s of 10 million packets a second
 #define FLOW_DELAY_RESTART_RUN 8u
 #define FLOW_DELAY_REPEATS 3u
+#define FLOW_DELAY_SHARE 1000u // one byte of this many
+#define FLOW_DELAY_REPORT_BYTES 220u // of a datagram with one report, Ethernet, tag and IPv6 included
+#define FLOW_DELAY_BURST 50u
+#define FLOW_DELAY_SLOW_NS UINT64_C(5000000000) // half of feedback_params_default's silence
 #define FLOW_DELAY_INTERVAL_NS UINT64_C(10000000) // default
 
 struct flow_delay_packet {
@@ -28,6 +34,7 @@ struct flow_delay_packet {
 	uint64_t uncertainty_ns; // of the delay
 	uint64_t residence_ns; // the part of the delay that passed at the sender
 	uint64_t deadline_ns; // relative, end to end, 0: none
+	uint32_t bytes; // all that it takes of the network
 };
 
 #define FLOW_DELAY_UNJUDGED 1u // report.flags: the last packet's uncertainty was more than half of its deadline
@@ -73,6 +80,7 @@ struct flow_delay {
 	enum flow_delay_state told; // by the last report
 	uint32_t n_repeats; // reports still to come though nothing changes
 	uint64_t told_ns; // when, if has_told
+	uint64_t credit; // bytes of the flow that no report was for
 	bool has_told;
 };
 

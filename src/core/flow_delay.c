@@ -5,10 +5,12 @@
 
 #include <stddef.h>
 
+#define REPORT_CREDIT ((uint64_t)FLOW_DELAY_REPORT_BYTES * FLOW_DELAY_SHARE)
+
 void
 flow_delay_init(struct flow_delay *f, struct hist *delay, struct hist *network)
 {
-	*f = (struct flow_delay){.delay = delay, .network = network};
+	*f = (struct flow_delay){.delay = delay, .network = network, .credit = FLOW_DELAY_BURST * REPORT_CREDIT};
 }
 
 // Numbers before this one count as come.
@@ -145,6 +147,7 @@ add_packet(struct flow_delay *f, const struct flow_delay_packet *p, struct delay
 		return;
 	f->stats.received++;
 	f->next.received++;
+	f->credit += p->bytes;
 	if (p->delay_ns < 0 && 0 - (uint64_t)p->delay_ns > p->uncertainty_ns)
 		f->stats.impossible++;
 	if (delay_ns != run->delay_ns || network_ns != run->network_ns) {
@@ -166,6 +169,8 @@ flow_delay_add(struct flow_delay *f, const struct flow_delay_packet *packets, ui
 	for (uint32_t i = 0; i < n_packets; i++)
 		add_packet(f, &packets[i], &run);
 	add_delays(f, &run);
+	if (f->credit > FLOW_DELAY_BURST * REPORT_CREDIT)
+		f->credit = FLOW_DELAY_BURST * REPORT_CREDIT;
 }
 
 static enum flow_delay_state
@@ -178,7 +183,9 @@ bool
 flow_delay_wants_report(const struct flow_delay *f, uint64_t interval_ns, uint64_t now_ns)
 {
 	enum flow_delay_state state = state_of(&f->next);
-	bool is_due = !f->has_told || (now_ns >= f->told_ns && now_ns - f->told_ns >= interval_ns);
+	bool is_slow = f->credit < REPORT_CREDIT && interval_ns < FLOW_DELAY_SLOW_NS;
+	uint64_t wait_ns = is_slow ? FLOW_DELAY_SLOW_NS : interval_ns;
+	bool is_due = !f->has_told || (now_ns >= f->told_ns && now_ns - f->told_ns >= wait_ns);
 
 	if (!f->next.received)
 		return false;
@@ -196,6 +203,7 @@ flow_delay_take(struct flow_delay *f, struct flow_delay_report *ret_report, uint
 		f->n_repeats = FLOW_DELAY_REPEATS;
 	if (state != FLOW_DELAY_MISSING && f->n_repeats)
 		f->n_repeats--;
+	f->credit -= f->credit < REPORT_CREDIT ? f->credit : REPORT_CREDIT;
 	f->told = state;
 	f->told_ns = now_ns;
 	f->has_told = true;

@@ -29,6 +29,7 @@
 #define KEY_BYTES 32
 #define KEY_LINE 128
 #define TOS_CS6 0xc0 // network control, RFC 4594
+#define REPORTS_MAX_INTERVAL_NS UINT64_C(100000000)
 #define RTT_UNKNOWN_NS UINT64_C(10000000)
 
 _Static_assert(PEER_MSG_TAG_BYTES == 32 && PEER_MSG_MAX <= DP_DATAGRAM_MAX, "a tag is BLAKE2b-256, a message fits");
@@ -202,25 +203,36 @@ send_data(struct ctl *ctl, struct peer *p, struct peer_msg *msg)
 // Clock.
 
 static bool
-wants_clock(const struct ctl *ctl, const struct peer *p, const struct model_port *tunnel)
+is_tunnel_to(const struct ctl *ctl, const struct peer *p, const struct model_port *tunnel)
 {
-	const struct model_port *uplink = model_port_find(ctl->live, tunnel->cfg.uplink);
+	const struct model_port *uplink =
+		tunnel->cfg.type == DP_PORT_GENEVE ? model_port_find(ctl->live, tunnel->cfg.uplink) : NULL;
 
-	return tunnel->cfg.type == DP_PORT_GENEVE && tunnel->cfg.clock == DP_CLOCK_PEER && uplink &&
-		is_same_host(p, uplink->id, &tunnel->cfg.remote);
+	return uplink && is_same_host(p, uplink->id, &tunnel->cfg.remote);
 }
 
+// What the datapath needs to know of the way to the peer. More than two reports a round trip would tell of the same.
 static void
-tell_clock(struct ctl *ctl, const struct peer *p)
+tell_path(struct ctl *ctl, const struct peer *p)
 {
-	uint64_t uncertainty_ns = UINT64_MAX;
+	uint64_t uncertainty_ns = UINT64_MAX, interval_ns = p->rtt_ns / 2;
 	int64_t offset_ns = 0;
 
 	if (!clock_offset_at(&p->clock, dp_tai_ns(ctl->dp), &offset_ns, &uncertainty_ns))
 		uncertainty_ns = UINT64_MAX;
-	for (unsigned i = 0; i < ctl->live->n_ports; i++)
-		if (wants_clock(ctl, p, ctl->live->ports[i]))
-			dp_tunnel_set_clock(ctl->dp, ctl->live->ports[i]->id, offset_ns, uncertainty_ns);
+	if (interval_ns < FLOW_DELAY_INTERVAL_NS)
+		interval_ns = FLOW_DELAY_INTERVAL_NS;
+	if (interval_ns > REPORTS_MAX_INTERVAL_NS)
+		interval_ns = REPORTS_MAX_INTERVAL_NS;
+	for (unsigned i = 0; i < ctl->live->n_ports; i++) {
+		const struct model_port *tunnel = ctl->live->ports[i];
+
+		if (!is_tunnel_to(ctl, p, tunnel))
+			continue;
+		dp_tunnel_set_interval(ctl->dp, tunnel->id, interval_ns);
+		if (tunnel->cfg.clock == DP_CLOCK_PEER)
+			dp_tunnel_set_clock(ctl->dp, tunnel->id, offset_ns, uncertainty_ns);
+	}
 }
 
 static void
@@ -261,7 +273,7 @@ take_clock(struct ctl *ctl, struct peer *p, const struct peer_msg *msg, uint64_t
 	}
 	if (result != CLOCK_OFFSET_REFUSED)
 		p->rtt_ns = received_ns - msg->t1_ns - (msg->t3_ns - msg->t2_ns);
-	tell_clock(ctl, p);
+	tell_path(ctl, p);
 }
 
 // Feedback, as its receiver.
@@ -409,11 +421,8 @@ tunnel_for(const struct ctl *ctl, const struct peer *p, const struct model_port 
 {
 	for (unsigned i = 0; i < ctl->live->n_ports; i++) {
 		const struct model_port *tunnel = ctl->live->ports[i];
-		const struct model_port *uplink =
-			tunnel->cfg.type == DP_PORT_GENEVE ? model_port_find(ctl->live, tunnel->cfg.uplink) : NULL;
 
-		if (uplink && !strcmp(tunnel->cfg.bridge, port->cfg.bridge) &&
-			is_same_host(p, uplink->id, &tunnel->cfg.remote))
+		if (!strcmp(tunnel->cfg.bridge, port->cfg.bridge) && is_tunnel_to(ctl, p, tunnel))
 			return tunnel;
 	}
 	return NULL;
@@ -540,7 +549,7 @@ on_timer(struct loop_source *source, uint32_t events)
 	for (struct peer *p = ctl->peers.list; p; p = p->next) {
 		greet(ctl, p);
 		ask_clock(ctl, p, ctl_now_ns());
-		tell_clock(ctl, p);
+		tell_path(ctl, p);
 		poll_controllers(ctl, p);
 	}
 }

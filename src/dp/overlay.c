@@ -234,11 +234,27 @@ clock_of(struct overlay_delays *d, int64_t *ret_offset_ns)
 											     uncertainty_ns;
 }
 
+static struct overlay_delays *
+delays_of(const struct dp *dp, unsigned tunnel)
+{
+	const struct port *port = tunnel < DP_MAX_PORTS ? dp->port[tunnel] : NULL;
+
+	return port && port->cfg.type == DP_PORT_GENEVE ? port_geneve_delays(port) : NULL;
+}
+
+void
+dp_tunnel_set_interval(struct dp *dp, unsigned tunnel, uint64_t interval_ns)
+{
+	struct overlay_delays *d = delays_of(dp, tunnel);
+
+	if (d)
+		atomic_store_explicit(&d->interval_ns, interval_ns, memory_order_relaxed);
+}
+
 void
 dp_tunnel_set_clock(struct dp *dp, unsigned tunnel, int64_t offset_ns, uint64_t uncertainty_ns)
 {
-	const struct port *port = tunnel < DP_MAX_PORTS ? dp->port[tunnel] : NULL;
-	struct overlay_delays *d = port && port->cfg.type == DP_PORT_GENEVE ? port_geneve_delays(port) : NULL;
+	struct overlay_delays *d = delays_of(dp, tunnel);
 
 	if (!d)
 		return;
@@ -260,7 +276,7 @@ account(struct worker *w, const struct view *view, struct arrivals *run)
 {
 	struct overlay_delays *d = view->port[run->tunnel].tunnel->delays;
 	struct overlay_flow *flow = atomic_load_explicit(&d->flow[run->flow], memory_order_acquire);
-	uint64_t uncertainty_ns;
+	uint64_t uncertainty_ns, interval_ns;
 	int64_t offset_ns;
 
 	if (unlikely(!flow)) {
@@ -274,7 +290,9 @@ account(struct worker *w, const struct view *view, struct arrivals *run)
 		run->packet[i].delay_ns += offset_ns;
 	}
 	flow_delay_add(&flow->account, run->packet, run->n);
-	if (unlikely(flow_delay_wants_report(&flow->account, FLOW_DELAY_INTERVAL_NS, w->now_ns))) {
+	interval_ns = atomic_load_explicit(&d->interval_ns, memory_order_relaxed);
+	if (unlikely(flow_delay_wants_report(
+		    &flow->account, interval_ns ? interval_ns : FLOW_DELAY_INTERVAL_NS, w->now_ns))) {
 		struct dp_report report = {.tunnel = run->tunnel, .flow = run->flow};
 
 		if (flow_delay_take(&flow->account, &report.report, w->now_ns) &&
@@ -284,9 +302,11 @@ account(struct worker *w, const struct view *view, struct arrivals *run)
 }
 
 static void
-arrive(struct worker *w, const struct view *view, uint16_t tunnel, const struct geneve_meta *meta, uint64_t now_tai_ns,
+arrive(struct worker *w, const struct view *view, uint16_t tunnel, const struct geneve_packet *p, uint64_t now_tai_ns,
 	struct arrivals *run)
 {
+	const struct geneve_meta *meta = &p->meta;
+
 	if (unlikely(meta->flow >= DP_MAX_PORTS))
 		return;
 	if (run->n && (run->tunnel != tunnel || run->flow != meta->flow)) {
@@ -298,15 +318,15 @@ arrive(struct worker *w, const struct view *view, uint16_t tunnel, const struct 
 	run->packet[run->n++] = (struct flow_delay_packet){.seq = meta->seq,
 		.residence_ns = meta->residence_ns,
 		.deadline_ns = meta->deadline_ns,
-		.delay_ns = (int64_t)(now_tai_ns - meta->time_ns + meta->residence_ns)};
+		.delay_ns = (int64_t)(now_tai_ns - meta->time_ns + meta->residence_ns),
+		.bytes = (uint32_t)p->inner_offset + p->inner_len};
 }
 
 void
 overlay_housekeeping(struct dp *dp)
 {
 	for (unsigned i = 0; i < DP_MAX_PORTS; i++) {
-		struct overlay_delays *d =
-			dp->port[i] && dp->port[i]->cfg.type == DP_PORT_GENEVE ? port_geneve_delays(dp->port[i]) : NULL;
+		struct overlay_delays *d = delays_of(dp, i);
 
 		for (unsigned flow = 0; d && flow < DP_MAX_PORTS && dp->n_delays < DP_MAX_DELAYS; flow++) {
 			struct overlay_flow *f;
@@ -353,8 +373,7 @@ overlay_snapshot(struct worker *w, const struct view *view)
 unsigned
 dp_delay_list(const struct dp *dp, unsigned tunnel, uint32_t *pos, struct dp_delay *ret_delays, unsigned max)
 {
-	const struct port *port = tunnel < DP_MAX_PORTS ? dp->port[tunnel] : NULL;
-	struct overlay_delays *d = port && port->cfg.type == DP_PORT_GENEVE ? port_geneve_delays(port) : NULL;
+	struct overlay_delays *d = delays_of(dp, tunnel);
 	unsigned n = 0;
 
 	for (; d && *pos < DP_MAX_PORTS && n < max; ++*pos) {
@@ -432,7 +451,7 @@ decap(struct worker *w, const struct view *view, uint16_t in, struct rte_mbuf *m
 		return VIEW_NO_PORT;
 	}
 	if (p.has_meta)
-		arrive(w, view, tunnel, &p.meta, now_tai_ns, run);
+		arrive(w, view, tunnel, &p, now_tai_ns, run);
 	m->data_off = (uint16_t)(m->data_off + p.inner_offset);
 	m->data_len = p.inner_len;
 	m->pkt_len = p.inner_len;

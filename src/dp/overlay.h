@@ -24,6 +24,7 @@ struct overlay_delays {
 	_Atomic uint32_t clock_gen; // odd: being written. ctl: wo, dp: ro, and the next two
 	_Atomic int64_t offset_ns; // the other host's clock - ours
 	_Atomic uint64_t uncertainty_ns;
+	_Atomic uint64_t interval_ns; // between reports of one flow; 0: the default. ctl: wo, dp: ro
 	_Atomic(struct overlay_flow *) flow[DP_MAX_PORTS]; // NULL: not measured. ctl: wo, dp: ro
 	_Atomic bool is_wanted[DP_MAX_PORTS]; // dp: wo, ctl: ro
 };

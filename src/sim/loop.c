@@ -310,7 +310,8 @@ run_arrival(struct loop *l, uint32_t flow, uint64_t now_ns)
 		.delay_ns = (int64_t)delay_ns + s->clock_error_ns,
 		.uncertainty_ns = l->sc->hosts.clock_error_ns,
 		.residence_ns = packet->residence_ns,
-		.deadline_ns = deadline_ns};
+		.deadline_ns = deadline_ns,
+		.bytes = (uint32_t)l->sc->flows[flow].source.packet};
 
 	loop_result_deliver(l->result, flow, &s->tally, deadline_ns, packet->created_ns, delay_ns);
 	pool_put(&l->packets, packet);

@@ -13,6 +13,7 @@
 #define SECOND (1000 * MS)
 #define TICK_NS (50 * US)
 #define DEADLINE_NS (2 * MS)
+#define PACKET_BYTES 1000
 #define N_PACKETS 16384u // under way; 0.8 s
 #define N_REPORTS 256u
 
@@ -118,7 +119,8 @@ receive(struct plant *plant)
 		struct flow_delay_packet packet = {.seq = seq,
 			.delay_ns = (int64_t)plant->packets[i - 1].delay_ns,
 			.residence_ns = plant->packets[i - 1].residence_ns,
-			.deadline_ns = DEADLINE_NS};
+			.deadline_ns = DEADLINE_NS,
+			.bytes = PACKET_BYTES};
 
 		flow_delay_add(&plant->account, &packet, 1);
 	}

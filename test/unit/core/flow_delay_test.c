@@ -381,6 +381,46 @@ time_that_goes_back_delays_reports(void **state)
 	assert_true(flow_delay_wants_report(&f, 0, UINT64_MAX));
 }
 
+// Reports of a flow that always misses, each as soon as it is wanted. *ret_bytes: of the flow.
+static uint64_t
+count_reports(uint64_t period_ns, uint32_t bytes, uint64_t time_ns, uint64_t *ret_bytes)
+{
+	struct flow_delay_packet p = {.delay_ns = (int64_t)(2 * MS), .deadline_ns = MS, .bytes = bytes};
+	uint64_t n = 0, told_ns = 0;
+
+	init();
+	*ret_bytes = 0;
+	for (uint64_t now_ns = 0; now_ns < time_ns; now_ns += period_ns) {
+		p.seq++;
+		flow_delay_add(&f, &p, 1);
+		*ret_bytes += bytes;
+		if (!flow_delay_wants_report(&f, INTERVAL_NS, now_ns))
+			continue;
+		(void)take(now_ns);
+		n++;
+		assert_true(now_ns - told_ns <= FLOW_DELAY_SLOW_NS + period_ns);
+		told_ns = now_ns;
+	}
+	return n;
+}
+
+static void
+reports_are_a_small_share_of_the_flow(void **state)
+{
+	uint64_t bytes, n;
+
+	(void)state;
+	// 8 Mbit/s for 100 s.
+	n = count_reports(MS, 1000, 100000 * MS, &bytes);
+	assert_in_range(n, bytes / FLOW_DELAY_SHARE / FLOW_DELAY_REPORT_BYTES,
+		bytes / FLOW_DELAY_SHARE / FLOW_DELAY_REPORT_BYTES + FLOW_DELAY_BURST);
+	// 64 kbit/s: too little for any, but nobody is left in the dark.
+	n = count_reports(20 * MS, 160, 100000 * MS, &bytes);
+	assert_in_range(n, FLOW_DELAY_BURST + 18, FLOW_DELAY_BURST + 20);
+	// 1 Gbit/s: as often as may be.
+	assert_int_equal(count_reports(10 * US, 1250, 1000 * MS, &bytes), 100);
+}
+
 // Whatever comes: reports add up to the totals, and no more of them than the interval allows.
 static void
 reports_add_up_whatever_comes(void **state)
@@ -397,7 +437,8 @@ reports_add_up_whatever_comes(void **state)
 			.delay_ns = (int64_t)random_wide(&rng, random_below(&rng, 50) ? 21 : 64),
 			.uncertainty_ns = random_wide(&rng, 20),
 			.residence_ns = random_wide(&rng, 21),
-			.deadline_ns = random_below(&rng, 3) ? 500 * US : 0};
+			.deadline_ns = random_below(&rng, 3) ? 500 * US : 0,
+			.bytes = FLOW_DELAY_REPORT_BYTES * FLOW_DELAY_SHARE};
 
 		flow_delay_add(&f, &p, 1);
 		now_ns += random_wide(&rng, 22);
@@ -437,6 +478,7 @@ main(void)
 		cmocka_unit_test(end_of_misses_is_told_only_with_packets_that_prove_it),
 		cmocka_unit_test(uncertainty_that_comes_and_goes_is_told),
 		cmocka_unit_test(time_that_goes_back_delays_reports),
+		cmocka_unit_test(reports_are_a_small_share_of_the_flow),
 		cmocka_unit_test(reports_add_up_whatever_comes),
 	};
 

@@ -524,6 +524,14 @@ dp_tunnel_set_clock(struct dp *dp, unsigned tunnel, int64_t offset_ns, uint64_t 
 	(void)uncertainty_ns;
 }
 
+void
+dp_tunnel_set_interval(struct dp *dp, unsigned tunnel, uint64_t interval_ns)
+{
+	(void)dp;
+	(void)tunnel;
+	(void)interval_ns;
+}
+
 int
 dp_port_set_answer(struct dp *dp, unsigned id, uint64_t deadline_ns, uint8_t dscp)
 {
