@@ -54,3 +54,48 @@ def start(make, build, hugepages, running):
     except systems.Failed as e:
         raise systems.Failed(f"{system.name}: {e}\n{system.log_tail()}") from e
     return system, gen
+
+
+def run(build, quick, rounds, say, hugepages):
+    """Measured frames by (system, size, flows), a list of rounds each."""
+    warmup, ms = (40, 150) if quick else (200, 1000)
+    running, couples, rows = [], [], {}
+    try:
+        for make in (lambda: Rtvswitch(1, build, hugepages, True), lambda: Rtvswitch(1, build, hugepages, False),
+                     lambda: Ovs(1, hugepages)):
+            couple = start(make, build, hugepages, running)
+            couple[1].run("64", 1, 1500, 50)  # neighbours are looked for, addresses learned
+            for part in couple:
+                part.freeze()
+            couples.append(couple)
+            say(f"started {couple[0].name}")
+        for n in range(rounds):
+            say(f"overlay, round {n + 1} of {rounds}")
+            for system, gen in couples:
+                for part in (system, gen):
+                    part.thaw()
+                for size in SIZES:
+                    for flows in FLOWS:
+                        rows.setdefault((system.name, size, flows), []).append(gen.run(size, flows, warmup, ms))
+                for part in (gen, system):
+                    part.freeze()
+    finally:
+        for part in reversed(running):
+            part.stop()
+    return rows
+
+
+def table(rows):
+    out = []
+    for (name, size, flows), got in rows.items():
+        s = report.spread([g["mpps"] for g in got])
+        out.append({"system": name, "frame": size, "flows": flows, "mpps": round(s["median"], 3), "mpps_min": round(s["min"], 3),
+                    "mpps_max": round(s["max"], 3), "rounds": s["rounds"],
+                    "generator_busy": round(report.spread([g["busy"] for g in got])["median"], 3)})
+    return out
+
+
+def ratio(rows, peer, flows):
+    """With timestamps against the peer, 64 bytes: by round, then the median."""
+    ours, theirs = rows["rtvswitch", "64", flows], rows[peer, "64", flows]
+    return round(report.spread([a["mpps"] / b["mpps"] for a, b in zip(ours, theirs)])["median"], 3)

@@ -16,7 +16,7 @@ import matplotlib.pyplot as plt  # noqa: E402
 COLORS = {"rtvswitch": "#1464b4", "testpmd": "#8a8a8a", "ovs-dpdk": "#d9822b", "rte_sched": "#8a8a8a", "queue: edf.c": "#1464b4",
           "ovs-dpdk, egress-policer": "#d9822b", "ovs-dpdk, trtcm-policer": "#f0b878", "linux bridge, htb": "#8a8a8a",
           "queue: binary heap": "#d9822b", "queue: 4-ary heap": "#f0b878", "queue: tournament tree": "#8a8a8a",
-          "queue: buckets of 1 us": "#6aa84f", "rtvswitch-deadlines": "#7fb2e5"}
+          "queue: buckets of 1 us": "#6aa84f", "rtvswitch-deadlines": "#7fb2e5", "rtvswitch-untimed": "#7fb2e5"}
 
 
 def cpu_ticks():
@@ -82,6 +82,20 @@ def bars(groups, series, values, title, unit, whiskers=None, is_log=False):
     ax.spines[["top", "right"]].set_visible(False)
     # Below the groups: it hides no bar.
     ax.legend(frameon=False, fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=min(3, len(series)))
+    return svg(fig)
+
+
+def lines(series, limit, x_title, y_title):
+    """Values over time as SVG text: series[name] is a list of (x, y), limit a dashed line."""
+    fig, ax = plt.subplots(figsize=(7.2, 3.0))
+    for (name, points), color in zip(series.items(), ("#d9822b", "#1464b4")):
+        ax.plot(*zip(*points), lw=1.2, color=color, label=name)
+    ax.axhline(limit, color="black", ls="--", lw=1, label="deadline")
+    ax.set_ylim(0)
+    ax.set_xlabel(x_title)
+    ax.set_ylabel(y_title)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.legend(frameon=False, fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3)
     return svg(fig)
 
 

@@ -61,7 +61,7 @@ class System:
         return [os.path.join(self.dir, f"vh{i}") for i in range(self.n_ports)]
 
     def spawn(self, args, **kw):
-        log = open(os.path.join(self.dir, f"{os.path.basename(args[0])}.log"), "w")
+        log = open(os.path.join(self.dir, f"{os.path.basename(args[0])}.log"), "a")
         p = subprocess.Popen(args, stdout=log, stderr=subprocess.STDOUT, start_new_session=True, **kw)
         log.close()
         self.processes.append(p)
