@@ -444,7 +444,8 @@ last_missed_ns(const struct loop_result *result)
 static void
 partition_delays_the_answer_and_nothing_else(void **state)
 {
-	const uint64_t heal_ns = 500 * MS; // FLOW_DELAY_BURST reports: later ones would have to wait for the flow's bytes
+	const uint64_t heal_ns =
+		500 * MS; // FLOW_DELAY_BURST reports: later ones would have to wait for the flow's bytes
 	struct loop_scenario *sc = of_hosts(10);
 	const struct loop_result_flow *r = &with.flows[0];
 
