@@ -101,8 +101,9 @@ network_limit() { # a|b RATE PACKETS [DSCP...]
 	tc -n net class add dev "$port" parent 1: classid 1:1 htb rate "$rate"
 	tc -n net class add dev "$port" parent 1:1 classid 1:10 htb rate "$((${rate%mbit} * 500))kbit" ceil "$rate" prio 0
 	tc -n net class add dev "$port" parent 1:1 classid 1:20 htb rate "$((${rate%mbit} * 500))kbit" ceil "$rate" prio 1
-	tc -n net qdisc add dev "$port" parent 1:10 pfifo limit "$limit"
-	tc -n net qdisc add dev "$port" parent 1:20 pfifo limit "$limit"
+	# Those that drop the packet that came refuse the rest of Open vSwitch's burst with it, whatever its class.
+	tc -n net qdisc add dev "$port" parent 1:10 pfifo_head_drop limit "$limit"
+	tc -n net qdisc add dev "$port" parent 1:20 pfifo_head_drop limit "$limit"
 	for dscp; do
 		tc -n net filter add dev "$port" parent 1: protocol ip u32 match ip tos $((dscp * 4)) 0xfc flowid 1:10
 	done
