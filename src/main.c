@@ -1,6 +1,7 @@
 // rtvswitchd: arguments, wiring, start, wait, stop in reverse. What goes wrong is told in one line; the exit status says
 // to systemd whether a restart could help (1) or only a changed configuration (2).
 #include "rtvs/ctl.h"
+#include "rtvs/geneve.h"
 #include "rtvs/log.h"
 #include "rtvs/units.h"
 
@@ -208,7 +209,8 @@ main(int argc, char **argv)
 				.idle_ns = 200000,
 				.n_mbufs = 16384,
 				.hugepages = true,
-				.dscp_classes = DSCP_DEFAULT}},
+				.dscp_classes = DSCP_DEFAULT,
+				.option_class = GENEVE_CLASS_DEFAULT}},
 		.log_level = LOG_LEVEL_INFO,
 	};
 	char err[DP_ERR_SIZE] = "";

@@ -52,6 +52,7 @@ struct dp_system_cfg {
 	uint32_t n_mbufs; // packet buffers of 2 KiB for all ports
 	bool hugepages; // use them when the machine has free ones; else, or when false, plain pages
 	char dscp_classes[DSCP_TEXT_SIZE]; // DSCPs of deadlines, as dscp_parse reads them; empty: none
+	uint32_t option_class; // Geneve: of our option, the same on all hosts
 	char eal[RTVS_DEVARGS_SIZE]; // further EAL arguments, separated by spaces ("-a 0000:01:00.0")
 };
 
@@ -332,8 +333,9 @@ unsigned dp_delay_list(const struct dp *dp, unsigned tunnel, uint32_t *pos, stru
 // What senders are to be told, one by one; false: nothing more for now. As dp_datagram_next.
 bool dp_report_next(struct dp *dp, struct dp_report *ret_report);
 // What feedback makes of a port's packets: their scheduling deadline, 0: as configured, and their DSCP at ports that write it,
-// DSCP_KEEP: as configured. -ENOENT, -ENOMEM
-int dp_port_set_answer(struct dp *dp, unsigned id, uint64_t deadline_ns, uint8_t dscp);
+// DSCP_KEEP: as configured; beyond the port's min_rate they have the DSCP `excess` (RFC 3246: expedited forwarding is for what is
+// within a rate). The same DSCP twice: at any rate. -ENOENT, -ENOMEM
+int dp_port_set_answer(struct dp *dp, unsigned id, uint64_t deadline_ns, uint8_t dscp, uint8_t excess);
 // Number of the last packet of a port that left through a tunnel, plus those that wait: later ones know of a change made now.
 uint64_t dp_flow_seq(const struct dp *dp, unsigned tunnel, unsigned port);
 // How far the clock of the other host is from ours, and how well that is known; UINT64_MAX: not at all, nothing is judged.

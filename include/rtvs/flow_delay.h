@@ -59,6 +59,7 @@ struct flow_delay_stats {
 	uint64_t missed, unjudged;
 	uint64_t impossible; // sooner than at once, by more than the uncertainty
 	uint64_t worst_over_ns, worst_network_ns;
+	uint64_t deadline_ns, uncertainty_ns; // of the last packet, as it said and as it was judged
 };
 
 enum flow_delay_state {

@@ -12,6 +12,7 @@
 #define GENEVE_PORT 6081 // UDP destination
 #define GENEVE_PROTOCOL 0x6558 // of what is inside: an Ethernet frame
 #define GENEVE_VNI_MAX 0xffffff
+#define GENEVE_CLASS_MIN 0xff00 // for experiments, to 0xffff
 #define GENEVE_CLASS_DEFAULT 0xfff5 // experimental range of RFC 8926, section 7
 // Our option: non-critical (top bit 0). A body of another layout gets another type.
 #define GENEVE_META_TYPE 0x01

@@ -169,6 +169,10 @@ flow_delay_add(struct flow_delay *f, const struct flow_delay_packet *packets, ui
 	for (uint32_t i = 0; i < n_packets; i++)
 		add_packet(f, &packets[i], &run);
 	add_delays(f, &run);
+	if (n_packets) {
+		f->stats.deadline_ns = packets[n_packets - 1].deadline_ns;
+		f->stats.uncertainty_ns = packets[n_packets - 1].uncertainty_ns;
+	}
 	if (f->credit > FLOW_DELAY_BURST * REPORT_CREDIT)
 		f->credit = FLOW_DELAY_BURST * REPORT_CREDIT;
 }

@@ -30,6 +30,7 @@
 #define KEY_LINE 128
 #define TOS_CS6 0xc0 // network control, RFC 4594
 #define REPORTS_MAX_INTERVAL_NS UINT64_C(100000000)
+#define DSCP_EF 46
 #define RTT_UNKNOWN_NS UINT64_C(10000000)
 
 _Static_assert(PEER_MSG_TAG_BYTES == 32 && PEER_MSG_MAX <= DP_DATAGRAM_MAX, "a tag is BLAKE2b-256, a message fits");
@@ -328,11 +329,12 @@ peers_tell(struct ctl *ctl)
 
 // Feedback, as the sender of the packets.
 
-// The DSCPs that a flow may climb: its own, then assured forwarding and expedited forwarding (RFC 2597, RFC 3246).
+// The DSCPs that a flow may climb: its own, then assured forwarding and expedited forwarding (RFC 2597, RFC 3246). The latter is
+// for what keeps to a rate, so that a raise is no weapon: without a min_rate there is none.
 static uint32_t
 ladder_of(const struct ctl *ctl, const struct dp_port_cfg *cfg, uint8_t ret_steps[FEEDBACK_MAX_STEPS])
 {
-	static const uint8_t higher[] = {18, 26, 34, 46}; // AF21, AF31, AF41, EF
+	static const uint8_t higher[] = {18, 26, 34, DSCP_EF}; // AF21, AF31, AF41
 	struct dscp_table table;
 	char wrong[DSCP_ERR_SIZE];
 	uint8_t base = DSCP_KEEP;
@@ -342,7 +344,7 @@ ladder_of(const struct ctl *ctl, const struct dp_port_cfg *cfg, uint8_t ret_step
 		base = dscp_find(&table, cfg->deadline_ns);
 	ret_steps[0] = base;
 	for (unsigned i = 0; i < sizeof(higher); i++)
-		if (base == DSCP_KEEP || higher[i] > base)
+		if ((base == DSCP_KEEP || higher[i] > base) && (higher[i] != DSCP_EF || cfg->min_rate_bps))
 			ret_steps[n++] = higher[i];
 	return n;
 }
@@ -353,6 +355,7 @@ apply(struct ctl *ctl, const struct model_port *port)
 {
 	uint8_t steps[FEEDBACK_MAX_STEPS];
 	uint64_t deadline_ns = port->cfg.deadline_ns;
+	uint8_t dscp = DSCP_KEEP, excess = DSCP_KEEP;
 	uint32_t step = 0;
 
 	(void)ladder_of(ctl, &port->cfg, steps);
@@ -364,8 +367,11 @@ apply(struct ctl *ctl, const struct model_port *port)
 		deadline_ns = f->deadline_ns < deadline_ns ? f->deadline_ns : deadline_ns;
 		step = f->step > step ? f->step : step;
 	}
-	if (dp_port_set_answer(ctl->dp, port->id, deadline_ns == port->cfg.deadline_ns ? 0 : deadline_ns,
-		    step ? steps[step] : DSCP_KEEP))
+	if (step) {
+		dscp = steps[step];
+		excess = dscp == DSCP_EF ? steps[step - 1] : dscp;
+	}
+	if (dp_port_set_answer(ctl->dp, port->id, deadline_ns == port->cfg.deadline_ns ? 0 : deadline_ns, dscp, excess))
 		log_warning("port %s: no memory to answer feedback", port->cfg.name);
 }
 

@@ -3,6 +3,7 @@
 #include "rpc_system.h"
 
 #include "ctl.h"
+#include "rtvs/geneve.h"
 #include "rtvs/log.h"
 #include "rtvs/units.h"
 
@@ -23,6 +24,8 @@ static const struct rpc_param init_params[] = {
 	PAS("memory", memory_bytes, RPC_SIZE, .max = UINT64_C(1) << 40, .help = "packet memory; 0: what the buffers need"),
 	PAS("buffers", n_mbufs, RPC_UINT, .min = 1024, .max = 1u << 24, .help = "packet buffers of 2 KiB for all ports"),
 	P(hugepages, RPC_BOOL, .help = "use hugepages when the machine has free ones"),
+	P(option_class, RPC_UINT, .min = GENEVE_CLASS_MIN, .max = UINT16_MAX,
+		.help = "Geneve option class of tunnels' timestamps, of those for experiments (RFC 8926); the same on all hosts"),
 	P(eal, RPC_STR, .max = RTVS_DEVARGS_SIZE - 1, .help = "further arguments for DPDK, separated by spaces"),
 	SET_PARAMS,
 };

@@ -125,12 +125,28 @@ mark(struct worker *w, struct rte_mbuf *m, uint8_t dscp)
 	return m;
 }
 
+uint8_t
+egress_dscp(struct worker *w, const struct view *view, uint16_t from, uint32_t bytes)
+{
+	const struct view_port *vp = &view->port[from];
+	struct rate *r = &w->port[from].raised;
+	uint64_t burst;
+
+	if (likely(vp->dscp_out == vp->dscp_excess))
+		return vp->dscp_out;
+	burst = RTE_MAX(vp->flow.burst, vp->frame_max);
+	if (r->rate != vp->raised_rate || r->full != burst * RATE_SCALE)
+		rate_init(r, vp->raised_rate, burst, w->now_ns);
+	return rate_take(r, bytes, w->now_ns) ? vp->dscp_out : vp->dscp_excess;
+}
+
 // The frame as the port wants it, or why it may not leave; then pkt->m, if it is still there, is the caller's to free.
 static enum drop
 shape(struct worker *w, const struct view *view, uint16_t out, struct egress_pkt *pkt)
 {
 	const struct view_port *vp = &view->port[out];
 	enum drop drop = apply_vlan(w, vp, pkt);
+	uint8_t dscp;
 
 	if (unlikely(drop != DROP_NONE))
 		return drop;
@@ -138,9 +154,11 @@ shape(struct worker *w, const struct view *view, uint16_t out, struct egress_pkt
 		return DROP_MTU;
 	if (unlikely((pkt->m->ol_flags & RTE_MBUF_F_TX_TCP_SEG) && !pkt->m->tso_segsz))
 		return DROP_OFFLOAD;
-	// A tunnel's is written outside.
-	if (vp->writes_dscp && !vp->tunnel && view->port[pkt->m->port].dscp_out != DSCP_KEEP)
-		pkt->m = mark(w, pkt->m, view->port[pkt->m->port].dscp_out);
+	if (vp->writes_dscp && !vp->tunnel) { // a tunnel's is written outside
+		dscp = egress_dscp(w, view, pkt->m->port, pkt->m->pkt_len);
+		if (dscp != DSCP_KEEP)
+			pkt->m = mark(w, pkt->m, dscp);
+	}
 	return pkt->m ? DROP_NONE : DROP_NO_BUFFER;
 }
 

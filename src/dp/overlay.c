@@ -137,7 +137,9 @@ overlay_encap(struct worker *w, const struct view *view, uint16_t out, struct rt
 	}
 	tos = frame_tos(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len);
 	inner_tos = tos < 0 ? 0 : (uint8_t)tos;
-	dscp = vp->writes_dscp && from->dscp_out != DSCP_KEEP ? from->dscp_out : inner_tos >> 2;
+	dscp = vp->writes_dscp ? egress_dscp(w, view, m->port, m->pkt_len + t->headers.len) : DSCP_KEEP;
+	if (dscp == DSCP_KEEP)
+		dscp = inner_tos >> 2;
 	source_port = geneve_source_port(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len);
 	geneve_push(&t->headers, (uint8_t *)rte_pktmbuf_prepend(m, t->headers.len), inner_len, source_port,
 		geneve_outer_tos(inner_tos, dscp), (uint32_t)RTE_MIN(from->deadline_ns, (uint64_t)UINT32_MAX), m->port);
@@ -428,8 +430,8 @@ decap(struct worker *w, const struct view *view, uint16_t in, struct rte_mbuf *m
 	uint64_t now_tai_ns =
 		(uint64_t)((int64_t)w->now_ns + atomic_load_explicit(&w->dp->tai_offset_ns, memory_order_relaxed));
 	struct geneve_packet p;
-	enum geneve_result result =
-		geneve_parse(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len, now_tai_ns, GENEVE_CLASS_DEFAULT, &p);
+	enum geneve_result result = geneve_parse(
+		rte_pktmbuf_mtod(m, const uint8_t *), m->data_len, now_tai_ns, (uint16_t)w->dp->cfg.option_class, &p);
 	uint16_t tunnel;
 
 	if (result == GENEVE_NOT_OURS) {

@@ -187,7 +187,7 @@ port_alloc(struct dp *dp, const struct dp_port_cfg *cfg, uint16_t id, struct por
 	port->ops = port_types[cfg->type];
 	port->cfg = *cfg;
 	port->n_txq = 1;
-	port->answer_dscp = DSCP_KEEP;
+	port->answer_dscp = port->answer_excess = DSCP_KEEP;
 	port->owner = (uint16_t)(id % dp->n_workers);
 	port->serial = ++dp->n_ports_made;
 	snprintf(name, sizeof(name), "rtvs_port%u", id);
@@ -416,7 +416,7 @@ dp_port_del(struct dp *dp, unsigned id)
 }
 
 int
-dp_port_set_answer(struct dp *dp, unsigned id, uint64_t deadline_ns, uint8_t dscp)
+dp_port_set_answer(struct dp *dp, unsigned id, uint64_t deadline_ns, uint8_t dscp, uint8_t excess)
 {
 	struct port *port = id < DP_MAX_PORTS ? dp->port[id] : NULL;
 
@@ -424,6 +424,7 @@ dp_port_set_answer(struct dp *dp, unsigned id, uint64_t deadline_ns, uint8_t dsc
 		return -ENOENT;
 	port->answer_deadline_ns = deadline_ns;
 	port->answer_dscp = dscp;
+	port->answer_excess = excess;
 	return view_publish(dp);
 }
 

@@ -62,7 +62,7 @@ struct port {
 	_Atomic uint32_t
 		n_blocking; // egress ports where its queue is full: it is not polled. Owners of egress ports: rw, dp: ro
 	uint64_t answer_deadline_ns; // what feedback made of it, 0: nothing; ctl
-	uint8_t answer_dscp; // DSCP_KEEP: nothing; ctl
+	uint8_t answer_dscp, answer_excess; // DSCP_KEEP: nothing; ctl. excess: beyond min_rate
 	struct schedule *schedule; // of its egress, NULL: none; ctl: wo through a new view, the owner: rw
 	struct capture *capture; // ctl: wo through a new view, dp: ro
 	void *priv; // of the type

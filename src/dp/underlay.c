@@ -227,7 +227,7 @@ underlay_headers(const struct dp *dp, const struct port *tunnel, struct geneve_t
 	struct geneve_tunnel t = {.is_ipv6 = tunnel->cfg.remote.is_v6,
 		.has_meta = tunnel->cfg.timestamps,
 		.hop_limit = 64,
-		.option_class = GENEVE_CLASS_DEFAULT,
+		.option_class = (uint16_t)dp->cfg.option_class,
 		.vni = tunnel->cfg.vni};
 
 	if (!hop || !hop->is_known)

@@ -47,7 +47,11 @@ build_port(const struct dp *dp, struct port *port, struct view_port *vp)
 	vp->is_admin_up = cfg->admin_up;
 	vp->is_isolated = cfg->isolated;
 	vp->writes_dscp = cfg->dscp == DP_DSCP_DEADLINE;
-	vp->dscp_out = port->answer_dscp != DSCP_KEEP ? port->answer_dscp : dscp_find(&dp->dscp, cfg->deadline_ns);
+	vp->dscp_out = vp->dscp_excess = dscp_find(&dp->dscp, cfg->deadline_ns);
+	if (port->answer_dscp != DSCP_KEEP) {
+		vp->dscp_out = port->answer_dscp;
+		vp->dscp_excess = port->answer_excess;
+	}
 	vp->deadline_ns = cfg->deadline_ns;
 	vp->frame_max = cfg->mtu + ETHER_HEADER;
 	vp->mac_limit = cfg->mac_limit ? cfg->mac_limit : UINT32_MAX;
@@ -57,6 +61,7 @@ build_port(const struct dp *dp, struct port *port, struct view_port *vp)
 	vp->schedule = port->schedule;
 	vp->rate = cfg->rate_bps / 8;
 	vp->max_rate = cfg->max_rate_bps / 8 / RTE_MIN(cfg->n_queues, dp->cfg.workers.n);
+	vp->raised_rate = cfg->min_rate_bps / 8 / RTE_MIN(cfg->n_queues, dp->cfg.workers.n);
 	vp->flow = (struct sched_params){
 		.deadline_ns = port->answer_deadline_ns ? port->answer_deadline_ns : cfg->deadline_ns,
 		.min_rate = cfg->min_rate_bps / 8,
@@ -158,7 +163,7 @@ view_publish(struct dp *dp)
 	for (unsigned i = 0; i < DP_MAX_PORTS; i++) {
 		// Packets of a port that is gone may still wait somewhere.
 		view->port[i].flow = (struct sched_params){.weight = 1, .limit = DP_QUEUE_MIN};
-		view->port[i].dscp_out = DSCP_KEEP;
+		view->port[i].dscp_out = view->port[i].dscp_excess = DSCP_KEEP;
 		if (dp->port[i])
 			build_port(dp, dp->port[i], &view->port[i]);
 		view->has_schedules |= view->port[i].schedule != NULL;

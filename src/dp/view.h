@@ -29,7 +29,8 @@ struct view_port {
 	bool is_trunk, takes_untagged, carries_all; // trunk: untagged frames accepted; all VLANs
 	bool is_admin_up, is_isolated, is_mirror_target;
 	bool writes_dscp; // into what it is given
-	uint8_t dscp_out; // of what it sends, at ports that write it; DSCP_KEEP: they do not
+	uint8_t dscp_out,
+		dscp_excess; // of what it sends, at ports that write it; DSCP_KEEP: they do not. excess: beyond raised_rate
 	uint32_t frame_max; // bytes without tags: MTU + Ethernet header
 	uint32_t mac_limit; // UINT32_MAX: none
 	uint32_t flood_pps; // of one worker; 0: no limit
@@ -39,7 +40,7 @@ struct view_port {
 	struct capture *capture; // NULL: none
 	struct schedule *schedule; // of its egress, NULL: none
 	struct sched_params flow; // of what it sends
-	uint64_t max_rate, rate; // bytes/s; the former of one worker
+	uint64_t max_rate, raised_rate, rate; // bytes/s; the first two of one worker
 	struct guard guard;
 	struct vlan_set trunk;
 };

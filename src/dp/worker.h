@@ -27,7 +27,7 @@ struct worker_tx {
 // A worker's own data of one port.
 struct worker_port {
 	struct port_counters c;
-	struct rate flood, max_rate, too_big;
+	struct rate flood, max_rate, raised, too_big;
 	uint64_t owed_bytes; // taken from it beyond max_rate
 	uint64_t blocked_since_ns; // what c.blocked_ns does not have yet; 0: it is read
 	struct worker_tx tx;
@@ -123,6 +123,8 @@ void egress_flush(struct worker *w, const struct view *view);
 unsigned egress_drain(struct worker *w, const struct view *view);
 // Gives packets to port `out`, in order, until it takes no more; how many it took.
 uint16_t egress_give(struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf **pkts, uint16_t n);
+// The DSCP for a packet of a port, at ports that write it, or DSCP_KEEP. bytes: what it takes of the raised rate.
+uint8_t egress_dscp(struct worker *w, const struct view *view, uint16_t from, uint32_t bytes);
 void egress_drop(struct worker *w, uint16_t port, struct rte_mbuf *m, enum drop reason);
 
 // gso.c: segments of a TCP super-frame, each in one buffer. Returns how many, 0: not possible (headers), -1: no buffer.

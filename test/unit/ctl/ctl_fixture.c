@@ -24,7 +24,11 @@ fixture_setup_stopped(void **state)
 	f->params = (struct ctl_params){.version = "1.2.3",
 		.socket = f->socket,
 		.monitor_socket = f->monitor,
-		.system = {.idle_ns = 200000, .n_mbufs = 16384, .hugepages = true, .dscp_classes = DSCP_DEFAULT}};
+		.system = {.idle_ns = 200000,
+			.n_mbufs = 16384,
+			.hugepages = true,
+			.dscp_classes = DSCP_DEFAULT,
+			.option_class = 0xfff5}};
 	*state = f;
 	return 0;
 }

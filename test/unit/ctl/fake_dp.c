@@ -533,11 +533,12 @@ dp_tunnel_set_interval(struct dp *dp, unsigned tunnel, uint64_t interval_ns)
 }
 
 int
-dp_port_set_answer(struct dp *dp, unsigned id, uint64_t deadline_ns, uint8_t dscp)
+dp_port_set_answer(struct dp *dp, unsigned id, uint64_t deadline_ns, uint8_t dscp, uint8_t excess)
 {
 	(void)id;
 	(void)deadline_ns;
 	(void)dscp;
+	(void)excess;
 	dp->n_answers++;
 	return 0;
 }

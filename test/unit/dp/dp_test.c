@@ -1106,6 +1106,44 @@ dscp_is_that_of_the_senders_deadline(void **state)
 	assert_int_equal(dp_system_set(dp, &back, err), 0);
 }
 
+// Expedited forwarding is for what keeps to the port's rate.
+static void
+raised_dscp_ends_at_the_guaranteed_rate(void **state)
+{
+	struct dp_port_cfg cfgs[N_GUESTS] = {port_cfg(0), port_cfg(1), port_cfg(2)};
+
+	unsigned n_of[2] = {0};
+	uint64_t begin, ms;
+
+	(void)state;
+	cfgs[0].deadline_ns = 1000000000;
+	cfgs[0].min_rate_bps = 8000; // a byte each ms
+	cfgs[0].burst_bytes = 1514;
+	cfgs[1].dscp = DP_DSCP_DEADLINE;
+	add_guests(cfgs);
+	send_mbuf(0, make_ip_frame(0, 1, 0, false));
+	expect_dscp(1, 0, false, 10); // the class of its deadline
+	assert_int_equal(dp_port_set_answer(dp, guest[0].port, 0, 46, 34), 0);
+	begin = rte_rdtsc();
+	for (unsigned n = 0; n < 40; n++) {
+		struct rte_mbuf *m;
+
+		send_mbuf(0, make_ip_frame(0, 1, 0, false));
+		m = receive(1);
+		n_of[rte_pktmbuf_mtod(m, uint8_t *)[ETHER_HDR + 1] >> 2 == 46]++;
+		rte_pktmbuf_free(m);
+	}
+	ms = (rte_rdtsc() - begin) * 1000 / rte_get_tsc_hz();
+	assert_in_range(n_of[true], 15, RTE_MIN(15 + ms / 100 + 1, 40u)); // 100 bytes each
+	assert_int_equal(dp_port_set_answer(dp, guest[0].port, 0, 46, 46), 0);
+	send_mbuf(0, make_ip_frame(0, 1, 0, false));
+	expect_dscp(1, 0, false, 46);
+	assert_int_equal(dp_port_set_answer(dp, guest[0].port, 0, DSCP_KEEP, DSCP_KEEP), 0);
+	send_mbuf(0, make_ip_frame(0, 1, 0, false));
+	expect_dscp(1, 0, false, 10);
+	assert_int_equal(dp_port_set_answer(dp, DP_MAX_PORTS, 0, 46, 46), -ENOENT);
+}
+
 static void
 mirrors_show_packets_as_they_came(void **state)
 {
@@ -1228,6 +1266,7 @@ main(int argc, char **argv)
 		WITH_BRIDGE(changes_of_deadlines_and_rates_lose_nothing),
 		WITH_BRIDGE(flood_is_marked_only_where_it_is_asked_for),
 		WITH_BRIDGE(dscp_is_that_of_the_senders_deadline),
+		WITH_BRIDGE(raised_dscp_ends_at_the_guaranteed_rate),
 		WITH_BRIDGE(mirrors_show_packets_as_they_came),
 		WITH_BRIDGE(wrong_configurations_are_refused_with_the_field_named),
 		WITH_BRIDGE(what_is_fixed_cannot_be_set_and_names_are_unique),
