@@ -158,6 +158,7 @@ struct dp_port_cfg {
 	// to other networks; len 0: none. Such a port belongs to no bridge; `vlan` is the tag of the underlay. Fixed while
 	// it has tunnels.
 	struct prefix address, gateway;
+	uint64_t probe_ns; // geneve: between STAMP test packets of idle flows, 0: none, 100 ms to 1 h
 	bool stamp; // answers STAMP test packets to its address (RFC 8762)
 
 	struct mac_list allowed_macs; // not empty: spoof guard on source MACs, ARP and ND

@@ -32,6 +32,7 @@ ctl_api(void)
 		rpc_bridge_methods,
 		rpc_peer_methods,
 		rpc_port_methods,
+		rpc_probe_methods,
 		rpc_mac_methods,
 		rpc_flow_methods,
 		rpc_stats_methods,
@@ -323,6 +324,7 @@ ctl_destroy(struct ctl *ctl)
 		capture_stop_all(ctl);
 	server_fini(&ctl->server);
 	metrics_destroy(ctl->metrics);
+	probes_fini(ctl);
 	peers_fini(ctl);
 	ctl->dp_events.fd = -1; // the datapath's own
 	loop_close(&ctl->loop, &ctl->tick);

@@ -6,6 +6,7 @@
 #include "model.h"
 #include "notify.h"
 #include "peers.h"
+#include "probes.h"
 #include "rtvs/ctl.h"
 #include "server.h"
 
@@ -22,6 +23,7 @@ struct ctl {
 	struct events events;
 	struct notify notify;
 	struct peers peers;
+	struct probes probes;
 	struct metrics *metrics;
 	struct capture *captures;
 	struct loop_source signal, tick, dp_events;
@@ -38,6 +40,7 @@ extern const struct rpc_method rpc_flow_methods[];
 extern const struct rpc_method rpc_mac_methods[];
 extern const struct rpc_method rpc_peer_methods[];
 extern const struct rpc_method rpc_port_methods[];
+extern const struct rpc_method rpc_probe_methods[];
 extern const struct rpc_method rpc_stats_methods[];
 extern const struct rpc_method rpc_system_methods[];
 extern const struct rpc_method rpc_worker_methods[];

@@ -42,5 +42,7 @@ datagrams_drain(struct ctl *ctl)
 			reflect(ctl, uplink, &d);
 		else if (uplink && d.to_port == PEER_MSG_PORT)
 			peers_receive(ctl, &d);
+		else if (uplink && d.to_port == PROBES_PORT)
+			probes_receive(ctl, &d);
 	}
 }

@@ -3,6 +3,8 @@
 // that is not dry hold the same objects, and every name that an object refers to exists.
 #include "model.h"
 
+#include "probes.h"
+
 #include "admit.h"
 #include "rtvs/log.h"
 
@@ -279,6 +281,8 @@ port_check_tunnel(
 			uplink->cfg.address.is_v6 ? "IPv6" : "IPv4");
 	if (is_same_addr(&cfg->remote, &uplink->cfg.address))
 		return fail(-EINVAL, err, "remote: is the uplink's own address");
+	if (cfg->probe_ns && cfg->probe_ns < PROBES_MIN_NS)
+		return fail(-EINVAL, err, "probe: must be 0 or 100ms to 1h");
 	if (cfg->clock == DP_CLOCK_PEER && !cfg->key_file[0])
 		return fail(-EINVAL, err, "clock: peer needs key_file as well");
 	if (cfg->vni > DP_VNI_MAX)
@@ -345,11 +349,12 @@ port_check_type(
 			return fail(-EINVAL, err, "address: not for type=geneve");
 		return port_check_tunnel(m, cfg, self, err);
 	}
-	if (cfg->uplink[0] || cfg->remote.len || cfg->key_file[0] || cfg->clock != DP_CLOCK_SYSTEM)
+	if (cfg->uplink[0] || cfg->remote.len || cfg->key_file[0] || cfg->clock != DP_CLOCK_SYSTEM || cfg->probe_ns)
 		return fail(-EINVAL, err, "%s: only for type=geneve",
 			cfg->uplink[0]		 ? "uplink" :
 				cfg->remote.len	 ? "remote" :
 				cfg->key_file[0] ? "key_file" :
+				cfg->probe_ns	 ? "probe" :
 						   "clock");
 	if (cfg->type == DP_PORT_ETHDEV) {
 		if (!cfg->devargs[0])

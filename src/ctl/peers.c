@@ -349,13 +349,17 @@ ladder_of(const struct ctl *ctl, const struct dp_port_cfg *cfg, uint8_t ret_step
 	return n;
 }
 
+struct answer {
+	uint64_t deadline_ns;
+	uint8_t dscp, excess; // DSCP_KEEP: the deadline's class
+};
+
 // Of all peers that a port sends to, the one in the greatest need counts.
-static void
-apply(struct ctl *ctl, const struct model_port *port)
+static struct answer
+answer_of(const struct ctl *ctl, const struct model_port *port)
 {
+	struct answer a = {.deadline_ns = port->cfg.deadline_ns, .dscp = DSCP_KEEP, .excess = DSCP_KEEP};
 	uint8_t steps[FEEDBACK_MAX_STEPS];
-	uint64_t deadline_ns = port->cfg.deadline_ns;
-	uint8_t dscp = DSCP_KEEP, excess = DSCP_KEEP;
 	uint32_t step = 0;
 
 	(void)ladder_of(ctl, &port->cfg, steps);
@@ -364,15 +368,43 @@ apply(struct ctl *ctl, const struct model_port *port)
 
 		if (!f || f->params.mode != FEEDBACK_ACT)
 			continue;
-		deadline_ns = f->deadline_ns < deadline_ns ? f->deadline_ns : deadline_ns;
+		a.deadline_ns = f->deadline_ns < a.deadline_ns ? f->deadline_ns : a.deadline_ns;
 		step = f->step > step ? f->step : step;
 	}
 	if (step) {
-		dscp = steps[step];
-		excess = dscp == DSCP_EF ? steps[step - 1] : dscp;
+		a.dscp = steps[step];
+		a.excess = a.dscp == DSCP_EF ? steps[step - 1] : a.dscp;
 	}
-	if (dp_port_set_answer(ctl->dp, port->id, deadline_ns == port->cfg.deadline_ns ? 0 : deadline_ns, dscp, excess))
+	return a;
+}
+
+static void
+apply(struct ctl *ctl, const struct model_port *port)
+{
+	struct answer a = answer_of(ctl, port);
+
+	if (dp_port_set_answer(
+		    ctl->dp, port->id, a.deadline_ns == port->cfg.deadline_ns ? 0 : a.deadline_ns, a.dscp, a.excess))
 		log_warning("port %s: no memory to answer feedback", port->cfg.name);
+}
+
+uint8_t
+peers_dscp(const struct ctl *ctl, const struct model_port *port)
+{
+	struct answer a = answer_of(ctl, port);
+	uint8_t steps[FEEDBACK_MAX_STEPS];
+
+	(void)ladder_of(ctl, &port->cfg, steps);
+	return a.dscp == DSCP_KEEP ? steps[0] : a.dscp;
+}
+
+bool
+peers_clock(const struct ctl *ctl, unsigned uplink, const struct prefix *addr, int64_t *ret_offset_ns)
+{
+	const struct peer *p = find(ctl, uplink, addr);
+	uint64_t uncertainty_ns;
+
+	return p && clock_offset_at(&p->clock, dp_tai_ns(ctl->dp), ret_offset_ns, &uncertainty_ns);
 }
 
 static void
@@ -558,6 +590,7 @@ on_timer(struct loop_source *source, uint32_t events)
 		tell_path(ctl, p);
 		poll_controllers(ctl, p);
 	}
+	probes_turn(ctl);
 }
 
 static void

@@ -8,6 +8,7 @@
 #include <jansson.h>
 
 struct ctl;
+struct model_port;
 struct peer;
 
 struct peers {
@@ -25,4 +26,8 @@ void peers_fini(struct ctl *ctl);
 void peers_receive(struct ctl *ctl, const struct dp_datagram *datagram);
 // What the datapath has to tell senders.
 void peers_tell(struct ctl *ctl);
+// The DSCP of a port's packets as they are now, DSCP_KEEP: their own.
+uint8_t peers_dscp(const struct ctl *ctl, const struct model_port *port);
+// The clock of a host less ours. False: not known.
+bool peers_clock(const struct ctl *ctl, unsigned uplink, const struct prefix *addr, int64_t *ret_offset_ns);
 json_t *peers_json(const struct ctl *ctl); // new reference

@@ -53,6 +53,8 @@
 		.help = "geneve: keys shared with the daemon there, one or two lines \"NUMBER HEX\"; empty: it is not talked to"), \
 	P(clock, RPC_ENUM, .names = dp_clock_names, .def = "system", \
 		.help = "geneve: system: both hosts have theirs from PTP or NTP; peer: the daemons measure how far they are apart"), \
+	PAS("probe", probe_ns, RPC_TIME, .max = PROBES_MAX_NS, .def = "0", \
+		.help = "geneve: how often flows with a deadline that send nothing are probed (STAMP, RFC 8762); 0: never, or from 100ms"), \
 	P(stamp, RPC_BOOL, .def = "false", .help = "with address: answer STAMP test packets (RFC 8762)"), \
 	P(allowed_macs, RPC_MACS, .max = RTVS_MAX_MACS, .help = "source MACs it may use; empty: any"), \
 	P(allowed_ips, RPC_PREFIXES, .max = RTVS_MAX_PREFIXES, .help = "source addresses or prefixes it may use; empty: any"), \

@@ -317,6 +317,36 @@ late_packets_change_their_class() {
 is_at_start() { [ "$(ctl -j peer list | json "['%s %s' % (f['step'], f['scheduling_deadline']) for f in d[0]['flows'] if f['port'] == 'ga'][0]")" = "0 20ms" ]; }
 is_flow() { [ "$(ctl -j peer list | json "any(f['port'] == 'ga' and f['$1'] > 0 for f in d[0]['flows'])")" = true ]; }
 
+# A flow that sends nothing: how would its packets fare? The other host's daemon reflects, and its clock is known.
+idle_flows_are_probed() {
+	wait_for 10 can_ping ga 10.0.0.2
+	ctl port set ga deadline=200ms
+	daemon=b ctl port set upb stamp=on
+	ctl port set tob probe=100ms
+	wait_for 10 is_probe received 5
+	ctl -j probe list port=tob >"$work/probes"
+	expect "whose" "tob ga" "$(json '"%s %s" % (d[0]["tunnel"], d[0]["port"])' <"$work/probes")"
+	[ "$(json 'd[0]["rtt"]["max_ns"] > 0 and d[0]["there"]["max_ns"] > 0' <"$work/probes")" = true ] || fail "no delays"
+	# Who sends is not idle.
+	start busy ip netns exec ga ping -i 0.02 -c 100 10.0.0.2
+	sleep 0.3
+	ctl -j probe list >"$work/before"
+	sleep 1
+	expect "probes of a busy flow" "$(json 'd[0]["sent"]' <"$work/before")" "$(ctl -j probe list | json 'd[0]["sent"]')"
+	stop busy
+	# Nobody reflects: they are lost.
+	daemon=b ctl port set upb stamp=off
+	wait_for 10 is_probe lost 3
+	expect_fails "nobody" ctl probe list port=nobody
+	expect_fails "probe: must be 0 or 100ms to 1h" ctl port set tob probe=99ms
+	expect_fails "probe: only for type=geneve" ctl port set ga probe=1s
+	ctl port set tob probe=0
+	wait_for 5 has_no_probes
+	ctl port set ga deadline=0
+}
+is_probe() { [ "$(ctl -j probe list | json "sum(p['$1'] for p in d)")" -ge "$2" ]; }
+has_no_probes() { [ "$(ctl -j probe list | json 'len(d)')" = 0 ]; }
+
 wrong_keys_are_refused() {
 	echo "1 abcd" >"$work/short" && chmod 600 "$work/short"
 	expect_fails "key_file: .*64 hexadecimal digits" ctl port set tob "key_file=$work/short"
@@ -381,6 +411,7 @@ run_case "delays and losses are measured" delays_and_losses_are_measured
 run_case "daemons know each other and their clocks" daemons_know_each_other_and_their_clocks
 run_case "keys are changed without loss" keys_are_changed_without_loss
 run_case "late packets change their class, and back" late_packets_change_their_class
+run_case "idle flows are probed" idle_flows_are_probed
 run_case "wrong keys are refused" wrong_keys_are_refused
 run_case "large packets find their size" large_packets_find_their_size
 run_case "congestion on the way is told, or the packet dropped" congestion_is_told_or_dropped
