@@ -247,6 +247,9 @@ nothing_is_judged_with_more_than_half_the_deadline_uncertain(void **state)
 	assert_int_equal(r.flags, FLOW_DELAY_UNJUDGED);
 	assert_int_equal(r.uncertainty_ns, MS / 2 + 1);
 	assert_int_equal(f.stats.unjudged, 1);
+	flow_delay_add(&f, &p, 0);
+	assert_int_equal(f.stats.uncertainty_ns, MS / 2 + 1);
+	assert_int_equal(f.stats.deadline_ns, MS);
 }
 
 static void
