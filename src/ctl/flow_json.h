@@ -1,4 +1,4 @@
-// A flow as results show it: what one port sent through an egress port.
+// A flow as results show it: what one port sent through an egress port, or what came through a tunnel from one port of another host.
 #pragma once
 
 #include "ctl.h"
@@ -15,3 +15,15 @@ json_t *flow_json_delay(const struct dp_port_cfg *out, const struct dp_port_cfg 
 // Appends what fn makes of each flow of egress port out. from: only what this port sends; empty: all.
 void flow_json_add(
 	const struct ctl *ctl, const struct model_port *out, const char *from, flow_json_fn *fn, json_t *list);
+
+// New reference.
+typedef json_t *flow_json_remote_fn(const struct model_port *tunnel, const struct dp_delay *d);
+
+// Packets, what is known of the clocks, and percentiles of the delays.
+json_t *flow_json_remote_counters(const struct model_port *tunnel, const struct dp_delay *d);
+// The same and the delays as histograms.
+json_t *flow_json_remote_delay(const struct model_port *tunnel, const struct dp_delay *d);
+// Appends what fn makes of each flow that came through the port, nothing if it is no tunnel. flow: only this one.
+#define FLOW_JSON_ALL UINT32_MAX
+void flow_json_add_remote(
+	const struct ctl *ctl, const struct model_port *tunnel, uint32_t flow, flow_json_remote_fn *fn, json_t *list);

@@ -1,12 +1,9 @@
 // Methods of the noun flow: what ports' packets meet at egress ports, and on their way from other hosts.
 #include "ctl.h"
 #include "flow_json.h"
-#include "port_json.h"
 
 #include <errno.h>
 #include <string.h>
-
-#define N_AT_ONCE 4
 
 struct flow_params {
 	char port[RTVS_NAME_SIZE], from[RTVS_NAME_SIZE];
@@ -51,30 +48,28 @@ flow_show(void *ctx, const void *params, uint64_t present, json_t **ret_result, 
 	return answer_flows(ctx, params, flow_json_delay, ret_result, err);
 }
 
-static json_t *
-remote_flow(const struct model_port *tunnel, const struct dp_delay *d)
-{
-	const struct flow_delay_stats *s = &d->stats;
+struct remote_params {
+	char port[RTVS_NAME_SIZE];
+	uint32_t flow;
+};
 
-	return json_pack("{s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "tunnel",
-		tunnel->cfg.name, "flow", (int)d->flow, "received", (json_int_t)s->received, "lost",
-		(json_int_t)s->lost, "reordered", (json_int_t)s->reordered, "late", (json_int_t)s->late, "duplicates",
-		(json_int_t)s->duplicates, "restarts", (json_int_t)s->restarts, "missed", (json_int_t)s->missed,
-		"unjudged", (json_int_t)s->unjudged, "impossible", (json_int_t)s->impossible, "worst_over_ns",
-		(json_int_t)s->worst_over_ns, "worst_network_ns", (json_int_t)s->worst_network_ns, "delay",
-		port_json_hist(&d->delay), "network", port_json_hist(&d->network));
-}
+static const struct rpc_param remote_params[] = {
+	RPC_PARAM(struct remote_params, port, RPC_NAME, .max = RTVS_NAME_SIZE - 1,
+		.help = "only this tunnel; empty: all"),
+	RPC_PARAM(struct remote_params, flow, RPC_UINT, .max = DP_MAX_PORTS - 1,
+		.help = "only this port of the other host; all when not given"),
+};
+#define HAS_FLOW 2 // in present
 
 static int
 flow_remote(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
 {
 	const struct ctl *ctl = ctx;
-	const struct flow_params *p = params;
+	const struct remote_params *p = params;
 	const struct model_port *only = p->port[0] ? model_port_find(ctl->model, p->port) : NULL;
-	struct dp_delay delays[N_AT_ONCE];
+	uint32_t flow = present & HAS_FLOW ? p->flow : FLOW_JSON_ALL;
 	json_t *list;
 
-	(void)present;
 	if (p->port[0] && !only)
 		return ctl_refuse_name(err, -ENOENT, "port", p->port);
 	if (only && only->cfg.type != DP_PORT_GENEVE) {
@@ -83,20 +78,14 @@ flow_remote(void *ctx, const void *params, uint64_t present, json_t **ret_result
 	}
 	(void)dp_stats_refresh(ctl->dp);
 	list = json_array();
-	for (unsigned i = 0; i < ctl->model->n_ports; i++) {
-		const struct model_port *tunnel = ctl->model->ports[i];
-		uint32_t pos = 0;
-		unsigned n;
-
-		if (tunnel->cfg.type != DP_PORT_GENEVE || (only && only != tunnel))
-			continue;
-		do {
-			n = dp_delay_list(ctl->dp, tunnel->id, &pos, delays, N_AT_ONCE);
-			for (unsigned k = 0; k < n; k++)
-				(void)json_array_append_new(list, remote_flow(tunnel, &delays[k]));
-		} while (n == N_AT_ONCE);
-	}
-	return ctl_answer(ret_result, list, err);
+	for (unsigned i = 0; i < ctl->model->n_ports; i++)
+		if (!only || only == ctl->model->ports[i])
+			flow_json_add_remote(ctl, ctl->model->ports[i], flow, flow_json_remote_delay, list);
+	if (flow == FLOW_JSON_ALL || json_array_size(list))
+		return ctl_answer(ret_result, list, err);
+	json_decref(list);
+	rpc_error_errno(err, -ENOENT, "flow: nothing came of %u%s%s", p->flow, only ? " through " : "", p->port);
+	return -1;
 }
 
 const struct rpc_method rpc_flow_methods[] = {
@@ -110,9 +99,9 @@ const struct rpc_method rpc_flow_methods[] = {
 		RPC_READ_ONLY},
 	{"flow.remote",
 		"Show what arrived through tunnels, by the port of the other host that sent it (its number there).",
-		"List of {tunnel, flow, counts of packets, delay: end to end, network: less the time at the sender}; "
-		"both "
-		"as flow.show's. unjudged: packets whose deadline is below twice what is not known of the clocks.",
-		flow_remote, flow_params, 1, sizeof(struct flow_params), RPC_READ_ONLY},
+		"List of {tunnel, flow, deadline, counts of packets, uncertainty_ns: of the clocks, null: they cannot "
+		"be compared, percentiles of the delay end to end, delay: the same, network: less the time at the "
+		"sender}; both as flow.show's. unjudged: packets whose deadline is below twice the uncertainty.",
+		flow_remote, remote_params, 2, sizeof(struct remote_params), RPC_READ_ONLY},
 	{0},
 };

@@ -15,7 +15,8 @@ struct stats_params {
 static const struct rpc_param stats_params[] = {
 	RPC_PARAM(struct stats_params, port, RPC_NAME, .max = RTVS_NAME_SIZE - 1, .help = "only this port; empty: all"),
 	RPC_PARAM(struct stats_params, flows, RPC_BOOL, .def = "true",
-		.help = "each scheduled port with its flows: what others sent through it"),
+		.help = "each scheduled port with its flows: what others sent through it; tunnels with what came "
+			"through them"),
 };
 
 static void
@@ -81,27 +82,37 @@ flow_with_packets(const struct dp_port_cfg *out, const struct dp_port_cfg *from,
 	return has_packets ? flow_json_counters(out, from, f) : NULL;
 }
 
-// Gives each of the ports the list of what was sent through it, if anything was. False: there are more flows than MAX_FLOWS,
-// and from some port on there are no lists.
+static void
+set_list(json_t *port, const char *key, json_t *list)
+{
+	if (json_array_size(list))
+		(void)json_object_set(port, key, list);
+	json_decref(list);
+}
+
+// Gives each of the ports the lists of what was sent through it and what came through it from another host, if anything was.
+// False: there are more flows than MAX_FLOWS, and from some port on there are no lists.
 static bool
 add_flows(const struct ctl *ctl, json_t *ports)
 {
-	json_t *port, *flows;
+	json_t *port;
 	size_t n = 0, i;
 
 	json_array_foreach (ports, i, port) {
-		const char *name = json_string_value(json_object_get(port, "port"));
+		const struct model_port *p =
+			model_port_find(ctl->model, json_string_value(json_object_get(port, "port")));
+		json_t *flows = json_array(), *remote = json_array();
 
-		flows = json_array();
-		flow_json_add(ctl, model_port_find(ctl->model, name), "", flow_with_packets, flows);
-		n += json_array_size(flows);
+		flow_json_add(ctl, p, "", flow_with_packets, flows);
+		flow_json_add_remote(ctl, p, FLOW_JSON_ALL, flow_json_remote_counters, remote);
+		n += json_array_size(flows) + json_array_size(remote);
 		if (n > MAX_FLOWS) {
 			json_decref(flows);
+			json_decref(remote);
 			return false;
 		}
-		if (json_array_size(flows))
-			(void)json_object_set(port, "flows", flows);
-		json_decref(flows);
+		set_list(port, "flows", flows);
+		set_list(port, "remote_flows", remote);
 	}
 	return true;
 }
@@ -161,8 +172,9 @@ const struct rpc_method rpc_stats_methods[] = {
 		"Show packets and bytes of ports, and how long they were held back (blocked_ns), since they were "
 		"added.",
 		"{ports, removed, total, consistent, flows_complete}; rx + replicated = tx + queued + drops holds for "
-		"total when consistent. flows of a port: those of flow.list that had packets; there are none from some "
-		"port on when not flows_complete.",
+		"total when consistent. flows of a port: those of flow.list that had packets; remote_flows of a "
+		"tunnel: those of flow.remote, without histograms; there are none from some port on when not "
+		"flows_complete.",
 		stats_get, stats_params, 2, SIZE, RPC_READ_ONLY},
 	{"stats.drops", "Show why packets were dropped.",
 		"List of {port, drops: [{reason, count, text}]}, without zeros.", stats_drops, stats_params, 1, SIZE,

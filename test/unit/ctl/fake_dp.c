@@ -500,10 +500,12 @@ dp_delay_list(const struct dp *dp, unsigned tunnel, uint32_t *pos, struct dp_del
 	*pos = DP_MAX_PORTS;
 	memset(ret_delays, 0, sizeof(*ret_delays));
 	ret_delays->flow = 3;
-	ret_delays->stats.received = 10;
+	ret_delays->stats = (struct flow_delay_stats){
+		.received = 10, .lost = 1, .deadline_ns = 2000000, .uncertainty_ns = UINT64_MAX};
 	hist_init(&ret_delays->delay);
 	hist_init(&ret_delays->network);
 	hist_add(&ret_delays->delay, 5000);
+	hist_add(&ret_delays->network, 4000);
 	return 1;
 }
 

@@ -164,6 +164,54 @@ stats_leave_flows_out_when_told(void **state)
 }
 
 static void
+add_tunnel(struct fixture *f)
+{
+	fixture_ok(f, "bridge.add", "{\"name\": \"br0\"}");
+	fixture_ok(f, "port.add",
+		"{\"name\": \"up\", \"type\": \"ethdev\", \"devargs\": \"net_null0\", \"mtu\": 1700, \"address\": "
+		"\"10.9.0.1/24\"}");
+	fixture_ok(f, "port.add",
+		"{\"name\": \"t\", \"type\": \"geneve\", \"bridge\": \"br0\", \"uplink\": \"up\", \"remote\": "
+		"\"10.9.0.2\"}");
+}
+
+static void
+what_came_through_a_tunnel_is_in_its_list_and_in_stats(void **state)
+{
+	struct fixture *f = *state;
+	const json_t *flow, *of_stats;
+	json_t *list, *stats, *value;
+	const char *key;
+
+	add_tunnel(f);
+	list = call(f, "flow.remote", "{\"port\": \"t\", \"flow\": 3}");
+	assert_int_equal(json_array_size(list), 1);
+	flow = json_array_get(list, 0);
+	assert_string_equal(json_string_value(json_object_get(flow, "tunnel")), "t");
+	assert_string_equal(json_string_value(json_object_get(flow, "deadline")), "2ms");
+	assert_int_equal(number(flow, "received"), 10);
+	assert_int_equal(number(flow, "mean_residence_ns"), 1000);
+	assert_true(json_is_null(json_object_get(flow, "uncertainty_ns")));
+	assert_int_equal(json_array_size(json_object_get(json_object_get(flow, "delay"), "buckets")), 1);
+	assert_int_equal(number(json_object_get(flow, "network"), "max_ns"), 4000);
+	stats = call(f, "stats.get", NULL);
+	of_stats = find(json_object_get(stats, "ports"), "port", "t");
+	assert_int_equal(json_array_size(json_object_get(of_stats, "remote_flows")), 1);
+	of_stats = json_array_get(json_object_get(of_stats, "remote_flows"), 0);
+	json_object_foreach ((json_t *)(uintptr_t)of_stats, key, value)
+		assert_true(json_equal(json_object_get(flow, key), value));
+	assert_int_equal(json_object_size(flow), json_object_size(of_stats) + 2);
+	assert_null(json_object_get(find(json_object_get(stats, "ports"), "port", "up"), "remote_flows"));
+	json_decref(list);
+	json_decref(stats);
+	fixture_refused(f, "flow.remote", "{\"port\": \"t\", \"flow\": 4}", RPC_STATE_ERROR,
+		"flow: nothing came of 4 through t");
+	fixture_refused(f, "flow.remote", "{\"flow\": 256}", RPC_INVALID_PARAMS, "flow");
+	fixture_refused(f, "flow.remote", "{\"port\": \"up\"}", RPC_INVALID_PARAMS, "up is not of type=geneve");
+	fixture_refused(f, "flow.remote", "{\"port\": \"t2\"}", RPC_STATE_ERROR, "t2 does not exist");
+}
+
+static void
 what_does_not_exist_is_refused(void **state)
 {
 	struct fixture *f = *state;
@@ -242,6 +290,7 @@ main(void)
 		T(stats_have_the_flows_of_each_port_as_the_list_has_them),
 		T(flows_without_packets_are_not_in_stats),
 		T(stats_leave_flows_out_when_told),
+		T(what_came_through_a_tunnel_is_in_its_list_and_in_stats),
 		T(what_does_not_exist_is_refused),
 		T(one_answer_has_so_many_flows_and_says_when_there_are_more),
 	};
