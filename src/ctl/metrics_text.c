@@ -3,6 +3,7 @@
 #include "ctl.h"
 #include "family.h"
 #include "metrics.h"
+#include "metrics_remote.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -94,6 +95,12 @@ static const struct family server_families[] = {
 	{"clients_refused", "", "Control connections above the limit.", COUNTER, server_refused},
 	{"clients_slow", "", "Clients disconnected because they did not read.", COUNTER, server_slow},
 	{"clients_too_long", "", "Clients disconnected for too long a request.", COUNTER, server_too_long},
+};
+
+FAMILY_VALUE(peers_strangers, struct peers, o->n_strangers)
+
+static const struct family stranger_families[] = {
+	{"peer_strangers", "", "Messages of hosts that are no peers.", COUNTER, peers_strangers},
 };
 
 static void
@@ -243,10 +250,12 @@ metrics_text(const struct ctl *ctl, size_t *ret_len)
 	(void)fprintf(f, "rtvs_build_info{version=\"%s\"} 1\n", ctl->params.version);
 	family_one(f, system_families, N(system_families), &info);
 	family_one(f, server_families, N(server_families), &ctl->server.stats);
+	family_one(f, stranger_families, N(stranger_families), &ctl->peers);
 	print_bridges(f, ctl);
 	print_ports(f, views, ctl->live->n_ports);
 	print_workers(f, workers, n_workers);
 	print_flows(f, ctl);
+	metrics_remote(f, ctl);
 	(void)fputs("# EOF\n", f);
 	if (fclose(f) == 0)
 		return text;

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -30,7 +31,7 @@ start_family(struct checker *c, const char *name, const char *type)
 	assert_true(c->n_families < MAX_FAMILIES);
 	(void)snprintf(c->families[c->n_families++], 64, "%s", name);
 	(void)snprintf(c->type, sizeof(c->type), "%s", type);
-	c->unit[0] = '\0';
+	c->unit[0] = c->last_labels[0] = '\0';
 }
 
 static void
@@ -190,6 +191,55 @@ get(struct fixture *f, int fd, const char *request)
 	return buf;
 }
 
+// A host that is not heard, and what the datapath measured of it.
+static void
+other_hosts_are_on_the_page(void **state)
+{
+	static const char *const expected[] = {
+		"rtvs_remote_flow_received_packets_total{tunnel=\"t\",flow=\"3\"} 10\n",
+		"rtvs_remote_flow_lost_packets_total{tunnel=\"t\",flow=\"3\"} 1\n",
+		"rtvs_remote_flow_deadline_seconds{tunnel=\"t\",flow=\"3\"} 0.002000000\n",
+		"rtvs_remote_flow_uncertainty_seconds{tunnel=\"t\",flow=\"3\"} +Inf\n",
+		"rtvs_remote_flow_delay_seconds_sum{tunnel=\"t\",flow=\"3\"} 0.000005000\n",
+		"rtvs_remote_flow_network_seconds_sum{tunnel=\"t\",flow=\"3\"} 0.000004000\n",
+		"rtvs_peer_known{uplink=\"up\",address=\"10.9.0.2\"} 0\n",
+		"rtvs_peer_clock_offset_seconds{uplink=\"up\",address=\"10.9.0.2\"} 0.000000000\n",
+		"rtvs_peer_clock_uncertainty_seconds{uplink=\"up\",address=\"10.9.0.2\"} +Inf\n",
+		"rtvs_peer_received_messages_total{uplink=\"up\",address=\"10.9.0.2\",result=\"forged\"} 0\n",
+		"rtvs_peer_strangers_total 0\n",
+	};
+	struct fixture *f = *state;
+	struct checker *c = calloc(1, sizeof(*c));
+	char path[128], params[384], *text;
+	size_t len;
+
+	(void)snprintf(path, sizeof(path), "%s/key", f->dir);
+	fixture_write(path, "1 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n");
+	assert_int_equal(chmod(path, 0600), 0);
+	fixture_ok(f, "bridge.add", "{\"name\": \"br0\"}");
+	fixture_ok(f, "port.add",
+		"{\"name\": \"up\", \"type\": \"ethdev\", \"devargs\": \"net_null0\", \"mtu\": 1700, \"address\": "
+		"\"10.9.0.1/24\"}");
+	text = metrics_text(f->ctl, &len);
+	assert_null(strstr(text, "remote_flow"));
+	assert_null(strstr(text, "peer_known"));
+	free(text);
+	(void)snprintf(params, sizeof(params),
+		"{\"name\": \"t\", \"type\": \"geneve\", \"bridge\": \"br0\", \"uplink\": \"up\", \"remote\": "
+		"\"10.9.0.2\", \"key_file\": \"%s\"}",
+		path);
+	fixture_ok(f, "port.add", params);
+	text = metrics_text(f->ctl, &len);
+	check_page(c, text);
+	for (unsigned i = 0; i < sizeof(expected) / sizeof(expected[0]); i++)
+		if (!strstr(text, expected[i]))
+			fail_msg("not there: %s", expected[i]);
+	assert_null(strstr(text, "rtvs_feedback")); // nothing was reported
+	free(text);
+	free(c);
+	(void)unlink(path);
+}
+
 static int
 connect_unix(const char *path)
 {
@@ -258,6 +308,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(the_page_is_openmetrics, fixture_setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(other_hosts_are_on_the_page, fixture_setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(served_on_a_unix_socket, fixture_setup_stopped, fixture_teardown),
 		cmocka_unit_test_setup_teardown(served_on_loopback_only, fixture_setup_stopped, fixture_teardown),
 	};

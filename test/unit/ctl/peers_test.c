@@ -1,5 +1,6 @@
 // What another host's daemon may cause, and what nobody else may: the other side is core's own session under the same key.
 #include "ctl_fixture.h"
+#include "metrics.h"
 #include "rtvs/peer_msg.h"
 #include "rtvs/peer_session.h"
 #include "rtvs/random.h"
@@ -157,6 +158,29 @@ a_report_is_answered_once(void **state)
 }
 
 static void
+metrics_say_what_was_done_about_a_report(void **state)
+{
+	static const char *const expected[] = {
+		"rtvs_peer_known{uplink=\"up\",address=\"10.9.0.2\"} 1\n",
+		"rtvs_peer_reports_total{uplink=\"up\",address=\"10.9.0.2\"} 1\n",
+		"rtvs_feedback_deadline_seconds{uplink=\"up\",address=\"10.9.0.2\",port=\"vm\"} 0.002000000\n",
+		"rtvs_feedback_escalated{uplink=\"up\",address=\"10.9.0.2\",port=\"vm\"} 1\n", // no rate, so no EF
+		"rtvs_feedback_missed_packets_total{uplink=\"up\",address=\"10.9.0.2\",port=\"vm\"} 5\n",
+	};
+	struct fixture *f = acquainted(state);
+	struct peer_msg msg = late_report(f, 100);
+	size_t len;
+	char *text;
+
+	remote_sends(f, &msg);
+	text = metrics_text(f->ctl, &len);
+	for (unsigned i = 0; i < sizeof(expected) / sizeof(expected[0]); i++)
+		if (!strstr(text, expected[i]))
+			fail_msg("not there: %s", expected[i]);
+	free(text);
+}
+
+static void
 a_clock_request_is_answered(void **state)
 {
 	struct fixture *f = acquainted(state);
@@ -284,6 +308,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(a_report_is_answered_once),
+		T(metrics_say_what_was_done_about_a_report),
 		T(a_clock_request_is_answered),
 		T(no_bit_may_be_wrong),
 		T(random_datagrams_change_nothing),
