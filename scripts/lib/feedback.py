@@ -150,7 +150,7 @@ def describe_period(run, label, begin, end, missed):
     answers = [e for e in events if e["name"] in ("flow.shortened", "flow.raised")]
     missed = [s for s in missed if begin <= s < end]
     if not answers:
-        return f"{label}: {len(missed)} packets missed their deadline, nothing was changed"
+        return f"{label}: {len(missed)} packets missed their deadline; the answer stayed as it was"
     settled = answers[0]["t"] + SETTLE_S
     tries = [e["t"] for e in events if e["name"] in ("flow.relaxed", "flow.recovered")]
     ends = [next((a["t"] + SETTLE_S for a in answers if a["t"] > s), end) for s in tries]
