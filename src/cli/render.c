@@ -23,13 +23,16 @@ ends_with(const char *text, const char *end)
 static const char *
 number_cell(const char *key, json_int_t n, char *buf, size_t size)
 {
-	if (n >= 0 && size >= UNITS_TEXT_SIZE) {
-		if (ends_with(key, "_ns"))
-			return units_format_time((uint64_t)n, buf);
-		if (ends_with(key, "_bps"))
-			return units_format_rate((uint64_t)n, buf);
-	}
-	(void)snprintf(buf, size, "%" JSON_INTEGER_FORMAT, n);
+	uint64_t magnitude = n < 0 ? 0 - (uint64_t)n : (uint64_t)n;
+	char *digits = buf + (n < 0);
+
+	buf[0] = '-';
+	if (size > UNITS_TEXT_SIZE && ends_with(key, "_ns"))
+		(void)units_format_time(magnitude, digits);
+	else if (size > UNITS_TEXT_SIZE && ends_with(key, "_bps"))
+		(void)units_format_rate(magnitude, digits);
+	else
+		(void)snprintf(buf, size, "%" JSON_INTEGER_FORMAT, n);
 	return buf;
 }
 

@@ -33,6 +33,18 @@ list_of_objects_is_a_table_without_empty_columns(void **state)
 }
 
 static void
+units_are_of_numbers_below_zero_too(void **state)
+{
+	(void)state;
+	expect_text("[{\"offset_ns\": -1500, \"n\": -7}]",
+		"offset_ns   n\n"
+		"   -1.5us  -7\n");
+	expect_text("[{\"offset_ns\": -9223372036854775808, \"x_bps\": -8000}]",
+		"             offset_ns   x_bps\n"
+		"-9223372036854775808ns  -8kbit\n");
+}
+
+static void
 members_of_an_object_are_lines_and_blocks(void **state)
 {
 	(void)state;
@@ -105,6 +117,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(list_of_objects_is_a_table_without_empty_columns),
+		cmocka_unit_test(units_are_of_numbers_below_zero_too),
 		cmocka_unit_test(members_of_an_object_are_lines_and_blocks),
 		cmocka_unit_test(tables_inside_of_rows_become_one_below),
 		cmocka_unit_test(empty_tables_leave_no_heading),
