@@ -66,6 +66,7 @@ COMPLETION = r'''# bash completion for rtvsctl; generated from the method table
 _rtvsctl_words() { # NOUN VERB
 	case "$1 $2" in
 @CASES@
+	"latency "*) echo "port= flow=" ;;
 	esac
 }
 
@@ -94,7 +95,7 @@ _rtvsctl() {
 	1)
 		case ${words[0]} in
 @VERBS@
-		capture) mapfile -t COMPREPLY < <(compgen -W "$(_rtvsctl_values port)" -- "$cur") ;;
+		capture | latency) mapfile -t COMPREPLY < <(compgen -W "$(_rtvsctl_values port)" -- "$cur") ;;
 		help) mapfile -t COMPREPLY < <(compgen -W "@NOUNS@" -- "$cur") ;;
 		top) mapfile -t COMPREPLY < <(compgen -W "interval= count=" -- "$cur"); compopt -o nospace ;;
 		esac

@@ -17,6 +17,7 @@ help_usage(void)
 	     "  help [NOUN [VERB]]          what there is, with ranges and defaults\n"
 	     "  top [interval=1s] [count=N] packets, drops and workers, live\n"
 	     "  latency FROM [port=EGRESS]  delays of what a port sent, as histograms\n"
+	     "  latency TUNNEL [flow=N]     delays of what the other host sent through it\n"
 	     "  events [names]              print events as they come\n"
 	     "  capture PORT [filter=...] [count=N] [write=FILE|-] [snaplen=N]\n"
 	     "                              packets of a port to a pcapng file, until Ctrl-C\n"

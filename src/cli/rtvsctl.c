@@ -307,15 +307,16 @@ run_top(struct cli *cli, int argc, char **argv)
 static int
 run_latency(struct cli *cli, int argc, char **argv)
 {
-	static const char *const known[] = {"port", NULL};
+	static const char *const known[] = {"port", "flow", NULL};
+	const char *port = word_value(argc - 1, argv + 1, "port"), *flow = word_value(argc - 1, argv + 1, "flow");
 
-	if (argc < 1 || strchr(argv[0], '='))
-		return wrong("usage: rtvsctl latency FROM [port=EGRESS]%s%s", "", "");
+	if (argc < 1 || strchr(argv[0], '=') || (port && flow))
+		return wrong("usage: rtvsctl latency FROM [port=EGRESS] | TUNNEL [flow=N]%s%s", "", "");
 	if (!are_known_words(argc - 1, argv + 1, known))
 		return CLI_USAGE;
 	if (!open_client(cli))
 		return CLI_UNREACHABLE;
-	return (int)latency_run(cli->client, argv[0], word_value(argc - 1, argv + 1, "port"), cli->is_json);
+	return (int)latency_run(cli->client, argv[0], port, flow, cli->is_json);
 }
 
 static _Atomic bool is_interrupted;
