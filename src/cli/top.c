@@ -5,17 +5,20 @@
 #include "render.h"
 #include "rtvs/units.h"
 
+#include <limits.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
 static _Atomic bool is_interrupted; // set by the signal handler
 
 struct reading {
-	json_t *stats, *workers, *drops;
+	json_t *stats, *workers, *drops, *peers;
 	double at_s;
 };
 
@@ -41,6 +44,7 @@ reading_free(struct reading *r)
 	json_decref(r->stats);
 	json_decref(r->workers);
 	json_decref(r->drops);
+	json_decref(r->peers);
 	memset(r, 0, sizeof(*r));
 }
 
@@ -54,6 +58,8 @@ reading_take(struct client *c, struct reading *r)
 		rc = client_ask(c, "worker.list", NULL, &r->workers);
 	if (!rc)
 		rc = client_ask(c, "stats.drops", NULL, &r->drops);
+	if (!rc)
+		rc = client_ask(c, "peer.list", NULL, &r->peers);
 	return rc;
 }
 
@@ -171,8 +177,31 @@ add_flow_rows(const json_t *was, const json_t *is, double s, json_t *rows)
 	}
 }
 
+// Flows of one tunnel that came from the other host.
+static void
+add_remote_rows(const json_t *was, const json_t *is, double s, json_t *rows)
+{
+	json_t *flow, *before = json_object_get(was, "remote_flows");
+	size_t i;
+
+	json_array_foreach (json_object_get(is, "remote_flows"), i, flow) {
+		const json_t *old = find(before, "flow", json_object_get(flow, "flow"));
+
+		(void)json_array_append_new(rows,
+			json_pack("{s:O, s:O, s:O, s:I, s:I, s:I, s:O, s:O, s:O}", "tunnel",
+				json_object_get(flow, "tunnel"), "flow", json_object_get(flow, "flow"), "deadline",
+				json_object_get(flow, "deadline"), "pkts/s", (json_int_t)rate(old, flow, "received", s),
+				"missed/s", (json_int_t)rate(old, flow, "missed", s), "lost/s",
+				(json_int_t)rate(old, flow, "lost", s), "p99_ns", json_object_get(flow, "p99_ns"),
+				"network_p99_ns", json_object_get(flow, "network_p99_ns"), "uncertainty_ns",
+				json_object_get(flow, "uncertainty_ns")));
+	}
+}
+
+// What add makes of each port that was there at the last look.
 static json_t *
-flow_rows(const struct reading *was, const struct reading *is)
+rows_of_ports(const struct reading *was, const struct reading *is,
+	void (*add)(const json_t *was, const json_t *is, double s, json_t *rows))
 {
 	json_t *rows = json_array(), *port, *before = json_object_get(was->stats, "ports");
 	size_t i;
@@ -181,40 +210,95 @@ flow_rows(const struct reading *was, const struct reading *is)
 		const json_t *old = find(before, "port", json_object_get(port, "port"));
 
 		if (old)
-			add_flow_rows(old, port, is->at_s - was->at_s, rows);
+			add(old, port, is->at_s - was->at_s, rows);
 	}
 	return rows;
+}
+
+// Other hosts' daemons, each with what was done about what it reported of our ports.
+static json_t *
+peer_rows(const struct reading *is)
+{
+	json_t *rows = json_array(), *peer;
+	size_t i;
+
+	json_array_foreach (is->peers, i, peer) {
+		bool is_clock_known = json_is_true(json_object_get(peer, "clock_known"));
+		json_t *unknown = json_null();
+
+		(void)json_array_append_new(rows,
+			json_pack("{s:O, s:O, s:O, s:O, s:O, s:O, s:O, s:O}", "peer", json_object_get(peer, "address"),
+				"uplink", json_object_get(peer, "uplink"), "known", json_object_get(peer, "known"),
+				"clock known", json_object_get(peer, "clock_known"), "offset_ns",
+				is_clock_known ? json_object_get(peer, "offset_ns") : unknown, "uncertainty_ns",
+				is_clock_known ? json_object_get(peer, "uncertainty_ns") : unknown, "rtt_ns",
+				json_object_get(peer, "rtt_ns"), "flows", json_object_get(peer, "flows")));
+	}
+	return rows;
+}
+
+#define MAX_SECTIONS 5
+static const char *const sections[MAX_SECTIONS] = {"ports", "flows", "remote", "peers", "workers"};
+static const char *const headings[MAX_SECTIONS] = {"PORTS", "FLOWS", "REMOTE FLOWS", "PEERS", "WORKERS"};
+
+// Ports and workers in any case, the others where there are any.
+static void
+print_sections(const json_t *all, FILE *out)
+{
+	for (unsigned i = 0; i < MAX_SECTIONS; i++) {
+		const json_t *rows = json_object_get(all, sections[i]);
+
+		if (i && i + 1 < MAX_SECTIONS && !json_array_size(rows))
+			continue;
+		fprintf(out, "%s%s\n", i ? "\n" : "", headings[i]);
+		render(rows, out);
+	}
+}
+
+// The screen anew, as far as it goes: its first lines, each up to the edge.
+static void
+draw(const char *text)
+{
+	struct winsize size = {0};
+	unsigned left, n_more = 0;
+
+	(void)ioctl(STDOUT_FILENO, TIOCGWINSZ, &size);
+	left = size.ws_row ? size.ws_row - 1u : UINT_MAX;
+	fputs("\033[?7l\033[H\033[2J", stdout);
+	for (const char *end; (end = strchr(text, '\n')); text = end + 1) {
+		if (left && left--)
+			fwrite(text, 1, (size_t)(end + 1 - text), stdout);
+		else
+			n_more++;
+	}
+	if (n_more)
+		printf("(%u more lines)", n_more);
+	fputs("\033[?7h", stdout);
 }
 
 static void
 show(const struct reading *was, const struct reading *is, bool is_json, bool is_tty)
 {
-	json_t *rows = port_rows(was, is), *workers = worker_rows(was, is), *flows = flow_rows(was, is);
+	json_t *all = json_pack("{s:o, s:o, s:o, s:o, s:o}", sections[0], port_rows(was, is), sections[1],
+		rows_of_ports(was, is, add_flow_rows), sections[2], rows_of_ports(was, is, add_remote_rows),
+		sections[3], peer_rows(is), sections[4], worker_rows(was, is));
+	char *text = NULL;
+	size_t len = 0;
+	FILE *out = open_memstream(&text, &len);
 
-	if (is_json) {
-		json_t *all = json_pack("{s:O, s:O, s:O}", "ports", rows, "flows", flows, "workers", workers);
-
+	if (is_json)
 		json_dumpf(all, stdout, JSON_COMPACT);
-		putchar('\n');
-		json_decref(all);
-	} else {
-		if (is_tty)
-			fputs("\033[H\033[2J", stdout);
-		puts("PORTS");
-		render(rows, stdout);
-		if (json_array_size(flows)) {
-			puts("\nFLOWS");
-			render(flows, stdout);
-		}
-		puts("\nWORKERS");
-		render(workers, stdout);
-		if (!is_tty)
-			putchar('\n');
-	}
+	else if (out)
+		print_sections(all, out);
+	if (out)
+		(void)fclose(out);
+	if (text && is_tty && !is_json)
+		draw(text);
+	else
+		printf("%s\n", text ? text : "");
 	fflush(stdout);
-	json_decref(rows);
-	json_decref(workers);
-	json_decref(flows);
+	free(text);
+	json_decref(all);
 }
 
 enum cli_exit

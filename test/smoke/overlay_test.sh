@@ -8,7 +8,7 @@ ip -n net link add lan type bridge
 ip -n net link set lan up mtu 1700
 n_hosts=0
 host() { # NAME ADDRESS/LEN: a daemon whose uplink is on the network, and a bridge
-	daemon_start "$1"
+	daemon_start "$1" --metrics "unix:$work/$1-metrics.sock"
 	daemon=$1 ctl port add "up$1" type=ethdev "devargs=net_tap0,iface=up$1" mtu=1700 "address=$2" dscp=keep
 	netns_give net "up$1"
 	# The cable's end has another address than the daemon's: a bridge keeps what is for its own.
@@ -233,6 +233,24 @@ delays_and_losses_are_measured() {
 	[ "$(json 'd[0]["delay"]["max_ns"]' <"$work/after")" -lt 1000000000 ] || fail "a second through this machine"
 	[ "$(json 'd[0]["delay"]["p50_ns"] >= d[0]["network"]["p50_ns"] > 0' <"$work/after")" = true ] || fail "more on the network than in all"
 	expect_fails "port: ga is not of type=geneve" ctl flow remote port=ga
+	daemon=b shows_what_was_measured "$(json 'd[0]["flow"]' <"$work/after")"
+}
+shows_what_was_measured() { # FLOW
+	local page
+	ctl latency toa >"$work/latency"
+	expect_match "flow $1 through toa, deadline 200ms: [0-9]+ packets, [0-9]+ missed, [0-9]+ lost, [0-9]+ unjudged" "$(cat "$work/latency")"
+	expect_match "end to end, .* p99.99 .* max .*on the network, .* less on average.* max " "$(tr '\n' ' ' <"$work/latency")"
+	expect_match "^flow $1 through" "$(ctl latency toa "flow=$1")"
+	expect_match "no port with a schedule" "$(ctl latency gb)"
+	expect_fails "port toc does not exist" ctl latency toc
+	expect_fails "flow: nothing came of 99 through toa" ctl latency toa flow=99
+	expect_fails "port: gb is not of type=geneve" ctl latency gb flow=1
+	expect_match "REMOTE FLOWS.*toa +$1 +200ms" "$(ctl top interval=100ms count=1 | tr '\n' ' ')"
+	expect "flows of the tunnel in stats" "$1" "$(ctl -j stats get port=toa | json 'd["ports"][0]["remote_flows"][0]["flow"]')"
+	page=$(curl -s -m 5 --unix-socket "$work/b-metrics.sock" http://x/metrics)
+	expect_match "remote_flow_received_packets_total.tunnel=\"toa\",flow=\"$1\". [1-9]" "$page"
+	expect_match "remote_flow_delay_seconds_bucket.tunnel=\"toa\"" "$page"
+	expect_match "remote_flow_network_seconds_count.tunnel=\"toa\"" "$page"
 }
 is_measured() { [ "$(daemon=b ctl -j flow remote port=toa | json 'len(d)')" = 1 ]; }
 remote_count() { echo $(($(json "d[0]['$1']" <"$work/after") - $(json "d[0]['$1']" <"$work/before"))); }
@@ -254,6 +272,8 @@ daemons_know_each_other_and_their_clocks() {
 	[ "$(ctl -j peer list | json 'abs(d[0]["offset_ns"]) <= d[0]["uncertainty_ns"]')" = true ] || fail "one clock, but another time"
 	wait_for 10 is_known_by_b
 	expect "forged" 0 "$(peer_stat forged)"
+	expect_match "PEERS.*10.9.0.2 +uprtvsd +yes +yes" "$(ctl top interval=100ms count=1 | tr '\n' ' ')"
+	expect_match "peer_known.uplink=\"uprtvsd\",address=\"10.9.0.2\". 1" "$(curl -s -m 5 --unix-socket "$work/rtvsd-metrics.sock" http://x/metrics)"
 }
 
 is_known_by_b() { daemon=b is_peer known true; }
