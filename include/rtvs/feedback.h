@@ -53,7 +53,7 @@ enum feedback_event {
 	FEEDBACK_RAISED, // step
 	FEEDBACK_ESCALATED, // nothing is left to do here
 	FEEDBACK_RELAXED, // deadline_ns or step, towards the start
-	FEEDBACK_RECOVERED, // relaxed, and back at the start
+	FEEDBACK_RECOVERED, // relaxed, and back at the start; or there, and no longer escalated
 	FEEDBACK_EVENTS,
 };
 
@@ -105,6 +105,8 @@ int feedback_params_check(const struct feedback_params *params, const char **ret
 
 // params: checked. Begins, or begins anew.
 void feedback_init(struct feedback *f, const struct feedback_params *params, uint64_t now_ns);
+// Reports of packets up to this number, or within a round trip from now, are of a time before: other parameters.
+void feedback_ignore_until(struct feedback *f, uint64_t sent_seq, uint64_t now_ns);
 // A report that came now. Any report may be lost; what is in it is not trusted.
 enum feedback_event feedback_report(
 	struct feedback *f, const struct flow_delay_report *report, const struct feedback_path *path, uint64_t now_ns);

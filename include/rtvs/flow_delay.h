@@ -9,8 +9,8 @@
 //
 // Reports: at once at the first miss after a quiet time, then once an interval as long as there are misses. What ends them, and
 // what cannot be judged, is told FLOW_DELAY_REPEATS times, an interval apart: a report may be lost. Then there is silence.
-// Reports take FLOW_DELAY_SHARE of the flow's bytes at most, but for FLOW_DELAY_BURST of them, which a flow gets in advance and
-// again when it was quiet; who has used that up is told once in FLOW_DELAY_SLOW_NS, so that silence never means misses.
+// Reports take FLOW_DELAY_SHARE of the flow's bytes at most, and one each FLOW_DELAY_SLOW_NS, so that silence never means misses:
+// a token bucket, of FLOW_DELAY_BURST reports.
 #pragma once
 
 #include "rtvs/hist.h"
@@ -81,7 +81,7 @@ struct flow_delay {
 	enum flow_delay_state told; // by the last report
 	uint32_t n_repeats; // reports still to come though nothing changes
 	uint64_t told_ns; // when, if has_told
-	uint64_t credit; // bytes of the flow that no report was for
+	uint64_t credit; // bytes of the flow that no report was for, as of told_ns, and those that came since
 	bool has_told;
 };
 

@@ -83,6 +83,14 @@ feedback_init(struct feedback *f, const struct feedback_params *params, uint64_t
 	*f = (struct feedback){.params = *params, .deadline_ns = params->deadline_ns, .quiet_ns = now_ns};
 }
 
+void
+feedback_ignore_until(struct feedback *f, uint64_t sent_seq, uint64_t now_ns)
+{
+	f->has_acted = f->is_settled = true;
+	f->acted_ns = now_ns;
+	f->acted_seq = sent_seq;
+}
+
 static enum feedback_event
 note(struct feedback *f, enum feedback_event event)
 {
@@ -274,7 +282,7 @@ step_back(struct feedback *f, uint64_t now_ns)
 static bool
 is_forgiven(const struct feedback *f)
 {
-	return !f->level && !f->has_safe && !f->is_escalated;
+	return !f->level && !f->has_safe;
 }
 
 uint64_t
@@ -284,7 +292,7 @@ feedback_next_ns(const struct feedback *f)
 		return UINT64_MAX;
 	if (f->is_missing)
 		return add_saturating(f->heard_ns, f->params.silence_ns);
-	if (!feedback_is_at_start(f))
+	if (!feedback_is_at_start(f) || f->is_escalated)
 		return add_saturating(f->quiet_ns, clean_time(f));
 	return is_forgiven(f) ? UINT64_MAX : add_saturating(f->quiet_ns, f->params.forgive_ns);
 }
@@ -304,7 +312,11 @@ feedback_poll(struct feedback *f, uint64_t now_ns)
 	}
 	if (!feedback_is_at_start(f))
 		return step_back(f, now_ns);
-	f->has_safe = f->is_escalated = false;
+	if (f->is_escalated) {
+		f->is_escalated = false;
+		return note(f, FEEDBACK_RECOVERED);
+	}
+	f->has_safe = false;
 	f->level -= f->level > 0;
 	f->quiet_ns = now_ns;
 	return FEEDBACK_NONE;

@@ -173,8 +173,6 @@ flow_delay_add(struct flow_delay *f, const struct flow_delay_packet *packets, ui
 		f->stats.deadline_ns = packets[n_packets - 1].deadline_ns;
 		f->stats.uncertainty_ns = packets[n_packets - 1].uncertainty_ns;
 	}
-	if (f->credit > FLOW_DELAY_BURST * REPORT_CREDIT)
-		f->credit = FLOW_DELAY_BURST * REPORT_CREDIT;
 }
 
 static enum flow_delay_state
@@ -183,17 +181,29 @@ state_of(const struct flow_delay_report *r)
 	return r->missed ? FLOW_DELAY_MISSING : r->flags & FLOW_DELAY_UNJUDGED ? FLOW_DELAY_BLIND : FLOW_DELAY_CLEAN;
 }
 
+// Bytes that came, and a report each FLOW_DELAY_SLOW_NS.
+static uint64_t
+credit_at(const struct flow_delay *f, uint64_t now_ns)
+{
+	const uint64_t most = FLOW_DELAY_BURST * REPORT_CREDIT;
+	uint64_t quiet_ns = f->has_told && now_ns > f->told_ns ? now_ns - f->told_ns : 0;
+	uint64_t n_slow = quiet_ns / FLOW_DELAY_SLOW_NS;
+
+	return n_slow >= FLOW_DELAY_BURST || f->credit >= most - n_slow * REPORT_CREDIT ?
+		most :
+		f->credit + n_slow * REPORT_CREDIT;
+}
+
 bool
 flow_delay_wants_report(const struct flow_delay *f, uint64_t interval_ns, uint64_t now_ns)
 {
 	enum flow_delay_state state = state_of(&f->next);
-	bool is_slow = f->credit < REPORT_CREDIT && interval_ns < FLOW_DELAY_SLOW_NS;
-	uint64_t wait_ns = is_slow ? FLOW_DELAY_SLOW_NS : interval_ns;
-	bool is_due = !f->has_told || (now_ns >= f->told_ns && now_ns - f->told_ns >= wait_ns);
+	bool is_due = !f->has_told || (now_ns >= f->told_ns && now_ns - f->told_ns >= interval_ns);
 
 	if (!f->next.received)
 		return false;
-	return is_due && (state == FLOW_DELAY_MISSING || state != f->told || f->n_repeats);
+	return is_due && credit_at(f, now_ns) >= REPORT_CREDIT &&
+		(state == FLOW_DELAY_MISSING || state != f->told || f->n_repeats);
 }
 
 bool
@@ -207,6 +217,7 @@ flow_delay_take(struct flow_delay *f, struct flow_delay_report *ret_report, uint
 		f->n_repeats = FLOW_DELAY_REPEATS;
 	if (state != FLOW_DELAY_MISSING && f->n_repeats)
 		f->n_repeats--;
+	f->credit = credit_at(f, now_ns);
 	f->credit -= f->credit < REPORT_CREDIT ? f->credit : REPORT_CREDIT;
 	f->told = state;
 	f->told_ns = now_ns;

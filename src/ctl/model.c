@@ -3,9 +3,8 @@
 // that is not dry hold the same objects, and every name that an object refers to exists.
 #include "model.h"
 
-#include "probes.h"
-
 #include "admit.h"
+#include "probes.h"
 #include "rtvs/log.h"
 
 #include <errno.h>

@@ -407,52 +407,6 @@ peers_clock(const struct ctl *ctl, unsigned uplink, const struct prefix *addr, i
 	return p && clock_offset_at(&p->clock, dp_tai_ns(ctl->dp), ret_offset_ns, &uncertainty_ns);
 }
 
-static void
-on_feedback(struct ctl *ctl, const struct peer *p, const struct model_port *port, enum feedback_event event)
-{
-	static const char *const names[FEEDBACK_EVENTS] = {
-		NULL, "flow.shortened", "flow.raised", "flow.escalated", "flow.relaxed", "flow.recovered"};
-	const struct feedback *f = p->flow[port->id];
-	uint8_t steps[FEEDBACK_MAX_STEPS];
-	char addr[UNITS_TEXT_SIZE];
-
-	if (event == FEEDBACK_NONE)
-		return;
-	apply(ctl, port);
-	(void)ladder_of(ctl, &port->cfg, steps);
-	events_emit(ctl, names[event],
-		json_pack("{s:s, s:s, s:I, s:I, s:i, s:i, s:I, s:I, s:I}", "port", port->cfg.name, "peer",
-			units_format_prefix(&p->addr, addr), "deadline_ns", (json_int_t)port->cfg.deadline_ns,
-			"scheduling_deadline_ns", (json_int_t)f->deadline_ns, "step", (int)f->step, "dscp",
-			f->step ? (int)steps[f->step] : -1, "missed", (json_int_t)f->last.missed, "worst_over_ns",
-			(json_int_t)f->last.worst_over_ns, "worst_network_ns", (json_int_t)f->last.worst_network_ns));
-}
-
-// The controller of a port's packets to a peer, as the port is configured. NULL: there is nothing to control.
-static struct feedback *
-controller(struct ctl *ctl, struct peer *p, const struct model_port *port)
-{
-	struct feedback **f = &p->flow[port->id];
-	uint8_t steps[FEEDBACK_MAX_STEPS];
-	uint32_t n = ladder_of(ctl, &port->cfg, steps);
-	struct feedback_params params;
-
-	if (!port->cfg.deadline_ns)
-		return NULL;
-	if (*f && (*f)->params.deadline_ns == port->cfg.deadline_ns && (*f)->params.n_steps == n &&
-		(uint32_t)(*f)->params.mode == port->cfg.feedback)
-		return *f;
-	if (!*f)
-		*f = calloc(1, sizeof(**f));
-	if (!*f)
-		return NULL;
-	params = feedback_params_default(port->cfg.deadline_ns, n);
-	params.mode = (enum feedback_mode)port->cfg.feedback;
-	feedback_init(*f, &params, ctl_now_ns());
-	apply(ctl, port);
-	return *f;
-}
-
 // A tunnel to the peer through which the port's packets go.
 static const struct model_port *
 tunnel_for(const struct ctl *ctl, const struct peer *p, const struct model_port *port)
@@ -464,6 +418,69 @@ tunnel_for(const struct ctl *ctl, const struct peer *p, const struct model_port 
 			return tunnel;
 	}
 	return NULL;
+}
+
+// As results show it; -1: its packets keep their own.
+static int
+step_dscp(const struct model_port *tunnel, uint8_t dscp)
+{
+	return tunnel->cfg.dscp == DP_DSCP_DEADLINE && dscp != DSCP_KEEP ? dscp : -1;
+}
+
+static void
+on_feedback(struct ctl *ctl, const struct peer *p, const struct model_port *port, enum feedback_event event)
+{
+	static const char *const names[FEEDBACK_EVENTS] = {
+		NULL, "flow.shortened", "flow.raised", "flow.escalated", "flow.relaxed", "flow.recovered"};
+	const struct model_port *tunnel = tunnel_for(ctl, p, port);
+	const struct model_port *uplink = ctl->live->port_by_id[p->uplink];
+	const struct feedback *f = p->flow[port->id];
+	uint8_t steps[FEEDBACK_MAX_STEPS];
+	char addr[UNITS_TEXT_SIZE], own[UNITS_TEXT_SIZE];
+
+	if (event == FEEDBACK_NONE || !tunnel || !uplink)
+		return;
+	apply(ctl, port);
+	(void)ladder_of(ctl, &port->cfg, steps);
+	events_emit(ctl, names[event],
+		json_pack("{s:s, s:s, s:s, s:I, s:s, s:I, s:I, s:i, s:i, s:I, s:I, s:I}", "port", port->cfg.name,
+			"peer", units_format_prefix(&p->addr, addr), "tunnel", tunnel->cfg.name, "vni",
+			(json_int_t)tunnel->cfg.vni, "address", units_format_prefix(&uplink->cfg.address, own),
+			"deadline_ns", (json_int_t)port->cfg.deadline_ns, "scheduling_deadline_ns",
+			(json_int_t)f->deadline_ns, "step", (int)f->step, "dscp", step_dscp(tunnel, steps[f->step]),
+			"missed", (json_int_t)f->last.missed, "worst_over_ns", (json_int_t)f->last.worst_over_ns,
+			"worst_network_ns", (json_int_t)f->last.worst_network_ns));
+}
+
+// The controller of a port's packets to a peer, as the port is configured. NULL: there is nothing to control.
+static struct feedback *
+controller(struct ctl *ctl, struct peer *p, const struct model_port *port)
+{
+	struct feedback **f = &p->flow[port->id];
+	uint8_t steps[FEEDBACK_MAX_STEPS];
+	uint32_t n = ladder_of(ctl, &port->cfg, steps);
+	const struct model_port *tunnel;
+	struct feedback_params params;
+	bool is_new;
+
+	if (!port->cfg.deadline_ns)
+		return NULL;
+	if (*f && (*f)->params.deadline_ns == port->cfg.deadline_ns && (*f)->params.n_steps == n &&
+		(uint32_t)(*f)->params.mode == port->cfg.feedback)
+		return *f;
+	is_new = !*f;
+	if (is_new)
+		*f = calloc(1, sizeof(**f));
+	if (!*f)
+		return NULL;
+	params = feedback_params_default(port->cfg.deadline_ns, n);
+	params.mode = (enum feedback_mode)port->cfg.feedback;
+	feedback_init(*f, &params, ctl_now_ns());
+	tunnel = tunnel_for(ctl, p, port);
+	if (!is_new && tunnel)
+		feedback_ignore_until(*f, dp_flow_seq(ctl->dp, tunnel->id, port->id), ctl_now_ns());
+	apply(ctl, port);
+	return *f;
 }
 
 static void
@@ -719,19 +736,21 @@ flows_json(const struct ctl *ctl, const struct peer *p)
 
 	for (unsigned i = 0; i < DP_MAX_PORTS; i++) {
 		const struct feedback *f = p->flow[i];
-		const struct model_port *port = ctl->live->port_by_id[i];
+		const struct model_port *port = ctl->live->port_by_id[i], *tunnel;
 		uint8_t steps[FEEDBACK_MAX_STEPS];
 		char deadline[UNITS_TEXT_SIZE];
 
 		if (!f || !port)
 			continue;
+		tunnel = tunnel_for(ctl, p, port);
 		(void)ladder_of(ctl, &port->cfg, steps);
 		(void)json_array_append_new(list,
 			json_pack("{s:s, s:s, s:i, s:i, s:b, s:I, s:I, s:I, s:I, s:I}", "port", port->cfg.name,
 				"scheduling_deadline", units_format_time(f->deadline_ns, deadline), "step",
-				(int)f->step, "dscp", f->step ? (int)steps[f->step] : -1, "escalated", f->is_escalated,
-				"reports", (json_int_t)f->stats.reports, "missed", (json_int_t)f->stats.missed,
-				"shortened", (json_int_t)f->stats.events[FEEDBACK_SHORTENED], "raised",
+				(int)f->step, "dscp", tunnel ? step_dscp(tunnel, steps[f->step]) : -1, "escalated",
+				f->is_escalated, "reports", (json_int_t)f->stats.reports, "missed",
+				(json_int_t)f->stats.missed, "shortened",
+				(json_int_t)f->stats.events[FEEDBACK_SHORTENED], "raised",
 				(json_int_t)f->stats.events[FEEDBACK_RAISED], "recovered",
 				(json_int_t)f->stats.events[FEEDBACK_RECOVERED]));
 	}
