@@ -100,7 +100,7 @@ struct geneve_packet {
 	uint16_t source_port;
 	uint16_t inner_offset, inner_len; // inside of data; what is behind them is padding
 	uint32_t vni;
-	struct geneve_meta meta;
+	struct geneve_meta meta; // if has_meta
 };
 
 // data: a frame from the underlay, untagged or with one 802.1Q tag. near_ns: TAI now, below 2^63; the option's 32-bit

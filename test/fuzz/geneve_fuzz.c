@@ -55,18 +55,21 @@ check_again(const uint8_t *data, const struct geneve_packet *packet, uint64_t ne
 	memcpy(tunnel.remote, packet->dst, packet->is_ipv6 ? 16 : 4);
 	PROMISE(geneve_template_init(&template, &tunnel) == 0);
 	memcpy(out + template.len, data + packet->inner_offset, packet->inner_len);
-	geneve_push(&template, out, packet->inner_len, packet->source_port, packet->tos, packet->meta.deadline_ns,
-		packet->meta.flow);
-	geneve_patch_meta(out, &template, packet->meta.seq, packet->meta.time_ns, packet->meta.residence_ns);
+	geneve_push(&template, out, packet->inner_len, packet->source_port, packet->tos,
+		packet->has_meta ? packet->meta.deadline_ns : 0, packet->has_meta ? packet->meta.flow : 0);
+	if (packet->has_meta)
+		geneve_patch_meta(out, &template, packet->meta.seq, packet->meta.time_ns, packet->meta.residence_ns);
 	PROMISE(geneve_parse(out, (size_t)template.len + packet->inner_len, near_ns, GENEVE_CLASS_DEFAULT, &again) ==
 		GENEVE_OK);
 	PROMISE(again.is_ipv6 == packet->is_ipv6 && again.has_meta == packet->has_meta);
 	PROMISE(again.tos == packet->tos && again.vlan == packet->vlan && again.vni == packet->vni);
 	PROMISE(again.source_port == packet->source_port && again.inner_len == packet->inner_len);
+	PROMISE(memcmp(out + again.inner_offset, data + packet->inner_offset, packet->inner_len) == 0);
+	if (!packet->has_meta)
+		return;
 	PROMISE(again.meta.seq == packet->meta.seq && again.meta.time_ns == packet->meta.time_ns);
 	PROMISE(again.meta.residence_ns == packet->meta.residence_ns && again.meta.flow == packet->meta.flow);
 	PROMISE(again.meta.deadline_ns == packet->meta.deadline_ns);
-	PROMISE(memcmp(out + again.inner_offset, data + packet->inner_offset, packet->inner_len) == 0);
 }
 
 int
