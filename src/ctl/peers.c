@@ -603,11 +603,13 @@ on_timer(struct loop_source *source, uint32_t events)
 	peers_tell(ctl);
 	for (struct peer *p = ctl->peers.list; p; p = p->next) {
 		greet(ctl, p);
-		ask_clock(ctl, p, ctl_now_ns());
 		tell_path(ctl, p);
 		poll_controllers(ctl, p);
 	}
 	probes_turn(ctl);
+	// Last: a worker that shares this CPU sends the request when this thread is done, and the sooner the better it is known when.
+	for (struct peer *p = ctl->peers.list; p; p = p->next)
+		ask_clock(ctl, p, ctl_now_ns());
 }
 
 static void
