@@ -175,15 +175,21 @@ inject(const char *size_text, unsigned n_flows)
 {
 	static const unsigned imix[] = IMIX;
 	bool is_imix = !strcmp(size_text, "imix");
+	struct result ignored = {0};
+	unsigned flow = 0;
 	unsigned size = (unsigned)strtoul(size_text, NULL, 10);
 
-	for (unsigned i = 0; i < WINDOW; i++) // of a tunnel, half as many: what comes back is all in one direction
-		for (uint16_t port = 0; port < (has_tunnel ? 1 : N_PORTS); port++) {
-			struct rte_mbuf *m = make_frame(port, is_imix ? imix[i % RTE_DIM(imix)] : size, i % n_flows);
+	for (unsigned i = 0; i < N_PORTS * WINDOW; i++) {
+		uint16_t port = has_tunnel ? 0 : i % N_PORTS;
+		unsigned k = i / N_PORTS;
+		struct rte_mbuf *m = make_frame(port, is_imix ? imix[k % RTE_DIM(imix)] : size, k % n_flows);
 
-			if (m)
-				send_all(port, &m, 1, rte_rdtsc() + rte_get_tsc_hz());
-		}
+		if (m)
+			send_all(port, &m, 1, rte_rdtsc() + rte_get_tsc_hz());
+		// Through a tunnel all begin in one direction, whose rings do not hold them: half have turned before the last leave.
+		if (has_tunnel && i % BURST == 0)
+			(void)turn(&ignored, n_flows, &flow, false);
+	}
 }
 
 static struct result
