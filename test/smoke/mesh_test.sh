@@ -56,8 +56,8 @@ macs_may_be_told() {
 	ctl mac add bridge=br0 port=to2 "mac=$mac"
 	ip -n g1 neigh replace 10.0.0.2 lladdr "$mac" dev g1 nud permanent
 	before=$(port_stat to3 tx_pkts)
-	ns g1 ping -c 5 -i 0.1 -W 1 10.0.0.2
-	expect "packets to the third host" "$before" "$(port_stat to3 tx_pkts)"
+	ns g1 ping -c 20 -i 0.05 -W 1 10.0.0.2
+	[ $(($(port_stat to3 tx_pkts) - before)) -lt 10 ] || fail "the third host got them too" # a few are the namespaces' own: IPv6
 	# Elsewhere it is nobody's: who claims it there is refused.
 	ip -n g3 link set g3 address "$mac"
 	ns g3 ping -c 3 -i 0.1 -W 1 10.0.0.1 || :
