@@ -1,7 +1,7 @@
 // rtvsctl latency: delays of what a port sent, or of what another host sent, as histograms.
 #pragma once
 
-#include "client.h"
+#include "rtvs/client.h"
 
 #include <stdbool.h>
 

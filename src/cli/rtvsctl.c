@@ -1,10 +1,10 @@
 // rtvsctl: words of the command line become one RPC call; the answer becomes a table. Which words there are, and
 // which parameter needs no name, is the embedded table's knowledge (api.h); whether values are right is the daemon's.
 #include "api.h"
-#include "client.h"
 #include "help.h"
 #include "latency.h"
-#include "render.h"
+#include "rtvs/client.h"
+#include "rtvs/render.h"
 #include "rtvs/rpc.h"
 #include "rtvs/units.h"
 #include "top.h"

@@ -2,7 +2,7 @@
 // elsewhere blocks follow each other. The clock is this process's: counters are read right after it.
 #include "top.h"
 
-#include "render.h"
+#include "rtvs/render.h"
 #include "rtvs/units.h"
 
 #include <limits.h>

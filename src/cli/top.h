@@ -1,7 +1,7 @@
 // rtvsctl top: rates of ports and workers, live.
 #pragma once
 
-#include "client.h"
+#include "rtvs/client.h"
 
 #include <stdint.h>
 

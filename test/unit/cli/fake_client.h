@@ -1,7 +1,7 @@
 // A daemon for tests: answers from a table, in place of client.c; and what a command prints.
 #pragma once
 
-#include "client.h"
+#include "rtvs/client.h"
 
 struct fake_answer {
 	const char *method, *json; // json NULL: it is refused

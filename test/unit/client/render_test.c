@@ -1,6 +1,6 @@
 // Results as people see them: what becomes a table, what a row, and what is left out.
 #include "../unit.h"
-#include "render.h"
+#include "rtvs/render.h"
 
 #include <stdio.h>
 #include <string.h>

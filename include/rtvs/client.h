@@ -1,4 +1,5 @@
-// The CLI's end of the control socket: one connection, newline-delimited JSON-RPC.
+// A program's end of the control socket: one connection, newline-delimited JSON-RPC. What goes wrong is told on stderr
+// after the name that the program was called by.
 #pragma once
 
 #include <jansson.h>

@@ -1,6 +1,6 @@
-// Blocking socket I/O of rtvsctl: a request is a line, its answer is the next line that has an id; lines without
+// Blocking socket I/O of rtvsctl and its companions: a request is a line, its answer is the next line that has an id; lines without
 // one are events and are only kept while somebody waits for them (client_event).
-#include "client.h"
+#include "rtvs/client.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -25,15 +25,15 @@ client_open(const char *path)
 	int fd, copy;
 
 	if (!c || strlen(path) >= sizeof(addr.sun_path)) {
-		fprintf(stderr, "rtvsctl: '%s' is too long for a socket's path\n", path);
+		fprintf(stderr, "%s: '%s' is too long for a socket's path\n", program_invocation_short_name, path);
 		free(c);
 		return NULL;
 	}
 	memcpy(addr.sun_path, path, strlen(path) + 1);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0 || connect(fd, (struct sockaddr *)&addr, sizeof(addr))) {
-		fprintf(stderr, "rtvsctl: cannot reach rtvswitchd at %s: %s%s\n", path, strerror(errno),
-			errno == EACCES ? "" : "; is it running?");
+		fprintf(stderr, "%s: cannot reach rtvswitchd at %s: %s%s\n", program_invocation_short_name, path,
+			strerror(errno), errno == EACCES ? "" : "; is it running?");
 		if (fd >= 0)
 			close(fd);
 		free(c);
@@ -73,7 +73,7 @@ read_message(struct client *c)
 static enum cli_exit
 broken(void)
 {
-	fprintf(stderr, "rtvsctl: the connection to rtvswitchd broke\n");
+	fprintf(stderr, "%s: the connection to rtvswitchd broke\n", program_invocation_short_name);
 	return CLI_UNREACHABLE;
 }
 
@@ -111,7 +111,8 @@ client_ask(struct client *c, const char *method, json_t *params, json_t **ret_re
 	enum cli_exit rc = client_call(c, method, params, ret_result, &error);
 
 	if (rc == CLI_REFUSED) {
-		fprintf(stderr, "rtvsctl: %s: %s\n", method, json_string_value(json_object_get(error, "message")));
+		fprintf(stderr, "%s: %s: %s\n", program_invocation_short_name, method,
+			json_string_value(json_object_get(error, "message")));
 		json_decref(error);
 	}
 	return rc;

@@ -1,7 +1,7 @@
 // Generic rendering: what a method returns decides the form, so that a new method needs nothing here. Columns are the keys of
 // the list's objects in the order they first come; an empty column is left out. Tables inside of a table's rows become one below it,
 // whose rows begin with what their row is called.
-#include "render.h"
+#include "rtvs/render.h"
 
 #include "rtvs/units.h"
 
