@@ -29,11 +29,12 @@ vm_probe_kvm() {
 }
 
 # Boots a guest whose NICs are vhost-user sockets; returns at once (vm_wait waits for it).
-#   nic=PATH           next NIC: socket (the options below, up to the next nic=, are its own)
+#   nic=PATH           next NIC: socket (the options below, up to the next nic= or tap=, are its own)
+#   tap=INTERFACE      next NIC: a tap that is there, served by the kernel where it has vhost-net, else by QEMU
 #   mode=client|server QEMU connects (default) or listens
 #   mac=MAC queues=N packed=on|off csum=on|off tso=on|off mtu=N
 #   ip=ADDR/LEN        address of the first NIC;  guest_mtu=N its MTU
-#   mem=MiB cpus=N     of the guest (default 256, 1)
+#   mem=MiB cpus=N     of the guest (default 256, 1);  append=WORD  one more of its kernel's command line
 vm_start() { # NAME OPTION...
 	local name=$1 word n=-1 mem=256 cpus=1 append='' accel
 	local -a path mode mac queues extra args
@@ -42,6 +43,7 @@ vm_start() { # NAME OPTION...
 	for word in "$@"; do
 		case $word in
 		nic=*) n=$((n + 1)); path[n]=${word#*=}; mode[n]=client; queues[n]=1; mac[n]=52:54:00:00:00:1$n; extra[n]='' ;;
+		tap=*) n=$((n + 1)); path[n]=${word#*=}; mode[n]=tap; queues[n]=1; mac[n]=52:54:00:00:00:1$n; extra[n]='' ;;
 		mode=*) mode[n]=${word#*=} ;;
 		mac=*) mac[n]=${word#*=} ;;
 		queues=*) queues[n]=${word#*=} ;;
@@ -51,6 +53,7 @@ vm_start() { # NAME OPTION...
 		mtu=*) extra[n]+=,host_mtu=${word#*=} ;;
 		ip=*) append+=" g.ip=${word#*=}" ;;
 		guest_mtu=*) append+=" g.mtu=${word#*=}" ;;
+		append=*) append+=" ${word#*=}" ;;
 		mem=*) mem=${word#*=} ;;
 		cpus=*) cpus=${word#*=} ;;
 		*) die "vm_start: unknown option $word" ;;
@@ -67,6 +70,12 @@ vm_start() { # NAME OPTION...
 	if [ "$accel" = kvm ]; then args+=(-accel kvm -cpu host); else args+=(-accel tcg,thread=multi -cpu max); fi
 	for n in "${!path[@]}"; do
 		local chardev="socket,id=c$n,path=${path[n]}" mq=''
+		if [ "${mode[n]}" = tap ]; then
+			[ -w /dev/vhost-net ] && mq=,vhost=on
+			args+=(-netdev "tap,id=n$n,ifname=${path[n]},script=no,downscript=no$mq"
+				-device "virtio-net-pci,netdev=n$n,mac=${mac[n]}${extra[n]}")
+			continue
+		fi
 		if [ "${mode[n]}" = server ]; then chardev+=,server=on,wait=off; else chardev+=,reconnect-ms=100; fi
 		[ "${queues[n]}" = 1 ] || mq=,mq=on,vectors=$((queues[n] * 2 + 2))
 		args+=(-chardev "$chardev" -netdev "vhost-user,id=n$n,chardev=c$n,queues=${queues[n]}"

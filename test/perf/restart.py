@@ -5,7 +5,6 @@
 import os
 import signal
 import statistics
-import subprocess
 import time
 
 import report
@@ -13,22 +12,14 @@ import systems
 
 CASES = [(mode, ring, queues) for mode in ("connect", "listen") for ring in ("split", "packed") for queues in (1, 2)]
 RECOVERY_S = 15
-LIB = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../scripts/lib")
 
 
 def mac(side, k):
     return f"52:54:00:00:{side:02x}:{k:02x}"
 
 
-class Guests(systems.System):
-    """Two guests of the test harness; `start` blocks until both have a shell."""
-
-    name = "guests"
-
-    def shell(self, script, *args, timeout=200):
-        head = f'set -eu; . "{LIB}/common.sh"; . "{LIB}/processes.sh"; . "{LIB}/vm.sh"; work={self.dir}; '
-        return subprocess.run(["bash", "-c", head + script, "bench", *args], capture_output=True, text=True,
-                              timeout=timeout)
+class Guests(systems.Guests):
+    """Two of them; `start` blocks until both have a shell."""
 
     def start(self):
         for side in range(2):
@@ -37,13 +28,9 @@ class Guests(systems.System):
                 options += [f"nic={self.dir}/s{side}-{k}", f"mac={mac(side, k)}", f"queues={queues}",
                             f"mode={'server' if mode == 'connect' else 'client'}",
                             f"packed={'on' if ring == 'packed' else 'off'}"]
-            done = self.shell('vm_start "$@"', f"g{side}", *options)
-            if done.returncode:
-                raise systems.Failed(f"guest: {done.stderr}")
+            self.boot(f"g{side}", *options)
         for side in range(2):
-            done = self.shell(f"vm_wait g{side} 180", timeout=200)
-            if done.returncode:
-                raise systems.Failed(f"guest {side} did not boot\n{self.log_tail()}")
+            self.wait(f"g{side}")
             self.run(side, "; ".join(
                 f"n=$(basename $(dirname $(grep -l {mac(side, k)} /sys/class/net/*/address)));"
                 f" ethtool -L $n combined {queues} >/dev/null 2>&1;"
@@ -51,12 +38,7 @@ class Guests(systems.System):
                 for k, (_, _, queues) in enumerate(CASES)))
 
     def run(self, side, command, timeout=60):
-        done = self.shell(f'vm_run g{side} {timeout} "$1"', command, timeout=timeout + 10)
-        return done.returncode, done.stdout
-
-    def stop(self):
-        self.shell("for f in g0 g1; do stop $f KILL 5; done", timeout=30)
-        super().stop()
+        return super().run(f"g{side}", command, timeout)
 
 
 class Daemon(systems.Rtvswitch):

@@ -11,6 +11,7 @@ import time
 
 MACS = ("52:54:00:aa:bb:01", "52:54:00:aa:bb:02")
 EAL_MEMORY = ["--in-memory", "--single-file-segments"]
+LIB = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../scripts/lib")
 
 
 class Failed(Exception):
@@ -170,10 +171,10 @@ class OvsDpdk(System):
         env = {**os.environ, "OVS_RUNDIR": self.dir, "OVS_LOGDIR": self.dir, "OVS_DBDIR": self.dir}
         p = self.spawn(["ovsdb-server", db, f"--remote=punix:{self.dir}/db.sock"], env=env)
         wait_for("ovsdb-server", lambda: os.path.exists(f"{self.dir}/db.sock"), 10, p)
-        memory = "--in-memory --single-file-segments" if self.hugepages else "--no-huge -m 1024"
+        memory = "--in-memory --single-file-segments" if self.hugepages else "--no-huge --legacy-mem -m 1024"
         self.run("ovs-vsctl", f"--db={sock}", "--no-wait", "init")
         self.run("ovs-vsctl", f"--db={sock}", "--no-wait", "set", "Open_vSwitch", ".", "other_config:dpdk-init=true",
-                 f"other_config:pmd-cpu-mask={1 << self.core:#x}", *self.socket_mem,
+                 f"other_config:pmd-cpu-mask={1 << self.core:#x}", *(self.socket_mem if self.hugepages else []),
                  f'other_config:dpdk-extra="--no-pci --no-telemetry {memory}"')
         daemon = "/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk"
         p = self.spawn([daemon if os.path.exists(daemon) else "ovs-vswitchd", sock], env=env)
@@ -184,6 +185,40 @@ class OvsDpdk(System):
                      "interface", f"vh{i}", "type=dpdkvhostuser")
         self.wait_sockets(p)
         return p
+
+
+class Guests(System):
+    """Guests of the test harness (scripts/lib/vm.sh), by their names there."""
+
+    name = "guests"
+
+    def __init__(self, core):
+        super().__init__(core)
+        self.names = []
+
+    def shell(self, script, *args, timeout=200):
+        head = f'set -eu; . "{LIB}/common.sh"; . "{LIB}/processes.sh"; . "{LIB}/vm.sh"; work={self.dir}; '
+        return subprocess.run(["bash", "-c", head + script, "bench", *args], capture_output=True, text=True,
+                              timeout=timeout)
+
+    def boot(self, name, *options):
+        self.names.append(name)
+        done = self.shell('vm_start "$@"', name, *options)
+        if done.returncode:
+            raise Failed(f"guest {name}: {done.stderr}")
+
+    def wait(self, name, seconds=180):
+        if self.shell(f"vm_wait {name} {seconds}", timeout=seconds + 20).returncode:
+            raise Failed(f"guest {name} did not boot\n{self.log_tail()}")
+
+    def run(self, name, command, timeout=60):
+        done = self.shell(f'vm_run {name} {timeout} "$1"', command, timeout=timeout + 10)
+        return done.returncode, done.stdout
+
+    def stop(self):
+        for name in self.names:
+            self.shell(f"stop {name} KILL 5", timeout=30)
+        super().stop()
 
 
 class Generator(System):

@@ -1,0 +1,220 @@
+# The laboratory of sip and netperf: a client behind one network link, five systems, and a server in a guest.
+#
+#   namespace client          the link: veth, TBF at both ends            a system                       guest
+#   sipp, tcpdump, sink   c1 ==============================  l1   [Linux bridge | switch]   virtio-net   sipp, Kamailio, netserver
+#                                                                  |
+#                                                            n1   namespace bulk: the neighbour, 1.5 times the link's rate
+#
+# The systems:
+#   bridge         Linux bridge and tap; vhost-net where the kernel has it, else QEMU's own back end
+#   ovs            OVS-DPDK, vhost-user; the uplink is DPDK's tap
+#   plain          rtvswitchd, the same
+#   deadlines      the same daemon: the uplink's rate is just below the link's, the guest's port has a deadline and a guarantee
+#   wakeup         the same, and what keeps the way to the server awake (MEASURES)
+# One link, client, neighbour and image for all. The first guest has a NIC for each of the first four systems; the second differs by
+# idle=poll alone, and is wakeup's. Who is not measured is stopped.
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import time
+
+import systems
+
+LINK = 20000000  # bit/s; what a small machine's sender can exceed beside everything else
+LINK_BURST = 3100  # bytes: two frames
+FIFO_MS = 100  # what waits in the link's device at most
+BULK_RATIO = 1.5
+BULK_BYTES = 1400  # of a frame
+SHAPED = 0.95  # of the link: the daemon's uplink, so that nothing waits behind it
+DEADLINE = {"deadline": "5ms", "min_rate": "10Mbit", "burst": "30kB"}
+NO_DEADLINE = {"deadline": "0", "min_rate": "0"}
+PREWAKE = {}  # parameters of port.add that let the daemon wake a guest's processor before its packet
+SYSTEMS = ("bridge", "ovs", "plain", "deadlines", "wakeup")
+LABELS = {"bridge": "Linux bridge", "ovs": "OVS-DPDK", "plain": "rtvswitch", "deadlines": "rtvswitch, deadlines",
+          "wakeup": "rtvswitch, deadlines, wake-up"}
+CLIENT, BULK = "client", "bulk"
+UDP_FLOW = os.path.join(os.path.dirname(os.path.abspath(__file__)), "udp_flow.py")
+
+
+def sh(*args, timeout=30, **kw):
+    done = subprocess.run(args, capture_output=True, text=True, timeout=timeout, **kw)
+    if done.returncode:
+        raise systems.Failed(f"{' '.join(args)}: {done.stderr.strip() or done.stdout.strip()}")
+    return done.stdout
+
+
+def client_mac(n):
+    return f"52:54:00:77:{n:02x}:01"
+
+
+def guest_mac(n, guest):
+    return f"52:54:00:77:{n:02x}:{0x10 + guest:02x}"
+
+
+def address(n, host):
+    return f"10.77.{n}.{host}"
+
+
+class Cables(systems.System):
+    """The namespaces and links, one link a switch; no process of its own."""
+
+    name = "cables"
+
+    def start(self):
+        for key in ("all", "default"):
+            with contextlib.suppress(OSError), open(f"/proc/sys/net/ipv6/conf/{key}/disable_ipv6", "w") as f:
+                f.write("1")
+        for ns in (CLIENT, BULK):
+            sh("ip", "netns", "add", ns)
+            sh("ip", "-n", ns, "link", "set", "lo", "up")
+            sh("ip", "netns", "exec", ns, "sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1",
+               "net.ipv6.conf.default.disable_ipv6=1")
+
+    def link(self, n):
+        """l<n> here, c<n> in the client's namespace, a bridge lb<n> that l<n> belongs to."""
+        sh("ip", "link", "add", f"l{n}", "type", "veth", "peer", "name", f"c{n}", "address", client_mac(n), "netns", CLIENT)
+        sh("ip", "link", "add", f"lb{n}", "type", "bridge", "mcast_snooping", "0")
+        for dev in (f"l{n}", f"lb{n}"):
+            sh("ip", "link", "set", dev, "up")
+        sh("ip", "link", "set", f"l{n}", "master", f"lb{n}")
+        self.give(CLIENT, f"c{n}", address(n, 1))
+        for where, dev in ((("-n", CLIENT), f"c{n}"), ((), f"l{n}")):
+            sh("tc", *where, "qdisc", "add", "dev", dev, "root", "tbf", "rate", f"{LINK}bit", "burst", str(LINK_BURST), "limit",
+               str(LINK // 8 * FIFO_MS // 1000))
+
+    def give(self, ns, dev, own):
+        sh("ip", "-n", ns, "address", "add", f"{own}/24", "dev", dev)
+        sh("ip", "-n", ns, "link", "set", dev, "up")
+
+    def know(self, ns, dev, peer, mac):
+        sh("ip", "-n", ns, "neighbour", "replace", peer, "lladdr", mac, "dev", dev, "nud", "permanent")
+
+    def neighbour(self, n, dev):
+        """dev becomes the neighbour's; its sink is nobody's address beside the client, so it is dropped there."""
+        sh("ip", "link", "set", dev, "netns", BULK)
+        self.give(BULK, dev, address(n, 3))
+        self.know(BULK, dev, address(n, 4), client_mac(n))
+
+    def dropped(self, n):
+        out = json.loads(sh("tc", "-j", "-s", "qdisc", "show", "dev", f"l{n}"))
+        return out[0]["drops"]
+
+    def stop(self):
+        for ns in (CLIENT, BULK):
+            subprocess.run(["ip", "netns", "del", ns], capture_output=True)
+        for n in range(1, 4):
+            for dev in (f"l{n}", f"lb{n}", f"g{n}", f"n{n}"):
+                subprocess.run(["ip", "link", "del", dev], capture_output=True)
+        super().stop()
+
+
+class Bridge(systems.System):
+    """The link's own bridge is the switch: the guest's tap and the neighbour join it."""
+
+    name = "bridge"
+    number = 1
+
+    def start(self):
+        sh("ip", "tuntap", "add", "g1", "mode", "tap")
+        sh("ip", "link", "add", "b1", "type", "veth", "peer", "name", "n1")
+        for dev in ("g1", "b1"):
+            sh("ip", "link", "set", dev, "master", "lb1")
+            sh("ip", "link", "set", dev, "up")
+
+
+def uplink_joins(n):
+    systems.wait_for(f"up{n}", lambda: os.path.exists(f"/sys/class/net/up{n}"), 20)
+    sh("ip", "link", "set", f"up{n}", "master", f"lb{n}")
+    sh("ip", "link", "set", f"up{n}", "up")
+
+
+class Ovs(systems.OvsDpdk):
+    n_ports = 1
+    number = 2
+    sleep_us = 100  # pmd-sleep-max: on CPUs that are shared with guests and clients it answers sooner than when it polls all the time
+
+    def start(self):
+        p = super().start()
+        self.vsctl("set", "Open_vSwitch", ".", f"other_config:pmd-sleep-max={self.sleep_us}")
+        for k, dev in enumerate(("up2", "n2")):
+            # The PMD and the main thread each have a queue to send by, and a tap has as many to receive by.
+            self.vsctl("add-port", "br0", dev, "--", "set", "interface", dev, "type=dpdk",
+                       f"options:dpdk-devargs=net_tap{k},iface={dev}", "options:n_rxq=2")
+        uplink_joins(2)
+        return p
+
+    def vsctl(self, *args):
+        self.run("ovs-vsctl", f"--db=unix:{self.dir}/db.sock", "--timeout=30", *args)
+
+
+class Rtvswitch(systems.Rtvswitch):
+    """Serves plain, deadlines and wakeup: what differs is set by port.set."""
+
+    n_ports = 2
+    number = 3
+
+    def calls(self):
+        yield {"method": "system.init", "params": {"idle": "adaptive"}}
+        yield {"method": "bridge.add", "params": {"name": "br0"}}
+        for k, dev in enumerate(("up3", "n3")):
+            yield {"method": "port.add", "params": {"name": dev, "bridge": "br0", "type": "ethdev",
+                                                    "devargs": f"net_tap{k},iface={dev}"}}
+        for k, path in enumerate(self.sockets()):
+            yield {"method": "port.add", "params": {"name": f"vm{k}", "bridge": "br0", "socket": path,
+                                                    **(PREWAKE if k else {})}}
+
+    def start(self):
+        p = super().start()
+        self.rpc = systems.Rpc(self.control)
+        uplink_joins(3)
+        return p
+
+    def deadlines(self, guest):
+        """Of that guest's port; None: of no port, and the uplink is not shaped."""
+        self.rpc.call("port.set", name="up3", rate=0 if guest is None else int(LINK * SHAPED))
+        for k in range(self.n_ports):
+            self.rpc.call("port.set", name=f"vm{k}", **(DEADLINE if k == guest else NO_DEADLINE))
+
+
+class Guest(systems.Guests):
+    """Number 0: all systems but wakeup. Number 1: idle=poll."""
+
+    def __init__(self, number, nics, append=()):
+        super().__init__(0)
+        self.number = number
+        self.nics = nics  # (number of the link, vm_start's words)
+        self.append = append
+
+    def start(self):
+        options = ["mem=256", *[f"append={word}" for word in ("ipv6.disable=1", *self.append)]]
+        for n, word in self.nics:
+            options += [word, f"mac={guest_mac(n, self.number)}"]
+        self.boot("g", *options)
+
+    def ready(self):
+        self.wait("g")
+        self.do("".join(
+            f"d=$(basename $(dirname $(grep -l {guest_mac(n, self.number)} /sys/class/net/*/address)));"
+            f" ip addr add {self.address(n)}/24 dev $d; ip link set $d up;"
+            f" ip neigh replace {address(n, 1)} lladdr {client_mac(n)} dev $d;" for n, _ in self.nics))
+        with open(os.path.join(self.dir, "g.pid")) as f:
+            self.pid = int(f.read())
+        cpus = json.loads(self.shell("vm_qmp g query-cpus-fast").stdout)
+        self.threads = {"vcpu": cpus[0]["thread-id"], "qemu": self.pid}
+
+    def do(self, command, timeout=60):
+        rc, out = self.run("g", command, timeout)
+        if rc:
+            raise systems.Failed(f"guest {self.number}: {command}: ended with {rc}: {out}")
+        return out
+
+    def address(self, n):
+        return address(n, 10 + self.number)
+
+    def freeze(self):
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def thaw(self):
+        os.kill(self.pid, signal.SIGCONT)
