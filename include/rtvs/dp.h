@@ -5,6 +5,7 @@
 // point; no call waits for a guest.
 #pragma once
 
+#include "rtvs/chain.h"
 #include "rtvs/drop.h"
 #include "rtvs/dscp.h"
 #include "rtvs/flow_delay.h"
@@ -136,6 +137,7 @@ struct dp_port_cfg {
 	char socket_owner[RTVS_NAME_SIZE], socket_group[RTVS_NAME_SIZE]; // empty: the daemon's
 	bool packed; // offer packed rings
 	bool csum, tso; // offer checksum and segmentation offload to the guest
+	bool prewake; // may change: a guest that sleeps is kicked ahead of a packet that waits for its egress
 	// ethdev; fixed for the port's life.
 	char devargs[RTVS_DEVARGS_SIZE]; // "net_tap0,iface=t0", "0000:01:00.0", ...
 
@@ -208,6 +210,8 @@ struct dp_port_state {
 	struct mac mac; // ethdev: its own address
 	uint16_t worker; // index of the worker that owns its egress
 	uint64_t n_connects, n_disconnects; // front-ends that came and went
+	uint64_t wake_ns; // vhost with prewake: from a kick until the guest has consumed, the median; 0: not known yet
+	int32_t pid; // vhost: of the process that holds the socket, 0: none or not known
 	uint64_t n_rings_recovered; // vhost: rings whose position was found again after a crash of ours
 	char detail[64]; // what it waits for: "connecting: No such file or directory"
 };
@@ -217,6 +221,7 @@ struct dp_port_stats {
 	uint64_t tx_pkts, tx_bytes; // given to the port
 	uint64_t replicated; // further copies made of packets taken from it (floods, mirrors, segments)
 	int64_t queued; // on their way to the port; workers are read one after another, so for a moment it may be below 0
+	uint64_t prewakes; // kicks ahead of packets
 	uint64_t guest_errors; // vhost: descriptors that lie, frames refused by the ring
 	uint64_t blocked_ns; // how long its rings were not read because its queue at some egress port was full
 	uint64_t drops[DROP_COUNT];
@@ -370,6 +375,15 @@ unsigned dp_n_workers(const struct dp *dp);
 int dp_worker_stats(const struct dp *dp, unsigned worker, struct dp_worker_stats *ret_stats); // -ENOENT
 // The last stalls, oldest first; how many. No such worker: 0.
 unsigned dp_worker_stalls(const struct dp *dp, unsigned worker, struct dp_stall ret_stalls[DP_STALLS_KEPT]);
+
+// Packets to a guest that are followed, one at a time, `rate` a second at most (see rtvs/chain.h). start again changes the rate.
+// next: what came through since, times of CLOCK_MONOTONIC; lost: records that nobody fetched in time. Errors: -ENOENT, -EINVAL
+// (a port that is no guest's), -ENOMEM.
+int dp_trace_start(struct dp *dp, unsigned port, uint32_t rate, char err[DP_ERR_SIZE]);
+void dp_trace_stop(struct dp *dp, unsigned port);
+bool dp_trace_is_on(const struct dp *dp, unsigned port);
+bool dp_trace_next(struct dp *dp, unsigned port, struct chain_record *ret_record);
+uint64_t dp_trace_lost(const struct dp *dp, unsigned port);
 
 // Packet capture of one port, one at a time per port. filter: a libpcap expression, empty: all. The
 // workers copy the first snaplen bytes (0: all, 65535 at most) of matching packets, ctl fetches them with next; packets that find no room are

@@ -7,6 +7,7 @@
 #include "config.h"
 #include "datagrams.h"
 #include "metrics.h"
+#include "rpc_trace.h"
 #include "rtvs/log.h"
 
 #include <errno.h>
@@ -28,6 +29,7 @@ ctl_api(void)
 {
 	static const struct rpc_method *const tables[] = {
 		rpc_system_methods,
+		rpc_trace_methods,
 		rpc_worker_methods,
 		rpc_bridge_methods,
 		rpc_peer_methods,
@@ -128,6 +130,7 @@ on_tick(struct loop_source *source, uint32_t events)
 	dp_housekeeping(ctl->dp);
 	datagrams_drain(ctl);
 	server_tick(&ctl->server);
+	rpc_trace_tick(ctl);
 	notify_tick(&ctl->notify, ctl->dp, ctl_now_ns());
 }
 

@@ -28,6 +28,7 @@ struct ctl {
 	struct capture *captures;
 	struct loop_source signal, tick, dp_events;
 	bool is_stopping;
+	uint64_t trace_read_ns; // trace.read or start, CLOCK_MONOTONIC
 	uint64_t start_ns; // CLOCK_MONOTONIC
 };
 
@@ -43,6 +44,7 @@ extern const struct rpc_method rpc_port_methods[];
 extern const struct rpc_method rpc_probe_methods[];
 extern const struct rpc_method rpc_stats_methods[];
 extern const struct rpc_method rpc_system_methods[];
+extern const struct rpc_method rpc_trace_methods[];
 extern const struct rpc_method rpc_worker_methods[];
 
 // For handlers. Maps what a function returned to an answer: -EINVAL blames a parameter, the rest a state. Returns -1.

@@ -343,6 +343,8 @@ static int
 port_check_type(
 	const struct model *m, const struct dp_port_cfg *cfg, const struct model_port *self, char err[DP_ERR_SIZE])
 {
+	if (cfg->prewake && cfg->type != DP_PORT_VHOST)
+		return fail(-EINVAL, err, "prewake: only for type=vhost");
 	if (cfg->type == DP_PORT_GENEVE) {
 		if (cfg->address.len || cfg->gateway.len || cfg->stamp)
 			return fail(-EINVAL, err, "address: not for type=geneve");

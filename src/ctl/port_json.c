@@ -93,13 +93,16 @@ port_json_summary(const struct dp *dp, const struct model_port *port)
 static void
 add_vhost_state(json_t *object, const struct dp_port_state *state)
 {
-	char hex[24];
+	char hex[24], text[UNITS_TEXT_SIZE];
 
 	(void)snprintf(hex, sizeof(hex), "0x%llx", (unsigned long long)state->features);
 	(void)json_object_set_new(
 		object, "ring", state->is_connected ? json_string(state->is_packed ? "packed" : "split") : json_null());
 	(void)json_object_set_new(object, "features", port_json_features(state->features));
 	(void)json_object_set_new(object, "features_hex", json_string(hex));
+	(void)json_object_set_new(object, "pid", json_integer(state->pid));
+	(void)json_object_set_new(
+		object, "wake", state->wake_ns ? json_string(units_format_time(state->wake_ns, text)) : json_null());
 	(void)json_object_set_new(object, "connects", json_integer((json_int_t)state->n_connects));
 	(void)json_object_set_new(object, "disconnects", json_integer((json_int_t)state->n_disconnects));
 	(void)json_object_set_new(object, "rings_recovered", json_integer((json_int_t)state->n_rings_recovered));
@@ -142,11 +145,12 @@ port_json_n_drops(const struct dp_port_stats *stats)
 json_t *
 port_json_counters(const struct dp_port_stats *stats)
 {
-	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "rx_pkts", (json_int_t)stats->rx_pkts,
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "rx_pkts", (json_int_t)stats->rx_pkts,
 		"rx_bytes", (json_int_t)stats->rx_bytes, "tx_pkts", (json_int_t)stats->tx_pkts, "tx_bytes",
 		(json_int_t)stats->tx_bytes, "drops", (json_int_t)port_json_n_drops(stats), "replicated",
 		(json_int_t)stats->replicated, "queued", (json_int_t)stats->queued, "guest_errors",
-		(json_int_t)stats->guest_errors, "blocked_ns", (json_int_t)stats->blocked_ns);
+		(json_int_t)stats->guest_errors, "blocked_ns", (json_int_t)stats->blocked_ns, "prewakes",
+		(json_int_t)stats->prewakes);
 }
 
 json_t *

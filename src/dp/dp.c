@@ -9,6 +9,7 @@
 #include "dp_state.h"
 #include "rtvs/log.h"
 #include "schedule.h"
+#include "trace.h"
 #include "tsan.h"
 #include "underlay.h"
 
@@ -284,6 +285,8 @@ workers_start(struct dp *dp)
 		return -ENOMEM;
 	rte_rcu_qsbr_init(dp->rcu, RCU_THREADS);
 	rc = schedule_init();
+	if (!rc)
+		rc = trace_init();
 	if (!rc)
 		rc = view_publish(dp);
 	for (unsigned i = 0; !rc && i < dp->cfg.workers.n; i++) {

@@ -6,6 +6,7 @@
 #include "dp_state.h"
 #include "rtvs/frame.h"
 #include "schedule.h"
+#include "trace.h"
 #include "worker.h"
 
 #include <rte_ether.h>
@@ -184,6 +185,7 @@ give_run(struct worker *w, const struct view *view, uint16_t out, struct rte_mbu
 	struct port_counters *c = &w->port[port->id].c;
 	uint32_t n_txq = atomic_load_explicit(&port->n_txq, memory_order_relaxed);
 	uint16_t q = n_txq > 1 ? (uint16_t)(flow_hash(pkts[0]) % n_txq) : 0, run = 1, sent;
+	struct trace_burst traced;
 	uint64_t bytes = 0;
 
 	while (run < n && run < PORT_BURST && (n_txq == 1 || flow_hash(pkts[run]) % n_txq == q))
@@ -192,7 +194,11 @@ give_run(struct worker *w, const struct view *view, uint16_t out, struct rte_mbu
 		bytes += pkts[k]->pkt_len;
 	if (view->port[out].uplink)
 		overlay_stamp(w, view, pkts, run);
+	if (unlikely(view->has_traces))
+		trace_before(w, view, out, q, pkts, run, &traced);
 	sent = port->ops->tx(port, q, pkts, run);
+	if (unlikely(view->has_traces))
+		trace_after(w, view, out, q, sent, &traced);
 	if (unlikely(sent < run && view->port[out].uplink))
 		overlay_unstamp(view, pkts, sent, run);
 	for (uint16_t k = sent; k < run; k++)
@@ -235,6 +241,8 @@ transmit(struct worker *w, const struct view *view, uint16_t out)
 static void
 leave(struct worker *w, const struct view *view, uint16_t out)
 {
+	if (unlikely(view->port[out].trace))
+		trace_queued(w, view, out, w->port[out].tx.pkts, w->port[out].tx.n);
 	if (view->port[out].schedule)
 		schedule_put(w, view, out);
 	else
@@ -280,7 +288,7 @@ stage_or_hand_over(struct worker *w, const struct view *view, uint16_t out, stru
 			egress_drop(w, out, m, DROP_MTU);
 			return;
 		}
-	} else if (view->port[out].schedule) {
+	} else if (view->port[out].schedule || view->port[out].trace) {
 		schedule_stamp(m, w->now_ns);
 	}
 	if (likely(port->owner == w->index)) {
@@ -292,6 +300,8 @@ stage_or_hand_over(struct worker *w, const struct view *view, uint16_t out, stru
 		return;
 	}
 	worker_count(&w->port[out].c.queued_in, 1);
+	if (unlikely(view->port[out].prewake) && !view->port[out].rate)
+		trace_prewake(w, view, out, w->now_ns);
 	if (atomic_load_explicit(&w->dp->idle, memory_order_relaxed) == DP_IDLE_ADAPTIVE)
 		worker_wake(w->dp->worker[port->owner]);
 }

@@ -8,6 +8,7 @@
 #include "connector.h"
 #include "dp_state.h"
 #include "schedule.h"
+#include "trace.h"
 #include "underlay.h"
 #include "vhost_fds.h"
 
@@ -156,6 +157,8 @@ publish(struct dp *dp)
 	for (unsigned i = 0; !rc && i < DP_MAX_PORTS; i++)
 		if (dp->port[i]) {
 			rc = prepare_schedule(dp, dp->port[i]);
+			if (!rc)
+				rc = trace_prepare(dp->port[i]);
 			if (!rc && dp->port[i]->cfg.address.len)
 				rc = underlay_create(dp->port[i]);
 		}
@@ -170,6 +173,7 @@ port_free(struct port *port)
 {
 	schedule_destroy(port->schedule, port->dp);
 	underlay_destroy(port);
+	free(port->trace);
 	rte_ring_free(port->handoff);
 	rte_free(port);
 }
@@ -345,6 +349,7 @@ add_counters(struct dp_port_stats *sum, const struct port_counters *c)
 	sum->tx_pkts += c->tx_pkts;
 	sum->tx_bytes += c->tx_bytes;
 	sum->replicated += c->replicated;
+	sum->prewakes += c->prewakes;
 	sum->queued += (int64_t)(c->queued_in - c->queued_out);
 	for (unsigned i = 0; i < DROP_COUNT; i++)
 		sum->drops[i] += c->drops[i];
@@ -449,8 +454,10 @@ dp_port_state(const struct dp *dp, unsigned id, struct dp_port_state *ret_state)
 
 	if (!port)
 		return -ENOENT;
-	*ret_state = (struct dp_port_state){
-		.is_link_up = atomic_load(&port->is_up), .mtu = port->cfg.mtu, .worker = port->owner};
+	*ret_state = (struct dp_port_state){.is_link_up = atomic_load(&port->is_up),
+		.mtu = port->cfg.mtu,
+		.worker = port->owner,
+		.wake_ns = trace_wake_ns(port)};
 	port->ops->state(port, ret_state);
 	return 0;
 }

@@ -2,6 +2,7 @@
 // needs no change outside its file. Ports are owned by the control thread; workers reach them through a view.
 #pragma once
 
+#include "rtvs/chain.h"
 #include "rtvs/dp.h"
 
 #include <rte_mbuf.h>
@@ -32,6 +33,10 @@ struct port_ops {
 	// Before and after a worker sleeps: asks for (or forbids) a wake-up when queue q gets work. Returns a descriptor
 	// to wait for, edge-triggered, or -1: the queue must be polled.
 	int (*rx_wakeup)(struct port *port, uint16_t q, bool is_on);
+	// Guests only, else NULL. The worker that owns the port: how far the guest is with queue q, false: it cannot be told; and a
+	// kick that nothing was put for.
+	bool (*ring)(struct port *port, uint16_t q, struct chain_ring *ret_ring);
+	void (*kick)(struct port *port, uint16_t q);
 };
 
 // What the port's far side takes as it is; the rest is done in software before. // dp: ro, set by port_ops
@@ -65,6 +70,8 @@ struct port {
 	uint8_t answer_dscp, answer_excess; // DSCP_KEEP: nothing; ctl. excess: beyond min_rate
 	struct schedule *schedule; // of its egress, NULL: none; ctl: wo through a new view, the owner: rw
 	struct capture *capture; // ctl: wo through a new view, dp: ro
+	struct trace *trace; // as capture, for the port's life; the workers write into it
+	bool is_traced; // dp_trace_start; ctl
 	void *priv; // of the type
 };
 

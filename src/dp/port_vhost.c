@@ -3,6 +3,7 @@
 // cannot do is done here: connecting without waiting (connector.c), finding a packed ring's position after a crash of
 // ours (vhost_ring.c), ending a front-end that stops in the middle of a message, surviving guest memory that is taken away.
 // Threads: open, close, start, stop, state: control; cb_*: librte_vhost's event thread; rx, tx, rx_wakeup: workers.
+#define ALLOW_EXPERIMENTAL_API // rte_vhost_notify_guest
 #include "connector.h"
 #include "dp_state.h"
 #include "port.h"
@@ -32,6 +33,7 @@ struct frontend {
 	int vid; // NO_VID: free
 	bool is_ready; // new_device came
 	uint32_t rx_enabled, tx_enabled; // bit per queue pair
+	pid_t pid; // of the process at the other end
 };
 
 struct vhost {
@@ -43,6 +45,8 @@ struct vhost {
 	_Atomic uint32_t rx_pairs, tx_pairs; // enabled: packets from the guest, to the guest
 	_Atomic uint32_t loud_pairs; // whose guests were not told yet that kicks are not needed; event thread, dp: rw
 	_Atomic int kick_fd[DP_MAX_QUEUES]; // -1: none
+	_Atomic uintptr_t wanted_at[DP_MAX_QUEUES]; // where the guest writes which kicks it wants, 0: not known
+	_Atomic pid_t pid; // of the front-end that has the port
 	_Atomic uint64_t features;
 	_Atomic uint64_t n_connects, n_disconnects, n_rings_recovered;
 	_Atomic int connect_errno; // of the last attempt
@@ -122,8 +126,11 @@ disconnect_workers(struct vhost *v)
 	atomic_store(&v->vid, NO_VID);
 	atomic_store(&v->rx_pairs, 0);
 	atomic_store(&v->tx_pairs, 0);
-	for (unsigned i = 0; i < DP_MAX_QUEUES; i++)
+	atomic_store(&v->pid, 0);
+	for (unsigned i = 0; i < DP_MAX_QUEUES; i++) {
 		atomic_store(&v->kick_fd[i], -1);
+		atomic_store(&v->wanted_at[i], 0);
+	}
 	dp_synchronize(v->port->dp);
 	if (was_up)
 		port_link_changed(v->port, false);
@@ -147,6 +154,7 @@ connect_workers(struct vhost *v, const struct frontend *f)
 	uint64_t features = 0;
 	bool was_up;
 
+	atomic_store(&v->pid, f->pid);
 	(void)rte_vhost_get_negotiated_features(f->vid, &features);
 	atomic_store(&v->features, features);
 	atomic_store(&port->caps, caps_of(features));
@@ -155,6 +163,7 @@ connect_workers(struct vhost *v, const struct frontend *f)
 
 		if (!(f->tx_enabled >> q & 1))
 			continue;
+		atomic_store(&v->wanted_at[q], (uintptr_t)vhost_ring_wanted(f->vid, RXQ(q), features));
 		atomic_store(&v->kick_fd[q], rte_vhost_get_vhost_vring(f->vid, TXQ(q), &ring) ? -1 : ring.kickfd);
 	}
 	// Queues that take packets are used from the first on, as guests enable them.
@@ -175,19 +184,20 @@ cb_new_connection(int vid)
 {
 	struct vhost *v = find_vhost(vid);
 	struct frontend *f;
+	pid_t pid;
 
 	if (!v)
 		return -1;
+	pid = vhost_socket_adopt(v->port->cfg.socket);
 	pthread_mutex_lock(&v->lock);
 	f = find_frontend(v, NO_VID);
 	if (f)
-		*f = (struct frontend){.vid = vid};
+		*f = (struct frontend){.vid = vid, .pid = pid};
 	pthread_mutex_unlock(&v->lock);
 	if (!f) {
 		log_warning("port %s: refused a further front-end, %d are connected", v->port->cfg.name, MAX_FRONTENDS);
 		return -1;
 	}
-	vhost_socket_limit_time(v->port->cfg.socket);
 	atomic_fetch_add(&v->n_connects, 1);
 	dp_event_post(v->port->dp, (struct dp_event){.type = DP_EVENT_CONNECT, .port = v->port->id, .is_up = true});
 	return 0;
@@ -479,6 +489,7 @@ vhost_state(const struct port *port, struct dp_port_state *ret_state)
 	ret_state->n_connects = connects;
 	ret_state->n_disconnects = gone;
 	ret_state->is_connected = connects != gone;
+	ret_state->pid = atomic_load(&v->pid);
 	ret_state->n_rings_recovered = atomic_load(&v->n_rings_recovered);
 	if (vid != NO_VID) {
 		ret_state->features = atomic_load(&v->features);
@@ -576,6 +587,28 @@ vhost_rx_wakeup(struct port *port, uint16_t q, bool is_on)
 	return fd >= 0 ? fd : -1;
 }
 
+static bool
+vhost_ring(struct port *port, uint16_t q, struct chain_ring *ret_ring)
+{
+	struct vhost *v = port->priv;
+	int vid = atomic_load_explicit(&v->vid, memory_order_relaxed);
+	uintptr_t at = atomic_load_explicit(&v->wanted_at[q], memory_order_relaxed);
+
+	return vid != NO_VID && at &&
+		vhost_ring_look(vid, RXQ(q), (const void *)at, atomic_load_explicit(&v->features, memory_order_relaxed),
+			ret_ring);
+}
+
+static void
+vhost_kick(struct port *port, uint16_t q)
+{
+	struct vhost *v = port->priv;
+	int vid = atomic_load_explicit(&v->vid, memory_order_relaxed);
+
+	if (vid != NO_VID)
+		rte_vhost_notify_guest(vid, RXQ(q));
+}
+
 const struct port_ops port_vhost_ops = {
 	.open = vhost_open,
 	.close = vhost_close,
@@ -586,4 +619,6 @@ const struct port_ops port_vhost_ops = {
 	.rx = vhost_rx,
 	.tx = vhost_tx,
 	.rx_wakeup = vhost_rx_wakeup,
+	.ring = vhost_ring,
+	.kick = vhost_kick,
 };

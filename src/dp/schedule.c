@@ -7,6 +7,7 @@
 
 #include "capture.h"
 #include "dp_state.h"
+#include "trace.h"
 
 #include <rte_errno.h>
 #include <rte_malloc.h>
@@ -259,6 +260,7 @@ static unsigned
 serve(struct worker *w, const struct view *view, uint16_t out)
 {
 	struct schedule *q = view->port[out].schedule;
+	uint64_t next_ns;
 	unsigned sum = 0;
 
 	if (unlikely(!atomic_load_explicit(&view->port[out].port->is_up, memory_order_relaxed) ||
@@ -281,6 +283,9 @@ serve(struct worker *w, const struct view *view, uint16_t out)
 		if (q->n_pending)
 			break;
 	}
+	if (unlikely(view->port[out].prewake) && view->port[out].rate && !q->n_pending &&
+		sched_next_ns(&q->s, &next_ns, w->now_ns))
+		trace_prewake(w, view, out, next_ns);
 	return sum;
 }
 
@@ -392,6 +397,8 @@ schedule_next_ns(const struct worker *w, const struct view *view, uint64_t *ret_
 			continue;
 		if (q->n_pending || !sched_next_ns(&q->s, &at, now_ns) || !view->port[mine->owned[i]].rate)
 			at = now_ns + BLOCKED_POLL_NS;
+		else
+			at = trace_prewake_ns(view, mine->owned[i], at);
 		if (!found || at < *ret_ns)
 			*ret_ns = at;
 		found = true;

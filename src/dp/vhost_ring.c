@@ -1,4 +1,5 @@
-// Rings as a crash of ours left them. A split ring's position is in guest memory; a packed ring's is not.
+// Rings as a crash of ours left them: a split ring's position is in guest memory; a packed ring's is not. And how far a guest is:
+// its memory may be unmapped by librte_vhost at any time, so the kernel reads it for us (process_vm_readv), which fails then.
 #include "vhost_ring.h"
 
 #include "rtvs/log.h"
@@ -10,6 +11,8 @@
 #include <linux/virtio_ring.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
 static void
 mark_used(struct vring_packed_entry *ring, uint16_t n, const struct vring_position *pos)
@@ -54,4 +57,47 @@ vhost_ring_recover(int vid, uint16_t queue, const char *port)
 			pos.index, pos.wrap, avail & 0x7fff, avail >> 15);
 	}
 	return is_moved;
+}
+
+const void *
+vhost_ring_wanted(int vid, uint16_t queue, uint64_t features)
+{
+	struct rte_vhost_vring ring;
+
+	if (!(features & (1ULL << VIRTIO_RING_F_EVENT_IDX)) || rte_vhost_get_vhost_vring(vid, queue, &ring))
+		return NULL;
+	if (features & (1ULL << VIRTIO_F_RING_PACKED))
+		return ring.driver_event;
+	return ring.avail ? &ring.avail->ring[ring.size] : NULL; // used_event, Virtio 1.2, 2.7.6
+}
+
+// Of a packed ring an index counts two rounds: in the first its wrap counter is 1.
+static uint16_t
+packed_index(uint16_t off_wrap, uint16_t size)
+{
+	return (uint16_t)((off_wrap & 0x7fff) + (off_wrap >> 15 ? 0 : size));
+}
+
+bool
+vhost_ring_look(int vid, uint16_t queue, const void *wanted_at, uint64_t features, struct chain_ring *ret_ring)
+{
+	bool is_packed = features >> VIRTIO_F_RING_PACKED & 1;
+	uint16_t wanted[2] = {0}, avail, used; // off_wrap, flags
+	struct iovec to = {.iov_base = wanted, .iov_len = is_packed ? 4 : 2};
+	struct iovec from = {.iov_base = (void *)(uintptr_t)wanted_at, .iov_len = to.iov_len};
+	struct rte_vhost_vring ring;
+
+	if (rte_vhost_get_vring_base(vid, queue, &avail, &used) ||
+		process_vm_readv(getpid(), &to, 1, &from, 1, 0) != (ssize_t)to.iov_len)
+		return false;
+	*ret_ring = (struct chain_ring){.cycle = 1 << 16, .put = used, .wanted = wanted[0]};
+	if (!is_packed)
+		return true;
+	if (rte_vhost_get_vhost_vring(vid, queue, &ring) || !ring.size || wanted[1] == VRING_PACKED_EVENT_FLAG_ENABLE)
+		return false;
+	ret_ring->cycle = 2u * ring.size;
+	ret_ring->put = packed_index(used, ring.size);
+	ret_ring->wanted = packed_index(wanted[0], ring.size);
+	ret_ring->is_polling = wanted[1] == VRING_PACKED_EVENT_FLAG_DISABLE;
+	return ret_ring->put < ret_ring->cycle && ret_ring->wanted < ret_ring->cycle;
 }

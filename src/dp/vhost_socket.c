@@ -23,16 +23,19 @@
 
 // Reads in the middle of a message would block librte_vhost's one thread, and so every other guest's connection. The
 // library does not tell the descriptor: it is the unix socket with the port's path that has no time limit yet.
-void
-vhost_socket_limit_time(const char *path)
+pid_t
+vhost_socket_adopt(const char *path)
 {
+	pid_t pid = 0;
 	struct timeval limit = {.tv_usec = MESSAGE_TIMEOUT_MS * 1000};
 	DIR *dir = opendir("/proc/self/fd");
 	struct dirent *entry;
 
 	for (unsigned i = 0; dir && i < MAX_FDS_SEEN && (entry = readdir(dir)); i++) {
 		struct sockaddr_un addr;
-		socklen_t len = sizeof(addr), opt_len = sizeof(int);
+		socklen_t len = sizeof(addr), opt_len = sizeof(int), had_len = sizeof(struct timeval);
+		struct timeval had = {0};
+		struct ucred peer = {0};
 		int fd = (int)strtol(entry->d_name, NULL, 10), is_listening = 0;
 		bool is_ours;
 
@@ -47,11 +50,17 @@ vhost_socket_limit_time(const char *path)
 		}
 		if (!is_ours || getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &is_listening, &opt_len) || is_listening)
 			continue;
+		if (getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &had, &had_len) || had.tv_sec || had.tv_usec)
+			continue;
+		len = sizeof(peer);
+		if (!getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len))
+			pid = peer.pid;
 		(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
 		(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
 	}
 	if (dir)
 		closedir(dir);
+	return pid;
 }
 
 int

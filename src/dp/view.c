@@ -58,6 +58,8 @@ build_port(const struct dp *dp, struct port *port, struct view_port *vp)
 	// The workers that poll one of its queues share the rate evenly.
 	vp->flood_pps = cfg->flood_pps ? RTE_MAX(cfg->flood_pps / RTE_MIN(cfg->n_queues, dp->cfg.workers.n), 1u) : 0;
 	vp->capture = port->capture;
+	vp->trace = cfg->prewake || port->is_traced ? port->trace : NULL;
+	vp->prewake = cfg->prewake && vp->trace;
 	vp->schedule = port->schedule;
 	vp->rate = cfg->rate_bps / 8;
 	vp->max_rate = cfg->max_rate_bps / 8 / RTE_MIN(cfg->n_queues, dp->cfg.workers.n);
@@ -167,6 +169,7 @@ view_publish(struct dp *dp)
 		if (dp->port[i])
 			build_port(dp, dp->port[i], &view->port[i]);
 		view->has_schedules |= view->port[i].schedule != NULL;
+		view->has_traces |= view->port[i].trace != NULL;
 	}
 	for (unsigned i = 0; i < DP_MAX_PORTS && view->n_uplinks < DP_MAX_UPLINKS; i++)
 		if (dp->port[i] && dp->port[i]->cfg.address.len)

@@ -28,6 +28,7 @@ struct view_port {
 	uint8_t mirror; // enum dp_mirror_dir
 	bool is_trunk, takes_untagged, carries_all; // trunk: untagged frames accepted; all VLANs
 	bool is_admin_up, is_isolated, is_mirror_target;
+	bool prewake; // and trace is there
 	bool writes_dscp; // into what it is given
 	uint8_t dscp_out,
 		dscp_excess; // of what it sends, at ports that write it; DSCP_KEEP: they do not. excess: beyond raised_rate
@@ -38,6 +39,7 @@ struct view_port {
 	struct view_uplink *uplink; // NULL: none
 	uint64_t deadline_ns; // of what it sends, as configured
 	struct capture *capture; // NULL: none
+	struct trace *trace; // NULL: none
 	struct schedule *schedule; // of its egress, NULL: none
 	struct sched_params flow; // of what it sends
 	uint64_t max_rate, raised_rate, rate; // bytes/s; the first two of one worker
@@ -65,7 +67,7 @@ struct view {
 	struct view_uplink uplinks[DP_MAX_UPLINKS];
 	uint64_t gen; // of the view, 1 and up
 	uint16_t n_uplinks;
-	bool has_schedules;
+	bool has_schedules, has_traces;
 };
 
 // Builds a view of dp's present state, swaps it in and waits until no worker uses the one before. -ENOMEM: nothing changed

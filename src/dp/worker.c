@@ -6,6 +6,7 @@
 #include "capture.h"
 #include "dp_state.h"
 #include "schedule.h"
+#include "trace.h"
 #include "tsan.h"
 
 #include <rte_cycles.h>
@@ -118,6 +119,8 @@ poll_queue(struct worker *w, const struct view *view, struct view_rxq rxq)
 	worker_count(&c->rx_bytes, sum);
 	if (unlikely(view->port[rxq.port].capture))
 		capture_burst(w, view->port[rxq.port].capture, pkts, n, false);
+	if (unlikely(view->port[rxq.port].trace))
+		trace_received(w, view, rxq.port, pkts, n);
 	if (view->port[rxq.port].uplink)
 		overlay_receive(w, view, rxq.port, pkts, n);
 	else
@@ -139,6 +142,8 @@ turn(struct worker *w, const struct view *view)
 		n += egress_drain(w, view);
 	if (view->has_schedules)
 		n += schedule_serve_all(w, view);
+	if (unlikely(view->has_traces))
+		trace_poll(w, view);
 	return n;
 }
 
@@ -196,7 +201,8 @@ worker_main(void *arg)
 			worker_count(&w->stats.cycles_busy, w->step.tsc - last);
 			idle_since = w->now_ns;
 		} else if (atomic_load_explicit(&dp->idle, memory_order_relaxed) == DP_IDLE_ADAPTIVE &&
-			w->now_ns - idle_since >= atomic_load_explicit(&dp->idle_ns, memory_order_relaxed)) {
+			w->now_ns - idle_since >= atomic_load_explicit(&dp->idle_ns, memory_order_relaxed) &&
+			w->now_ns >= w->awake_until_ns) {
 			bool is_awake = idle_sleep(w, view, poll_once);
 
 			w->step = (struct worker_step){.tsc = rte_rdtsc()};

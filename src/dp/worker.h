@@ -13,7 +13,7 @@
 // Counters of one port as one worker keeps them. // dp: wo (its worker), ctl: ro
 struct port_counters {
 	uint64_t rx_pkts, rx_bytes, tx_pkts, tx_bytes;
-	uint64_t replicated;
+	uint64_t replicated, prewakes;
 	uint64_t queued_in, queued_out; // put into and taken from the port's handoff ring and its schedule
 	uint64_t blocked_ns; // its ring was not read because of full queues
 	uint64_t drops[DROP_COUNT];
@@ -73,6 +73,7 @@ struct worker {
 	int epoll_fd;
 	uint64_t epoll_gen; // of the descriptors in it
 	bool has_polled_queues; // some queue gives no wake-up
+	uint64_t awake_until_ns; // it waits to see a followed packet consumed, 0: it does not
 	bool is_holding; // in this turn a port was not polled though it may have packets
 	_Atomic bool is_sleeping; // dp: wo, others: ro, who then write wake_fd
 

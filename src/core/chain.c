@@ -1,0 +1,206 @@
+// The stages that a followed packet goes through, and the records of those that came through. A stage has one owner at a time,
+// who alone may move it on; where two may (consumed by the driver, answered), compare-and-exchange decides.
+// Invariant: a record is written between winning STAGE_ENDING and giving STAGE_FREE, so the ring has one writer at a time.
+#include "rtvs/chain.h"
+
+#include <string.h>
+
+#define PLAIN_EVERY 16 // followed packets, of which one is not woken ahead for
+// The estimate moves by this part of itself towards each measurement, and so follows the median; the first ones may be stalled.
+#define WAKE_STEP 16
+#define WAKE_FIRST_STEP 4
+#define WAKE_FIRST 32
+
+enum stage {
+	STAGE_FREE,
+	STAGE_QUEUED,
+	STAGE_PUT,
+	STAGE_CONSUMED,
+	STAGE_ANSWERED,
+	STAGE_ENDING
+};
+
+static bool
+move(struct chain *c, uint32_t from, uint32_t to)
+{
+	return atomic_compare_exchange_strong_explicit(
+		&c->stage, &from, to, memory_order_acq_rel, memory_order_relaxed);
+}
+
+// How far index a is ahead of b.
+static uint32_t
+ahead(const struct chain_ring *ring, uint16_t a, uint16_t b)
+{
+	return (a + ring->cycle - b) % ring->cycle;
+}
+
+static uint32_t
+stage_of(const struct chain *c)
+{
+	return atomic_load_explicit(&c->stage, memory_order_acquire);
+}
+
+void
+chain_init(struct chain *c, uint64_t interval_ns)
+{
+	memset(c, 0, sizeof(*c));
+	atomic_store_explicit(&c->interval_ns, interval_ns, memory_order_relaxed);
+}
+
+bool
+chain_begin(struct chain *c, const struct chain_key *key, uint64_t arrived_ns, uint32_t *ret_id, uint64_t now_ns)
+{
+	if (now_ns < c->next_ns || stage_of(c) != STAGE_FREE || (key->dst_mac >> 40 & 1))
+		return false;
+	c->next_ns = now_ns + atomic_load_explicit(&c->interval_ns, memory_order_relaxed);
+	c->step_ns = now_ns;
+	c->key = *key;
+	c->record = (struct chain_record){.arrived_ns = arrived_ns, .queued_ns = now_ns};
+	atomic_store_explicit(&c->consumed_ns, 0, memory_order_relaxed);
+	atomic_store_explicit(&c->answered_ns, 0, memory_order_relaxed);
+	atomic_store_explicit(&c->left_ns, 0, memory_order_relaxed);
+	*ret_id = atomic_fetch_add_explicit(&c->id, 1, memory_order_relaxed) + 1;
+	atomic_store_explicit(&c->stage, STAGE_QUEUED, memory_order_release);
+	return true;
+}
+
+bool
+chain_is_queued(const struct chain *c, uint32_t id)
+{
+	return stage_of(c) == STAGE_QUEUED && atomic_load_explicit(&c->id, memory_order_relaxed) == id;
+}
+
+void
+chain_put(struct chain *c, const struct chain_ring *before, uint16_t put, uint64_t prewoken_ns, uint64_t put_ns,
+	uint64_t now_ns)
+{
+	struct chain_record *r = &c->record;
+
+	r->put_ns = put_ns;
+	r->kicked_ns = now_ns;
+	r->prewoken_ns = prewoken_ns >= r->queued_ns ? prewoken_ns : 0;
+	c->end = put;
+	if (before) {
+		r->depth = before->is_polling ? 0 : ahead(before, before->put, before->wanted);
+		// Virtio 1.2, 2.7.7.2: a kick is due when the index asked for is among those of the burst.
+		r->is_kicked = !before->is_polling &&
+			ahead(before, before->wanted, before->put) < ahead(before, put, before->put);
+	}
+	c->step_ns = now_ns;
+	atomic_store_explicit(&c->stage, STAGE_PUT, memory_order_release);
+}
+
+bool
+chain_is_watched(const struct chain *c)
+{
+	return stage_of(c) == STAGE_PUT;
+}
+
+static void
+learn_wake(struct chain *c, uint64_t took_ns)
+{
+	uint64_t wake_ns = atomic_load_explicit(&c->wake_ns, memory_order_relaxed);
+	uint64_t step = wake_ns / (c->n_wakes < WAKE_FIRST ? WAKE_FIRST_STEP : WAKE_STEP) + 1;
+
+	c->n_wakes++;
+	if (!wake_ns)
+		wake_ns = took_ns;
+	else if (took_ns > wake_ns)
+		wake_ns += step;
+	else if (took_ns < wake_ns)
+		wake_ns -= step < wake_ns ? step : 0;
+	atomic_store_explicit(&c->wake_ns, wake_ns, memory_order_relaxed);
+}
+
+// In STAGE_ENDING.
+static void
+end(struct chain *c)
+{
+	struct chain_record *r = &c->record;
+	uint32_t n = atomic_load_explicit(&c->n_written, memory_order_relaxed);
+
+	r->consumed_ns = atomic_load_explicit(&c->consumed_ns, memory_order_relaxed);
+	r->answered_ns = atomic_load_explicit(&c->answered_ns, memory_order_relaxed);
+	r->left_ns = atomic_load_explicit(&c->left_ns, memory_order_relaxed);
+	// What was answered had been consumed, whether the driver had said so or not.
+	if (r->answered_ns && (!r->consumed_ns || r->consumed_ns > r->answered_ns))
+		r->consumed_ns = r->answered_ns;
+	if (r->is_kicked && !r->prewoken_ns && r->consumed_ns > r->put_ns)
+		learn_wake(c, r->consumed_ns - r->put_ns);
+	if (n - atomic_load_explicit(&c->n_read, memory_order_acquire) < CHAIN_KEPT) {
+		c->kept[n % CHAIN_KEPT] = *r;
+		atomic_store_explicit(&c->n_written, n + 1, memory_order_release);
+	} else {
+		atomic_fetch_add_explicit(&c->lost, 1, memory_order_relaxed);
+	}
+	atomic_store_explicit(&c->stage, STAGE_FREE, memory_order_release);
+}
+
+void
+chain_look(struct chain *c, const struct chain_ring *ring, uint64_t now_ns)
+{
+	uint32_t stage = stage_of(c);
+
+	if (stage == STAGE_FREE || stage == STAGE_ENDING)
+		return;
+	// Half of the indices are behind, half ahead.
+	if (stage == STAGE_PUT && ring && !ring->is_polling && ahead(ring, ring->wanted, c->end) < ring->cycle / 2) {
+		atomic_store_explicit(&c->consumed_ns, now_ns, memory_order_relaxed);
+		c->step_ns = now_ns;
+		(void)move(c, STAGE_PUT, STAGE_CONSUMED);
+	} else if (now_ns > c->step_ns && now_ns - c->step_ns > CHAIN_TIMEOUT_NS && move(c, stage, STAGE_ENDING)) {
+		end(c);
+	}
+}
+
+static bool
+is_answer(const struct chain_key *asked, const struct chain_key *answer)
+{
+	return asked->src_mac == answer->dst_mac && asked->dst_mac == answer->src_mac &&
+		asked->ether_type == answer->ether_type && asked->proto == answer->proto &&
+		asked->src_port == answer->dst_port && asked->dst_port == answer->src_port &&
+		!memcmp(asked->src, answer->dst, sizeof(asked->src)) &&
+		!memcmp(asked->dst, answer->src, sizeof(asked->dst));
+}
+
+bool
+chain_answer(struct chain *c, const struct chain_key *key, uint32_t *ret_id, uint64_t now_ns)
+{
+	uint32_t stage = stage_of(c);
+
+	if ((stage != STAGE_PUT && stage != STAGE_CONSUMED) || !is_answer(&c->key, key))
+		return false;
+	*ret_id = atomic_load_explicit(&c->id, memory_order_relaxed);
+	atomic_store_explicit(&c->answered_ns, now_ns, memory_order_relaxed);
+	return move(c, STAGE_PUT, STAGE_ANSWERED) || move(c, STAGE_CONSUMED, STAGE_ANSWERED);
+}
+
+void
+chain_left(struct chain *c, uint32_t id, uint64_t now_ns)
+{
+	if (atomic_load_explicit(&c->id, memory_order_relaxed) != id || stage_of(c) != STAGE_ANSWERED)
+		return;
+	if (!move(c, STAGE_ANSWERED, STAGE_ENDING))
+		return;
+	atomic_store_explicit(&c->left_ns, now_ns, memory_order_relaxed);
+	end(c);
+}
+
+bool
+chain_may_prewake(const struct chain *c)
+{
+	return atomic_load_explicit(&c->wake_ns, memory_order_relaxed) &&
+		!(stage_of(c) == STAGE_QUEUED && atomic_load_explicit(&c->id, memory_order_relaxed) % PLAIN_EVERY == 0);
+}
+
+bool
+chain_next(struct chain *c, struct chain_record *ret_record)
+{
+	uint32_t n = atomic_load_explicit(&c->n_read, memory_order_relaxed);
+
+	if (n == atomic_load_explicit(&c->n_written, memory_order_acquire))
+		return false;
+	*ret_record = c->kept[n % CHAIN_KEPT];
+	atomic_store_explicit(&c->n_read, n + 1, memory_order_release);
+	return true;
+}

@@ -1,0 +1,127 @@
+// Methods of the noun trace: packets to guests that are followed, and the answers. Nothing of it is configuration: what nobody
+// reads any more ends by itself, so that a reader that was killed leaves nothing behind.
+#include "rpc_trace.h"
+
+#include "ctl.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define TRACE_LEASE_NS UINT64_C(10000000000) // without trace.read
+#define TRACE_MAX_RATE 10000
+#define TRACE_MAX_RECORDS 4096 // in one answer, over all ports
+
+struct trace_params {
+	char port[RTVS_NAME_SIZE];
+	uint32_t rate;
+};
+
+#define P(member, type, ...) RPC_PARAM(struct trace_params, member, type, __VA_ARGS__)
+static const struct rpc_param start_params[] = {
+	P(port, RPC_NAME, .is_required = true, .is_key = true, .min = 1, .max = RTVS_NAME_SIZE - 1,
+		.help = "name of a port of type vhost"),
+	P(rate, RPC_UINT, .min = 1, .max = TRACE_MAX_RATE, .def = "100",
+		.help = "packets followed a second, at most; one at a time"),
+};
+
+static int
+trace_start(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
+{
+	struct ctl *ctl = ctx;
+	const struct trace_params *p = params;
+	const struct model_port *port = model_port_find(ctl->live, p->port);
+	char text[DP_ERR_SIZE] = "";
+	int rc;
+
+	(void)present;
+	(void)ret_result;
+	if (!port)
+		return ctl_refuse_name(err, -ENOENT, "port", p->port);
+	rc = dp_trace_start(ctl->dp, port->id, p->rate, text);
+	if (rc < 0)
+		return ctl_refuse(err, rc, text);
+	ctl->trace_read_ns = ctl_now_ns();
+	return 0;
+}
+
+static int
+trace_stop(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
+{
+	struct ctl *ctl = ctx;
+	const struct trace_params *p = params;
+	const struct model_port *port = model_port_find(ctl->live, p->port);
+
+	(void)present;
+	(void)ret_result;
+	if (!port)
+		return ctl_refuse_name(err, -ENOENT, "port", p->port);
+	dp_trace_stop(ctl->dp, port->id);
+	return 0;
+}
+
+static json_t *
+record_json(const struct chain_record *r)
+{
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:b}", "arrived_ns", (json_int_t)r->arrived_ns,
+		"queued_ns", (json_int_t)r->queued_ns, "prewoken_ns", (json_int_t)r->prewoken_ns, "put_ns",
+		(json_int_t)r->put_ns, "kicked_ns", (json_int_t)r->kicked_ns, "consumed_ns", (json_int_t)r->consumed_ns,
+		"answered_ns", (json_int_t)r->answered_ns, "left_ns", (json_int_t)r->left_ns, "depth", (int)r->depth,
+		"is_kicked", r->is_kicked);
+}
+
+static json_t *
+port_json(const struct ctl *ctl, const struct model_port *port, unsigned *inout_left)
+{
+	struct dp_port_state state = {0};
+	struct chain_record record;
+	json_t *chains = json_array();
+
+	(void)dp_port_state(ctl->dp, port->id, &state);
+	for (; *inout_left && dp_trace_next(ctl->dp, port->id, &record); --*inout_left)
+		(void)json_array_append_new(chains, record_json(&record));
+	return json_pack("{s:s, s:i, s:I, s:o}", "port", port->cfg.name, "pid", (int)state.pid, "lost",
+		(json_int_t)dp_trace_lost(ctl->dp, port->id), "chains", chains);
+}
+
+static int
+trace_read(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
+{
+	struct ctl *ctl = ctx;
+	unsigned left = TRACE_MAX_RECORDS;
+	json_t *list = json_array();
+
+	(void)params;
+	(void)present;
+	ctl->trace_read_ns = ctl_now_ns();
+	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
+		if (ctl->live->port_by_id[i] && dp_trace_is_on(ctl->dp, i))
+			(void)json_array_append_new(list, port_json(ctl, ctl->live->port_by_id[i], &left));
+	return ctl_answer(ret_result,
+		json_pack("{s:I, s:o}", "monotonic_ns", (json_int_t)ctl->trace_read_ns, "ports", list), err);
+}
+
+void
+rpc_trace_tick(struct ctl *ctl)
+{
+	if (ctl_now_ns() - ctl->trace_read_ns < TRACE_LEASE_NS)
+		return;
+	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
+		dp_trace_stop(ctl->dp, i);
+}
+
+#define SIZE sizeof(struct trace_params)
+const struct rpc_method rpc_trace_methods[] = {
+	{"trace.start", "Follow packets to a guest, and its answers; ends when nobody reads for 10 s.", "true",
+		trace_start, start_params, 2, SIZE, 0},
+	{"trace.stop", "Follow them no longer.", "true", trace_stop, start_params, 1, SIZE, 0},
+	{"trace.read", "What was seen of followed packets since the last reading.",
+		"{monotonic_ns, ports}: of each port {port, pid, lost, chains}; times of CLOCK_MONOTONIC, 0: did not "
+		"come so "
+		"far. Of each packet when it arrived, was queued, put into the ring, kicked for (is_kicked: the guest "
+		"wanted "
+		"it), consumed by the driver, answered, when the answer left; prewoken_ns: a kick ahead; depth: "
+		"packets in "
+		"the ring before it.",
+		trace_read, NULL, 0, 0, 0},
+	{0},
+};

@@ -1,0 +1,325 @@
+// The glue between bursts and chains: which packet is followed is written into the packet (a flag and the chain's number), where
+// the guest is in its ring is asked of the port. Costs nothing where no port has a trace: workers look at view->n_traces.
+#include "trace.h"
+
+#include "dp_state.h"
+#include "rtvs/frame.h"
+#include "schedule.h"
+
+#include <rte_errno.h>
+#include <rte_mbuf_dyn.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define PREWAKE_INTERVAL_NS UINT64_C(50000000) // between two measurements of a guest's wake-up
+#define AWAKE_NS UINT64_C(2000000) // a worker that waits to see a packet consumed does not sleep, for so long at most
+
+struct trace {
+	struct chain chain;
+	uint64_t prewoken_ns; // since the last burst was put, 0: not. owner
+	_Atomic bool is_prewoken; // the same for schedule_next_ns
+	uint16_t queue; // that the followed packet was put into; owner
+};
+
+static int id_offset = -1;
+static uint64_t followed; // mbuf flag
+
+int
+trace_init(void)
+{
+	static const struct rte_mbuf_dynfield field = {
+		.name = "rtvs_chain_id", .size = sizeof(uint32_t), .align = _Alignof(uint32_t)};
+	static const struct rte_mbuf_dynflag flag = {.name = "rtvs_followed"};
+	int bit;
+
+	if (followed)
+		return 0;
+	id_offset = rte_mbuf_dynfield_register(&field);
+	bit = rte_mbuf_dynflag_register(&flag);
+	if (id_offset < 0 || bit < 0)
+		return -rte_errno;
+	followed = 1ULL << bit;
+	return 0;
+}
+
+static uint32_t *
+id_of(struct rte_mbuf *m)
+{
+	return RTE_MBUF_DYNFIELD(m, id_offset, uint32_t *);
+}
+
+static void
+follow(struct rte_mbuf *m, uint32_t id)
+{
+	m->ol_flags |= followed;
+	*id_of(m) = id;
+}
+
+static bool
+key_of(const struct rte_mbuf *m, struct chain_key *ret_key)
+{
+	const uint8_t *data = rte_pktmbuf_mtod(m, const uint8_t *);
+	struct frame_l2 l2;
+	struct frame_l3 l3;
+	unsigned addr_len;
+
+	memset(ret_key, 0, sizeof(*ret_key));
+	if (!frame_parse_l2(data, m->data_len, &l2))
+		return false;
+	ret_key->src_mac = l2.src;
+	ret_key->dst_mac = l2.dst;
+	ret_key->ether_type = l2.ether_type;
+	frame_parse_l3_head(data, m->data_len, m->pkt_len, &l2, &l3);
+	if (l3.kind == FRAME_OTHER || l3.is_malformed)
+		return true;
+	addr_len = l3.kind == FRAME_IPV6 ? 16 : 4;
+	memcpy(ret_key->src, l3.src, addr_len);
+	memcpy(ret_key->dst, l3.dst, addr_len);
+	ret_key->proto = l3.proto;
+	if ((l3.proto == 6 || l3.proto == 17) && l3.l4_offset && l3.l4_offset + 4 <= m->data_len) {
+		memcpy(&ret_key->src_port, data + l3.l4_offset, 2);
+		memcpy(&ret_key->dst_port, data + l3.l4_offset + 2, 2);
+	}
+	return true;
+}
+
+static bool
+look(const struct view *view, uint16_t out, uint16_t q, struct chain_ring *ret_ring)
+{
+	struct port *port = view->port[out].port;
+
+	return port->ops->ring && port->ops->ring(port, q, ret_ring);
+}
+
+void
+trace_queued(struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf **pkts, uint16_t n)
+{
+	struct trace *t = view->port[out].trace;
+	struct chain_key key;
+	uint32_t id;
+
+	// The last one: those before it in the burst are in its depth.
+	if (key_of(pkts[n - 1], &key) &&
+		chain_begin(&t->chain, &key, schedule_arrival_ns(pkts[n - 1]), &id, dp_now_ns(w->dp)))
+		follow(pkts[n - 1], id);
+}
+
+void
+trace_before(struct worker *w, const struct view *view, uint16_t out, uint16_t q, struct rte_mbuf **pkts, uint16_t n,
+	struct trace_burst *ret_burst)
+{
+	struct trace *t = view->port[out].trace;
+
+	ret_burst->guest = NULL;
+	ret_burst->n_answers = 0;
+	for (uint16_t i = 0; i < n; i++) {
+		struct trace *from;
+
+		if (likely(!(pkts[i]->ol_flags & followed)))
+			continue;
+		from = view->port[pkts[i]->port].trace;
+		if (t && chain_is_queued(&t->chain, *id_of(pkts[i]))) {
+			ret_burst->guest = t;
+			ret_burst->at = i;
+		} else if (from && ret_burst->n_answers < RTE_DIM(ret_burst->answer)) {
+			ret_burst->answer[ret_burst->n_answers].guest = from;
+			ret_burst->answer[ret_burst->n_answers].id = *id_of(pkts[i]);
+			ret_burst->answer[ret_burst->n_answers++].at = i;
+		}
+	}
+	if (ret_burst->guest) {
+		ret_burst->is_known = look(view, out, q, &ret_burst->before);
+		ret_burst->put_ns = dp_now_ns(w->dp);
+	}
+}
+
+void
+trace_after(struct worker *w, const struct view *view, uint16_t out, uint16_t q, uint16_t sent,
+	const struct trace_burst *burst)
+{
+	struct trace *t = view->port[out].trace;
+	uint64_t now_ns = dp_now_ns(w->dp);
+	struct chain_ring after = {0};
+
+	for (unsigned i = 0; i < burst->n_answers; i++)
+		if (burst->answer[i].at < sent)
+			chain_left(&burst->answer[i].guest->chain, burst->answer[i].id, now_ns);
+	if (burst->guest && burst->at < sent) {
+		bool is_known = burst->is_known && look(view, out, q, &after);
+
+		chain_put(&burst->guest->chain, is_known ? &burst->before : NULL, after.put, burst->guest->prewoken_ns,
+			burst->put_ns, now_ns);
+		burst->guest->queue = q;
+		w->awake_until_ns = now_ns + AWAKE_NS;
+	}
+	if (t && sent) {
+		t->prewoken_ns = 0;
+		atomic_store_explicit(&t->is_prewoken, false, memory_order_relaxed);
+	}
+}
+
+void
+trace_received(struct worker *w, const struct view *view, uint16_t in, struct rte_mbuf **pkts, uint16_t n)
+{
+	struct trace *t = view->port[in].trace;
+	struct chain_key key;
+	uint32_t id;
+
+	for (uint16_t i = 0; i < n; i++)
+		if (key_of(pkts[i], &key) && chain_answer(&t->chain, &key, &id, w->now_ns)) {
+			follow(pkts[i], id);
+			break;
+		}
+}
+
+void
+trace_poll(struct worker *w, const struct view *view)
+{
+	const struct view_worker *mine = &view->worker[w->index];
+	bool is_waiting = false;
+
+	for (uint16_t i = 0; i < mine->n_owned; i++) {
+		struct trace *t = view->port[mine->owned[i]].trace;
+		struct chain_ring ring;
+
+		if (!t)
+			continue;
+		is_waiting |= chain_is_watched(&t->chain);
+		chain_look(&t->chain,
+			chain_is_watched(&t->chain) && look(view, mine->owned[i], t->queue, &ring) ? &ring : NULL,
+			dp_now_ns(w->dp));
+	}
+	if (!is_waiting)
+		w->awake_until_ns = 0;
+}
+
+uint64_t
+trace_prewake_ns(const struct view *view, uint16_t out, uint64_t next_ns)
+{
+	const struct trace *t = view->port[out].trace;
+	uint64_t wake_ns;
+
+	if (!view->port[out].prewake || atomic_load_explicit(&t->is_prewoken, memory_order_relaxed) ||
+		!chain_may_prewake(&t->chain))
+		return next_ns;
+	wake_ns = atomic_load_explicit(&t->chain.wake_ns, memory_order_relaxed);
+	return next_ns > wake_ns ? next_ns - wake_ns : 0;
+}
+
+void
+trace_prewake(struct worker *w, const struct view *view, uint16_t out, uint64_t next_ns)
+{
+	struct port *port = view->port[out].port;
+	struct trace *t = view->port[out].trace;
+	struct chain_ring ring;
+
+	if (t->prewoken_ns || atomic_load_explicit(&port->n_txq, memory_order_relaxed) > 1 ||
+		trace_prewake_ns(view, out, next_ns) > w->now_ns || !chain_may_prewake(&t->chain))
+		return;
+	if (!look(view, out, 0, &ring) || !chain_is_asleep(&ring))
+		return;
+	port->ops->kick(port, 0);
+	t->prewoken_ns = w->now_ns;
+	atomic_store_explicit(&t->is_prewoken, true, memory_order_relaxed);
+	worker_count(&w->port[out].c.prewakes, 1);
+}
+
+int
+trace_prepare(struct port *port)
+{
+	if (port->trace || !(port->cfg.prewake || port->is_traced))
+		return 0;
+	port->trace = aligned_alloc(RTE_CACHE_LINE_SIZE, RTE_ALIGN_CEIL(sizeof(*port->trace), RTE_CACHE_LINE_SIZE));
+	if (!port->trace)
+		return -ENOMEM;
+	memset(port->trace, 0, sizeof(*port->trace));
+	chain_init(&port->trace->chain, PREWAKE_INTERVAL_NS);
+	return 0;
+}
+
+int
+dp_trace_start(struct dp *dp, unsigned id, uint32_t rate, char err[DP_ERR_SIZE])
+{
+	struct port *port = id < DP_MAX_PORTS ? dp->port[id] : NULL;
+	int rc;
+
+	if (!port)
+		return -ENOENT;
+	if (!port->ops->ring) {
+		dp_error(err, "port: '%s' is no guest's: ports of type vhost are traced", port->cfg.name);
+		return -EINVAL;
+	}
+	port->is_traced = true;
+	rc = trace_prepare(port);
+	if (!rc)
+		rc = view_publish(dp);
+	if (rc)
+		port->is_traced = false;
+	else
+		atomic_store(&port->trace->chain.interval_ns, UINT64_C(1000000000) / RTE_MAX(rate, 1u));
+	return rc;
+}
+
+void
+dp_trace_stop(struct dp *dp, unsigned id)
+{
+	struct port *port = id < DP_MAX_PORTS ? dp->port[id] : NULL;
+
+	if (!port || !port->is_traced)
+		return;
+	port->is_traced = false;
+	atomic_store(&port->trace->chain.interval_ns, PREWAKE_INTERVAL_NS);
+	(void)view_publish(dp); // no memory for a view: it goes on
+}
+
+bool
+dp_trace_is_on(const struct dp *dp, unsigned id)
+{
+	return id < DP_MAX_PORTS && dp->port[id] && dp->port[id]->is_traced;
+}
+
+uint64_t
+trace_wake_ns(const struct port *port)
+{
+	return port->cfg.prewake && port->trace ?
+		atomic_load_explicit(&port->trace->chain.wake_ns, memory_order_relaxed) :
+		0;
+}
+
+static uint64_t
+monotonic_ns(void)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+bool
+dp_trace_next(struct dp *dp, unsigned id, struct chain_record *ret_record)
+{
+	struct port *port = id < DP_MAX_PORTS ? dp->port[id] : NULL;
+	uint64_t *const times[] = {&ret_record->arrived_ns, &ret_record->queued_ns, &ret_record->prewoken_ns,
+		&ret_record->put_ns, &ret_record->kicked_ns, &ret_record->consumed_ns, &ret_record->answered_ns,
+		&ret_record->left_ns};
+	uint64_t offset_ns;
+
+	if (!port || !port->trace || !chain_next(&port->trace->chain, ret_record))
+		return false;
+	offset_ns = monotonic_ns() - dp_now_ns(dp);
+	for (unsigned i = 0; i < RTE_DIM(times); i++)
+		if (*times[i])
+			*times[i] += offset_ns;
+	return true;
+}
+
+uint64_t
+dp_trace_lost(const struct dp *dp, unsigned id)
+{
+	const struct port *port = id < DP_MAX_PORTS ? dp->port[id] : NULL;
+
+	return port && port->trace ? atomic_load(&port->trace->chain.lost) : 0;
+}
