@@ -22,18 +22,32 @@ import time
 
 import systems
 
-LINK = 20000000  # bit/s; what a small machine's sender can exceed beside everything else
+LINK = 100000000  # bit/s
 LINK_BURST = 3100  # bytes: two frames
 FIFO_MS = 100  # what waits in the link's device at most
 BULK_RATIO = 1.5
-BULK_BYTES = 1400  # of a frame
+BULK_BYTES, BULK_BURST = 1400, 20  # of a frame; frames at once
 SHAPED = 0.95  # of the link: the daemon's uplink, so that nothing waits behind it
-DEADLINE = {"deadline": "5ms", "min_rate": "10Mbit", "burst": "30kB"}
+DEADLINE = {"deadline": "5ms", "min_rate": "20Mbit", "burst": "30kB"}
 NO_DEADLINE = {"deadline": "0", "min_rate": "0"}
 PREWAKE = {}  # parameters of port.add that let the daemon wake a guest's processor before its packet
+# Stateless: answers what the client's built-in scenario sends, without a database.
+KAMAILIO = """
+fork=yes
+children=1
+disable_tcp=yes
+auto_aliases=no
+listen=udp:0.0.0.0:5062
+loadmodule "sl.so"
+request_route {
+	if (method == "INVITE") { sl_send_reply("180", "Ringing"); sl_send_reply("200", "OK"); }
+	else if (method == "BYE") sl_send_reply("200", "OK");
+}
+"""
 SYSTEMS = ("bridge", "ovs", "plain", "deadlines", "wakeup")
 LABELS = {"bridge": "Linux bridge", "ovs": "OVS-DPDK", "plain": "rtvswitch", "deadlines": "rtvswitch, deadlines",
           "wakeup": "rtvswitch, deadlines, wake-up"}
+SERVERS = {"sipp": 5060, "kamailio": 5062}
 CLIENT, BULK = "client", "bulk"
 UDP_FLOW = os.path.join(os.path.dirname(os.path.abspath(__file__)), "udp_flow.py")
 
@@ -116,12 +130,24 @@ class Bridge(systems.System):
     name = "bridge"
     number = 1
 
+    def threads(self):
+        return {}
+
     def start(self):
         sh("ip", "tuntap", "add", "g1", "mode", "tap")
         sh("ip", "link", "add", "b1", "type", "veth", "peer", "name", "n1")
         for dev in ("g1", "b1"):
             sh("ip", "link", "set", dev, "master", "lb1")
             sh("ip", "link", "set", dev, "up")
+
+
+def threads_named(pid, begin):
+    found = {}
+    for tid in os.listdir(f"/proc/{pid}/task"):
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{tid}/comm") as f:
+            if f.read().startswith(begin):
+                found["switch"] = int(tid)
+    return found
 
 
 def uplink_joins(n):
@@ -145,6 +171,9 @@ class Ovs(systems.OvsDpdk):
         uplink_joins(2)
         return p
 
+    def threads(self):
+        return threads_named(self.processes[-1].pid, "pmd-")
+
     def vsctl(self, *args):
         self.run("ovs-vsctl", f"--db=unix:{self.dir}/db.sock", "--timeout=30", *args)
 
@@ -164,6 +193,9 @@ class Rtvswitch(systems.Rtvswitch):
         for k, path in enumerate(self.sockets()):
             yield {"method": "port.add", "params": {"name": f"vm{k}", "bridge": "br0", "socket": path,
                                                     **(PREWAKE if k else {})}}
+
+    def threads(self):
+        return threads_named(self.processes[-1].pid, "rtvs-worker")
 
     def start(self):
         p = super().start()
@@ -204,6 +236,19 @@ class Guest(systems.Guests):
         cpus = json.loads(self.shell("vm_qmp g query-cpus-fast").stdout)
         self.threads = {"vcpu": cpus[0]["thread-id"], "qemu": self.pid}
 
+    def begin_servers(self):
+        """sipp on port 5060, Kamailio on 5062; netserver."""
+        self.do(f"cd /tmp; echo '{KAMAILIO}' >k.cfg; netserver >/dev/null;"
+                " setsid sipp -sn uas -i 0.0.0.0 -p 5060 -nostdin >/dev/null 2>&1 &"
+                " setsid kamailio -f k.cfg -DD -E -m 32 -M 4 >k.log 2>&1 &"
+                " for i in 1 2 3 4 5 6 7 8 9 10; do sleep 0.5; n=$(grep -c ':13C[46] ' /proc/net/udp); [ $n -ge 2 ] && break; done;"
+                " [ $n -ge 2 ] || { cat k.log; false; }")
+        self.only("sipp")
+
+    def only(self, server):
+        """The others do not run beside it."""
+        self.do("".join(f"pkill -{'CONT' if s == server else 'STOP'} {s};" for s in SERVERS))
+
     def do(self, command, timeout=60):
         rc, out = self.run("g", command, timeout)
         if rc:
@@ -218,3 +263,117 @@ class Guest(systems.Guests):
 
     def thaw(self):
         os.kill(self.pid, signal.SIGCONT)
+
+
+class Lab:
+    """All of it: started, then one system at a time is awake."""
+
+    def __init__(self, build, hugepages, names=SYSTEMS):
+        self.build = build
+        self.cables = Cables(0)
+        self.running = [self.cables]
+        self.names = names
+        worker = os.cpu_count() - 1
+        self.bridge = Bridge(worker)
+        self.switches = {"bridge": self.bridge}
+        if "ovs" in names:
+            self.switches["ovs"] = Ovs(worker, hugepages)
+        if {"plain", "deadlines", "wakeup"} & set(names):
+            self.switches["rtvswitch"] = Rtvswitch(worker, build, hugepages, guard=False)
+        self.guests = []
+        self.awake = None
+
+    def switch(self, name):
+        return self.switches.get(name) or self.switches["rtvswitch"]
+
+    def start(self, say):
+        self.cables.start()
+        for switch in self.switches.values():
+            self.running.append(switch)
+            self.cables.link(switch.number)
+            try:
+                switch.start()
+            except systems.Failed as e:
+                raise systems.Failed(f"{LABELS.get(switch.name, switch.name)}: {e}\n{switch.log_tail()}") from e
+            self.cables.neighbour(switch.number, f"n{switch.number}")
+        say(f"switches are up: {', '.join(s.name for s in self.switches.values())}")
+        nics = [(s.number, f"tap=g{s.number}" if s is self.bridge else f"nic={s.sockets()[0]}") for s in self.switches.values()]
+        self.guests.append(Guest(0, nics))
+        if "wakeup" in self.names:
+            self.guests.append(Guest(1, [(3, f"nic={self.switches['rtvswitch'].sockets()[1]}")], ["idle=poll"]))
+        self.running += self.guests
+        for guest in self.guests:
+            guest.start()
+        for guest in self.guests:
+            guest.ready()
+            guest.begin_servers()
+            for n, _ in guest.nics:
+                self.cables.know(CLIENT, f"c{n}", guest.address(n), guest_mac(n, guest.number))
+            guest.freeze()
+        say(f"{len(self.guests)} guests are up")
+        for switch in self.switches.values():
+            switch.freeze()
+
+    def use(self, name, guest=None):
+        """Wakes a system, and puts the others to sleep. guest: its number; None: the one that belongs to the system."""
+        switch = self.switch(name)
+        guest = self.guests[guest if guest is not None else name == "wakeup"]
+        if self.awake != (switch, guest):
+            for part in self.awake or ():
+                part.freeze()
+            switch.thaw()
+            guest.thaw()
+            self.awake = switch, guest
+        if isinstance(switch, Rtvswitch):
+            switch.deadlines(None if name == "plain" else guest.number)
+        return switch, guest
+
+    def threads(self):
+        """NAME=TID of those that a packet meets here."""
+        switch, guest = self.awake
+        return {**guest.threads, **switch.threads()}
+
+    def watched(self):
+        """The stall watcher of these threads."""
+        return process([os.path.join(self.build, "test/perf/stalls"), *[f"{k}={v}" for k, v in self.threads().items()]],
+                       stdout=subprocess.PIPE, text=True)
+
+    def stop(self):
+        for part in reversed(self.running):
+            with contextlib.suppress(OSError, AttributeError):
+                part.thaw()
+            part.stop()
+
+
+def in_client(*args):
+    return ["ip", "netns", "exec", CLIENT, *args]
+
+
+@contextlib.contextmanager
+def process(args, end=signal.SIGTERM, **kw):
+    """Runs beside what is in the with statement, and ends with it."""
+    p = subprocess.Popen(args, **kw)
+    try:
+        yield p
+    finally:
+        if p.poll() is None:
+            p.send_signal(end)
+        try:
+            p.wait(10)
+        except subprocess.TimeoutExpired:
+            p.kill()
+            p.wait()
+        for stream in (p.stdout, p.stderr):
+            if stream:
+                stream.close()
+
+
+@contextlib.contextmanager
+def flooded(n, seconds):
+    """The neighbour sends until the link's FIFO, or what is in its place, is full."""
+    wire = BULK_BYTES * 8 / (LINK * BULK_RATIO) * 1000
+    args = ["ip", "netns", "exec", BULK, "python3", UDP_FLOW, "send", address(n, 4), "9", str(BULK_BYTES - 42), str(BULK_BURST),
+            str(BULK_BURST * wire), str(seconds)]
+    with process(args, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
+        time.sleep(4 * FIFO_MS / 1000)
+        yield
