@@ -4,6 +4,7 @@
 
 #include <jansson.h>
 #include <stdbool.h>
+#include <sys/types.h>
 
 enum cli_exit {
 	CLI_OK,
@@ -16,6 +17,10 @@ struct client;
 
 // NULL: not reachable, and told on stderr.
 struct client *client_open(const char *path);
+// The same without a word: 0 or a negative errno.
+int client_connect(const char *path, struct client **ret_client);
+// The daemon's process, as this process's pid namespace numbers it; 0: not known there.
+pid_t client_peer_pid(const struct client *c);
 void client_close(struct client *c); // NULL is accepted
 // One call; params is stolen (NULL: none). CLI_OK with a new reference in *ret_result; CLI_REFUSED: the server's message is in *ret_error
 // (new reference, {"code","message",...}); CLI_UNREACHABLE: the connection broke, told on stderr.

@@ -3,15 +3,14 @@
 #include "top.h"
 
 #include "rtvs/render.h"
+#include "rtvs/screen.h"
 #include "rtvs/units.h"
 
-#include <limits.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -255,27 +254,6 @@ print_sections(const json_t *all, FILE *out)
 	}
 }
 
-// The screen anew, as far as it goes: its first lines, each up to the edge.
-static void
-draw(const char *text)
-{
-	struct winsize size = {0};
-	unsigned left, n_more = 0;
-
-	(void)ioctl(STDOUT_FILENO, TIOCGWINSZ, &size);
-	left = size.ws_row ? size.ws_row - 1u : UINT_MAX;
-	fputs("\033[?7l\033[H\033[2J", stdout);
-	for (const char *end; (end = strchr(text, '\n')); text = end + 1) {
-		if (left && left--)
-			fwrite(text, 1, (size_t)(end + 1 - text), stdout);
-		else
-			n_more++;
-	}
-	if (n_more)
-		printf("(%u more lines)", n_more);
-	fputs("\033[?7h", stdout);
-}
-
 static void
 show(const struct reading *was, const struct reading *is, bool is_json, bool is_tty)
 {
@@ -293,7 +271,7 @@ show(const struct reading *was, const struct reading *is, bool is_json, bool is_
 	if (out)
 		(void)fclose(out);
 	if (text && is_tty && !is_json)
-		draw(text);
+		screen_draw(text);
 	else
 		printf("%s\n", text ? text : "");
 	fflush(stdout);

@@ -17,36 +17,59 @@ struct client {
 	unsigned id;
 };
 
+int
+client_connect(const char *path, struct client **ret_client)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	struct client *c;
+	int fd, copy, rc;
+
+	if (strlen(path) >= sizeof(addr.sun_path))
+		return -ENAMETOOLONG;
+	memcpy(addr.sun_path, path, strlen(path) + 1);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	if (connect(fd, (struct sockaddr *)&addr, sizeof(addr))) {
+		rc = -errno;
+		close(fd);
+		return rc;
+	}
+	c = calloc(1, sizeof(*c));
+	copy = dup(fd);
+	if (c) {
+		c->in = fdopen(fd, "r");
+		c->out = copy < 0 ? NULL : fdopen(copy, "w");
+	}
+	if (!c || !c->in || !c->out) {
+		client_close(c);
+		return -ENOMEM;
+	}
+	*ret_client = c;
+	return 0;
+}
+
 struct client *
 client_open(const char *path)
 {
-	struct sockaddr_un addr = {.sun_family = AF_UNIX};
-	struct client *c = calloc(1, sizeof(*c));
-	int fd, copy;
+	struct client *c = NULL;
+	int rc = client_connect(path, &c);
 
-	if (!c || strlen(path) >= sizeof(addr.sun_path)) {
+	if (rc == -ENAMETOOLONG)
 		fprintf(stderr, "%s: '%s' is too long for a socket's path\n", program_invocation_short_name, path);
-		free(c);
-		return NULL;
-	}
-	memcpy(addr.sun_path, path, strlen(path) + 1);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0 || connect(fd, (struct sockaddr *)&addr, sizeof(addr))) {
+	else if (rc)
 		fprintf(stderr, "%s: cannot reach rtvswitchd at %s: %s%s\n", program_invocation_short_name, path,
-			strerror(errno), errno == EACCES ? "" : "; is it running?");
-		if (fd >= 0)
-			close(fd);
-		free(c);
-		return NULL;
-	}
-	copy = dup(fd);
-	c->in = fdopen(fd, "r");
-	c->out = copy < 0 ? NULL : fdopen(copy, "w");
-	if (!c->in || !c->out) {
-		client_close(c);
-		return NULL;
-	}
+			strerror(-rc), rc == -EACCES ? "" : "; is it running?");
 	return c;
+}
+
+pid_t
+client_peer_pid(const struct client *c)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	return getsockopt(fileno(c->in), SOL_SOCKET, SO_PEERCRED, &peer, &len) ? 0 : peer.pid;
 }
 
 void
