@@ -1,0 +1,19 @@
+// Watching: joins the daemon's side, the kernel's side and /proc in one loop, and feeds what they tell to a watch and a record.
+#pragma once
+
+#include "rtvs/client.h"
+#include "session.h"
+
+#include <stdio.h>
+
+struct live_options {
+	uint64_t duration_ns; // 0: until Ctrl-C
+	bool is_screen; // a table that is drawn anew each second
+	bool has_hist;
+	FILE *record; // NULL: none
+};
+
+struct watch;
+
+// Until the time is over or a signal came. ret_watch (the caller's) is what was seen, NULL: nothing; ret_end_ns when it ended.
+enum cli_exit live_run(struct session *s, const struct live_options *o, struct watch **ret_watch, uint64_t *ret_end_ns);

@@ -1,0 +1,21 @@
+// The kernel's side, loaded and attached: it tells what the scheduler does with the threads of watched processes and counts halts of
+// virtual processors. What the kernel lacks or refuses is left out and told; everything ends with this process.
+#pragma once
+
+#include "watch.h"
+
+struct probe;
+typedef void (*probe_event_fn)(void *arg, const struct event *e);
+
+// NULL: out of memory. What is missing is told with probe_missing.
+struct probe *probe_create(probe_event_fn on_event, void *arg);
+void probe_destroy(struct probe *p);
+bool probe_has_sched(const struct probe *p); // events come
+unsigned probe_missing(const struct probe *p, const struct watch_missing **ret_missing);
+// -E2BIG: too many are watched; other errors of the kernel.
+int probe_watch(struct probe *p, uint32_t pid);
+void probe_unwatch(struct probe *p, uint32_t pid);
+// Calls on_event for all that came.
+void probe_drain(struct probe *p);
+uint64_t probe_n_lost(const struct probe *p); // events for which there was no room, since the beginning
+struct event_counts probe_counts(const struct probe *p, uint32_t pid);
