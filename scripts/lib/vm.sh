@@ -60,7 +60,9 @@ vm_start() { # NAME OPTION...
 		esac
 	done
 	accel=$(vm_accel)
-	args=(-M q35,memory-backend=mem -m "$mem" -object "memory-backend-memfd,id=mem,size=${mem}M,share=on" -smp "$cpus"
+	# With names of threads that tell virtual processors from the rest (rtvs-wake, rtvsctl advise).
+	args=(-name "guest=$name,debug-threads=on" -M q35,memory-backend=mem -m "$mem" -smp "$cpus"
+		-object "memory-backend-memfd,id=mem,size=${mem}M,share=on"
 		-nodefaults -display none -kernel "$(guest_dir)/vmlinuz" -initrd "$(guest_dir)/initrd.gz"
 		-append "console=ttyS0 quiet panic=1 mitigations=off g.mods=virtio_net,8021q$append"
 		-drive "file=$(guest_dir)/root.sqfs,format=raw,if=none,id=d0,readonly=on,file.locking=off"
