@@ -78,6 +78,13 @@ _rtvsctl_values() { # KEY
 	esac
 }
 
+_rtvsctl_guests() {
+	local file
+	for file in $(grep -lsa '^[^ ]*qemu-' /proc/[0-9]*/cmdline); do
+		tr '\0' '\n' <"$file" 2>/dev/null | sed -n '/^-name$/{n;s/^guest=//;s/,.*//;p}'
+	done
+}
+
 _rtvsctl() {
 	local cur=${COMP_WORDS[COMP_CWORD]} words=() i
 	COMPREPLY=()
@@ -95,6 +102,7 @@ _rtvsctl() {
 	1)
 		case ${words[0]} in
 @VERBS@
+		advise) mapfile -t COMPREPLY < <(compgen -W "$(_rtvsctl_guests)" -- "$cur") ;;
 		capture | latency) mapfile -t COMPREPLY < <(compgen -W "$(_rtvsctl_values port)" -- "$cur") ;;
 		help) mapfile -t COMPREPLY < <(compgen -W "@NOUNS@" -- "$cur") ;;
 		top) mapfile -t COMPREPLY < <(compgen -W "interval= count=" -- "$cur"); compopt -o nospace ;;
@@ -132,7 +140,7 @@ def completion(api):
             .replace("@VERBS@", "\n".join(
                 f'\t\t{n}) mapfile -t COMPREPLY < <(compgen -W "{" ".join(v)}" -- "$cur") ;;' for n, v in nouns.items()))
             .replace("@NOUNS@", " ".join(nouns))
-            .replace("@WORDS@", " ".join(dict.fromkeys([*nouns, "help", "top", "latency", "events", "capture", "call"]))))
+            .replace("@WORDS@", " ".join(dict.fromkeys([*nouns, "help", "top", "latency", "events", "capture", "advise", "call"]))))
 
 
 def main():

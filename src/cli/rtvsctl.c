@@ -1,5 +1,6 @@
 // rtvsctl: words of the command line become one RPC call; the answer becomes a table. Which words there are, and
 // which parameter needs no name, is the embedded table's knowledge (api.h); whether values are right is the daemon's.
+#include "advise.h"
 #include "api.h"
 #include "help.h"
 #include "latency.h"
@@ -319,6 +320,16 @@ run_latency(struct cli *cli, int argc, char **argv)
 	return (int)latency_run(cli->client, argv[0], port, flow, cli->is_json);
 }
 
+// The daemon tells more about the machine, but is not needed.
+static int
+run_advise(struct cli *cli, int argc, char **argv)
+{
+	if (argc != 1 || !argv[0][0] || argv[0][0] == '-')
+		return wrong("usage: rtvsctl advise DOMAIN|PID%s%s", "", "");
+	(void)client_connect(cli->socket, &cli->client);
+	return (int)advise_run(cli->client, cli->socket, argv[0], cli->is_json);
+}
+
 static _Atomic bool is_interrupted;
 
 static void
@@ -475,7 +486,7 @@ run(struct cli *cli, int argc, char **argv)
 		const char *word;
 		int (*fn)(struct cli *, int, char **);
 	} own[] = {{"help", run_help}, {"call", run_call}, {"events", run_events}, {"top", run_top},
-		{"latency", run_latency}, {"capture", run_capture}};
+		{"latency", run_latency}, {"capture", run_capture}, {"advise", run_advise}};
 
 	for (unsigned i = 0; i < sizeof(own) / sizeof(*own); i++) {
 		char method[64];

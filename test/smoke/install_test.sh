@@ -50,6 +50,11 @@ completions() {
 completes() {
 	expect_match 'port' "$(completions rtvsctl po)"
 	expect_match 'add' "$(completions rtvsctl port a)"
+	expect_match 'advise' "$(completions rtvsctl adv)"
+	start vm qemu-system-x86_64 -S -nodefaults -display none -accel tcg -m 16 -name guest=web1,debug-threads=on
+	wait_for 10 grep -q web1 "/proc/$(pid_of vm)/cmdline"
+	expect "guests" web1 "$(completions rtvsctl advise w)"
+	stop vm
 	expect_match 'bridge=' "$(completions rtvsctl port add x br)"
 	expect "nothing for a wrong word" "" "$(completions rtvsctl zzz)"
 }
