@@ -213,6 +213,8 @@ turn(struct live *l)
 		take_chains(l, port);
 	change_guests(l, read);
 	json_decref(read);
+	if (l->options->record)
+		(void)fflush(l->options->record); // others may follow it
 }
 
 static void
@@ -267,8 +269,6 @@ begin(struct live *l)
 	n = probe_missing(l->probe, &missing);
 	for (unsigned i = 0; i < n; i++)
 		watch_miss(l->watch, missing[i].name, missing[i].why, missing[i].hides);
-	if (!l->options->is_screen)
-		report_print_missing(missing, n, stderr);
 	record_begin(l->options->record, l->watch);
 	l->drained_ns = l->watch->begin_ns;
 	return true;

@@ -31,8 +31,17 @@ percent(uint64_t part, uint64_t whole)
 	return whole ? (double)part * 100 / (double)whole : 0;
 }
 
+// Where the kernel's side is missing, consume is more than what the guest does.
+static const char *
+advice_of(enum stage stage, bool has_sched)
+{
+	if (stage == STAGE_CONSUME && !has_sched)
+		return "The guest wakes late or takes packets late; which of both, the missing tracepoints would tell.";
+	return tally_advice(stage);
+}
+
 static json_t *
-worst_json(const struct tally_set *set)
+worst_json(const struct tally_set *set, bool has_sched)
 {
 	struct tally_worst worst;
 
@@ -40,7 +49,7 @@ worst_json(const struct tally_set *set)
 		return json_null();
 	return json_pack("{s:s, s:I, s:I, s:f, s:s}", "stage", stages_names[worst.stage], "spread_ns",
 		(json_int_t)worst.spread_ns, "total_spread_ns", (json_int_t)worst.total_spread_ns, "share_percent",
-		percent(worst.spread_ns, worst.total_spread_ns), "advice", tally_advice(worst.stage));
+		percent(worst.spread_ns, worst.total_spread_ns), "advice", advice_of(worst.stage, has_sched));
 }
 
 static json_t *
@@ -54,7 +63,7 @@ set_json(const struct tally_set *set, bool has_sched)
 	return json_pack("{s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:o}", "end_to_end", figures_json(&set->total), "stages",
 		stages, "sum_of_means_ns", (json_int_t)tally_sum_of_means(set), "kicked", (json_int_t)set->kicked,
 		"prewoken", (json_int_t)set->prewoken, "running_already", (json_int_t)set->running, "through_emulator",
-		(json_int_t)set->emulated, "fluctuates_most", worst_json(set));
+		(json_int_t)set->emulated, "fluctuates_most", worst_json(set, has_sched));
 }
 
 static json_t *
@@ -116,14 +125,28 @@ report_json(const struct watch *w, uint64_t end_ns)
 		missing, "ports", ports);
 }
 
+// Three digits are what people read; the exact figures are for programs.
+static uint64_t
+rounded(uint64_t ns)
+{
+	uint64_t unit = 1;
+
+	while (ns / unit >= 1000)
+		unit *= 10;
+	return ns > UINT64_MAX - unit ? ns : (ns + unit / 2) / unit * unit;
+}
+
 static void
 add_row(json_t *rows, const char *name, const struct tally_hist *h, uint64_t total_sum)
 {
-	json_t *row = json_pack("{s:s}", "stage", name), *figures = figures_json(h);
+	json_t *row = json_pack("{s:s}", "stage", name), *figures = figures_json(h), *value;
+	const char *key;
 	char share[16];
 
 	(void)json_object_del(figures, "count");
-	(void)json_object_update(row, figures);
+	json_object_foreach (figures, key, value)
+		(void)json_object_set_new(
+			row, key, json_integer((json_int_t)rounded((uint64_t)json_integer_value(value))));
 	(void)snprintf(share, sizeof(share), "%.1f", percent(h->hist.sum, total_sum));
 	(void)json_object_set_new(row, "% of time", json_string(share));
 	(void)json_array_append_new(rows, row);
@@ -145,20 +168,20 @@ print_set(const struct watch *w, const struct tally_set *set, FILE *out)
 }
 
 static void
-print_worst(const struct tally_set *set, FILE *out)
+print_worst(const struct tally_set *set, bool has_sched, FILE *out)
 {
 	char mean[UNITS_TEXT_SIZE], parts[UNITS_TEXT_SIZE], spread[UNITS_TEXT_SIZE], total[UNITS_TEXT_SIZE];
 	struct tally_worst worst;
 
 	fprintf(out, "mean end to end %s, sum of the stages' means %s\n",
-		units_format_time(tally_figures(&set->total).mean, mean),
-		units_format_time(tally_sum_of_means(set), parts));
+		units_format_time(rounded(tally_figures(&set->total).mean), mean),
+		units_format_time(rounded(tally_sum_of_means(set)), parts));
 	if (!tally_worst(set, &worst))
 		return;
 	fprintf(out, "%s fluctuates most: p99 is %s above p50; end to end %s (%.0f %%)\n%s\n",
 		stages_names[worst.stage], units_format_time(worst.spread_ns, spread),
 		units_format_time(worst.total_spread_ns, total), percent(worst.spread_ns, worst.total_spread_ns),
-		tally_advice(worst.stage));
+		advice_of(worst.stage, has_sched));
 }
 
 // One line for each bucket from the first to the last that has something; those in between that have nothing are left out.
@@ -177,7 +200,7 @@ print_hist(const char *name, const struct tally_hist *h, FILE *out)
 		int width = (int)(h->hist.bucket[i] * BAR_WIDTH / most);
 
 		if (h->hist.bucket[i])
-			fprintf(out, "%14s %8" PRIu64 " %.*s\n", units_format_time(hist_bucket_low(i), text),
+			fprintf(out, "%14s %8" PRIu64 " %.*s\n", units_format_time(rounded(hist_bucket_low(i)), text),
 				h->hist.bucket[i], width, "##################################################");
 	}
 }
@@ -229,24 +252,26 @@ print_port(const struct watch *w, const struct watch_port *port, bool has_hist, 
 			set->emulated);
 	fputc('\n', out);
 	print_set(w, set, out);
-	print_worst(set, out);
+	print_worst(set, w->has_sched, out);
 	for (unsigned i = 0; has_hist && i < STAGE_COUNT; i++)
 		print_hist(stages_names[i], &set->stages[i], out);
 	if (has_hist)
 		print_hist("end to end", &set->total, out);
 }
 
-void
-report_print_missing(const struct watch_missing *missing, unsigned n, FILE *out)
+static void
+print_missing(const struct watch *w, FILE *out)
 {
-	for (unsigned i = 0; i < n; i++)
-		fprintf(out, "%s: %s. Not shown: %s\n", missing[i].name, missing[i].why, missing[i].hides);
+	for (unsigned i = 0; i < w->n_missing; i++)
+		fprintf(out, "%s: %s. Not shown: %s\n", w->missing[i].name, w->missing[i].why, w->missing[i].hides);
+	if (!w->has_sched)
+		fputs("The time until the guest runs is part of consume.\n", out);
 }
 
 void
 report_print(const struct watch *w, uint64_t end_ns, bool has_hist, FILE *out)
 {
-	report_print_missing(w->missing, w->n_missing, out);
+	print_missing(w, out);
 	if (w->events_lost)
 		fprintf(out, "%" PRIu64 " events were lost\n", w->events_lost);
 	for (unsigned i = 0; i < w->n_ports; i++) {

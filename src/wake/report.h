@@ -9,5 +9,3 @@
 // New reference; NULL: out of memory.
 json_t *report_json(const struct watch *w, uint64_t end_ns);
 void report_print(const struct watch *w, uint64_t end_ns, bool has_hist, FILE *out);
-// What the kernel does not tell, a line each.
-void report_print_missing(const struct watch_missing *missing, unsigned n, FILE *out);

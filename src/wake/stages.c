@@ -1,6 +1,8 @@
 // Ten points in time make nine stages. The switch tells most points; in between, the guest's side is looked up: which virtual
 // processor the packet woke, or found awake. A point never lies after the next one (a kick may take effect before the call that
 // kicks returns) nor before the first, so differences are never negative and their sum is that of the ends.
+// When the guest consumed the packet is the one time that is not the event's own: the switch saw it in the ring, and its clock
+// may be of the moment before it lost its CPU. So a guest that answered and ran only later consumed when it ran.
 #include "stages.h"
 
 #include <string.h>
@@ -37,7 +39,7 @@ struct look {
 	const struct stages_chain *chain;
 	const struct threads *threads;
 	uint32_t switch_pid;
-	uint64_t kicked_ns;
+	uint64_t kicked_ns, end_ns; // the last time by which the guest must have run
 };
 
 struct finding {
@@ -53,20 +55,20 @@ is_by_emulator(const struct look *l, const struct threads_wake *wake)
 }
 
 static struct finding
-find_cpu(const struct look *l, const struct thread *cpu)
+find_cpu(const struct look *l, const struct thread *cpu, uint64_t to_ns)
 {
-	const uint64_t put_ns = l->chain->put_ns, end_ns = l->chain->consumed_ns;
+	const uint64_t put_ns = l->chain->put_ns;
 	enum threads_state state = threads_state_at(cpu, put_ns);
 	struct finding f = {.found = FOUND_NOTHING, .runnable_ns = l->kicked_ns, .running_ns = l->kicked_ns};
 	struct threads_wake wake;
-	bool is_woken = threads_wake_after(cpu, put_ns, end_ns, &wake);
+	bool is_woken = threads_wake_after(cpu, put_ns, to_ns, l->end_ns, &wake);
 
 	if (state == THREADS_UNKNOWN)
 		return f;
 	if (state == THREADS_RUNNING && (!is_woken || threads_is_before(l->kicked_ns, wake.at_ns))) {
 		f.found = FOUND_RUNNING;
 	} else if (state == THREADS_WAITING) {
-		if (threads_in_after(cpu, put_ns, end_ns, &f.running_ns))
+		if (threads_in_after(cpu, put_ns, l->end_ns, &f.running_ns))
 			f.found = FOUND_WAITING;
 	} else if (is_woken) {
 		f.is_by_emulator = is_by_emulator(l, &wake);
@@ -86,15 +88,16 @@ is_better(const struct finding *a, const struct finding *b)
 	return threads_is_before(a->running_ns, b->running_ns);
 }
 
+// Of processors that were woken up to to_ns, or awake.
 static struct finding
-find_best(const struct look *l)
+find_best(const struct look *l, uint64_t to_ns)
 {
 	struct finding best = {.found = FOUND_NOTHING};
 	const struct thread *cpu;
 	unsigned cursor = 0;
 
 	while ((cpu = threads_next_cpu(l->threads, &cursor))) {
-		struct finding f = find_cpu(l, cpu);
+		struct finding f = find_cpu(l, cpu, to_ns);
 
 		if (f.found != FOUND_NOTHING && (best.found == FOUND_NOTHING || is_better(&f, &best)))
 			best = f;
@@ -108,7 +111,7 @@ find_emulator(const struct look *l, uint64_t to_ns, struct threads_wake *ret_wak
 {
 	const struct thread *loop = threads_main(l->threads);
 
-	return loop && threads_wake_after(loop, l->chain->put_ns, to_ns, ret_wake) &&
+	return loop && threads_wake_after(loop, l->chain->put_ns, to_ns, l->end_ns, ret_wake) &&
 		(!l->switch_pid || ret_wake->waker_tgid == l->switch_pid);
 }
 
@@ -116,9 +119,11 @@ find_emulator(const struct look *l, uint64_t to_ns, struct threads_wake *ret_wak
 static bool
 look_up(const struct look *l, uint64_t *points, struct stages *s)
 {
-	struct finding f = find_best(l);
+	struct finding f = find_best(l, l->chain->consumed_ns);
 	struct threads_wake loop;
 
+	if (f.found == FOUND_NOTHING)
+		f = find_best(l, l->end_ns);
 	if (f.found == FOUND_NOTHING)
 		return false;
 	points[POINT_EMULATED] = l->kicked_ns;
@@ -134,6 +139,8 @@ look_up(const struct look *l, uint64_t *points, struct stages *s)
 		s->is_emulated = true;
 		points[POINT_EMULATED] = points[POINT_RUNNABLE] = points[POINT_RUNNING] = loop.in_ns;
 	}
+	if (threads_is_before(points[POINT_CONSUMED], points[POINT_RUNNING]))
+		points[POINT_CONSUMED] = points[POINT_RUNNING];
 	return true;
 }
 
@@ -169,9 +176,9 @@ enum stages_result
 stages_of(const struct stages_chain *c, const struct threads *threads, uint32_t switch_pid, struct stages *ret_stages)
 {
 	const uint64_t kicked_ns = c->kicked_ns ? c->kicked_ns : c->put_ns;
-	const struct look l = {c, threads, switch_pid, kicked_ns};
 	enum stages_result kind = kind_of(c);
 	bool is_answered = kind == STAGES_ANSWERED;
+	const struct look l = {c, threads, switch_pid, kicked_ns, is_answered ? c->answered_ns : c->consumed_ns};
 	uint64_t points[POINT_COUNT] = {c->arrived_ns, c->queued_ns ? c->queued_ns : c->arrived_ns, c->put_ns,
 		kicked_ns, kicked_ns, kicked_ns, kicked_ns, c->consumed_ns,
 		is_answered ? c->answered_ns : c->consumed_ns, is_answered ? c->left_ns : c->consumed_ns};
@@ -180,7 +187,7 @@ stages_of(const struct stages_chain *c, const struct threads *threads, uint32_t 
 	memset(&s, 0, sizeof(s));
 	if (!is_answered && kind != STAGES_UNANSWERED)
 		return kind;
-	if (threads && (threads_is_lost(threads, c->put_ns, c->consumed_ns) || !look_up(&l, points, &s)))
+	if (threads && (threads_is_lost(threads, c->put_ns, l.end_ns) || !look_up(&l, points, &s)))
 		return STAGES_BLIND;
 	subtract(points, &s);
 	*ret_stages = s;

@@ -303,7 +303,8 @@ threads_in_after(const struct thread *thread, uint64_t from_ns, uint64_t to_ns, 
 
 // One that gets a CPU though nobody was seen to wake it was woken on its way to sleep.
 bool
-threads_wake_after(const struct thread *thread, uint64_t from_ns, uint64_t to_ns, struct threads_wake *ret_wake)
+threads_wake_after(
+	const struct thread *thread, uint64_t from_ns, uint64_t to_ns, uint64_t end_ns, struct threads_wake *ret_wake)
 {
 	enum threads_state state = threads_state_at(thread, from_ns);
 
@@ -317,8 +318,8 @@ threads_wake_after(const struct thread *thread, uint64_t from_ns, uint64_t to_ns
 				.in_ns = e->ts_ns,
 				.waker_tid = e->waker_tid,
 				.waker_tgid = e->waker_tgid};
-			if (e->type == EVENT_WAKING && !threads_in_after(thread, e->ts_ns, to_ns, &ret_wake->in_ns))
-				ret_wake->in_ns = to_ns;
+			if (e->type == EVENT_WAKING && !threads_in_after(thread, e->ts_ns, end_ns, &ret_wake->in_ns))
+				ret_wake->in_ns = end_ns;
 			return true;
 		}
 		state = state_after(thread, i);

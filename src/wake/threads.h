@@ -54,7 +54,8 @@ uint32_t threads_tgid(const struct threads *t);
 // Of one thread at a time, after the events of that very moment.
 enum threads_state threads_state_at(const struct thread *thread, uint64_t at_ns);
 // The first time after from_ns, up to to_ns, that it was woken out of its sleep. in_ns: when it got a CPU then; where that is not
-// up to to_ns, to_ns. false: it was not.
-bool threads_wake_after(const struct thread *thread, uint64_t from_ns, uint64_t to_ns, struct threads_wake *ret_wake);
+// up to end_ns, end_ns. false: it was not.
+bool threads_wake_after(
+	const struct thread *thread, uint64_t from_ns, uint64_t to_ns, uint64_t end_ns, struct threads_wake *ret_wake);
 // When it first got a CPU after from_ns, up to to_ns.
 bool threads_in_after(const struct thread *thread, uint64_t from_ns, uint64_t to_ns, uint64_t *ret_ns);

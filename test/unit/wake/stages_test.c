@@ -234,6 +234,18 @@ chains_that_did_not_come_far_have_no_stages(void **state)
 	assert_int_equal(result(&c, ""), STAGES_WRONG);
 }
 
+// The switch looked at its clock, lost its CPU, and then looked at the ring.
+static void
+guest_that_answered_consumed_no_sooner_than_it_ran(void **state)
+{
+	struct stages s = cut(&plain, "1080 waking cpu0 by switch; 1600 in cpu0", 0);
+
+	(void)state;
+	EXPECT(s, 10, 20, 30, 0, 20, 520, 0, 200, 5);
+	s = cut(&plain, "1570 waking loop by switch; 1590 waking cpu0 by loop; 1600 in cpu0", 0);
+	EXPECT(s, 10, 20, 30, 530, 0, 10, 0, 200, 5);
+}
+
 // It sleeps all the time: somebody's events are missing.
 static void
 chain_that_nothing_explains_is_blind(void **state)
@@ -250,7 +262,7 @@ chain_with_lost_events_is_blind(void **state)
 	struct stages s;
 
 	(void)state;
-	threads_lost(t, 1501, 1600);
+	threads_lost(t, 1801, 1900);
 	assert_int_equal(stages_of(&plain, t, SCRIPT_SWITCH, &s), STAGES_ANSWERED);
 	threads_lost(t, 1400, 1450);
 	assert_int_equal(stages_of(&plain, t, SCRIPT_SWITCH, &s), STAGES_BLIND);
@@ -394,6 +406,7 @@ main(void)
 		cmocka_unit_test(processor_woken_ahead_is_found_awake),
 		cmocka_unit_test(no_answer_ends_when_consumed),
 		cmocka_unit_test(chains_that_did_not_come_far_have_no_stages),
+		cmocka_unit_test(guest_that_answered_consumed_no_sooner_than_it_ran),
 		cmocka_unit_test(chain_that_nothing_explains_is_blind),
 		cmocka_unit_test(chain_with_lost_events_is_blind),
 		cmocka_unit_test(out_of_order_events_give_the_same),

@@ -58,7 +58,7 @@ order_of_arrival_does_not_matter(void **state)
 	struct threads_wake wake;
 
 	(void)state;
-	assert_true(threads_wake_after(cpu_of(t, 0), 50, 1000, &wake));
+	assert_true(threads_wake_after(cpu_of(t, 0), 50, 1000, 1000, &wake));
 	assert_int_equal(wake.at_ns, 100);
 	assert_int_equal(wake.in_ns, 110);
 	assert_int_equal(wake.waker_tgid, SCRIPT_SWITCH);
@@ -74,7 +74,7 @@ waking_one_that_runs_is_no_wake(void **state)
 
 	(void)state;
 	assert_int_equal(threads_state_at(cpu_of(t, 0), 45), THREADS_RUNNING);
-	assert_false(threads_wake_after(cpu_of(t, 0), 25, 1000, &wake));
+	assert_false(threads_wake_after(cpu_of(t, 0), 25, 1000, 1000, &wake));
 	threads_destroy(t);
 }
 
@@ -86,7 +86,7 @@ one_that_runs_again_unseen_was_woken(void **state)
 	struct threads_wake wake;
 
 	(void)state;
-	assert_true(threads_wake_after(cpu_of(t, 0), 20, 1000, &wake));
+	assert_true(threads_wake_after(cpu_of(t, 0), 20, 1000, 1000, &wake));
 	assert_int_equal(wake.at_ns, 40);
 	assert_int_equal(wake.in_ns, 40);
 	threads_destroy(t);
@@ -100,10 +100,12 @@ wakes_are_within_their_time(void **state)
 	uint64_t in_ns;
 
 	(void)state;
-	assert_false(threads_wake_after(cpu_of(t, 0), 0, 99, &wake));
-	assert_true(threads_wake_after(cpu_of(t, 0), 0, 150, &wake));
+	assert_false(threads_wake_after(cpu_of(t, 0), 0, 99, 99, &wake));
+	assert_true(threads_wake_after(cpu_of(t, 0), 0, 150, 150, &wake));
 	assert_int_equal(wake.in_ns, 150); // not yet
-	assert_false(threads_wake_after(cpu_of(t, 0), 100, 1000, &wake));
+	assert_true(threads_wake_after(cpu_of(t, 0), 0, 150, 300, &wake));
+	assert_int_equal(wake.in_ns, 200);
+	assert_false(threads_wake_after(cpu_of(t, 0), 100, 1000, 1000, &wake));
 	assert_false(threads_in_after(cpu_of(t, 0), 0, 199, &in_ns));
 	assert_true(threads_in_after(cpu_of(t, 0), 0, 200, &in_ns));
 	threads_destroy(t);
