@@ -179,9 +179,9 @@ print_worst(const struct tally_set *set, bool has_sched, FILE *out)
 	if (!tally_worst(set, &worst))
 		return;
 	fprintf(out, "%s fluctuates most: p99 is %s above p50; end to end %s (%.0f %%)\n%s\n",
-		stages_names[worst.stage], units_format_time(worst.spread_ns, spread),
-		units_format_time(worst.total_spread_ns, total), percent(worst.spread_ns, worst.total_spread_ns),
-		advice_of(worst.stage, has_sched));
+		stages_names[worst.stage], units_format_time(rounded(worst.spread_ns), spread),
+		units_format_time(rounded(worst.total_spread_ns), total),
+		percent(worst.spread_ns, worst.total_spread_ns), advice_of(worst.stage, has_sched));
 }
 
 // One line for each bucket from the first to the last that has something; those in between that have nothing are left out.
