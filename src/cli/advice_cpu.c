@@ -59,6 +59,8 @@ advice_cpu_tick(const struct machine_facts *m, const struct advice_plan *p, stru
 	if (m->nohz_rc && m->nohz_rc != -ENOENT)
 		return advice_unreadable(f, m->nohz_rc, SYS_CPU "/nohz_full");
 	cpus_subtract(&ticking, &m->nohz_full);
+	if (m->cmdline_rc && cpus_count(&ticking))
+		return advice_unreadable(f, m->cmdline_rc, "/proc/cmdline");
 	callbacks = ticking; // nohz_full implies rcu_nocbs
 	cpus_subtract(&callbacks, &m->rcu_nocbs);
 	if (!cpus_count(&ticking)) {
@@ -103,6 +105,10 @@ say_idle(const struct machine_facts *m, const struct machine_cpu *c, unsigned cp
 		(long long)us);
 	if (us <= IDLE_HINT_US)
 		return ADVICE_OK;
+	if (m->dma_latency_us < 0) {
+		ADVICE_SAY(f, ", unless it is bound by ");
+		(void)advice_unreadable(f, m->dma_latency_us, "/dev/cpu_dma_latency");
+	}
 	for (unsigned k = cpus_next(cpus, 0); k < CPUS_MAX; k = cpus_next(cpus, k + 1))
 		for (unsigned i = 0; i < m->cpu[k].n_idle; i++)
 			if (m->cpu[k].idle[i].latency_us > IDLE_HINT_US && !m->cpu[k].idle[i].is_disabled)
@@ -188,6 +194,8 @@ advice_cpu_irqs(const struct machine_facts *m, const struct advice_plan *p, stru
 			ADVICE_SAY(f, "%s%u (%s) %llu times", n_named > 1 ? ", " : "interrupts ", irq->number,
 				irq->name, (unsigned long long)irq->n_fired);
 	}
+	if (m->n_irqs)
+		ADVICE_SHELL(f, "    # those that the kernel manages refuse: isolcpus=managed_irq,... moves them");
 	if (n_named)
 		ADVICE_SAY(f, " within the last %.0f ms on CPUs of vCPUs and workers", (double)m->window_ns / 1e6);
 	else if (m->n_irqs)

@@ -18,6 +18,8 @@ put_vcpu_pins(const struct machine_facts *m, const struct advice_plan *p, struct
 {
 	char buf[CPUS_TEXT_SIZE];
 
+	if (!cpus_count(&p->vcpus))
+		return;
 	ADVICE_XML(f, "<cputune>");
 	for (unsigned i = 0; i < p->n_vcpus; i++) {
 		if (p->cpu[i] < 0)
@@ -32,6 +34,11 @@ put_vcpu_pins(const struct machine_facts *m, const struct advice_plan *p, struct
 static void
 say_missing(const struct machine_facts *m, const struct advice_plan *p, struct advice_finding *f)
 {
+	if (m->online_rc) {
+		ADVICE_SAY(f, "; no CPUs are proposed: ");
+		(void)advice_unreadable(f, m->online_rc, "/sys/devices/system/cpu/online");
+		return;
+	}
 	if (!p->n_missing)
 		return;
 	ADVICE_SAY(f,
@@ -136,7 +143,8 @@ advice_place_guests(const struct machine_facts *m, const struct advice_plan *p, 
 	}
 	if (n) {
 		put_vcpu_pins(m, p, f);
-		ADVICE_XML(f, " and the other guests' <vcpupin/> elsewhere");
+		say_missing(m, p, f);
+		ADVICE_XML(f, "%s<vcpupin/> elsewhere for the other guests", f->libvirt[0] ? ", and " : "");
 		return ADVICE_PROBLEM;
 	}
 	if (!p->n_vcpus || !m->n_others)

@@ -107,10 +107,12 @@ advice_virt_guest(const struct machine_facts *m, const struct advice_plan *p, st
 		"<features><kvm><hint-dedicated state='on'/><poll-control state='on'/></kvm></features> with <cpu "
 		"mode='host-passthrough'/>");
 	ADVICE_SHELL(f,
-		"in the guest: modprobe cpuidle-haltpoll force=1; echo haltpoll > "
+		"qemu-system-... -cpu host,kvm-hint-dedicated=on,kvm-poll-control=on%s; in the guest: modprobe "
+		"cpuidle-haltpoll force=1; echo haltpoll > "
 		"/sys/devices/system/cpu/cpuidle/current_governor; "
 		"echo 500000 > /sys/module/haltpoll/parameters/guest_halt_poll_ns; or idle=poll on its kernel's "
-		"command line");
+		"command line",
+		has_own_cpus(m, p) ? "" : ", once each vCPU has a CPU of its own");
 	return m->options.hint_dedicated && m->options.poll_control ? ADVICE_OK : ADVICE_HINT;
 }
 
@@ -120,7 +122,8 @@ advice_virt_huge(const struct machine_facts *m, const struct advice_plan *p, str
 	(void)p;
 	if (m->rss_kib < 0 || m->hugetlb_kib < 0)
 		return advice_unreadable(f, m->rss_kib < 0 ? m->rss_kib : m->hugetlb_kib, "/proc/%d/status", m->pid);
-	ADVICE_SAY(f, "%lld MiB of the guest's process are in hugepages, %lld MiB are not",
+	ADVICE_SAY(f,
+		"%lld MiB of the guest's process are in hugepages, %lld MiB are not (transparent ones are not counted)",
 		(long long)m->hugetlb_kib / 1024, (long long)m->rss_kib / 1024);
 	if (m->hugetlb_kib > m->rss_kib)
 		return ADVICE_OK;

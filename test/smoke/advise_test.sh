@@ -19,6 +19,11 @@ advice() { ctl -j advise "$1" | json "next((f['$3'] for f in d if f['id'] == '$2
 # Does as the finding says.
 obey() { bash -c "$(advice "$1" "$2" shell)"; } # GUEST ID
 
+after_failure() {
+	local name
+	for name in hog g4 g5 g6 rtvsd; do stop "$name"; done
+}
+
 guest g1 -object iothread,id=io1 -name guest=g1,debug-threads=on
 guest g2 -name g2
 wait_until 20 has_vcpu g1
@@ -80,6 +85,22 @@ finds_workers_on_the_same_cpu() {
 	stop rtvsd
 }
 
+# A guest that computes, and a program on its CPU: the guest waits half of the time.
+sees_waiting() {
+	printf '\xeb\xfe%508s\x55\xaa' '' >"$work/spin.img" # jmp to itself, and the mark of a boot sector
+	start g6 qemu-system-x86_64 -nodefaults -display none -M pc -accel tcg -m 16 -name guest=g6,debug-threads=on \
+		-drive "file=$work/spin.img,format=raw,if=floppy,readonly=on"
+	wait_for 20 has_vcpu g6
+	taskset -pc 1 "$(vcpu_of g6)"
+	start hog taskset -c 1 bash -c 'while :; do :; done'
+	is_waiting() { [ "$(advice g6 vcpu.wait severity)" = problem ]; }
+	wait_for 20 is_waiting
+	expect_match 'vCPU 0 waited [0-9.]+ ms \(preempted [0-9]+ times\) of the last' "$(advice g6 vcpu.wait finding)"
+	advice g6 vcpu.wait finding
+	stop hog
+	stop g6
+}
+
 rc_of() { local rc=0; "$@" || rc=$?; echo $rc; }
 
 refuses_others() {
@@ -110,6 +131,7 @@ run_case "TCG and vCPUs without pins are found" finds_tcg_and_loose_vcpus
 run_case "the commands that it prints cure what it found" its_commands_cure_it
 run_case "what cannot be known is told" says_what_it_cannot_know
 run_case "a list for people, and its last line" prints_for_people
+run_case "time that a vCPU waited for its CPU is measured" sees_waiting
 run_case "a worker on a vCPU's CPU is found" finds_workers_on_the_same_cpu
 run_case "what is no guest is refused, with those that there are" refuses_others
 run_case "two guests of one name need a pid" same_names_need_a_pid

@@ -167,6 +167,45 @@ without_daemon_it_says_so(void **state)
 	assert_non_null(strstr(fake_client_end(), "does not answer"));
 }
 
+// Each file that is missing is named; nothing is made of what is not known.
+static void
+machine_without_files_is_unknown(void **state)
+{
+	static const struct {
+		const char *id, *path;
+	} expected[] = {{"accel", "/proc/10/fd"}, {"cpu.steal", "/proc/stat"}, {"mem.swap", "/proc/10/status"},
+		{"mem.huge", "/proc/10/status"}, {"mem.compact", "/sys/kernel/mm/transparent_hugepage/enabled"},
+		{"vcpu.wait", "/proc/10/task/12/schedstat"}, {"vcpu.policy", "/proc/10/task/12/stat"},
+		{"cgroup.quota", "/proc/10/cgroup"},
+		{"clock", "/sys/devices/system/clocksource/clocksource0/current_clocksource"}};
+	json_t *list;
+
+	(void)state;
+	proc_tree_put_thread(10, 12, "CPU 0", "0-1"); // no accelerator
+	proc_tree_put("/proc/10/task/12/comm", "CPU 0/\n");
+	proc_tree_remove("/sys");
+	proc_tree_remove("/proc/stat");
+	proc_tree_remove("/proc/10/status");
+	proc_tree_remove("/proc/10/fd");
+	proc_tree_remove("/proc/10/task/12/schedstat");
+	proc_tree_remove("/proc/10/task/12/stat");
+	proc_tree_remove("/proc/10/task/12/cgroup");
+	fake_client_begin(0);
+	assert_int_equal(advise_report(&source, NULL, "/x.sock", "g1", true), CLI_OK);
+	list = json_loads(fake_client_end(), 0, NULL);
+	assert_non_null(list);
+	for (unsigned i = 0; i < sizeof(expected) / sizeof(*expected); i++) {
+		assert_string_equal(text_of(list, expected[i].id, "severity"), "unknown");
+		if (strncmp(text_of(list, expected[i].id, "finding"), expected[i].path, strlen(expected[i].path)))
+			fail_msg("%s: %s", expected[i].id, text_of(list, expected[i].id, "finding"));
+	}
+	assert_string_equal(text_of(list, "vcpu.pin", "finding"),
+		"vCPU 0 may run on CPUs 0-1; no CPUs are proposed: /sys/devices/system/cpu/online: No such file or "
+		"directory");
+	assert_true(json_is_null(json_object_get(find(list, "vcpu.pin"), "shell")));
+	json_decref(list);
+}
+
 static void
 refusal_prints_nothing(void **state)
 {
@@ -187,7 +226,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {TEST(guests_are_found), TEST(others_are_refused),
 		TEST(daemon_adds_workers_and_interfaces), TEST(without_daemon_it_says_so),
-		TEST(refusal_prints_nothing)};
+		TEST(machine_without_files_is_unknown), TEST(refusal_prints_nothing)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
