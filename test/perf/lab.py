@@ -14,9 +14,12 @@
 # One link, client, neighbour and image for all. The first guest has a NIC for each of the first four systems; the second differs by
 # idle=poll alone, and is wakeup's. Who is not measured is stopped.
 import contextlib
+import ctypes
 import json
 import os
 import signal
+import socket
+import struct
 import subprocess
 import time
 
@@ -30,7 +33,16 @@ BULK_BYTES, BULK_BURST = 1400, 20  # of a frame; frames at once
 SHAPED = 0.95  # of the link: the daemon's uplink, so that nothing waits behind it
 DEADLINE = {"deadline": "5ms", "min_rate": "20Mbit", "burst": "30kB"}
 NO_DEADLINE = {"deadline": "0", "min_rate": "0"}
-PREWAKE = {}  # parameters of port.add that let the daemon wake a guest's processor before its packet
+PREWAKE = {"prewake": True}  # of the guest's port: the daemon wakes its processor ahead of a packet that waits
+# What keeps the way to the server awake. Each is also measured alone.
+MEASURES = {
+    "prewake": "the daemon kicks a sleeping guest ahead of a packet that waits in its scheduler",
+    "poll": "guest kernel with idle=poll: HLT is never executed, as with KVM's cpu-pm=on",
+    "pinned": "the guest's processor has a CPU of its own, and nice -20; everything else has the others",
+    "priority": "worker and QEMU's main thread have real-time priority; the worker sleeps after 20 us without work",
+    "busy_poll": "guest: net.core.busy_poll and busy_read of 50 us",
+}
+WAKEUP = ("prewake", "poll", "pinned", "priority")  # the combination that is steadiest on two CPUs
 # Stateless: answers what the client's built-in scenario sends, without a database.
 KAMAILIO = """
 fork=yes
@@ -48,7 +60,11 @@ SYSTEMS = ("bridge", "ovs", "plain", "deadlines", "wakeup")
 LABELS = {"bridge": "Linux bridge", "ovs": "OVS-DPDK", "plain": "rtvswitch", "deadlines": "rtvswitch, deadlines",
           "wakeup": "rtvswitch, deadlines, wake-up"}
 SERVERS = {"sipp": 5060, "kamailio": 5062}
+START = {"sipp": "{ setsid sipp -sn uas -i 0.0.0.0 -p 5060 -nostdin >/dev/null 2>&1 & }",
+         "kamailio": "{ setsid kamailio -f k.cfg -DD -E -m 32 -M 4 >k.log 2>&1 & }"}
 CLIENT, BULK = "client", "bulk"
+WORKER_PRIORITY, QEMU_PRIORITY, CLIENT_PRIORITY = 40, 50, 10
+IDLE_AFTER, IDLE_AFTER_DEFAULT = "20us", "200us"
 UDP_FLOW = os.path.join(os.path.dirname(os.path.abspath(__file__)), "udp_flow.py")
 
 
@@ -159,7 +175,7 @@ def uplink_joins(n):
 class Ovs(systems.OvsDpdk):
     n_ports = 1
     number = 2
-    sleep_us = 100  # pmd-sleep-max: on CPUs that are shared with guests and clients it answers sooner than when it polls all the time
+    sleep_us = 500  # pmd-sleep-max, against 0 and 50: on CPUs that are shared with guest and client it is the steadiest
 
     def start(self):
         p = super().start()
@@ -191,11 +207,10 @@ class Rtvswitch(systems.Rtvswitch):
             yield {"method": "port.add", "params": {"name": dev, "bridge": "br0", "type": "ethdev",
                                                     "devargs": f"net_tap{k},iface={dev}"}}
         for k, path in enumerate(self.sockets()):
-            yield {"method": "port.add", "params": {"name": f"vm{k}", "bridge": "br0", "socket": path,
-                                                    **(PREWAKE if k else {})}}
+            yield {"method": "port.add", "params": {"name": f"vm{k}", "bridge": "br0", "socket": path}}
 
     def threads(self):
-        return threads_named(self.processes[-1].pid, "rtvs-worker")
+        return threads_named(self.processes[-1].pid, "dpdk-worker")
 
     def start(self):
         p = super().start()
@@ -203,11 +218,14 @@ class Rtvswitch(systems.Rtvswitch):
         uplink_joins(3)
         return p
 
-    def deadlines(self, guest):
-        """Of that guest's port; None: of no port, and the uplink is not shaped."""
-        self.rpc.call("port.set", name="up3", rate=0 if guest is None else int(LINK * SHAPED))
-        for k in range(self.n_ports):
-            self.rpc.call("port.set", name=f"vm{k}", **(DEADLINE if k == guest else NO_DEADLINE))
+    def configure(self, guest, has_deadline, measures):
+        """For the guest of that number; without deadlines the uplink is not shaped either."""
+        self.rpc.call("port.set", name="up3", rate=int(LINK * SHAPED) if has_deadline else 0)
+        for k in sorted(range(self.n_ports), key=lambda k: k == guest):  # what the other had is free by then
+            own = k == guest
+            self.rpc.call("port.set", name=f"vm{k}", **(DEADLINE if own and has_deadline else NO_DEADLINE),
+                          **{key: value if own and "prewake" in measures else False for key, value in PREWAKE.items()})
+        self.rpc.call("system.set", idle_after=IDLE_AFTER if "priority" in measures else IDLE_AFTER_DEFAULT)
 
 
 class Guest(systems.Guests):
@@ -216,6 +234,7 @@ class Guest(systems.Guests):
     def __init__(self, number, nics, append=()):
         super().__init__(0)
         self.number = number
+        self.serves, self.busy_poll_us = None, 0
         self.nics = nics  # (number of the link, vm_start's words)
         self.append = append
 
@@ -239,14 +258,25 @@ class Guest(systems.Guests):
     def begin_servers(self):
         """sipp on port 5060, Kamailio on 5062; netserver."""
         self.do(f"cd /tmp; echo '{KAMAILIO}' >k.cfg; netserver >/dev/null;"
-                " setsid sipp -sn uas -i 0.0.0.0 -p 5060 -nostdin >/dev/null 2>&1 &"
-                " setsid kamailio -f k.cfg -DD -E -m 32 -M 4 >k.log 2>&1 &"
+                f" {START['sipp']}; {START['kamailio']};"
                 " for i in 1 2 3 4 5 6 7 8 9 10; do sleep 0.5; n=$(grep -c ':13C[46] ' /proc/net/udp); [ $n -ge 2 ] && break; done;"
                 " [ $n -ge 2 ] || { cat k.log; false; }")
         self.only("sipp")
 
+    def busy_poll(self, us):
+        if us != self.busy_poll_us:
+            self.do(f"sysctl -qw net.core.busy_poll={us} net.core.busy_read={us}")
+            self.busy_poll_us = us
+
+    def again(self, server):
+        """What a server had in hand when calls failed is not the next measurement's."""
+        self.do(f"pkill -KILL {server}; sleep 0.3; cd /tmp; {START[server]}; sleep 0.7")
+
     def only(self, server):
         """The others do not run beside it."""
+        if server == self.serves:
+            return
+        self.serves = server
         self.do("".join(f"pkill -{'CONT' if s == server else 'STOP'} {s};" for s in SERVERS))
 
     def do(self, command, timeout=60):
@@ -299,7 +329,7 @@ class Lab:
         say(f"switches are up: {', '.join(s.name for s in self.switches.values())}")
         nics = [(s.number, f"tap=g{s.number}" if s is self.bridge else f"nic={s.sockets()[0]}") for s in self.switches.values()]
         self.guests.append(Guest(0, nics))
-        if "wakeup" in self.names:
+        if "wakeup" in self.names:  # the same guest, but for idle=poll
             self.guests.append(Guest(1, [(3, f"nic={self.switches['rtvswitch'].sockets()[1]}")], ["idle=poll"]))
         self.running += self.guests
         for guest in self.guests:
@@ -314,10 +344,11 @@ class Lab:
         for switch in self.switches.values():
             switch.freeze()
 
-    def use(self, name, guest=None):
-        """Wakes a system, and puts the others to sleep. guest: its number; None: the one that belongs to the system."""
+    def use(self, name, measures=None):
+        """Wakes a system, and puts the others to sleep. measures: of MEASURES; None: those that belong to the system."""
+        measures = (WAKEUP if name == "wakeup" else ()) if measures is None else measures
         switch = self.switch(name)
-        guest = self.guests[guest if guest is not None else name == "wakeup"]
+        guest = self.guests["poll" in measures]
         if self.awake != (switch, guest):
             for part in self.awake or ():
                 part.freeze()
@@ -325,8 +356,28 @@ class Lab:
             guest.thaw()
             self.awake = switch, guest
         if isinstance(switch, Rtvswitch):
-            switch.deadlines(None if name == "plain" else guest.number)
+            switch.configure(guest.number, name != "plain", measures)
+        self.place(measures)
+        guest.busy_poll(50 if "busy_poll" in measures else 0)
         return switch, guest
+
+    def place(self, measures):
+        """Who may run where, and how urgently. What the bench starts from here on inherits its CPUs."""
+        switch, guest = self.awake
+        every = set(range(os.cpu_count()))
+        others = every - {0} if "pinned" in measures else every
+        os.sched_setaffinity(0, others)
+        threads = self.threads()
+        for tid in os.listdir(f"/proc/{guest.pid}/task"):
+            os.sched_setaffinity(int(tid), others)
+        if "pinned" in measures:
+            os.sched_setaffinity(threads["vcpu"], {0})
+        os.setpriority(os.PRIO_PROCESS, threads["vcpu"], -20 if "pinned" in measures else 0)
+        for who, priority in (("switch", WORKER_PRIORITY), ("qemu", QEMU_PRIORITY)):
+            if who in threads:
+                urgent = "priority" in measures
+                os.sched_setscheduler(threads[who], os.SCHED_FIFO if urgent else os.SCHED_OTHER,
+                                      os.sched_param(priority if urgent else 0))
 
     def threads(self):
         """NAME=TID of those that a packet meets here."""
@@ -339,14 +390,64 @@ class Lab:
                        stdout=subprocess.PIPE, text=True)
 
     def stop(self):
+        os.sched_setaffinity(0, range(os.cpu_count()))
         for part in reversed(self.running):
             with contextlib.suppress(OSError, AttributeError):
                 part.thaw()
             part.stop()
 
 
+class Capture:
+    """UDP frames of a port at the client's end of a link, with the kernel's times. They wait in the socket until they are read, so
+    that nobody wakes up for them while something is measured."""
+
+    SO_TIMESTAMPNS, SO_RCVBUFFORCE, SO_ATTACH_FILTER = 35, 33, 26
+    BUFFER = 128 << 20
+    SNAP = 600  # bytes of a frame
+
+    def __init__(self, n, port):
+        with inside(CLIENT):
+            self.sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        self.sock.setsockopt(socket.SOL_SOCKET, self.SO_TIMESTAMPNS, 1)
+        self.sock.setsockopt(socket.SOL_SOCKET, self.SO_RCVBUFFORCE, self.BUFFER)
+        # Classic BPF: IPv4 without options, UDP, from or to the port.
+        program = [(0x28, 0, 0, 12), (0x15, 0, 7, 0x0800), (0x30, 0, 0, 23), (0x15, 0, 5, 17), (0x28, 0, 0, 34), (0x15, 2, 0, port),
+                   (0x28, 0, 0, 36), (0x15, 0, 1, port), (0x06, 0, 0, self.SNAP), (0x06, 0, 0, 0)]
+        code = b"".join(struct.pack("HBBI", *word) for word in program)
+        self.code = ctypes.create_string_buffer(code)
+        self.sock.setsockopt(socket.SOL_SOCKET, self.SO_ATTACH_FILTER,
+                             struct.pack("HL", len(program), ctypes.addressof(self.code)))
+        self.sock.bind((f"c{n}", 0x0003))  # ETH_P_ALL
+        self.sock.setblocking(False)
+
+    def read(self):
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                frame, ancillary, _, _ = self.sock.recvmsg(self.SNAP, 64)
+                seconds, ns = struct.unpack("=qq", ancillary[0][2][:16])
+                yield seconds * 10**9 + ns, frame
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.sock.close()
+
+
+@contextlib.contextmanager
+def inside(ns):
+    """The calling thread is in that network namespace meanwhile."""
+    with open("/proc/thread-self/ns/net") as here, open(f"/run/netns/{ns}") as there:
+        os.setns(there.fileno(), os.CLONE_NEWNET)
+        try:
+            yield
+        finally:
+            os.setns(here.fileno(), os.CLONE_NEWNET)
+
+
 def in_client(*args):
-    return ["ip", "netns", "exec", CLIENT, *args]
+    """The client stands for another machine: it does not wait for what works here."""
+    return ["chrt", "-f", str(CLIENT_PRIORITY), "ip", "netns", "exec", CLIENT, *args]
 
 
 @contextlib.contextmanager

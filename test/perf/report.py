@@ -99,10 +99,63 @@ def lines(series, limit, x_title, y_title):
     return svg(fig)
 
 
-def svg(fig):
+# Blue is ours; the more that is done about time, the darker.
+SERIES = ("#8a8a8a", "#d9822b", "#8fbfe8", "#1464b4", "#0b2a55")
+
+
+def grid(rows, columns, panels, x_title, y_title):
+    """Points of each pair of a row and a column, on the same scales, the vertical one logarithmic: panels[row][column] is a list of
+    (x, y)."""
+    fig, axes = plt.subplots(len(rows), len(columns), sharex=True, sharey=True, squeeze=False,
+                             figsize=(1.9 * len(columns), 1.15 * len(rows) + 0.6))
+    for r, row in enumerate(rows):
+        for c, column in enumerate(columns):
+            ax = axes[r][c]
+            if panels[r][c]:
+                # A picture of the points: thousands of them as shapes would make the page slow.
+                ax.plot(*zip(*panels[r][c]), ".", ms=2.2, color=SERIES[c % len(SERIES)], rasterized=True)
+            ax.set_yscale("log")
+            ax.grid(axis="y", lw=0.4, color="#dddddd")
+            ax.tick_params(labelsize=7)
+            ax.spines[["top", "right"]].set_visible(False)
+            if r == 0:
+                ax.set_title(column.replace(", ", ",\n", 1), fontsize=8, loc="left")
+            if c == len(columns) - 1:
+                ax.text(1.02, 0.5, row.replace(", ", ",\n"), fontsize=7, transform=ax.transAxes, va="center")
+        axes[r][0].set_ylabel(y_title, fontsize=7)
+    for ax in axes[-1]:
+        ax.set_xlabel(x_title, fontsize=7)
+    return svg(fig, dpi=200)
+
+
+def shares(titles, curves, quantiles):
+    """Cumulative shares, a panel each: curves[n][name] are the values at the quantiles (percent)."""
+    columns = min(3, len(titles))
+    rows = -(-len(titles) // columns)
+    fig, axes = plt.subplots(rows, columns, sharey=True, squeeze=False, figsize=(3.2 * columns, 2.3 * rows + 0.5))
+    for n, ax in enumerate(axes.flat):
+        if n >= len(titles):
+            ax.set_visible(False)
+            continue
+        for (name, values), color in zip(curves[n].items(), SERIES):
+            if values:
+                ax.plot(values, quantiles, lw=1.3, color=color, label=name)
+        ax.set_xscale("log")
+        ax.set_title(titles[n], fontsize=9, loc="left")
+        ax.set_xlabel("ms, log scale", fontsize=8)
+        ax.tick_params(labelsize=8)
+        ax.grid(lw=0.4, color="#dddddd")
+        ax.spines[["top", "right"]].set_visible(False)
+    for row in axes:
+        row[0].set_ylabel("% of calls", fontsize=8)
+    fig.legend(*axes[0][0].get_legend_handles_labels(), loc="lower center", ncols=min(5, len(curves[0])), frameon=False, fontsize=8)
+    return svg(fig, bottom=0.35 / (2.3 * rows + 0.5))
+
+
+def svg(fig, dpi=100, bottom=0):
     out = io.StringIO()
-    fig.tight_layout()
-    fig.savefig(out, format="svg")
+    fig.tight_layout(rect=(0, bottom, 1, 1))
+    fig.savefig(out, format="svg", dpi=dpi)
     plt.close(fig)
     text = out.getvalue()
     return text[text.index("<svg"):]
@@ -117,7 +170,10 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size
 th, td { padding: .25rem .7rem; text-align: right; border-bottom: 1px solid #ddd; }
 th:first-child, td:first-child { text-align: left; }
 .note { color: #555; font-size: .9rem; }
-@media print { body { max-width: none; } h2 { break-after: avoid; } svg { break-inside: avoid; } }
+li { margin: .2rem 0; }
+@page { size: A4; margin: 14mm; }
+@media print { body { max-width: none; padding: 0; font-size: 11pt; } h2 { break-after: avoid; } svg, tr { break-inside: avoid; }
+ .wide { overflow: visible; } table { font-size: 6.5pt; } th, td { padding: .1rem .25rem; } }
 """
 
 

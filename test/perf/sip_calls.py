@@ -4,10 +4,7 @@ import bisect
 import math
 import re
 import statistics
-import struct
 
-PCAP_HEAD = 24
-MAGIC_US, MAGIC_NS = 0xA1B2C3D4, 0xA1B23C4D
 ETH_BYTES = 14
 CALL_ID = re.compile(rb"\r\n(?:Call-ID|i) *: *([^\r\n]+)", re.I)
 CSEQ = re.compile(rb"\r\nCSeq *: *\d+ +([A-Z]+)", re.I)
@@ -16,30 +13,19 @@ QUANTILES = [0, 1, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 98, 99, 99.5, 99.9
 MAX_POINTS = 400  # of a plot of every call: the slowest, and of the others every so many
 
 
-def datagrams(data):
-    """(ns, payload) of each UDP datagram over IPv4 of a pcap file's bytes; what is cut off at its end is left out."""
-    if len(data) < PCAP_HEAD:
-        return
-    magic = struct.unpack_from("<I", data)[0]
-    if magic not in (MAGIC_US, MAGIC_NS):
-        raise ValueError(f"no pcap file: it begins with {magic:#x}")
-    unit = 1 if magic == MAGIC_NS else 1000
-    at = PCAP_HEAD
-    while at + 16 <= len(data):
-        seconds, part, size, _ = struct.unpack_from("<IIII", data, at)
-        at += 16
-        frame = data[at:at + size]
-        at += size
-        if len(frame) < size or size < ETH_BYTES + 28 or frame[12:14] != b"\x08\x00" or frame[ETH_BYTES + 9] != 17:
-            continue
-        yield seconds * 10**9 + part * unit, frame[ETH_BYTES + (frame[ETH_BYTES] & 15) * 4 + 8:]
+def payload_of(frame):
+    """Of a UDP datagram over IPv4 in an Ethernet frame; empty: it is none."""
+    if len(frame) < ETH_BYTES + 28 or frame[12:14] != b"\x08\x00" or frame[ETH_BYTES + 9] != 17:
+        return b""
+    return frame[ETH_BYTES + (frame[ETH_BYTES] & 15) * 4 + 8:]
 
 
-def calls_of(data):
-    """Of a capture at the client: {"calls": [(INVITE's time, ns to its 200 or None)] in order of the INVITEs, "completed": those whose
+def calls_of(frames):
+    """Of a capture at the client, (ns, frame) each: {"calls": [(INVITE's time, ns to its 200 or None)] in order of the INVITEs, "completed": those whose
     BYE was answered, too, "retransmissions": INVITEs and BYEs that were sent again}."""
     sent, answered, byes, completed, again = {}, {}, set(), set(), 0
-    for ns, payload in datagrams(data):
+    for ns, frame in frames:
+        payload = payload_of(frame)
         is_request = payload.startswith((b"INVITE ", b"BYE "))
         call, method = CALL_ID.search(payload), CSEQ.search(payload)
         if not call or not method or not (is_request or payload.startswith(b"SIP/2.0 200")):
@@ -124,3 +110,46 @@ def summary(capture, wanted, stalls=(), skip_ns=0):
                 "p50_ms": quantile(took, 50) / 1e6, "p99_ms": quantile(took, 99) / 1e6, "max_ms": took[-1] / 1e6,
                 "quantiles_ms": [round(quantile(took, q) / 1e6, 4) for q in QUANTILES], "points": points(calls)})
     return {**out, **outliers(calls, stalls, quantile(took, 50))}
+
+
+MEDIANS = ("mean_ms", "sd_ms", "p50_ms", "p99_ms", "max_ms")
+SUMS = ("calls", "retransmissions", "failed", "outliers", "by_host", "by_scheduler")
+
+
+def row_of(key, rounds):
+    """Of all rounds of one system and load: medians of what each round measured, and counts of all together."""
+    row = dict(key)
+    for name in MEDIANS:
+        values = [r[name] for r in rounds if name in r]
+        row[name] = round(statistics.median(values), 3) if values else None
+    return {**row, **{name: sum(r[name] for r in rounds) for name in SUMS}}
+
+
+def find(rows, **key):
+    return next((r for r in rows if all(r[k] == v for k, v in key.items())), None)
+
+
+def highest_load(rows, systems, server):
+    """Calls a second that all systems carry without a neighbour and without a failed call; None: no load is."""
+    loads = {r["cps"] for r in rows if r["server"] == server and not r["neighbour"]}
+    carried = [cps for cps in loads if all(
+        (r := find(rows, system=s, cps=cps, neighbour=False, server=server)) and not r["failed"] and r["calls"] for s in systems)]
+    return max(carried, default=None)
+
+
+def ratio(rows, key, system, beside, **where):
+    """Of two systems' rows; None: one of them has no such figure."""
+    a, b = find(rows, system=system, **where), find(rows, system=beside, **where)
+    return round(a[key] / b[key], 4) if a and b and a[key] is not None and b[key] else None
+
+
+def ratios(rows, systems, neighbour_cps):
+    out = {}
+    for server, suffix in (("sipp", ""), ("kamailio", "_kamailio")):
+        top = highest_load(rows, systems, server)
+        out[f"highest_cps{suffix}"] = top
+        where = {"server": server, "cps": top, "neighbour": False}
+        out[f"sd_e_vs_a{suffix}"] = ratio(rows, "sd_ms", "wakeup", "bridge", **where)
+        out[f"max_e_vs_a{suffix}"] = ratio(rows, "max_ms", "wakeup", "bridge", **where)
+        out[f"p99_d_vs_b{suffix}"] = ratio(rows, "p99_ms", "deadlines", "ovs", server=server, cps=neighbour_cps, neighbour=True)
+    return out
