@@ -14,9 +14,9 @@ static const char *const advice[STAGE_COUNT] = {
 	[STAGE_EMULATOR] =
 		"QEMU's main loop is in the way: use KVM with irqfd, or pin the emulator thread to a CPU that is free "
 		"(see 'rtvsctl advise').",
-	[STAGE_WAKE] = "The virtual processor sleeps and is slow to wake: keep it awake with halt polling or "
-		       "idle=poll, or wake it "
-		       "ahead (see 'rtvsctl advise').",
+	[STAGE_WAKE] = "The virtual processor sleeps and is slow to wake: keep it awake by halt polling or idle=poll "
+		       "(see 'rtvsctl advise'), or "
+		       "wake it ahead with prewake=yes on the port.",
 	[STAGE_RUN] = "The virtual processor waits for a CPU: pin it to a CPU of its own or raise its priority (see "
 		      "'rtvsctl advise').",
 	[STAGE_CONSUME] = "The guest is slow to take packets: its kernel has interrupts off, its virtual processor "

@@ -41,9 +41,9 @@ completions() {
 		# shellcheck disable=SC1091 # made when the project is built
 		. /usr/share/bash-completion/bash_completion
 		# shellcheck disable=SC1091
-		. "$prefix/share/bash-completion/completions/rtvsctl"
+		. "$prefix/share/bash-completion/completions/$1"
 		COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)) COMP_LINE="$*" COMP_POINT=${#COMP_LINE}
-		"$(complete -p rtvsctl | sed 's/.*-F \([^ ]*\).*/\1/')" rtvsctl "${!#}" "${*: -2:1}" 2>/dev/null # compopt works for the shell alone
+		"$(complete -p "$1" | sed 's/.*-F \([^ ]*\).*/\1/')" "$1" "${!#}" "${*: -2:1}" 2>/dev/null # compopt works for the shell alone
 		echo "${COMPREPLY[*]}"
 	)
 }
@@ -59,8 +59,17 @@ completes() {
 	expect "nothing for a wrong word" "" "$(completions rtvsctl zzz)"
 }
 
+wake_is_there() {
+	[ -x "$build/src/wake/rtvs-wake" ] || skip "rtvs-wake is not built"
+	"$prefix/bin/rtvs-wake" --version
+	[ -s "$prefix/share/man/man1/rtvs-wake.1" ] || [ -s "$prefix/share/man/man1/rtvs-wake.1.gz" ]
+	expect "an option" --replay "$(completions rtvs-wake --rep)"
+	expect "nothing for a time" "" "$(completions rtvs-wake -d 1)"
+}
+
 run_case "meson install gives working programs" installs
 run_case "the systemd unit is valid" unit_is_valid
 run_case "a wrong unit would be seen" bad_unit_is_seen
 run_case "man pages are well-formed" man_pages_are_clean
 run_case "the shell completes commands" completes
+run_case "rtvs-wake, its man page and its completion" wake_is_there
