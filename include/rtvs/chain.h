@@ -47,6 +47,7 @@ struct chain {
 	_Atomic uint64_t interval_ns; // between two packets followed; any thread
 	uint64_t next_ns, step_ns; // owner
 	uint16_t end; // owner: index behind its burst
+	uint32_t n_skipped; // owner: packets that could have been followed since the last one
 	struct chain_key key; // owner: wo before it is put
 	struct chain_record record; // owner; the atomics below are merged into it at the end
 	_Atomic uint64_t consumed_ns, answered_ns, left_ns;
@@ -61,6 +62,7 @@ void chain_init(struct chain *c, uint64_t interval_ns);
 
 // Owner, for a unicast packet that reached the egress. True: it is followed; *ret_id is to be recognised in chain_put.
 bool chain_begin(struct chain *c, const struct chain_key *key, uint64_t arrived_ns, uint32_t *ret_id, uint64_t now_ns);
+bool chain_is_due(const struct chain *c, uint64_t now_ns); // owner: whether chain_begin may follow one
 bool chain_is_queued(const struct chain *c, uint32_t id); // owner
 // Owner: its burst was put between put_ns and now; `before` is how the ring was, NULL: not known. put: the index after it.
 void chain_put(struct chain *c, const struct chain_ring *before, uint16_t put, uint64_t prewoken_ns, uint64_t put_ns,
@@ -68,6 +70,7 @@ void chain_put(struct chain *c, const struct chain_ring *before, uint16_t put, u
 bool chain_is_watched(const struct chain *c); // owner: somebody waits to see it consumed
 // Owner, whenever it can: ring as it is, NULL: not known. Ends what took too long.
 void chain_look(struct chain *c, const struct chain_ring *ring, uint64_t now_ns);
+bool chain_is_unanswered(const struct chain *c); // poller: an answer is waited for
 // Poller: is a packet from the guest the answer? Then *ret_id is to be recognised by chain_left.
 bool chain_answer(struct chain *c, const struct chain_key *key, uint32_t *ret_id, uint64_t now_ns);
 void chain_left(struct chain *c, uint32_t id, uint64_t now_ns); // sender

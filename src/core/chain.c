@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#define MAX_SKIPPED \
+	4 // packets that pass before the one that is followed, below it: else only those behind a pause would be
 #define PLAIN_EVERY 16 // followed packets, of which one is not woken ahead for
 // The estimate moves by this part of itself towards each measurement, and so follows the median; the first ones may be stalled.
 #define WAKE_STEP 16
@@ -48,10 +50,19 @@ chain_init(struct chain *c, uint64_t interval_ns)
 }
 
 bool
+chain_is_due(const struct chain *c, uint64_t now_ns)
+{
+	return now_ns >= c->next_ns && stage_of(c) == STAGE_FREE;
+}
+
+bool
 chain_begin(struct chain *c, const struct chain_key *key, uint64_t arrived_ns, uint32_t *ret_id, uint64_t now_ns)
 {
-	if (now_ns < c->next_ns || stage_of(c) != STAGE_FREE || (key->dst_mac >> 40 & 1))
+	if (!chain_is_due(c, now_ns) || (key->dst_mac >> 40 & 1))
 		return false;
+	if (c->n_skipped++ < atomic_load_explicit(&c->id, memory_order_relaxed) % MAX_SKIPPED)
+		return false;
+	c->n_skipped = 0;
 	c->next_ns = now_ns + atomic_load_explicit(&c->interval_ns, memory_order_relaxed);
 	c->step_ns = now_ns;
 	c->key = *key;
@@ -164,11 +175,17 @@ is_answer(const struct chain_key *asked, const struct chain_key *answer)
 }
 
 bool
-chain_answer(struct chain *c, const struct chain_key *key, uint32_t *ret_id, uint64_t now_ns)
+chain_is_unanswered(const struct chain *c)
 {
 	uint32_t stage = stage_of(c);
 
-	if ((stage != STAGE_PUT && stage != STAGE_CONSUMED) || !is_answer(&c->key, key))
+	return stage == STAGE_PUT || stage == STAGE_CONSUMED;
+}
+
+bool
+chain_answer(struct chain *c, const struct chain_key *key, uint32_t *ret_id, uint64_t now_ns)
+{
+	if (!chain_is_unanswered(c) || !is_answer(&c->key, key))
 		return false;
 	*ret_id = atomic_load_explicit(&c->id, memory_order_relaxed);
 	atomic_store_explicit(&c->answered_ns, now_ns, memory_order_relaxed);

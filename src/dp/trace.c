@@ -102,7 +102,7 @@ trace_queued(struct worker *w, const struct view *view, uint16_t out, struct rte
 	uint32_t id;
 
 	// The last one: those before it in the burst are in its depth.
-	if (key_of(pkts[n - 1], &key) &&
+	if (chain_is_due(&t->chain, w->now_ns) && key_of(pkts[n - 1], &key) &&
 		chain_begin(&t->chain, &key, schedule_arrival_ns(pkts[n - 1]), &id, dp_now_ns(w->dp)))
 		follow(pkts[n - 1], id);
 }
@@ -136,13 +136,29 @@ trace_before(struct worker *w, const struct view *view, uint16_t out, uint16_t q
 	}
 }
 
+// What the guest was woken for is there.
+static void
+end_prewake(struct trace *t, uint16_t sent)
+{
+	if (likely(!t || !sent || !t->prewoken_ns))
+		return;
+	t->prewoken_ns = 0;
+	atomic_store_explicit(&t->is_prewoken, false, memory_order_relaxed);
+}
+
 void
 trace_after(struct worker *w, const struct view *view, uint16_t out, uint16_t q, uint16_t sent,
 	const struct trace_burst *burst)
 {
 	struct trace *t = view->port[out].trace;
-	uint64_t now_ns = dp_now_ns(w->dp);
 	struct chain_ring after = {0};
+	uint64_t now_ns;
+
+	if (likely(!burst->n_answers && !burst->guest)) {
+		end_prewake(t, sent);
+		return;
+	}
+	now_ns = dp_now_ns(w->dp);
 
 	for (unsigned i = 0; i < burst->n_answers; i++)
 		if (burst->answer[i].at < sent)
@@ -155,10 +171,7 @@ trace_after(struct worker *w, const struct view *view, uint16_t out, uint16_t q,
 		burst->guest->queue = q;
 		w->awake_until_ns = now_ns + AWAKE_NS;
 	}
-	if (t && sent) {
-		t->prewoken_ns = 0;
-		atomic_store_explicit(&t->is_prewoken, false, memory_order_relaxed);
-	}
+	end_prewake(t, sent);
 }
 
 void
@@ -168,7 +181,7 @@ trace_received(struct worker *w, const struct view *view, uint16_t in, struct rt
 	struct chain_key key;
 	uint32_t id;
 
-	for (uint16_t i = 0; i < n; i++)
+	for (uint16_t i = 0; i < n && chain_is_unanswered(&t->chain); i++)
 		if (key_of(pkts[i], &key) && chain_answer(&t->chain, &key, &id, w->now_ns)) {
 			follow(pkts[i], id);
 			break;
@@ -188,9 +201,10 @@ trace_poll(struct worker *w, const struct view *view)
 		if (!t)
 			continue;
 		is_waiting |= chain_is_watched(&t->chain);
-		chain_look(&t->chain,
-			chain_is_watched(&t->chain) && look(view, mine->owned[i], t->queue, &ring) ? &ring : NULL,
-			dp_now_ns(w->dp));
+		if (chain_is_watched(&t->chain) && look(view, mine->owned[i], t->queue, &ring))
+			chain_look(&t->chain, &ring, dp_now_ns(w->dp));
+		else
+			chain_look(&t->chain, NULL, w->now_ns);
 	}
 	if (!is_waiting)
 		w->awake_until_ns = 0;

@@ -1,5 +1,5 @@
-// Two guests in one process for the benches: a DPDK application with two ports (virtio-user on the switch's sockets) and a
-// fixed number of frames on their way between them. A frame that arrives is sent back with its addresses exchanged, so
+// Guests in one process for the benches: a DPDK application with pairs of ports (virtio-user on the switch's sockets) and a
+// fixed number of frames on their way between the two of each pair. A frame that arrives is sent back with its addresses exchanged, so
 // both directions are busy, nothing is ever lost to a full ring, and the rate is what the slower of the two,
 // switch or generator, can do. Which of them it was is told: the generator counts the cycles in which it had work.
 // With "--tunnel" behind EAL's arguments the second port is the network of a Geneve tunnel's other end (tunnel_end.h), and all
@@ -19,7 +19,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define N_PORTS 2
+#define MAX_PORTS 8
+#define POOL_PER_PORT 1024
 #define BURST 32
 #define WINDOW 192 // frames on their way in each direction; less than a ring of 256 holds
 #define FCS 4 // sizes are told as on a wire
@@ -37,7 +38,8 @@ struct frame {
 } __attribute__((packed, aligned(2)));
 
 static struct rte_mempool *pool;
-static struct rte_ether_addr mac[N_PORTS];
+static uint16_t n_ports;
+static struct rte_ether_addr mac[MAX_PORTS];
 static bool has_tunnel;
 
 static int
@@ -68,14 +70,14 @@ make_frame(uint16_t from, unsigned size, unsigned flow)
 	h = (void *)rte_pktmbuf_append(m, (uint16_t)(size - FCS));
 	memset(h, 0, size - FCS);
 	h->eth.src_addr = mac[from];
-	h->eth.dst_addr = mac[1 - from];
+	h->eth.dst_addr = mac[from ^ 1];
 	h->eth.ether_type = rte_cpu_to_be_16(RTE_ETHER_TYPE_IPV4);
 	h->ip.version_ihl = 0x45;
 	h->ip.time_to_live = 64;
 	h->ip.next_proto_id = IPPROTO_UDP;
 	h->ip.total_length = rte_cpu_to_be_16((uint16_t)(size - FCS - sizeof(h->eth)));
 	h->ip.src_addr = rte_cpu_to_be_32(0x0a000001u + from + (flow >> 8) * 256);
-	h->ip.dst_addr = rte_cpu_to_be_32(0x0a000002u - from);
+	h->ip.dst_addr = rte_cpu_to_be_32(0x0a000001u + (from ^ 1));
 	h->ip.hdr_checksum = rte_ipv4_cksum(rte_pktmbuf_mtod_offset(m, struct rte_ipv4_hdr *, sizeof(h->eth)));
 	h->udp.src_port = rte_cpu_to_be_16((uint16_t)(1024 + flow));
 	h->udp.dst_port = rte_cpu_to_be_16(9);
@@ -107,6 +109,22 @@ next_flow(struct rte_mbuf *m, unsigned n_flows, unsigned *flow)
 	*port = rte_cpu_to_be_16((uint16_t)(1024 + *flow));
 }
 
+// As real answers have them: addresses exchanged, and the ports where there is one flow. Checksums stay right.
+static void
+exchange(struct rte_mbuf *m, bool with_ports)
+{
+	struct frame *h = rte_pktmbuf_mtod(m, struct frame *);
+	rte_be32_t addr = h->ip.src_addr;
+	rte_be16_t port = h->udp.src_port;
+
+	h->ip.src_addr = h->ip.dst_addr;
+	h->ip.dst_addr = addr;
+	if (with_ports) {
+		h->udp.src_port = h->udp.dst_port;
+		h->udp.dst_port = port;
+	}
+}
+
 // Turns each frame towards where it came from. Returns how many stay in pkts; when draining, none but answers to ARP.
 static uint16_t
 answer(uint16_t port, struct rte_mbuf **pkts, uint16_t n, struct result *r, unsigned n_flows, unsigned *flow,
@@ -121,8 +139,9 @@ answer(uint16_t port, struct rte_mbuf **pkts, uint16_t n, struct result *r, unsi
 		if (has_tunnel && port == 1) {
 			what = tunnel_end_answer(pkts[i], &mac[port]);
 		} else {
-			eth->dst_addr = mac[1 - port];
+			eth->dst_addr = mac[port ^ 1];
 			eth->src_addr = mac[port];
+			exchange(pkts[i], n_flows == 1);
 			next_flow(pkts[i], n_flows, flow);
 		}
 		if (what == TUNNEL_END_NOTHING || (what == TUNNEL_END_FRAME && is_draining)) {
@@ -143,7 +162,7 @@ turn(struct result *r, unsigned n_flows, unsigned *flow, bool is_draining)
 {
 	unsigned sum = 0;
 
-	for (uint16_t port = 0; port < N_PORTS; port++) {
+	for (uint16_t port = 0; port < n_ports; port++) {
 		struct rte_mbuf *pkts[BURST];
 		uint64_t begin = rte_rdtsc();
 		uint16_t n = rte_eth_rx_burst(port, 0, pkts, BURST);
@@ -179,9 +198,9 @@ inject(const char *size_text, unsigned n_flows)
 	unsigned flow = 0;
 	unsigned size = (unsigned)strtoul(size_text, NULL, 10);
 
-	for (unsigned i = 0; i < N_PORTS * WINDOW; i++) {
-		uint16_t port = has_tunnel ? 0 : i % N_PORTS;
-		unsigned k = i / N_PORTS;
+	for (unsigned i = 0; i < n_ports * WINDOW; i++) {
+		uint16_t port = has_tunnel ? 0 : (uint16_t)(i % n_ports);
+		unsigned k = i / n_ports;
 		struct rte_mbuf *m = make_frame(port, is_imix ? imix[k % RTE_DIM(imix)] : size, k % n_flows);
 
 		if (m)
@@ -234,17 +253,24 @@ main(int argc, char **argv)
 	if (n_eal < 0)
 		return 1;
 	has_tunnel = n_eal + 1 < argc && !strcmp(argv[n_eal + 1], "--tunnel");
-	pool = rte_pktmbuf_pool_create("gen", 4096, 256, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
-	if (!pool || rte_eth_dev_count_avail() != N_PORTS || start_port(0) || start_port(1)) {
-		fprintf(stderr, "gen: needs two ports that start\n");
+	n_ports = rte_eth_dev_count_avail();
+	pool = rte_pktmbuf_pool_create(
+		"gen", POOL_PER_PORT * (n_ports + 2u), 256, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+	if (!pool || !n_ports || n_ports % 2 || n_ports > MAX_PORTS || (has_tunnel && n_ports != 2)) {
+		fprintf(stderr, "gen: needs pairs of ports, %d ports at most\n", MAX_PORTS);
 		return 1;
 	}
+	for (uint16_t port = 0; port < n_ports; port++)
+		if (start_port(port)) {
+			fprintf(stderr, "gen: port %u does not start\n", port);
+			return 1;
+		}
 	printf("{\"ready\": true}\n");
 	fflush(stdout);
 	while (fgets(line, sizeof(line), stdin) && strncmp(line, "quit", 4))
 		if (sscanf(line, "run %15s %u %u %u", size, &flows, &warmup, &ms) == 4 && flows)
 			run(size, flows, warmup, ms);
-	for (uint16_t port = 0; port < N_PORTS; port++) {
+	for (uint16_t port = 0; port < n_ports; port++) {
 		(void)rte_eth_dev_stop(port);
 		(void)rte_eth_dev_close(port);
 	}

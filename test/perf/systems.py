@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import time
 
-MACS = ("52:54:00:aa:bb:01", "52:54:00:aa:bb:02")
+MACS = tuple(f"52:54:00:aa:bb:{i:02x}" for i in range(1, 9))
 EAL_MEMORY = ["--in-memory", "--single-file-segments"]
 LIB = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../scripts/lib")
 

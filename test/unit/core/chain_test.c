@@ -34,6 +34,16 @@ ring(uint16_t put, uint16_t wanted)
 	return (struct chain_ring){.cycle = 1 << 16, .put = put, .wanted = wanted};
 }
 
+// Some pass before one is followed.
+static bool
+begin(uint64_t arrived_ns, uint32_t *ret_id, uint64_t now_ns)
+{
+	for (unsigned i = 0; i < 4; i++)
+		if (chain_begin(&c, &ask, arrived_ns, ret_id, now_ns))
+			return true;
+	return false;
+}
+
 // Follows a packet until it is in the ring as number 100, which the guest wants to be kicked for.
 static uint32_t
 put_one(uint64_t now_ns)
@@ -41,7 +51,7 @@ put_one(uint64_t now_ns)
 	struct chain_ring before = ring(100, 100);
 	uint32_t id;
 
-	assert_true(chain_begin(&c, &ask, now_ns, &id, now_ns + 1));
+	assert_true(begin(now_ns, &id, now_ns + 1));
 	assert_true(chain_is_queued(&c, id));
 	chain_put(&c, &before, 101, 0, now_ns + 2, now_ns + 3);
 	assert_false(chain_is_queued(&c, id));
@@ -105,7 +115,7 @@ other_packets_are_no_answer(void **state)
 	(void)state;
 	chain_init(&c, 0);
 	assert_false(chain_answer(&c, &answer, &id, 1));
-	assert_true(chain_begin(&c, &ask, 1, &id, 1));
+	assert_true(begin(1, &id, 1));
 	assert_false(chain_answer(&c, &answer, &id, 2)); // not given to the guest yet
 	chain_put(&c, NULL, 0, 0, 3, 3);
 	for (unsigned i = 0; i < 8; i++)
@@ -153,7 +163,7 @@ kick_is_due_when_the_wanted_index_is_in_the_burst(void **state)
 			.is_polling = cases[i].is_polling};
 
 		chain_init(&c, 0);
-		assert_true(chain_begin(&c, &ask, 1, &id, 1));
+		assert_true(begin(1, &id, 1));
 		chain_put(&c, &before, cases[i].after, 0, 2, 3);
 		assert_true(chain_answer(&c, &answer, &id, 4));
 		chain_left(&c, id, 5);
@@ -171,7 +181,7 @@ consumed_is_seen_across_the_end_of_the_indices(void **state)
 
 	(void)state;
 	chain_init(&c, 0);
-	assert_true(chain_begin(&c, &ask, 1, &id, 1));
+	assert_true(begin(1, &id, 1));
 	chain_put(&c, &before, 0, 0, 2, 3);
 	chain_look(&c, &at, 4);
 	assert_true(chain_is_watched(&c));
@@ -192,7 +202,7 @@ what_takes_too_long_is_ended_where_it_is(void **state)
 
 	(void)state;
 	chain_init(&c, 0);
-	assert_true(chain_begin(&c, &ask, 1, &id, 1)); // dropped on the way
+	assert_true(begin(1, &id, 1)); // dropped on the way
 	chain_look(&c, NULL, 1 + CHAIN_TIMEOUT_NS);
 	assert_false(chain_next(&c, &r));
 	chain_look(&c, NULL, 2 + CHAIN_TIMEOUT_NS);
@@ -227,13 +237,36 @@ one_at_a_time_and_no_more_than_the_interval_allows(void **state)
 	chain_init(&c, 100);
 	flood.dst_mac = UINT64_C(0xffffffffffff);
 	assert_false(chain_begin(&c, &flood, 1000, &id, 1000));
-	assert_true(chain_begin(&c, &ask, 1000, &id, 1000));
-	assert_false(chain_begin(&c, &ask, 2000, &id, 2000)); // one is on its way
+	assert_true(begin(1000, &id, 1000));
+	assert_false(begin(2000, &id, 2000)); // one is on its way
 	chain_put(&c, NULL, 0, 0, 1001, 1002);
 	assert_true(chain_answer(&c, &answer, &id, 1003));
 	chain_left(&c, id, 1004);
-	assert_false(chain_begin(&c, &ask, 1099, &id, 1099));
-	assert_true(chain_begin(&c, &ask, 1100, &id, 1100));
+	assert_false(begin(1099, &id, 1099));
+	assert_true(begin(1100, &id, 1100));
+}
+
+// Of bursts of four, each with a pause before, every place is followed as often.
+static void
+no_place_in_a_burst_is_preferred(void **state)
+{
+	unsigned n[4] = {0};
+	uint32_t id;
+
+	(void)state;
+	chain_init(&c, 1);
+	for (unsigned i = 0; i < 400; i++)
+		for (unsigned k = 0; k < 4; k++) {
+			if (!chain_begin(&c, &ask, i * MS + k, &id, i * MS + k))
+				continue;
+			n[k]++;
+			chain_put(&c, NULL, 0, 0, i * MS + k, i * MS + k);
+			assert_true(chain_answer(&c, &answer, &id, i * MS + 4));
+			chain_left(&c, id, i * MS + 5);
+			break;
+		}
+	for (unsigned k = 0; k < 4; k++)
+		assert_in_range(n[k], 80, 120);
 }
 
 static void
@@ -263,7 +296,7 @@ wake(uint64_t now_ns, uint64_t took_ns, uint64_t prewoken_ns)
 	struct chain_ring before = ring(100, 100), done = ring(101, 101);
 	uint32_t id;
 
-	assert_true(chain_begin(&c, &ask, now_ns, &id, now_ns));
+	assert_true(begin(now_ns, &id, now_ns));
 	chain_put(&c, &before, 101, prewoken_ns, now_ns + 5, now_ns + 6);
 	chain_look(&c, &done, now_ns + 5 + took_ns);
 	assert_true(chain_answer(&c, &answer, &id, now_ns + 6 + took_ns));
@@ -304,7 +337,7 @@ now_and_then_a_guest_is_not_woken_ahead(void **state)
 	wake(0, 1000, 0);
 	for (unsigned i = 1; i <= 160; i++) {
 		assert_true(chain_may_prewake(&c)); // nothing is followed
-		assert_true(chain_begin(&c, &ask, i * MS, &id, i * MS));
+		assert_true(begin(i * MS, &id, i * MS));
 		n_plain += !chain_may_prewake(&c);
 		chain_put(&c, NULL, 0, 0, i * MS, i * MS);
 		assert_true(chain_answer(&c, &answer, &id, i * MS + 1));
@@ -383,7 +416,7 @@ threads_take_turns(void **state)
 	assert_int_equal(pthread_create(&thread[2], NULL, read_records, &n_read), 0);
 	for (unsigned i = 0; i < N_RACED;) {
 		now_ns += 2;
-		if (chain_begin(&c, &ask, now_ns - 1, &id, now_ns)) {
+		if (begin(now_ns - 1, &id, now_ns)) {
 			chain_put(&c, NULL, 101, 0, now_ns, now_ns);
 			i++;
 		}
@@ -409,6 +442,7 @@ main(void)
 		cmocka_unit_test(consumed_is_seen_across_the_end_of_the_indices),
 		cmocka_unit_test(what_takes_too_long_is_ended_where_it_is),
 		cmocka_unit_test(one_at_a_time_and_no_more_than_the_interval_allows),
+		cmocka_unit_test(no_place_in_a_burst_is_preferred),
 		cmocka_unit_test(records_that_nobody_reads_are_counted),
 		cmocka_unit_test(wake_latency_is_the_median_of_plain_wakings),
 		cmocka_unit_test(now_and_then_a_guest_is_not_woken_ahead),
