@@ -14,6 +14,8 @@
 #include <unistd.h>
 
 #define POLL_NS 500000 // 2,000 wake-ups a second
+#define N_LOOKS \
+	20 // times that queues are polled like that after a wake-up: net_tap shows its packet when a signal was handled
 #define SLEEP_MIN_NS 50000 // a sleep that is shorter costs more than it saves
 #define SLEEP_MAX_NS 100000000 // without anything to wait for: the loop shows that it is alive
 
@@ -50,7 +52,8 @@ ask_queues(struct worker *w, const struct view *view, bool is_on, bool rebuild)
 static bool
 wait_for_work(struct worker *w, const struct view *view)
 {
-	struct timespec ts = {.tv_nsec = w->has_polled_queues || w->is_holding ? POLL_NS : SLEEP_MAX_NS};
+	bool is_looking = w->has_polled_queues || w->is_holding || w->n_looks;
+	struct timespec ts = {.tv_nsec = is_looking ? POLL_NS : SLEEP_MAX_NS};
 	uint64_t now_ns = dp_now_ns(w->dp), next_ns;
 	struct epoll_event ev[16];
 	eventfd_t ignored;
@@ -69,6 +72,11 @@ wait_for_work(struct worker *w, const struct view *view)
 	(void)eventfd_read(w->wake_fd, &ignored);
 	rte_rcu_qsbr_thread_online(w->dp->rcu, w->index);
 	worker_count(&w->stats.sleeps, 1);
+	// Descriptors tell once. What woke it may show later than it stays awake: by a thread that has no core yet.
+	if (n > 0)
+		w->n_looks = N_LOOKS;
+	else if (w->n_looks)
+		w->n_looks--;
 	return n > 0;
 }
 

@@ -74,6 +74,7 @@ struct worker {
 	uint64_t epoll_gen; // of the descriptors in it
 	bool has_polled_queues; // some queue gives no wake-up
 	uint64_t awake_until_ns; // it waits to see a followed packet consumed, 0: it does not
+	uint8_t n_looks; // sleeps that stay short, because something woke it that was not seen
 	bool is_holding; // in this turn a port was not polled though it may have packets
 	_Atomic bool is_sleeping; // dp: wo, others: ro, who then write wake_fd
 
