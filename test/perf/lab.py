@@ -37,13 +37,12 @@ PREWAKE = {"prewake": True}  # of the guest's port: the daemon wakes its process
 # What keeps the way to the server awake. Each is also measured alone.
 MEASURES = {
     "prewake": "the daemon kicks a sleeping guest ahead of a packet that waits in its scheduler",
-    "awake": "a loop of the lowest priority (SCHED_IDLE) in the guest: HLT is never executed, as with KVM's cpu-pm=on",
-    "poll": "guest kernel with idle=poll, to the same end; in an emulated guest each PAUSE of it takes QEMU's big lock",
+    "poll": "guest kernel with idle=poll: HLT is never executed, as with KVM's cpu-pm=on",
     "pinned": "the guest's processor has a CPU of its own, and nice -20; everything else has the others",
     "priority": "worker and QEMU's main thread have real-time priority; the worker sleeps after 20 us without work",
     "busy_poll": "guest: net.core.busy_poll and busy_read of 50 us",
 }
-WAKEUP = ("prewake", "awake", "pinned", "priority")  # the combination that is steadiest on two CPUs
+WAKEUP = tuple(MEASURES)  # together they are the steadiest on two CPUs
 # Stateless: answers what the client's built-in scenario sends, without a database.
 KAMAILIO = """
 fork=yes
@@ -176,11 +175,13 @@ def uplink_joins(n):
 class Ovs(systems.OvsDpdk):
     n_ports = 1
     number = 2
-    sleep_us = 500  # pmd-sleep-max, against 0 and 50: on CPUs that are shared with guest and client it is the steadiest
+
+    def sleep_max(self, us):
+        """How long a PMD without packets sleeps at most; 0, its default: it polls all the time."""
+        self.vsctl("set", "Open_vSwitch", ".", f"other_config:pmd-sleep-max={us}")
 
     def start(self):
         p = super().start()
-        self.vsctl("set", "Open_vSwitch", ".", f"other_config:pmd-sleep-max={self.sleep_us}")
         for k, dev in enumerate(("up2", "n2")):
             # The PMD and the main thread each have a queue to send by, and a tap has as many to receive by.
             self.vsctl("add-port", "br0", dev, "--", "set", "interface", dev, "type=dpdk",
@@ -235,7 +236,7 @@ class Guest(systems.Guests):
     def __init__(self, number, nics, append=()):
         super().__init__(0)
         self.number = number
-        self.serves, self.busy_poll_us, self.is_awake = None, 0, False
+        self.serves, self.busy_poll_us = None, 0
         self.nics = nics  # (number of the link, vm_start's words)
         self.append = append
 
@@ -260,7 +261,6 @@ class Guest(systems.Guests):
     def begin_servers(self):
         """sipp on port 5060, Kamailio on 5062; netserver."""
         self.do(f"cd /tmp; echo '{KAMAILIO}' >k.cfg; netserver >/dev/null;"
-                " { chrt -i 0 sh -c 'echo $$ >/tmp/awake; kill -STOP $$; while :; do :; done' & };"
                 f" {START['sipp']}; {START['kamailio']};"
                 " for i in 1 2 3 4 5 6 7 8 9 10; do sleep 0.5; n=$(grep -c ':13C[46] ' /proc/net/udp); [ $n -ge 2 ] && break; done;"
                 " [ $n -ge 2 ] || { cat k.log; false; }")
@@ -270,11 +270,6 @@ class Guest(systems.Guests):
         if us != self.busy_poll_us:
             self.do(f"sysctl -qw net.core.busy_poll={us} net.core.busy_read={us}")
             self.busy_poll_us = us
-
-    def keep_awake(self, on):
-        if on != self.is_awake:
-            self.do(f"kill -{'CONT' if on else 'STOP'} $(cat /tmp/awake)")
-            self.is_awake = on
 
     def again(self, server):
         """What a server had in hand when calls failed is not the next measurement's."""
@@ -367,7 +362,6 @@ class Lab:
             switch.configure(guest.number, name != "plain", measures)
         self.place(measures)
         guest.busy_poll(50 if "busy_poll" in measures else 0)
-        guest.keep_awake("awake" in measures)
         return switch, guest
 
     def place(self, measures):

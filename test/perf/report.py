@@ -115,6 +115,7 @@ def grid(rows, columns, panels, x_title, y_title):
                 # A picture of the points: thousands of them as shapes would make the page slow.
                 ax.plot(*zip(*panels[r][c]), ".", ms=2.2, color=SERIES[c % len(SERIES)], rasterized=True)
             ax.set_yscale("log")
+            ax.yaxis.set_major_formatter(lambda y, _: f"{y:g}")
             ax.grid(axis="y", lw=0.4, color="#dddddd")
             ax.tick_params(labelsize=7)
             ax.spines[["top", "right"]].set_visible(False)
@@ -141,6 +142,8 @@ def shares(titles, curves, quantiles):
             if values:
                 ax.plot(values, quantiles, lw=1.3, color=color, label=name)
         ax.set_xscale("log")
+        ax.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
+        ax.xaxis.set_minor_formatter(lambda x, _: "")
         ax.set_title(titles[n], fontsize=9, loc="left")
         ax.set_xlabel("ms, log scale", fontsize=8)
         ax.tick_params(labelsize=8)
