@@ -91,10 +91,9 @@ def points(calls, limit=MAX_POINTS):
     if not calls:
         return []
     first = calls[0][0]
-    slow = sorted((took for _, took in calls), reverse=True)[:limit // 4]
+    slow = set(sorted(range(len(calls)), key=lambda n: calls[n][1])[-(limit // 4):])
     step = max(1, -(-len(calls) * 4 // (limit * 3)))
-    return [(round((at - first) / 1e9, 3), round(took / 1e6, 3)) for n, (at, took) in enumerate(calls)
-            if n % step == 0 or took >= slow[-1]]
+    return [(round((at - first) / 1e9, 3), round(took / 1e6, 3)) for n, (at, took) in enumerate(calls) if n % step == 0 or n in slow]
 
 
 def summary(capture, wanted, stalls=(), skip_ns=0):
