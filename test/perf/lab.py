@@ -273,7 +273,8 @@ class Guest(systems.Guests):
 
     def again(self, server):
         """What a server had in hand when calls failed is not the next measurement's."""
-        self.do(f"pkill -KILL {server}; sleep 0.3; cd /tmp; {START[server]}; sleep 0.7")
+        self.do(f"pkill -KILL {server}; sleep 0.3; cd /tmp; {START[server]};"
+                f" for i in 1 2 3 4 5 6 7 8 9 10; do sleep 0.3; grep -q ':{SERVERS[server]:04X} ' /proc/net/udp && break; done")
 
     def only(self, server):
         """The others do not run beside it."""
