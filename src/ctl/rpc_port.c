@@ -39,7 +39,7 @@
 	PAS("queues", n_queues, RPC_UINT, .min = 1, .max = DP_MAX_QUEUES, .def = "1", .help = "queue pairs at most")
 #define PORT_PARAMS \
 	P(prewake, RPC_BOOL, .def = "false", \
-		.help = "vhost: kick a guest that sleeps ahead of a packet that waits, by as much as its waking takes"), \
+		.help = "vhost: kick a guest that sleeps ahead of a packet that waits, by half of what its waking takes"), \
 	P(bridge, RPC_NAME, .max = RTVS_NAME_SIZE - 1, .help = "bridge it belongs to; empty: none, it forwards nothing"), \
 	P(admin_up, RPC_BOOL, .def = "true", .help = "false: the socket is closed or the device stopped"), \
 	P(mtu, RPC_UINT, .min = DP_MTU_MIN, .max = DP_MTU_MAX, .def = "1500", .help = "largest IP packet in bytes, as Linux counts"), \

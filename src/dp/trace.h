@@ -41,8 +41,8 @@ void trace_received(struct worker *w, const struct view *view, uint16_t in, stru
 // Each turn: what guests have consumed.
 void trace_poll(struct worker *w, const struct view *view);
 
-// A packet for the port will leave at next_ns and not before: kicks the guest if it sleeps and that is as far ahead as its
-// waking takes, or less.
+// A packet for the port will leave at next_ns and not before: kicks the guest if it sleeps and that is half as far ahead as
+// its waking takes, or less.
 void trace_prewake(struct worker *w, const struct view *view, uint16_t out, uint64_t next_ns);
 // When that is, next_ns: it was done.
 uint64_t trace_prewake_ns(const struct view *view, uint16_t out, uint64_t next_ns);
