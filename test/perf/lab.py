@@ -63,7 +63,7 @@ SERVERS = {"sipp": 5060, "kamailio": 5062}
 START = {"sipp": "{ setsid sipp -sn uas -i 0.0.0.0 -p 5060 -nostdin >/dev/null 2>&1 & }",
          "kamailio": "{ setsid kamailio -f k.cfg -DD -E -m 32 -M 4 >k.log 2>&1 & }"}
 CLIENT, BULK = "client", "bulk"
-WORKER_PRIORITY, QEMU_PRIORITY, CLIENT_PRIORITY = 40, 50, 10
+WORKER_PRIORITY, DAEMON_PRIORITY, QEMU_PRIORITY, CLIENT_PRIORITY = 40, 45, 50, 10
 IDLE_AFTER, IDLE_AFTER_DEFAULT = "20us", "200us"
 UDP_FLOW = os.path.join(os.path.dirname(os.path.abspath(__file__)), "udp_flow.py")
 
@@ -212,7 +212,7 @@ class Rtvswitch(systems.Rtvswitch):
             yield {"method": "port.add", "params": {"name": f"vm{k}", "bridge": "br0", "socket": path}}
 
     def threads(self):
-        return threads_named(self.processes[-1].pid, "dpdk-worker")
+        return {"daemon": self.processes[-1].pid, **threads_named(self.processes[-1].pid, "dpdk-worker")}
 
     def start(self):
         p = super().start()
@@ -377,7 +377,7 @@ class Lab:
         if "pinned" in measures:
             os.sched_setaffinity(threads["vcpu"], {0})
         os.setpriority(os.PRIO_PROCESS, threads["vcpu"], -20 if "pinned" in measures else 0)
-        for who, priority in (("switch", WORKER_PRIORITY), ("qemu", QEMU_PRIORITY)):
+        for who, priority in (("switch", WORKER_PRIORITY), ("daemon", DAEMON_PRIORITY), ("qemu", QEMU_PRIORITY)):
             if who in threads:
                 urgent = "priority" in measures
                 os.sched_setscheduler(threads[who], os.SCHED_FIFO if urgent else os.SCHED_OTHER,
