@@ -12,6 +12,7 @@ import matplotlib
 
 matplotlib.use("svg")
 import matplotlib.pyplot as plt  # noqa: E402
+from matplotlib.ticker import LogLocator  # noqa: E402
 
 COLORS = {"rtvswitch": "#1464b4", "testpmd": "#8a8a8a", "ovs-dpdk": "#d9822b", "rte_sched": "#8a8a8a", "queue: edf.c": "#1464b4",
           "ovs-dpdk, egress-policer": "#d9822b", "ovs-dpdk, trtcm-policer": "#f0b878", "linux bridge, htb": "#8a8a8a",
@@ -142,11 +143,12 @@ def shares(titles, curves, quantiles):
             if values:
                 ax.plot(values, quantiles, lw=1.3, color=color, label=name)
         ax.set_xscale("log")
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         ax.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
         ax.xaxis.set_minor_formatter(lambda x, _: "")
         ax.set_title(titles[n], fontsize=9, loc="left")
         ax.set_xlabel("ms, log scale", fontsize=8)
-        ax.tick_params(labelsize=8)
+        ax.tick_params(labelsize=7)
         ax.grid(lw=0.4, color="#dddddd")
         ax.spines[["top", "right"]].set_visible(False)
     for row in axes:
