@@ -396,9 +396,10 @@ class Lab:
     def stop(self):
         os.sched_setaffinity(0, range(os.cpu_count()))
         for part in reversed(self.running):
-            with contextlib.suppress(OSError, AttributeError):
+            with contextlib.suppress(OSError, AttributeError):  # it had not started
                 part.thaw()
-            part.stop()
+            with contextlib.suppress(OSError, subprocess.TimeoutExpired):  # the others are to be stopped, and results to be written
+                part.stop()
 
 
 class Capture:
