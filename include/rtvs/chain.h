@@ -42,13 +42,12 @@ struct chain_ring {
 };
 
 struct chain {
-	_Atomic uint32_t stage;
-	_Atomic uint32_t id; // of the packet in flight
+	_Atomic uint64_t state; // id of the packet in flight, and its stage: who was late moves no other packet on
 	_Atomic uint64_t interval_ns; // between two packets followed; any thread
 	uint64_t next_ns, step_ns; // owner
 	uint16_t end; // owner: index behind its burst
 	uint32_t n_skipped; // owner: packets that could have been followed since the last one
-	struct chain_key key; // owner: wo before it is put
+	_Atomic uint64_t key[sizeof(struct chain_key) / 8]; // owner: wo before it is put
 	struct chain_record record; // owner; the atomics below are merged into it at the end
 	_Atomic uint64_t consumed_ns, answered_ns, left_ns;
 	_Atomic uint64_t wake_ns; // median of kicked to consumed, 0: not known yet

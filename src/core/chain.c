@@ -1,5 +1,6 @@
 // The stages that a followed packet goes through, and the records of those that came through. A stage has one owner at a time,
-// who alone may move it on; where two may (consumed by the driver, answered), compare-and-exchange decides.
+// who alone may move it on; where two may (consumed by the driver, answered), compare-and-exchange decides. It compares the id,
+// too: who had no core for a while finds another packet, perhaps at the same stage.
 // Invariant: a record is written between winning STAGE_ENDING and giving STAGE_FREE, so the ring has one writer at a time.
 #include "rtvs/chain.h"
 
@@ -18,15 +19,76 @@ enum stage {
 	STAGE_QUEUED,
 	STAGE_PUT,
 	STAGE_CONSUMED,
+	STAGE_ANSWERING, // its time is being written
 	STAGE_ANSWERED,
 	STAGE_ENDING
 };
 
+#define STAGE_BITS 8
+#define KEY_WORDS (sizeof(struct chain_key) / sizeof(uint64_t))
+_Static_assert(sizeof(struct chain_key) % sizeof(uint64_t) == 0, "a key is whole words");
+
+static uint64_t
+state_of(const struct chain *c)
+{
+	return atomic_load_explicit(&c->state, memory_order_acquire);
+}
+
+static enum stage
+stage_in(uint64_t state)
+{
+	return state & ((1 << STAGE_BITS) - 1);
+}
+
+static uint32_t
+id_in(uint64_t state)
+{
+	return (uint32_t)(state >> STAGE_BITS);
+}
+
+static uint64_t
+state(uint32_t id, enum stage stage)
+{
+	return (uint64_t)id << STAGE_BITS | stage;
+}
+
 static bool
-move(struct chain *c, uint32_t from, uint32_t to)
+move(struct chain *c, uint64_t from, enum stage to)
 {
 	return atomic_compare_exchange_strong_explicit(
-		&c->stage, &from, to, memory_order_acq_rel, memory_order_relaxed);
+		&c->state, &from, state(id_in(from), to), memory_order_acq_rel, memory_order_relaxed);
+}
+
+// Its owner only.
+static void
+set_stage(struct chain *c, enum stage to)
+{
+	uint64_t now = atomic_load_explicit(&c->state, memory_order_relaxed);
+
+	atomic_store_explicit(&c->state, state(id_in(now), to), memory_order_release);
+}
+
+// Pollers may read a key while the next one is written: then the state is no longer what they saw before.
+static void
+store_key(struct chain *c, const struct chain_key *key)
+{
+	uint64_t word[KEY_WORDS];
+
+	memcpy(word, key, sizeof(word));
+	atomic_thread_fence(memory_order_release);
+	for (unsigned i = 0; i < KEY_WORDS; i++)
+		atomic_store_explicit(&c->key[i], word[i], memory_order_relaxed);
+}
+
+static void
+load_key(const struct chain *c, struct chain_key *ret_key)
+{
+	uint64_t word[KEY_WORDS];
+
+	for (unsigned i = 0; i < KEY_WORDS; i++)
+		word[i] = atomic_load_explicit(&c->key[i], memory_order_relaxed);
+	atomic_thread_fence(memory_order_acquire);
+	memcpy(ret_key, word, sizeof(word));
 }
 
 // How far index a is ahead of b.
@@ -34,12 +96,6 @@ static uint32_t
 ahead(const struct chain_ring *ring, uint16_t a, uint16_t b)
 {
 	return (a + ring->cycle - b) % ring->cycle;
-}
-
-static uint32_t
-stage_of(const struct chain *c)
-{
-	return atomic_load_explicit(&c->stage, memory_order_acquire);
 }
 
 void
@@ -52,33 +108,35 @@ chain_init(struct chain *c, uint64_t interval_ns)
 bool
 chain_is_due(const struct chain *c, uint64_t now_ns)
 {
-	return now_ns >= c->next_ns && stage_of(c) == STAGE_FREE;
+	return now_ns >= c->next_ns && stage_in(state_of(c)) == STAGE_FREE;
 }
 
 bool
 chain_begin(struct chain *c, const struct chain_key *key, uint64_t arrived_ns, uint32_t *ret_id, uint64_t now_ns)
 {
+	uint32_t id = id_in(state_of(c));
+
 	if (!chain_is_due(c, now_ns) || (key->dst_mac >> 40 & 1))
 		return false;
-	if (c->n_skipped++ < atomic_load_explicit(&c->id, memory_order_relaxed) % MAX_SKIPPED)
+	if (c->n_skipped++ < id % MAX_SKIPPED)
 		return false;
 	c->n_skipped = 0;
 	c->next_ns = now_ns + atomic_load_explicit(&c->interval_ns, memory_order_relaxed);
 	c->step_ns = now_ns;
-	c->key = *key;
+	store_key(c, key);
 	c->record = (struct chain_record){.arrived_ns = arrived_ns, .queued_ns = now_ns};
 	atomic_store_explicit(&c->consumed_ns, 0, memory_order_relaxed);
 	atomic_store_explicit(&c->answered_ns, 0, memory_order_relaxed);
 	atomic_store_explicit(&c->left_ns, 0, memory_order_relaxed);
-	*ret_id = atomic_fetch_add_explicit(&c->id, 1, memory_order_relaxed) + 1;
-	atomic_store_explicit(&c->stage, STAGE_QUEUED, memory_order_release);
+	*ret_id = id + 1;
+	atomic_store_explicit(&c->state, state(id + 1, STAGE_QUEUED), memory_order_release);
 	return true;
 }
 
 bool
 chain_is_queued(const struct chain *c, uint32_t id)
 {
-	return stage_of(c) == STAGE_QUEUED && atomic_load_explicit(&c->id, memory_order_relaxed) == id;
+	return state_of(c) == state(id, STAGE_QUEUED);
 }
 
 void
@@ -98,13 +156,15 @@ chain_put(struct chain *c, const struct chain_ring *before, uint16_t put, uint64
 			ahead(before, before->wanted, before->put) < ahead(before, put, before->put);
 	}
 	c->step_ns = now_ns;
-	atomic_store_explicit(&c->stage, STAGE_PUT, memory_order_release);
+	set_stage(c, STAGE_PUT);
 }
 
 bool
 chain_is_watched(const struct chain *c)
 {
-	return stage_of(c) == STAGE_PUT;
+	enum stage stage = stage_in(state_of(c));
+
+	return stage == STAGE_PUT || stage == STAGE_ANSWERING;
 }
 
 static void
@@ -144,23 +204,27 @@ end(struct chain *c)
 	} else {
 		atomic_fetch_add_explicit(&c->lost, 1, memory_order_relaxed);
 	}
-	atomic_store_explicit(&c->stage, STAGE_FREE, memory_order_release);
+	set_stage(c, STAGE_FREE);
 }
 
 void
 chain_look(struct chain *c, const struct chain_ring *ring, uint64_t now_ns)
 {
-	uint32_t stage = stage_of(c);
+	uint64_t seen = state_of(c);
+	enum stage stage = stage_in(seen);
 
-	if (stage == STAGE_FREE || stage == STAGE_ENDING)
+	if (stage == STAGE_FREE || stage == STAGE_ANSWERING || stage == STAGE_ENDING)
 		return;
+	if (now_ns > c->step_ns && now_ns - c->step_ns > CHAIN_TIMEOUT_NS) {
+		if (move(c, seen, STAGE_ENDING))
+			end(c);
+		return;
+	}
 	// Half of the indices are behind, half ahead.
 	if (stage == STAGE_PUT && ring && !ring->is_polling && ahead(ring, ring->wanted, c->end) < ring->cycle / 2) {
 		atomic_store_explicit(&c->consumed_ns, now_ns, memory_order_relaxed);
 		c->step_ns = now_ns;
-		(void)move(c, STAGE_PUT, STAGE_CONSUMED);
-	} else if (now_ns > c->step_ns && now_ns - c->step_ns > CHAIN_TIMEOUT_NS && move(c, stage, STAGE_ENDING)) {
-		end(c);
+		(void)move(c, seen, STAGE_CONSUMED);
 	}
 }
 
@@ -174,30 +238,42 @@ is_answer(const struct chain_key *asked, const struct chain_key *answer)
 		!memcmp(asked->dst, answer->src, sizeof(asked->dst));
 }
 
+static bool
+is_unanswered(uint64_t seen)
+{
+	return stage_in(seen) == STAGE_PUT || stage_in(seen) == STAGE_CONSUMED;
+}
+
 bool
 chain_is_unanswered(const struct chain *c)
 {
-	uint32_t stage = stage_of(c);
-
-	return stage == STAGE_PUT || stage == STAGE_CONSUMED;
+	return is_unanswered(state_of(c));
 }
 
 bool
 chain_answer(struct chain *c, const struct chain_key *key, uint32_t *ret_id, uint64_t now_ns)
 {
-	if (!chain_is_unanswered(c) || !is_answer(&c->key, key))
+	uint64_t seen = state_of(c);
+	struct chain_key asked;
+
+	if (!is_unanswered(seen))
 		return false;
-	*ret_id = atomic_load_explicit(&c->id, memory_order_relaxed);
+	load_key(c, &asked);
+	if (!is_answer(&asked, key))
+		return false;
+	// The owner may see it consumed meanwhile.
+	if (!move(c, seen, STAGE_ANSWERING) && !move(c, state(id_in(seen), STAGE_CONSUMED), STAGE_ANSWERING))
+		return false;
+	*ret_id = id_in(seen);
 	atomic_store_explicit(&c->answered_ns, now_ns, memory_order_relaxed);
-	return move(c, STAGE_PUT, STAGE_ANSWERED) || move(c, STAGE_CONSUMED, STAGE_ANSWERED);
+	set_stage(c, STAGE_ANSWERED);
+	return true;
 }
 
 void
 chain_left(struct chain *c, uint32_t id, uint64_t now_ns)
 {
-	if (atomic_load_explicit(&c->id, memory_order_relaxed) != id || stage_of(c) != STAGE_ANSWERED)
-		return;
-	if (!move(c, STAGE_ANSWERED, STAGE_ENDING))
+	if (!move(c, state(id, STAGE_ANSWERED), STAGE_ENDING))
 		return;
 	atomic_store_explicit(&c->left_ns, now_ns, memory_order_relaxed);
 	end(c);
@@ -206,8 +282,10 @@ chain_left(struct chain *c, uint32_t id, uint64_t now_ns)
 bool
 chain_may_prewake(const struct chain *c)
 {
+	uint64_t seen = state_of(c);
+
 	return atomic_load_explicit(&c->wake_ns, memory_order_relaxed) &&
-		!(stage_of(c) == STAGE_QUEUED && atomic_load_explicit(&c->id, memory_order_relaxed) % PLAIN_EVERY == 0);
+		!(stage_in(seen) == STAGE_QUEUED && id_in(seen) % PLAIN_EVERY == 0);
 }
 
 bool

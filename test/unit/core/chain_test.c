@@ -326,6 +326,23 @@ wake_latency_is_the_median_of_plain_wakings(void **state)
 	assert_int_equal(r.prewoken_ns, 0);
 }
 
+// A guest that was stopped, or a port that nobody traced for a while: that was no waking.
+static void
+what_took_too_long_is_no_wake_latency(void **state)
+{
+	struct chain_ring before = ring(100, 100), done = ring(101, 101);
+	uint32_t id;
+
+	(void)state;
+	chain_init(&c, 0);
+	assert_true(begin(1, &id, 1));
+	chain_put(&c, &before, 101, 0, 2, 3);
+	chain_look(&c, &done, 3600 * 1000 * MS);
+	assert_int_equal(atomic_load(&c.wake_ns), 0);
+	assert_true(chain_next(&c, &r));
+	assert_int_equal(r.consumed_ns, 0);
+}
+
 static void
 now_and_then_a_guest_is_not_woken_ahead(void **state)
 {
@@ -423,12 +440,64 @@ threads_take_turns(void **state)
 		chain_look(&c, &done, now_ns);
 		(void)sched_yield();
 	}
-	while (atomic_load(&c.stage)) // the last one
+	while (!chain_is_due(&c, UINT64_MAX)) // the last one
 		chain_look(&c, &done, now_ns += MS);
 	atomic_store(&is_over, 1);
 	for (unsigned i = 0; i < 3; i++)
 		assert_int_equal(pthread_join(thread[i], NULL), 0);
 	assert_true(n_read > 0 && n_read + atomic_load(&c.lost) <= N_RACED);
+}
+
+// Threads that were late with an answer answer no other packet: two poll, packets end by time, too, and each has its own key.
+#define N_LATE 20000
+static _Atomic uint32_t asked;
+
+static void *
+answer_late(void *arg)
+{
+	struct chain_key key = answer;
+	uint32_t id, n;
+
+	(void)arg;
+	while (!atomic_load(&is_over)) {
+		n = atomic_load(&asked);
+		key.dst_port = (uint16_t)n;
+		if (chain_answer(&c, &key, &id, n * 1000 * MS + 5))
+			chain_left(&c, id, n * 1000 * MS + 6);
+		else
+			(void)sched_yield();
+	}
+	return NULL;
+}
+
+static void
+late_answer_is_no_answer_to_another_packet(void **state)
+{
+	pthread_t thread[2];
+	struct chain_key key = ask;
+	uint32_t id;
+
+	(void)state;
+	chain_init(&c, 0);
+	atomic_store(&is_over, 0);
+	for (unsigned i = 0; i < 2; i++)
+		assert_int_equal(pthread_create(&thread[i], NULL, answer_late, NULL), 0);
+	for (uint32_t n = 1; n <= N_LATE; n++) {
+		key.src_port = (uint16_t)n;
+		while (!chain_begin(&c, &key, n * 1000 * MS, &id, n * 1000 * MS + 1))
+			chain_look(&c, NULL, n * 1000 * MS);
+		chain_put(&c, NULL, 0, 0, n * 1000 * MS + 2, n * 1000 * MS + 3);
+		atomic_store(&asked, n);
+		if (n % 2)
+			(void)sched_yield();
+		while (chain_next(&c, &r))
+			if (r.answered_ns)
+				assert_int_equal(r.answered_ns, r.arrived_ns + 5);
+	}
+	atomic_store(&is_over, 1);
+	for (unsigned i = 0; i < 2; i++)
+		assert_int_equal(pthread_join(thread[i], NULL), 0);
+	assert_int_equal(atomic_load(&c.lost), 0);
 }
 
 int
@@ -445,8 +514,10 @@ main(void)
 		cmocka_unit_test(no_place_in_a_burst_is_preferred),
 		cmocka_unit_test(records_that_nobody_reads_are_counted),
 		cmocka_unit_test(wake_latency_is_the_median_of_plain_wakings),
+		cmocka_unit_test(what_took_too_long_is_no_wake_latency),
 		cmocka_unit_test(now_and_then_a_guest_is_not_woken_ahead),
 		cmocka_unit_test(threads_take_turns),
+		cmocka_unit_test(late_answer_is_no_answer_to_another_packet),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
