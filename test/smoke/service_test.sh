@@ -1,0 +1,296 @@
+#!/usr/bin/env bash
+# rtvswitchd as the service that `meson install` makes, started by a systemd of its own: in its sandbox, and with the rights
+# that its files have. What the daemon does that its list of system calls does not have kills it here, instead of failing.
+. "$(dirname "$0")/lib.sh"
+
+options=$(meson introspect --buildoptions "$build")
+option() { json "next(o['value'] for o in d if o['name'] == '$1')" <<<"$options"; }
+[ "$(option b_sanitize)" = none ] || { echo "sanitizers make system calls of their own"; exit 77; }
+prefix=$(option prefix)
+DESTDIR=$work/root meson install -C "$build" --no-rebuild --quiet
+
+# Systemd as process 1 of its own place. /etc, /var/lib and /run are copies or empty, the installed files lie over the prefix. Its
+# control groups are below one of ours, which is gone when it is.
+cat >"$work/place.sh" <<'END'
+set -eu
+work=$1 prefix=$2
+mkdir -p "$work/groups" "$work/upper" "$work/overlay" "$prefix"
+mount -t cgroup2 cgroup2 "$work/groups"
+group=$(mktemp -d "$work/groups/rtvs-XXXXXX")
+end() {
+	trap '' TERM
+	[ -z "${child:-}" ] || kill -KILL "$child" 2>/dev/null || :
+	wait || :
+	echo $$ >"$work/groups/cgroup.procs"
+	for i in $(seq 20); do
+		find "$group" -depth -type d -exec rmdir {} + 2>/dev/null && break
+		sleep 0.1
+	done
+	umount "$work/groups"
+}
+trap end EXIT
+trap 'exit 0' TERM
+echo $$ >"$group/cgroup.procs"
+unshare --mount --pid --uts --cgroup --fork --kill-child --propagation private bash -c '
+	set -eu
+	work=$1 prefix=$2
+	mount -t proc proc /proc
+	mount -t cgroup2 cgroup2 /sys/fs/cgroup
+	mount -t tmpfs -o mode=755 tmpfs /var/lib
+	mount -t overlay -o "lowerdir=/etc,upperdir=$work/upper,workdir=$work/overlay" overlay /etc
+	mount -t overlay -o "lowerdir=$work/root$prefix:$prefix" overlay "$prefix"
+	cp -r "$work/run" /run/systemd.test
+	mount --bind /run/systemd.test /run
+	exec env -i container=rtvs PATH="$PATH" /usr/lib/systemd/systemd --system --unit=test.target --log-target=console --show-status=no
+' bash "$work" "$prefix" &
+child=$!
+wait $child
+END
+# The rest of a system is not there: no default dependencies, and logs are files.
+units=$work/run/systemd/system
+mkdir -p "$units/rtvswitchd.service.d" "$units/rtvswitch-hugepages.service.d"
+printf '[Unit]\nDefaultDependencies=no\n' >"$units/test.target"
+printf '[Unit]\nDefaultDependencies=no\n[Service]\nStandardOutput=append:%s\nStandardError=inherit\n' "$work/service.log" |
+	tee "$units/rtvswitch-hugepages.service.d/test.conf" >"$units/rtvswitchd.service.d/test.conf"
+# DPDK asks for iopl at each start and goes on without.
+printf '[Service]\nSystemCallErrorNumber=kill\nSystemCallFilter=~iopl:EPERM\nTimeoutStopSec=20\n' >>"$units/rtvswitchd.service.d/test.conf"
+
+start place bash "$work/place.sh" "$work" "$prefix"
+find_systemd() {
+	local outer
+	outer=$(cat "/proc/$(pid_of place)/task/$(pid_of place)/children")
+	systemd=$(cat "/proc/${outer%% *}/task/${outer%% *}/children")
+	systemd=${systemd%% *}
+	[ -n "$systemd" ] && [ "$(cat "/proc/$systemd/comm")" = systemd ]
+}
+inside() { nsenter --target "$systemd" --mount --pid --uts --cgroup --root --wd -- "$@"; }
+is_up() { find_systemd && inside systemctl is-active test.target; }
+wait_until 20 is_up || { cat "$work/place.log"; false; }
+find_systemd
+
+show() { inside systemctl show --value --property "$1" "${2:-rtvswitchd}"; }
+is_shown() { [ "$(show "$1" "${3:-}")" = "$2" ]; } # PROPERTY VALUE [UNIT]
+ctl() { inside "$prefix/bin/rtvsctl" "$@"; }
+is_serving() { if [ "$1" = far ]; then inside "$prefix/bin/rtvsctl" -s "$work/far.sock" port list; else ctl port list; fi; }
+drop_in() { # NAME LINE...: of the section Service
+	printf '%s\n' '[Service]' "${@:2}" | inside tee "/run/systemd/system/rtvswitchd.service.d/$1.conf"
+	inside systemctl daemon-reload
+}
+no_drop_in() { inside rm -f "/run/systemd/system/rtvswitchd.service.d/$1.conf"; inside systemctl daemon-reload; }
+after_failure() {
+	inside systemctl status --no-pager --lines=0 rtvswitchd || :
+	inside systemctl stop rtvswitchd
+	inside systemctl reset-failed rtvswitchd
+	inside sh -c 'rm -f /run/systemd/system/rtvswitchd.service.d/case.conf; echo [] >/etc/rtvswitch/rtvswitch.json
+		echo RTVSWITCHD_OPTIONS=--no-huge --idle adaptive >/etc/default/rtvswitchd; systemctl daemon-reload; systemctl start rtvswitchd'
+}
+
+groups_and_files_are_made() {
+	inside systemd-sysusers "$prefix/lib/sysusers.d/rtvswitch.conf"
+	inside systemd-tmpfiles --create "$prefix/lib/tmpfiles.d/rtvswitch.conf"
+	inside getent group rtvswitch rtvswitch-vhost
+	expect "first configuration" "[]" "$(inside cat /etc/rtvswitch/rtvswitch.json)"
+	inside grep -q '^RTVSWITCHD_OPTIONS=""' /etc/default/rtvswitchd
+	# What is there stays.
+	inside sh -c 'echo "RTVSWITCHD_OPTIONS=--no-huge --idle adaptive --metrics 127.0.0.1:9475" >/etc/default/rtvswitchd'
+	inside systemd-tmpfiles --create "$prefix/lib/tmpfiles.d/rtvswitch.conf"
+	inside grep -q metrics /etc/default/rtvswitchd
+}
+
+service_starts() {
+	inside sh -c 'echo "RTVSWITCHD_OPTIONS=--no-huge --idle adaptive --metrics 127.0.0.1:9475" >/etc/default/rtvswitchd'
+	inside systemctl start rtvswitchd
+	expect "state" active "$(show ActiveState)"
+	ctl bridge add br0
+}
+
+is_in_the_sandbox() {
+	local status
+	status=$(inside cat "/proc/$(show MainPID)/status")
+	expect_match $'NoNewPrivs:\t1' "$status"
+	expect_match $'Seccomp:\t2' "$status"
+	# CHOWN 0, DAC_OVERRIDE 1, FOWNER 3, NET_ADMIN 12, NET_RAW 13, BPF 39.
+	expect_match $'CapEff:\t000000800000300b' "$status"
+	expect_match $'CapBnd:\t000000800000300b' "$status"
+}
+
+# Ports of all kinds with packets through them, a tunnel's uplink, features that make threads and files.
+tap_works() {
+	tap_port t1 10.0.0.1/24 bridge=br0 deadline=2ms min_rate=1Mbit burst=15kB
+	tap_port t2 10.0.0.2/24 bridge=br0 rate=100Mbit
+	wait_for 10 can_ping t1 10.0.0.2
+}
+vhost_works() {
+	ctl port add v1 bridge=br0
+	start far nsenter --target "$systemd" --mount --pid --cgroup --root -- "$prefix/sbin/rtvswitchd" --socket "$work/far.sock" --no-huge --idle adaptive
+	wait_for 30 is_serving far
+	far() { inside "$prefix/bin/rtvsctl" -s "$work/far.sock" "$@"; }
+	far bridge add br0
+	far port add t4 type=ethdev devargs=net_tap8,iface=t4 bridge=br0
+	netns_add t4
+	netns_give t4 t4 10.0.0.4/24
+	far port add up type=ethdev devargs=net_virtio_user0,path=/run/rtvswitch/v1.sock,queues=1 bridge=br0
+	wait_for 20 is_port_state v1 link up
+	wait_for 20 can_ping t1 10.0.0.4
+	ns t4 ping -c 10 -i 0.02 -W 1 10.0.0.1
+	far system stop
+	wait_for 10 is_port_state v1 link down
+	is_conserved
+}
+# The socket of a QEMU that runs as somebody else, where only it may go.
+connects_to_another_users_socket() {
+	inside install -d -m 700 -o 64055 -g 64055 /run/qemu
+	start qemu nsenter --target "$systemd" --mount --root -- setpriv --reuid 64055 --regid 64055 --clear-groups socat UNIX-LISTEN:/run/qemu/v2.sock,fork -
+	inside_exists() { inside test -S "$1"; }
+	wait_for 5 inside_exists /run/qemu/v2.sock
+	ctl port add v2 mode=connect socket=/run/qemu/v2.sock bridge=br0
+	wait_for 10 is_port_state v2 connected true
+	ctl port del v2
+	stop qemu
+}
+af_xdp_works() {
+	ip link add fx1 type veth peer name px1 || skip "no veth"
+	netns_add x1
+	netns_give x1 px1 10.0.0.11/24
+	ip link set fx1 up
+	ns x1 ethtool -K px1 tx off
+	ctl port add x1 type=ethdev devargs=net_af_xdp0,iface=fx1 bridge=br0
+	wait_for 10 can_ping t1 10.0.0.11
+	ctl port del x1
+	ctl port add x1 type=ethdev devargs=net_af_packet0,iface=fx1 bridge=br0
+	wait_for 10 can_ping t1 10.0.0.11
+	ctl port del x1
+	ip link del fx1
+	is_conserved
+}
+tunnel_works() {
+	inside sh -c "umask 077; echo 1 $(od -An -N32 -tx1 /dev/urandom | tr -d ' \n') >/etc/rtvswitch/key"
+	ctl port add uplink type=ethdev devargs=net_tap12,iface=uplink mtu=1700 address=192.0.2.1/24
+	netns_add net
+	netns_give net uplink 192.0.2.2/24
+	wait_for 10 can_ping net 192.0.2.1
+	ctl port add tun type=geneve uplink=uplink remote=192.0.2.2 vni=1 bridge=br0 key_file=/etc/rtvswitch/key clock=peer
+	ctl -j peer list | json 'd[0]["address"]'
+}
+capture_works() {
+	ctl capture start t1 file=/var/lib/rtvswitch/t1.pcapng filter='icmp or arp' || ctl capture start port=t1 file=/var/lib/rtvswitch/t1.pcapng filter='icmp or arp'
+	ns t2 ping -c 3 -i 0.05 -W 1 10.0.0.1
+	ctl capture stop t1
+	expect_match 'ICMP echo' "$(inside tcpdump -nr /var/lib/rtvswitch/t1.pcapng 2>/dev/null)"
+	for file in /tmp/t1.pcapng /usr/t1.pcapng /etc/t1.pcapng; do
+		expect_fails 'Read-only file system' ctl capture start t1 "file=$file"
+	done
+	expect_fails 'denied|No such file|Read-only' ctl capture start t1 file=/root/t1.pcapng
+}
+config_is_saved() {
+	ctl config save file=/etc/rtvswitch/saved.json || ctl config save
+	inside ls -l /etc/rtvswitch
+	is_serving rtvsd
+}
+forbidden_call_kills() {
+	drop_in case 'SystemCallFilter=~adjtimex clock_adjtime'
+	inside systemctl restart rtvswitchd && fail "it started"
+	expect "signal" 31 "$(show ExecMainStatus)" # SIGSYS
+	no_drop_in case
+	inside systemctl reset-failed rtvswitchd
+	inside systemctl start rtvswitchd
+}
+
+as() { inside setpriv --reuid 12345 --regid 12345 "$@"; } # GROUPS-OPTION COMMAND...
+can_connect() { # SOCKET OPTION: with these groups
+	as "$2" socat -u OPEN:/dev/null "UNIX-CONNECT:$1"
+}
+sockets_have_their_groups() {
+	local control vhost
+	control=$(inside getent group rtvswitch | cut -d: -f3)
+	vhost=$(inside getent group rtvswitch-vhost | cut -d: -f3)
+	ctl bridge list | grep -q br0 || ctl bridge add br0
+	ctl port list | grep -q v1 || ctl port add v1 bridge=br0
+	as "--groups=$control" "$prefix/bin/rtvsctl" port list
+	can_connect /run/rtvswitch/v1.sock "--groups=$vhost"
+	expect_fails denied can_connect /run/rtvswitch/control.sock --clear-groups
+	expect_fails denied can_connect /run/rtvswitch/v1.sock --clear-groups
+	# A guest's QEMU is no operator, and an operator no guest.
+	expect_fails denied can_connect /run/rtvswitch/control.sock "--groups=$vhost"
+	expect_fails denied can_connect /run/rtvswitch/v1.sock "--groups=$control"
+	expect_fails denied as "--groups=$control,$vhost" touch /run/rtvswitch/mine
+	expect_fails denied as "--groups=$control,$vhost" cat /etc/rtvswitch/rtvswitch.json
+}
+
+wrong_configuration_is_not_tried_again() {
+	inside systemctl stop rtvswitchd
+	inside sh -c 'echo "[{\"method\": \"no.such\"}]" >/etc/rtvswitch/rtvswitch.json'
+	inside systemctl start rtvswitchd && fail "it started"
+	sleep 3 # it would have been started again
+	expect "state" failed "$(show ActiveState)"
+	expect "status" 2 "$(show ExecMainStatus)"
+	expect "restarts" 0 "$(show NRestarts)"
+	inside sh -c 'echo [] >/etc/rtvswitch/rtvswitch.json'
+	inside systemctl reset-failed rtvswitchd
+	inside systemctl start rtvswitchd
+}
+kill_it() { inside systemctl kill --signal=KILL rtvswitchd; }
+is_another() { [ "$(show MainPID)" != "$1" ] && [ "$(show ActiveState)" = active ]; }
+crash_is_restarted_until_it_is_too_much() {
+	local pid
+	inside systemctl reset-failed rtvswitchd
+	pid=$(show MainPID)
+	kill_it
+	wait_for 20 is_another "$pid"
+	for _ in 1 2 3 4 5; do
+		pid=$(show MainPID)
+		[ "$pid" != 0 ] || break
+		kill_it
+		is_over() { is_another "$pid" || [ "$(show ActiveState)" = failed ]; }
+		wait_for 20 is_over
+	done
+	expect "state" failed "$(show ActiveState)"
+	inside systemctl reset-failed rtvswitchd
+	inside systemctl start rtvswitchd
+}
+watchdog_is_fed() {
+	local before
+	expect "its time" 10s "$(show WatchdogUSec)"
+	before=$(show WatchdogTimestampMonotonic)
+	is_later() { [ "$(show WatchdogTimestampMonotonic)" != "$before" ]; }
+	wait_for 10 is_later
+}
+
+names_are_exported() {
+	ns t1 ping -c 3 -i 0.05 -W 1 10.0.0.2
+	curl -s -m 5 http://127.0.0.1:9475/metrics >"$work/page.txt"
+	python3 "$top/test/smoke/metric_names.py" "$work/page.txt" "$work/root$prefix/share/rtvswitch/prometheus-alerts.yml" \
+		"$work/root$prefix/share/rtvswitch/grafana-dashboard.json"
+}
+wrong_names_are_seen() {
+	sed 's/rtvs_buffers_free/rtvs_buffers_left/' "$top/conf/prometheus-alerts.yml" >"$work/wrong.yml"
+	expect_fails 'rtvs_buffers_left' python3 "$top/test/smoke/metric_names.py" "$work/page.txt" "$work/wrong.yml"
+	sed 's/queue_full/queue_fool/' "$top/conf/prometheus-alerts.yml" >"$work/wrong.yml"
+	expect_fails 'reason queue_fool' python3 "$top/test/smoke/metric_names.py" "$work/page.txt" "$work/wrong.yml"
+}
+
+stops_well() {
+	inside systemctl stop rtvswitchd
+	expect "state" inactive "$(show ActiveState)"
+	expect "result" success "$(show Result)"
+	inside test ! -e /run/rtvswitch || fail "the runtime directory is left"
+}
+
+run_case "groups and first configuration, made once" groups_and_files_are_made
+run_case "systemd starts the installed service" service_starts
+run_case "capabilities, NoNewPrivileges, seccomp" is_in_the_sandbox
+run_case "tap ports in the sandbox" tap_works
+run_case "vhost ports in the sandbox" vhost_works
+run_case "vhost ports to another user's socket" connects_to_another_users_socket
+run_case "AF_XDP and AF_PACKET in the sandbox" af_xdp_works
+run_case "a tunnel in the sandbox" tunnel_works
+run_case "captures where the sandbox lets them" capture_works
+run_case "metrics of alerts and dashboard are exported" names_are_exported
+run_case "metrics that are not exported would be seen" wrong_names_are_seen
+run_case "the configuration can be saved" config_is_saved
+run_case "sockets are for their groups only" sockets_have_their_groups
+run_case "the watchdog is fed" watchdog_is_fed
+run_case "a forbidden system call would be seen" forbidden_call_kills
+run_case "a wrong configuration is not tried again" wrong_configuration_is_not_tried_again
+run_case "a crash is, but not for ever" crash_is_restarted_until_it_is_too_much
+run_case "the service stops and leaves nothing" stops_well
