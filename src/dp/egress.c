@@ -300,10 +300,13 @@ stage_or_hand_over(struct worker *w, const struct view *view, uint16_t out, stru
 		return;
 	}
 	worker_count(&w->port[out].c.queued_in, 1);
-	if (unlikely(view->port[out].prewake) && !view->port[out].rate)
+	if (atomic_load_explicit(&w->dp->idle, memory_order_relaxed) != DP_IDLE_ADAPTIVE)
+		return;
+	// An owner that is awake gives it to the guest sooner than the guest can be asked whether it sleeps.
+	if (unlikely(view->port[out].prewake) && !view->port[out].rate &&
+		atomic_load_explicit(&w->dp->worker[port->owner]->is_sleeping, memory_order_relaxed))
 		trace_prewake(w, view, out, w->now_ns);
-	if (atomic_load_explicit(&w->dp->idle, memory_order_relaxed) == DP_IDLE_ADAPTIVE)
-		worker_wake(w->dp->worker[port->owner]);
+	worker_wake(w->dp->worker[port->owner]);
 }
 
 // A chain of buffers becomes one buffer, for devices that take no chains.
@@ -321,6 +324,7 @@ linearize(struct worker *w, struct rte_mbuf *m)
 		flat->ol_flags = m->ol_flags & RTE_MBUF_F_TX_OFFLOAD_MASK;
 		flat->tx_offload = m->tx_offload;
 		flat->port = m->port;
+		trace_copy(flat, m);
 	} else {
 		rte_pktmbuf_free(flat);
 		flat = NULL;
@@ -345,6 +349,7 @@ put_in_software(struct worker *w, const struct view *view, uint16_t out, struct 
 		}
 		for (int i = 0; i < n; i++)
 			seg[i]->port = m->port;
+		trace_copy(seg[0], m);
 		rte_pktmbuf_free(m);
 		worker_count(&w->port[out].c.replicated, (uint64_t)n - 1);
 		for (int i = 0; i < n; i++)

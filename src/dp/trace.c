@@ -1,5 +1,5 @@
-// The glue between bursts and chains: which packet is followed is written into the packet (a flag and the chain's number), where
-// the guest is in its ring is asked of the port. Costs nothing where no port has a trace: workers look at view->n_traces.
+// The glue between bursts and chains: which packet is followed, to a guest or as the answer of one, is written into the packet (a
+// flag and the chain's number; one of both at a time), where the guest is in its ring is asked of the port. Costs nothing where no port has a trace: workers look at view->n_traces.
 #include "trace.h"
 
 #include "dp_state.h"
@@ -23,29 +23,33 @@
 
 struct trace {
 	struct chain chain;
-	uint64_t prewoken_ns; // since the last burst was put, 0: not. owner
-	_Atomic bool is_prewoken; // the same for schedule_next_ns
+	_Atomic uint64_t prewoken_ns; // since the last burst was put, 0: not. Workers that hand packets over, too
+	uint64_t since_ns; // dp_trace_start: what was queued before is not told; ctl
+	uint64_t lost_before; // ctl
 	uint16_t queue; // that the followed packet was put into; owner
 };
 
 static int id_offset = -1;
-static uint64_t followed; // mbuf flag
+static uint64_t followed, answer; // mbuf flags
 
 int
 trace_init(void)
 {
 	static const struct rte_mbuf_dynfield field = {
 		.name = "rtvs_chain_id", .size = sizeof(uint32_t), .align = _Alignof(uint32_t)};
-	static const struct rte_mbuf_dynflag flag = {.name = "rtvs_followed"};
-	int bit;
+	static const struct rte_mbuf_dynflag followed_flag = {.name = "rtvs_followed"},
+					     answer_flag = {.name = "rtvs_answer"};
+	int followed_bit, answer_bit;
 
 	if (followed)
 		return 0;
 	id_offset = rte_mbuf_dynfield_register(&field);
-	bit = rte_mbuf_dynflag_register(&flag);
-	if (id_offset < 0 || bit < 0)
+	followed_bit = rte_mbuf_dynflag_register(&followed_flag);
+	answer_bit = rte_mbuf_dynflag_register(&answer_flag);
+	if (id_offset < 0 || followed_bit < 0 || answer_bit < 0)
 		return -rte_errno;
-	followed = 1ULL << bit;
+	followed = RTE_BIT64(followed_bit);
+	answer = RTE_BIT64(answer_bit);
 	return 0;
 }
 
@@ -55,11 +59,11 @@ id_of(struct rte_mbuf *m)
 	return RTE_MBUF_DYNFIELD(m, id_offset, uint32_t *);
 }
 
-static void
-follow(struct rte_mbuf *m, uint32_t id)
+void
+trace_copy(struct rte_mbuf *to, struct rte_mbuf *from)
 {
-	m->ol_flags |= followed;
-	*id_of(m) = id;
+	to->ol_flags |= from->ol_flags & (followed | answer);
+	*id_of(to) = *id_of(from);
 }
 
 static bool
@@ -102,13 +106,12 @@ void
 trace_queued(struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf **pkts, uint16_t n)
 {
 	struct trace *t = view->port[out].trace;
+	struct rte_mbuf *m = pkts[n - 1]; // those before it in the burst are in its depth
 	struct chain_key key;
-	uint32_t id;
 
-	// The last one: those before it in the burst are in its depth.
-	if (chain_is_due(&t->chain, w->now_ns) && key_of(pkts[n - 1], &key) &&
-		chain_begin(&t->chain, &key, schedule_arrival_ns(pkts[n - 1]), &id, dp_now_ns(w->dp)))
-		follow(pkts[n - 1], id);
+	if (chain_is_due(&t->chain, w->now_ns) && !(m->ol_flags & answer) && key_of(m, &key) &&
+		chain_begin(&t->chain, &key, schedule_arrival_ns(m), id_of(m), dp_now_ns(w->dp)))
+		m->ol_flags |= followed;
 }
 
 void
@@ -122,10 +125,12 @@ trace_before(struct worker *w, const struct view *view, uint16_t out, uint16_t q
 	for (uint16_t i = 0; i < n; i++) {
 		struct trace *from;
 
-		if (likely(!(pkts[i]->ol_flags & followed)))
+		if (likely(!(pkts[i]->ol_flags & (followed | answer))))
 			continue;
 		from = view->port[pkts[i]->port].trace;
-		if (t && chain_is_queued(&t->chain, *id_of(pkts[i]))) {
+		if (pkts[i]->ol_flags & followed) {
+			if (!t || !chain_is_queued(&t->chain, *id_of(pkts[i])))
+				continue;
 			ret_burst->guest = t;
 			ret_burst->at = i;
 		} else if (from && ret_burst->n_answers < RTE_DIM(ret_burst->answer)) {
@@ -144,10 +149,8 @@ trace_before(struct worker *w, const struct view *view, uint16_t out, uint16_t q
 static void
 end_prewake(struct trace *t, uint16_t sent)
 {
-	if (likely(!t || !sent || !t->prewoken_ns))
-		return;
-	t->prewoken_ns = 0;
-	atomic_store_explicit(&t->is_prewoken, false, memory_order_relaxed);
+	if (unlikely(t && sent && atomic_load_explicit(&t->prewoken_ns, memory_order_relaxed)))
+		atomic_store_explicit(&t->prewoken_ns, 0, memory_order_relaxed);
 }
 
 void
@@ -170,8 +173,8 @@ trace_after(struct worker *w, const struct view *view, uint16_t out, uint16_t q,
 	if (burst->guest && burst->at < sent) {
 		bool is_known = burst->is_known && look(view, out, q, &after);
 
-		chain_put(&burst->guest->chain, is_known ? &burst->before : NULL, after.put, burst->guest->prewoken_ns,
-			burst->put_ns, now_ns);
+		chain_put(&burst->guest->chain, is_known ? &burst->before : NULL, after.put,
+			atomic_load_explicit(&burst->guest->prewoken_ns, memory_order_relaxed), burst->put_ns, now_ns);
 		burst->guest->queue = q;
 		w->awake_until_ns = now_ns + AWAKE_NS;
 	}
@@ -183,11 +186,10 @@ trace_received(struct worker *w, const struct view *view, uint16_t in, struct rt
 {
 	struct trace *t = view->port[in].trace;
 	struct chain_key key;
-	uint32_t id;
 
 	for (uint16_t i = 0; i < n && chain_is_unanswered(&t->chain); i++)
-		if (key_of(pkts[i], &key) && chain_answer(&t->chain, &key, &id, w->now_ns)) {
-			follow(pkts[i], id);
+		if (key_of(pkts[i], &key) && chain_answer(&t->chain, &key, id_of(pkts[i]), w->now_ns)) {
+			pkts[i]->ol_flags |= answer;
 			break;
 		}
 }
@@ -220,7 +222,7 @@ trace_prewake_ns(const struct view *view, uint16_t out, uint64_t next_ns)
 	const struct trace *t = view->port[out].trace;
 	uint64_t wake_ns;
 
-	if (!view->port[out].prewake || atomic_load_explicit(&t->is_prewoken, memory_order_relaxed) ||
+	if (!view->port[out].prewake || atomic_load_explicit(&t->prewoken_ns, memory_order_relaxed) ||
 		!chain_may_prewake(&t->chain))
 		return next_ns;
 	wake_ns = atomic_load_explicit(&t->chain.wake_ns, memory_order_relaxed) * LEAD_NUM / LEAD_DEN;
@@ -234,14 +236,14 @@ trace_prewake(struct worker *w, const struct view *view, uint16_t out, uint64_t 
 	struct trace *t = view->port[out].trace;
 	struct chain_ring ring;
 
-	if (t->prewoken_ns || atomic_load_explicit(&port->n_txq, memory_order_relaxed) > 1 ||
+	if (atomic_load_explicit(&t->prewoken_ns, memory_order_relaxed) ||
+		atomic_load_explicit(&port->n_txq, memory_order_relaxed) > 1 ||
 		trace_prewake_ns(view, out, next_ns) > w->now_ns || !chain_may_prewake(&t->chain))
 		return;
 	if (!look(view, out, 0, &ring) || !chain_is_asleep(&ring))
 		return;
 	port->ops->kick(port, 0);
-	t->prewoken_ns = w->now_ns;
-	atomic_store_explicit(&t->is_prewoken, true, memory_order_relaxed);
+	atomic_store_explicit(&t->prewoken_ns, w->now_ns, memory_order_relaxed);
 	worker_count(&w->port[out].c.prewakes, 1);
 }
 
@@ -262,6 +264,8 @@ int
 dp_trace_start(struct dp *dp, unsigned id, uint32_t rate, char err[DP_ERR_SIZE])
 {
 	struct port *port = id < DP_MAX_PORTS ? dp->port[id] : NULL;
+	struct chain_record ignored;
+	bool was_traced;
 	int rc;
 
 	if (!port)
@@ -270,12 +274,19 @@ dp_trace_start(struct dp *dp, unsigned id, uint32_t rate, char err[DP_ERR_SIZE])
 		dp_error(err, "port: '%s' is no guest's: ports of type vhost are traced", port->cfg.name);
 		return -EINVAL;
 	}
+	was_traced = port->is_traced;
 	port->is_traced = true;
 	rc = trace_prepare(port);
-	if (!rc)
+	if (!rc && !was_traced) {
+		// What nobody has read since is no part of this trace, nor is what nobody looked after.
+		while (chain_next(&port->trace->chain, &ignored))
+			;
+		port->trace->since_ns = dp_now_ns(dp);
+		port->trace->lost_before = atomic_load(&port->trace->chain.lost);
 		rc = view_publish(dp);
+	}
 	if (rc)
-		port->is_traced = false;
+		port->is_traced = was_traced;
 	else
 		atomic_store(&port->trace->chain.interval_ns, UINT64_C(1000000000) / RTE_MAX(rate, 1u));
 	return rc;
@@ -325,8 +336,12 @@ dp_trace_next(struct dp *dp, unsigned id, struct chain_record *ret_record)
 		&ret_record->left_ns};
 	uint64_t offset_ns;
 
-	if (!port || !port->trace || !chain_next(&port->trace->chain, ret_record))
+	if (!port || !port->trace)
 		return false;
+	do {
+		if (!chain_next(&port->trace->chain, ret_record))
+			return false;
+	} while (ret_record->queued_ns < port->trace->since_ns);
 	offset_ns = monotonic_ns() - dp_now_ns(dp);
 	for (unsigned i = 0; i < RTE_DIM(times); i++)
 		if (*times[i])
@@ -339,5 +354,5 @@ dp_trace_lost(const struct dp *dp, unsigned id)
 {
 	const struct port *port = id < DP_MAX_PORTS ? dp->port[id] : NULL;
 
-	return port && port->trace ? atomic_load(&port->trace->chain.lost) : 0;
+	return port && port->trace ? atomic_load(&port->trace->chain.lost) - port->trace->lost_before : 0;
 }

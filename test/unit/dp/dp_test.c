@@ -1162,6 +1162,73 @@ mirrors_show_packets_as_they_came(void **state)
 	expect_dscp(2, 0, false, DSCP_BEFORE);
 }
 
+#define FOLLOWED_US 150 // a packet may be followed as often
+
+static void
+ask_and_answer(unsigned i)
+{
+	rte_delay_us_block(FOLLOWED_US);
+	send_frame(1 - i, i, 0, 60);
+	expect_frame(i, 60);
+	rte_delay_us_block(FOLLOWED_US);
+	send_frame(i, 1 - i, 0, 61);
+	expect_frame(1 - i, 61);
+}
+
+static void
+start_traces(void)
+{
+	char err[DP_ERR_SIZE];
+
+	for (unsigned i = 0; i < 2; i++)
+		assert_int_equal(dp_trace_start(dp, guest[i].port, 10000, err), 0);
+}
+
+// An answer to one guest's followed packet is a packet to the other, which is followed, too. A chain whose answer is lost
+// sight of stands still until it ends by time.
+static void
+guests_that_answer_each_other_are_both_followed(void **state)
+{
+	uint64_t end = rte_rdtsc() + 2 * rte_get_tsc_hz();
+	unsigned n_left[2] = {0}, n_lost = 0;
+	struct chain_record r;
+
+	(void)state;
+	plain_guests();
+	start_traces();
+	while (rte_rdtsc() < end || !n_left[0] || !n_left[1]) {
+		ask_and_answer(1);
+		for (unsigned i = 0; i < 2; i++)
+			while (dp_trace_next(dp, guest[i].port, &r)) {
+				n_left[i] += r.left_ns != 0;
+				n_lost += r.answered_ns && !r.left_ns;
+			}
+	}
+	assert_in_range(n_lost, 0, 2); // but for stalls
+}
+
+static void
+new_trace_begins_without_records_of_the_last_one(void **state)
+{
+	struct chain_record r;
+
+	(void)state;
+	plain_guests();
+	start_traces();
+	for (unsigned i = 0; i < 20; i++)
+		ask_and_answer(1);
+	for (unsigned i = 0; i < 8; i++) { // one stays without an answer
+		send_frame(0, 1, 0, 60);
+		expect_frame(1, 60);
+	}
+	dp_trace_stop(dp, guest[1].port);
+	(void)usleep(2 * CHAIN_TIMEOUT_NS / 1000);
+	start_traces();
+	(void)usleep(100000);
+	assert_false(dp_trace_next(dp, guest[1].port, &r));
+	assert_int_equal(dp_trace_lost(dp, guest[1].port), 0);
+}
+
 static void
 wrong_configurations_are_refused_with_the_field_named(void **state)
 {
@@ -1268,6 +1335,8 @@ main(int argc, char **argv)
 		WITH_BRIDGE(dscp_is_that_of_the_senders_deadline),
 		WITH_BRIDGE(raised_dscp_ends_at_the_guaranteed_rate),
 		WITH_BRIDGE(mirrors_show_packets_as_they_came),
+		WITH_BRIDGE(guests_that_answer_each_other_are_both_followed),
+		WITH_BRIDGE(new_trace_begins_without_records_of_the_last_one),
 		WITH_BRIDGE(wrong_configurations_are_refused_with_the_field_named),
 		WITH_BRIDGE(what_is_fixed_cannot_be_set_and_names_are_unique),
 	};
