@@ -45,7 +45,6 @@ struct vhost {
 	_Atomic uint32_t rx_pairs, tx_pairs; // enabled: packets from the guest, to the guest
 	_Atomic uint32_t loud_pairs; // whose guests were not told yet that kicks are not needed; event thread, dp: rw
 	_Atomic int kick_fd[DP_MAX_QUEUES]; // -1: none
-	_Atomic uintptr_t wanted_at[DP_MAX_QUEUES]; // where the guest writes which kicks it wants, 0: not known
 	_Atomic pid_t pid; // of the front-end that has the port
 	_Atomic uint64_t features;
 	_Atomic uint64_t n_connects, n_disconnects, n_rings_recovered;
@@ -127,10 +126,8 @@ disconnect_workers(struct vhost *v)
 	atomic_store(&v->rx_pairs, 0);
 	atomic_store(&v->tx_pairs, 0);
 	atomic_store(&v->pid, 0);
-	for (unsigned i = 0; i < DP_MAX_QUEUES; i++) {
+	for (unsigned i = 0; i < DP_MAX_QUEUES; i++)
 		atomic_store(&v->kick_fd[i], -1);
-		atomic_store(&v->wanted_at[i], 0);
-	}
 	dp_synchronize(v->port->dp);
 	if (was_up)
 		port_link_changed(v->port, false);
@@ -163,7 +160,6 @@ connect_workers(struct vhost *v, const struct frontend *f)
 
 		if (!(f->tx_enabled >> q & 1))
 			continue;
-		atomic_store(&v->wanted_at[q], (uintptr_t)vhost_ring_wanted(f->vid, RXQ(q), features));
 		atomic_store(&v->kick_fd[q], rte_vhost_get_vhost_vring(f->vid, TXQ(q), &ring) ? -1 : ring.kickfd);
 	}
 	// Queues that take packets are used from the first on, as guests enable them.
@@ -592,11 +588,9 @@ vhost_ring(struct port *port, uint16_t q, struct chain_ring *ret_ring)
 {
 	struct vhost *v = port->priv;
 	int vid = atomic_load_explicit(&v->vid, memory_order_relaxed);
-	uintptr_t at = atomic_load_explicit(&v->wanted_at[q], memory_order_relaxed);
 
-	return vid != NO_VID && at &&
-		vhost_ring_look(vid, RXQ(q), (const void *)at, atomic_load_explicit(&v->features, memory_order_relaxed),
-			ret_ring);
+	return vid != NO_VID &&
+		vhost_ring_look(vid, RXQ(q), atomic_load_explicit(&v->features, memory_order_relaxed), ret_ring);
 }
 
 static void

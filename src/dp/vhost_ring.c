@@ -59,18 +59,6 @@ vhost_ring_recover(int vid, uint16_t queue, const char *port)
 	return is_moved;
 }
 
-const void *
-vhost_ring_wanted(int vid, uint16_t queue, uint64_t features)
-{
-	struct rte_vhost_vring ring;
-
-	if (!(features & (1ULL << VIRTIO_RING_F_EVENT_IDX)) || rte_vhost_get_vhost_vring(vid, queue, &ring))
-		return NULL;
-	if (features & (1ULL << VIRTIO_F_RING_PACKED))
-		return ring.driver_event;
-	return ring.avail ? &ring.avail->ring[ring.size] : NULL; // used_event, Virtio 1.2, 2.7.6
-}
-
 // Of a packed ring an index counts two rounds: in the first its wrap counter is 1.
 static uint16_t
 packed_index(uint16_t off_wrap, uint16_t size)
@@ -79,21 +67,25 @@ packed_index(uint16_t off_wrap, uint16_t size)
 }
 
 bool
-vhost_ring_look(int vid, uint16_t queue, const void *wanted_at, uint64_t features, struct chain_ring *ret_ring)
+vhost_ring_look(int vid, uint16_t queue, uint64_t features, struct chain_ring *ret_ring)
 {
 	bool is_packed = features >> VIRTIO_F_RING_PACKED & 1;
 	uint16_t wanted[2] = {0}, avail, used; // off_wrap, flags
 	struct iovec to = {.iov_base = wanted, .iov_len = is_packed ? 4 : 2};
-	struct iovec from = {.iov_base = (void *)(uintptr_t)wanted_at, .iov_len = to.iov_len};
+	struct iovec from = {.iov_len = to.iov_len};
 	struct rte_vhost_vring ring;
 
-	if (rte_vhost_get_vring_base(vid, queue, &avail, &used) ||
-		process_vm_readv(getpid(), &to, 1, &from, 1, 0) != (ssize_t)to.iov_len)
+	if (!(features >> VIRTIO_RING_F_EVENT_IDX & 1) || rte_vhost_get_vhost_vring(vid, queue, &ring) || !ring.avail ||
+		!ring.size || rte_vhost_get_vring_base(vid, queue, &avail, &used))
+		return false;
+	from.iov_base = is_packed ? (void *)ring.driver_event :
+				    (void *)&ring.avail->ring[ring.size]; // used_event, Virtio 1.2, 2.7.6
+	if (process_vm_readv(getpid(), &to, 1, &from, 1, 0) != (ssize_t)to.iov_len)
 		return false;
 	*ret_ring = (struct chain_ring){.cycle = 1 << 16, .put = used, .wanted = wanted[0]};
 	if (!is_packed)
 		return true;
-	if (rte_vhost_get_vhost_vring(vid, queue, &ring) || !ring.size || wanted[1] == VRING_PACKED_EVENT_FLAG_ENABLE)
+	if (wanted[1] == VRING_PACKED_EVENT_FLAG_ENABLE)
 		return false;
 	ret_ring->cycle = 2u * ring.size;
 	ret_ring->put = packed_index(used, ring.size);

@@ -10,7 +10,6 @@
 // the ring itself knows. True: the queue goes on elsewhere than the front-end said. Rings it cannot judge stay as they are.
 bool vhost_ring_recover(int vid, uint16_t queue, const char *port);
 
-// Where the guest writes which kicks of a queue it wants, NULL: it says none (no VIRTIO_RING_F_EVENT_IDX). Any thread.
-const void *vhost_ring_wanted(int vid, uint16_t queue, uint64_t features);
-// Worker: reads that. False: it cannot be told, or the memory is gone.
-bool vhost_ring_look(int vid, uint16_t queue, const void *wanted_at, uint64_t features, struct chain_ring *ret_ring);
+// Worker: how far the guest is with a queue. False: it does not tell (no VIRTIO_RING_F_EVENT_IDX), or the memory is gone. Where the
+// ring is may change while it is used (memory is plugged in): it is asked for each time.
+bool vhost_ring_look(int vid, uint16_t queue, uint64_t features, struct chain_ring *ret_ring);
