@@ -40,7 +40,7 @@ assert kicked > 0, "never kicked"
 followed() { # GUEST ADDRESS
 	ctl trace start "$1" rate=1000
 	ctl trace read >/dev/null
-	ns t1 ping -c 40 -i 0.02 -W 2 "$2"
+	ns t1 ping -c 100 -i 0.02 -W 2 "$2" # of 5 two are followed
 	check_chains "$1" 30
 	ctl trace stop "$1"
 	expect "traced ports" 0 "$(ctl -j trace read | json 'len(d["ports"])')"
