@@ -145,7 +145,7 @@ vhost_works() {
 # The socket of a QEMU that runs as somebody else, where only it may go.
 connects_to_another_users_socket() {
 	inside install -d -m 700 -o 64055 -g 64055 /run/qemu
-	start qemu nsenter --target "$systemd" --mount --root -- setpriv --reuid 64055 --regid 64055 --clear-groups socat UNIX-LISTEN:/run/qemu/v2.sock,fork -
+	start qemu nsenter --target "$systemd" --mount --root -- setpriv --reuid 64055 --regid 64055 --clear-groups socat -u UNIX-LISTEN:/run/qemu/v2.sock,fork OPEN:/dev/null
 	inside_exists() { inside test -S "$1"; }
 	wait_for 5 inside_exists /run/qemu/v2.sock
 	ctl port add v2 mode=connect socket=/run/qemu/v2.sock bridge=br0
@@ -212,7 +212,14 @@ capture_works() {
 	ns t2 ping -c 3 -i 0.05 -W 1 10.0.0.1
 	ctl capture stop t1
 	expect_match 'ICMP echo' "$(inside tcpdump -nr /var/lib/rtvswitch/t1.pcapng 2>/dev/null)"
-	for file in /tmp/t1.pcapng /usr/t1.pcapng /etc/t1.pcapng; do
+	# To a terminal or a pipe, which goes through /tmp.
+	start capture nsenter --target "$systemd" --mount --root -- sh -c "exec $prefix/bin/rtvsctl capture t1 write=- count=2 >$work/t1.pcapng"
+	has_capture() { [ "$(ctl -j capture list | json 'len(d)')" = 1 ]; }
+	wait_for 5 has_capture
+	ns t2 ping -c 3 -i 0.05 -W 1 10.0.0.1
+	wait_for 10 is_stopped capture
+	expect "packets in the file" 2 "$(tcpdump --count -nr "$work/t1.pcapng" 2>/dev/null | awk '{print $1}')"
+	for file in /usr/t1.pcapng /etc/t1.pcapng /var/t1.pcapng; do
 		expect_fails 'Read-only file system' ctl capture start t1 "file=$file"
 	done
 	expect_fails 'denied|No such file|Read-only' ctl capture start t1 file=/root/t1.pcapng
