@@ -29,34 +29,31 @@ struct trace {
 	uint16_t queue; // that the followed packet was put into; owner
 };
 
-static int id_offset = -1;
 static uint64_t followed, answer; // mbuf flags
 
 int
 trace_init(void)
 {
-	static const struct rte_mbuf_dynfield field = {
-		.name = "rtvs_chain_id", .size = sizeof(uint32_t), .align = _Alignof(uint32_t)};
 	static const struct rte_mbuf_dynflag followed_flag = {.name = "rtvs_followed"},
 					     answer_flag = {.name = "rtvs_answer"};
 	int followed_bit, answer_bit;
 
 	if (followed)
 		return 0;
-	id_offset = rte_mbuf_dynfield_register(&field);
 	followed_bit = rte_mbuf_dynflag_register(&followed_flag);
 	answer_bit = rte_mbuf_dynflag_register(&answer_flag);
-	if (id_offset < 0 || followed_bit < 0 || answer_bit < 0)
+	if (followed_bit < 0 || answer_bit < 0)
 		return -rte_errno;
 	followed = RTE_BIT64(followed_bit);
 	answer = RTE_BIT64(answer_bit);
 	return 0;
 }
 
+// Of a packet with one of the flags. In the buffer's field for such; the room for further fields is small, and drivers need theirs.
 static uint32_t *
 id_of(struct rte_mbuf *m)
 {
-	return RTE_MBUF_DYNFIELD(m, id_offset, uint32_t *);
+	return &m->hash.usr;
 }
 
 void
