@@ -1,5 +1,6 @@
 // The glue between bursts and chains: which packet is followed, to a guest or as the answer of one, is written into the packet (a
-// flag and the chain's number; one of both at a time), where the guest is in its ring is asked of the port. Costs nothing where no port has a trace: workers look at view->n_traces.
+// flag and the chain's number; one of both at a time), where the guest is in its ring is asked of the port. Costs nothing where no
+// port has a trace: workers look at view->has_traces.
 #include "trace.h"
 
 #include "dp_state.h"
@@ -213,14 +214,24 @@ trace_poll(struct worker *w, const struct view *view)
 		w->awake_until_ns = 0;
 }
 
+// Which of several queues a packet will be put into is not known yet.
+static bool
+may_prewake(const struct view *view, uint16_t out)
+{
+	const struct trace *t = view->port[out].trace;
+
+	return view->port[out].prewake && !atomic_load_explicit(&t->prewoken_ns, memory_order_relaxed) &&
+		atomic_load_explicit(&view->port[out].port->n_txq, memory_order_relaxed) == 1 &&
+		chain_may_prewake(&t->chain);
+}
+
 uint64_t
 trace_prewake_ns(const struct view *view, uint16_t out, uint64_t next_ns)
 {
 	const struct trace *t = view->port[out].trace;
 	uint64_t wake_ns;
 
-	if (!view->port[out].prewake || atomic_load_explicit(&t->prewoken_ns, memory_order_relaxed) ||
-		!chain_may_prewake(&t->chain))
+	if (!may_prewake(view, out))
 		return next_ns;
 	wake_ns = atomic_load_explicit(&t->chain.wake_ns, memory_order_relaxed) * LEAD_NUM / LEAD_DEN;
 	return next_ns > wake_ns ? next_ns - wake_ns : 0;
@@ -233,9 +244,7 @@ trace_prewake(struct worker *w, const struct view *view, uint16_t out, uint64_t 
 	struct trace *t = view->port[out].trace;
 	struct chain_ring ring;
 
-	if (atomic_load_explicit(&t->prewoken_ns, memory_order_relaxed) ||
-		atomic_load_explicit(&port->n_txq, memory_order_relaxed) > 1 ||
-		trace_prewake_ns(view, out, next_ns) > w->now_ns || !chain_may_prewake(&t->chain))
+	if (!may_prewake(view, out) || trace_prewake_ns(view, out, next_ns) > w->now_ns)
 		return;
 	if (!look(view, out, 0, &ring) || !chain_is_asleep(&ring))
 		return;

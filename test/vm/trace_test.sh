@@ -55,7 +55,7 @@ pid_is_told() {
 nobody_reads() {
 	ctl trace start s
 	expect "traced ports" 1 "$(ctl -j trace read | json 'len(d["ports"])')"
-	sleep 12
+	sleep 12 # reading would go on with it
 	expect "traced ports, unread" 0 "$(ctl -j trace read | json 'len(d["ports"])')"
 	ctl trace start s # a port that goes takes its trace with it
 	ctl port del s
