@@ -13,6 +13,9 @@ enum cli_exit {
 	CLI_UNREACHABLE
 };
 
+// An answer takes this long at most, unless client_set_timeout says otherwise: systemd restarts a daemon that hangs after 10 s.
+#define CLIENT_TIMEOUT_MS 15000
+
 struct client;
 
 // NULL: not reachable, and told on stderr.
@@ -21,6 +24,7 @@ struct client *client_open(const char *path);
 int client_connect(const char *path, struct client **ret_client);
 // The daemon's process, as this process's pid namespace numbers it; 0: not known there.
 pid_t client_peer_pid(const struct client *c);
+void client_set_timeout(struct client *c, unsigned ms); // 0: none
 void client_close(struct client *c); // NULL is accepted
 // One call; params is stolen (NULL: none). CLI_OK with a new reference in *ret_result; CLI_REFUSED: the server's message is in *ret_error
 // (new reference, {"code","message",...}); CLI_UNREACHABLE: the connection broke, told on stderr.
@@ -28,5 +32,6 @@ enum cli_exit client_call(
 	struct client *c, const char *method, json_t *params, json_t **ret_result, json_t **ret_error);
 // The same with the server's message on stderr.
 enum cli_exit client_ask(struct client *c, const char *method, json_t *params, json_t **ret_result);
-// The next notification {"method","params"}, new reference; NULL: the connection ended or a signal came.
+// The next notification {"method","params"}, new reference; NULL: the connection ended or a signal came. Waits
+// without limit from then on.
 json_t *client_event(struct client *c);

@@ -89,7 +89,7 @@ _rtvsctl() {
 	local cur=${COMP_WORDS[COMP_CWORD]} words=() i
 	COMPREPLY=()
 	for ((i = 1; i < COMP_CWORD; i++)); do
-		case ${COMP_WORDS[i]} in -s | --socket | -f | --file) i=$((i + 1)) ;; -*) ;; *) words+=("${COMP_WORDS[i]}") ;; esac
+		case ${COMP_WORDS[i]} in -s | --socket | -f | --file | -t | --timeout) i=$((i + 1)) ;; -*) ;; *) words+=("${COMP_WORDS[i]}") ;; esac
 	done
 	if [ "$cur" = = ] || [ "${COMP_WORDS[COMP_CWORD - 1]}" = = ]; then
 		local key=${COMP_WORDS[COMP_CWORD - 2]}

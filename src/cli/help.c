@@ -29,6 +29,7 @@ help_usage(void)
 	     "  -f, --file FILE    execute a list of calls, as in a configuration file; stop at the first error\n"
 	     "  -j, --json         print results as JSON\n"
 	     "  -s, --socket PATH  default: $RTVS_SOCKET or /run/rtvswitch/control.sock\n"
+	     "  -t, --timeout TIME for the daemon's answer, default 15s; 0: none\n"
 	     "  -h, --help         print this        -V, --version  print the version\n"
 	     "\n"
 	     "Exit status: 0 done, 1 refused, 2 wrong usage, 3 daemon not reachable.");

@@ -25,6 +25,7 @@
 
 struct cli {
 	const char *socket;
+	unsigned timeout_ms; // for an answer; 0: none
 	bool is_json;
 	json_t *api;
 	struct client *client;
@@ -68,6 +69,8 @@ static bool
 open_client(struct cli *cli)
 {
 	cli->client = client_open(cli->socket);
+	if (cli->client)
+		client_set_timeout(cli->client, cli->timeout_ms);
 	return cli->client;
 }
 
@@ -498,18 +501,30 @@ run(struct cli *cli, int argc, char **argv)
 	return run_method(cli, argv[0], argc - 1, argv + 1);
 }
 
+static bool
+parse_timeout(const char *text, unsigned *ret_ms)
+{
+	uint64_t ns;
+
+	if (units_parse_time(text, &ns) || (ns && ns < 1000000) || ns > 3600000000000)
+		return false;
+	*ret_ms = (unsigned)(ns / 1000000);
+	return true;
+}
+
 int
 main(int argc, char **argv)
 {
 	static const struct option options[] = {{"file", required_argument, NULL, 'f'},
 		{"help", no_argument, NULL, 'h'}, {"json", no_argument, NULL, 'j'},
-		{"socket", required_argument, NULL, 's'}, {"version", no_argument, NULL, 'V'}, {0}};
+		{"socket", required_argument, NULL, 's'}, {"timeout", required_argument, NULL, 't'},
+		{"version", no_argument, NULL, 'V'}, {0}};
 	const char *env = getenv("RTVS_SOCKET"), *file = NULL;
-	struct cli cli = {.socket = env && *env ? env : DEFAULT_SOCKET};
+	struct cli cli = {.socket = env && *env ? env : DEFAULT_SOCKET, .timeout_ms = CLIENT_TIMEOUT_MS};
 	int opt, rc;
 
 	(void)signal(SIGPIPE, SIG_DFL);
-	while ((opt = getopt_long(argc, argv, "+f:hjs:V", options, NULL)) != -1) {
+	while ((opt = getopt_long(argc, argv, "+f:hjs:t:V", options, NULL)) != -1) {
 		switch (opt) {
 		case 'f':
 			file = optarg;
@@ -522,6 +537,10 @@ main(int argc, char **argv)
 			break;
 		case 's':
 			cli.socket = optarg;
+			break;
+		case 't':
+			if (!parse_timeout(optarg, &cli.timeout_ms))
+				return wrong("--timeout: '%s' is not 0 or a time from 1ms to 1h%s", optarg, "");
 			break;
 		case 'V':
 			puts("rtvsctl " RTVS_VERSION);

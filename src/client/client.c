@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -16,6 +17,15 @@ struct client {
 	size_t size;
 	unsigned id;
 };
+
+// Cannot fail on a socket with such a value; unix sockets apply the one for sending to connect(2), too.
+static void
+set_timeout(int fd, int option, unsigned ms)
+{
+	struct timeval limit = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+
+	(void)setsockopt(fd, SOL_SOCKET, option, &limit, sizeof(limit));
+}
 
 int
 client_connect(const char *path, struct client **ret_client)
@@ -30,6 +40,8 @@ client_connect(const char *path, struct client **ret_client)
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
+	set_timeout(fd, SO_SNDTIMEO, CLIENT_TIMEOUT_MS);
+	set_timeout(fd, SO_RCVTIMEO, CLIENT_TIMEOUT_MS);
 	if (connect(fd, (struct sockaddr *)&addr, sizeof(addr))) {
 		rc = -errno;
 		close(fd);
@@ -73,6 +85,13 @@ client_peer_pid(const struct client *c)
 }
 
 void
+client_set_timeout(struct client *c, unsigned ms)
+{
+	set_timeout(fileno(c->out), SO_SNDTIMEO, ms);
+	set_timeout(fileno(c->in), SO_RCVTIMEO, ms);
+}
+
+void
 client_close(struct client *c)
 {
 	if (!c)
@@ -88,15 +107,20 @@ client_close(struct client *c)
 static json_t *
 read_message(struct client *c)
 {
-	ssize_t n = getline(&c->line, &c->size, c->in);
+	ssize_t n;
 
+	errno = 0; // getline leaves it at the end of the file
+	n = getline(&c->line, &c->size, c->in);
 	return n > 0 ? json_loadb(c->line, (size_t)n, 0, NULL) : NULL;
 }
 
 static enum cli_exit
 broken(void)
 {
-	fprintf(stderr, "%s: the connection to rtvswitchd broke\n", program_invocation_short_name);
+	bool is_late = errno == EAGAIN || errno == EWOULDBLOCK;
+
+	fprintf(stderr, is_late ? "%s: rtvswitchd does not answer\n" : "%s: the connection to rtvswitchd broke\n",
+		program_invocation_short_name);
 	return CLI_UNREACHABLE;
 }
 
@@ -146,6 +170,7 @@ client_event(struct client *c)
 {
 	json_t *message;
 
+	set_timeout(fileno(c->in), SO_RCVTIMEO, 0);
 	while ((message = read_message(c)) && json_object_get(message, "id"))
 		json_decref(message);
 	return message;

@@ -149,6 +149,19 @@ cli_says_who_is_missing() {
 	expect "exit code" 3 $rc
 }
 
+# The kernel takes its connection and its request; nobody answers.
+cli_does_not_wait_for_ever() {
+	local rc=0
+	daemon_start rtvsd
+	kill -STOP "$(pid_of rtvsd)"
+	"$rtvsctl" -s "$work/rtvsd.sock" -t 100ms port list 2>"$work/late.out" || rc=$?
+	kill -CONT "$(pid_of rtvsd)"
+	expect "exit code" 3 $rc
+	expect "what it says" "rtvsctl: rtvswitchd does not answer" "$(cat "$work/late.out")"
+	expect_fails "not 0 or a time from 1ms to 1h" ctl -t 1us port list
+	stop rtvsd
+}
+
 run_case "starts and stops" starts_and_stops
 run_case "stops by system.stop" stops_by_rpc
 run_case "stops on Ctrl-C" stops_on_ctrl_c
@@ -168,3 +181,4 @@ run_case "help and version" says_what_it_is
 run_case "sleeps when idle" sleeps_when_idle
 run_case "tells when its core was taken" stall_is_recorded
 run_case "the CLI ends with 3 when nobody serves" cli_says_who_is_missing
+run_case "the CLI does not wait for ever" cli_does_not_wait_for_ever
