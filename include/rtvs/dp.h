@@ -123,6 +123,9 @@ enum dp_mirror_dir {
 }; // as the port sees it
 extern const char *const dp_mirror_dir_names[]; // "none", "rx", "tx", "both", NULL
 
+#define DP_DOMAIN_SIZE 256
+#define DP_UUID_SIZE 37 // 8-4-4-4-12 hexadecimal digits
+
 struct dp_port_cfg {
 	char name[RTVS_NAME_SIZE];
 	char bridge[RTVS_NAME_SIZE]; // empty: none
@@ -165,6 +168,10 @@ struct dp_port_cfg {
 
 	struct mac_list allowed_macs; // not empty: spoof guard on source MACs, ARP and ND
 	struct prefix_list allowed_ips; // not empty: spoof guard on source IPs, ARP and ND
+	// Whose interface it is, for people and programs; the datapath makes no difference.
+	char domain[DP_DOMAIN_SIZE]; // name of the virtual machine; empty: not known
+	char domain_uuid[DP_UUID_SIZE]; // empty: none; who gave it takes care of the port
+
 	bool isolated;
 	uint32_t mac_limit; // learned MACs, 0: no limit of its own
 	uint32_t flood_pps; // broadcast, multicast and unknown unicast it may send a second, 0: no limit

@@ -84,6 +84,8 @@ port_json_summary(const struct dp *dp, const struct model_port *port)
 	(void)json_object_set_new(object, "bridge", json_string(port->cfg.bridge));
 	(void)json_object_set_new(object, "type", json_string(dp_port_type_names[port->cfg.type]));
 	(void)json_object_set_new(object, "number", json_integer(port->id)); // as other hosts know its flow
+	if (port->cfg.domain[0])
+		(void)json_object_set_new(object, "domain", json_string(port->cfg.domain));
 	(void)json_object_set_new(object, "link", json_string(state.is_link_up ? "up" : "down"));
 	(void)json_object_set_new(object, "connected", json_boolean(state.is_connected));
 	(void)json_object_set_new(object, "detail", json_string(state.detail));

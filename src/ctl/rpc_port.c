@@ -79,6 +79,9 @@
 	P(late, RPC_ENUM, .names = dp_late_names, .def = "send", .help = "what becomes of its packets whose deadline has passed"), \
 	P(feedback, RPC_ENUM, .names = dp_feedback_names, .def = "act", \
 		.help = "when another host's daemon says that its packets come late: act: leave sooner, then with a higher DSCP"), \
+	P(domain, RPC_STR, .max = DP_DOMAIN_SIZE - 1, .help = "virtual machine that it belongs to, as libvirt has it"), \
+	P(domain_uuid, RPC_NAME, .max = DP_UUID_SIZE - 1, \
+		.help = "UUID of that, when libvirt's hook makes and removes the port; empty: nobody but you"), \
 	P(force, RPC_BOOL, .def = "false", .help = "take its guarantee though an egress port may not be able to keep it"), \
 	P(queue, RPC_UINT, .min = DP_QUEUE_MIN, .max = DP_QUEUE_MAX, .def = "512", \
 		.help = "packets of it that wait at one egress port at most; its ring is not read from half of them on"), \

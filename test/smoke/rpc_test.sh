@@ -98,7 +98,7 @@ monitors_only_read() {
 
 dump_is_complete() {
 	ctl port add p1 "socket=$work/p1.sock" bridge=br0 vlan_mode=trunk trunk=1,5,100-200 mtu=9000 allowed_ips=10.0.0.1,fd00::/64
-	ctl port add p2 "socket=$work/p2.sock" mode=connect isolated=true flood_rate=100 packed=false
+	ctl port add p2 "socket=$work/p2.sock" 'domain=web 1' domain_uuid=6ce5b3c0-6c2f-4d6d-9f0a-0d2c5a0f1e11 mode=connect isolated=true flood_rate=100 packed=false
 	ctl port add p3 type=ethdev devargs=net_tap0,iface=p3 bridge=br0 mirror_to=p2 mirror=rx allowed_macs=52:54:00:00:00:01
 	ctl mac add bridge=br0 mac=52:54:00:00:00:99 port=p1 vlan=5
 	ctl -j config dump >"$work/first.json"

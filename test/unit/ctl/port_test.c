@@ -46,6 +46,7 @@ wrong_combinations_name_the_field(void **state)
 		{"\"mtu\": 67", "mtu", RPC_INVALID_PARAMS},
 		{"\"mtu\": 9601", "mtu", RPC_INVALID_PARAMS},
 		{"\"queues\": 9", "queues", RPC_INVALID_PARAMS},
+		{"\"domain_uuid\": \"no uuid\"", "domain_uuid", RPC_INVALID_PARAMS},
 		{"\"vlan\": 4095", "vlan", RPC_INVALID_PARAMS},
 		{"\"colour\": 1", "colour", RPC_INVALID_PARAMS},
 	};
