@@ -222,8 +222,12 @@ main(int argc, char **argv)
 	log_set_level(args.log_level);
 	rc = ctl_create(&args.ctl, &ctl, err);
 	if (rc) {
-		log_error("%s", err[0] ? err : strerror(-rc));
-		return rc == -EINVAL || rc == -ENOENT || rc == -EEXIST ? EXIT_CONFIG : EXIT_FAILURE;
+		bool is_config = rc == -EINVAL || rc == -ENOENT || rc == -EEXIST;
+
+		log_about(LOG_LEVEL_ERROR,
+			LOG_ABOUT(is_config ? LOG_ID_CONFIG_REFUSED : NULL, {"FILE", args.ctl.config}), "%s",
+			err[0] ? err : strerror(-rc));
+		return is_config ? EXIT_CONFIG : EXIT_FAILURE;
 	}
 	rc = ctl_run(ctl);
 	ctl_destroy(ctl);

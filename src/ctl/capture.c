@@ -100,7 +100,8 @@ capture_start(struct ctl *ctl, const struct capture_params *params, char err[DP_
 		goto err_dp;
 	c->next = ctl->captures;
 	ctl->captures = c;
-	log_info("port %s: capture to %s started", params->port, params->file);
+	log_about(LOG_LEVEL_INFO, LOG_ABOUT(NULL, {"PORT", params->port}, {"FILE", params->file}),
+		"port %s: capture to %s started", params->port, params->file);
 	return 0;
 
 err_dp:
@@ -123,7 +124,8 @@ capture_stop(struct ctl *ctl, const char *port, const char *reason)
 	dp_capture_stop(ctl->dp, c->port, &lost);
 	if (fclose(c->file) != 0)
 		reason = "the file could not be written";
-	log_info("port %s: capture to %s ended (%s): %llu packets, %llu lost", c->params.port, c->params.file, reason,
+	log_about(LOG_LEVEL_INFO, LOG_ABOUT(NULL, {"PORT", c->params.port}, {"FILE", c->params.file}),
+		"port %s: capture to %s ended (%s): %llu packets, %llu lost", c->params.port, c->params.file, reason,
 		(unsigned long long)c->n_pkts, (unsigned long long)lost);
 	events_emit(ctl, "capture.end",
 		json_pack("{s:s, s:s, s:s, s:I, s:I}", "port", c->params.port, "file", c->params.file, "reason", reason,

@@ -6,6 +6,7 @@
 #include "capture.h"
 #include "config.h"
 #include "datagrams.h"
+#include "journal.h"
 #include "metrics.h"
 #include "rpc_trace.h"
 #include "rtvs/log.h"
@@ -249,6 +250,7 @@ ctl_create(const struct ctl_params *params, struct ctl **ret_ctl, char err[DP_ER
 	int rc = 0;
 
 	err[0] = '\0';
+	log_set_sink(journal_send);
 	if (!ctl)
 		return -ENOMEM;
 	ctl->params = *params;

@@ -3,10 +3,12 @@
 #include "events.h"
 
 #include "ctl.h"
-#include "rtvs/log.h"
 #include "rtvs/units.h"
 
+#include <ctype.h>
 #include <fnmatch.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -77,14 +79,26 @@ events_emit(struct ctl *ctl, const char *name, json_t *params)
 	emit_at(ctl, name, params, events_now_ns());
 }
 
+// Of the virtual machine whose port it is; NULL: nobody's, or no port that is there.
+static const char *
+domain_of(const struct ctl *ctl, const char *noun, const char *name)
+{
+	const struct model_port *port = strcmp(noun, "port") ? NULL : model_port_find(ctl->live, name);
+
+	return port ? port->cfg.domain : NULL;
+}
+
 void
 events_changed(void *arg, const char *what, const char *name)
 {
 	size_t noun = strcspn(what, ".");
-	char key[16] = "";
+	char key[16] = "", field[16] = "";
 
 	memcpy(key, what, noun < sizeof(key) ? noun : sizeof(key) - 1);
-	log_info("%s%s%s", what, name[0] ? " " : "", name);
+	for (size_t i = 0; key[i]; i++)
+		field[i] = (char)toupper((unsigned char)key[i]);
+	log_about(LOG_LEVEL_INFO, LOG_ABOUT(NULL, {field, name}, {"DOMAIN", domain_of(arg, key, name)}), "%s%s%s", what,
+		name[0] ? " " : "", name);
 	events_emit(arg, what, name[0] ? json_pack("{s:s}", key, name) : json_object());
 	if (!strcmp(key, "port"))
 		peers_sync(arg);
@@ -106,49 +120,55 @@ events_limit_pass(struct events_limit *limit, uint32_t *ret_suppressed, uint64_t
 	return true;
 }
 
-// One line about a port (or, past the last one, about the switch), unless there were too many.
-static void
-log_limited(struct ctl *ctl, unsigned port, enum log_level level, const char *text)
+void
+events_log(struct ctl *ctl, unsigned port, enum log_level level, const struct log_about *about, const char *fmt, ...)
 {
 	uint32_t n_suppressed;
+	char text[512];
+	va_list args;
 
 	if (!events_limit_pass(&ctl->events.limits[port], &n_suppressed, ctl_now_ns()))
 		return;
+	va_start(args, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
 	if (n_suppressed > 0)
-		log_write(level, "%s (%u lines about it were suppressed)", text, n_suppressed);
+		log_about(level, about, "%s (%u lines about it were suppressed)", text, n_suppressed);
 	else
-		log_write(level, "%s", text);
+		log_about(level, about, "%s", text);
 }
 
+#define ABOUT_PORT(cfg, id) LOG_ABOUT(id, {"PORT", (cfg)->name}, {"DOMAIN", (cfg)->domain}, {"BRIDGE", (cfg)->bridge})
+
 static void
-on_port_event(struct ctl *ctl, const struct dp_event *ev, const char *port)
+on_port_event(struct ctl *ctl, const struct dp_event *ev, const struct dp_port_cfg *cfg)
 {
-	char text[160];
+	unsigned long long value = (unsigned long long)ev->value;
+	const char *port = cfg->name;
 
 	switch (ev->type) {
 	case DP_EVENT_LINK:
-		(void)snprintf(text, sizeof(text), "port %s: link %s", port, ev->is_up ? "up" : "down");
-		log_limited(ctl, ev->port, LOG_LEVEL_INFO, text);
+		events_log(ctl, ev->port, LOG_LEVEL_INFO, ABOUT_PORT(cfg, NULL), "port %s: link %s", port,
+			ev->is_up ? "up" : "down");
 		emit_at(ctl, "port.link", json_pack("{s:s, s:s}", "port", port, "link", ev->is_up ? "up" : "down"),
 			ev->time_ns);
 		break;
 	case DP_EVENT_CONNECT:
-		(void)snprintf(text, sizeof(text), "port %s: front-end %s", port, ev->is_up ? "connected" : "left");
-		log_limited(ctl, ev->port, LOG_LEVEL_INFO, text);
+		events_log(ctl, ev->port, LOG_LEVEL_INFO,
+			ABOUT_PORT(cfg, ev->is_up ? LOG_ID_GUEST_CONNECTED : LOG_ID_GUEST_LEFT),
+			"port %s: front-end %s", port, ev->is_up ? "connected" : "left");
 		emit_at(ctl, "port.connect", json_pack("{s:s, s:b}", "port", port, "connected", ev->is_up),
 			ev->time_ns);
 		break;
 	case DP_EVENT_MAC_LIMIT:
-		(void)snprintf(
-			text, sizeof(text), "port %s: MAC limit reached (%llu)", port, (unsigned long long)ev->value);
-		log_limited(ctl, ev->port, LOG_LEVEL_WARNING, text);
+		events_log(ctl, ev->port, LOG_LEVEL_WARNING, ABOUT_PORT(cfg, NULL), "port %s: MAC limit reached (%llu)",
+			port, value);
 		emit_at(ctl, "mac.limit", json_pack("{s:s, s:I}", "port", port, "limit", (json_int_t)ev->value),
 			ev->time_ns);
 		break;
 	case DP_EVENT_GUEST_ERROR:
-		(void)snprintf(text, sizeof(text), "port %s: guest or front-end broke the rules (%llu times so far)",
-			port, (unsigned long long)ev->value);
-		log_limited(ctl, ev->port, LOG_LEVEL_WARNING, text);
+		events_log(ctl, ev->port, LOG_LEVEL_WARNING, ABOUT_PORT(cfg, LOG_ID_GUEST_ERROR),
+			"port %s: guest or front-end broke the rules (%llu times so far)", port, value);
 		emit_at(ctl, "guest.error", json_pack("{s:s, s:I}", "port", port, "count", (json_int_t)ev->value),
 			ev->time_ns);
 		break;
@@ -158,22 +178,28 @@ on_port_event(struct ctl *ctl, const struct dp_event *ev, const char *port)
 }
 
 static void
+on_stall(struct ctl *ctl, const struct dp_event *ev)
+{
+	char time[UNITS_TEXT_SIZE], worker[16];
+
+	(void)snprintf(worker, sizeof(worker), "%u", (unsigned)ev->worker);
+	events_log(ctl, DP_MAX_PORTS, LOG_LEVEL_WARNING, LOG_ABOUT(LOG_ID_WORKER_STALL, {"WORKER", worker}),
+		"worker %s: lost its core for %s", worker, units_format_time(ev->value, time));
+	emit_at(ctl, "worker.stall",
+		json_pack("{s:i, s:I}", "worker", (int)ev->worker, "stall_ns", (json_int_t)ev->value), ev->time_ns);
+}
+
+static void
 on_dp_event(struct ctl *ctl, const struct dp_event *ev)
 {
 	const struct model_port *port = ev->port < DP_MAX_PORTS ? ctl->live->port_by_id[ev->port] : NULL;
-	char time[UNITS_TEXT_SIZE], text[160];
 
 	if (ev->type == DP_EVENT_STALL) {
-		(void)snprintf(text, sizeof(text), "worker %u: lost its core for %s", ev->worker,
-			units_format_time(ev->value, time));
-		log_limited(ctl, DP_MAX_PORTS, LOG_LEVEL_WARNING, text);
-		emit_at(ctl, "worker.stall",
-			json_pack("{s:i, s:I}", "worker", (int)ev->worker, "stall_ns", (json_int_t)ev->value),
-			ev->time_ns);
+		on_stall(ctl, ev);
 	} else if (port) {
-		on_port_event(ctl, ev, port->cfg.name);
+		on_port_event(ctl, ev, &port->cfg);
 	} else if (ev->type == DP_EVENT_MAC_LIMIT) {
-		log_limited(ctl, DP_MAX_PORTS, LOG_LEVEL_WARNING, "a bridge has reached its MAC limit");
+		events_log(ctl, DP_MAX_PORTS, LOG_LEVEL_WARNING, NULL, "a bridge has reached its MAC limit");
 		emit_at(ctl, "mac.limit", json_pack("{s:I}", "limit", (json_int_t)ev->value), ev->time_ns);
 	}
 	// Else the port went while its event was on the way.

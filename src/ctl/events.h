@@ -2,6 +2,7 @@
 #pragma once
 
 #include "rtvs/dp.h"
+#include "rtvs/log.h"
 
 #include <jansson.h>
 #include <stdint.h>
@@ -26,6 +27,9 @@ uint64_t events_now_ns(void); // CLOCK_REALTIME
 void events_add_time(json_t *object, uint64_t time_ns);
 // Sends to subscribers. params is taken over (NULL: nothing is sent); "time" is added.
 void events_emit(struct ctl *ctl, const char *name, json_t *params);
+// One line about a port that a guest may cause (DP_MAX_PORTS: about the switch), unless there were too many.
+void events_log(struct ctl *ctl, unsigned port, enum log_level level, const struct log_about *about, const char *fmt,
+	...) __attribute__((format(printf, 5, 6)));
 // model_changed_fn with a struct ctl as arg.
 void events_changed(void *ctl, const char *what, const char *name);
 // Everything that the datapath has to tell.

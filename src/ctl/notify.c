@@ -4,6 +4,7 @@
 
 #include "rtvs/log.h"
 
+#include <stdio.h>
 #include <systemd/sd-daemon.h>
 
 void
@@ -50,15 +51,18 @@ find_stuck(struct notify *n, const struct dp *dp)
 void
 notify_tick(struct notify *n, const struct dp *dp, uint64_t now_ns)
 {
+	char name[16];
 	int stuck;
 
 	if (n->interval_ns == 0 || now_ns - n->last_ns < n->interval_ns / 2)
 		return;
 	n->last_ns = now_ns;
 	stuck = find_stuck(n, dp);
+	(void)snprintf(name, sizeof(name), "%d", stuck);
 	if (stuck < 0)
 		(void)sd_notify(0, "WATCHDOG=1");
 	else if (!n->is_stuck)
-		log_error("worker %d makes no turn: the watchdog gets no sign of life", stuck);
+		log_about(LOG_LEVEL_ERROR, LOG_ABOUT(LOG_ID_WATCHDOG, {"WORKER", name}),
+			"worker %s makes no turn: the watchdog gets no sign of life", name);
 	n->is_stuck = stuck >= 0;
 }

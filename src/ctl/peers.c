@@ -270,7 +270,8 @@ take_clock(struct ctl *ctl, struct peer *p, const struct peer_msg *msg, uint64_t
 	result = clock_offset_add(&p->clock, &x);
 	if (result == CLOCK_OFFSET_STEPPED && p->clock.n_taken > 1) {
 		p->count.steps++;
-		log_info("peer %s: a clock was set", units_format_prefix(&p->addr, addr));
+		log_about(LOG_LEVEL_INFO, LOG_ABOUT(NULL, {"PEER", units_format_prefix(&p->addr, addr)}),
+			"peer %s: a clock was set", addr);
 	}
 	if (result != CLOCK_OFFSET_REFUSED)
 		p->rtt_ns = received_ns - msg->t1_ns - (msg->t3_ns - msg->t2_ns);
@@ -385,7 +386,8 @@ apply(struct ctl *ctl, const struct model_port *port)
 
 	if (dp_port_set_answer(
 		    ctl->dp, port->id, a.deadline_ns == port->cfg.deadline_ns ? 0 : a.deadline_ns, a.dscp, a.excess))
-		log_warning("port %s: no memory to answer feedback", port->cfg.name);
+		log_about(LOG_LEVEL_WARNING, LOG_ABOUT(NULL, {"PORT", port->cfg.name}, {"DOMAIN", port->cfg.domain}),
+			"port %s: no memory to answer feedback", port->cfg.name);
 }
 
 uint8_t
@@ -427,6 +429,26 @@ step_dscp(const struct model_port *tunnel, uint8_t dscp)
 	return tunnel->cfg.dscp == DP_DSCP_DEADLINE && dscp != DSCP_KEEP ? dscp : -1;
 }
 
+// Of the steps of the controller those that an operator acts upon: nothing is left to do here, and all is well again.
+static void
+log_feedback(struct ctl *ctl, const struct peer *p, const struct model_port *port, enum feedback_event event)
+{
+	char addr[UNITS_TEXT_SIZE];
+	const char *peer = units_format_prefix(&p->addr, addr);
+
+	if (event == FEEDBACK_ESCALATED)
+		events_log(ctl, port->id, LOG_LEVEL_WARNING,
+			LOG_ABOUT(LOG_ID_FLOW_ESCALATED, {"PORT", port->cfg.name}, {"DOMAIN", port->cfg.domain},
+				{"PEER", peer}),
+			"port %s: its packets are late at peer %s, and nothing is left to do here", port->cfg.name,
+			peer);
+	else if (event == FEEDBACK_RECOVERED)
+		events_log(ctl, port->id, LOG_LEVEL_INFO,
+			LOG_ABOUT(LOG_ID_FLOW_RECOVERED, {"PORT", port->cfg.name}, {"DOMAIN", port->cfg.domain},
+				{"PEER", peer}),
+			"port %s: its packets are in time at peer %s again", port->cfg.name, peer);
+}
+
 static void
 on_feedback(struct ctl *ctl, const struct peer *p, const struct model_port *port, enum feedback_event event)
 {
@@ -442,6 +464,7 @@ on_feedback(struct ctl *ctl, const struct peer *p, const struct model_port *port
 		return;
 	apply(ctl, port);
 	(void)ladder_of(ctl, &port->cfg, steps);
+	log_feedback(ctl, p, port, event);
 	events_emit(ctl, names[event],
 		json_pack("{s:s, s:s, s:s, s:I, s:s, s:I, s:I, s:i, s:i, s:I, s:I, s:I}", "port", port->cfg.name,
 			"peer", units_format_prefix(&p->addr, addr), "tunnel", tunnel->cfg.name, "vni",

@@ -28,7 +28,8 @@ stepped(struct plan *p, const char *noun, const char *name, int rc)
 		return true;
 	}
 	if (p->is_undo) {
-		log_error("%s %s: could not be brought back: %s", noun, name, p->err);
+		log_about(LOG_LEVEL_ERROR, LOG_ABOUT(NULL, {strcmp(noun, "bridge") ? "PORT" : "BRIDGE", name}),
+			"%s %s: could not be brought back: %s", noun, name, p->err);
 		return true;
 	}
 	p->rc = rc;

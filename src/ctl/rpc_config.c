@@ -1,6 +1,7 @@
 // Methods of the nouns config and rpc: the configuration as a whole, and what methods there are.
 #include "config.h"
 #include "ctl.h"
+#include "rtvs/log.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -42,12 +43,16 @@ rpc_config_apply(void *ctx, const void *params, uint64_t present, json_t **ret_r
 	int rc;
 
 	(void)present;
-	if (config_check(ctl, p->calls, p->replace, &target, err) < 0)
+	rc = config_check(ctl, p->calls, p->replace, &target, err);
+	if (rc == 0) {
+		rc = config_install(ctl, target, p->calls, &n_changes, err);
+		model_destroy(target);
+	}
+	if (rc < 0) {
+		log_about(
+			LOG_LEVEL_WARNING, LOG_ABOUT(LOG_ID_CONFIG_REFUSED), "configuration refused: %s", err->message);
 		return -1;
-	rc = config_install(ctl, target, p->calls, &n_changes, err);
-	model_destroy(target);
-	if (rc < 0)
-		return -1;
+	}
 	events_emit(ctl, "config.apply",
 		json_pack("{s:i, s:i}", "calls", (int)json_array_size(p->calls), "changes", (int)n_changes));
 	return ctl_answer(ret_result, json_pack("{s:i}", "changes", (int)n_changes), err);

@@ -189,7 +189,23 @@ warn_of_force(const struct ctl *ctl, const struct dp_port_cfg *cfg)
 
 	strict.force = false;
 	if (ctl->model == ctl->live && cfg->force && admit_check(ctl->model, &strict, text))
-		log_warning("port %s: unguaranteed: %s", cfg->name, text);
+		log_about(LOG_LEVEL_WARNING,
+			LOG_ABOUT(LOG_ID_UNGUARANTEED, {"PORT", cfg->name}, {"DOMAIN", cfg->domain},
+				{"BRIDGE", cfg->bridge}),
+			"port %s: unguaranteed: %s", cfg->name, text);
+}
+
+// Whoever waits for a guest that did not get its guarantee finds the reason in the log, too. A full table is -ENOSPC as well.
+static void
+log_refusal(const struct ctl *ctl, const struct dp_port_cfg *cfg, int rc)
+{
+	char text[DP_ERR_SIZE];
+
+	if (rc == -ENOSPC && ctl->model == ctl->live && admit_check(ctl->model, cfg, text) == -ENOSPC)
+		log_about(LOG_LEVEL_WARNING,
+			LOG_ABOUT(LOG_ID_ADMISSION_REFUSED, {"PORT", cfg->name}, {"DOMAIN", cfg->domain},
+				{"BRIDGE", cfg->bridge}),
+			"port %s: refused: %s", cfg->name, text);
 }
 
 static int
@@ -210,6 +226,7 @@ port_add(void *ctx, const void *params, uint64_t present, json_t **ret_result, s
 		rc = model_port_add(ctl->model, &cfg, text);
 	if (!rc)
 		warn_of_force(ctl, &cfg);
+	log_refusal(ctl, &cfg, rc);
 	return rc < 0 ? port_refuse(err, rc, text, cfg.name) : 0;
 }
 
@@ -232,6 +249,7 @@ port_set(void *ctx, const void *params, uint64_t present, json_t **ret_result, s
 		rc = model_port_set(ctl->model, &cfg, text);
 	if (!rc)
 		warn_of_force(ctl, &cfg);
+	log_refusal(ctl, &cfg, rc);
 	return rc < 0 ? port_refuse(err, rc, text, cfg.name) : 0;
 }
 

@@ -191,7 +191,9 @@ cb_new_connection(int vid)
 		*f = (struct frontend){.vid = vid, .pid = pid};
 	pthread_mutex_unlock(&v->lock);
 	if (!f) {
-		log_warning("port %s: refused a further front-end, %d are connected", v->port->cfg.name, MAX_FRONTENDS);
+		log_about(LOG_LEVEL_WARNING,
+			LOG_ABOUT(NULL, {"PORT", v->port->cfg.name}, {"DOMAIN", v->port->cfg.domain}),
+			"port %s: refused a further front-end, %d are connected", v->port->cfg.name, MAX_FRONTENDS);
 		return -1;
 	}
 	atomic_fetch_add(&v->n_connects, 1);

@@ -53,7 +53,8 @@ vhost_ring_recover(int vid, uint16_t queue, const char *port)
 	free(copy);
 	if (is_moved) {
 		(void)rte_vhost_set_vring_base(vid, queue, base, base);
-		log_info("port %s: packed ring %u goes on at %u, wrap %u (front-end said %u, wrap %u)", port, queue,
+		log_about(LOG_LEVEL_INFO, LOG_ABOUT(NULL, {"PORT", port}),
+			"port %s: packed ring %u goes on at %u, wrap %u (front-end said %u, wrap %u)", port, queue,
 			pos.index, pos.wrap, avail & 0x7fff, avail >> 15);
 	}
 	return is_moved;

@@ -1,6 +1,7 @@
 // Log front-end: one line, one write(2), so that lines of several threads never mix. What journald reads gets
-// "<priority>" in front and no level in words; a terminal or file gets "warning: ...". Time stamps are the
-// reader's business: journald and container runtimes add them. Called by ctl, main and the tools.
+// "<priority>" in front and no level in words, or, with a sink, the message and its fields; a terminal or file gets
+// "warning: ...". Time stamps are the reader's business: journald and container runtimes add them. Called by ctl, main
+// and the tools.
 
 #include "rtvs/log.h"
 
@@ -14,17 +15,24 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MAX_LINE_BYTES 1024
+#define MAX_LINE_BYTES 1000 // the text; a level and the end of the line come to it
 
 const char *const log_level_names[] = {"error", "warning", "info", "debug", NULL};
 
 static const char *const prefixes[] = {"<3>", "<4>", "<6>", "<7>"}; // sd-daemon(3)
 static _Atomic int max_level = LOG_LEVEL_INFO; // any thread reads
+static log_sink_fn *journal_sink; // set before there are threads that read it
 
 void
 log_set_level(enum log_level level)
 {
 	atomic_store_explicit(&max_level, (int)level, memory_order_relaxed);
+}
+
+void
+log_set_sink(log_sink_fn *sink)
+{
+	journal_sink = sink;
 }
 
 // systemd sets JOURNAL_STREAM to device:inode of the stream it connected; stderr may have been redirected since.
@@ -51,26 +59,58 @@ flatten(char *text)
 	}
 }
 
+// Nobody is left to tell when stderr is gone.
+static void
+write_line(enum log_level level, bool is_priority, const char *text)
+{
+	char line[MAX_LINE_BYTES + 16];
+	int n = is_priority ? snprintf(line, sizeof(line), "%s%s\n", prefixes[level], text) :
+			      snprintf(line, sizeof(line), "%s: %s\n", log_level_names[level], text);
+
+	if (write(STDERR_FILENO, line, (size_t)n) < 0)
+		return;
+}
+
+static void
+write_message(enum log_level level, const struct log_about *about, const char *fmt, va_list args)
+{
+	bool is_for_journal = is_journal();
+	char text[MAX_LINE_BYTES];
+
+	(void)vsnprintf(text, sizeof(text), fmt, args);
+	flatten(text);
+	if (is_for_journal && journal_sink)
+		journal_sink(level, text, about);
+	else
+		write_line(level, is_for_journal, text);
+}
+
+static bool
+is_shown(enum log_level level)
+{
+	return (int)level <= atomic_load_explicit(&max_level, memory_order_relaxed);
+}
+
 void
 log_write(enum log_level level, const char *fmt, ...)
 {
-	char line[MAX_LINE_BYTES];
 	va_list args;
-	int n;
 
-	if ((int)level > atomic_load_explicit(&max_level, memory_order_relaxed))
+	if (!is_shown(level))
 		return;
-	if (is_journal())
-		n = snprintf(line, sizeof(line), "%s", prefixes[level]);
-	else
-		n = snprintf(line, sizeof(line), "%s: ", log_level_names[level]);
 	va_start(args, fmt);
-	(void)vsnprintf(line + n, sizeof(line) - 1 - (size_t)n, fmt, args);
+	write_message(level, NULL, fmt, args);
 	va_end(args);
-	flatten(line + n);
-	n = (int)strlen(line);
-	line[n++] = '\n';
-	// Nobody is left to tell when stderr is gone.
-	if (write(STDERR_FILENO, line, (size_t)n) < 0)
+}
+
+void
+log_about(enum log_level level, const struct log_about *about, const char *fmt, ...)
+{
+	va_list args;
+
+	if (!is_shown(level))
 		return;
+	va_start(args, fmt);
+	write_message(level, about, fmt, args);
+	va_end(args);
 }

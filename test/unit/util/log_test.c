@@ -100,6 +100,50 @@ long_lines_are_cut_and_end(void **state)
 	assert_ptr_equal(strchr(text, '\n'), text + strlen(text) - 1);
 }
 
+static enum log_level sunk_level;
+static char sunk[256], sunk_id[64];
+static struct log_field sunk_field;
+
+static void
+sink(enum log_level level, const char *message, const struct log_about *about)
+{
+	sunk_level = level;
+	(void)snprintf(sunk, sizeof(sunk), "%s", message);
+	(void)snprintf(sunk_id, sizeof(sunk_id), "%s", about ? about->id : "none");
+	sunk_field = about ? about->fields[0] : (struct log_field){0};
+}
+
+static void
+write_about(void)
+{
+	log_about(LOG_LEVEL_WARNING, LOG_ABOUT(LOG_ID_GUEST_LEFT, {"PORT", "vm3"}), "port %s: left\n", "vm3");
+}
+
+static void
+a_sink_gets_what_the_journal_would(void **state)
+{
+	(void)state;
+	log_set_sink(sink);
+	capture(write_about, true);
+	assert_string_equal(text, "");
+	assert_int_equal(sunk_level, LOG_LEVEL_WARNING);
+	assert_string_equal(sunk, "port vm3: left ");
+	assert_string_equal(sunk_id, LOG_ID_GUEST_LEFT);
+	assert_string_equal(sunk_field.name, "PORT");
+	assert_string_equal(sunk_field.value, "vm3");
+	capture(write_levels, true);
+	assert_string_equal(sunk, "ready"); // the level hides what is below
+	assert_string_equal(sunk_id, "none");
+	// A terminal or a file is no journal.
+	sunk[0] = '\0';
+	capture(write_about, false);
+	assert_string_equal(text, "warning: port vm3: left \n");
+	assert_string_equal(sunk, "");
+	log_set_sink(NULL);
+	capture(write_about, true);
+	assert_string_equal(text, "<4>port vm3: left \n");
+}
+
 int
 main(void)
 {
@@ -108,6 +152,7 @@ main(void)
 		cmocka_unit_test(level_filters),
 		cmocka_unit_test(nobody_forges_a_line),
 		cmocka_unit_test(long_lines_are_cut_and_end),
+		cmocka_unit_test(a_sink_gets_what_the_journal_would),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
