@@ -317,6 +317,108 @@ wrong_names_are_seen() {
 	expect_fails 'reason queue_fool' python3 "$top/test/smoke/metric_names.py" "$work/page.txt" "$work/wrong.yml"
 }
 
+# A daemon that hangs is aborted by systemd and started again; with the configuration file its ports are there again, and the guest, which
+# is connected to the socket, comes back by itself.
+hung_daemon_is_restarted() {
+	local pid
+	inside systemctl reset-failed rtvswitchd
+	inside sh -c "cat >/etc/rtvswitch/rtvswitch.json" <<-'END'
+		[{"method": "bridge.add", "params": {"name": "br0"}}, {"method": "port.add", "params": {"name": "w1", "bridge": "br0"}}]
+	END
+	drop_in case WatchdogSec=2
+	inside systemctl restart rtvswitchd
+	pid=$(show MainPID)
+	expect "its time" 2s "$(show WatchdogUSec)"
+	inside kill -STOP "$pid"
+	wait_for 30 is_another "$pid"
+	expect "restarts" 1 "$(show NRestarts)"
+	wait_for 20 is_port_state w1 link down
+	expect "ports" '["w1"]' "$(ctl -j port list | json 'json.dumps([p["name"] for p in d])')"
+	# Its sibling: one that is well is left alone for longer than that.
+	pid=$(show MainPID)
+	sleep 4
+	expect "process" "$pid" "$(show MainPID)"
+	no_drop_in case
+	inside sh -c 'echo [] >/etc/rtvswitch/rtvswitch.json'
+	inside systemctl restart rtvswitchd
+}
+
+# The journal of this place: of its own, in its /run, with the service's standard error as a system has it.
+journald_start() {
+	inside sh -c 'mkdir -p /run/systemd/journald.conf.d && printf "[Journal]\nStorage=volatile\nReadKMsg=no\nForwardToKMsg=no\nForwardToConsole=no\nForwardToWall=no\n" \
+		>/run/systemd/journald.conf.d/test.conf'
+	inside systemctl start systemd-journald.service
+	drop_in zz-journal StandardOutput=journal StandardError=inherit
+}
+log_has() { # FIELD=VALUE PYTHON: of the messages that have the field, is this true of one? m is the message.
+	inside journalctl --sync
+	[ "$(inside journalctl -o json "$1" | python3 -c 'import json, sys
+print(any(eval(sys.argv[1]) for m in map(json.loads, sys.stdin)))' "$2")" = True ]
+}
+log_id() { sed -n "s/^#define LOG_ID_$1 \"\(.*\)\"/\1/p" "$top/include/rtvs/log.h"; }
+messages_have_fields() {
+	local pid
+	journald_start
+	inside systemctl reset-failed rtvswitchd
+	inside systemctl restart rtvswitchd
+	pid=$(show MainPID)
+	ctl bridge add br0
+	ctl port add vm1 bridge=br0 domain=web1
+	ctl port add vm2 bridge=br0
+	wait_for 5 log_has RTVS_PORT=vm1 'm["MESSAGE"] == "port.add vm1" and m["RTVS_DOMAIN"] == "web1" and m["PRIORITY"] == "6"'
+	wait_for 5 log_has RTVS_PORT=vm1 "m['SYSLOG_IDENTIFIER'] == 'rtvswitchd' and m['_SYSTEMD_UNIT'] == 'rtvswitchd.service' and m['_PID'] == '$pid'"
+	log_has RTVS_PORT=vm1 '"vm2" in m["MESSAGE"]' && fail "of another port"
+	wait_for 5 log_has RTVS_BRIDGE=br0 'm["MESSAGE"] == "bridge.add br0"'
+	wait_for 5 log_has _SYSTEMD_UNIT=rtvswitchd.service 'm["MESSAGE"].startswith("ready: ")'
+	# A guest comes and goes.
+	far_start
+	far port add up type=ethdev devargs=net_virtio_user0,path=/run/rtvswitch/vm1.sock,queues=1 bridge=br0
+	wait_for 20 log_has "MESSAGE_ID=$(log_id GUEST_CONNECTED)" 'm["RTVS_PORT"] == "vm1" and m["RTVS_DOMAIN"] == "web1"'
+	far system stop
+	wait_for 10 log_has "MESSAGE_ID=$(log_id GUEST_LEFT)" 'm["RTVS_PORT"] == "vm1" and m["RTVS_BRIDGE"] == "br0"'
+	# What is refused, and what is taken by force.
+	ctl port set vm2 rate=10Mbit
+	expect_fails 'min_rate' ctl port set vm1 min_rate=20Mbit deadline=1ms
+	wait_for 5 log_has "MESSAGE_ID=$(log_id ADMISSION_REFUSED)" 'm["RTVS_PORT"] == "vm1" and m["PRIORITY"] == "4" and "min_rate: port vm2 carries" in m["MESSAGE"]'
+	log_has "MESSAGE_ID=$(log_id UNGUARANTEED)" True && fail "nothing was forced"
+	ctl port set vm1 min_rate=20Mbit deadline=1ms force=true
+	wait_for 5 log_has "MESSAGE_ID=$(log_id UNGUARANTEED)" 'm["RTVS_PORT"] == "vm1"'
+	expect_fails 'no.such' ctl call config.apply '{"calls": [{"method": "no.such"}]}'
+	wait_for 5 log_has "MESSAGE_ID=$(log_id CONFIG_REFUSED)" '"no.such" in m["MESSAGE"]'
+	# What a guest's name has in it makes no fields.
+	ctl port add vm3 bridge=br0 domain=$'x\nRTVS_PORT=forged'
+	wait_for 5 log_has RTVS_PORT=vm3 'm["RTVS_DOMAIN"] == "x\nRTVS_PORT=forged"'
+	log_has RTVS_PORT=forged True && fail "forged"
+	inside systemctl stop rtvswitchd
+	inside sh -c 'echo "[{\"method\": \"no.such\"}]" >/etc/rtvswitch/rtvswitch.json'
+	inside systemctl start rtvswitchd && fail "it started"
+	wait_for 5 log_has RTVS_FILE=/etc/rtvswitch/rtvswitch.json "m['MESSAGE_ID'] == '$(log_id CONFIG_REFUSED)' and m['PRIORITY'] == '3'"
+	inside sh -c 'echo [] >/etc/rtvswitch/rtvswitch.json'
+	inside systemctl reset-failed rtvswitchd
+	no_drop_in zz-journal
+	inside systemctl start rtvswitchd
+}
+
+# Pages that are reserved stay for the machine: as many as there are now, which changes nothing.
+hugepages_are_reserved() {
+	local n nodes
+	n=$(cat /sys/devices/system/node/node0/hugepages/hugepages-2048kB/nr_hugepages) || skip "no hugepages of 2 MiB on this machine"
+	nodes=(/sys/devices/system/node/node[0-9]*)
+	inside sh -c "printf 'HUGEPAGES_2M=\"0:$n\"\nHUGEPAGES_1G=\"\"\n' >/etc/default/rtvswitch-hugepages"
+	inside systemctl start rtvswitch-hugepages
+	expect "state" active "$(show ActiveState rtvswitch-hugepages)"
+	expect "pages" "$n" "$(cat /sys/devices/system/node/node0/hugepages/hugepages-2048kB/nr_hugepages)"
+	inside systemctl stop rtvswitch-hugepages
+	# More than the machine has: it fails and says why, and the daemon starts all the same.
+	inside sh -c "echo 'HUGEPAGES_2M=\"${#nodes[@]}:1\"' >/etc/default/rtvswitch-hugepages" # no such node
+	inside systemctl start rtvswitch-hugepages && fail "it worked"
+	expect "result" exit-code "$(show Result rtvswitch-hugepages)"
+	expect_match "node ${#nodes[@]}" "$(cat "$work/service.log")"
+	inside systemctl restart rtvswitchd
+	expect "state" active "$(show ActiveState)"
+	inside systemctl reset-failed rtvswitch-hugepages
+}
+
 stops_well() {
 	inside systemctl stop rtvswitchd
 	expect "state" inactive "$(show ActiveState)"
@@ -342,4 +444,7 @@ run_case "a forbidden system call would be seen" forbidden_call_kills
 run_case "AF_XDP with its drop-in, refused without" af_xdp_wants_its_drop_in
 run_case "a wrong configuration is not tried again" wrong_configuration_is_not_tried_again
 run_case "a crash is, but not for ever" crash_is_restarted_until_it_is_too_much
+run_case "a hung daemon is restarted by the watchdog" hung_daemon_is_restarted
+run_case "messages in the journal have fields" messages_have_fields
+run_case "hugepages by their service" hugepages_are_reserved
 run_case "the service stops and leaves nothing" stops_well
