@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""usage: apidoc.py c|md|man|completion API.json OUTPUT
+"""usage: apidoc.py attributes|c|completion|man|md|rng API.json OUTPUT
 
 From the table that `rtvswitchd --api` prints makes the CLI's C string, docs/rpc.md, the manual page
-rtvswitch-api(7) or the shell completion.
+rtvswitch-api(7), the shell completion, or what a libvirt domain may say of its ports: the hook's C table and the schema.
 """
+import html
 import json
 import sys
 
@@ -59,6 +60,64 @@ def man(api):
         for p in m["params"]:
             out += [".TP", f".B {roff(p['name'])}", f"({roff(limits(p))})", ".br", roff(p["help"])]
     out += [".SH SEE ALSO", ".BR rtvsctl (1),", ".BR rtvswitchd (8)"]
+    return "\n".join(out) + "\n"
+
+
+# What an <rtvs:port> in a libvirt domain may say: what port.set can change, less what is no guest's, and as many queues as an interface
+# that is attached later may have.
+NOT_A_GUESTS = {"address", "admin_up", "clock", "domain", "domain_uuid", "gateway", "key_file", "probe", "stamp"}
+
+
+def guest_attributes(api):
+    methods = {m["method"]: m["params"] for m in api}
+    names = {p["name"] for p in methods["port.set"] if not p["key"]} - NOT_A_GUESTS | {"queues"}
+    return [p for p in methods["port.add"] if p["name"] in names]
+
+
+def attributes(api):
+    rows = "\n".join(f'\t{{{json.dumps(p["name"])}, {json.dumps(p.get("default", ""))}}},' for p in guest_attributes(api))
+    return f'#include "domain.h"\n\nconst struct domain_attribute domain_attributes[] = {{\n{rows}\n\t{{0}},\n}};\n'
+
+
+MAC = "[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}"
+PATTERNS = {
+    "name": "([A-Za-z0-9][A-Za-z0-9_.:\\-]*)?",
+    "time": "[0-9]+(\\.[0-9]+)?(ns|us|ms|s|min|h|d)?",
+    "rate": "[0-9]+(\\.[0-9]+)?(bit|kbit|Mbit|Gbit)?",
+    "size": "[0-9]+(\\.[0-9]+)?(B|kB|MB|GB|KiB|MiB|GiB)?",
+    "macs": f"({MAC}(,{MAC})*)?",
+    "prefixes": "([0-9A-Fa-f.:]+(/[0-9]+)?(,[0-9A-Fa-f.:]+(/[0-9]+)?)*)?",
+    "vlans": "([0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*)?",
+}
+
+
+def rng_value(p):
+    names = p.get("names") or (["true", "false", "on", "off", "yes", "no"] if p["type"] == "bool" else None)
+    if names:
+        return "<choice>" + "".join(f"<value>{n}</value>" for n in names) + "</choice>"
+    if p["type"] == "uint":
+        return (f'<data type="unsignedLong"><param name="minInclusive">{p["min"]}</param>'
+                f'<param name="maxInclusive">{p["max"]}</param></data>')
+    return f'<data type="string"><param name="pattern">{PATTERNS[p["type"]]}</param></data>'
+
+
+def rng(api):
+    params = [{"name": "mac", "help": "address of the interface that it is for", "type": "mac", "required": True},
+              {"name": "name", "help": "name of the port; else the socket's file name without .sock", "type": "name"},
+              {"name": "onerror", "names": ["fail", "ignore"], "type": "enum",
+               "help": "a port that cannot be: the guest does not start, or it starts and the port has no bridge"}]
+    out = ['<?xml version="1.0" encoding="UTF-8"?>',
+           "<!-- What rtvswitch reads in the metadata of a libvirt domain. Generated from the table of port.set. -->",
+           '<grammar xmlns="http://relaxng.org/ns/structure/1.0" ns="urn:rtvswitch:domain:1"',
+           '    xmlns:a="http://relaxng.org/ns/compatibility/annotations/1.0"',
+           '    datatypeLibrary="http://www.w3.org/2001/XMLSchema-datatypes">', '  <start>', '    <element name="ports">',
+           '      <zeroOrMore>', '        <element name="port">']
+    for p in params + guest_attributes(api):
+        value = (f'<data type="string"><param name="pattern">{MAC}</param></data>' if p["type"] == "mac" else rng_value(p))
+        attribute = (f'<attribute name="{p["name"]}" ns=""><a:documentation>{html.escape(p["help"])}</a:documentation>'
+                     f'{value}</attribute>')
+        out.append("          " + (attribute if p.get("required") else f"<optional>{attribute}</optional>"))
+    out += ['          <empty/>', '        </element>', '      </zeroOrMore>', '    </element>', '  </start>', '</grammar>']
     return "\n".join(out) + "\n"
 
 
@@ -144,7 +203,7 @@ def completion(api):
 
 
 def main():
-    kinds = {"c": c, "md": md, "man": man, "completion": completion}
+    kinds = {"attributes": attributes, "rng": rng, "c": c, "md": md, "man": man, "completion": completion}
     if len(sys.argv) != 4 or sys.argv[1] not in kinds:
         print(__doc__.strip(), file=sys.stderr)
         return 2

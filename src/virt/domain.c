@@ -1,0 +1,475 @@
+// Reads libvirt's domain XML with libxml2: no network, no entities, no DTD, libxml2's own limits on depth and names. What is wrong
+// with the whole is an error; what is wrong with one port is kept with it, since its element says whether the guest shall start
+// nevertheless. Values are not looked at here: the daemon, whose table has their ranges, refuses what is wrong.
+#include "domain.h"
+
+#include "rtvs/text.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <libxml/parser.h>
+#include <libxml/tree.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define RUN_DIR "/run/rtvswitch"
+#define VALUE_SIZE 4096 // of an attribute
+
+// The first of a port's errors is kept. Texts of the document are in it: no control characters.
+__attribute__((format(printf, 3, 4))) static int
+refuse(char err[DOMAIN_ERR_SIZE], const xmlNode *node, const char *fmt, ...)
+{
+	const char *prefix = node->ns && node->ns->prefix ? (const char *)node->ns->prefix : NULL;
+	va_list args;
+	int n;
+
+	if (err[0])
+		return -EINVAL;
+	n = snprintf(err, DOMAIN_ERR_SIZE, "line %ld: <%.32s%s%.64s>: ", xmlGetLineNo((xmlNode *)node),
+		prefix ? prefix : "", prefix ? ":" : "", (const char *)node->name);
+	va_start(args, fmt);
+	(void)vsnprintf(err + n, DOMAIN_ERR_SIZE - (size_t)n, fmt, args);
+	va_end(args);
+	for (char *c = err; *c; c++)
+		if ((unsigned char)*c < ' ' || *c == 0x7f)
+			*c = ' ';
+	return -EINVAL;
+}
+
+static bool
+is_element(const xmlNode *node, const char *name, const char *ns)
+{
+	return node->type == XML_ELEMENT_NODE && !strcmp((const char *)node->name, name) &&
+		(ns ? node->ns && !strcmp((const char *)node->ns->href, ns) : !node->ns);
+}
+
+// The first child of that name among libvirt's own elements.
+static const xmlNode *
+child(const xmlNode *node, const char *name)
+{
+	for (const xmlNode *c = node ? node->children : NULL; c; c = c->next)
+		if (is_element(c, name, NULL))
+			return c;
+	return NULL;
+}
+
+// False: not there, or too long for buf.
+static bool
+attribute(const xmlNode *node, const char *name, char *buf, size_t size)
+{
+	xmlChar *value = node ? xmlGetNoNsProp((xmlNode *)node, (const xmlChar *)name) : NULL;
+	bool fits = value && strlen((const char *)value) < size;
+
+	if (fits)
+		memcpy(buf, value, strlen((const char *)value) + 1);
+	xmlFree(value);
+	return fits;
+}
+
+static bool
+is_attribute(const xmlNode *node, const char *name, const char *expected)
+{
+	char value[VALUE_SIZE];
+
+	return attribute(node, name, value, sizeof(value)) && !strcmp(value, expected);
+}
+
+static bool
+parse_mac(const xmlNode *node, const char *name, char mac[DOMAIN_MAC_SIZE])
+{
+	char value[DOMAIN_MAC_SIZE];
+
+	if (!attribute(node, name, value, sizeof(value)) || strlen(value) != DOMAIN_MAC_SIZE - 1)
+		return false;
+	for (unsigned i = 0; i < DOMAIN_MAC_SIZE - 1; i++) {
+		if (i % 3 == 2 ? value[i] != ':' : !isxdigit((unsigned char)value[i]))
+			return false;
+		mac[i] = (char)tolower((unsigned char)value[i]);
+	}
+	mac[DOMAIN_MAC_SIZE - 1] = '\0';
+	return true;
+}
+
+static void
+set_param(struct domain_port *p, const char *name, const char *value)
+{
+	(void)json_object_set_new(p->params, name, json_string(value));
+}
+
+const char *
+domain_port_name(const struct domain_port *p)
+{
+	const char *name = json_string_value(json_object_get(p->params, "name"));
+
+	return name ? name : "";
+}
+
+// Which interface is meant, and what becomes of the guest when it cannot be.
+static void
+read_identity(struct domain_port *p, const xmlNode *element)
+{
+	char value[VALUE_SIZE];
+
+	p->is_optional = is_attribute(element, "onerror", "ignore");
+	if (!p->is_optional && attribute(element, "onerror", value, sizeof(value)) && strcmp(value, "fail"))
+		refuse(p->err, element, "onerror: must be fail or ignore, not '%.32s'", value);
+	if (!parse_mac(element, "mac", p->mac))
+		refuse(p->err, element, "mac: needed, the address of an interface, like 52:54:00:00:00:01");
+}
+
+static const xmlNode *
+find_interface(struct domain_port *p, const xmlNode *devices)
+{
+	const xmlNode *found = NULL;
+	char mac[DOMAIN_MAC_SIZE];
+
+	for (const xmlNode *iface = devices ? devices->children : NULL; iface; iface = iface->next) {
+		if (!is_element(iface, "interface", NULL) || !parse_mac(child(iface, "mac"), "address", mac) ||
+			strcmp(mac, p->mac))
+			continue;
+		if (!is_attribute(iface, "type", "vhostuser"))
+			refuse(p->err, iface, "must be of type='vhostuser': line %u has its MAC, %s", p->line, p->mac);
+		else if (found)
+			refuse(p->err, iface, "another interface has the MAC %s, too", p->mac);
+		else
+			found = iface;
+	}
+	return found;
+}
+
+// kB/s, as libvirt counts; 0: not given.
+static uint64_t
+read_bandwidth(struct domain_port *p, const xmlNode *node, const char *name, const char *param)
+{
+	char value[32], text[32];
+	uint64_t kBps;
+	char *end;
+
+	if (!node || !xmlHasProp((xmlNode *)node, (const xmlChar *)name))
+		return 0;
+	errno = 0;
+	kBps = attribute(node, name, value, sizeof(value)) && isdigit((unsigned char)value[0]) ?
+		strtoull(value, &end, 10) :
+		0;
+	if (!kBps || errno || *end || kBps > UINT64_MAX / 8000) {
+		refuse(p->err, node, "%s: must be a number of kilobytes a second", name);
+		return 0;
+	}
+	(void)snprintf(text, sizeof(text), "%" PRIu64, kBps * 8000);
+	set_param(p, param, text);
+	return kBps;
+}
+
+// What libvirt has words of its own for; the element may say otherwise.
+static void
+read_libvirts_words(struct domain_port *p, const xmlNode *iface)
+{
+	const xmlNode *bandwidth = child(iface, "bandwidth"), *in = child(bandwidth, "inbound");
+	uint64_t average, floor;
+	char value[VALUE_SIZE];
+
+	if (attribute(child(iface, "mtu"), "size", value, sizeof(value)))
+		set_param(p, "mtu", value);
+	(void)read_bandwidth(p, child(bandwidth, "outbound"), "average", "max_rate");
+	average = read_bandwidth(p, in, "average", "rate");
+	floor = read_bandwidth(p, in, "floor", "min_rate");
+	if (average && floor > average)
+		refuse(p->err, in, "floor: must be at most average, %" PRIu64, average);
+}
+
+static bool
+is_known(const char *name)
+{
+	for (const struct domain_attribute *a = domain_attributes; a->name; a++)
+		if (!strcmp(a->name, name))
+			return true;
+	return !strcmp(name, "mac") || !strcmp(name, "name") || !strcmp(name, "onerror");
+}
+
+static void
+refuse_unknown(struct domain_port *p, const xmlNode *element, const char *name)
+{
+	for (const struct domain_attribute *a = domain_attributes; a->name; a++) {
+		if (!text_is_near(name, a->name))
+			continue;
+		refuse(p->err, element, "there is no attribute '%.64s'; did you mean '%s'?", name, a->name);
+		return;
+	}
+	refuse(p->err, element, "there is no attribute '%.64s'; rtvs-virt(1) has those that there are", name);
+}
+
+static void
+read_attributes(struct domain_port *p, const xmlNode *element)
+{
+	char value[VALUE_SIZE];
+
+	for (const xmlAttr *a = element->properties; a; a = a->next) {
+		const char *name = (const char *)a->name;
+
+		if (a->ns || !is_known(name))
+			refuse_unknown(p, element, name);
+		else if (!attribute(element, name, value, sizeof(value)))
+			refuse(p->err, element, "%s: at most %d bytes", name, VALUE_SIZE - 1);
+		else if (strcmp(name, "mac") && strcmp(name, "onerror"))
+			set_param(p, name, value);
+	}
+	if (!xmlHasProp((xmlNode *)element, (const xmlChar *)"allowed_macs"))
+		set_param(p, "allowed_macs", p->mac);
+}
+
+// The socket's file is called like the port, whose name it gives where the element has none.
+static void
+read_socket(struct domain_port *p, const xmlNode *iface)
+{
+	const xmlNode *source = child(iface, "source");
+	char path[VALUE_SIZE];
+	char *name;
+	size_t len;
+
+	if (is_attribute(source, "mode", "server"))
+		set_param(p, "mode", "connect");
+	else if (is_attribute(source, "mode", "client"))
+		set_param(p, "mode", "listen");
+	else
+		refuse(p->err, iface, "<source mode='...'>: must be client or server");
+	if (!attribute(source, "path", path, sizeof(path)) || path[0] != '/') {
+		refuse(p->err, iface, "<source path='...'>: must be the path of a socket");
+		return;
+	}
+	set_param(p, "socket", path);
+	name = strrchr(path, '/') + 1;
+	len = strlen(name);
+	if (len > 5 && !strcmp(name + len - 5, ".sock"))
+		name[len - 5] = '\0';
+	if (!domain_port_name(p)[0])
+		set_param(p, "name", name);
+}
+
+static void
+wait_for_interface(struct domain_port *p, const xmlNode *element)
+{
+	char path[128];
+
+	if (!domain_port_name(p)[0]) {
+		refuse(p->err, element,
+			"no interface of the domain has the MAC %s (a port that waits for one needs a name)", p->mac);
+		return;
+	}
+	(void)snprintf(path, sizeof(path), RUN_DIR "/%.64s.sock", domain_port_name(p));
+	set_param(p, "socket", path);
+	set_param(p, "mode", "listen");
+}
+
+// QEMU and the daemon both must see the guest's memory.
+static bool
+is_memory_shared(const xmlNode *root)
+{
+	const xmlNode *numa = child(child(root, "cpu"), "numa");
+	unsigned n = 0;
+
+	if (is_attribute(child(child(root, "memoryBacking"), "access"), "mode", "shared"))
+		return true;
+	for (const xmlNode *cell = numa ? numa->children : NULL; cell; cell = cell->next)
+		if (is_element(cell, "cell", NULL) && ++n && !is_attribute(cell, "memAccess", "shared"))
+			return false;
+	return n > 0;
+}
+
+static void
+check_port(struct domain *d, struct domain_port *p, const xmlNode *element, const xmlNode *root)
+{
+	if (p->is_plugged && !is_memory_shared(root))
+		refuse(p->err, element,
+			"vhost-user needs shared memory: give the domain <memoryBacking><source type='memfd'/>"
+			"<access mode='shared'/></memoryBacking>, or <hugepages/> with that access");
+	for (const struct domain_port *other = d->ports; other < p; other++) {
+		if (p->mac[0] && !strcmp(p->mac, other->mac))
+			refuse(p->err, element, "mac: line %u has %s, too", other->line, p->mac);
+		if (domain_port_name(p)[0] && !strcmp(domain_port_name(p), domain_port_name(other)))
+			refuse(p->err, element, "name: the port of line %u is called %s, too", other->line,
+				domain_port_name(p));
+	}
+}
+
+// Whatever is wrong, the rest is read: an optional port needs its socket.
+static int
+add_port(struct domain *d, const xmlNode *element, const xmlNode *root, char err[DOMAIN_ERR_SIZE])
+{
+	struct domain_port *p = &d->ports[d->n_ports];
+	const xmlNode *iface;
+
+	if (!is_element(element, "port", DOMAIN_NAMESPACE))
+		return refuse(err, element, "only <port> of the namespace " DOMAIN_NAMESPACE " belongs here");
+	if (d->n_ports == DOMAIN_MAX_PORTS)
+		return refuse(err, element, "more than %d ports", DOMAIN_MAX_PORTS);
+	p->params = json_object();
+	if (!p->params)
+		return -ENOMEM;
+	d->n_ports++;
+	p->line = (unsigned)xmlGetLineNo((xmlNode *)element);
+	read_identity(p, element);
+	iface = find_interface(p, child(root, "devices"));
+	p->is_plugged = iface;
+	for (const struct domain_attribute *a = domain_attributes; a->name; a++)
+		if (a->def)
+			set_param(p, a->name, a->def);
+	if (iface)
+		read_libvirts_words(p, iface);
+	read_attributes(p, element);
+	if (iface) {
+		char queues[32];
+
+		set_param(p, "queues",
+			attribute(child(iface, "driver"), "queues", queues, sizeof(queues)) ? queues : "1");
+		read_socket(p, iface);
+	} else
+		wait_for_interface(p, element);
+	set_param(p, "domain", d->name);
+	set_param(p, "domain_uuid", d->uuid);
+	check_port(d, p, element, root);
+	return 0;
+}
+
+// Cut where it is too long, between two characters.
+static bool
+read_text(const xmlNode *node, char *buf, size_t size)
+{
+	xmlChar *text = node ? xmlNodeGetContent(node) : NULL;
+	size_t len = text ? strlen((const char *)text) : 0;
+
+	if (len >= size)
+		for (len = size - 1; len && ((unsigned char)text[len] & 0xc0) == 0x80;)
+			len--;
+	if (text)
+		memcpy(buf, text, len);
+	buf[len] = '\0';
+	xmlFree(text);
+	return len;
+}
+
+static int
+read_domain(struct domain *d, const xmlNode *root, char err[DOMAIN_ERR_SIZE])
+{
+	const xmlNode *metadata = child(root, "metadata");
+	int rc = 0;
+
+	if (!is_element(root, "domain", NULL))
+		return refuse(err, root, "not a libvirt domain");
+	if (!read_text(child(root, "name"), d->name, sizeof(d->name)))
+		return refuse(err, root, "<name>: needed");
+	if (!read_text(child(root, "uuid"), d->uuid, sizeof(d->uuid)) || strlen(d->uuid) != DOMAIN_UUID_SIZE - 1)
+		return refuse(err, root, "<uuid>: needed, %d characters", DOMAIN_UUID_SIZE - 1);
+	for (const xmlNode *ports = metadata ? metadata->children : NULL; ports; ports = ports->next) {
+		if (!is_element(ports, "ports", DOMAIN_NAMESPACE))
+			continue;
+		for (const xmlNode *port = ports->children; port && !rc; port = port->next)
+			if (port->type == XML_ELEMENT_NODE)
+				rc = add_port(d, port, root, err);
+	}
+	return rc;
+}
+
+// Before its declarations are read.
+static void
+refuse_doctype(void *ctx, const xmlChar *name, const xmlChar *external, const xmlChar *system)
+{
+	xmlParserCtxt *parser = ctx;
+
+	(void)name;
+	(void)external;
+	(void)system;
+	*(bool *)parser->_private = true;
+	xmlStopParser(parser);
+}
+
+static int
+parse_document(const char *xml, size_t len, xmlDoc **ret_doc, char err[DOMAIN_ERR_SIZE])
+{
+	xmlParserCtxt *parser = xmlNewParserCtxt();
+	bool has_doctype = false;
+	const xmlError *error;
+	xmlDoc *doc;
+
+	if (!parser)
+		return -ENOMEM;
+	parser->_private = &has_doctype;
+	parser->sax->internalSubset = refuse_doctype;
+	doc = xmlCtxtReadMemory(parser, xml, (int)len, NULL, NULL,
+		XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING | XML_PARSE_BIG_LINES);
+	error = xmlCtxtGetLastError(parser);
+	if (has_doctype)
+		(void)snprintf(err, DOMAIN_ERR_SIZE, "line %d: <!DOCTYPE> is not accepted",
+			parser->input ? parser->input->line : 1);
+	else if (!doc)
+		(void)snprintf(err, DOMAIN_ERR_SIZE, "line %d: not XML: %s", error ? error->line : 1,
+			error && error->message ? error->message : "nothing there");
+	err[strcspn(err, "\n")] = '\0';
+	if (has_doctype) {
+		xmlFreeDoc(doc);
+		doc = NULL;
+	}
+	xmlFreeParserCtxt(parser);
+	*ret_doc = doc;
+	return doc ? 0 : -EINVAL;
+}
+
+int
+domain_parse(const char *xml, size_t len, struct domain **ret_domain, char err[DOMAIN_ERR_SIZE])
+{
+	struct domain *d;
+	xmlDoc *doc;
+	int rc;
+
+	err[0] = '\0';
+	if (len > DOMAIN_MAX_BYTES) {
+		(void)snprintf(err, DOMAIN_ERR_SIZE, "the domain's XML is longer than %u bytes", DOMAIN_MAX_BYTES);
+		return -EINVAL;
+	}
+	rc = parse_document(xml, len, &doc, err);
+	if (rc)
+		return rc;
+	d = calloc(1, sizeof(*d));
+	rc = d ? read_domain(d, xmlDocGetRootElement(doc), err) : -ENOMEM;
+	xmlFreeDoc(doc);
+	if (rc) {
+		domain_free(d);
+		return rc;
+	}
+	*ret_domain = d;
+	return 0;
+}
+
+void
+domain_free(struct domain *d)
+{
+	for (unsigned i = 0; d && i < d->n_ports; i++)
+		json_decref(d->ports[i].params);
+	free(d);
+}
+
+const char *
+domain_refusal(const struct domain *d)
+{
+	for (unsigned i = 0; i < d->n_ports; i++)
+		if (d->ports[i].err[0] && !d->ports[i].is_optional)
+			return d->ports[i].err;
+	return NULL;
+}
+
+json_t *
+domain_port_fallback(const struct domain_port *p)
+{
+	static const char *const kept[] = {"name", "socket", "mode", "queues", "domain", "domain_uuid"};
+	json_t *params = json_object();
+
+	for (const struct domain_attribute *a = domain_attributes; a->name; a++)
+		if (a->def)
+			(void)json_object_set_new(params, a->name, json_string(a->def));
+	for (unsigned i = 0; i < sizeof(kept) / sizeof(*kept); i++)
+		if (json_object_get(p->params, kept[i]))
+			(void)json_object_set(params, kept[i], json_object_get(p->params, kept[i]));
+	return params;
+}

@@ -1,0 +1,51 @@
+// What a libvirt domain's XML asks of the switch: a port for each <rtvs:port> of its <metadata>, joined with the vhost-user
+// interface that has its MAC. Pure: text in, ports out. libvirt's format: https://libvirt.org/formatdomain.html; ours:
+// docs/libvirt.md and domain.rng, which the build makes of the table of port.set.
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#define DOMAIN_NAMESPACE "urn:rtvswitch:domain:1"
+#define DOMAIN_MAX_BYTES (4u << 20) // libvirt sends no longer ones
+#define DOMAIN_MAX_PORTS 64
+#define DOMAIN_NAME_SIZE 256 // longer names are cut
+#define DOMAIN_UUID_SIZE 37
+#define DOMAIN_MAC_SIZE 18
+#define DOMAIN_ERR_SIZE 512
+
+struct domain_port {
+	json_t *params; // of port.add: all of domain_attributes, what the interface says, domain and domain_uuid; owned
+	char mac[DOMAIN_MAC_SIZE]; // in lower case
+	unsigned line; // of its element
+	bool is_optional; // onerror='ignore'
+	bool is_plugged; // an interface of the domain has its MAC; false: one may be attached later
+	char err[DOMAIN_ERR_SIZE]; // why it cannot be, with line and element; empty: it can
+};
+
+struct domain {
+	char name[DOMAIN_NAME_SIZE];
+	char uuid[DOMAIN_UUID_SIZE];
+	unsigned n_ports;
+	struct domain_port ports[DOMAIN_MAX_PORTS];
+};
+
+// What an <rtvs:port> may say of its port beside mac, name and onerror, and what it means not to say it: parameters of port.set. The
+// build makes it; ended by a name of NULL.
+struct domain_attribute {
+	const char *name, *def;
+};
+extern const struct domain_attribute domain_attributes[];
+
+// Reads a domain. Entities, more than DOMAIN_MAX_BYTES and nesting beyond libxml2's limit are refused. 0, -ENOMEM, or -EINVAL with err
+// saying where; what is wrong with one port is in its own err.
+int domain_parse(const char *xml, size_t len, struct domain **ret_domain, char err[DOMAIN_ERR_SIZE]);
+void domain_free(struct domain *d); // NULL is accepted
+
+const char *domain_port_name(const struct domain_port *p); // empty: it has none, and an err
+// The first error of a port that is not optional; NULL: none.
+const char *domain_refusal(const struct domain *d);
+// Parameters of a port that is not to be what its element says: there, so that the guest starts, and without a bridge, so that nothing
+// passes. New reference.
+json_t *domain_port_fallback(const struct domain_port *p);

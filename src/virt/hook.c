@@ -1,0 +1,168 @@
+// usage: rtvs-hook [--socket PATH] GUEST OPERATION SUB-OPERATION EXTRA <DOMAIN.xml
+//
+// What libvirt runs when a guest starts, stops or moves (https://libvirt.org/hooks.html, the part for QEMU): makes, checks and removes
+// the ports that the domain's metadata asks for. libvirt waits for it and must not be asked anything meanwhile. A start, a
+// restore and a migration to here may be refused, with a line on stderr, which libvirt shows; nothing else is: a domain that
+// runs goes on, one that stops stops, whatever the daemon does.
+#include "ports.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#define DEFAULT_SOCKET "/run/rtvswitch/control.sock"
+#define TIMEOUT_MS 3000 // for each answer: libvirt holds the domain meanwhile
+
+enum action {
+	ACTION_NONE,
+	ACTION_APPLY, // refusal ends the start
+	ACTION_CHECK, // refusal ends the migration or restore, before anything happens
+	ACTION_RESTORE_PORTS, // the guest runs, whatever comes of it
+	ACTION_REMOVE
+};
+
+static enum action
+action_of(const char *operation, const char *sub_operation)
+{
+	static const struct {
+		const char *operation, *sub_operation;
+		enum action action;
+	} table[] = {{"prepare", "begin", ACTION_APPLY}, {"restore", "begin", ACTION_CHECK},
+		{"migrate", "begin", ACTION_CHECK}, {"reconnect", "begin", ACTION_RESTORE_PORTS},
+		{"release", "end", ACTION_REMOVE}};
+
+	for (unsigned i = 0; i < sizeof(table) / sizeof(*table); i++)
+		if (!strcmp(operation, table[i].operation) && !strcmp(sub_operation, table[i].sub_operation))
+			return table[i].action;
+	return ACTION_NONE;
+}
+
+static bool
+may_refuse(enum action action)
+{
+	return action == ACTION_APPLY || action == ACTION_CHECK;
+}
+
+// All of it, so that libvirt can write it, but no more than DOMAIN_MAX_BYTES + 1 are kept.
+static size_t
+read_all(char **ret_text)
+{
+	size_t size = DOMAIN_MAX_BYTES + 1, len = 0;
+	char *text = malloc(size);
+	char rest[4096];
+	ssize_t n;
+
+	while (text && len < size &&
+		((n = read(STDIN_FILENO, text + len, size - len)) > 0 || (n < 0 && errno == EINTR)))
+		len += n > 0 ? (size_t)n : 0;
+	while (len == size && read(STDIN_FILENO, rest, sizeof(rest)) > 0)
+		;
+	*ret_text = text;
+	return text ? len : 0;
+}
+
+static void
+log_line(void *ctx, bool is_problem, const char *text)
+{
+	const struct domain *d = ctx;
+
+	syslog(is_problem ? LOG_WARNING : LOG_INFO, "domain %s: %s", d->name, text);
+}
+
+static enum cli_exit
+act(enum action action, const char *socket, const struct domain *d, char err[DOMAIN_ERR_SIZE])
+{
+	struct ports ports = {.log = log_line, .log_ctx = (void *)d};
+	enum cli_exit rc;
+
+	(void)snprintf(err, DOMAIN_ERR_SIZE, "rtvswitchd does not answer at %s (systemctl status rtvswitchd)", socket);
+	if (client_connect(socket, &ports.client))
+		return CLI_UNREACHABLE;
+	client_set_timeout(ports.client, TIMEOUT_MS);
+	if (action == ACTION_REMOVE)
+		rc = ports_remove(&ports, d->uuid);
+	else if (action == ACTION_CHECK)
+		rc = ports_check(&ports, d, err);
+	else
+		rc = ports_apply(&ports, d, err);
+	client_close(ports.client);
+	return rc;
+}
+
+// Whether there is anything that a guest cannot do without.
+static bool
+is_needed(const struct domain *d)
+{
+	for (unsigned i = 0; i < d->n_ports; i++)
+		if (!d->ports[i].is_optional)
+			return true;
+	return false;
+}
+
+static int
+run(enum action action, const char *socket, const char *guest)
+{
+	char err[DOMAIN_ERR_SIZE] = "out of memory";
+	struct domain *d = NULL;
+	bool is_fatal = may_refuse(action);
+	enum cli_exit rc = CLI_OK;
+	char *text = NULL;
+	size_t len = read_all(&text);
+
+	if (action == ACTION_NONE || (text && !len)) {
+		free(text);
+		return EXIT_SUCCESS;
+	}
+	if (!text || domain_parse(text, len, &d, err))
+		rc = CLI_REFUSED;
+	else if (d->n_ports || action == ACTION_REMOVE) {
+		is_fatal = is_fatal && is_needed(d);
+		rc = act(action, socket, d, err);
+	}
+	free(text);
+	domain_free(d);
+	if (!rc)
+		return EXIT_SUCCESS;
+	syslog(is_fatal ? LOG_ERR : LOG_WARNING, "domain %s: %s", guest, err);
+	if (!is_fatal)
+		return EXIT_SUCCESS;
+	fprintf(stderr, "rtvswitch: domain %s: %s\n", guest, err);
+	return EXIT_FAILURE;
+}
+
+int
+main(int argc, char **argv)
+{
+	static const struct option options[] = {{"help", no_argument, NULL, 'h'},
+		{"socket", required_argument, NULL, 's'}, {"version", no_argument, NULL, 'V'}, {0}};
+	const char *socket = DEFAULT_SOCKET;
+	int opt;
+
+	while ((opt = getopt_long(argc, argv, "+hs:V", options, NULL)) != -1) {
+		switch (opt) {
+		case 's':
+			socket = optarg;
+			break;
+		case 'h':
+			puts("usage: rtvs-hook [--socket PATH] GUEST OPERATION SUB-OPERATION EXTRA <DOMAIN.xml\n\n"
+			     "Makes, checks and removes the ports of a libvirt domain; libvirt runs it (see "
+			     "rtvs-virt(1)).");
+			return EXIT_SUCCESS;
+		case 'V':
+			puts("rtvs-hook " RTVS_VERSION);
+			return EXIT_SUCCESS;
+		default:
+			return 2;
+		}
+	}
+	if (argc - optind < 3) {
+		fputs("rtvs-hook: needs GUEST OPERATION SUB-OPERATION, as libvirt gives them\n", stderr);
+		return 2;
+	}
+	openlog("rtvs-hook", LOG_PID, LOG_DAEMON);
+	return run(action_of(argv[optind + 1], argv[optind + 2]), socket, argv[optind]);
+}

@@ -1,0 +1,323 @@
+// Ports of a domain at the daemon: the list is read, compared and changed by single calls, as anybody else may at the same time. A port
+// that meanwhile came to be is looked at again. What was refused for one port undoes what was done for the others.
+#include "ports.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define MAX_ATTEMPTS 3
+
+// What undoes a step: calls, the last first.
+struct undo {
+	struct {
+		const char *method;
+		json_t *params; // owned
+	} steps[2 * DOMAIN_MAX_PORTS];
+	unsigned n;
+};
+
+__attribute__((format(printf, 3, 4))) static void
+tell(const struct ports *p, bool is_problem, const char *fmt, ...)
+{
+	char text[DOMAIN_ERR_SIZE];
+	va_list args;
+
+	va_start(args, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	if (p->log)
+		p->log(p->log_ctx, is_problem, text);
+}
+
+static const char *
+text_of(const json_t *object, const char *key)
+{
+	const char *text = json_string_value(json_object_get(object, key));
+
+	return text ? text : "";
+}
+
+// params is stolen. CLI_REFUSED with the daemon's message in err.
+static enum cli_exit
+call(const struct ports *p, const char *method, json_t *params, char err[DOMAIN_ERR_SIZE])
+{
+	json_t *result = NULL, *error = NULL;
+	enum cli_exit rc = client_call(p->client, method, params, &result, &error);
+
+	if (rc == CLI_REFUSED)
+		(void)snprintf(err, DOMAIN_ERR_SIZE, "%s", text_of(error, "message"));
+	json_decref(result);
+	json_decref(error);
+	return rc;
+}
+
+static enum cli_exit
+list_ports(const struct ports *p, json_t **ret_list)
+{
+	json_t *error = NULL;
+	enum cli_exit rc = client_call(p->client, "port.list", NULL, ret_list, &error);
+
+	json_decref(error);
+	return rc == CLI_OK && !json_is_array(*ret_list) ? CLI_UNREACHABLE : rc;
+}
+
+// Its configuration as port.add takes it; NULL: there is none.
+static const json_t *
+find_port(const json_t *list, const char *name)
+{
+	const json_t *port;
+	size_t i;
+
+	json_array_foreach (list, i, port)
+		if (!strcmp(text_of(port, "name"), name))
+			return json_object_get(port, "config");
+	return NULL;
+}
+
+// What a domain says of a port, as `from` has it; for port.add, or for port.set, which cannot change the socket.
+static json_t *
+pick(const json_t *from, bool is_for_set)
+{
+	static const char *const own[] = {"name", "domain", "domain_uuid", "socket", "mode", "queues"};
+	json_t *object = json_object();
+
+	for (unsigned i = 0; i < (is_for_set ? 3 : sizeof(own) / sizeof(*own)); i++)
+		if (json_object_get(from, own[i]))
+			(void)json_object_set(object, own[i], json_object_get(from, own[i]));
+	for (const struct domain_attribute *a = domain_attributes; a->name; a++)
+		if (json_object_get(from, a->name) && strcmp(a->name, "queues"))
+			(void)json_object_set(object, a->name, json_object_get(from, a->name));
+	return object;
+}
+
+// Numbers are texts in XML.
+static bool
+is_same(const json_t *params, const json_t *config, const char *key)
+{
+	const json_t *now = json_object_get(config, key);
+	char text[32];
+
+	(void)snprintf(text, sizeof(text), "%" JSON_INTEGER_FORMAT, json_integer_value(now));
+	return !strcmp(text_of(params, key), json_is_integer(now) ? text : text_of(config, key));
+}
+
+static void
+remember(struct undo *undo, const char *method, json_t *params)
+{
+	if (undo->n == 2 * DOMAIN_MAX_PORTS) {
+		json_decref(params);
+		return;
+	}
+	undo->steps[undo->n].method = method;
+	undo->steps[undo->n++].params = params;
+}
+
+static void
+undo_all(const struct ports *p, struct undo *undo)
+{
+	char err[DOMAIN_ERR_SIZE] = "";
+
+	while (undo->n) {
+		undo->n--;
+		if (call(p, undo->steps[undo->n].method, undo->steps[undo->n].params, err) == CLI_REFUSED)
+			tell(p, true, "%s to have things as they were: %s", undo->steps[undo->n].method, err);
+	}
+}
+
+static void
+undo_forget(struct undo *undo)
+{
+	while (undo->n)
+		json_decref(undo->steps[--undo->n].params);
+}
+
+static enum cli_exit
+remove_port(const struct ports *p, const char *name, const char *why, struct undo *undo, const json_t *config)
+{
+	char err[DOMAIN_ERR_SIZE] = "";
+	enum cli_exit rc = call(p, "port.del", json_pack("{s:s}", "name", name), err);
+
+	if (rc == CLI_OK && undo)
+		remember(undo, "port.add", pick(config, false));
+	if (rc == CLI_OK)
+		tell(p, false, "port %s: removed, %s", name, why);
+	else if (rc == CLI_REFUSED)
+		tell(p, true, "port %s: not removed: %s", name, err);
+	return rc == CLI_UNREACHABLE ? rc : CLI_OK;
+}
+
+static enum cli_exit
+add_port(const struct ports *p, const json_t *params, struct undo *undo, char err[DOMAIN_ERR_SIZE])
+{
+	enum cli_exit rc = call(p, "port.add", json_deep_copy(params), err);
+
+	if (rc == CLI_OK) {
+		remember(undo, "port.del", json_pack("{s:s}", "name", text_of(params, "name")));
+		tell(p, false, "port %s: made", text_of(params, "name"));
+	}
+	return rc;
+}
+
+// Makes one port what params say. *ret_again: somebody else made it meanwhile, the list is to be read again.
+static enum cli_exit
+apply_port(const struct ports *p, const json_t *list, const json_t *params, struct undo *undo, bool *ret_again,
+	char err[DOMAIN_ERR_SIZE])
+{
+	const char *name = text_of(params, "name");
+	const json_t *config = find_port(list, name);
+	json_t *now = NULL;
+	enum cli_exit rc;
+
+	if (!config) {
+		rc = add_port(p, params, undo, err);
+		if (rc == CLI_REFUSED && !list_ports(p, &now))
+			*ret_again = find_port(now, name);
+		json_decref(now);
+		return rc;
+	}
+	if (strcmp(text_of(config, "domain_uuid"), text_of(params, "domain_uuid"))) {
+		(void)snprintf(err, DOMAIN_ERR_SIZE, "port %s exists and is not this domain's but %s%.64s", name,
+			*text_of(config, "domain_uuid") ? "of domain " : "made by hand", text_of(config, "domain"));
+		return CLI_REFUSED;
+	}
+	if (!is_same(params, config, "socket") || !is_same(params, config, "mode") ||
+		!is_same(params, config, "queues")) {
+		rc = remove_port(p, name, "to be made anew with another socket or number of queues", undo, config);
+		return rc ? rc : add_port(p, params, undo, err);
+	}
+	rc = call(p, "port.set", pick(params, true), err);
+	if (rc == CLI_OK)
+		remember(undo, "port.set", pick(config, true));
+	return rc;
+}
+
+// What is wrong with the element, or what the daemon says, with the element.
+static void
+refusal(const struct domain_port *port, const char *why, char err[DOMAIN_ERR_SIZE])
+{
+	if (port->err[0])
+		(void)snprintf(err, DOMAIN_ERR_SIZE, "%s", port->err);
+	else
+		(void)snprintf(err, DOMAIN_ERR_SIZE, "line %u: <port mac='%s'>: %s", port->line, port->mac, why);
+}
+
+// An optional port without what was refused.
+static enum cli_exit
+apply_fallback(
+	const struct ports *p, const json_t *list, const struct domain_port *port, struct undo *undo, const char *why)
+{
+	json_t *params = domain_port_fallback(port);
+	char err[DOMAIN_ERR_SIZE] = "";
+	bool again = false;
+	enum cli_exit rc = CLI_REFUSED;
+
+	if (text_of(params, "name")[0] && text_of(params, "socket")[0])
+		rc = apply_port(p, list, params, undo, &again, err);
+	if (rc == CLI_OK)
+		tell(p, true, "port %s: has no bridge and forwards nothing: %s", text_of(params, "name"), why);
+	else if (rc == CLI_REFUSED)
+		tell(p, true, "there is no port for %s: %s", port->mac, err[0] ? err : why);
+	json_decref(params);
+	return rc == CLI_UNREACHABLE ? rc : CLI_OK;
+}
+
+// Ports of the domain that it does not ask for (any more).
+static enum cli_exit
+remove_others(const struct ports *p, const json_t *list, const char *uuid, const struct domain *d, struct undo *undo)
+{
+	const json_t *port;
+	size_t i;
+
+	json_array_foreach (list, i, port) {
+		const json_t *config = json_object_get(port, "config");
+		const char *name = text_of(port, "name");
+		bool is_wanted = false;
+
+		for (unsigned k = 0; d && k < d->n_ports; k++)
+			is_wanted |= !strcmp(name, domain_port_name(&d->ports[k]));
+		if (!is_wanted && !strcmp(text_of(config, "domain_uuid"), uuid) &&
+			remove_port(p, name, "its domain does not have it", undo, config) == CLI_UNREACHABLE)
+			return CLI_UNREACHABLE;
+	}
+	return CLI_OK;
+}
+
+static enum cli_exit
+apply_all(const struct ports *p, const struct domain *d, struct undo *undo, bool *ret_again, char err[DOMAIN_ERR_SIZE])
+{
+	json_t *list = NULL;
+	enum cli_exit rc = list_ports(p, &list);
+
+	if (rc == CLI_OK)
+		rc = remove_others(p, list, d->uuid, d, undo);
+	for (unsigned i = 0; i < d->n_ports && rc == CLI_OK; i++) {
+		const struct domain_port *port = &d->ports[i];
+		char why[DOMAIN_ERR_SIZE] = "";
+
+		rc = port->err[0] ? CLI_REFUSED : apply_port(p, list, port->params, undo, ret_again, why);
+		if (rc != CLI_REFUSED || *ret_again)
+			continue;
+		refusal(port, why, err);
+		if (port->is_optional)
+			rc = apply_fallback(p, list, port, undo, err);
+	}
+	json_decref(list);
+	return rc;
+}
+
+enum cli_exit
+ports_apply(const struct ports *p, const struct domain *d, char err[DOMAIN_ERR_SIZE])
+{
+	struct undo undo = {0};
+	enum cli_exit rc = CLI_OK;
+	bool again = true;
+
+	for (unsigned i = 0; i < MAX_ATTEMPTS && again; i++) {
+		again = false;
+		rc = apply_all(p, d, &undo, &again, err);
+	}
+	if (rc == CLI_REFUSED)
+		undo_all(p, &undo);
+	undo_forget(&undo);
+	return rc;
+}
+
+enum cli_exit
+ports_check(const struct ports *p, const struct domain *d, char err[DOMAIN_ERR_SIZE])
+{
+	for (unsigned i = 0; i < d->n_ports; i++) {
+		const struct domain_port *port = &d->ports[i];
+		json_t *result = NULL, *error = NULL;
+		const char *why = "";
+		enum cli_exit rc = CLI_REFUSED;
+
+		if (port->is_optional)
+			continue;
+		if (!port->err[0]) {
+			rc = client_call(p->client, "admission.check", json_deep_copy(port->params), &result, &error);
+			why = text_of(rc == CLI_OK ? result : error, rc == CLI_OK ? "why" : "message");
+			if (rc == CLI_OK && !json_is_true(json_object_get(result, "fits")))
+				rc = CLI_REFUSED;
+		}
+		if (rc == CLI_REFUSED)
+			refusal(port, why, err);
+		json_decref(result);
+		json_decref(error);
+		if (rc)
+			return rc;
+	}
+	return CLI_OK;
+}
+
+enum cli_exit
+ports_remove(const struct ports *p, const char *uuid)
+{
+	json_t *list = NULL;
+	enum cli_exit rc = list_ports(p, &list);
+
+	if (rc == CLI_OK)
+		rc = remove_others(p, list, uuid, NULL, NULL);
+	json_decref(list);
+	return rc;
+}

@@ -1,0 +1,23 @@
+// Ports of a domain at the daemon: made, changed and removed so that they are what its XML asks for. Whatever runs twice, or beside
+// another that does the same, changes nothing. Only ports with the domain's UUID are touched.
+#pragma once
+
+#include "domain.h"
+#include "rtvs/client.h"
+
+// Of what was done, a line each: port made, changed, removed, or refused and ignored. is_problem: the last.
+typedef void ports_log_fn(void *ctx, bool is_problem, const char *text);
+
+struct ports {
+	struct client *client;
+	ports_log_fn *log; // NULL: nobody reads it
+	void *log_ctx;
+};
+
+// All of the domain's ports, or those that it had before: CLI_OK; CLI_REFUSED with err naming line, element and what the daemon says;
+// CLI_UNREACHABLE. Optional ports that are refused come up without a bridge.
+enum cli_exit ports_apply(const struct ports *p, const struct domain *d, char err[DOMAIN_ERR_SIZE]);
+// Could they be? Nothing is changed. Each is asked for alone.
+enum cli_exit ports_check(const struct ports *p, const struct domain *d, char err[DOMAIN_ERR_SIZE]);
+// Removes all ports with this UUID. CLI_UNREACHABLE.
+enum cli_exit ports_remove(const struct ports *p, const char *uuid);
