@@ -1,0 +1,353 @@
+// A domain's ports at the daemon, of which a small model stands here: a list of ports, an egress whose capacity is a number of ports with
+// a min_rate, and a wish to break the connection.
+#include "../unit.h"
+#include "ports.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define UUID "6ce5b3c0-6c2f-4d6d-9f0a-0d2c5a0f1e11"
+#define OTHER "00000000-0000-0000-0000-000000000001"
+
+static json_t *model; // array of {"name", "config"}
+static unsigned n_calls, n_changes, calls_until_broken;
+static char told[8192];
+static json_t *came_meanwhile; // a port that somebody else adds before our next port.add
+
+static size_t
+position(const char *name)
+{
+	json_t *port;
+	size_t i;
+
+	json_array_foreach (model, i, port)
+		if (!strcmp(json_string_value(json_object_get(port, "name")), name))
+			return i;
+	return SIZE_MAX;
+}
+
+static const char *
+config_of(const char *name, const char *key)
+{
+	json_t *config = json_object_get(json_array_get(model, position(name)), "config");
+
+	return json_string_value(json_object_get(config, key));
+}
+
+static json_t *
+refuse(const char *text)
+{
+	return json_pack("{s:i, s:s}", "code", -32000, "message", text);
+}
+
+static json_t *
+change(const char *method, json_t *params)
+{
+	const char *name = json_string_value(json_object_get(params, "name"));
+	const char *rate = json_string_value(json_object_get(params, "min_rate"));
+
+	if (!strcmp(method, "port.add") && came_meanwhile) {
+		json_array_append_new(model, came_meanwhile);
+		came_meanwhile = NULL;
+	}
+	if (!strcmp(method, "port.del")) {
+		if (position(name) == SIZE_MAX)
+			return refuse("no such port");
+		json_array_remove(model, position(name));
+		return NULL;
+	}
+	if (rate && !strcmp(rate, "too much"))
+		return refuse("min_rate: does not fit");
+	if (!strcmp(method, "port.add")) {
+		if (position(name) != SIZE_MAX)
+			return refuse("port exists");
+		json_array_append_new(model, json_pack("{s:s, s:O}", "name", name, "config", params));
+		return NULL;
+	}
+	if (json_object_get(params, "socket") || json_object_get(params, "mode") || json_object_get(params, "queues"))
+		return refuse("cannot be changed");
+	json_object_update(json_object_get(json_array_get(model, position(name)), "config"), params);
+	return NULL;
+}
+
+enum cli_exit
+client_call(struct client *c, const char *method, json_t *params, json_t **ret_result, json_t **ret_error)
+{
+	json_t *error = NULL;
+
+	(void)c;
+	n_calls++;
+	if (calls_until_broken && !--calls_until_broken) {
+		json_decref(params);
+		calls_until_broken = 1;
+		return CLI_UNREACHABLE;
+	}
+	if (!strcmp(method, "port.list"))
+		*ret_result = json_deep_copy(model);
+	else if (!strcmp(method, "admission.check"))
+		*ret_result = json_pack("{s:b, s:s}", "fits",
+			strcmp(json_string_value(json_object_get(params, "min_rate")), "too much") != 0, "why",
+			"at 3 ms");
+	else {
+		n_changes++;
+		error = change(method, params);
+		*ret_result = error ? NULL : json_true();
+	}
+	json_decref(params);
+	*ret_error = error;
+	return error ? CLI_REFUSED : CLI_OK;
+}
+
+static void
+tell(void *ctx, bool is_problem, const char *text)
+{
+	(void)ctx;
+	(void)snprintf(told + strlen(told), sizeof(told) - strlen(told), "%s%s\n", is_problem ? "! " : "", text);
+}
+
+static const struct ports ports = {.log = tell};
+
+static struct domain *
+domain(const char *elements)
+{
+	char xml[8192], err[DOMAIN_ERR_SIZE];
+	struct domain *d = NULL;
+	int n = snprintf(xml, sizeof(xml),
+		"<domain>\n<name>web1</name><uuid>" UUID "</uuid><metadata><r:ports xmlns:r='" DOMAIN_NAMESPACE
+		"'>%s</r:ports></metadata>"
+		"<memoryBacking><access mode='shared'/></memoryBacking><devices>",
+		elements);
+
+	for (unsigned i = 1; i <= 3; i++)
+		n += snprintf(xml + n, sizeof(xml) - (size_t)n,
+			"<interface type='vhostuser'><mac address='52:54:00:00:00:0%u'/>"
+			"<source path='/run/rtvswitch/vm%u.sock' mode='client'/></interface>",
+			i, i);
+	(void)snprintf(xml + n, sizeof(xml) - (size_t)n, "</devices></domain>");
+	if (domain_parse(xml, strlen(xml), &d, err))
+		fail_msg("%s", err);
+	return d;
+}
+
+static enum cli_exit
+apply(const char *elements, char err[DOMAIN_ERR_SIZE])
+{
+	struct domain *d = domain(elements);
+	enum cli_exit rc;
+
+	told[0] = err[0] = '\0';
+	n_changes = n_calls = 0;
+	rc = ports_apply(&ports, d, err);
+	domain_free(d);
+	return rc;
+}
+
+static int
+begin(void **state)
+{
+	(void)state;
+	model = json_array();
+	calls_until_broken = 0;
+	return 0;
+}
+
+static int
+end(void **state)
+{
+	(void)state;
+	json_decref(model);
+	return 0;
+}
+
+#define ONE "<r:port mac='52:54:00:00:00:01' bridge='br0' min_rate='1Mbit'/>"
+#define TWO "<r:port mac='52:54:00:00:00:02' bridge='br0'/>"
+
+static void
+ports_are_made_once(void **state)
+{
+	char err[DOMAIN_ERR_SIZE];
+
+	(void)state;
+	assert_int_equal(apply(ONE TWO, err), CLI_OK);
+	assert_int_equal(json_array_size(model), 2);
+	assert_string_equal(config_of("vm1", "min_rate"), "1Mbit");
+	assert_string_equal(config_of("vm2", "domain_uuid"), UUID);
+	assert_string_equal(told, "port vm1: made\nport vm2: made\n");
+	assert_int_equal(apply(ONE TWO, err), CLI_OK);
+	assert_int_equal(json_array_size(model), 2);
+	assert_string_equal(told, "");
+}
+
+static void
+what_is_not_said_any_more_goes_back(void **state)
+{
+	char err[DOMAIN_ERR_SIZE];
+
+	(void)state;
+	assert_int_equal(apply(ONE, err), CLI_OK);
+	assert_int_equal(apply("<r:port mac='52:54:00:00:00:01' bridge='br0' deadline='1ms'/>", err), CLI_OK);
+	assert_string_equal(config_of("vm1", "min_rate"), "0");
+	assert_string_equal(config_of("vm1", "deadline"), "1ms");
+	assert_int_equal(apply(TWO, err), CLI_OK);
+	assert_int_equal(json_array_size(model), 1);
+	assert_non_null(strstr(told, "port vm1: removed"));
+}
+
+static void
+refusal_leaves_everything_as_it_was(void **state)
+{
+	char err[DOMAIN_ERR_SIZE];
+	json_t *before;
+
+	(void)state;
+	assert_int_equal(apply(ONE, err), CLI_OK);
+	before = json_deep_copy(model);
+	assert_int_equal(apply("<r:port mac='52:54:00:00:00:01' min_rate='2Mbit'/>" TWO
+			       "\n<r:port mac='52:54:00:00:00:03' min_rate='too much'/>",
+				 err),
+		CLI_REFUSED);
+	assert_string_equal(err, "line 3: <port mac='52:54:00:00:00:03'>: min_rate: does not fit");
+	assert_true(json_equal(before, model));
+	// A port that went is there again.
+	assert_int_equal(apply(TWO "<r:port mac='52:54:00:00:00:03' min_rate='too much'/>", err), CLI_REFUSED);
+	assert_true(json_equal(before, model));
+	json_decref(before);
+}
+
+static void
+other_hands_ports_are_not_touched(void **state)
+{
+	char err[DOMAIN_ERR_SIZE];
+
+	(void)state;
+	json_array_append_new(model, json_pack("{s:s, s:{s:s}}", "name", "vm1", "config", "name", "vm1"));
+	assert_int_equal(apply(ONE, err), CLI_REFUSED);
+	assert_non_null(strstr(err, "port vm1 exists and is not this domain's but made by hand"));
+	assert_int_equal(n_changes, 0);
+	json_array_clear(model);
+	json_array_append_new(model,
+		json_pack("{s:s, s:{s:s, s:s, s:s}}", "name", "vm1", "config", "name", "vm1", "domain", "db",
+			"domain_uuid", OTHER));
+	assert_int_equal(apply(ONE, err), CLI_REFUSED);
+	assert_non_null(strstr(err, "of domain db"));
+	assert_int_equal(ports_remove(&ports, UUID), CLI_OK);
+	assert_int_equal(json_array_size(model), 1);
+	assert_int_equal(ports_remove(&ports, OTHER), CLI_OK);
+	assert_int_equal(json_array_size(model), 0);
+}
+
+static void
+another_socket_makes_the_port_anew(void **state)
+{
+	char err[DOMAIN_ERR_SIZE];
+
+	(void)state;
+	assert_int_equal(apply(ONE, err), CLI_OK);
+	json_object_set_new(json_object_get(json_array_get(model, 0), "config"), "queues", json_integer(4));
+	assert_int_equal(apply(ONE, err), CLI_OK);
+	assert_string_equal(config_of("vm1", "queues"), "1");
+	assert_non_null(strstr(told, "made anew"));
+	// What it was is there again after a refusal.
+	json_object_set_new(json_object_get(json_array_get(model, 0), "config"), "queues", json_integer(4));
+	assert_int_equal(apply(ONE "<r:port mac='52:54:00:00:00:03' min_rate='too much'/>", err), CLI_REFUSED);
+	assert_int_equal(
+		json_integer_value(json_object_get(json_object_get(json_array_get(model, 0), "config"), "queues")), 4);
+}
+
+static void
+optional_port_comes_up_without_a_bridge(void **state)
+{
+	char err[DOMAIN_ERR_SIZE];
+
+	(void)state;
+	assert_int_equal(apply("<r:port mac='52:54:00:00:00:03' bridge='br0' vlan='7' min_rate='too much' "
+			       "onerror='ignore'/>" TWO,
+				 err),
+		CLI_OK);
+	assert_string_equal(config_of("vm3", "bridge"), "");
+	assert_string_equal(config_of("vm3", "vlan"), "0");
+	assert_string_equal(config_of("vm2", "bridge"), "br0");
+	assert_non_null(strstr(told,
+		"! port vm3: has no bridge and forwards nothing: line 2: <port mac='52:54:00:00:00:03'>: min_rate"));
+	assert_int_equal(
+		apply("<r:port mac='52:54:00:00:00:03' bridge='br0' colour='red' onerror='ignore'/>", err), CLI_OK);
+	assert_string_equal(config_of("vm3", "bridge"), "");
+	// It has what it asks for once that is possible.
+	assert_int_equal(apply("<r:port mac='52:54:00:00:00:03' bridge='br0' onerror='ignore'/>", err), CLI_OK);
+	assert_string_equal(config_of("vm3", "bridge"), "br0");
+	// Nothing to make a port of: no MAC, or somebody else's name.
+	assert_int_equal(apply("<r:port bridge='br0' onerror='ignore'/>", err), CLI_OK);
+	assert_non_null(strstr(told, "! there is no port for"));
+}
+
+static void
+who_comes_first_does_not_matter(void **state)
+{
+	char err[DOMAIN_ERR_SIZE];
+
+	(void)state;
+	came_meanwhile = json_pack("{s:s, s:{s:s, s:s, s:s, s:s, s:i}}", "name", "vm1", "config", "name", "vm1",
+		"domain_uuid", UUID, "socket", "/run/rtvswitch/vm1.sock", "mode", "listen", "queues", 1);
+	assert_int_equal(apply(ONE, err), CLI_OK);
+	assert_int_equal(json_array_size(model), 1);
+	assert_string_equal(config_of("vm1", "min_rate"), "1Mbit");
+}
+
+static void
+check_changes_nothing(void **state)
+{
+	struct domain *d = domain(ONE "<r:port mac='52:54:00:00:00:03' min_rate='too much'/>");
+	char err[DOMAIN_ERR_SIZE];
+
+	(void)state;
+	n_changes = 0;
+	assert_int_equal(ports_check(&ports, d, err), CLI_REFUSED);
+	assert_non_null(strstr(err, "<port mac='52:54:00:00:00:03'>: at 3 ms"));
+	domain_free(d);
+	d = domain(ONE "<r:port mac='52:54:00:00:00:03' min_rate='too much' onerror='ignore'/>");
+	assert_int_equal(ports_check(&ports, d, err), CLI_OK);
+	domain_free(d);
+	assert_int_equal(n_changes, 0);
+}
+
+// At each call in turn the connection breaks: that is told, and the second attempt gets there.
+static void
+broken_connection_is_told_at_any_call(void **state)
+{
+	char err[DOMAIN_ERR_SIZE];
+
+	for (unsigned i = 1; i < 20; i++) {
+		json_array_clear(model);
+		assert_int_equal(apply(ONE, err), CLI_OK);
+		calls_until_broken = i;
+		if (apply(TWO "<r:port mac='52:54:00:00:00:03' min_rate='2Mbit'/>", err) == CLI_OK) {
+			assert_true(i > 3);
+			calls_until_broken = 0;
+			return;
+		}
+		calls_until_broken = 0;
+		assert_int_equal(apply(TWO "<r:port mac='52:54:00:00:00:03' min_rate='2Mbit'/>", err), CLI_OK);
+		assert_int_equal(json_array_size(model), 2);
+	}
+	fail_msg("never got through");
+	(void)state;
+}
+
+int
+main(void)
+{
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, begin, end)
+	const struct CMUnitTest tests[] = {
+		TEST(ports_are_made_once),
+		TEST(what_is_not_said_any_more_goes_back),
+		TEST(refusal_leaves_everything_as_it_was),
+		TEST(other_hands_ports_are_not_touched),
+		TEST(another_socket_makes_the_port_anew),
+		TEST(optional_port_comes_up_without_a_bridge),
+		TEST(who_comes_first_does_not_matter),
+		TEST(check_changes_nothing),
+		TEST(broken_connection_is_told_at_any_call),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
