@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
-"""usage: apidoc.py attributes|c|completion|man|md|rng API.json OUTPUT
+"""usage: apidoc.py attributes|c|completion|man|md|python|rng API.json OUTPUT
 
 From the table that `rtvswitchd --api` prints makes the CLI's C string, docs/rpc.md, the manual page
-rtvswitch-api(7), the shell completion, or what a libvirt domain may say of its ports: the hook's C table and the schema.
+rtvswitch-api(7), the shell completion, the Python client, or what a libvirt domain may say of its ports: the hook's C table and the schema.
 """
 import html
 import json
 import sys
+
+import python_client
 
 
 def c(api):
@@ -203,7 +205,8 @@ def completion(api):
 
 
 def main():
-    kinds = {"attributes": attributes, "rng": rng, "c": c, "md": md, "man": man, "completion": completion}
+    kinds = {"attributes": attributes, "rng": rng, "c": c, "md": md, "man": man, "completion": completion,
+             "python": lambda api: python_client.python(api, limits)}
     if len(sys.argv) != 4 or sys.argv[1] not in kinds:
         print(__doc__.strip(), file=sys.stderr)
         return 2
