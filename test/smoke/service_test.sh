@@ -2,72 +2,19 @@
 # rtvswitchd as the service that `meson install` makes, started by a systemd of its own: in its sandbox, and with the rights
 # that its files have. What the daemon does that its list of system calls does not have kills it here, instead of failing.
 . "$(dirname "$0")/lib.sh"
+. "$top/test/smoke/systemd.sh"
 
 options=$(meson introspect --buildoptions "$build")
 option() { json "next(o['value'] for o in d if o['name'] == '$1')" <<<"$options"; }
 # Sanitizers make system calls of their own, which the service's filter ends: this is for builds without.
 [ "$(option b_sanitize)" = none ] || exit 0
-prefix=$(option prefix)
-DESTDIR=$work/root meson install -C "$build" --no-rebuild --quiet
+place_install
 
-# Systemd as process 1 of its own place. /etc, /var/lib and /run are copies or empty, the installed files lie over the prefix. Its
-# control groups are below one of ours, which is gone when it is.
-cat >"$work/place.sh" <<'END'
-set -eu
-work=$1 prefix=$2
-mkdir -p "$work/groups" "$work/upper" "$work/overlay" "$prefix"
-mount -t cgroup2 cgroup2 "$work/groups"
-group=$(mktemp -d "$work/groups/rtvs-XXXXXX")
-end() {
-	trap '' TERM
-	[ -z "${child:-}" ] || kill -KILL "$child" 2>/dev/null || :
-	wait || :
-	echo $$ >"$work/groups/cgroup.procs"
-	for i in $(seq 20); do
-		find "$group" -depth -type d -exec rmdir {} + 2>/dev/null && break
-		sleep 0.1
-	done
-	umount "$work/groups"
-}
-trap end EXIT
-trap 'exit 0' TERM
-echo $$ >"$group/cgroup.procs"
-unshare --mount --pid --uts --cgroup --fork --kill-child --propagation private bash -c '
-	set -eu
-	work=$1 prefix=$2
-	mount -t proc proc /proc
-	mount -t cgroup2 cgroup2 /sys/fs/cgroup
-	mount -t tmpfs -o mode=755 tmpfs /var/lib
-	mount -t overlay -o "lowerdir=/etc,upperdir=$work/upper,workdir=$work/overlay" overlay /etc
-	mount -t overlay -o "lowerdir=$work/root$prefix:$prefix" overlay "$prefix"
-	cp -r "$work/run" /run/systemd.test
-	mount --bind /run/systemd.test /run
-	exec env -i container=rtvs PATH="$PATH" /usr/lib/systemd/systemd --system --unit=test.target --log-target=console --show-status=no
-' bash "$work" "$prefix" &
-child=$!
-wait $child
-END
-# The rest of a system is not there: no default dependencies, and logs are files.
-units=$work/run/systemd/system
-mkdir -p "$units/rtvswitchd.service.d" "$units/rtvswitch-hugepages.service.d"
-printf '[Unit]\nDefaultDependencies=no\n' >"$units/test.target"
-printf '[Unit]\nDefaultDependencies=no\n[Service]\nStandardOutput=append:%s\nStandardError=inherit\n' "$work/service.log" |
-	tee "$units/rtvswitch-hugepages.service.d/test.conf" >"$units/rtvswitchd.service.d/test.conf"
-# DPDK asks for iopl at each start and goes on without.
-printf '[Service]\nSystemCallErrorNumber=kill\nSystemCallFilter=~iopl:EPERM\nTimeoutStopSec=20\n' >>"$units/rtvswitchd.service.d/test.conf"
-
-start place bash "$work/place.sh" "$work" "$prefix"
-find_systemd() {
-	local outer
-	outer=$(cat "/proc/$(pid_of place)/task/$(pid_of place)/children")
-	systemd=$(cat "/proc/${outer%% *}/task/${outer%% *}/children")
-	systemd=${systemd%% *}
-	[ -n "$systemd" ] && [ "$(cat "/proc/$systemd/comm")" = systemd ]
-}
-inside() { nsenter --target "$systemd" --mount --pid --uts --cgroup --root --wd -- "$@"; }
-is_up() { find_systemd && inside systemctl is-active test.target; }
-wait_until 20 is_up || { cat "$work/place.log"; false; }
-find_systemd
+# Logs are files. DPDK asks for iopl at each start and goes on without.
+place_unit rtvswitch-hugepages.service "StandardOutput=append:$work/service.log" StandardError=inherit
+place_unit rtvswitchd.service "StandardOutput=append:$work/service.log" StandardError=inherit SystemCallErrorNumber=kill \
+	SystemCallFilter=~iopl:EPERM TimeoutStopSec=20
+place_start
 
 show() { inside systemctl show --value --property "$1" "${2:-rtvswitchd}"; }
 is_shown() { [ "$(show "$1" "${3:-}")" = "$2" ]; } # PROPERTY VALUE [UNIT]
