@@ -333,6 +333,30 @@ add_port(struct domain *d, const xmlNode *element, const xmlNode *root, char err
 	return 0;
 }
 
+// QEMU connects to these when it starts, and waits.
+static void
+read_sockets(struct domain *d, const xmlNode *devices)
+{
+	for (const xmlNode *iface = devices ? devices->children : NULL; iface; iface = iface->next) {
+		struct domain_socket *s = &d->sockets[d->n_sockets];
+		char mac[DOMAIN_MAC_SIZE] = "";
+		bool is_ports = false;
+
+		if (d->n_sockets == DOMAIN_MAX_PORTS)
+			return;
+		if (!is_element(iface, "interface", NULL) || !is_attribute(iface, "type", "vhostuser") ||
+			!is_attribute(child(iface, "source"), "mode", "client") ||
+			!attribute(child(iface, "source"), "path", s->path, sizeof(s->path)) ||
+			strncmp(s->path, RUN_DIR "/", sizeof(RUN_DIR)))
+			continue;
+		(void)parse_mac(child(iface, "mac"), "address", mac);
+		for (unsigned i = 0; i < d->n_ports; i++)
+			is_ports |= !strcmp(d->ports[i].mac, mac);
+		s->line = (unsigned)xmlGetLineNo((xmlNode *)iface);
+		d->n_sockets += !is_ports;
+	}
+}
+
 // Cut where it is too long, between two characters.
 static bool
 read_text(const xmlNode *node, char *buf, size_t size)
@@ -369,6 +393,7 @@ read_domain(struct domain *d, const xmlNode *root, char err[DOMAIN_ERR_SIZE])
 			if (port->type == XML_ELEMENT_NODE)
 				rc = add_port(d, port, root, err);
 	}
+	read_sockets(d, child(root, "devices"));
 	return rc;
 }
 

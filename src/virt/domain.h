@@ -13,6 +13,7 @@
 #define DOMAIN_NAME_SIZE 256 // longer names are cut
 #define DOMAIN_UUID_SIZE 37
 #define DOMAIN_MAC_SIZE 18
+#define DOMAIN_PATH_SIZE 108 // of a unix socket
 #define DOMAIN_ERR_SIZE 512
 
 struct domain_port {
@@ -24,11 +25,19 @@ struct domain_port {
 	char err[DOMAIN_ERR_SIZE]; // why it cannot be, with line and element; empty: it can
 };
 
+// An interface that no <rtvs:port> is for, whose socket ought to be one of the switch's: somebody made the port by hand, or nobody did.
+struct domain_socket {
+	char path[DOMAIN_PATH_SIZE];
+	unsigned line;
+};
+
 struct domain {
 	char name[DOMAIN_NAME_SIZE];
 	char uuid[DOMAIN_UUID_SIZE];
 	unsigned n_ports;
 	struct domain_port ports[DOMAIN_MAX_PORTS];
+	unsigned n_sockets;
+	struct domain_socket sockets[DOMAIN_MAX_PORTS]; // more are not looked at
 };
 
 // What an <rtvs:port> may say of its port beside mac, name and onerror, and what it means not to say it: parameters of port.set. The

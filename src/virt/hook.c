@@ -2,8 +2,8 @@
 //
 // What libvirt runs when a guest starts, stops or moves (https://libvirt.org/hooks.html, the part for QEMU): makes, checks and removes
 // the ports that the domain's metadata asks for. libvirt waits for it and must not be asked anything meanwhile. A start, a
-// restore and a migration to here may be refused, with a line on stderr, which libvirt shows; nothing else is: a domain that
-// runs goes on, one that stops stops, whatever the daemon does.
+// restore and a migration to here may be refused, with a line on stderr, which libvirt shows; so they are while the daemon does not
+// answer, since QEMU would wait for its socket without a word. Nothing else is refused: what runs goes on, what stops stops.
 #include "ports.h"
 
 #include <errno.h>
@@ -41,12 +41,6 @@ action_of(const char *operation, const char *sub_operation)
 	return ACTION_NONE;
 }
 
-static bool
-may_refuse(enum action action)
-{
-	return action == ACTION_APPLY || action == ACTION_CHECK;
-}
-
 // All of it, so that libvirt can write it, but no more than DOMAIN_MAX_BYTES + 1 are kept.
 static size_t
 read_all(char **ret_text)
@@ -76,7 +70,7 @@ log_line(void *ctx, bool is_problem, const char *text)
 static enum cli_exit
 act(enum action action, const char *socket, const struct domain *d, char err[DOMAIN_ERR_SIZE])
 {
-	struct ports ports = {.log = log_line, .log_ctx = (void *)d};
+	struct ports ports = {.is_running = action == ACTION_RESTORE_PORTS, .log = log_line, .log_ctx = (void *)d};
 	enum cli_exit rc;
 
 	(void)snprintf(err, DOMAIN_ERR_SIZE, "rtvswitchd does not answer at %s (systemctl status rtvswitchd)", socket);
@@ -93,22 +87,12 @@ act(enum action action, const char *socket, const struct domain *d, char err[DOM
 	return rc;
 }
 
-// Whether there is anything that a guest cannot do without.
-static bool
-is_needed(const struct domain *d)
-{
-	for (unsigned i = 0; i < d->n_ports; i++)
-		if (!d->ports[i].is_optional)
-			return true;
-	return false;
-}
-
 static int
 run(enum action action, const char *socket, const char *guest)
 {
 	char err[DOMAIN_ERR_SIZE] = "out of memory";
 	struct domain *d = NULL;
-	bool is_fatal = may_refuse(action);
+	bool is_fatal = action == ACTION_APPLY || action == ACTION_CHECK;
 	enum cli_exit rc = CLI_OK;
 	char *text = NULL;
 	size_t len = read_all(&text);
@@ -119,10 +103,8 @@ run(enum action action, const char *socket, const char *guest)
 	}
 	if (!text || domain_parse(text, len, &d, err))
 		rc = CLI_REFUSED;
-	else if (d->n_ports || action == ACTION_REMOVE) {
-		is_fatal = is_fatal && is_needed(d);
+	else if (d->n_ports || d->n_sockets || action == ACTION_REMOVE)
 		rc = act(action, socket, d, err);
-	}
 	free(text);
 	domain_free(d);
 	if (!rc)

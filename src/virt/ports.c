@@ -202,24 +202,55 @@ refusal(const struct domain_port *port, const char *why, char err[DOMAIN_ERR_SIZ
 		(void)snprintf(err, DOMAIN_ERR_SIZE, "line %u: <port mac='%s'>: %s", port->line, port->mac, why);
 }
 
-// An optional port without what was refused.
+// A port that is not to be what its element says: a running guest's stays as it was; else one without a bridge lets the guest start.
 static enum cli_exit
 apply_fallback(
 	const struct ports *p, const json_t *list, const struct domain_port *port, struct undo *undo, const char *why)
 {
+	const char *name = domain_port_name(port);
 	json_t *params = domain_port_fallback(port);
 	char err[DOMAIN_ERR_SIZE] = "";
 	bool again = false;
 	enum cli_exit rc = CLI_REFUSED;
 
-	if (text_of(params, "name")[0] && text_of(params, "socket")[0])
+	if (p->is_running && find_port(list, name)) {
+		tell(p, true, "port %s: stays as it was: %s", name, why);
+		rc = CLI_OK;
+	} else if (name[0] && text_of(params, "socket")[0]) {
 		rc = apply_port(p, list, params, undo, &again, err);
-	if (rc == CLI_OK)
-		tell(p, true, "port %s: has no bridge and forwards nothing: %s", text_of(params, "name"), why);
-	else if (rc == CLI_REFUSED)
-		tell(p, true, "there is no port for %s: %s", port->mac, err[0] ? err : why);
+		if (rc == CLI_OK)
+			tell(p, true, "port %s: has no bridge and forwards nothing: %s", name, why);
+	}
 	json_decref(params);
-	return rc == CLI_UNREACHABLE ? rc : CLI_OK;
+	// No interface waits for a port that has no interface.
+	if (rc == CLI_REFUSED && (p->is_running || !port->is_plugged)) {
+		tell(p, true, "no port: %s", why);
+		rc = CLI_OK;
+	}
+	return rc;
+}
+
+static enum cli_exit
+check_sockets(const struct ports *p, const json_t *list, const struct domain *d, char err[DOMAIN_ERR_SIZE])
+{
+	for (unsigned i = 0; i < d->n_sockets; i++) {
+		bool is_there = false;
+		const json_t *port;
+		size_t k;
+
+		json_array_foreach (list, k, port)
+			is_there |= !strcmp(text_of(json_object_get(port, "config"), "socket"), d->sockets[i].path);
+		if (is_there)
+			continue;
+		(void)snprintf(err, DOMAIN_ERR_SIZE,
+			"line %u: <interface>: no <port> has its MAC, and no port of the switch the socket %s: QEMU "
+			"would wait for ever",
+			d->sockets[i].line, d->sockets[i].path);
+		if (!p->is_running)
+			return CLI_REFUSED;
+		tell(p, true, "%s", err);
+	}
+	return CLI_OK;
 }
 
 // Ports of the domain that it does not ask for (any more).
@@ -250,6 +281,8 @@ apply_all(const struct ports *p, const struct domain *d, struct undo *undo, bool
 	enum cli_exit rc = list_ports(p, &list);
 
 	if (rc == CLI_OK)
+		rc = check_sockets(p, list, d, err);
+	if (rc == CLI_OK)
 		rc = remove_others(p, list, d->uuid, d, undo);
 	for (unsigned i = 0; i < d->n_ports && rc == CLI_OK; i++) {
 		const struct domain_port *port = &d->ports[i];
@@ -259,7 +292,7 @@ apply_all(const struct ports *p, const struct domain *d, struct undo *undo, bool
 		if (rc != CLI_REFUSED || *ret_again)
 			continue;
 		refusal(port, why, err);
-		if (port->is_optional)
+		if (port->is_optional || p->is_running)
 			rc = apply_fallback(p, list, port, undo, err);
 	}
 	json_decref(list);

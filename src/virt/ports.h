@@ -10,12 +10,16 @@ typedef void ports_log_fn(void *ctx, bool is_problem, const char *text);
 
 struct ports {
 	struct client *client;
+	// The guest runs: each port is for itself, what is refused stays as it was or comes up without a bridge, and all that is told is
+	// told by log.
+	bool is_running;
 	ports_log_fn *log; // NULL: nobody reads it
 	void *log_ctx;
 };
 
 // All of the domain's ports, or those that it had before: CLI_OK; CLI_REFUSED with err naming line, element and what the daemon says;
-// CLI_UNREACHABLE. Optional ports that are refused come up without a bridge.
+// CLI_UNREACHABLE. Optional ports that are refused come up without a bridge. Refused, too: a socket of the domain below /run/rtvswitch that
+// no port has, since QEMU would wait for it without end.
 enum cli_exit ports_apply(const struct ports *p, const struct domain *d, char err[DOMAIN_ERR_SIZE]);
 // Could they be? Nothing is changed. Each is asked for alone.
 enum cli_exit ports_check(const struct ports *p, const struct domain *d, char err[DOMAIN_ERR_SIZE]);

@@ -121,7 +121,7 @@ domain(const char *elements)
 	for (unsigned i = 1; i <= 3; i++)
 		n += snprintf(xml + n, sizeof(xml) - (size_t)n,
 			"<interface type='vhostuser'><mac address='52:54:00:00:00:0%u'/>"
-			"<source path='/run/rtvswitch/vm%u.sock' mode='client'/></interface>",
+			"<source path='/run/guests/vm%u.sock' mode='client'/></interface>",
 			i, i);
 	(void)snprintf(xml + n, sizeof(xml) - (size_t)n, "</devices></domain>");
 	if (domain_parse(xml, strlen(xml), &d, err))
@@ -275,9 +275,63 @@ optional_port_comes_up_without_a_bridge(void **state)
 	// It has what it asks for once that is possible.
 	assert_int_equal(apply("<r:port mac='52:54:00:00:00:03' bridge='br0' onerror='ignore'/>", err), CLI_OK);
 	assert_string_equal(config_of("vm3", "bridge"), "br0");
-	// Nothing to make a port of: no MAC, or somebody else's name.
+	// Nothing to make a port of, and no interface that would wait for it.
 	assert_int_equal(apply("<r:port bridge='br0' onerror='ignore'/>", err), CLI_OK);
-	assert_non_null(strstr(told, "! there is no port for"));
+	assert_non_null(strstr(told, "! no port: line 2: <r:port>: mac: needed"));
+	// Its name is somebody else's: QEMU would wait for its socket.
+	json_array_append_new(model, json_pack("{s:s, s:{s:s}}", "name", "vm1", "config", "name", "vm1"));
+	assert_int_equal(apply("<r:port mac='52:54:00:00:00:01' onerror='ignore'/>", err), CLI_REFUSED);
+	assert_non_null(strstr(err, "made by hand"));
+}
+
+static void
+running_guests_ports_are_each_for_itself(void **state)
+{
+#define REFUSED "<r:port mac='52:54:00:00:00:03' bridge='br0' min_rate='too much'/>"
+	struct ports running = {.is_running = true, .log = tell};
+	struct domain *d = domain(REFUSED ONE);
+	char err[DOMAIN_ERR_SIZE];
+
+	(void)state;
+	told[0] = '\0';
+	assert_int_equal(ports_apply(&running, d, err), CLI_OK);
+	assert_string_equal(config_of("vm3", "bridge"), "");
+	assert_string_equal(config_of("vm1", "bridge"), "br0");
+	assert_non_null(strstr(told, "! port vm3: has no bridge"));
+	domain_free(d);
+	// What it had is better than nothing.
+	assert_int_equal(apply("<r:port mac='52:54:00:00:00:03' bridge='br0' min_rate='1Mbit'/>", err), CLI_OK);
+	d = domain(REFUSED);
+	told[0] = '\0';
+	assert_int_equal(ports_apply(&running, d, err), CLI_OK);
+	assert_string_equal(config_of("vm3", "min_rate"), "1Mbit");
+	assert_non_null(strstr(told, "! port vm3: stays as it was: line 2: <port mac='52:54:00:00:00:03'>: min_rate"));
+	domain_free(d);
+}
+
+static void
+interface_with_nobodys_socket_is_refused(void **state)
+{
+	static const char xml[] =
+		"<domain>\n<name>web1</name><uuid>" UUID "</uuid><devices>\n<interface type='vhostuser'>"
+		"<mac address='52:54:00:00:00:07'/><source path='/run/rtvswitch/vm7.sock' mode='client'/></interface>"
+		"<interface type='vhostuser'><source path='/run/ovs/vm7.sock' mode='client'/></interface>"
+		"<interface type='vhostuser'><source path='/run/rtvswitch/x.sock' mode='server'/></interface>"
+		"</devices></domain>";
+	char err[DOMAIN_ERR_SIZE];
+	struct domain *d = NULL;
+
+	(void)state;
+	assert_int_equal(domain_parse(xml, sizeof(xml) - 1, &d, err), 0);
+	assert_int_equal(d->n_sockets, 1);
+	assert_int_equal(ports_apply(&ports, d, err), CLI_REFUSED);
+	assert_non_null(strstr(err, "line 3: <interface>: no <port> has its MAC"));
+	// A port that was made by hand.
+	json_array_append_new(model,
+		json_pack("{s:s, s:{s:s, s:s}}", "name", "a", "config", "name", "a", "socket",
+			"/run/rtvswitch/vm7.sock"));
+	assert_int_equal(ports_apply(&ports, d, err), CLI_OK);
+	domain_free(d);
 }
 
 static void
@@ -344,6 +398,8 @@ main(void)
 		TEST(other_hands_ports_are_not_touched),
 		TEST(another_socket_makes_the_port_anew),
 		TEST(optional_port_comes_up_without_a_bridge),
+		TEST(running_guests_ports_are_each_for_itself),
+		TEST(interface_with_nobodys_socket_is_refused),
 		TEST(who_comes_first_does_not_matter),
 		TEST(check_changes_nothing),
 		TEST(broken_connection_is_told_at_any_call),
