@@ -166,6 +166,7 @@ _rtvsctl() {
 		advise) mapfile -t COMPREPLY < <(compgen -W "$(_rtvsctl_guests)" -- "$cur") ;;
 		capture | latency) mapfile -t COMPREPLY < <(compgen -W "$(_rtvsctl_values port)" -- "$cur") ;;
 		help) mapfile -t COMPREPLY < <(compgen -W "@NOUNS@" -- "$cur") ;;
+		virt) mapfile -t COMPREPLY < <(compgen -W "attach detach list set xml" -- "$cur") ;;
 		top) mapfile -t COMPREPLY < <(compgen -W "interval= count=" -- "$cur"); compopt -o nospace ;;
 		esac
 		;;
@@ -201,7 +202,7 @@ def completion(api):
             .replace("@VERBS@", "\n".join(
                 f'\t\t{n}) mapfile -t COMPREPLY < <(compgen -W "{" ".join(v)}" -- "$cur") ;;' for n, v in nouns.items()))
             .replace("@NOUNS@", " ".join(nouns))
-            .replace("@WORDS@", " ".join(dict.fromkeys([*nouns, "help", "top", "latency", "events", "capture", "advise", "call"]))))
+            .replace("@WORDS@", " ".join(dict.fromkeys([*nouns, "help", "top", "latency", "events", "capture", "advise", "virt", "call"]))))
 
 
 def main():

@@ -24,6 +24,8 @@ help_usage(void)
 	     "  advise DOMAIN|PID           what makes a guest on this host answer unevenly, and the setting against "
 	     "each;\n"
 	     "                              exit status 0 also when there are problems\n"
+	     "  virt attach|detach|set|xml|list ...\n"
+	     "                              ports of libvirt's domains: see rtvsctl virt --help\n"
 	     "  call METHOD [JSON]          any method with parameters as JSON\n"
 	     "\n"
 	     "  -f, --file FILE    execute a list of calls, as in a configuration file; stop at the first error\n"

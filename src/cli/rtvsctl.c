@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #define DEFAULT_SOCKET "/run/rtvswitch/control.sock"
+#define MAX_VIRT_WORDS 100
 #define MAX_FILE_BYTES (64u << 20)
 
 struct cli {
@@ -333,6 +334,28 @@ run_advise(struct cli *cli, int argc, char **argv)
 	return (int)advise_run(cli->client, cli->socket, argv[0], cli->is_json);
 }
 
+// A program of its own: not every host of the switch has libvirt.
+static int
+run_virt(struct cli *cli, int argc, char **argv)
+{
+	const char *args[MAX_VIRT_WORDS + 5] = {"rtvsctl virt", "--socket", cli->socket};
+	const char *dir = getenv("RTVS_LIBEXEC_DIR");
+	char path[4096];
+	int n = 3;
+
+	if (argc > MAX_VIRT_WORDS)
+		return wrong("virt: too many words%s%s", "", "");
+	if (cli->is_json)
+		args[n++] = "--json";
+	for (int i = 0; i < argc; i++)
+		args[n++] = argv[i];
+	(void)snprintf(path, sizeof(path), "%s/rtvs-virt", dir && *dir ? dir : RTVS_LIBEXEC_DIR);
+	execv(path, (char **)args);
+	fprintf(stderr, "rtvsctl: virt: %s: %s%s\n", path, strerror(errno),
+		errno == ENOENT ? "; rtvswitch was built or installed without libvirt" : "");
+	return CLI_REFUSED;
+}
+
 static _Atomic bool is_interrupted;
 
 static void
@@ -489,7 +512,7 @@ run(struct cli *cli, int argc, char **argv)
 		const char *word;
 		int (*fn)(struct cli *, int, char **);
 	} own[] = {{"help", run_help}, {"call", run_call}, {"events", run_events}, {"top", run_top},
-		{"latency", run_latency}, {"capture", run_capture}, {"advise", run_advise}};
+		{"latency", run_latency}, {"capture", run_capture}, {"advise", run_advise}, {"virt", run_virt}};
 
 	for (unsigned i = 0; i < sizeof(own) / sizeof(*own); i++) {
 		char method[64];
