@@ -39,7 +39,7 @@ groups_and_files_are_made() {
 	inside systemd-tmpfiles --create "$prefix/lib/tmpfiles.d/rtvswitch.conf"
 	inside getent group rtvswitch rtvswitch-vhost
 	expect "first configuration" "[]" "$(inside cat /etc/rtvswitch/rtvswitch.json)"
-	inside grep -q '^RTVSWITCHD_OPTIONS=""' /etc/default/rtvswitchd
+	inside grep -q '^RTVSWITCHD_OPTIONS="--idle adaptive"' /etc/default/rtvswitchd
 	# What is there stays.
 	inside sh -c 'echo "RTVSWITCHD_OPTIONS=--no-huge --idle adaptive --metrics 127.0.0.1:9475" >/etc/default/rtvswitchd'
 	inside systemd-tmpfiles --create "$prefix/lib/tmpfiles.d/rtvswitch.conf"
