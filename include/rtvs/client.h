@@ -25,6 +25,8 @@ int client_connect(const char *path, struct client **ret_client);
 // The daemon's process, as this process's pid namespace numbers it; 0: not known there.
 pid_t client_peer_pid(const struct client *c);
 void client_set_timeout(struct client *c, unsigned ms); // 0: none
+// Readable: the connection ended, where there are no events. Not to be read.
+int client_fd(const struct client *c);
 void client_close(struct client *c); // NULL is accepted
 // One call; params is stolen (NULL: none). CLI_OK with a new reference in *ret_result; CLI_REFUSED: the server's message is in *ret_error
 // (new reference, {"code","message",...}); CLI_UNREACHABLE: the connection broke, told on stderr.

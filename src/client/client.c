@@ -57,6 +57,12 @@ client_set_timeout(struct client *c, unsigned ms)
 	rtvs_client_set_timeout(c->conn, ms);
 }
 
+int
+client_fd(const struct client *c)
+{
+	return rtvs_client_fd(c->conn);
+}
+
 void
 client_close(struct client *c)
 {

@@ -281,8 +281,6 @@ apply_all(const struct ports *p, const struct domain *d, struct undo *undo, bool
 	enum cli_exit rc = list_ports(p, &list);
 
 	if (rc == CLI_OK)
-		rc = check_sockets(p, list, d, err);
-	if (rc == CLI_OK)
 		rc = remove_others(p, list, d->uuid, d, undo);
 	for (unsigned i = 0; i < d->n_ports && rc == CLI_OK; i++) {
 		const struct domain_port *port = &d->ports[i];
@@ -295,6 +293,8 @@ apply_all(const struct ports *p, const struct domain *d, struct undo *undo, bool
 		if (port->is_optional || p->is_running)
 			rc = apply_fallback(p, list, port, undo, err);
 	}
+	if (rc == CLI_OK)
+		rc = check_sockets(p, list, d, err);
 	json_decref(list);
 	return rc;
 }
@@ -309,6 +309,28 @@ ports_apply(const struct ports *p, const struct domain *d, char err[DOMAIN_ERR_S
 	for (unsigned i = 0; i < MAX_ATTEMPTS && again; i++) {
 		again = false;
 		rc = apply_all(p, d, &undo, &again, err);
+	}
+	if (rc == CLI_REFUSED)
+		undo_all(p, &undo);
+	undo_forget(&undo);
+	return rc;
+}
+
+enum cli_exit
+ports_apply_one(const struct ports *p, const struct domain_port *port, char err[DOMAIN_ERR_SIZE])
+{
+	struct undo undo = {0};
+	enum cli_exit rc = CLI_OK;
+	bool again = true;
+
+	for (unsigned i = 0; i < MAX_ATTEMPTS && again && rc != CLI_UNREACHABLE; i++) {
+		json_t *list = NULL;
+
+		again = false;
+		rc = list_ports(p, &list);
+		if (rc == CLI_OK)
+			rc = apply_port(p, list, port->params, &undo, &again, err);
+		json_decref(list);
 	}
 	if (rc == CLI_REFUSED)
 		undo_all(p, &undo);
@@ -351,6 +373,20 @@ ports_remove(const struct ports *p, const char *uuid)
 
 	if (rc == CLI_OK)
 		rc = remove_others(p, list, uuid, NULL, NULL);
+	json_decref(list);
+	return rc;
+}
+
+enum cli_exit
+ports_remove_one(const struct ports *p, const char *uuid, const char *name)
+{
+	const json_t *config;
+	json_t *list = NULL;
+	enum cli_exit rc = list_ports(p, &list);
+
+	config = rc == CLI_OK ? find_port(list, name) : NULL;
+	if (config && !strcmp(text_of(config, "domain_uuid"), uuid))
+		rc = remove_port(p, name, "it is asked for no longer", NULL, config);
 	json_decref(list);
 	return rc;
 }

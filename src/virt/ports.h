@@ -21,7 +21,10 @@ struct ports {
 // CLI_UNREACHABLE. Optional ports that are refused come up without a bridge. Refused, too: a socket of the domain below /run/rtvswitch that
 // no port has, since QEMU would wait for it without end.
 enum cli_exit ports_apply(const struct ports *p, const struct domain *d, char err[DOMAIN_ERR_SIZE]);
+// One of its ports, whatever the others are. CLI_REFUSED with what the daemon says alone, and nothing changed.
+enum cli_exit ports_apply_one(const struct ports *p, const struct domain_port *port, char err[DOMAIN_ERR_SIZE]);
 // Could they be? Nothing is changed. Each is asked for alone.
 enum cli_exit ports_check(const struct ports *p, const struct domain *d, char err[DOMAIN_ERR_SIZE]);
-// Removes all ports with this UUID. CLI_UNREACHABLE.
+// Removes all ports with this UUID; or the one that has that name, too. CLI_UNREACHABLE.
 enum cli_exit ports_remove(const struct ports *p, const char *uuid);
+enum cli_exit ports_remove_one(const struct ports *p, const char *uuid, const char *name);
