@@ -10,7 +10,7 @@ enum log_level {
 };
 extern const char *const log_level_names[]; // "error", "warning", "info", "debug", NULL
 
-// What operators alert on: the journal's MESSAGE_ID, which stays when the text changes. docs/operations.md lists them.
+// What operators alert on: the journal's MESSAGE_ID, which stays when the text changes. docs/monitoring.md lists them.
 #define LOG_ID_GUEST_CONNECTED "763c479602fc42ddb3b55358f8f1f64c"
 #define LOG_ID_GUEST_LEFT "79116c371fa948b5a56c935aedacb5fb"
 #define LOG_ID_GUEST_ERROR "aa021432475a492ba893218482cf71b8"
