@@ -318,6 +318,8 @@ add_port(struct domain *d, const xmlNode *element, const xmlNode *root, char err
 			set_param(p, a->name, a->def);
 	if (iface)
 		read_libvirts_words(p, iface);
+	if (iface && child(iface, "mtu") && !d->mtu_line)
+		d->mtu_line = (unsigned)xmlGetLineNo(child(iface, "mtu"));
 	read_attributes(p, element);
 	if (iface) {
 		char queues[32];

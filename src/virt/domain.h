@@ -36,6 +36,7 @@ struct domain {
 	char uuid[DOMAIN_UUID_SIZE];
 	unsigned n_ports;
 	struct domain_port ports[DOMAIN_MAX_PORTS];
+	unsigned mtu_line; // of the first <mtu> of an interface that has a port; 0: none
 	unsigned n_sockets;
 	struct domain_socket sockets[DOMAIN_MAX_PORTS]; // more are not looked at
 };

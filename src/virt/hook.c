@@ -103,7 +103,15 @@ run(enum action action, const char *socket, const char *guest)
 	}
 	if (!text || domain_parse(text, len, &d, err))
 		rc = CLI_REFUSED;
-	else if (d->n_ports || d->n_sockets || action == ACTION_REMOVE)
+	else if (is_fatal && d->mtu_line) {
+		// Its own words would be: Cannot set interface MTU on '': No such device.
+		(void)snprintf(err, sizeof(err),
+			"line %u: <mtu>: libvirt sets it at a vhost-user interface only through Open vSwitch, and "
+			"would not start the "
+			"guest; give its <port> mtu='...' instead, and see rtvs-virt(1) for what the guest is told",
+			d->mtu_line);
+		rc = CLI_REFUSED;
+	} else if (d->n_ports || d->n_sockets || action == ACTION_REMOVE)
 		rc = act(action, socket, d, err);
 	free(text);
 	domain_free(d);
