@@ -37,3 +37,5 @@ enum cli_exit client_ask(struct client *c, const char *method, json_t *params, j
 // The next notification {"method","params"}, new reference; NULL: the connection ended or a signal came. Waits
 // without limit from then on.
 json_t *client_event(struct client *c);
+// The same with a limit, and without a word: -ETIMEDOUT: none came; -EINTR: a signal did; else the connection ended.
+int client_event_within(struct client *c, unsigned ms, json_t **ret_event);

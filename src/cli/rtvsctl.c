@@ -365,28 +365,6 @@ on_signal(int sig)
 	is_interrupted = true;
 }
 
-static bool
-is_capture_running(struct cli *cli, const char *port, json_t **ret_entry)
-{
-	json_t *list = NULL, *entry;
-	bool found = false;
-	size_t i;
-
-	if (client_ask(cli->client, "capture.list", NULL, &list))
-		return false;
-	json_array_foreach (list, i, entry) {
-		const char *name = json_string_value(json_object_get(entry, "port"));
-
-		if (name && !strcmp(name, port)) {
-			found = true;
-			json_decref(*ret_entry);
-			*ret_entry = json_incref(entry);
-		}
-	}
-	json_decref(list);
-	return found;
-}
-
 // What has come to the file since the last time.
 static void
 copy_new(int from)
@@ -399,25 +377,54 @@ copy_new(int from)
 	fflush(stdout);
 }
 
-// Waits for the capture's own end or Ctrl-C, then ends it. follow: descriptor whose content goes to standard output, or -1.
+// On a connection of its own: the other one has the event that tells what came of it.
 static void
-follow_capture(struct cli *cli, const char *port, int follow)
+stop_capture(const struct cli *cli, const char *port)
 {
-	json_t *result = NULL, *entry = NULL, *error = NULL;
+	json_t *result = NULL, *error = NULL;
+	struct client *client;
 
-	while (!is_interrupted && !ferror(stdout) && is_capture_running(cli, port, &entry)) {
-		if (follow >= 0)
-			copy_new(follow);
-		(void)nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
-	}
-	(void)is_capture_running(cli, port, &entry);
-	(void)client_call(cli->client, "capture.stop", json_pack("{s:s}", "port", port), &result, &error);
-	if (follow >= 0)
-		copy_new(follow);
-	fprintf(stderr, "%lld packets\n", (long long)json_integer_value(json_object_get(entry, "pkts")));
-	json_decref(entry);
+	if (client_connect(cli->socket, &client))
+		return;
+	(void)client_call(client, "capture.stop", json_pack("{s:s}", "port", port), &result, &error);
 	json_decref(result);
 	json_decref(error);
+	client_close(client);
+}
+
+// Waits for the capture's own end or Ctrl-C, which ends it. follow: descriptor whose content goes to standard output, or -1.
+static int
+follow_capture(struct cli *cli, const char *port, int follow)
+{
+	const json_t *params = NULL;
+	json_t *event = NULL;
+	bool is_stopped = false;
+
+	for (;;) {
+		const char *name;
+		int rc;
+
+		if (!is_stopped && (is_interrupted || ferror(stdout))) {
+			stop_capture(cli, port);
+			is_stopped = true;
+		}
+		event = NULL;
+		rc = client_event_within(cli->client, 50, &event);
+		if (rc && rc != -ETIMEDOUT && rc != -EINTR) {
+			fputs("rtvsctl: the connection to rtvswitchd broke\n", stderr);
+			return CLI_UNREACHABLE;
+		}
+		if (follow >= 0)
+			copy_new(follow);
+		params = json_object_get(event, "params");
+		name = json_string_value(json_object_get(params, "port"));
+		if (name && !strcmp(name, port))
+			break;
+		json_decref(event);
+	}
+	fprintf(stderr, "%lld packets\n", (long long)json_integer_value(json_object_get(params, "pkts")));
+	json_decref(event);
+	return CLI_OK;
 }
 
 static int
@@ -429,7 +436,15 @@ start_capture(struct cli *cli, json_t *params, const char *file)
 
 	(void)sigaction(SIGINT, &action, NULL);
 	(void)sigaction(SIGTERM, &action, NULL);
+	(void)signal(SIGPIPE, SIG_IGN); // a reader that went ends the capture, too
 	(void)json_object_set_new(params, "file", json_string(file));
+	rc = (int)client_ask(cli->client, "events.subscribe", json_pack("{s:s}", "events", "capture.end"), &result);
+	json_decref(result);
+	result = NULL;
+	if (rc) {
+		json_decref(params);
+		return rc;
+	}
 	rc = (int)client_ask(cli->client, "capture.start", params, &result);
 	json_decref(result);
 	return rc;
@@ -453,10 +468,10 @@ capture_to_stdout(struct cli *cli, const char *port, json_t *params)
 	(void)rmdir(dir);
 	if (rc)
 		return rc;
-	follow_capture(cli, port, fd);
+	rc = follow_capture(cli, port, fd);
 	if (fd >= 0)
 		close(fd);
-	return CLI_OK;
+	return rc;
 }
 
 static int
@@ -467,8 +482,7 @@ capture_to_file(struct cli *cli, const char *port, const char *file, json_t *par
 	if (rc)
 		return rc;
 	fprintf(stderr, "capturing %s to %s; Ctrl-C ends it\n", port, file);
-	follow_capture(cli, port, -1);
-	return CLI_OK;
+	return follow_capture(cli, port, -1);
 }
 
 static int

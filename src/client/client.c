@@ -99,6 +99,12 @@ client_ask(struct client *c, const char *method, json_t *params, json_t **ret_re
 	return rc;
 }
 
+int
+client_event_within(struct client *c, unsigned ms, json_t **ret_event)
+{
+	return rtvs_client_event(c->conn, (int)ms, ret_event);
+}
+
 json_t *
 client_event(struct client *c)
 {

@@ -172,6 +172,25 @@ capture_writes_what_it_says() {
 	expect "packets in the file" 10 "$(tcpdump --count -nr "$work/all.pcapng" icmp 2>/dev/null | awk '{print $1}')"
 	is_conserved
 }
+cli_follows_a_capture() {
+	local out
+	start pinging ip netns exec t1 ping -i 0.02 -c 500 10.0.0.2
+	out=$("$rtvsctl" -s "$work/rtvsd.sock" capture t1 filter=icmp count=5 "write=$work/five.pcapng" 2>&1)
+	expect_match $'\n5 packets$' "$out"
+	out=$("$rtvsctl" -s "$work/rtvsd.sock" capture t1 filter=icmp count=3 write=- 2>&1 >"$work/three.pcapng")
+	expect "what it says" "3 packets" "$out"
+	expect "packets in the file" 3 "$(tcpdump --count -nr "$work/three.pcapng" 2>/dev/null | awk '{print $1}')"
+	# Ctrl-C ends it, and so does a reader that goes away.
+	start capture "$rtvsctl" -s "$work/rtvsd.sock" capture t1 "write=$work/some.pcapng"
+	wait_for 5 has_bytes "$work/some.pcapng"
+	stop capture INT
+	expect_match '[1-9][0-9]* packets' "$(cat "$work/capture.log")"
+	"$rtvsctl" -s "$work/rtvsd.sock" capture t1 write=- 2>"$work/pipe.txt" | head -c 1 >"$work/byte" || :
+	stop pinging INT
+	wait_for 5 is_capture_over
+	expect_fails 'no_such' "$rtvsctl" -s "$work/rtvsd.sock" capture no_such
+}
+has_bytes() { [ "$(stat -c %s "$1")" -gt 1000 ]; }
 is_capture_over() { [ "$(ctl -j capture list | json 'len(d)')" = 0 ]; }
 
 # All answers but the last: for that one ping waits no longer than twice the slowest so far.
@@ -244,6 +263,7 @@ run_case "floods are limited" floods_are_limited
 run_case "MAC limit holds" mac_limit_holds
 run_case "mirror sees both directions" mirror_sees_both_directions
 run_case "capture to a pcapng file" capture_writes_what_it_says
+run_case "rtvsctl capture says what it got" cli_follows_a_capture
 run_case "ports come and go under traffic" ports_come_and_go_under_traffic
 run_case "admin_up=false stops a port" down_is_down
 run_case "MTU is kept" mtu_is_kept
