@@ -30,6 +30,7 @@ root_dir() { printf '%s/root-%s' "$cache" "$(list_hash "$lib/packages")"; }
 guest_dir() {
 	printf '%s/guest-%s' "$cache" "$(list_hash "$lib/guest-packages" "$top"/scripts/guest/*)"
 }
+clean_dir() { printf '%s/clean-%s' "$cache" "$(list_hash "$lib/clean-packages" "$lib/clean-downloads")"; }
 
 # Re-executes the calling script in a private world that ends with it: own mounts, pids and
 # network, and on anything but Debian 13 the cached Debian 13 root as /.
