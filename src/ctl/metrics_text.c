@@ -1,5 +1,5 @@
 // The page of the metrics: families declared once in tables, each printed for every object that has it.
-// Names and reasons need no escapes: rpc.h's RPC_NAME admits none of the characters.
+// Names and reasons need no escapes: rpc.h's RPC_NAME admits none of the characters; libvirt's names do.
 #include "ctl.h"
 #include "family.h"
 #include "metrics.h"
@@ -112,12 +112,43 @@ port_labels(const void *object, char ret_labels[FAMILY_LABELS_SIZE])
 		view->port->cfg.bridge);
 }
 
+// A domain's name may have any characters (https://github.com/prometheus/OpenMetrics: backslash, quote and newline are escaped).
+static void
+print_escaped(FILE *f, const char *text)
+{
+	for (; *text; text++) {
+		if (*text == '\n')
+			(void)fputs("\\n", f);
+		else {
+			if (*text == '\\' || *text == '"')
+				(void)fputc('\\', f);
+			(void)fputc(*text, f);
+		}
+	}
+}
+
+// Whose ports they are, to be joined with the others by `port`.
+static void
+print_port_info(FILE *f, const struct port_view *views, unsigned n)
+{
+	family_head(f, "port", "info", "", "Type of the port and the virtual machine that it belongs to.");
+	for (unsigned k = 0; k < n; k++) {
+		const struct dp_port_cfg *cfg = &views[k].port->cfg;
+
+		(void)fprintf(f, "rtvs_port_info{port=\"%s\",type=\"%s\",domain_uuid=\"%s\",domain=\"", cfg->name,
+			dp_port_type_names[cfg->type], cfg->domain_uuid);
+		print_escaped(f, cfg->domain);
+		(void)fputs("\"} 1\n", f);
+	}
+}
+
 static void
 print_ports(FILE *f, const struct port_view *views, unsigned n)
 {
 	const struct series series = {port_labels, views, sizeof(*views), n};
 	char labels[FAMILY_LABELS_SIZE];
 
+	print_port_info(f, views, n);
 	family_each(f, port_families, N(port_families), &series);
 	family_head(f, "port_dropped_packets", "counter", "packets", "Packets that were not delivered, by reason.");
 	for (unsigned k = 0; k < n; k++) {

@@ -142,7 +142,7 @@ the_page_is_openmetrics(void **state)
 	char *text;
 
 	fixture_ok(f, "bridge.add", "{\"name\": \"br0\"}");
-	fixture_ok(f, "port.add", "{\"name\": \"vm1\", \"bridge\": \"br0\"}");
+	fixture_ok(f, "port.add", "{\"name\": \"vm1\", \"bridge\": \"br0\", \"domain\": \"web \\\"1\\\" \\\\ a\\nb\"}");
 	fixture_ok(f, "port.add", "{\"name\": \"vm2\"}");
 	fake_dp_stats("vm1")->rx_pkts = 1234567890123;
 	fake_dp_stats("vm1")->blocked_ns = 1234067890123;
@@ -165,6 +165,9 @@ the_page_is_openmetrics(void **state)
 	assert_non_null(strstr(text, "rtvs_flow_delay_seconds_count{port=\"vm2\",from=\"vm1\"} 5\n"));
 	assert_non_null(strstr(text, "rtvs_worker_stall_seconds_bucket{worker=\"0\",le=\"+Inf\"} 2\n"));
 	assert_non_null(strstr(text, "rtvs_worker_stall_seconds_bucket{worker=\"0\",le=\"3.2767e-05\"} 1\n"));
+	assert_non_null(strstr(text,
+		"rtvs_port_info{port=\"vm1\",type=\"vhost\",domain_uuid=\"\",domain=\"web \\\"1\\\" \\\\ a\\nb\"} "
+		"1\n"));
 	assert_non_null(strstr(text, "rtvs_build_info{version=\"1.2.3\"} 1\n"));
 	free(text);
 	free(c);
