@@ -1,0 +1,505 @@
+// One thread, libvirt's event loop. Callbacks only note what is to be looked at; a timer does the work, so that many events of one
+// domain are one look. What is looked at is always the present state: an event that is lost or late costs nothing but time. Both
+// connections are made anew when they break, after a time that doubles, and then everything is looked at.
+//
+// Ports of a domain that does not run are removed. A domain may begin to run meanwhile, and its hook make its ports: libvirt calls a
+// domain active before it runs the hook, the list of ports is older than the answer that it is not active, and it is asked again after
+// the removal.
+#include "listen.h"
+
+#include "host.h"
+#include "ports.h"
+#include "rtvs/log.h"
+#include "rtvswitch/client.h"
+
+#include <libvirt/virterror.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#define MAX_DIRTY 64 // domains; more: all are looked at
+#define MAX_TOLD 64 // domains whose problems are remembered; of others they are told each time
+#define TOLD_SIZE 2048
+#define MIN_WAIT_MS 200
+#define MAX_WAIT_MS 20000
+#define AGAIN_MS 30000 // until what was refused is tried again
+#define ANSWER_MS 3000
+#define NEVER (-1)
+
+// A connection that is made again and again.
+struct link {
+	int timer;
+	int wait_ms; // before the next attempt but one
+	bool is_told; // that it is away
+};
+
+struct told {
+	char uuid[DOMAIN_UUID_SIZE];
+	char text[TOLD_SIZE];
+};
+
+struct listener {
+	const char *uri, *socket;
+	virConnectPtr conn; // NULL: libvirt is away
+	struct client *client; // NULL: the daemon is away
+	int callbacks[8], n_callbacks;
+	int client_watch;
+	struct link libvirt, daemon;
+	int work_timer, again_timer;
+	bool is_stopping, is_all_dirty;
+	unsigned n_dirty, n_told;
+	char dirty[MAX_DIRTY][DOMAIN_UUID_SIZE];
+	struct told told[MAX_TOLD];
+	// The domain that is looked at.
+	const char *name;
+	char problems[TOLD_SIZE];
+};
+
+static void
+tell_systemd(const struct listener *l)
+{
+	(void)sd_notifyf(0, "READY=1\nSTATUS=libvirt: %s; rtvswitchd: %s", l->conn ? "connected" : "away",
+		l->client ? "connected" : "away");
+}
+
+static void
+work_soon(struct listener *l)
+{
+	if (l->conn && l->client)
+		virEventUpdateTimeout(l->work_timer, 0);
+}
+
+static void
+retry_later(struct link *link)
+{
+	virEventUpdateTimeout(link->timer, link->wait_ms);
+	link->wait_ms = link->wait_ms * 2 > MAX_WAIT_MS ? MAX_WAIT_MS : link->wait_ms * 2;
+}
+
+static void
+is_up(struct listener *l, struct link *link)
+{
+	link->wait_ms = MIN_WAIT_MS;
+	link->is_told = false;
+	virEventUpdateTimeout(link->timer, NEVER);
+	l->is_all_dirty = true;
+	tell_systemd(l);
+	work_soon(l);
+}
+
+static void
+mark(struct listener *l, virDomainPtr dom)
+{
+	char uuid[VIR_UUID_STRING_BUFLEN];
+
+	if (virDomainGetUUIDString(dom, uuid))
+		return;
+	work_soon(l);
+	for (unsigned i = 0; i < l->n_dirty; i++)
+		if (!strcmp(l->dirty[i], uuid))
+			return;
+	if (l->n_dirty == MAX_DIRTY)
+		l->is_all_dirty = true;
+	else
+		memcpy(l->dirty[l->n_dirty++], uuid, sizeof(uuid));
+}
+
+// libvirt
+
+static int
+lifecycle_cb(virConnectPtr conn, virDomainPtr dom, int event, int detail, void *ctx)
+{
+	(void)conn;
+	(void)event;
+	(void)detail;
+	mark(ctx, dom);
+	return 0;
+}
+
+static void
+device_cb(virConnectPtr conn, virDomainPtr dom, const char *alias, void *ctx)
+{
+	(void)conn;
+	(void)alias;
+	mark(ctx, dom);
+}
+
+static void
+metadata_cb(virConnectPtr conn, virDomainPtr dom, int type, const char *ns, void *ctx)
+{
+	(void)conn;
+	if (type == VIR_DOMAIN_METADATA_ELEMENT && ns && !strcmp(ns, DOMAIN_NAMESPACE))
+		mark(ctx, dom);
+}
+
+static void
+lose_libvirt(struct listener *l)
+{
+	if (!l->conn)
+		return;
+	for (int i = 0; i < l->n_callbacks; i++)
+		(void)virConnectDomainEventDeregisterAny(l->conn, l->callbacks[i]);
+	l->n_callbacks = 0;
+	(void)virConnectClose(l->conn);
+	l->conn = NULL;
+	virEventUpdateTimeout(l->libvirt.timer, MIN_WAIT_MS);
+	tell_systemd(l);
+}
+
+static void
+closed_cb(virConnectPtr conn, int reason, void *ctx)
+{
+	struct listener *l = ctx;
+
+	(void)conn;
+	(void)reason;
+	// Not closed from within its own callback.
+	log_warning("the connection to libvirt broke");
+	l->libvirt.is_told = true;
+	virEventUpdateTimeout(l->libvirt.timer, 0);
+}
+
+static bool
+subscribe(struct listener *l, int event, virConnectDomainEventGenericCallback cb)
+{
+	int id = virConnectDomainEventRegisterAny(l->conn, NULL, event, cb, l, NULL);
+
+	if (id >= 0)
+		l->callbacks[l->n_callbacks++] = id;
+	return id >= 0;
+}
+
+static bool
+connect_libvirt(struct listener *l)
+{
+	l->conn = host_connect(l->uri);
+	if (l->conn && !virConnectRegisterCloseCallback(l->conn, closed_cb, l, NULL) &&
+		subscribe(l, VIR_DOMAIN_EVENT_ID_LIFECYCLE, VIR_DOMAIN_EVENT_CALLBACK(lifecycle_cb)) &&
+		subscribe(l, VIR_DOMAIN_EVENT_ID_DEVICE_ADDED, VIR_DOMAIN_EVENT_CALLBACK(device_cb)) &&
+		subscribe(l, VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED, VIR_DOMAIN_EVENT_CALLBACK(device_cb)) &&
+		subscribe(l, VIR_DOMAIN_EVENT_ID_METADATA_CHANGE, VIR_DOMAIN_EVENT_CALLBACK(metadata_cb)))
+		return true;
+	if (!l->libvirt.is_told)
+		log_warning("cannot reach libvirt at %s: %s", l->uri, host_error());
+	l->libvirt.is_told = true;
+	lose_libvirt(l);
+	return false;
+}
+
+static void
+libvirt_cb(int timer, void *ctx)
+{
+	struct listener *l = ctx;
+
+	(void)timer;
+	lose_libvirt(l);
+	if (!connect_libvirt(l)) {
+		retry_later(&l->libvirt);
+		return;
+	}
+	log_info("connected to libvirt at %s", l->uri);
+	is_up(l, &l->libvirt);
+}
+
+// The daemon
+
+static void
+lose_daemon(struct listener *l)
+{
+	if (!l->client)
+		return;
+	(void)virEventRemoveHandle(l->client_watch);
+	client_close(l->client);
+	l->client = NULL;
+	log_warning("rtvswitchd went away");
+	l->daemon.is_told = true;
+	virEventUpdateTimeout(l->daemon.timer, MIN_WAIT_MS);
+	tell_systemd(l);
+}
+
+// It sends nothing by itself: readable is the end.
+static void
+client_cb(int watch, int fd, int events, void *ctx)
+{
+	(void)watch;
+	(void)fd;
+	(void)events;
+	lose_daemon(ctx);
+}
+
+// Whether it answers, without a word: one that was stopped accepts connections.
+static bool
+is_answering(const char *socket)
+{
+	json_t *result = NULL, *error = NULL;
+	struct rtvs_client *c;
+	bool is_well;
+
+	if (rtvs_client_open(socket, &c))
+		return false;
+	rtvs_client_set_timeout(c, ANSWER_MS);
+	is_well = !rtvs_client_call(c, "system.info", NULL, &result, &error);
+	json_decref(result);
+	json_decref(error);
+	rtvs_client_close(c);
+	return is_well;
+}
+
+static void
+daemon_cb(int timer, void *ctx)
+{
+	struct listener *l = ctx;
+
+	(void)timer;
+	if (!is_answering(l->socket) || client_connect(l->socket, &l->client)) {
+		if (!l->daemon.is_told)
+			log_warning("rtvswitchd does not answer at %s", l->socket);
+		l->daemon.is_told = true;
+		retry_later(&l->daemon);
+		return;
+	}
+	client_set_timeout(l->client, ANSWER_MS);
+	l->client_watch = virEventAddHandle(client_fd(l->client), VIR_EVENT_HANDLE_READABLE, client_cb, l, NULL);
+	log_info("connected to rtvswitchd at %s", l->socket);
+	is_up(l, &l->daemon);
+}
+
+// The work
+
+static void
+ports_cb(void *ctx, bool is_problem, const char *text)
+{
+	struct listener *l = ctx;
+	size_t len = strlen(l->problems);
+
+	if (!is_problem)
+		log_info("domain %s: %s", l->name, text);
+	else
+		(void)snprintf(l->problems + len, sizeof(l->problems) - len, "%s%s", len ? "; " : "", text);
+}
+
+static struct told *
+find_told(struct listener *l, const char *uuid, bool is_made)
+{
+	for (unsigned i = 0; i < l->n_told; i++)
+		if (!strcmp(l->told[i].uuid, uuid))
+			return &l->told[i];
+	if (!is_made || l->n_told == MAX_TOLD)
+		return NULL;
+	(void)snprintf(l->told[l->n_told].uuid, DOMAIN_UUID_SIZE, "%s", uuid);
+	return &l->told[l->n_told++];
+}
+
+// The same problem is told once.
+static void
+tell_problems(struct listener *l, const char *uuid)
+{
+	struct told *told = find_told(l, uuid, l->problems[0]);
+
+	if (l->problems[0] && (!told || strcmp(told->text, l->problems)))
+		log_warning("domain %s: %s", l->name, l->problems);
+	if (l->problems[0])
+		virEventUpdateTimeout(l->again_timer, AGAIN_MS);
+	if (told && l->problems[0])
+		memcpy(told->text, l->problems, TOLD_SIZE);
+	else if (told)
+		*told = l->told[--l->n_told];
+}
+
+static enum cli_exit
+look_at_running(struct listener *l, virDomainPtr dom)
+{
+	struct ports ports = {.client = l->client, .is_running = true, .log = ports_cb, .log_ctx = l};
+	char uuid[VIR_UUID_STRING_BUFLEN] = "", err[DOMAIN_ERR_SIZE] = "";
+	char *xml = virDomainGetXMLDesc(dom, 0);
+	enum cli_exit rc = CLI_OK;
+	struct domain *d = NULL;
+
+	if (!xml) // it ended, or libvirt did: an event says so
+		return CLI_OK;
+	l->name = virDomainGetName(dom);
+	l->problems[0] = '\0';
+	(void)virDomainGetUUIDString(dom, uuid);
+	if (domain_parse(xml, strlen(xml), &d, err))
+		ports_cb(l, true, err);
+	else
+		rc = ports_apply(&ports, d, err);
+	domain_free(d);
+	free(xml);
+	if (rc != CLI_UNREACHABLE)
+		tell_problems(l, uuid);
+	return rc;
+}
+
+static enum cli_exit
+look_at(struct listener *l, const char *uuid, const char *name)
+{
+	struct ports ports = {.client = l->client, .log = ports_cb, .log_ctx = l};
+	enum cli_exit rc = CLI_OK;
+	bool is_gone = false;
+
+	// A second time when it came to life while its ports were removed.
+	for (unsigned i = 0; i < 2 && rc == CLI_OK; i++) {
+		virDomainPtr dom = virDomainLookupByUUIDString(l->conn, uuid);
+		int active = dom ? virDomainIsActive(dom) : 0;
+
+		// "No such domain" is an answer; that there was none is not.
+		if (!dom && virGetLastErrorCode() != VIR_ERR_NO_DOMAIN)
+			active = -1;
+		if (active > 0)
+			rc = look_at_running(l, dom);
+		l->name = dom ? virDomainGetName(dom) : name;
+		if (!active && !is_gone) {
+			l->problems[0] = '\0';
+			rc = ports_remove(&ports, uuid);
+			tell_problems(l, uuid);
+			is_gone = true;
+		} else {
+			i = 2;
+		}
+		if (dom)
+			(void)virDomainFree(dom);
+	}
+	return rc;
+}
+
+static const char *
+config_text(const json_t *port, const char *key)
+{
+	const char *text = json_string_value(json_object_get(json_object_get(port, "config"), key));
+
+	return text ? text : "";
+}
+
+static bool
+is_in(virDomainPtr *doms, int n, const char *uuid)
+{
+	char other[VIR_UUID_STRING_BUFLEN];
+
+	for (int i = 0; i < n; i++)
+		if (!virDomainGetUUIDString(doms[i], other) && !strcmp(other, uuid))
+			return true;
+	return false;
+}
+
+// Ports first, domains afterwards: a port that is made in between is not in the list.
+static enum cli_exit
+look_at_all(struct listener *l)
+{
+	json_t *list = NULL, *error = NULL, *port;
+	enum cli_exit rc = client_call(l->client, "port.list", NULL, &list, &error);
+	virDomainPtr *doms = NULL;
+	int n = rc ? 0 : virConnectListAllDomains(l->conn, &doms, VIR_CONNECT_LIST_DOMAINS_ACTIVE);
+	size_t i;
+
+	for (int k = 0; k < n && rc == CLI_OK; k++)
+		rc = look_at_running(l, doms[k]);
+	if (n >= 0)
+		json_array_foreach (list, i, port) {
+			const char *uuid = config_text(port, "domain_uuid");
+
+			if (rc == CLI_OK && *uuid && !is_in(doms, n, uuid))
+				rc = look_at(l, uuid, config_text(port, "domain"));
+		}
+	for (int k = 0; k < n; k++)
+		(void)virDomainFree(doms[k]);
+	free(doms);
+	json_decref(list);
+	json_decref(error);
+	return rc;
+}
+
+static void
+work_cb(int timer, void *ctx)
+{
+	char dirty[MAX_DIRTY][DOMAIN_UUID_SIZE];
+	struct listener *l = ctx;
+	bool is_all = l->is_all_dirty;
+	unsigned n = l->n_dirty;
+	enum cli_exit rc = CLI_OK;
+
+	virEventUpdateTimeout(timer, NEVER);
+	if (!l->conn || !l->client) // everything is looked at when both are there
+		return;
+	memcpy(dirty, l->dirty, sizeof(dirty));
+	l->n_dirty = 0;
+	l->is_all_dirty = false;
+	if (is_all)
+		rc = look_at_all(l);
+	for (unsigned i = 0; i < n && !is_all && rc == CLI_OK; i++)
+		rc = look_at(l, dirty[i], dirty[i]);
+	if (rc == CLI_UNREACHABLE)
+		lose_daemon(l);
+}
+
+static void
+again_cb(int timer, void *ctx)
+{
+	struct listener *l = ctx;
+
+	virEventUpdateTimeout(timer, NEVER);
+	l->is_all_dirty = true;
+	work_soon(l);
+}
+
+static void
+signal_cb(int watch, int fd, int events, void *ctx)
+{
+	struct listener *l = ctx;
+
+	(void)watch;
+	(void)fd;
+	(void)events;
+	l->is_stopping = true;
+}
+
+static int
+set_up(struct listener *l, int fd)
+{
+	l->libvirt.wait_ms = l->daemon.wait_ms = MIN_WAIT_MS;
+	l->libvirt.timer = virEventAddTimeout(0, libvirt_cb, l, NULL);
+	l->daemon.timer = virEventAddTimeout(0, daemon_cb, l, NULL);
+	l->work_timer = virEventAddTimeout(NEVER, work_cb, l, NULL);
+	l->again_timer = virEventAddTimeout(NEVER, again_cb, l, NULL);
+	return l->libvirt.timer < 0 || l->daemon.timer < 0 || l->work_timer < 0 || l->again_timer < 0 ||
+		virEventAddHandle(fd, VIR_EVENT_HANDLE_READABLE, signal_cb, l, NULL) < 0;
+}
+
+int
+listen_run(const char *uri, const char *socket)
+{
+	struct listener *l = calloc(1, sizeof(*l));
+	sigset_t signals;
+	int fd, rc;
+
+	(void)sigemptyset(&signals);
+	(void)sigaddset(&signals, SIGTERM);
+	(void)sigaddset(&signals, SIGINT);
+	(void)sigprocmask(SIG_BLOCK, &signals, NULL);
+	fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+	rc = !l || fd < 0 || host_init();
+	if (!rc) {
+		l->uri = uri;
+		l->socket = socket;
+		rc = set_up(l, fd);
+	}
+	if (rc)
+		log_error("cannot start: out of memory or descriptors");
+	else
+		tell_systemd(l);
+	while (!rc && !l->is_stopping)
+		rc = virEventRunDefaultImpl() < 0;
+	(void)sd_notify(0, "STOPPING=1");
+	if (l && l->client)
+		client_close(l->client);
+	if (l && l->conn)
+		(void)virConnectClose(l->conn);
+	if (fd >= 0)
+		close(fd);
+	free(l);
+	return rc;
+}

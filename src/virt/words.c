@@ -1,0 +1,290 @@
+// The names that there are come from the daemon's table (domain_attributes). Texts go into XML escaped.
+#include "words.h"
+
+#include "rtvs/text.h"
+#include "rtvs/types.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+// Beside domain_attributes.
+static const char *const new_words[] = {"mac", "name", "mode", "socket", "onerror", NULL};
+static const char *const change_words[] = {"onerror", NULL};
+
+static const char *const *
+own_words(enum words_kind kind)
+{
+	return kind == WORDS_NEW ? new_words : change_words;
+}
+
+static bool
+is_own(enum words_kind kind, const char *name)
+{
+	for (const char *const *w = own_words(kind); *w; w++)
+		if (!strcmp(*w, name))
+			return true;
+	return false;
+}
+
+static bool
+is_attribute(const char *name)
+{
+	for (const struct domain_attribute *a = domain_attributes; a->name; a++)
+		if (!strcmp(a->name, name))
+			return true;
+	return !strcmp(name, "onerror") || !strcmp(name, "name");
+}
+
+static int
+refuse_unknown(const char *name, enum words_kind kind, char err[DOMAIN_ERR_SIZE])
+{
+	const char *near = NULL;
+
+	for (const char *const *w = own_words(kind); *w; w++)
+		if (text_is_near(name, *w))
+			near = *w;
+	for (const struct domain_attribute *a = domain_attributes; a->name && !near; a++)
+		if (text_is_near(name, a->name))
+			near = a->name;
+	if (near)
+		(void)snprintf(err, DOMAIN_ERR_SIZE, "there is no '%s'; did you mean '%s'?", name, near);
+	else
+		(void)snprintf(err, DOMAIN_ERR_SIZE, "there is no '%s'; rtvs-virt(1) has what there is", name);
+	return -EINVAL;
+}
+
+static bool
+parse_mac(const char *text, char mac[DOMAIN_MAC_SIZE])
+{
+	if (strlen(text) != DOMAIN_MAC_SIZE - 1)
+		return false;
+	for (unsigned i = 0; i < DOMAIN_MAC_SIZE - 1; i++) {
+		if (i % 3 == 2 ? text[i] != ':' : !isxdigit((unsigned char)text[i]))
+			return false;
+		mac[i] = (char)tolower((unsigned char)text[i]);
+	}
+	mac[DOMAIN_MAC_SIZE - 1] = '\0';
+	return true;
+}
+
+static bool
+is_name(const char *text)
+{
+	size_t len = strlen(text);
+
+	return len && len < RTVS_NAME_SIZE && isalnum((unsigned char)text[0]) &&
+		strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.:-") == len;
+}
+
+// What is ours to judge; the rest is kept.
+static int
+take(struct words *w, const char *name, const char *value, char err[DOMAIN_ERR_SIZE])
+{
+	const char *why = NULL;
+
+	if (!strcmp(name, "mac") && !parse_mac(value, w->mac))
+		why = "must be like 52:54:00:00:00:01";
+	else if (!strcmp(name, "name") && !is_name(value))
+		why = "must be 1 to 31 of A-Z a-z 0-9 _ . : -, a letter or digit first";
+	else if (!strcmp(name, "mode") && strcmp(value, "client") && strcmp(value, "server"))
+		why = "must be client (QEMU connects) or server";
+	else if (!strcmp(name, "socket") && value[0] != '/')
+		why = "must be an absolute path";
+	else if (!strcmp(name, "onerror") && *value && strcmp(value, "fail") && strcmp(value, "ignore"))
+		why = "must be fail or ignore";
+	if (why) {
+		(void)snprintf(err, DOMAIN_ERR_SIZE, "%s: %s, not '%s'", name, why, value);
+		return -EINVAL;
+	}
+	if (!strcmp(name, "name"))
+		memcpy(w->name, value, strlen(value) + 1);
+	else if (!strcmp(name, "socket"))
+		memcpy(w->socket, value, strlen(value) + 1);
+	else if (!strcmp(name, "mode"))
+		w->is_server = !strcmp(value, "server");
+	if (is_attribute(name)) {
+		memcpy(w->pairs[w->n_pairs].name, name, strlen(name) + 1);
+		memcpy(w->pairs[w->n_pairs++].value, value, strlen(value) + 1);
+	}
+	return 0;
+}
+
+int
+words_parse(char *const *argv, int argc, enum words_kind kind, struct words *ret_words, char err[DOMAIN_ERR_SIZE])
+{
+	struct words w = {0};
+
+	for (int i = 0; i < argc; i++) {
+		const char *value = strchr(argv[i], '=');
+		size_t len = value ? (size_t)(value - argv[i]) : 0;
+		char name[sizeof(w.pairs[0].name)];
+		int rc;
+
+		if (!len || len >= sizeof(name) || strlen(value + 1) >= EDIT_TEXT_SIZE) {
+			(void)snprintf(err, DOMAIN_ERR_SIZE, "'%.64s' is not KEY=VALUE, of at most %d bytes", argv[i],
+				EDIT_TEXT_SIZE - 1);
+			return -EINVAL;
+		}
+		memcpy(name, argv[i], len);
+		name[len] = '\0';
+		if (!is_own(kind, name) && (!is_attribute(name) || !strcmp(name, "name")))
+			return refuse_unknown(name, kind, err);
+		for (int k = 0; k < i; k++) {
+			if (strncmp(argv[k], argv[i], len + 1))
+				continue;
+			(void)snprintf(err, DOMAIN_ERR_SIZE, "%s: is given twice", name);
+			return -EINVAL;
+		}
+		rc = take(&w, name, value + 1, err);
+		if (rc)
+			return rc;
+	}
+	*ret_words = w;
+	return 0;
+}
+
+const char *
+words_value(const struct words *w, const char *name)
+{
+	for (unsigned i = 0; i < w->n_pairs; i++)
+		if (!strcmp(w->pairs[i].name, name))
+			return w->pairs[i].value;
+	return NULL;
+}
+
+static void
+name_of_socket(struct words *w)
+{
+	const char *base = strrchr(w->socket, '/') + 1;
+	size_t len = strlen(base);
+
+	if (len > 5 && !strcmp(base + len - 5, ".sock"))
+		len -= 5;
+	(void)snprintf(w->name, sizeof(w->name), "%.*s", (int)len, base);
+	if (!is_name(w->name))
+		w->name[0] = '\0';
+}
+
+// Names of domains have other characters, too, and may be longer.
+static void
+name_of_domain(struct words *w, const char *domain)
+{
+	char name[RTVS_NAME_SIZE];
+	size_t n = 0, room = RTVS_NAME_SIZE - 1 - 7;
+
+	for (; *domain && n < room; domain++) {
+		if (!n && !isalnum((unsigned char)*domain))
+			continue;
+		name[n++] = (char)(isalnum((unsigned char)*domain) || strchr("_.:-", *domain) ? *domain : '-');
+	}
+	if (!n)
+		name[n++] = 'p';
+	name[n] = '\0';
+	(void)snprintf(w->name, sizeof(w->name), "%s-%.2s%.2s%.2s", name, w->mac + 9, w->mac + 12, w->mac + 15);
+}
+
+void
+words_complete(struct words *w, const char *domain, uint64_t random)
+{
+	if (!w->mac[0])
+		(void)snprintf(w->mac, sizeof(w->mac), "52:54:00:%02" PRIx64 ":%02" PRIx64 ":%02" PRIx64,
+			random >> 16 & 0xff, random >> 8 & 0xff, random & 0xff);
+	if (!w->name[0] && w->socket[0])
+		name_of_socket(w);
+	if (!w->name[0])
+		name_of_domain(w, domain);
+	if (!w->socket[0])
+		(void)snprintf(w->socket, sizeof(w->socket), WORDS_SOCKET_DIR "/%.64s.sock", w->name);
+	// Also in the element: it is the port's while there is no interface.
+	if (!words_value(w, "name") && w->n_pairs < WORDS_MAX) {
+		memcpy(w->pairs[w->n_pairs].name, "name", 5);
+		memcpy(w->pairs[w->n_pairs++].value, w->name, sizeof(w->name));
+	}
+}
+
+// An attribute's text between apostrophes.
+static void
+print_value(FILE *out, const char *text)
+{
+	for (; *text; text++) {
+		switch (*text) {
+		case '&':
+			fputs("&amp;", out);
+			break;
+		case '<':
+			fputs("&lt;", out);
+			break;
+		case '\'':
+			fputs("&apos;", out);
+			break;
+		default:
+			fputc(*text, out);
+		}
+	}
+}
+
+static char *
+finish(FILE *out, char **text)
+{
+	if (!out)
+		return NULL;
+	if (fclose(out)) {
+		free(*text);
+		return NULL;
+	}
+	return *text;
+}
+
+char *
+words_interface(const struct words *w, unsigned indent)
+{
+	const char *queues = words_value(w, "queues");
+	char *text = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+	int in = (int)indent;
+
+	if (!out)
+		return NULL;
+	fprintf(out, "%*s<interface type='vhostuser'>\n%*s  <mac address='%s'/>\n%*s  <source type='unix' path='", in,
+		"", in, "", w->mac, in, "");
+	print_value(out, w->socket);
+	if (w->is_server)
+		fputs("' mode='server'/>\n", out);
+	else
+		fprintf(out, "' mode='client'>\n%*s    <reconnect enabled='yes' timeout='1'/>\n%*s  </source>\n", in,
+			"", in, "");
+	fprintf(out, "%*s  <model type='virtio'/>\n", in, "");
+	if (queues && *queues) {
+		fprintf(out, "%*s  <driver queues='", in, "");
+		print_value(out, queues);
+		fputs("'/>\n", out);
+	}
+	fprintf(out, "%*s</interface>\n", in, "");
+	return finish(out, &text);
+}
+
+char *
+words_port(const struct words *w, unsigned indent)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+
+	if (!out)
+		return NULL;
+	fprintf(out, "%*s<rtvs:port mac='%s'", (int)indent, "", w->mac);
+	for (unsigned i = 0; i < w->n_pairs; i++) {
+		if (!w->pairs[i].value[0])
+			continue;
+		fprintf(out, " %s='", w->pairs[i].name);
+		print_value(out, w->pairs[i].value);
+		fputc('\'', out);
+	}
+	fputs("/>\n", out);
+	return finish(out, &text);
+}

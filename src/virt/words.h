@@ -1,0 +1,32 @@
+// What rtvs-virt's commands are told about a port, and what becomes of it in a domain's XML. Pure.
+#pragma once
+
+#include "edit.h"
+
+#include <stdint.h>
+
+#define WORDS_MAX 40
+#define WORDS_SOCKET_DIR "/run/rtvswitch"
+
+enum words_kind {
+	WORDS_NEW, // of an interface that is to be: mac, name, mode and socket, too
+	WORDS_CHANGE // of a port that is there
+};
+
+struct words {
+	char mac[DOMAIN_MAC_SIZE];
+	char name[EDIT_TEXT_SIZE], socket[EDIT_TEXT_SIZE];
+	bool is_server; // QEMU listens
+	unsigned n_pairs;
+	struct edit_pair pairs[WORDS_MAX]; // attributes of the element
+};
+
+// KEY=VALUE each. -EINVAL with err naming the word and what would be right; values of ports' parameters are the daemon's to judge.
+int words_parse(char *const *argv, int argc, enum words_kind kind, struct words *ret_words, char err[DOMAIN_ERR_SIZE]);
+// Gives what was not said: a MAC out of random, libvirt's prefix of QEMU in front; a name of the domain's and the MAC; a socket of the name.
+void words_complete(struct words *w, const char *domain, uint64_t random);
+const char *words_value(const struct words *w, const char *name); // NULL: not said
+
+// The <interface>, indented by so many spaces; the <port> with its prefix. To be freed; NULL: out of memory.
+char *words_interface(const struct words *w, unsigned indent);
+char *words_port(const struct words *w, unsigned indent);
