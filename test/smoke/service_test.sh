@@ -290,13 +290,6 @@ hung_daemon_is_restarted() {
 	inside systemctl restart rtvswitchd
 }
 
-# The journal of this place: of its own, in its /run, with the service's standard error as a system has it.
-journald_start() {
-	inside sh -c 'mkdir -p /run/systemd/journald.conf.d && printf "[Journal]\nStorage=volatile\nReadKMsg=no\nForwardToKMsg=no\nForwardToConsole=no\nForwardToWall=no\n" \
-		>/run/systemd/journald.conf.d/test.conf'
-	inside systemctl start systemd-journald.service
-	drop_in zz-journal StandardOutput=journal StandardError=inherit
-}
 log_has() { # FIELD=VALUE PYTHON: of the messages that have the field, is this true of one? m is the message.
 	inside journalctl --sync
 	[ "$(inside journalctl -o json "$1" | python3 -c 'import json, sys
@@ -305,7 +298,8 @@ print(any(eval(sys.argv[1]) for m in map(json.loads, sys.stdin)))' "$2")" = True
 log_id() { sed -n "s/^#define LOG_ID_$1 \"\(.*\)\"/\1/p" "$top/include/rtvs/log.h"; }
 messages_have_fields() {
 	local pid
-	journald_start
+	place_journal
+	drop_in zz-journal StandardOutput=journal StandardError=inherit
 	inside systemctl reset-failed rtvswitchd
 	inside systemctl restart rtvswitchd
 	pid=$(show MainPID)

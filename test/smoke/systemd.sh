@@ -5,6 +5,7 @@
 #     place_unit NAME LINE...     # a drop-in of the section Service, before the start; repeat for each unit
 #     place_start                 # systemd runs, nothing else does
 #     inside COMMAND [ARG...]     # there
+#     place_journal               # a journal of its own, in its /run
 #
 # /etc, /var/lib and /run there are copies or empty, the installed files lie over the prefix. Its control groups are below one of ours,
 # which is gone when it is. The network is that of the test.
@@ -77,4 +78,11 @@ place_start() {
 	start place bash "$work/place.sh" "$work" "$prefix"
 	wait_until 20 place_is_up || { cat "$work/place.log"; return 1; }
 	place_find
+}
+
+place_journal() {
+	inside mkdir -p /run/systemd/journald.conf.d
+	printf '%s\n' '[Journal]' Storage=volatile ReadKMsg=no ForwardToKMsg=no ForwardToConsole=no ForwardToWall=no |
+		inside tee /run/systemd/journald.conf.d/test.conf
+	inside systemctl start systemd-journald.service
 }
