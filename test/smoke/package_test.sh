@@ -129,6 +129,8 @@ service_runs() {
 	expect "version" "$version" "$(ctl -j system info | json 'd["version"]')"
 	ctl bridge add br0
 	ctl port add vm1 bridge=br0 deadline=2ms
+	# Which waits for a libvirt.
+	expect "state of the listener" active "$(show ActiveState rtvswitch-libvirt)"
 	expect_match ' rtvswitch-vhost ' " $(inside id -Gn libvirt-qemu) "
 	expect "mode of /run/rtvswitch/vm1.sock" "660 rtvswitch-vhost" "$(inside stat -c '%a %G' /run/rtvswitch/vm1.sock)"
 }
@@ -142,10 +144,9 @@ everything_is_there() {
 	has /usr/include/rtvswitch/client.h
 	has /usr/share/doc/rtvswitch/operations.md
 	has /usr/share/doc/rtvswitch/examples/two-guests.json
-	for file in /usr/libexec/rtvswitch/rtvs-hook /etc/libvirt/hooks/qemu.d/50-rtvswitch; do
+	for file in /usr/libexec/rtvswitch/rtvs-hook /usr/libexec/rtvswitch/rtvs-virt /etc/libvirt/hooks/qemu.d/50-rtvswitch; do
 		inside test -x $file
 	done
-	# rtvswitchd needs no tools of a developer.
 	inside sh -c 'rtvs-sim --version && rtvs-wake --version && rtvswitch-hugepages'
 }
 configuration_is_closed() {
@@ -186,6 +187,7 @@ disabled_service_stays_off() {
 	inside systemctl disable --now rtvswitchd
 	inside dpkg -i /packages/next/rtvswitch.deb
 	expect "enabled" disabled "$(show UnitFileState)"
+	expect "state" inactive "$(show ActiveState)"
 	inside systemctl enable --now rtvswitchd
 	expect "state" active "$(show ActiveState)"
 }
