@@ -2,6 +2,7 @@
 # The Debian packages: built, and put into a minimal Debian 13 system that runs its own systemd; upgraded, removed, purged. What they
 # depend on comes from that system's apt cache (scripts/setup), nothing from the network: what a package does not name is not there.
 . "$(dirname "$0")/lib.sh"
+. "$top/test/smoke/systemd.sh"
 
 # Packages are built without sanitizers, whatever $build has: once is enough.
 [ "$(meson introspect --buildoptions "$build" | json 'next(o["value"] for o in d if o["name"] == "b_sanitize")')" = none ] || exit 0
@@ -49,67 +50,37 @@ next_version_is_made() {
 	done
 }
 
-# A machine for the packages: this system's / is an overlay that ends with the test.
+# A machine for the packages: its / is an overlay that ends with the test.
 cat >"$work/place.sh" <<'END'
 set -eu
 work=$1 clean=$2
-mkdir -p "$work/groups" "$work/upper" "$work/overlay" "$work/system"
-mount -t cgroup2 cgroup2 "$work/groups"
-group=$(mktemp -d "$work/groups/rtvs-XXXXXX")
-end() {
-	trap '' TERM
-	[ -z "${child:-}" ] || kill -KILL "$child" 2>/dev/null || :
-	wait || :
-	echo $$ >"$work/groups/cgroup.procs"
-	for i in $(seq 20); do
-		find "$group" -depth -type d -exec rmdir {} + 2>/dev/null && break
-		sleep 0.1
-	done
-	umount "$work/groups"
-}
-trap end EXIT
-trap 'exit 0' TERM
-echo $$ >"$group/cgroup.procs"
-unshare --mount --pid --uts --cgroup --fork --kill-child --propagation private bash -c '
-	set -eu
-	work=$1 clean=$2
-	mount -t overlay -o "lowerdir=$clean,upperdir=$work/upper,workdir=$work/overlay" overlay "$work/system"
-	cd "$work/system"
-	mount -t proc proc proc
-	mount -t sysfs sysfs sys
-	mount -t cgroup2 cgroup2 sys/fs/cgroup
-	mount -t tmpfs -o mode=755 tmpfs run
-	mount -t tmpfs -o mode=755 tmpfs dev
-	mkdir dev/shm dev/pts dev/net packages
-	mount -t devpts -o newinstance,ptmxmode=666 devpts dev/pts
-	ln -s pts/ptmx dev/ptmx
-	for file in null zero full random urandom tty net/tun; do touch "dev/$file"; mount --bind "/dev/$file" "dev/$file"; done
-	mount --bind "$work" packages
-	exec env -i container=rtvs /usr/sbin/chroot . /usr/lib/systemd/systemd --system --log-target=console --show-status=no
-' bash "$work" "$clean" &
-child=$!
-wait $child
+mount -t overlay -o "lowerdir=$clean,upperdir=$work/upper,workdir=$work/overlay" overlay "$work/system"
+cd "$work/system"
+mount -t proc proc proc
+mount -t sysfs sysfs sys
+mount -t cgroup2 cgroup2 sys/fs/cgroup
+mount -t tmpfs -o mode=755 tmpfs run
+mount -t tmpfs -o mode=755 tmpfs dev
+mkdir dev/shm dev/pts dev/net packages
+mount -t devpts -o newinstance,ptmxmode=666 devpts dev/pts
+ln -s pts/ptmx dev/ptmx
+for file in null zero full random urandom tty net/tun; do
+	touch "dev/$file"
+	mount --bind "/dev/$file" "dev/$file"
+done
+mount --bind "$work" packages
+exec env -i container=rtvs /usr/sbin/chroot . /usr/lib/systemd/systemd --system --log-target=console --show-status=no
 END
-place_begin() {
+machine_begin() {
+	mkdir -p "$work/overlay" "$work/system" "$work/upper/etc/dpkg/dpkg.cfg.d"
 	# Nobody's machine: what dpkg writes need not survive a power cut.
-	mkdir -p "$work/upper/etc/dpkg/dpkg.cfg.d"
 	echo force-unsafe-io >"$work/upper/etc/dpkg/dpkg.cfg.d/test"
-	start place bash "$work/place.sh" "$work" "$clean"
-	wait_until 60 is_booted
-	find_systemd
-}
-find_systemd() {
-	local outer
-	outer=$(cat "/proc/$(pid_of place)/task/$(pid_of place)/children")
-	systemd=$(cat "/proc/${outer%% *}/task/${outer%% *}/children")
-	systemd=${systemd%% *}
-	[ -n "$systemd" ] && [ "$(cat "/proc/$systemd/comm")" = systemd ]
+	place_run multi-user.target "$work/place.sh" "$work" "$clean"
 }
 inside() {
 	nsenter --target "$systemd" --mount --pid --uts --cgroup --root --wd -- env -i DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 \
 		PATH=/usr/sbin:/usr/bin "$@"
 }
-is_booted() { find_systemd && inside systemctl is-active multi-user.target; }
 show() { inside systemctl show --value --property "$1" "${2:-rtvswitchd}"; }
 ctl() { inside rtvsctl "$@"; }
 is_serving() { ctl port list; }
@@ -148,6 +119,16 @@ everything_is_there() {
 		inside test -x $file
 	done
 	inside sh -c 'rtvs-sim --version && rtvs-wake --version && rtvswitch-hugepages'
+}
+# With the files of the package alone, from where it was unpacked.
+c_program_is_built() {
+	local dev=$work/dev flags
+	dpkg-deb -x "$work"/packages/rtvswitch-dev_*.deb "$dev"
+	dpkg-deb -x "$work"/packages/rtvswitch-doc_*.deb "$dev"
+	flags=$(PKG_CONFIG_PATH=$(dirname "$dev"/usr/lib/*/pkgconfig/rtvswitch.pc) PKG_CONFIG_SYSROOT_DIR=$dev pkg-config --cflags --libs rtvswitch)
+	# shellcheck disable=SC2086 # words
+	clang -Wall -Werror -o "$work/late-ports" "$dev/usr/share/doc/rtvswitch/examples/clients/late-ports.c" $flags
+	expect "what it prints" "vm1: deadline 2ms, 0 packets missed it" "$(inside /packages/late-ports)"
 }
 configuration_is_closed() {
 	expect "modes" "750 640" "$(inside stat -c %a /etc/rtvswitch /etc/rtvswitch/rtvswitch.json | paste -sd' ')"
@@ -263,10 +244,11 @@ version=$(dpkg-deb -f "$work"/packages/rtvswitch_*.deb Version)
 run_case "lintian has nothing to say" lintian_says_nothing
 run_case "lintian would say something" lintian_would_say_something
 next_version_is_made
-place_begin
+machine_begin
 run_case "apt installs them in a minimal system" apt_installs_them
 run_case "the service runs, rtvsctl talks to it" service_runs
 run_case "manual pages, completion, Python's and C's files" everything_is_there
+run_case "a program in C with the library's package" c_program_is_built
 run_case "the configuration is for root alone" configuration_is_closed
 run_case "an upgrade keeps the configuration, restarts the daemon" upgrade_keeps_and_restarts
 run_case "a hook that was deleted stays away" deleted_hook_stays_away

@@ -7,6 +7,8 @@
 #     inside COMMAND [ARG...]     # there
 #     place_journal               # a journal of its own, in its /run
 #
+# or with a script of one's own in place of all but inside: place_run UNIT SCRIPT [ARG...].
+#
 # /etc, /var/lib and /run there are copies or empty, the installed files lie over the prefix. Its control groups are below one of ours,
 # which is gone when it is. The network is that of the test.
 
@@ -23,11 +25,13 @@ place_unit() { # NAME LINE...
 	printf '%s\n' '[Unit]' 'DefaultDependencies=no' '[Service]' "$@" >"$dir/test.conf"
 }
 
-place_script() {
+# Runs a command in namespaces of its own, and ends all that is there when it is ended itself.
+place_outer() {
 	cat <<'END'
 set -eu
-work=$1 prefix=$2
-mkdir -p "$work/groups" "$work/upper" "$work/overlay" "$prefix"
+work=$1
+shift
+mkdir "$work/groups"
 mount -t cgroup2 cgroup2 "$work/groups"
 group=$(mktemp -d "$work/groups/rtvs-XXXXXX")
 end() {
@@ -44,20 +48,26 @@ end() {
 trap end EXIT
 trap 'exit 0' TERM
 echo $$ >"$group/cgroup.procs"
-unshare --mount --pid --uts --cgroup --fork --kill-child --propagation private bash -c '
-	set -eu
-	work=$1 prefix=$2
-	mount -t proc proc /proc
-	mount -t cgroup2 cgroup2 /sys/fs/cgroup
-	mount -t tmpfs -o mode=755 tmpfs /var/lib
-	mount -t overlay -o "lowerdir=/etc,upperdir=$work/upper,workdir=$work/overlay" overlay /etc
-	mount -t overlay -o "lowerdir=$work/root$prefix:$prefix" overlay "$prefix"
-	mount -t tmpfs -o mode=755 tmpfs /run
-	cp -r "$work/run/." /run
-	exec env -i container=rtvs PATH="$PATH" /usr/lib/systemd/systemd --system --unit=test.target --log-target=console --show-status=no
-' bash "$work" "$prefix" &
+unshare --mount --pid --uts --cgroup --fork --kill-child --propagation private "$@" &
 child=$!
 wait $child
+END
+}
+
+# What we have, with the installed files over it.
+place_script() {
+	cat <<'END'
+set -eu
+work=$1 prefix=$2
+mkdir -p "$work/upper" "$work/overlay" "$prefix"
+mount -t proc proc /proc
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+mount -t tmpfs -o mode=755 tmpfs /var/lib
+mount -t overlay -o "lowerdir=/etc,upperdir=$work/upper,workdir=$work/overlay" overlay /etc
+mount -t overlay -o "lowerdir=$work/root$prefix:$prefix" overlay "$prefix"
+mount -t tmpfs -o mode=755 tmpfs /run
+cp -r "$work/run/." /run
+exec env -i container=rtvs PATH="$PATH" /usr/lib/systemd/systemd --system --unit=test.target --log-target=console --show-status=no
 END
 }
 
@@ -69,15 +79,20 @@ place_find() {
 	[ -n "$systemd" ] && [ "$(cat "/proc/$systemd/comm")" = systemd ]
 }
 inside() { nsenter --target "$systemd" --mount --pid --uts --cgroup --root --wd -- "$@"; }
-place_is_up() { place_find && inside systemctl is-active test.target; }
+place_is_up() { place_find && inside systemctl is-active "$1"; } # UNIT
+
+place_run() { # UNIT SCRIPT [ARG...]: the script makes the place and becomes its systemd, which has started when the unit is active
+	place_outer >"$work/outer.sh"
+	start place bash "$work/outer.sh" "$work" bash "${@:2}"
+	wait_until 60 place_is_up "$1" || { cat "$work/place.log"; return 1; }
+	place_find
+}
 
 place_start() {
 	mkdir -p "$work/run/systemd/system"
 	printf '[Unit]\nDefaultDependencies=no\n' >"$work/run/systemd/system/test.target"
 	place_script >"$work/place.sh"
-	start place bash "$work/place.sh" "$work" "$prefix"
-	wait_until 20 place_is_up || { cat "$work/place.log"; return 1; }
-	place_find
+	place_run test.target "$work/place.sh" "$work" "$prefix"
 }
 
 place_journal() {
