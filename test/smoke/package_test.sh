@@ -113,7 +113,11 @@ everything_is_there() {
 	inside bash -c 'set +u; . /usr/share/bash-completion/bash_completion; _comp_load rtvsctl || _completion_loader rtvsctl; complete -p rtvsctl'
 	expect "port" vm1 "$(inside python3 -c 'import rtvswitch; print(rtvswitch.Client().port.list()[0]["name"])')"
 	has /usr/include/rtvswitch/client.h
-	has /usr/share/doc/rtvswitch/operations.md
+	# Links of README lead somewhere.
+	for file in $(inside sed -n 's/.*](\(docs\/[^)#]*\).*/\1/p' /usr/share/doc/rtvswitch/README.md); do
+		has "/usr/share/doc/rtvswitch/$file"
+	done
+	has /usr/share/doc/rtvswitch/docs/operations.md
 	has /usr/share/doc/rtvswitch/examples/two-guests.json
 	for file in /usr/libexec/rtvswitch/rtvs-hook /usr/libexec/rtvswitch/rtvs-virt /etc/libvirt/hooks/qemu.d/50-rtvswitch; do
 		inside test -x $file
