@@ -6,9 +6,9 @@
 #include "capture.h"
 #include "config.h"
 #include "datagrams.h"
-#include "journal.h"
 #include "metrics.h"
 #include "rpc_trace.h"
+#include "rtvs/journal.h"
 #include "rtvs/log.h"
 
 #include <errno.h>

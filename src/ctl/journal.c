@@ -1,7 +1,8 @@
 // Messages with fields for systemd's journal (log.h says when it is asked), sent as journald's native protocol has it. Invariant: a
 // message that the journal does not take goes to stderr, which is the journal, too, and loses no more than its fields.
-#include "journal.h"
+#include "rtvs/journal.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/uio.h>
@@ -23,14 +24,15 @@ to_iovec(const char *text)
 void
 journal_send(enum log_level level, const char *text, const struct log_about *about)
 {
-	char message[TEXT_BYTES + 16], id[64], fields[LOG_MAX_FIELDS][FIELD_BYTES];
+	char message[TEXT_BYTES + 16], who[64], id[64], fields[LOG_MAX_FIELDS][FIELD_BYTES];
 	struct iovec iov[FIXED_FIELDS + LOG_MAX_FIELDS];
 	int n = 0;
 
 	(void)snprintf(message, sizeof(message), "MESSAGE=%s", text);
 	iov[n++] = to_iovec(message);
 	iov[n++] = to_iovec(priorities[level]);
-	iov[n++] = to_iovec("SYSLOG_IDENTIFIER=rtvswitchd");
+	(void)snprintf(who, sizeof(who), "SYSLOG_IDENTIFIER=%s", program_invocation_short_name);
+	iov[n++] = to_iovec(who);
 	if (about && about->id) {
 		(void)snprintf(id, sizeof(id), "MESSAGE_ID=%s", about->id);
 		iov[n++] = to_iovec(id);

@@ -5,13 +5,13 @@
 // restore and a migration to here may be refused, with a line on stderr, which libvirt shows; so they are while the daemon does not
 // answer, since QEMU would wait for its socket without a word. Nothing else is refused: what runs goes on, what stops stops.
 #include "ports.h"
+#include "rtvs/journal.h"
 
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <syslog.h>
 #include <unistd.h>
 
 #define DEFAULT_SOCKET "/run/rtvswitch/control.sock"
@@ -59,12 +59,22 @@ read_all(char **ret_text)
 	return text ? len : 0;
 }
 
+// Only to the journal: what is on stderr libvirt shows to who starts the guest.
+static void
+say(enum log_level level, const char *id, const char *domain, const char *text)
+{
+	char line[DOMAIN_NAME_SIZE + DOMAIN_ERR_SIZE + 16];
+
+	(void)snprintf(line, sizeof(line), "domain %s: %s", domain, text);
+	journal_send(level, line, LOG_ABOUT(id, {"DOMAIN", domain}));
+}
+
 static void
 log_line(void *ctx, bool is_problem, const char *text)
 {
 	const struct domain *d = ctx;
 
-	syslog(is_problem ? LOG_WARNING : LOG_INFO, "domain %s: %s", d->name, text);
+	say(is_problem ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO, NULL, d->name, text);
 }
 
 static enum cli_exit
@@ -117,7 +127,7 @@ run(enum action action, const char *socket, const char *guest)
 	domain_free(d);
 	if (!rc)
 		return EXIT_SUCCESS;
-	syslog(is_fatal ? LOG_ERR : LOG_WARNING, "domain %s: %s", guest, err);
+	say(is_fatal ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, is_fatal ? LOG_ID_GUEST_REFUSED : NULL, guest, err);
 	if (!is_fatal)
 		return EXIT_SUCCESS;
 	fprintf(stderr, "rtvswitch: domain %s: %s\n", guest, err);
@@ -153,6 +163,5 @@ main(int argc, char **argv)
 		fputs("rtvs-hook: needs GUEST OPERATION SUB-OPERATION, as libvirt gives them\n", stderr);
 		return 2;
 	}
-	openlog("rtvs-hook", LOG_PID, LOG_DAEMON);
 	return run(action_of(argv[optind + 1], argv[optind + 2]), socket, argv[optind]);
 }

@@ -9,6 +9,7 @@
 
 #include "host.h"
 #include "ports.h"
+#include "rtvs/journal.h"
 #include "rtvs/log.h"
 #include "rtvswitch/client.h"
 
@@ -277,7 +278,7 @@ ports_cb(void *ctx, bool is_problem, const char *text)
 	size_t len = strlen(l->problems);
 
 	if (!is_problem)
-		log_info("domain %s: %s", l->name, text);
+		log_about(LOG_LEVEL_INFO, LOG_ABOUT(NULL, {"DOMAIN", l->name}), "domain %s: %s", l->name, text);
 	else
 		(void)snprintf(l->problems + len, sizeof(l->problems) - len, "%s%s", len ? "; " : "", text);
 }
@@ -301,7 +302,8 @@ tell_problems(struct listener *l, const char *uuid)
 	struct told *told = find_told(l, uuid, l->problems[0]);
 
 	if (l->problems[0] && (!told || strcmp(told->text, l->problems)))
-		log_warning("domain %s: %s", l->name, l->problems);
+		log_about(
+			LOG_LEVEL_WARNING, LOG_ABOUT(NULL, {"DOMAIN", l->name}), "domain %s: %s", l->name, l->problems);
 	if (l->problems[0])
 		virEventUpdateTimeout(l->again_timer, AGAIN_MS);
 	if (told && l->problems[0])
@@ -476,6 +478,7 @@ listen_run(const char *uri, const char *socket)
 	sigset_t signals;
 	int fd, rc;
 
+	log_set_sink(journal_send);
 	(void)sigemptyset(&signals);
 	(void)sigaddset(&signals, SIGTERM);
 	(void)sigaddset(&signals, SIGINT);

@@ -330,6 +330,12 @@ messages_have_fields() {
 	ctl port add vm3 bridge=br0 domain=$'x\nRTVS_PORT=forged'
 	wait_for 5 log_has RTVS_PORT=vm3 'm["RTVS_DOMAIN"] == "x\nRTVS_PORT=forged"'
 	log_has RTVS_PORT=forged True && fail "forged"
+	# libvirt's hook, which has nobody's stderr.
+	inside "$prefix/libexec/rtvswitch/rtvs-hook" web9 release end - <"$top/test/smoke/domains/started.xml"
+	expect_fails 'br9 does not exist' inside sh -c "sed 's/br0/br9/' $top/test/smoke/domains/prepare.xml |
+		$prefix/libexec/rtvswitch/rtvs-hook web9 prepare begin -"
+	wait_for 5 log_has "MESSAGE_ID=$(log_id GUEST_REFUSED)" \
+		"m['SYSLOG_IDENTIFIER'] == 'rtvs-hook' and m['RTVS_DOMAIN'] == 'web9' and 'br9' in m['MESSAGE'] and m['PRIORITY'] == '3'"
 	inside systemctl stop rtvswitchd
 	inside sh -c 'echo "[{\"method\": \"no.such\"}]" >/etc/rtvswitch/rtvswitch.json'
 	inside systemctl start rtvswitchd && fail "it started"
