@@ -102,6 +102,50 @@ wrong_command(const json_t *api, const char *noun, const char *verb)
 	return wrong("there is no such command; did you mean '%s'?%s", name, "");
 }
 
+static json_t *
+read_calls(const char *path)
+{
+	FILE *in = strcmp(path, "-") ? fopen(path, "re") : stdin;
+	struct rpc_error err = {0};
+	char *text = NULL;
+	size_t len = 0;
+	json_t *root = NULL, *calls;
+
+	if (!in) {
+		fprintf(stderr, "rtvsctl: %s: %s\n", path, strerror(errno));
+		return NULL;
+	}
+	if (getdelim(&text, &len, '\0', in) >= 0)
+		root = rpc_parse(text, strlen(text), MAX_FILE_BYTES, &err);
+	if (!root)
+		fprintf(stderr, "rtvsctl: %s: %s\n", path, err.code ? err.message : "is empty");
+	if (in != stdin)
+		fclose(in);
+	free(text);
+	calls = json_is_object(root) ? json_incref(json_object_get(root, "calls")) : json_incref(root);
+	json_decref(root);
+	return calls;
+}
+
+// The text, or for a list of calls "@FILE": what the file has. NULL: told.
+static json_t *
+word_json(const json_t *param, const char *name, const char *value)
+{
+	const char *type = json_string_value(json_object_get(param, "type"));
+	json_t *json;
+
+	if (type && !strcmp(type, "calls")) {
+		if (value[0] == '@')
+			return read_calls(value + 1);
+		(void)wrong("%s: must be @FILE%s", name, "");
+		return NULL;
+	}
+	json = json_string(value);
+	if (!json)
+		(void)wrong("%s: the value is not UTF-8%s", name, "");
+	return json;
+}
+
 // "key=value" words, and one without key for the parameter that is the object's name. CLI_OK or CLI_USAGE.
 static int
 parse_words(const json_t *method, int argc, char **argv, json_t *params)
@@ -123,8 +167,8 @@ parse_words(const json_t *method, int argc, char **argv, json_t *params)
 			return wrong_param(method, name ? name : argv[i]);
 		if (json_object_get(params, name))
 			return wrong("%s is given twice%s", name, "");
-		if (json_object_set_new(params, name, json_string(value)))
-			return wrong("%s: the value is not UTF-8%s", name, "");
+		if (json_object_set_new(params, name, word_json(api_param(method, name), name, value)))
+			return CLI_USAGE;
 	}
 	return CLI_OK;
 }
@@ -183,31 +227,6 @@ run_call(struct cli *cli, int argc, char **argv)
 		return CLI_UNREACHABLE;
 	}
 	return call_and_print(cli, argv[0], params);
-}
-
-static json_t *
-read_calls(const char *path)
-{
-	FILE *in = strcmp(path, "-") ? fopen(path, "re") : stdin;
-	struct rpc_error err = {0};
-	char *text = NULL;
-	size_t len = 0;
-	json_t *root = NULL, *calls;
-
-	if (!in) {
-		fprintf(stderr, "rtvsctl: %s: %s\n", path, strerror(errno));
-		return NULL;
-	}
-	if (getdelim(&text, &len, '\0', in) >= 0)
-		root = rpc_parse(text, strlen(text), MAX_FILE_BYTES, &err);
-	if (!root)
-		fprintf(stderr, "rtvsctl: %s: %s\n", path, err.code ? err.message : "is empty");
-	if (in != stdin)
-		fclose(in);
-	free(text);
-	calls = json_is_object(root) ? json_incref(json_object_get(root, "calls")) : json_incref(root);
-	json_decref(root);
-	return calls;
 }
 
 static int

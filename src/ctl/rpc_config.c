@@ -59,6 +59,20 @@ rpc_config_apply(void *ctx, const void *params, uint64_t present, json_t **ret_r
 }
 
 static int
+rpc_config_check(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
+{
+	const struct config_params *p = params;
+	struct model *target;
+
+	(void)present;
+	(void)ret_result;
+	if (config_check(ctx, p->calls, p->replace, &target, err) < 0)
+		return -1;
+	model_destroy(target);
+	return 0;
+}
+
+static int
 rpc_config_save(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
 {
 	const struct ctl *ctl = ctx;
@@ -92,6 +106,11 @@ const struct rpc_method rpc_config_methods[] = {
 	{"config.apply",
 		"Make the configuration what a list of calls makes; all or nothing. What is the same stays untouched.",
 		"{changes}: how many steps it took.", rpc_config_apply, apply_params, 2, SIZE, 0},
+	{"config.check",
+		"Look for mistakes in a list of calls, as config.apply does first; nothing is changed. What only "
+		"devices and "
+		"files can tell is not seen.",
+		"true", rpc_config_check, apply_params, 2, SIZE, 0},
 	{"config.save", "Write the present configuration to a file, atomically.", "{file}", rpc_config_save,
 		save_params, 1, SIZE, 0},
 	{"rpc.discover", "Show all methods and their parameters.", "List of methods.", rpc_config_discover, NULL, 0, 0,

@@ -108,6 +108,24 @@ dump_is_complete() {
 	diff "$work/first.json" "$work/second.json"
 }
 
+files_are_checked_and_applied() {
+	ctl -j config dump >"$work/now.json"
+	echo '[{"method": "bridge.add", "params": {"name": "brf"}}]' >"$work/file.json"
+	ctl config check "calls=@$work/file.json"
+	ctl config check "calls=@$work/now.json"
+	expect_fails 'bridge br0 exists already' ctl config check replace=false "calls=@$work/now.json"
+	expect_fails 'calls: must be @FILE' ctl config check 'calls=[]'
+	expect_fails 'No such file' ctl config check "calls=@$work/nothing.json"
+	echo '[{"method": "port.add", "params": {"name": "f1", "mtu": 3}}]' >"$work/bad.json"
+	expect_fails 'call 0 \(port.add\): mtu' ctl config check "calls=@$work/bad.json"
+	expect_fails 'call 0 \(port.add\): mtu' ctl config apply "calls=@$work/bad.json"
+	ctl -j config dump | diff "$work/now.json" -
+	ctl config apply "calls=@$work/file.json"
+	expect "bridges" brf "$(ctl -j bridge list | json '",".join(b["name"] for b in d)')"
+	ctl config apply "calls=@$work/now.json"
+	ctl -j config dump | diff "$work/now.json" -
+}
+
 events_arrive() {
 	start events "$rtvsctl" -j -s "$work/rtvsd.sock" events
 	is_heard() { grep -q 'port.add' "$work/events.log"; }
@@ -179,3 +197,4 @@ run_case "limit of clients" many_clients
 run_case "stats, top, discover" stats_and_top
 run_case "metrics over HTTP" metrics_are_served
 run_case "dump, restart, dump: identical" dump_is_complete
+run_case "files are checked and applied" files_are_checked_and_applied

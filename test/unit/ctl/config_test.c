@@ -187,6 +187,20 @@ errors_name_the_call(void **state)
 }
 
 static void
+check_changes_nothing(void **state)
+{
+	struct fixture *f = *state;
+	unsigned n = fake_dp_n_changes();
+
+	fixture_ok(f, "config.check", "{\"calls\": [{\"method\": \"bridge.add\", \"params\": {\"name\": \"x\"}}]}");
+	assert_int_equal(f->ctl->live->n_bridges, 0);
+	fixture_refused(f, "config.check",
+		"{\"calls\": [{\"method\": \"port.add\", \"params\": {\"name\": \"p\", \"mtu\": 1}}]}",
+		RPC_INVALID_PARAMS, "call 0 (port.add): mtu");
+	assert_int_equal(fake_dp_n_changes(), n);
+}
+
+static void
 without_replace_the_rest_stays(void **state)
 {
 	struct fixture *f = *state;
@@ -317,6 +331,7 @@ main(void)
 		T(what_is_the_same_is_not_touched),
 		T(a_failure_at_any_step_leaves_the_old_state),
 		T(errors_name_the_call),
+		T(check_changes_nothing),
 		T(without_replace_the_rest_stays),
 		T(saved_file_starts_the_same_daemon),
 		STOPPED(a_bad_file_fails_the_start),
