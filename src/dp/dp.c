@@ -153,6 +153,22 @@ lcores_arg(const struct cpu_list *workers, char *buf, size_t size, char err[DP_E
 	return (size_t)n < size ? 0 : -E2BIG;
 }
 
+// UINT64_MAX: the kernel does not say.
+static uint64_t
+memory_available(void)
+{
+	FILE *f = fopen("/proc/meminfo", "re");
+	uint64_t kb = UINT64_MAX / 1024;
+	char line[128];
+
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "MemAvailable: %" SCNu64, &kb) == 1)
+			break;
+	if (f)
+		fclose(f);
+	return kb * 1024;
+}
+
 static int
 eal_start(struct dp *dp, char err[DP_ERR_SIZE])
 {
@@ -178,6 +194,12 @@ eal_start(struct dp *dp, char err[DP_ERR_SIZE])
 		argv[argc++] = "--in-memory";
 		argv[argc++] = "--single-file-segments";
 	} else {
+		// Buffers are written when they are made: the kernel would end somebody then.
+		if (need > memory_available()) {
+			dp_error(err, "buffers: %u need %" PRIu64 " bytes, this machine has %" PRIu64 " to spare",
+				cfg->n_mbufs, need, memory_available());
+			return -ENOMEM;
+		}
 		need = cfg->memory_bytes ? cfg->memory_bytes : need + PLAIN_RESERVE_BYTES;
 		snprintf(mem, sizeof(mem), "%" PRIu64, (need + (1 << 20) - 1) >> 20);
 		argv[argc++] = "--no-huge";

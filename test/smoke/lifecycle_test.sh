@@ -109,6 +109,12 @@ bad_arguments() {
 missing_config() { refuses_to_start 'none\.json' --socket "$work/rtvsd.sock" --no-huge --config "$work/none.json"; }
 bad_socket() { refuses_to_start '/nowhere/' --socket /nowhere/at/all.sock --no-huge; }
 
+# 37 GB; a machine with more takes it.
+too_many_buffers() {
+	[ "$(awk '/MemAvailable/ {print $2}' /proc/meminfo)" -lt 36000000 ] || skip "the machine has memory for 16 million buffers"
+	refuses_to_start 'buffers: 16777216 need [0-9]+ bytes, this machine has [0-9]+ to spare' --socket "$work/many.sock" --no-huge --buffers 16777216
+}
+
 says_what_it_is() {
 	expect_match 'rtvswitchd' "$("$rtvswitchd" --version)"
 	expect_match '--socket' "$("$rtvswitchd" --help)"
@@ -176,6 +182,7 @@ run_case "configuration with a late mistake leaves nothing" bad_config_leaves_no
 	'[{"method": "bridge.add", "params": {"name": "br0"}}, {"method": "port.add", "params": {"name": "vm1", "bridge": "br0", "socket": "WORK/vm1.sock"}}, {"method": "port.add", "params": {"name": "vm2", "bridge": "br1"}}]' 'br1'
 run_case "configuration that is missing is named" missing_config
 run_case "socket that cannot be made is named" bad_socket
+run_case "buffers for which there is no memory are refused" too_many_buffers
 run_case "bad arguments end with code 2" bad_arguments
 run_case "help and version" says_what_it_is
 run_case "sleeps when idle" sleeps_when_idle
