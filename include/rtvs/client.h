@@ -2,6 +2,8 @@
 // after the name that the program was called by.
 #pragma once
 
+#include "rtvswitch/client.h"
+
 #include <jansson.h>
 #include <stdbool.h>
 #include <sys/types.h>
@@ -13,8 +15,8 @@ enum cli_exit {
 	CLI_UNREACHABLE
 };
 
-// An answer takes this long at most, unless client_set_timeout says otherwise: systemd restarts a daemon that hangs after 10 s.
-#define CLIENT_TIMEOUT_MS 15000
+// An answer takes this long at most, unless client_set_timeout says otherwise.
+#define CLIENT_TIMEOUT_MS RTVS_CLIENT_TIMEOUT_MS
 
 struct client;
 
