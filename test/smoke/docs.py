@@ -103,8 +103,19 @@ def meson(command):
     return None if "install" in run(["ninja", "-C", os.environ["BUILD"], "-t", "targets", "all"]).stdout else "no target"
 
 
+# The word is known, and a script with a real libvirtd uses it, by its own names for both programs.
 def virsh(command):
-    return None if inside("virsh help " + command.split()[1]).returncode == 0 else "virsh does not know it"
+    word = (command.split() + ["help"])[1]
+    return None if inside("virsh help " + word).returncode == 0 else "virsh does not know it"
+
+
+def virsh_used(command):
+    return virsh(command) or is_in("test/vm/libvirt_test.sh", "v %s " % command.split()[1])(command)
+
+
+def virt_used(command):
+    words = command.split()
+    return rtvsctl(words) or is_in("test/vm/libvirt_test.sh", "virt %s " % words[2])(command)
 
 
 def is_in(name, *texts):
@@ -119,10 +130,11 @@ NOT_HERE = [
     (r"^meson setup|^(sudo )?(ninja|meson install)", "the installed files are those of a build before", meson),
     (r"^scripts/sdn-reroute", "test/smoke/sdn_test.sh runs it with an Open vSwitch", is_in("test/smoke/sdn_test.sh", "scripts/sdn-reroute")),
     (r"^tshark", "test/smoke/wire_test.sh runs it, as somebody else than root", is_in("test/smoke/wire_test.sh", "lua_script", "rtvs.meta")),
-    (r"libvirtd$|rtvswitch-libvirt$", "test/vm/libvirt_test.sh has a libvirtd", lambda command: None),
-    (r"^virsh", "test/vm/libvirt_test.sh has a libvirtd with guests", virsh),
-    (r"^rtvsctl virt", "test/vm/libvirt_test.sh has a libvirtd with guests", lambda command: rtvsctl(command.split())),
-    (r"^(sudo )?(apt|apt-get|dpkg) ", "test/smoke/package_test.sh installs the packages", lambda command: None),
+    (r"libvirtd$|rtvswitch-libvirt$", "test/vm/libvirt_test.sh has a libvirtd, test/smoke/package_test.sh the listener's service",
+     is_in("test/smoke/package_test.sh", "rtvswitch-libvirt")),
+    (r"^virsh", "test/vm/libvirt_test.sh has a libvirtd with guests", virsh_used),
+    (r"^rtvsctl virt", "test/vm/libvirt_test.sh has a libvirtd with guests", virt_used),
+    (r"^(sudo )?(apt|apt-get|dpkg) ", "test/smoke/package_test.sh installs the packages", is_in("test/smoke/package_test.sh", "apt-get install")),
 ]
 
 

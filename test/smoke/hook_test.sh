@@ -217,6 +217,15 @@ schema_agrees() {
 	done
 }
 
+attributes_are_documented() {
+	local name
+	sed -n 's/.*<attribute name="\([a-z_]*\)".*/\1/p' "$schema" >"$work/attributes"
+	[ "$(wc -l <"$work/attributes")" -gt 20 ]
+	while read -r name; do
+		grep -q "^|.*\`$name\`.*|" "$top/docs/libvirt.md" || fail "docs/libvirt.md does not have $name"
+	done <"$work/attributes"
+}
+
 dispatcher_lets_guests_start_without_us() {
 	local script=$top/${RTVS_BUILD:-build/gcc}/conf/libvirt-hook
 	sed 's|^hook=.*|hook=/nowhere/rtvs-hook|' "$script" >"$work/dispatcher"
@@ -241,4 +250,5 @@ run_case "ports of others stay" others_ports_stay
 run_case "a domain without ports needs no daemon" domain_without_ports_needs_no_daemon
 run_case "hostile XML is refused" hostile_xml_is_refused
 run_case "the schema refuses what the hook refuses" schema_agrees
+run_case "attributes are documented" attributes_are_documented
 run_case "without the hook's program guests start" dispatcher_lets_guests_start_without_us
