@@ -12,9 +12,10 @@ installs() {
 	"$prefix/bin/rtvsctl" --version
 }
 
-# Points of systemd-analyze security, in tenths: 0 is the best, 100 nothing done. The services have 32 and 11.
+# Points of systemd-analyze security, in tenths: 0 is the best, 100 nothing done. The services have 32, 11 and 7.
 daemon_exposure_max=35
 hugepages_exposure_max=20
+libvirt_exposure_max=10
 
 # The units name programs where they will be; here they are below $root.
 placed_unit() { # NAME
@@ -76,6 +77,16 @@ completes() {
 	expect "nothing for a wrong word" "" "$(completions rtvsctl zzz)"
 }
 
+virt_is_there() {
+	[ -x "$build/src/virt/rtvs-hook" ] || skip "built without libvirt"
+	"$prefix/libexec/rtvswitch/rtvs-hook" --version
+	expect_match 'usage: rtvsctl virt' "$(RTVS_LIBEXEC_DIR=$prefix/libexec/rtvswitch "$prefix/bin/rtvsctl" virt --help)"
+	expect_fails 'built or installed without libvirt' env RTVS_LIBEXEC_DIR=/nowhere "$prefix/bin/rtvsctl" virt list
+	xmllint --noout "$prefix/share/rtvswitch/domain.rng"
+	[ -x "$prefix/share/rtvswitch/libvirt-hook" ]
+	expect_match 'attach' "$(completions rtvsctl virt at)"
+}
+
 wake_is_there() {
 	[ -x "$build/src/wake/rtvs-wake" ] || skip "rtvs-wake is not built"
 	"$prefix/bin/rtvs-wake" --version
@@ -87,10 +98,13 @@ wake_is_there() {
 run_case "meson install gives working programs" installs
 run_case "the systemd unit is valid" unit_is_valid rtvswitchd
 run_case "that of hugepages, too" unit_is_valid rtvswitch-hugepages
+run_case "and that of libvirt's domains" unit_is_valid rtvswitch-libvirt
 run_case "the service is closed as far as it can be" unit_is_closed rtvswitchd $daemon_exposure_max
 run_case "that of hugepages, too, is closed" unit_is_closed rtvswitch-hugepages $hugepages_exposure_max
+run_case "and that of libvirt's domains is closed" unit_is_closed rtvswitch-libvirt $libvirt_exposure_max
 run_case "an open service would be seen" open_unit_is_seen
 run_case "a wrong unit would be seen" bad_unit_is_seen
+run_case "what libvirt needs is there" virt_is_there
 run_case "man pages are well-formed" man_pages_are_clean
 run_case "the shell completes commands" completes
 run_case "rtvs-wake, its man page and its completion" wake_is_there
