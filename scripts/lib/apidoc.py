@@ -83,6 +83,7 @@ def attributes(api):
 
 MAC = "[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}"
 PATTERNS = {
+    "path": "/.+",
     "name": "([A-Za-z0-9][A-Za-z0-9_.:\\-]*)?",
     "time": "[0-9]+(\\.[0-9]+)?(ns|us|ms|s|min|h|d)?",
     "rate": "[0-9]+(\\.[0-9]+)?(bit|kbit|Mbit|Gbit)?",
@@ -106,6 +107,8 @@ def rng_value(p):
 def rng(api):
     params = [{"name": "mac", "help": "address of the interface that it is for", "type": "mac", "required": True},
               {"name": "name", "help": "name of the port; else the socket's file name without .sock", "type": "name"},
+              {"name": "socket", "help": "of an interface that is not there yet; else its own", "type": "path"},
+              {"name": "mode", "names": ["listen", "connect"], "type": "enum", "help": "the same: connect where QEMU makes the socket"},
               {"name": "onerror", "names": ["fail", "ignore"], "type": "enum",
                "help": "a port that cannot be: the guest does not start, or it starts and the port has no bridge"}]
     out = ['<?xml version="1.0" encoding="UTF-8"?>',

@@ -186,7 +186,8 @@ is_known(const char *name)
 	for (const struct domain_attribute *a = domain_attributes; a->name; a++)
 		if (!strcmp(a->name, name))
 			return true;
-	return !strcmp(name, "mac") || !strcmp(name, "name") || !strcmp(name, "onerror");
+	return !strcmp(name, "mac") || !strcmp(name, "name") || !strcmp(name, "onerror") || !strcmp(name, "socket") ||
+		!strcmp(name, "mode");
 }
 
 static void
@@ -248,6 +249,7 @@ read_socket(struct domain_port *p, const xmlNode *iface)
 		set_param(p, "name", name);
 }
 
+// The socket is the element's to say, or one of the port's name: what is plugged in later must find it as it is, since libvirt waits for it.
 static void
 wait_for_interface(struct domain_port *p, const xmlNode *element)
 {
@@ -259,8 +261,12 @@ wait_for_interface(struct domain_port *p, const xmlNode *element)
 		return;
 	}
 	(void)snprintf(path, sizeof(path), RUN_DIR "/%.64s.sock", domain_port_name(p));
-	set_param(p, "socket", path);
-	set_param(p, "mode", "listen");
+	if (!json_object_get(p->params, "socket"))
+		set_param(p, "socket", path);
+	else if (json_string_value(json_object_get(p->params, "socket"))[0] != '/')
+		refuse(p->err, element, "socket: must be the path of a socket");
+	if (!json_object_get(p->params, "mode"))
+		set_param(p, "mode", "listen");
 }
 
 // QEMU and the daemon both must see the guest's memory.

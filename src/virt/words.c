@@ -187,9 +187,20 @@ name_of_domain(struct words *w, const char *domain)
 	(void)snprintf(w->name, sizeof(w->name), "%s-%.2s%.2s%.2s", name, w->mac + 9, w->mac + 12, w->mac + 15);
 }
 
+static void
+add_pair(struct words *w, const char *name, const char *value)
+{
+	if (words_value(w, name) || w->n_pairs == WORDS_MAX)
+		return;
+	(void)snprintf(w->pairs[w->n_pairs].name, sizeof(w->pairs->name), "%s", name);
+	(void)snprintf(w->pairs[w->n_pairs++].value, sizeof(w->pairs->value), "%s", value);
+}
+
 void
 words_complete(struct words *w, const char *domain, uint64_t random)
 {
+	bool has_socket = w->socket[0];
+
 	if (!w->mac[0])
 		(void)snprintf(w->mac, sizeof(w->mac), "52:54:00:%02" PRIx64 ":%02" PRIx64 ":%02" PRIx64,
 			random >> 16 & 0xff, random >> 8 & 0xff, random & 0xff);
@@ -199,11 +210,12 @@ words_complete(struct words *w, const char *domain, uint64_t random)
 		name_of_domain(w, domain);
 	if (!w->socket[0])
 		(void)snprintf(w->socket, sizeof(w->socket), WORDS_SOCKET_DIR "/%.64s.sock", w->name);
-	// Also in the element: it is the port's while there is no interface.
-	if (!words_value(w, "name") && w->n_pairs < WORDS_MAX) {
-		memcpy(w->pairs[w->n_pairs].name, "name", 5);
-		memcpy(w->pairs[w->n_pairs++].value, w->name, sizeof(w->name));
-	}
+	// In the element, too: what the port is while there is no interface.
+	add_pair(w, "name", w->name);
+	if (has_socket)
+		add_pair(w, "socket", w->socket);
+	if (w->is_server)
+		add_pair(w, "mode", "connect");
 }
 
 // An attribute's text between apostrophes.

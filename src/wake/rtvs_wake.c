@@ -41,7 +41,7 @@ usage(void)
 	     "guest\n"
 	     "is kicked, until a virtual processor is runnable and runs, in the guest, and in the switch again. Guests "
 	     "are\n"
-	     "not touched. Without PORT: all vhost ports.\n"
+	     "not touched. PORT may be a libvirt domain: its ports. Without PORT: all vhost ports.\n"
 	     "\n"
 	     "  -d, --duration TIME  100ms to 24h, a bare number is seconds; default: until Ctrl-C\n"
 	     "  -r, --rate N         packets a second that are followed for each port, 1 to 10000; default 100\n"

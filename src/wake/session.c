@@ -56,18 +56,28 @@ is_vhost(const json_t *port)
 }
 
 static bool
-is_in(const json_t *list, const char *name)
+is_text(const json_t *object, const char *key, const char *expected)
 {
+	const char *text = json_string_value(json_object_get(object, key));
+
+	return text && !strcmp(text, expected);
+}
+
+// Takes the port of that name, or else all ports of the domain of that name. False: there is none, or no room.
+static bool
+add_named(struct session *s, const json_t *list, const char *name)
+{
+	bool is_found = false;
 	json_t *port;
 	size_t i;
 
-	json_array_foreach (list, i, port) {
-		const char *other = json_string_value(json_object_get(port, "name"));
-
-		if (is_vhost(port) && other && !strcmp(other, name))
-			return true;
-	}
-	return false;
+	json_array_foreach (list, i, port)
+		if (is_vhost(port) && is_text(port, "name", name))
+			return add(s, name);
+	json_array_foreach (list, i, port)
+		if (is_vhost(port) && is_text(json_object_get(port, "config"), "domain", name))
+			is_found |= add(s, json_string_value(json_object_get(port, "name")));
+	return is_found;
 }
 
 static enum cli_exit
@@ -77,7 +87,7 @@ refuse(const json_t *list, const char *name)
 	json_t *port;
 	size_t i;
 
-	fprintf(stderr, "%s: there is no vhost port '%s'; there are: ", program_invocation_short_name, name);
+	fprintf(stderr, "%s: there is no vhost port or domain '%s'; there are: ", program_invocation_short_name, name);
 	json_array_foreach (list, i, port) {
 		if (!is_vhost(port))
 			continue;
@@ -151,9 +161,7 @@ choose(struct session *s, const char *const *names, unsigned n_names)
 	enum cli_exit rc = client_ask(s->client, "port.list", NULL, &list);
 
 	for (unsigned i = 0; i < n_names && !rc; i++)
-		rc = is_in(list, names[i]) ? CLI_OK : refuse(list, names[i]);
-	for (unsigned i = 0; i < n_names && !rc; i++)
-		rc = add(s, names[i]) ? CLI_OK : CLI_REFUSED;
+		rc = add_named(s, list, names[i]) ? CLI_OK : refuse(list, names[i]);
 	if (!rc && s->is_all)
 		add_all(s, list);
 	json_decref(list);

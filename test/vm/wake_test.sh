@@ -43,8 +43,8 @@ record_is_replayed() {
 }
 
 wrong_ports_are_refused() {
-	expect_fails "no vhost port 'x'; there are: a" watch -d 1 x
-	expect_fails "no vhost port 't1'; there are: a" watch -d 1 a t1
+	expect_fails "no vhost port or domain 'x'; there are: a" watch -d 1 x
+	expect_fails "no vhost port or domain 't1'; there are: a" watch -d 1 a t1
 	expect "nothing is followed" 0 "$(ctl -j call trace.read | json 'len(d["ports"])')"
 }
 

@@ -159,6 +159,11 @@ element_without_interface_waits_for_one(void **state)
 	expect_param(d->ports, "mode", "listen");
 	expect_param(d->ports, "queues", "2");
 	domain_free(d);
+	d = parse(
+		DOMAIN(PORTS("<r:port mac='52:54:00:00:00:01' name='spare' socket='/tmp/s' mode='connect'/>"), "", ""));
+	expect_param(d->ports, "socket", "/tmp/s");
+	expect_param(d->ports, "mode", "connect");
+	domain_free(d);
 	port_refused(DOMAIN(PORTS("<r:port mac='52:54:00:00:00:01'/>"), SHARED, IFACE("52:54:00:00:00:02", "")),
 		"line 4: <r:port>: no interface of the domain has the MAC 52:54:00:00:00:01");
 }
@@ -203,7 +208,7 @@ mistakes_name_line_and_element(void **state)
 		{WITH("<r:port mac='52:54:00:00:00:0g'/>"), "mac: needed"},
 		{WITH("<r:port mac='52:54:00:00:00:01' deadlin='2ms'/>"), "'deadlin'; did you mean 'deadline'?"},
 		{WITH("<r:port mac='52:54:00:00:00:01' devargs='0000:01:00.0'/>"), "there is no attribute 'devargs'"},
-		{WITH("<r:port mac='52:54:00:00:00:01' socket='/etc/x'/>"), "there is no attribute 'socket'"},
+		{WITH("<r:port mac='52:54:00:00:00:02' name='b' socket='x'/>"), "socket: must be the path"},
 		{WITH("<r:port mac='52:54:00:00:00:01' domain_uuid='x'/>"), "there is no attribute 'domain_uuid'"},
 		{WITH("<r:port mac='52:54:00:00:00:01' r:late='drop'/>"), "there is no attribute 'late'"},
 		{WITH("<r:port mac='52:54:00:00:00:01' onerror='x&#10;y'/>"),
