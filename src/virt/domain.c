@@ -292,11 +292,15 @@ check_port(struct domain *d, struct domain_port *p, const xmlNode *element, cons
 			"vhost-user needs shared memory: give the domain <memoryBacking><source type='memfd'/>"
 			"<access mode='shared'/></memoryBacking>, or <hugepages/> with that access");
 	for (const struct domain_port *other = d->ports; other < p; other++) {
-		if (p->mac[0] && !strcmp(p->mac, other->mac))
+		if (p->mac[0] && !strcmp(p->mac, other->mac)) {
 			refuse(p->err, element, "mac: line %u has %s, too", other->line, p->mac);
-		if (domain_port_name(p)[0] && !strcmp(domain_port_name(p), domain_port_name(other)))
+			p->is_plugged = false; // the interface is the other's
+		}
+		if (domain_port_name(p)[0] && !strcmp(domain_port_name(p), domain_port_name(other))) {
 			refuse(p->err, element, "name: the port of line %u is called %s, too", other->line,
 				domain_port_name(p));
+			(void)json_object_del(p->params, "name"); // nothing is to be done to it for this one
+		}
 	}
 }
 
@@ -341,7 +345,7 @@ add_port(struct domain *d, const xmlNode *element, const xmlNode *root, char err
 	return 0;
 }
 
-// QEMU connects to these when it starts, and waits.
+// To the switch's QEMU connects when it starts, and waits.
 static void
 read_sockets(struct domain *d, const xmlNode *devices)
 {
@@ -353,15 +357,15 @@ read_sockets(struct domain *d, const xmlNode *devices)
 		if (d->n_sockets == DOMAIN_MAX_PORTS)
 			return;
 		if (!is_element(iface, "interface", NULL) || !is_attribute(iface, "type", "vhostuser") ||
-			!is_attribute(child(iface, "source"), "mode", "client") ||
-			!attribute(child(iface, "source"), "path", s->path, sizeof(s->path)) ||
-			strncmp(s->path, RUN_DIR "/", sizeof(RUN_DIR)))
+			!attribute(child(iface, "source"), "path", s->path, sizeof(s->path)))
 			continue;
+		s->is_switchs = is_attribute(child(iface, "source"), "mode", "client") &&
+			!strncmp(s->path, RUN_DIR "/", sizeof(RUN_DIR));
 		(void)parse_mac(child(iface, "mac"), "address", mac);
 		for (unsigned i = 0; i < d->n_ports; i++)
 			is_ports |= !strcmp(d->ports[i].mac, mac);
 		s->line = (unsigned)xmlGetLineNo((xmlNode *)iface);
-		d->n_sockets += !is_ports;
+		d->n_sockets += !is_ports && (s->is_switchs || d->n_ports);
 	}
 }
 

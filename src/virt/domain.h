@@ -25,10 +25,11 @@ struct domain_port {
 	char err[DOMAIN_ERR_SIZE]; // why it cannot be, with line and element; empty: it can
 };
 
-// An interface that no <rtvs:port> is for, whose socket ought to be one of the switch's: somebody made the port by hand, or nobody did.
+// Of an interface that no <rtvs:port> is for.
 struct domain_socket {
 	char path[DOMAIN_PATH_SIZE];
 	unsigned line;
+	bool is_switchs; // it ought to be one of the switch's: somebody made the port by hand, or nobody did
 };
 
 struct domain {
@@ -38,7 +39,7 @@ struct domain {
 	struct domain_port ports[DOMAIN_MAX_PORTS];
 	unsigned mtu_line; // of the first <mtu> of an interface that has a port; 0: none
 	unsigned n_sockets;
-	struct domain_socket sockets[DOMAIN_MAX_PORTS]; // more are not looked at
+	struct domain_socket sockets[DOMAIN_MAX_PORTS]; // more are not looked at; without ports only the switch's
 };
 
 // What an <rtvs:port> may say of its port beside mac, name and onerror, and what it means not to say it: parameters of port.set. The

@@ -204,23 +204,24 @@ refusal(const struct domain_port *port, const char *why, char err[DOMAIN_ERR_SIZ
 
 // A port that is not to be what its element says: a running guest's stays as it was; else one without a bridge lets the guest start.
 static enum cli_exit
-apply_fallback(
-	const struct ports *p, const json_t *list, const struct domain_port *port, struct undo *undo, const char *why)
+apply_fallback(const struct ports *p, const struct domain_port *port, struct undo *undo, const char *why)
 {
 	const char *name = domain_port_name(port);
-	json_t *params = domain_port_fallback(port);
+	json_t *params = domain_port_fallback(port), *list = NULL;
 	char err[DOMAIN_ERR_SIZE] = "";
 	bool again = false;
-	enum cli_exit rc = CLI_REFUSED;
+	enum cli_exit rc = list_ports(p, &list); // it may have been removed, to be made anew
 
-	if (p->is_running && find_port(list, name)) {
+	if (rc == CLI_OK && p->is_running && find_port(list, name)) {
 		tell(p, true, "port %s: stays as it was: %s", name, why);
-		rc = CLI_OK;
-	} else if (name[0] && text_of(params, "socket")[0]) {
-		rc = apply_port(p, list, params, undo, &again, err);
+	} else if (rc == CLI_OK) {
+		rc = CLI_REFUSED;
+		if (name[0] && text_of(params, "socket")[0])
+			rc = apply_port(p, list, params, undo, &again, err);
 		if (rc == CLI_OK)
 			tell(p, true, "port %s: has no bridge and forwards nothing: %s", name, why);
 	}
+	json_decref(list);
 	json_decref(params);
 	// No interface waits for a port that has no interface.
 	if (rc == CLI_REFUSED && (p->is_running || !port->is_plugged)) {
@@ -234,7 +235,7 @@ static enum cli_exit
 check_sockets(const struct ports *p, const json_t *list, const struct domain *d, char err[DOMAIN_ERR_SIZE])
 {
 	for (unsigned i = 0; i < d->n_sockets; i++) {
-		bool is_there = false;
+		bool is_there = !d->sockets[i].is_switchs;
 		const json_t *port;
 		size_t k;
 
@@ -253,6 +254,19 @@ check_sockets(const struct ports *p, const json_t *list, const struct domain *d,
 	return CLI_OK;
 }
 
+// Whose element is wrong is not known: an interface that is there without one may be meant, and a running guest keeps its port.
+static bool
+may_be_meant(const struct domain *d, const json_t *config)
+{
+	bool is_wrong = false, is_there = false;
+
+	for (unsigned i = 0; i < d->n_ports; i++)
+		is_wrong |= d->ports[i].err[0] != '\0';
+	for (unsigned i = 0; i < d->n_sockets; i++)
+		is_there |= !strcmp(d->sockets[i].path, text_of(config, "socket"));
+	return is_wrong && is_there;
+}
+
 // Ports of the domain that it does not ask for (any more).
 static enum cli_exit
 remove_others(const struct ports *p, const json_t *list, const char *uuid, const struct domain *d, struct undo *undo)
@@ -267,8 +281,11 @@ remove_others(const struct ports *p, const json_t *list, const char *uuid, const
 
 		for (unsigned k = 0; d && k < d->n_ports; k++)
 			is_wanted |= !strcmp(name, domain_port_name(&d->ports[k]));
-		if (!is_wanted && !strcmp(text_of(config, "domain_uuid"), uuid) &&
-			remove_port(p, name, "its domain does not have it", undo, config) == CLI_UNREACHABLE)
+		if (is_wanted || strcmp(text_of(config, "domain_uuid"), uuid))
+			continue;
+		if (p->is_running && d && may_be_meant(d, config))
+			tell(p, true, "port %s: stays as it was: its interface is there without an element", name);
+		else if (remove_port(p, name, "its domain does not have it", undo, config) == CLI_UNREACHABLE)
 			return CLI_UNREACHABLE;
 	}
 	return CLI_OK;
@@ -291,7 +308,7 @@ apply_all(const struct ports *p, const struct domain *d, struct undo *undo, bool
 			continue;
 		refusal(port, why, err);
 		if (port->is_optional || p->is_running)
-			rc = apply_fallback(p, list, port, undo, err);
+			rc = apply_fallback(p, port, undo, err);
 	}
 	if (rc == CLI_OK)
 		rc = check_sockets(p, list, d, err);

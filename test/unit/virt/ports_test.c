@@ -285,6 +285,23 @@ optional_port_comes_up_without_a_bridge(void **state)
 }
 
 static void
+optional_port_does_nothing_to_the_one_that_it_repeats(void **state)
+{
+	char err[DOMAIN_ERR_SIZE];
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(apply(ONE "<r:port mac='52:54:00:00:00:01' onerror='ignore'/>", err), CLI_OK);
+		assert_string_equal(config_of("vm1", "bridge"), "br0");
+		assert_non_null(strstr(told, "! no port: line 2: <r:port>: mac: line 2 has 52:54:00:00:00:01, too"));
+	}
+	// Its interface would wait.
+	assert_int_equal(apply(ONE "<r:port mac='52:54:00:00:00:02' name='vm1' onerror='ignore'/>", err), CLI_REFUSED);
+	assert_non_null(strstr(err, "name: the port of line 2 is called vm1, too"));
+	assert_string_equal(config_of("vm1", "bridge"), "br0");
+}
+
+static void
 running_guests_ports_are_each_for_itself(void **state)
 {
 #define REFUSED "<r:port mac='52:54:00:00:00:03' bridge='br0' min_rate='too much'/>"
@@ -306,6 +323,54 @@ running_guests_ports_are_each_for_itself(void **state)
 	assert_int_equal(ports_apply(&running, d, err), CLI_OK);
 	assert_string_equal(config_of("vm3", "min_rate"), "1Mbit");
 	assert_non_null(strstr(told, "! port vm3: stays as it was: line 2: <port mac='52:54:00:00:00:03'>: min_rate"));
+	domain_free(d);
+}
+
+// The interface is there and its element is not the one of any: a slip of who edits the metadata.
+static void
+running_guest_keeps_the_port_of_a_wrong_element(void **state)
+{
+	struct ports running = {.is_running = true, .log = tell};
+	static const char *const wrong[] = {
+		"<r:port mac='52:54:00:00:00:09' bridge='br0'/>", "<r:port mac='52-54-00-00-00-01' bridge='br0'/>"};
+	char err[DOMAIN_ERR_SIZE];
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
+		struct domain *d = domain(wrong[i]);
+
+		assert_int_equal(apply(ONE TWO, err), CLI_OK);
+		told[0] = '\0';
+		assert_int_equal(ports_apply(&running, d, err), CLI_OK);
+		assert_non_null(config_of("vm1", "min_rate"));
+		assert_non_null(strstr(told, "! port vm1: stays"));
+		assert_non_null(strstr(told, "! no port: line 2: <r:port>: "));
+		domain_free(d);
+	}
+	// Without the element it is meant to go.
+	struct domain *d = domain(TWO);
+	assert_int_equal(ports_apply(&running, d, err), CLI_OK);
+	assert_null(config_of("vm1", "name"));
+	domain_free(d);
+}
+
+static void
+running_guests_port_made_anew_is_there_even_when_refused(void **state)
+{
+	struct ports running = {.is_running = true, .log = tell};
+	struct domain *d = domain(REFUSED);
+	char err[DOMAIN_ERR_SIZE];
+
+	(void)state;
+	assert_int_equal(apply("<r:port mac='52:54:00:00:00:03' bridge='br0'/>", err), CLI_OK);
+	json_object_set_new(
+		json_object_get(json_array_get(model, 0), "config"), "socket", json_string("/run/old.sock"));
+	told[0] = '\0';
+	assert_int_equal(ports_apply(&running, d, err), CLI_OK);
+	assert_non_null(config_of("vm3", "socket"));
+	assert_string_equal(config_of("vm3", "socket"), "/run/guests/vm3.sock");
+	assert_string_equal(config_of("vm3", "bridge"), "");
+	assert_non_null(strstr(told, "! port vm3: has no bridge"));
 	domain_free(d);
 }
 
@@ -398,7 +463,10 @@ main(void)
 		TEST(other_hands_ports_are_not_touched),
 		TEST(another_socket_makes_the_port_anew),
 		TEST(optional_port_comes_up_without_a_bridge),
+		TEST(optional_port_does_nothing_to_the_one_that_it_repeats),
 		TEST(running_guests_ports_are_each_for_itself),
+		TEST(running_guest_keeps_the_port_of_a_wrong_element),
+		TEST(running_guests_port_made_anew_is_there_even_when_refused),
 		TEST(interface_with_nobodys_socket_is_refused),
 		TEST(who_comes_first_does_not_matter),
 		TEST(check_changes_nothing),
