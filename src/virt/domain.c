@@ -214,6 +214,10 @@ read_attributes(struct domain_port *p, const xmlNode *element)
 			refuse_unknown(p, element, name);
 		else if (!attribute(element, name, value, sizeof(value)))
 			refuse(p->err, element, "%s: at most %d bytes", name, VALUE_SIZE - 1);
+		else if (!strcmp(name, "socket") && value[0] != '/')
+			refuse(p->err, element, "socket: must be the path of a socket");
+		else if (!strcmp(name, "mode") && strcmp(value, "listen") && strcmp(value, "connect"))
+			refuse(p->err, element, "mode: must be listen or connect");
 		else if (strcmp(name, "mac") && strcmp(name, "onerror"))
 			set_param(p, name, value);
 	}
@@ -263,8 +267,6 @@ wait_for_interface(struct domain_port *p, const xmlNode *element)
 	(void)snprintf(path, sizeof(path), RUN_DIR "/%.64s.sock", domain_port_name(p));
 	if (!json_object_get(p->params, "socket"))
 		set_param(p, "socket", path);
-	else if (json_string_value(json_object_get(p->params, "socket"))[0] != '/')
-		refuse(p->err, element, "socket: must be the path of a socket");
 	if (!json_object_get(p->params, "mode"))
 		set_param(p, "mode", "listen");
 }

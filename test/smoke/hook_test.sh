@@ -211,7 +211,7 @@ schema_agrees() {
 	is_valid
 	is_valid 's/bridge="br0"/bridge="br0" mtu="9000" trunk="1,5-7" allowed_macs="" prewake="on"/'
 	for change in 's/2ms/soon/' 's/deadline=/deadlin=/' 's/mac="52:54:00:00:00:02"//' 's/"ignore"/"never"/' 's/vlan="5"/vlan="4095"/' \
-		's/rtvs:port /rtvs:prot /' 's/192.0.2.1/here/' 's/drop/perhaps/' 's/bridge=/socket=/'; do
+		's/rtvs:port /rtvs:prot /' 's/192.0.2.1/here/' 's/drop/perhaps/' 's/bridge=/socket=/' 's/bridge="br0"/mode="client"/'; do
 		expect_fails 'fails to validate' is_valid "$change"
 		expect_fails 'rtvswitch: domain' run_hook prepare begin "$change; s/ onerror=\"ignore\"//"
 	done
