@@ -58,6 +58,7 @@ rpc_config_apply(void *ctx, const void *params, uint64_t present, json_t **ret_r
 	return ctl_answer(ret_result, json_pack("{s:i}", "changes", (int)n_changes), err);
 }
 
+// Not for monitors: it looks for files that the calls name.
 static int
 rpc_config_check(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
 {

@@ -69,7 +69,7 @@ every_default_decodes(void **state)
 	}
 }
 
-// A monitor must not be able to change anything.
+// A monitor must not be able to change anything, nor to have files looked at (config.check: key_file).
 static void
 read_only_methods_are_those_that_show(void **state)
 {
@@ -82,6 +82,7 @@ read_only_methods_are_those_that_show(void **state)
 			bool is_showing = false;
 			for (unsigned i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
 				is_showing |= strcmp(strchr(m->name, '.') + 1, verbs[i]) == 0;
+			is_showing &= strcmp(m->name, "config.check") != 0;
 			if (is_showing != !!(m->flags & RPC_READ_ONLY))
 				fail_msg("%s: RPC_READ_ONLY is wrong", m->name);
 		}
