@@ -22,8 +22,8 @@ struct client;
 
 // NULL: not reachable, and told on stderr.
 struct client *client_open(const char *path);
-// The same without a word: 0 or a negative errno.
-int client_connect(const char *path, struct client **ret_client);
+// The same without a word, and with a limit of its own, for the call itself, too (0: none): 0 or a negative errno.
+int client_connect(const char *path, unsigned ms, struct client **ret_client);
 // The daemon's process, as this process's pid namespace numbers it; 0: not known there.
 pid_t client_peer_pid(const struct client *c);
 void client_set_timeout(struct client *c, unsigned ms); // 0: none

@@ -20,6 +20,8 @@ struct rtvs_client;
 
 // path NULL: RTVS_CLIENT_SOCKET. -ENOENT, -ECONNREFUSED: no daemon there; -EACCES: not a member of its group; -ENAMETOOLONG.
 int rtvs_client_open(const char *path, struct rtvs_client **ret_client);
+// The same with a limit of its own, in milliseconds, for the call itself, too; 0: none. -ETIMEDOUT: more than the daemon takes wait for it.
+int rtvs_client_open_within(const char *path, unsigned ms, struct rtvs_client **ret_client);
 void rtvs_client_close(struct rtvs_client *c); // NULL is accepted
 // For calls from here on, in milliseconds; 0: without limit.
 void rtvs_client_set_timeout(struct rtvs_client *c, unsigned ms);

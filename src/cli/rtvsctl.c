@@ -349,7 +349,7 @@ run_advise(struct cli *cli, int argc, char **argv)
 {
 	if (argc != 1 || !argv[0][0] || argv[0][0] == '-')
 		return wrong("usage: rtvsctl advise DOMAIN|PID%s%s", "", "");
-	(void)client_connect(cli->socket, &cli->client);
+	(void)client_connect(cli->socket, cli->timeout_ms, &cli->client);
 	return (int)advise_run(cli->client, cli->socket, argv[0], cli->is_json);
 }
 
@@ -403,7 +403,7 @@ stop_capture(const struct cli *cli, const char *port)
 	json_t *result = NULL, *error = NULL;
 	struct client *client;
 
-	if (client_connect(cli->socket, &client))
+	if (client_connect(cli->socket, cli->timeout_ms, &client))
 		return;
 	(void)client_call(client, "capture.stop", json_pack("{s:s}", "port", port), &result, &error);
 	json_decref(result);

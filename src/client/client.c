@@ -15,10 +15,10 @@ struct client {
 };
 
 int
-client_connect(const char *path, struct client **ret_client)
+client_connect(const char *path, unsigned ms, struct client **ret_client)
 {
 	struct client *c = calloc(1, sizeof(*c));
-	int rc = c ? rtvs_client_open(path, &c->conn) : -ENOMEM;
+	int rc = c ? rtvs_client_open_within(path, ms, &c->conn) : -ENOMEM;
 
 	if (rc) {
 		free(c);
@@ -32,7 +32,7 @@ struct client *
 client_open(const char *path)
 {
 	struct client *c = NULL;
-	int rc = client_connect(path, &c);
+	int rc = client_connect(path, CLIENT_TIMEOUT_MS, &c);
 
 	if (rc == -ENAMETOOLONG)
 		fprintf(stderr, "%s: '%s' is too long for a socket's path\n", program_invocation_short_name, path);

@@ -46,7 +46,7 @@ set_send_timeout(int fd, unsigned ms)
 }
 
 int
-rtvs_client_open(const char *path, struct rtvs_client **ret_client)
+rtvs_client_open_within(const char *path, unsigned ms, struct rtvs_client **ret_client)
 {
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 	struct rtvs_client *c;
@@ -59,7 +59,7 @@ rtvs_client_open(const char *path, struct rtvs_client **ret_client)
 	c = calloc(1, sizeof(*c));
 	if (!c)
 		return -ENOMEM;
-	c->timeout_ms = RTVS_CLIENT_TIMEOUT_MS;
+	c->timeout_ms = ms;
 	c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (c->fd < 0) {
 		rc = -errno;
@@ -78,6 +78,12 @@ err_connect:
 err_socket:
 	free(c);
 	return rc;
+}
+
+int
+rtvs_client_open(const char *path, struct rtvs_client **ret_client)
+{
+	return rtvs_client_open_within(path, RTVS_CLIENT_TIMEOUT_MS, ret_client);
 }
 
 void

@@ -84,9 +84,8 @@ act(enum action action, const char *socket, const struct domain *d, char err[DOM
 	enum cli_exit rc;
 
 	(void)snprintf(err, DOMAIN_ERR_SIZE, "rtvswitchd does not answer at %s (systemctl status rtvswitchd)", socket);
-	if (client_connect(socket, &ports.client))
+	if (client_connect(socket, TIMEOUT_MS, &ports.client))
 		return CLI_UNREACHABLE;
-	client_set_timeout(ports.client, TIMEOUT_MS);
 	if (action == ACTION_REMOVE)
 		rc = ports_remove(&ports, d->uuid);
 	else if (action == ACTION_CHECK)

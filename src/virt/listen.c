@@ -240,9 +240,8 @@ is_answering(const char *socket)
 	struct rtvs_client *c;
 	bool is_well;
 
-	if (rtvs_client_open(socket, &c))
+	if (rtvs_client_open_within(socket, ANSWER_MS, &c))
 		return false;
-	rtvs_client_set_timeout(c, ANSWER_MS);
 	is_well = !rtvs_client_call(c, "system.info", NULL, &result, &error);
 	json_decref(result);
 	json_decref(error);
@@ -256,14 +255,13 @@ daemon_cb(int timer, void *ctx)
 	struct listener *l = ctx;
 
 	(void)timer;
-	if (!is_answering(l->socket) || client_connect(l->socket, &l->client)) {
+	if (!is_answering(l->socket) || client_connect(l->socket, ANSWER_MS, &l->client)) {
 		if (!l->daemon.is_told)
 			log_warning("rtvswitchd does not answer at %s", l->socket);
 		l->daemon.is_told = true;
 		retry_later(&l->daemon);
 		return;
 	}
-	client_set_timeout(l->client, ANSWER_MS);
 	l->client_watch = virEventAddHandle(client_fd(l->client), VIR_EVENT_HANDLE_READABLE, client_cb, l, NULL);
 	log_info("connected to rtvswitchd at %s", l->socket);
 	is_up(l, &l->daemon);

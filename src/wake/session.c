@@ -219,7 +219,7 @@ session_close(struct session *s)
 static bool
 is_back(struct session *s)
 {
-	if (client_connect(s->path, &s->client))
+	if (client_connect(s->path, CLIENT_TIMEOUT_MS, &s->client))
 		return false;
 	s->daemon_pid = (uint32_t)client_peer_pid(s->client);
 	fprintf(stderr, "%s: rtvswitchd is back\n", program_invocation_short_name);

@@ -198,6 +198,22 @@ longer_message_is_refused(void **state)
 	assert_int_equal(call_with_answer_of(*state, MESSAGE_BYTES_MAX + 1), -EPROTO);
 }
 
+// Nobody accepts, as of a daemon that was stopped.
+static void
+queue_that_is_full_is_waited_for_within_the_limit(void **state)
+{
+	struct pair *p = *state;
+	struct rtvs_client *waiting[8];
+	unsigned n = 0;
+	int rc;
+
+	while (!(rc = rtvs_client_open_within(p->path, 1, &waiting[n])))
+		assert_true(++n < 8);
+	assert_int_equal(rc, -ETIMEDOUT);
+	while (n)
+		rtvs_client_close(waiting[--n]);
+}
+
 static void
 socket_that_is_not_there(void **state)
 {
@@ -231,6 +247,7 @@ main(void)
 		PAIR_TEST(daemon_that_goes_is_told),
 		PAIR_TEST(message_of_the_limit_is_taken),
 		PAIR_TEST(longer_message_is_refused),
+		PAIR_TEST(queue_that_is_full_is_waited_for_within_the_limit),
 		PAIR_TEST(socket_that_is_not_there),
 	};
 
