@@ -123,6 +123,8 @@ read_calls(const char *path)
 		fclose(in);
 	free(text);
 	calls = json_is_object(root) ? json_incref(json_object_get(root, "calls")) : json_incref(root);
+	if (root && !calls)
+		fprintf(stderr, "rtvsctl: %s: neither a list of calls nor an object with \"calls\"\n", path);
 	json_decref(root);
 	return calls;
 }
@@ -396,19 +398,21 @@ copy_new(int from)
 	fflush(stdout);
 }
 
-// On a connection of its own: the other one has the event that tells what came of it.
-static void
+// On a connection of its own: the other one has the event that tells what came of it. False: the daemon does not answer.
+static bool
 stop_capture(const struct cli *cli, const char *port)
 {
 	json_t *result = NULL, *error = NULL;
 	struct client *client;
+	enum cli_exit rc;
 
 	if (client_connect(cli->socket, cli->timeout_ms, &client))
-		return;
-	(void)client_call(client, "capture.stop", json_pack("{s:s}", "port", port), &result, &error);
+		return false;
+	rc = client_call(client, "capture.stop", json_pack("{s:s}", "port", port), &result, &error);
 	json_decref(result);
 	json_decref(error);
 	client_close(client);
+	return rc != CLI_UNREACHABLE;
 }
 
 // Waits for the capture's own end or Ctrl-C, which ends it. follow: descriptor whose content goes to standard output, or -1.
@@ -424,7 +428,10 @@ follow_capture(struct cli *cli, const char *port, int follow)
 		int rc;
 
 		if (!is_stopped && (is_interrupted || ferror(stdout))) {
-			stop_capture(cli, port);
+			if (!stop_capture(cli, port)) {
+				fputs("rtvsctl: the capture may go on (rtvsctl capture list)\n", stderr);
+				return CLI_UNREACHABLE;
+			}
 			is_stopped = true;
 		}
 		event = NULL;

@@ -116,6 +116,9 @@ files_are_checked_and_applied() {
 	expect_fails 'bridge br0 exists already' ctl config check replace=false "calls=@$work/now.json"
 	expect_fails 'calls: must be @FILE' ctl config check 'calls=[]'
 	expect_fails 'No such file' ctl config check "calls=@$work/nothing.json"
+	echo '{"call": []}' >"$work/object.json"
+	expect_fails 'object.json: neither a list of calls' ctl config check "calls=@$work/object.json"
+	expect_fails 'object.json: neither a list of calls' ctl -f "$work/object.json"
 	echo '[{"method": "port.add", "params": {"name": "f1", "mtu": 3}}]' >"$work/bad.json"
 	expect_fails 'call 0 \(port.add\): mtu' ctl config check "calls=@$work/bad.json"
 	expect_fails 'call 0 \(port.add\): mtu' ctl config apply "calls=@$work/bad.json"

@@ -185,6 +185,15 @@ cli_follows_a_capture() {
 	wait_for 5 has_bytes "$work/some.pcapng"
 	stop capture INT
 	expect_match '[1-9][0-9]* packets' "$(cat "$work/capture.log")"
+	# A daemon that hangs does not keep it.
+	start capture "$rtvsctl" -s "$work/rtvsd.sock" --timeout 100ms capture t1 "write=$work/more.pcapng"
+	wait_for 5 has_bytes "$work/more.pcapng"
+	kill -STOP "$(pid_of rtvsd)"
+	kill -INT "$(pid_of capture)"
+	wait_until 10 is_stopped capture || { kill -CONT "$(pid_of rtvsd)"; fail "rtvsctl waits for a daemon that hangs"; }
+	kill -CONT "$(pid_of rtvsd)"
+	expect_match 'does not answer.*the capture may go on' "$(cat "$work/capture.log")"
+	wait_for 5 is_capture_over
 	"$rtvsctl" -s "$work/rtvsd.sock" capture t1 write=- 2>"$work/pipe.txt" | head -c 1 >"$work/byte" || :
 	stop pinging INT
 	wait_for 5 is_capture_over
