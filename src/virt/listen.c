@@ -26,7 +26,8 @@
 #define MAX_TOLD 64 // domains whose problems are remembered; of others they are told each time
 #define TOLD_SIZE 2048
 #define MIN_WAIT_MS 200
-#define MAX_WAIT_MS 20000
+#define MAX_LIBVIRT_WAIT_MS 20000 // nothing that runs is the worse for it
+#define MAX_DAEMON_WAIT_MS 1000 // guests that run have no network until it is back and their ports are made
 #define AGAIN_MS 30000 // until what was refused is tried again
 #define ANSWER_MS 3000
 #define NEVER (-1)
@@ -34,7 +35,7 @@
 // A connection that is made again and again.
 struct link {
 	int timer;
-	int wait_ms; // before the next attempt but one
+	int wait_ms, max_ms; // before the next attempt but one; it doubles up to max_ms
 	bool is_told; // that it is away
 };
 
@@ -78,7 +79,7 @@ static void
 retry_later(struct link *link)
 {
 	virEventUpdateTimeout(link->timer, link->wait_ms);
-	link->wait_ms = link->wait_ms * 2 > MAX_WAIT_MS ? MAX_WAIT_MS : link->wait_ms * 2;
+	link->wait_ms = link->wait_ms * 2 > link->max_ms ? link->max_ms : link->wait_ms * 2;
 }
 
 static void
@@ -460,7 +461,8 @@ signal_cb(int watch, int fd, int events, void *ctx)
 static int
 set_up(struct listener *l, int fd)
 {
-	l->libvirt.wait_ms = l->daemon.wait_ms = MIN_WAIT_MS;
+	l->libvirt = (struct link){.wait_ms = MIN_WAIT_MS, .max_ms = MAX_LIBVIRT_WAIT_MS};
+	l->daemon = (struct link){.wait_ms = MIN_WAIT_MS, .max_ms = MAX_DAEMON_WAIT_MS};
 	l->libvirt.timer = virEventAddTimeout(0, libvirt_cb, l, NULL);
 	l->daemon.timer = virEventAddTimeout(0, daemon_cb, l, NULL);
 	l->work_timer = virEventAddTimeout(NEVER, work_cb, l, NULL);
