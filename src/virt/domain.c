@@ -4,6 +4,7 @@
 #include "domain.h"
 
 #include "rtvs/text.h"
+#include "tree.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -39,34 +40,11 @@ refuse(char err[DOMAIN_ERR_SIZE], const xmlNode *node, const char *fmt, ...)
 	return -EINVAL;
 }
 
-static bool
-is_element(const xmlNode *node, const char *name, const char *ns)
-{
-	return node->type == XML_ELEMENT_NODE && !strcmp((const char *)node->name, name) &&
-		(ns ? node->ns && !strcmp((const char *)node->ns->href, ns) : !node->ns);
-}
-
 // The first child of that name among libvirt's own elements.
 static const xmlNode *
 child(const xmlNode *node, const char *name)
 {
-	for (const xmlNode *c = node ? node->children : NULL; c; c = c->next)
-		if (is_element(c, name, NULL))
-			return c;
-	return NULL;
-}
-
-// False: not there, or too long for buf.
-static bool
-attribute(const xmlNode *node, const char *name, char *buf, size_t size)
-{
-	xmlChar *value = node ? xmlGetNoNsProp((xmlNode *)node, (const xmlChar *)name) : NULL;
-	bool fits = value && strlen((const char *)value) < size;
-
-	if (fits)
-		memcpy(buf, value, strlen((const char *)value) + 1);
-	xmlFree(value);
-	return fits;
+	return tree_child(node, name, NULL);
 }
 
 static bool
@@ -74,7 +52,35 @@ is_attribute(const xmlNode *node, const char *name, const char *expected)
 {
 	char value[VALUE_SIZE];
 
-	return attribute(node, name, value, sizeof(value)) && !strcmp(value, expected);
+	return tree_attribute(node, name, value, sizeof(value)) && !strcmp(value, expected);
+}
+
+bool
+domain_mac(const char *text, char ret_mac[DOMAIN_MAC_SIZE])
+{
+	char mac[DOMAIN_MAC_SIZE];
+
+	if (strlen(text) != DOMAIN_MAC_SIZE - 1)
+		return false;
+	for (unsigned i = 0; i < DOMAIN_MAC_SIZE - 1; i++) {
+		if (i % 3 == 2 ? text[i] != ':' : !isxdigit((unsigned char)text[i]))
+			return false;
+		mac[i] = (char)tolower((unsigned char)text[i]);
+	}
+	mac[DOMAIN_MAC_SIZE - 1] = '\0';
+	memcpy(ret_mac, mac, sizeof(mac));
+	return true;
+}
+
+void
+domain_name_of_socket(const char *path, char *ret_name, size_t size)
+{
+	const char *file = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
+	size_t len = strlen(file);
+
+	if (len > 5 && !strcmp(file + len - 5, ".sock"))
+		len -= 5;
+	(void)snprintf(ret_name, size, "%.*s", (int)len, file);
 }
 
 static bool
@@ -82,15 +88,7 @@ parse_mac(const xmlNode *node, const char *name, char mac[DOMAIN_MAC_SIZE])
 {
 	char value[DOMAIN_MAC_SIZE];
 
-	if (!attribute(node, name, value, sizeof(value)) || strlen(value) != DOMAIN_MAC_SIZE - 1)
-		return false;
-	for (unsigned i = 0; i < DOMAIN_MAC_SIZE - 1; i++) {
-		if (i % 3 == 2 ? value[i] != ':' : !isxdigit((unsigned char)value[i]))
-			return false;
-		mac[i] = (char)tolower((unsigned char)value[i]);
-	}
-	mac[DOMAIN_MAC_SIZE - 1] = '\0';
-	return true;
+	return tree_attribute(node, name, value, sizeof(value)) && domain_mac(value, mac);
 }
 
 static void
@@ -114,7 +112,7 @@ read_identity(struct domain_port *p, const xmlNode *element)
 	char value[VALUE_SIZE];
 
 	p->is_optional = is_attribute(element, "onerror", "ignore");
-	if (!p->is_optional && attribute(element, "onerror", value, sizeof(value)) && strcmp(value, "fail"))
+	if (!p->is_optional && tree_attribute(element, "onerror", value, sizeof(value)) && strcmp(value, "fail"))
 		refuse(p->err, element, "onerror: must be fail or ignore, not '%.32s'", value);
 	if (!parse_mac(element, "mac", p->mac))
 		refuse(p->err, element, "mac: needed, the address of an interface, like 52:54:00:00:00:01");
@@ -127,7 +125,7 @@ find_interface(struct domain_port *p, const xmlNode *devices)
 	char mac[DOMAIN_MAC_SIZE];
 
 	for (const xmlNode *iface = devices ? devices->children : NULL; iface; iface = iface->next) {
-		if (!is_element(iface, "interface", NULL) || !parse_mac(child(iface, "mac"), "address", mac) ||
+		if (!tree_is_element(iface, "interface", NULL) || !parse_mac(child(iface, "mac"), "address", mac) ||
 			strcmp(mac, p->mac))
 			continue;
 		if (!is_attribute(iface, "type", "vhostuser"))
@@ -151,7 +149,7 @@ read_bandwidth(struct domain_port *p, const xmlNode *node, const char *name, con
 	if (!node || !xmlHasProp((xmlNode *)node, (const xmlChar *)name))
 		return 0;
 	errno = 0;
-	kBps = attribute(node, name, value, sizeof(value)) && isdigit((unsigned char)value[0]) ?
+	kBps = tree_attribute(node, name, value, sizeof(value)) && isdigit((unsigned char)value[0]) ?
 		strtoull(value, &end, 10) :
 		0;
 	if (!kBps || errno || *end || kBps > UINT64_MAX / 8000) {
@@ -171,7 +169,7 @@ read_libvirts_words(struct domain_port *p, const xmlNode *iface)
 	uint64_t average, floor;
 	char value[VALUE_SIZE];
 
-	if (attribute(child(iface, "mtu"), "size", value, sizeof(value)))
+	if (tree_attribute(child(iface, "mtu"), "size", value, sizeof(value)))
 		set_param(p, "mtu", value);
 	(void)read_bandwidth(p, child(bandwidth, "outbound"), "average", "max_rate");
 	average = read_bandwidth(p, in, "average", "rate");
@@ -212,7 +210,7 @@ read_attributes(struct domain_port *p, const xmlNode *element)
 
 		if (a->ns || !is_known(name))
 			refuse_unknown(p, element, name);
-		else if (!attribute(element, name, value, sizeof(value)))
+		else if (!tree_attribute(element, name, value, sizeof(value)))
 			refuse(p->err, element, "%s: at most %d bytes", name, VALUE_SIZE - 1);
 		else if (!strcmp(name, "socket") && value[0] != '/')
 			refuse(p->err, element, "socket: must be the path of a socket");
@@ -230,9 +228,7 @@ static void
 read_socket(struct domain_port *p, const xmlNode *iface)
 {
 	const xmlNode *source = child(iface, "source");
-	char path[VALUE_SIZE];
-	char *name;
-	size_t len;
+	char path[VALUE_SIZE], name[VALUE_SIZE];
 
 	if (is_attribute(source, "mode", "server"))
 		set_param(p, "mode", "connect");
@@ -240,15 +236,12 @@ read_socket(struct domain_port *p, const xmlNode *iface)
 		set_param(p, "mode", "listen");
 	else
 		refuse(p->err, iface, "<source mode='...'>: must be client or server");
-	if (!attribute(source, "path", path, sizeof(path)) || path[0] != '/') {
+	if (!tree_attribute(source, "path", path, sizeof(path)) || path[0] != '/') {
 		refuse(p->err, iface, "<source path='...'>: must be the path of a socket");
 		return;
 	}
 	set_param(p, "socket", path);
-	name = strrchr(path, '/') + 1;
-	len = strlen(name);
-	if (len > 5 && !strcmp(name + len - 5, ".sock"))
-		name[len - 5] = '\0';
+	domain_name_of_socket(path, name, sizeof(name));
 	if (!domain_port_name(p)[0])
 		set_param(p, "name", name);
 }
@@ -271,25 +264,10 @@ wait_for_interface(struct domain_port *p, const xmlNode *element)
 		set_param(p, "mode", "listen");
 }
 
-// QEMU and the daemon both must see the guest's memory.
-static bool
-is_memory_shared(const xmlNode *root)
-{
-	const xmlNode *numa = child(child(root, "cpu"), "numa");
-	unsigned n = 0;
-
-	if (is_attribute(child(child(root, "memoryBacking"), "access"), "mode", "shared"))
-		return true;
-	for (const xmlNode *cell = numa ? numa->children : NULL; cell; cell = cell->next)
-		if (is_element(cell, "cell", NULL) && ++n && !is_attribute(cell, "memAccess", "shared"))
-			return false;
-	return n > 0;
-}
-
 static void
 check_port(struct domain *d, struct domain_port *p, const xmlNode *element, const xmlNode *root)
 {
-	if (p->is_plugged && !is_memory_shared(root))
+	if (p->is_plugged && !tree_is_memory_shared(root))
 		refuse(p->err, element,
 			"vhost-user needs shared memory: give the domain <memoryBacking><source type='memfd'/>"
 			"<access mode='shared'/></memoryBacking>, or <hugepages/> with that access");
@@ -313,7 +291,7 @@ add_port(struct domain *d, const xmlNode *element, const xmlNode *root, char err
 	struct domain_port *p = &d->ports[d->n_ports];
 	const xmlNode *iface;
 
-	if (!is_element(element, "port", DOMAIN_NAMESPACE))
+	if (!tree_is_element(element, "port", DOMAIN_NAMESPACE))
 		return refuse(err, element, "only <port> of the namespace " DOMAIN_NAMESPACE " belongs here");
 	if (d->n_ports == DOMAIN_MAX_PORTS)
 		return refuse(err, element, "more than %d ports", DOMAIN_MAX_PORTS);
@@ -337,7 +315,7 @@ add_port(struct domain *d, const xmlNode *element, const xmlNode *root, char err
 		char queues[32];
 
 		set_param(p, "queues",
-			attribute(child(iface, "driver"), "queues", queues, sizeof(queues)) ? queues : "1");
+			tree_attribute(child(iface, "driver"), "queues", queues, sizeof(queues)) ? queues : "1");
 		read_socket(p, iface);
 	} else
 		wait_for_interface(p, element);
@@ -358,8 +336,8 @@ read_sockets(struct domain *d, const xmlNode *devices)
 
 		if (d->n_sockets == DOMAIN_MAX_PORTS)
 			return;
-		if (!is_element(iface, "interface", NULL) || !is_attribute(iface, "type", "vhostuser") ||
-			!attribute(child(iface, "source"), "path", s->path, sizeof(s->path)))
+		if (!tree_is_element(iface, "interface", NULL) || !is_attribute(iface, "type", "vhostuser") ||
+			!tree_attribute(child(iface, "source"), "path", s->path, sizeof(s->path)))
 			continue;
 		s->is_switchs = is_attribute(child(iface, "source"), "mode", "client") &&
 			!strncmp(s->path, RUN_DIR "/", sizeof(RUN_DIR));
@@ -394,14 +372,14 @@ read_domain(struct domain *d, const xmlNode *root, char err[DOMAIN_ERR_SIZE])
 	const xmlNode *metadata = child(root, "metadata");
 	int rc = 0;
 
-	if (!is_element(root, "domain", NULL))
+	if (!tree_is_element(root, "domain", NULL))
 		return refuse(err, root, "not a libvirt domain");
 	if (!read_text(child(root, "name"), d->name, sizeof(d->name)))
 		return refuse(err, root, "<name>: needed");
 	if (!read_text(child(root, "uuid"), d->uuid, sizeof(d->uuid)) || strlen(d->uuid) != DOMAIN_UUID_SIZE - 1)
 		return refuse(err, root, "<uuid>: needed, %d characters", DOMAIN_UUID_SIZE - 1);
 	for (const xmlNode *ports = metadata ? metadata->children : NULL; ports; ports = ports->next) {
-		if (!is_element(ports, "ports", DOMAIN_NAMESPACE))
+		if (!tree_is_element(ports, "ports", DOMAIN_NAMESPACE))
 			continue;
 		for (const xmlNode *port = ports->children; port && !rc; port = port->next)
 			if (port->type == XML_ELEMENT_NODE)

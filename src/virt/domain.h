@@ -54,6 +54,11 @@ extern const struct domain_attribute domain_attributes[];
 int domain_parse(const char *xml, size_t len, struct domain **ret_domain, char err[DOMAIN_ERR_SIZE]);
 void domain_free(struct domain *d); // NULL is accepted
 
+// An address, in lower case. False: it is none.
+bool domain_mac(const char *text, char ret_mac[DOMAIN_MAC_SIZE]);
+// What a port is called that has no name of its own: the socket's file without .sock. Cut where it is too long.
+void domain_name_of_socket(const char *path, char *ret_name, size_t size);
+
 const char *domain_port_name(const struct domain_port *p); // empty: it has none, and an err
 // The first error of a port that is not optional; NULL: none.
 const char *domain_refusal(const struct domain *d);

@@ -2,6 +2,8 @@
 // in it is not looked for here. The element keeps what it has beside the ports (comments).
 #include "edit.h"
 
+#include "tree.h"
+
 #include <errno.h>
 #include <libxml/parser.h>
 #include <libxml/tree.h>
@@ -16,22 +18,6 @@ struct edit {
 	xmlDoc *doc;
 };
 
-static bool
-is_element(const xmlNode *node, const char *name, const char *ns)
-{
-	return node->type == XML_ELEMENT_NODE && !strcmp((const char *)node->name, name) &&
-		(ns ? node->ns && !strcmp((const char *)node->ns->href, ns) : !node->ns);
-}
-
-static xmlNode *
-child(const xmlNode *node, const char *name, const char *ns)
-{
-	for (xmlNode *c = node ? node->children : NULL; c; c = c->next)
-		if (is_element(c, name, ns))
-			return c;
-	return NULL;
-}
-
 static xmlNode *
 root_of(const struct edit *e)
 {
@@ -41,17 +27,7 @@ root_of(const struct edit *e)
 static xmlNode *
 ports_of(const struct edit *e)
 {
-	return child(child(root_of(e), "metadata", NULL), "ports", DOMAIN_NAMESPACE);
-}
-
-// Empty where it is not there; cut where it is too long, which then is no name of anything.
-static void
-attribute(const xmlNode *node, const char *name, char *buf, size_t size)
-{
-	xmlChar *value = node ? xmlGetNoNsProp((xmlNode *)node, (const xmlChar *)name) : NULL;
-
-	(void)snprintf(buf, size, "%s", value ? (const char *)value : "");
-	xmlFree(value);
+	return tree_child(tree_child(root_of(e), "metadata", NULL), "ports", DOMAIN_NAMESPACE);
 }
 
 static bool
@@ -59,7 +35,7 @@ is_attribute(const xmlNode *node, const char *name, const char *expected)
 {
 	char value[EDIT_TEXT_SIZE];
 
-	attribute(node, name, value, sizeof(value));
+	(void)tree_attribute(node, name, value, sizeof(value));
 	return !strcasecmp(value, expected);
 }
 
@@ -72,7 +48,7 @@ edit_open(const char *xml, struct edit **ret_edit, char err[DOMAIN_ERR_SIZE])
 		return -ENOMEM;
 	e->doc = xmlReadMemory(xml, (int)strlen(xml), NULL, NULL,
 		XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING | XML_PARSE_BIG_LINES);
-	if (!e->doc || !root_of(e) || !is_element(root_of(e), "domain", NULL)) {
+	if (!e->doc || !root_of(e) || !tree_is_element(root_of(e), "domain", NULL)) {
 		(void)snprintf(err, DOMAIN_ERR_SIZE, "libvirt's description of the domain is not one");
 		edit_close(e);
 		return -EINVAL;
@@ -96,7 +72,7 @@ find_element(const struct edit *e, const char *mac)
 	xmlNode *ports = ports_of(e);
 
 	for (xmlNode *p = ports ? ports->children : NULL; p; p = p->next)
-		if (is_element(p, "port", DOMAIN_NAMESPACE) && is_attribute(p, "mac", mac))
+		if (tree_is_element(p, "port", DOMAIN_NAMESPACE) && is_attribute(p, "mac", mac))
 			return p;
 	return NULL;
 }
@@ -105,10 +81,10 @@ find_element(const struct edit *e, const char *mac)
 static xmlNode *
 find_interface(const struct edit *e, const char *mac, const char *type)
 {
-	const xmlNode *devices = child(root_of(e), "devices", NULL);
+	const xmlNode *devices = tree_child(root_of(e), "devices", NULL);
 
 	for (xmlNode *i = devices ? devices->children : NULL; i; i = i->next)
-		if (is_element(i, "interface", NULL) && is_attribute(child(i, "mac", NULL), "address", mac) &&
+		if (tree_is_element(i, "interface", NULL) && is_attribute(tree_child(i, "mac", NULL), "address", mac) &&
 			(!type || is_attribute(i, "type", type)))
 			return i;
 	return NULL;
@@ -128,42 +104,37 @@ describe(const xmlNode *iface, const xmlNode *element, struct edit_port *p)
 {
 	*p = (struct edit_port){.has_interface = iface, .has_element = element};
 	if (iface)
-		attribute(child(iface, "mac", NULL), "address", p->mac, sizeof(p->mac));
+		(void)tree_attribute(tree_child(iface, "mac", NULL), "address", p->mac, sizeof(p->mac));
 	else
-		attribute(element, "mac", p->mac, sizeof(p->mac));
+		(void)tree_attribute(element, "mac", p->mac, sizeof(p->mac));
 	lower(p->mac);
-	attribute(iface ? child(iface, "alias", NULL) : NULL, "name", p->alias, sizeof(p->alias));
-	attribute(element, "name", p->name, sizeof(p->name));
+	(void)tree_attribute(iface ? tree_child(iface, "alias", NULL) : NULL, "name", p->alias, sizeof(p->alias));
+	(void)tree_attribute(element, "name", p->name, sizeof(p->name));
 	if (!p->name[0] && iface) {
-		char path[EDIT_TEXT_SIZE], *name;
-		size_t len;
+		char path[EDIT_TEXT_SIZE];
 
-		attribute(child(iface, "source", NULL), "path", path, sizeof(path));
-		name = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
-		len = strlen(name);
-		if (len > 5 && !strcmp(name + len - 5, ".sock"))
-			name[len - 5] = '\0';
-		memcpy(p->name, name, strlen(name) + 1);
+		(void)tree_attribute(tree_child(iface, "source", NULL), "path", path, sizeof(path));
+		domain_name_of_socket(path, p->name, sizeof(p->name));
 	}
 }
 
 bool
 edit_port_at(const struct edit *e, unsigned i, struct edit_port *ret_port)
 {
-	const xmlNode *devices = child(root_of(e), "devices", NULL), *ports = ports_of(e);
+	const xmlNode *devices = tree_child(root_of(e), "devices", NULL), *ports = ports_of(e);
 	char mac[DOMAIN_MAC_SIZE];
 
 	for (const xmlNode *n = devices ? devices->children : NULL; n; n = n->next) {
-		if (!is_element(n, "interface", NULL) || !is_attribute(n, "type", "vhostuser") || i--)
+		if (!tree_is_element(n, "interface", NULL) || !is_attribute(n, "type", "vhostuser") || i--)
 			continue;
-		attribute(child(n, "mac", NULL), "address", mac, sizeof(mac));
+		(void)tree_attribute(tree_child(n, "mac", NULL), "address", mac, sizeof(mac));
 		describe(n, find_element(e, mac), ret_port);
 		return true;
 	}
 	for (const xmlNode *n = ports ? ports->children : NULL; n; n = n->next) {
-		if (!is_element(n, "port", DOMAIN_NAMESPACE))
+		if (!tree_is_element(n, "port", DOMAIN_NAMESPACE))
 			continue;
-		attribute(n, "mac", mac, sizeof(mac));
+		(void)tree_attribute(n, "mac", mac, sizeof(mac));
 		if (find_interface(e, mac, "vhostuser") || i--)
 			continue;
 		describe(NULL, n, ret_port);
@@ -195,23 +166,14 @@ edit_has_mac(const struct edit *e, const char *mac)
 bool
 edit_is_memory_shared(const struct edit *e)
 {
-	const xmlNode *backing = child(root_of(e), "memoryBacking", NULL);
-	const xmlNode *numa = child(child(root_of(e), "cpu", NULL), "numa", NULL);
-	unsigned n = 0;
-
-	if (is_attribute(child(backing, "access", NULL), "mode", "shared"))
-		return true;
-	for (const xmlNode *cell = numa ? numa->children : NULL; cell; cell = cell->next)
-		if (is_element(cell, "cell", NULL) && ++n && !is_attribute(cell, "memAccess", "shared"))
-			return false;
-	return n > 0;
+	return tree_is_memory_shared(root_of(e));
 }
 
 // libvirt may have any prefix for our name space, or none.
 static xmlNode *
 make_ports(struct edit *e)
 {
-	xmlNode *metadata = child(root_of(e), "metadata", NULL), *ports = ports_of(e);
+	xmlNode *metadata = tree_child(root_of(e), "metadata", NULL), *ports = ports_of(e);
 
 	if (ports)
 		return ports;
@@ -260,7 +222,7 @@ edit_remove_port(struct edit *e, const char *mac)
 int
 edit_add_interface(struct edit *e, const char *xml)
 {
-	xmlNode *devices = child(root_of(e), "devices", NULL), *copy;
+	xmlNode *devices = tree_child(root_of(e), "devices", NULL), *copy;
 	xmlDoc *doc = xmlReadMemory(
 		xml, (int)strlen(xml), NULL, NULL, XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
 
@@ -308,10 +270,10 @@ copy_port(xmlDoc *doc, xmlNode *to, const xmlNode *from)
 	if (!port)
 		return;
 	for (const xmlAttr *a = from->properties; a; a = a->next) {
-		char value[EDIT_TEXT_SIZE * 16];
+		xmlChar *value = xmlGetNoNsProp((xmlNode *)from, a->name);
 
-		attribute(from, (const char *)a->name, value, sizeof(value));
-		(void)xmlNewProp(port, a->name, (const xmlChar *)value);
+		(void)xmlNewProp(port, a->name, value);
+		xmlFree(value);
 	}
 	(void)xmlAddChild(to, port);
 }

@@ -58,20 +58,6 @@ refuse_unknown(const char *name, enum words_kind kind, char err[DOMAIN_ERR_SIZE]
 }
 
 static bool
-parse_mac(const char *text, char mac[DOMAIN_MAC_SIZE])
-{
-	if (strlen(text) != DOMAIN_MAC_SIZE - 1)
-		return false;
-	for (unsigned i = 0; i < DOMAIN_MAC_SIZE - 1; i++) {
-		if (i % 3 == 2 ? text[i] != ':' : !isxdigit((unsigned char)text[i]))
-			return false;
-		mac[i] = (char)tolower((unsigned char)text[i]);
-	}
-	mac[DOMAIN_MAC_SIZE - 1] = '\0';
-	return true;
-}
-
-static bool
 is_name(const char *text)
 {
 	size_t len = strlen(text);
@@ -86,7 +72,7 @@ take(struct words *w, const char *name, const char *value, char err[DOMAIN_ERR_S
 {
 	const char *why = NULL;
 
-	if (!strcmp(name, "mac") && !parse_mac(value, w->mac))
+	if (!strcmp(name, "mac") && !domain_mac(value, w->mac))
 		why = "must be like 52:54:00:00:00:01";
 	else if (!strcmp(name, "name") && !is_name(value))
 		why = "must be 1 to 31 of A-Z a-z 0-9 _ . : -, a letter or digit first";
@@ -156,19 +142,6 @@ words_value(const struct words *w, const char *name)
 	return NULL;
 }
 
-static void
-name_of_socket(struct words *w)
-{
-	const char *base = strrchr(w->socket, '/') + 1;
-	size_t len = strlen(base);
-
-	if (len > 5 && !strcmp(base + len - 5, ".sock"))
-		len -= 5;
-	(void)snprintf(w->name, sizeof(w->name), "%.*s", (int)len, base);
-	if (!is_name(w->name))
-		w->name[0] = '\0';
-}
-
 // Names of domains have other characters, too, and may be longer.
 static void
 name_of_domain(struct words *w, const char *domain)
@@ -205,7 +178,9 @@ words_complete(struct words *w, const char *domain, uint64_t random)
 		(void)snprintf(w->mac, sizeof(w->mac), "52:54:00:%02" PRIx64 ":%02" PRIx64 ":%02" PRIx64,
 			random >> 16 & 0xff, random >> 8 & 0xff, random & 0xff);
 	if (!w->name[0] && w->socket[0])
-		name_of_socket(w);
+		domain_name_of_socket(w->socket, w->name, sizeof(w->name));
+	if (!is_name(w->name))
+		w->name[0] = '\0';
 	if (!w->name[0])
 		name_of_domain(w, domain);
 	if (!w->socket[0])
