@@ -23,11 +23,13 @@ bool
 tree_attribute(const xmlNode *node, const char *name, char *buf, size_t size)
 {
 	xmlChar *value = node ? xmlGetNoNsProp((xmlNode *)node, (const xmlChar *)name) : NULL;
-	bool fits = value && strlen((const char *)value) < size;
+	size_t len = value ? strlen((const char *)value) : size;
 
-	memcpy(buf, fits ? (const char *)value : "", fits ? strlen((const char *)value) + 1 : 1);
+	buf[0] = '\0';
+	if (len < size)
+		memcpy(buf, value, len + 1);
 	xmlFree(value);
-	return fits;
+	return len < size;
 }
 
 static bool
