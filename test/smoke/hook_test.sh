@@ -232,6 +232,8 @@ dispatcher_lets_guests_start_without_us() {
 	sh "$work/dispatcher" web1 prepare begin - <"$domains/prepare.xml"
 	sed "s|^hook=.*|hook=$hook|" "$script" >"$work/dispatcher"
 	expect_fails 'does not answer at /run/rtvswitch/control.sock' sh "$work/dispatcher" web1 prepare begin - <"$domains/prepare.xml"
+	# Nothing keeps a guest from being called like an option.
+	expect_fails 'domain -h: .*does not answer' sh "$work/dispatcher" -h prepare begin - <"$domains/prepare.xml"
 	expect_fails 'needs GUEST OPERATION' "$hook" web1
 	"$hook" --help | grep -q usage
 	"$hook" --version
