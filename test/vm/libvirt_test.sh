@@ -93,6 +93,7 @@ config() { ctl -j port list | json "next((p['config'].get('$2', '') for p in d i
 is_config() { [ "$(config "$1" "$2")" = "$3" ]; }
 ports() { ctl -j port list | json '" ".join(p["name"] for p in d)'; }
 has_port() { [[ " $(ports) " == *" $1 "* ]]; }
+# Waited for: the listener may have looked at a domain just before it changed, and makes a port once more until it hears of that.
 has_no_port() { [[ " $(ports) " != *" $1 "* ]]; }
 is_connected() { is_port_state "$1" connected true; }
 traffic() { # FROM ADDRESS
@@ -261,7 +262,7 @@ attach_and_detach() { # MODE
 	expect_match "$mac" "$(metadata web1 --config)"
 	expect_match "$mac" "$(v dumpxml web1 --inactive | grep '<mac')"
 	virt detach web1 plug --timeout 60s
-	has_no_port plug
+	wait_for 10 has_no_port plug
 	wait_for 20 guest_has_no_nic web1 "$mac"
 	expect_match $mac1 "$(metadata web1 --live)"
 	v dumpxml web1 --inactive | grep -q "$mac" && fail "it is still stored"
@@ -278,7 +279,7 @@ detach_waits_for_the_guest() {
 	wait_for 30 guest_has_no_nic web1 $mac4
 	has_port plug
 	virt detach web1 plug --timeout 60s
-	has_no_port plug
+	wait_for 10 has_no_port plug
 	[[ $(v dumpxml web1)$(v dumpxml web1 --inactive) != *$mac4* ]] || fail "something is left"
 }
 attach_refused_changes_nothing() {
@@ -293,11 +294,11 @@ attach_refused_changes_nothing() {
 	expect_fails "no domain 'nosuch'" virt attach nosuch bridge=br0
 	{ v dumpxml web1; v dumpxml web1 --inactive; } >"$work/after"
 	cmp "$work/before" "$work/after"
-	has_no_port plug
+	wait_for 10 has_no_port plug
 }
 stored_only() {
 	virt attach web1 bridge=br0 name=later --config "mac=$mac4"
-	has_no_port later
+	wait_for 10 has_no_port later
 	[[ $(metadata web1 --live) != *$mac4* ]]
 	expect_match $mac4 "$(v dumpxml web1 --inactive | grep '<mac')"
 	virt detach web1 later --config
@@ -339,8 +340,8 @@ start_is_refused() { # REGEX PORTS INTERFACES [MEMORY]
 	define web3 "$@"
 	expect_fails "$regex" v start web3
 	expect "state" "shut off" "$(v domstate web3)"
-	has_no_port web3
-	has_no_port other
+	wait_for 10 has_no_port web3
+	wait_for 10 has_no_port other
 	v undefine web3
 }
 admission_refuses_the_start() {
@@ -363,7 +364,7 @@ memory_is_explained() {
 	sed -i 's,<name>,<uuid>6ce5b3c0-6c2f-4d6d-9f0a-0d2c5a0f1e11</uuid><name>,' "$work/web3.xml"
 	hook() { "$libexec/rtvs-hook" "$@" <"$work/web3.xml"; }
 	expect_fails "shared memory.*<memoryBacking>.*memfd" hook web3 prepare begin -
-	has_no_port web3
+	wait_for 10 has_no_port web3
 }
 mtu_is_explained() {
 	start_is_refused "<mtu>.*mtu=" "$(port $mac3 '')" "$(nic $mac3 web3 client "<mtu size='9000'/>")"
@@ -380,11 +381,11 @@ ignored_error_starts_the_guest() {
 	virt set web3 other deadline=20ms min_rate=1Mbit burst=3kB
 	expect "bridge" br0 "$(config other bridge)"
 	virt detach web3 other --timeout 60s
-	has_no_port other
+	wait_for 10 has_no_port other
 }
 save_and_restore() {
 	v managedsave web3
-	has_no_port web3
+	wait_for 10 has_no_port web3
 	domain_restart() { ln -sf /run/libvirt/qemu/web3.pid "$work/web3.pid"; v start web3; }
 	domain_restart
 	traffic web3 10.0.0.2
@@ -426,7 +427,7 @@ migration() {
 	expect "state there" running "$(v -c "$(far_uri)" domstate web3)"
 	expect "bridge there" br0 "$(far_ctl -j port show web3 | json "d['config']['bridge']")"
 	traffic far3 10.0.0.253
-	has_no_port web3
+	wait_for 10 has_no_port web3
 	ln -sf "$work/far/run/libvirt/qemu/web3.pid" "$work/web3.pid"
 	v -c "$(far_uri)" destroy web3
 	expect_fails 'web3' far_ctl port show web3
@@ -496,7 +497,7 @@ stop_does_not_wait() {
 	daemon_begin
 	wait_for 30 has_port web1
 	wait_for 30 has_port second
-	has_no_port web3
+	wait_for 10 has_no_port web3
 }
 foreign_ports_are_left() {
 	ctl port add web3 bridge=br0
@@ -520,9 +521,9 @@ watched_by_its_domains_name() {
 }
 destroy_removes_ports() {
 	v destroy web1
-	has_no_port web1
+	wait_for 10 has_no_port web1
 	v destroy web2
-	has_no_port second
+	wait_for 10 has_no_port second
 	expect "ports" up "$(ports)"
 	is_conserved
 }
