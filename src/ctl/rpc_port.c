@@ -244,6 +244,9 @@ port_set(void *ctx, const void *params, uint64_t present, json_t **ret_result, s
 	if (!port)
 		return ctl_refuse_name(err, -ENOENT, "port", p->name);
 	ctl_merge(set_params, N(set_params), present, p, &cfg);
+	// Who says again what is so disturbs nobody. Keys are read again: their file may have changed.
+	if (!cfg.key_file[0] && rpc_port_is_same(&port->cfg, &cfg))
+		return 0;
 	rc = cfg.key_file[0] ? peers_check_keys(cfg.key_file, text) : 0;
 	if (!rc)
 		rc = model_port_set(ctl->model, &cfg, text);

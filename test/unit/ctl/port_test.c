@@ -2,6 +2,7 @@
 #include "ctl_fixture.h"
 #include "port_json.h"
 
+#include <errno.h>
 #include <string.h>
 
 static void
@@ -85,6 +86,10 @@ set_changes_what_is_given(void **state)
 	assert_true(cfg->isolated && vlan_set_has(&cfg->trunk, 7));
 	fixture_ok(f, "port.set", "{\"name\": \"p\", \"trunk\": \"\", \"vlan_mode\": \"access\"}");
 	assert_false(vlan_set_has(&cfg->trunk, 7));
+	// What is so already does not reach the datapath.
+	(void)fake_dp_fail(1, -EIO);
+	fixture_ok(f, "port.set", "{\"name\": \"p\", \"isolated\": true, \"mtu\": \"9000\"}");
+	fixture_refused(f, "port.set", "{\"name\": \"p\", \"isolated\": false}", RPC_STATE_ERROR, "injected");
 	fixture_refused(f, "port.set", "{\"name\": \"p\", \"socket\": \"/x\"}", RPC_INVALID_PARAMS, "socket");
 	fixture_refused(f, "port.set", "{\"name\": \"q\", \"mtu\": 1500}", RPC_STATE_ERROR, "q does not exist");
 	fixture_refused(f, "port.set", "{\"mtu\": 1500}", RPC_INVALID_PARAMS, "name");
