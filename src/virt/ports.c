@@ -254,17 +254,25 @@ check_sockets(const struct ports *p, const json_t *list, const struct domain *d,
 	return CLI_OK;
 }
 
+// Of an interface without an element.
+static bool
+has_interface(const struct domain *d, const json_t *config)
+{
+	for (unsigned i = 0; i < d->n_sockets; i++)
+		if (!strcmp(d->sockets[i].path, text_of(config, "socket")))
+			return true;
+	return false;
+}
+
 // Whose element is wrong is not known: an interface that is there without one may be meant, and a running guest keeps its port.
 static bool
 may_be_meant(const struct domain *d, const json_t *config)
 {
-	bool is_wrong = false, is_there = false;
+	bool is_wrong = false;
 
 	for (unsigned i = 0; i < d->n_ports; i++)
 		is_wrong |= d->ports[i].err[0] != '\0';
-	for (unsigned i = 0; i < d->n_sockets; i++)
-		is_there |= !strcmp(d->sockets[i].path, text_of(config, "socket"));
-	return is_wrong && is_there;
+	return is_wrong && has_interface(d, config);
 }
 
 // Ports of the domain that it does not ask for (any more).
@@ -301,9 +309,14 @@ apply_all(const struct ports *p, const struct domain *d, struct undo *undo, bool
 		rc = remove_others(p, list, d->uuid, d, undo);
 	for (unsigned i = 0; i < d->n_ports && rc == CLI_OK; i++) {
 		const struct domain_port *port = &d->ports[i];
-		char why[DOMAIN_ERR_SIZE] = "";
+		const json_t *config = find_port(list, domain_port_name(port));
+		char why[DOMAIN_ERR_SIZE] = "no interface has this MAC, that of the port's socket has another";
 
-		rc = port->err[0] ? CLI_REFUSED : apply_port(p, list, port->params, undo, ret_again, why);
+		// Not a port that waits for its interface, then: it would be made anew for one, or guard against the guest's own MAC.
+		if (port->err[0] || (p->is_running && config && !port->is_plugged && has_interface(d, config)))
+			rc = CLI_REFUSED;
+		else
+			rc = apply_port(p, list, port->params, undo, ret_again, why);
 		if (rc != CLI_REFUSED || *ret_again)
 			continue;
 		refusal(port, why, err);

@@ -347,6 +347,15 @@ running_guest_keeps_the_port_of_a_wrong_element(void **state)
 		assert_non_null(strstr(told, "! no port: line 2: <r:port>: "));
 		domain_free(d);
 	}
+	// With a name it would be one that waits.
+	struct domain *named = domain("<r:port mac='52:54:00:00:00:09' name='vm1' bridge='br0'/>");
+	told[0] = '\0';
+	assert_int_equal(ports_apply(&running, named, err), CLI_OK);
+	assert_string_equal(config_of("vm1", "allowed_macs"), "52:54:00:00:00:01");
+	assert_string_equal(config_of("vm1", "socket"), "/run/guests/vm1.sock");
+	assert_non_null(
+		strstr(told, "! port vm1: stays as it was: line 2: <port mac='52:54:00:00:00:09'>: no interface has"));
+	domain_free(named);
 	// Without the element it is meant to go.
 	struct domain *d = domain(TWO);
 	assert_int_equal(ports_apply(&running, d, err), CLI_OK);
