@@ -401,8 +401,11 @@ try_connect(struct port *port)
 		rc = -errno;
 	if (!rc)
 		rc = register_socket(v);
-	if (!rc && rte_vhost_driver_start(port->cfg.socket))
-		rc = -ECONNREFUSED;
+	if (!rc) {
+		vhost_fds_connect_begin();
+		rc = rte_vhost_driver_start(port->cfg.socket) ? -ECONNREFUSED : 0;
+		vhost_fds_connect_end();
+	}
 	if (rc)
 		unregister_socket(v);
 	atomic_store(&v->connect_errno, -rc);

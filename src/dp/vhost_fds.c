@@ -3,6 +3,10 @@
 // the library has closed what it keeps, those that are still the same open file are leaks and are closed. A number that the
 // kernel gives out anew is taken off the list first, and a file is recognised by device and inode, so that nothing in use is closed.
 // Everything else that calls recvmsg is passed through.
+//
+// The same place holds the event thread up while the control thread connects a port: librte_vhost (24.11) gives the connection to the
+// event thread before it puts it into its own list, and one that hangs up at once would be taken out of the list before it is in. Whatever
+// the event thread does with a connection begins here.
 #include "vhost_fds.h"
 
 #include <dlfcn.h>
@@ -13,12 +17,14 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define REQUEST_SET_MEM_TABLE 5 // vhost-user specification, "Front-end message types"
 #define REQUEST_ADD_MEM_REG 37
 #define MAX_NOTED 256 // regions of connections at one time; further ones are not noted
 #define MAX_FDS 64 // of a message
+#define CONNECT_NS 100000000 // a connection is in the list by then: the control thread does nothing else
 
 enum note_state {
 	NOTE_FREE,
@@ -37,6 +43,8 @@ struct note {
 static struct note notes[MAX_NOTED];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static _Thread_local int last_socket = -1;
+static pthread_mutex_t connecting = PTHREAD_MUTEX_INITIALIZER;
+static _Thread_local bool is_connecting;
 
 ssize_t recvmsg(int socket, struct msghdr *msg, int flags);
 
@@ -75,6 +83,36 @@ note_all(int socket, struct msghdr *msg)
 	}
 }
 
+void
+vhost_fds_connect_begin(void)
+{
+	pthread_mutex_lock(&connecting);
+	is_connecting = true;
+}
+
+void
+vhost_fds_connect_end(void)
+{
+	is_connecting = false;
+	pthread_mutex_unlock(&connecting);
+}
+
+// With a limit, so that a library that waited for its event thread meanwhile would be slow, and no more.
+static void
+wait_connected(void)
+{
+	struct timespec end;
+
+	if (is_connecting)
+		return;
+	(void)clock_gettime(CLOCK_MONOTONIC, &end);
+	end.tv_nsec += CONNECT_NS;
+	end.tv_sec += end.tv_nsec / 1000000000;
+	end.tv_nsec %= 1000000000;
+	if (!pthread_mutex_clocklock(&connecting, CLOCK_MONOTONIC, &end))
+		pthread_mutex_unlock(&connecting);
+}
+
 ssize_t
 recvmsg(int socket, struct msghdr *msg, int flags)
 {
@@ -84,6 +122,7 @@ recvmsg(int socket, struct msghdr *msg, int flags)
 
 	if (!next)
 		next = (ssize_t(*)(int, struct msghdr *, int))dlsym(RTLD_NEXT, "recvmsg");
+	wait_connected();
 	n = next(socket, msg, flags);
 	last_socket = socket;
 	if (n >= (ssize_t)sizeof(request) && msg->msg_controllen && msg->msg_iovlen &&

@@ -8,3 +8,6 @@ struct dp;
 void vhost_fds_connection_gone(void);
 // Control thread, once a second: closes what is still open of connections that are gone.
 void vhost_fds_housekeeping(void);
+// Control thread, before and after rte_vhost_driver_start of a port that connects: what comes from the connection meanwhile is not read.
+void vhost_fds_connect_begin(void);
+void vhost_fds_connect_end(void);

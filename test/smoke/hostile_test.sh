@@ -68,7 +68,29 @@ neighbour_can_connect() {
 	stop hang
 }
 
+# QEMU may have gone before its connection is in librte_vhost's list, which the daemon's control thread writes after the event thread has
+# it. The shim makes that time long.
+hangs_up_at_once() {
+	local shim=$build/test/smoke/libslow_add_shim.so
+	[ -s "$shim" ]
+	LD_PRELOAD=$shim ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}verify_asan_link_order=0 daemon_start slow
+	daemon=slow ctl port add out mode=connect "socket=$work/out.sock"
+	timeout 60 python3 - "$work/out.sock" <<-'END'
+		import socket, sys
+		listener = socket.socket(socket.AF_UNIX)
+		listener.bind(sys.argv[1])
+		listener.listen()
+		for i in range(30):
+		    listener.accept()[0].close()
+	END
+	rm -f "$work/out.sock"
+	is_running slow || fail "it died"
+	daemon=slow is_port_state out connected false
+	stop slow
+}
+
 begin
+run_case "a QEMU that hangs up at once" hangs_up_at_once
 run_case "an honest front-end" honest_works
 for name in $(hostile list); do
 	run_case "${name//_/ }" attack "$name"
