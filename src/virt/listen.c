@@ -320,8 +320,10 @@ look_at_running(struct listener *l, virDomainPtr dom)
 	enum cli_exit rc = CLI_OK;
 	struct domain *d = NULL;
 
-	if (!xml) // it ended, or libvirt did: an event says so
+	if (!xml) { // it ended, or libvirt did, which an event says; or libvirt did not get to it
+		virEventUpdateTimeout(l->again_timer, AGAIN_MS);
 		return CLI_OK;
+	}
 	l->name = virDomainGetName(dom);
 	l->problems[0] = '\0';
 	(void)virDomainGetUUIDString(dom, uuid);
@@ -399,7 +401,9 @@ look_at_all(struct listener *l)
 
 	for (int k = 0; k < n && rc == CLI_OK; k++)
 		rc = look_at_running(l, doms[k]);
-	if (n >= 0)
+	if (n < 0)
+		virEventUpdateTimeout(l->again_timer, AGAIN_MS);
+	else
 		json_array_foreach (list, i, port) {
 			const char *uuid = config_text(port, "domain_uuid");
 
