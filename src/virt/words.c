@@ -172,7 +172,7 @@ add_pair(struct words *w, const char *name, const char *value)
 void
 words_complete(struct words *w, const char *domain, uint64_t random)
 {
-	bool has_socket = w->socket[0];
+	bool has_socket = w->socket[0] || w->is_server;
 
 	if (!w->mac[0])
 		(void)snprintf(w->mac, sizeof(w->mac), "52:54:00:%02" PRIx64 ":%02" PRIx64 ":%02" PRIx64,
@@ -184,7 +184,8 @@ words_complete(struct words *w, const char *domain, uint64_t random)
 	if (!w->name[0])
 		name_of_domain(w, domain);
 	if (!w->socket[0])
-		(void)snprintf(w->socket, sizeof(w->socket), WORDS_SOCKET_DIR "/%.64s.sock", w->name);
+		(void)snprintf(w->socket, sizeof(w->socket), "%s/%.64s.sock",
+			w->is_server ? WORDS_SERVER_DIR : WORDS_SOCKET_DIR, w->name);
 	// In the element, too: what the port is while there is no interface.
 	add_pair(w, "name", w->name);
 	if (has_socket)

@@ -7,6 +7,7 @@
 
 #define WORDS_MAX 40
 #define WORDS_SOCKET_DIR "/run/rtvswitch"
+#define WORDS_SERVER_DIR "/var/lib/libvirt/qemu" // where QEMU may make one, and which is there when the daemon is not
 
 enum words_kind {
 	WORDS_NEW, // of an interface that is to be: mac, name, mode and socket, too

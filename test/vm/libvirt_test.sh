@@ -22,12 +22,22 @@ libvirt_place() { # DIR LINE...: of libvirtd.conf
 	for path in etc:/etc/libvirt lib:/var/lib/libvirt log:/var/log/libvirt cache:/var/cache/libvirt; do
 		mount --bind "$dir/${path%%:*}" "${path#*:}"
 	done
-	printf '%s\n' 'user="root"' 'group="root"' 'security_driver="none"' 'cgroup_controllers=[ ]' 'namespaces=[ ]' \
+	printf '%s\n' 'dynamic_ownership=0' 'security_driver="none"' 'cgroup_controllers=[ ]' 'namespaces=[ ]' \
 		'remember_owner=0' 'stdio_handler="file"' >/etc/libvirt/qemu.conf
 	printf '%s\n' 'auth_unix_rw="none"' 'auth_unix_ro="none"' "$@" >/etc/libvirt/libvirtd.conf
 	sed "s,@libexecdir@,$libexec," "$top/conf/libvirt-hook.in" >/etc/libvirt/hooks/qemu.d/50-rtvswitch
 	chmod 755 /etc/libvirt/hooks/qemu.d/50-rtvswitch
 	mkdir -p /run/rtvswitch
+}
+# QEMU is libvirt's user, who reaches the guests' sockets as a member of their group; the daemon has that group, as its service has.
+people_place() {
+	cp /etc/group "$work/group"
+	echo "rtvswitch-vhost:x:890:$qemu_user" >>"$work/group"
+	mount --bind "$work/group" /etc/group
+	printf '#!/bin/sh\nexec setpriv --regid 890 --keep-groups "%s" "$@"\n' "$rtvswitchd" >"$work/rtvswitchd"
+	chmod 755 "$work/rtvswitchd"
+	rtvswitchd=$work/rtvswitchd
+	chmod 777 "$work" # consoles and logs of guests
 }
 is_libvirt_up() { virsh -q list; }
 libvirtd_start() { start libvirtd libvirtd; wait_until 30 is_libvirt_up; }
@@ -63,9 +73,9 @@ domain_xml() { # NAME PORTS INTERFACES [MEMORY]
 }
 vm_type() { if [ "$(vm_accel)" = kvm ]; then echo kvm; else echo qemu; fi; }
 nic() { # MAC NAME MODE [MORE]
-	local reconnect="<reconnect enabled='yes' timeout='1'/>"
-	[ "$3" = client ] || reconnect=
-	echo "<interface type='vhostuser'><mac address='$1'/><source type='unix' path='/run/rtvswitch/$2.sock' mode='$3'>$reconnect</source><model type='virtio'/>${4:-}</interface>"
+	local reconnect="<reconnect enabled='yes' timeout='1'/>" dir=/run/rtvswitch
+	[ "$3" = client ] || { reconnect='' dir=/var/lib/libvirt/qemu; }
+	echo "<interface type='vhostuser'><mac address='$1'/><source type='unix' path='$dir/$2.sock' mode='$3'>$reconnect</source><model type='virtio'/>${4:-}</interface>"
 }
 port() { echo "<rtvs:port mac='$1' bridge='br0' $2/>"; } # MAC ATTRIBUTES
 define() { # NAME PORTS INTERFACES [MEMORY]
@@ -104,6 +114,8 @@ metadata() { v metadata "$1" urn:rtvswitch:domain:1 "${@:2}"; } # DOMAIN [--live
 mac1=52:54:00:00:00:01 mac2=52:54:00:00:00:02 mac3=52:54:00:00:00:03 mac4=52:54:00:00:00:04
 guaranteed="deadline='2ms' min_rate='10Mbit' burst='15kB'"
 
+qemu_user=libvirt-qemu
+people_place
 libvirt_place "$work/libvirt"
 ln -s "$work/rtvsd.sock" /run/rtvswitch/control.sock
 daemon_begin() { daemon_start rtvsd --config "$work/host.json"; }

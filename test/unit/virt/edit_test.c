@@ -184,6 +184,8 @@ what_was_not_said_is_made_up(void **state)
 	assert_string_equal(words_value(&w, "socket"), "/tmp/a.sock");
 	complete(&w, "mode=server", "web1");
 	assert_string_equal(words_value(&w, "mode"), "connect");
+	assert_string_equal(w.socket, "/var/lib/libvirt/qemu/web1-bcdef0.sock");
+	assert_string_equal(words_value(&w, "socket"), w.socket);
 	// Names of domains may be anything, and any length.
 	complete(&w, "", "/\xc3\xa4 name of a domain that is long");
 	assert_string_equal(w.name, "name-of-a-domain-that-is-bcdef0");
