@@ -1,22 +1,12 @@
 // A libvirt domain's XML, as the hook is given it.
 #include "domain.h"
+#include "promise.h"
 
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-// Not assert: release builds must find it, too.
-static void
-promise(bool holds, const char *what)
-{
-	if (holds)
-		return;
-	fprintf(stderr, "broken promise: %s\n", what);
-	abort();
-}
-#define PROMISE(condition) promise(condition, #condition)
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

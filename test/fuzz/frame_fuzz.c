@@ -1,5 +1,6 @@
 // Fuzz target: what a guest can send. Parsing, the spoof guard and segmentation of one frame, with what their contracts
 // promise about it. The first two bytes are not the frame's: segment size.
+#include "promise.h"
 #include "rtvs/frame.h"
 #include "rtvs/guard.h"
 
@@ -10,17 +11,6 @@
 #define FRAME_FUZZ_MAX 66000
 
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t len);
-
-// Not assert: release builds must find it, too.
-static void
-promise(bool holds, const char *what)
-{
-	if (holds)
-		return;
-	fprintf(stderr, "broken promise: %s\n", what);
-	abort();
-}
-#define PROMISE(condition) promise(condition, #condition)
 
 static void
 check_l3(const uint8_t *data, size_t len, const struct frame_l3 *l3)

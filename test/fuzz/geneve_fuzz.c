@@ -1,5 +1,6 @@
 // Fuzz target: what the underlay brings to a tunnel's end. The first eight bytes are not the frame's: the time. What is
 // accepted must lie inside of the frame and come out the same when it is encapsulated again.
+#include "promise.h"
 #include "rtvs/geneve.h"
 
 #include <stdio.h>
@@ -9,17 +10,6 @@
 #define GENEVE_FUZZ_MAX 66000
 
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t len);
-
-// Not assert: release builds must find it, too.
-static void
-promise(bool holds, const char *what)
-{
-	if (holds)
-		return;
-	fprintf(stderr, "broken promise: %s\n", what);
-	abort();
-}
-#define PROMISE(condition) promise(condition, #condition)
 
 static void
 check_packet(const uint8_t *data, size_t len, const struct geneve_packet *packet)

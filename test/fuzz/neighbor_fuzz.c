@@ -1,5 +1,6 @@
 // Fuzz target: frames that an endpoint without a kernel answers by itself: neighbor messages, echo requests, packets too big. The
 // first two bytes are not the frame's: the MTU. Whatever is answered is well-formed, and answers to answers stop.
+#include "promise.h"
 #include "rtvs/frame.h"
 #include "rtvs/icmp_too_big.h"
 #include "rtvs/neighbor.h"
@@ -17,17 +18,6 @@ static const struct neighbor_self selves[] = {
 	{.mac = {{2, 0, 0, 0, 0, 0xa0}}, .addr = {192, 0, 2, 1}},
 	{.is_ipv6 = true, .vlan = 0x123, .mac = {{2, 0, 0, 0, 0, 0xa0}}, .addr = {0x20, 1, 0x0d, 0xb8, [15] = 1}},
 };
-
-// Not assert: release builds must find it, too.
-static void
-promise(bool holds, const char *what)
-{
-	if (holds)
-		return;
-	fprintf(stderr, "broken promise: %s\n", what);
-	abort();
-}
-#define PROMISE(condition) promise(condition, #condition)
 
 static bool
 is_sound(const uint8_t *data, size_t len)

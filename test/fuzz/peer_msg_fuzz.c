@@ -1,5 +1,6 @@
 // Fuzz target: a datagram that says it is from a peer. Whatever is decoded encodes to the same bytes, but for the tag, which
 // is the caller's, and bytes that are not looked at.
+#include "promise.h"
 #include "rtvs/peer_msg.h"
 
 #include <stdbool.h>
@@ -8,17 +9,6 @@
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t len);
-
-// Not assert: release builds must find it, too.
-static void
-promise(bool holds, const char *what)
-{
-	if (holds)
-		return;
-	fprintf(stderr, "broken promise: %s\n", what);
-	abort();
-}
-#define PROMISE(condition) promise(condition, #condition)
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *input, size_t len)

@@ -1,4 +1,5 @@
 // Fuzz target: a record of rtvs-wake, which is somebody's file. What is read must make a report whose stages add up.
+#include "promise.h"
 #include "record.h"
 #include "report.h"
 
@@ -6,17 +7,6 @@
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t len);
-
-// Not assert: release builds must find it, too.
-static void
-promise(bool holds, const char *what)
-{
-	if (holds)
-		return;
-	fprintf(stderr, "broken promise: %s\n", what);
-	abort();
-}
-#define PROMISE(condition) promise(condition, #condition)
 
 static void
 check_set(const struct tally_set *set)

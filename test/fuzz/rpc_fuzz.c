@@ -1,23 +1,13 @@
 // Fuzz target: what a client sends, or a configuration file holds. The bytes are dispatched against a table with every
 // type; what decoded must encode, and decode again to the same.
 #include "../unit/rpc/every_type.h"
+#include "promise.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t len);
-
-// Not assert: release builds must find it, too.
-static void
-promise(bool holds, const char *what)
-{
-	if (holds)
-		return;
-	fprintf(stderr, "broken promise: %s\n", what);
-	abort();
-}
-#define PROMISE(condition) promise(condition, #condition)
 
 // A response has a result or an error with code and message, never both.
 static void

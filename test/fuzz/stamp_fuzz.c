@@ -1,4 +1,5 @@
 // Fuzz target: a STAMP packet, taken for either kind. The first eight bytes are not the packet's: the time.
+#include "promise.h"
 #include "rtvs/stamp.h"
 
 #include <stdio.h>
@@ -8,17 +9,6 @@
 #define STAMP_FUZZ_MAX 2000
 
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t len);
-
-// Not assert: release builds must find it, too.
-static void
-promise(bool holds, const char *what)
-{
-	if (holds)
-		return;
-	fprintf(stderr, "broken promise: %s\n", what);
-	abort();
-}
-#define PROMISE(condition) promise(condition, #condition)
 
 // A time that NTP's fraction rounds to may be another nanosecond's; from there on it stays.
 static void
