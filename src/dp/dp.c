@@ -194,10 +194,12 @@ eal_start(struct dp *dp, char err[DP_ERR_SIZE])
 		argv[argc++] = "--in-memory";
 		argv[argc++] = "--single-file-segments";
 	} else {
+		uint64_t available = memory_available();
+
 		// Buffers are written when they are made: the kernel would end somebody then.
-		if (need > memory_available()) {
+		if (need > available) {
 			dp_error(err, "buffers: %u need %" PRIu64 " bytes, this machine has %" PRIu64 " to spare",
-				cfg->n_mbufs, need, memory_available());
+				cfg->n_mbufs, need, available);
 			return -ENOMEM;
 		}
 		need = cfg->memory_bytes ? cfg->memory_bytes : need + PLAIN_RESERVE_BYTES;
