@@ -240,7 +240,7 @@ reboot_keeps_the_port() {
 		v qemu-agent-command web1 '{"execute": "guest-ping"}' --timeout 20 && v reboot web1 --mode agent
 	}
 	: >"$work/web1.serial"
-	wait_for 120 asks_for_reboot
+	wait_for 60 asks_for_reboot
 	domain_wait web1
 	traffic web1 10.0.0.2
 	expect "number of the port" "$number" "$(ctl -j port show web1 | json "d['number']")"

@@ -57,8 +57,8 @@ unreachable_daemon_is_told() {
 
 # The switch's half is shown all the same.
 without_the_right_to() {
-	setpriv --bounding-set -bpf,-perfmon,-sys_admin --inh-caps -bpf,-perfmon,-sys_admin "$wake" -s "$work/rtvsd.sock" -j -d 2 >"$work/caps.json"
-	check_report "$work/caps.json" a "$(pid_of a)" 5
+	setpriv --bounding-set -bpf,-perfmon,-sys_admin --inh-caps -bpf,-perfmon,-sys_admin "$wake" -s "$work/rtvsd.sock" -j -d 4 >"$work/caps.json"
+	check_report "$work/caps.json" a "$(pid_of a)" 15
 	expect "whether the scheduler is seen" false "$(of_report caps 'd["has_sched"]')"
 	expect_match 'CAP_BPF' "$(of_report caps 'd["missing"]')"
 	expect_match 'sched_switch.*sched_waking' "$(of_report caps 'd["missing"]')"
