@@ -1,0 +1,57 @@
+// A datapath without mocks for tests of src/dp: vhost ports of the real thing, and in the same process DPDK's virtio-user devices
+// as guests. One datapath a program; each case begins without ports and ends without, and no packet is unaccounted for.
+// Waiting is for a condition, up to a generous limit; no time is asserted.
+#pragma once
+
+#include "../unit.h"
+#include "rtvs/dp.h"
+
+#include <rte_ethdev.h>
+#include <rte_mbuf.h>
+
+#define N_GUESTS 3
+#define BROADCAST N_GUESTS
+#define WAIT_S 20 // for a condition
+#define ETHER_HDR 14
+
+struct guest {
+	unsigned port; // of the switch
+	uint16_t dev; // of DPDK: the guest's end
+};
+
+extern struct dp *dp;
+extern unsigned n_workers; // before fixture_start
+extern struct rte_mempool *pool;
+extern unsigned bridge;
+extern struct guest guest[N_GUESTS];
+extern char fixture_dir[]; // of the sockets
+
+// A case of a group that begins with fixture_start and ends with fixture_stop.
+#define WITH_BRIDGE(test) cmocka_unit_test_setup_teardown(test, fixture_add_bridge, fixture_remove_all)
+
+int fixture_start(void **state);
+int fixture_stop(void **state);
+int fixture_add_bridge(void **state);
+int fixture_remove_all(void **state);
+
+struct dp_system_cfg system_cfg(const char *dscp_classes);
+struct dp_port_cfg port_cfg(unsigned i); // a vhost port of br0
+struct mac guest_mac(unsigned i);
+void add_port(unsigned i, const struct dp_port_cfg *cfg);
+void wait_link(unsigned port, bool is_up);
+// Plugs a guest in. offloads: of the guest's driver.
+void plug(unsigned i, uint64_t rx_offloads, uint64_t tx_offloads);
+void unplug(unsigned i);
+void add_guests(const struct dp_port_cfg *cfgs); // and plugs them in
+void plain_guests(void);
+void assert_conserved(void);
+uint64_t drops_of(unsigned i, enum drop reason);
+void wait_drops(unsigned i, enum drop reason, uint64_t n);
+// to: a guest, or BROADCAST. vlan 0: no tag.
+struct rte_mbuf *make_frame(unsigned from, unsigned to, uint16_t vlan, unsigned len);
+void send_mbuf(unsigned from, struct rte_mbuf *m);
+void send_frame(unsigned from, unsigned to, uint16_t vlan, unsigned len);
+struct rte_mbuf *receive(unsigned i);
+void expect_frame(unsigned i, unsigned len);
+// Nothing came: a frame sent afterwards by a way that works is the first to arrive.
+void expect_nothing(unsigned i);
