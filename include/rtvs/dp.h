@@ -200,7 +200,7 @@ struct dp_flow {
 	uint64_t tokens_bytes;
 	uint64_t guaranteed_pkts, guaranteed_bytes, surplus_pkts, surplus_bytes;
 	uint64_t missed_pkts; // left, or were dropped, after arrival + deadline
-	uint64_t broken_pkts; // guaranteed ones that left after their deadline
+	uint64_t broken_pkts; // guaranteed ones that left, or were dropped, after theirs
 	uint64_t late_pkts; // dropped because their deadline had passed
 	uint64_t worst_late_ns;
 	struct hist delay; // ns from arrival to departure; empty without a deadline

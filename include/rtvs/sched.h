@@ -5,6 +5,8 @@
 // One without tokens becomes guaranteed when there are enough. Guaranteed packets leave first, earliest deadline first;
 // deadline = when it became guaranteed + the flow's deadline. What the link has left is surplus: deficit round robin by
 // weight among the packets that are not guaranteed yet. Those take no tokens. Packets of one flow never overtake each other.
+// Several threads may receive a flow's packets, so that one with an earlier arrival may be queued behind one with a later: it is
+// judged as of the later, and its delay counts from its own arrival.
 //
 // Any one thread. Never allocates after init, never reads a clock: now_ns is passed, ns on one monotonic clock, and does
 // not go back (earlier times count as the latest seen). All arithmetic is in integers; results are the same anywhere.
@@ -31,7 +33,7 @@
 // Part of a packet. The caller sets len and arrival_ns before sched_enqueue.
 struct sched_item {
 	struct sched_item *next;
-	uint64_t arrival_ns; // when it entered the host; not before the flow's packets that were queued earlier
+	uint64_t arrival_ns; // when it entered the host
 	uint32_t len; // bytes that it takes of rates, 1 at least
 	uint16_t verdict; // enum sched_verdict, of sched_dequeue
 	uint16_t user;
@@ -58,7 +60,8 @@ struct sched_flow_stats {
 	uint64_t guaranteed_pkts, guaranteed_bytes;
 	uint64_t surplus_pkts, surplus_bytes;
 	uint64_t missed_pkts; // guaranteed or not, that left, or were dropped, after arrival + deadline
-	uint64_t broken_pkts; // guaranteed ones that left after their deadline: what admission promises not to happen
+	// Guaranteed ones that left, or were dropped, after theirs: what admission promises not to happen.
+	uint64_t broken_pkts;
 	uint64_t late_pkts; // dropped because of verdict SCHED_LATE
 	uint64_t worst_late_ns; // largest time past arrival + deadline
 };
@@ -108,7 +111,8 @@ void sched_init(struct sched *s, uint32_t n_flows, void *memory, uint64_t now_ns
 // 0 or -EINVAL (out of the ranges above); *ret_field names the member of sched_params then.
 int sched_params_check(const struct sched_params *params, const char **ret_field);
 // Changes a flow, whose packets stay, all under the new parameters. Checked parameters only. A bucket that grows is not
-// filled, one that shrinks loses what it cannot hold.
+// filled, one that shrinks loses what it cannot hold. A new min_rate or burst counts from now on: what waits is judged as if it
+// arrived now.
 void sched_set_flow(struct sched *s, uint32_t flow, const struct sched_params *params, uint64_t now_ns);
 // rate: bytes/s up to SCHED_RATE_MAX, 0: no pacing. slack_ns: up to 1 s.
 void sched_set_link(struct sched *s, uint64_t rate, uint64_t slack_ns, uint32_t overhead, uint64_t now_ns);

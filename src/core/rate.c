@@ -5,9 +5,10 @@
 #include <assert.h>
 
 void
-rate_set(struct rate *r, uint64_t rate, uint64_t burst)
+rate_set(struct rate *r, uint64_t rate, uint64_t burst, uint64_t now_ns)
 {
 	assert(rate <= RATE_MAX && burst <= RATE_BURST_MAX);
+	rate_refill(r, now_ns);
 	r->rate = rate;
 	r->full = burst * RATE_SCALE;
 	// Rounded up. Without a rate it is never full again.
@@ -20,7 +21,7 @@ void
 rate_init(struct rate *r, uint64_t rate, uint64_t burst, uint64_t now_ns)
 {
 	*r = (struct rate){.tokens = UINT64_MAX, .last_ns = now_ns};
-	rate_set(r, rate, burst);
+	rate_set(r, rate, burst, now_ns);
 }
 
 uint64_t

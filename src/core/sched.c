@@ -1,7 +1,8 @@
 // The scheduler of rtvs/sched.h. A flow with packets is in exactly one of three places, by its head: `due` (guaranteed),
 // `waiting` (will be, when there are tokens), or neither (never will be); in the last two it also takes part in the round of
 // surplus. A flow that became due or empty leaves the round when its turn comes, not before.
-// Enqueue and dequeue take O(log4 flows), surplus O(1) for each SCHED_QUANTUM_BYTES.
+// Enqueue and dequeue take O(log4 flows). Surplus takes O(1) a packet as long as packets are not longer than their flow's quantum,
+// O(flows) otherwise, however long they are.
 #include "rtvs/sched.h"
 
 #include <assert.h>
@@ -116,7 +117,7 @@ take_active(struct sched *s)
 	return id;
 }
 
-// When the head is guaranteed. Packets are judged in their order: none before the one that last took tokens.
+// When the head is guaranteed. Packets are judged in the order of the queue: none as of a time before the one ahead of it.
 static void
 judge_head(struct sched_flow *f)
 {
@@ -177,8 +178,8 @@ sched_set_flow(struct sched *s, uint32_t flow, const struct sched_params *params
 	advance(s, now_ns);
 	if (!f->params.min_rate && params->min_rate)
 		rate_init(&f->tokens, params->min_rate, params->burst, s->now_ns);
-	else
-		rate_set(&f->tokens, params->min_rate, params->burst);
+	else if (f->params.min_rate != params->min_rate || f->params.burst != params->burst)
+		rate_set(&f->tokens, params->min_rate, params->burst, s->now_ns);
 	f->params = *params;
 	f->deadline_ns = params->deadline_ns ? params->deadline_ns : SCHED_DEADLINE_DEFAULT_NS;
 	f->has_deadline = params->deadline_ns || params->min_rate;
@@ -231,6 +232,19 @@ count(uint64_t *counter, uint64_t n)
 	__atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED);
 }
 
+// Packets that left, or were dropped, at_ns, delay_ns after their arrival.
+static void
+count_late(struct sched_flow *f, uint32_t n, uint64_t delay_ns, uint64_t promised_ns, uint64_t at_ns)
+{
+	if (at_ns > promised_ns)
+		count(&f->stats.broken_pkts, n);
+	if (!f->has_deadline || delay_ns <= f->deadline_ns)
+		return;
+	count(&f->stats.missed_pkts, n);
+	if (delay_ns - f->deadline_ns > f->stats.worst_late_ns)
+		count(&f->stats.worst_late_ns, delay_ns - f->deadline_ns - f->stats.worst_late_ns);
+}
+
 // Packets of one flow with one arrival and one departure. promised_ns: their guaranteed deadline, UINT64_MAX: none.
 static void
 count_sent(struct sched_flow *f, bool is_guaranteed, uint32_t n, uint64_t bytes, uint64_t arrival_ns,
@@ -242,13 +256,7 @@ count_sent(struct sched_flow *f, bool is_guaranteed, uint32_t n, uint64_t bytes,
 	count(is_guaranteed ? &f->stats.guaranteed_bytes : &f->stats.surplus_bytes, bytes);
 	if (f->delay)
 		hist_add_n(f->delay, delay_ns, n);
-	if (left_ns > promised_ns)
-		count(&f->stats.broken_pkts, n);
-	if (!f->has_deadline || delay_ns <= f->deadline_ns)
-		return;
-	count(&f->stats.missed_pkts, n);
-	if (delay_ns - f->deadline_ns > f->stats.worst_late_ns)
-		count(&f->stats.worst_late_ns, delay_ns - f->deadline_ns - f->stats.worst_late_ns);
+	count_late(f, n, delay_ns, promised_ns, left_ns);
 }
 
 static struct sched_item *
@@ -287,37 +295,67 @@ sched_enqueue(struct sched *s, uint32_t flow, struct sched_item *item, uint64_t 
 	return 0;
 }
 
+// Rounds until the deficit of a flow reaches the length of its head.
+static uint64_t
+rounds_to_send(const struct sched_flow *f)
+{
+	uint64_t quantum = SCHED_QUANTUM_BYTES * (uint64_t)f->params.weight;
+
+	return f->deficit >= f->head->len ? 0 : (f->head->len - f->deficit + quantum - 1) / quantum;
+}
+
+// A round that sends nothing adds a quantum to the deficit of every flow and keeps their order: n of them are a sum.
+static void
+skip_rounds(struct sched *s, uint64_t n)
+{
+	for (uint32_t id = s->first_active; id != EDF_NONE; id = s->flow[id].next_active)
+		s->flow[id].deficit += n * SCHED_QUANTUM_BYTES * s->flow[id].params.weight;
+}
+
 // The flow whose turn it is. All that are queued take part in the round when nothing is due.
 static uint32_t
 pick_surplus(struct sched *s)
 {
+	uint32_t first_passed = EDF_NONE;
+	uint64_t n_rounds = UINT64_MAX; // until one of those that were passed over may send
+
 	for (;;) {
 		uint32_t id = s->first_active;
 		struct sched_flow *f = &s->flow[id];
+		uint64_t n;
 
+		if (id == first_passed) {
+			skip_rounds(s, n_rounds);
+			first_passed = EDF_NONE;
+		}
 		if (f->head && f->deficit >= f->head->len) {
 			f->deficit -= f->head->len;
 			return id;
 		}
 		(void)take_active(s);
-		if (f->head) {
-			uint64_t deficit = f->deficit;
-
-			activate(s, id);
-			f->deficit += deficit;
-		}
+		if (!f->head)
+			continue;
+		n = f->deficit;
+		activate(s, id);
+		f->deficit += n;
+		n = rounds_to_send(f);
+		n_rounds = n < n_rounds ? n : n_rounds;
+		if (first_passed == EDF_NONE)
+			first_passed = id;
 	}
 }
 
-// True: it must not be sent any more.
+// True: it must not be sent any more. promised_ns as of count_sent: a broken guarantee is one, sent or not.
 static bool
-is_too_late(const struct sched *s, struct sched_flow *f, struct sched_item *item)
+is_too_late(const struct sched *s, struct sched_flow *f, struct sched_item *item, uint64_t promised_ns)
 {
-	if (!f->drops_late || s->now_ns <= add_saturating(item->arrival_ns, f->deadline_ns))
+	uint64_t delay_ns = s->now_ns > item->arrival_ns ? s->now_ns - item->arrival_ns : 0;
+
+	if (!f->drops_late || delay_ns <= f->deadline_ns)
 		return false;
 	item->verdict = SCHED_LATE;
 	count(&f->stats.late_pkts, 1);
-	count(&f->stats.missed_pkts, 1);
+	count_late(f, 1, delay_ns, promised_ns, s->now_ns);
 	return true;
 }
 
@@ -327,11 +365,12 @@ send_due(struct sched *s)
 	uint32_t id = edf_first(&s->due);
 	struct sched_flow *f = &s->flow[id];
 	struct sched_item *item = take_head(s, f);
+	uint64_t promised_ns = edf_first_ns(&s->due);
 
-	if (!is_too_late(s, f, item)) {
+	if (!is_too_late(s, f, item, promised_ns)) {
 		item->verdict = SCHED_GUARANTEED;
 		(void)rate_take(&f->tokens, item->len, f->eligible_ns);
-		count_sent(f, true, 1, item->len, item->arrival_ns, edf_first_ns(&s->due),
+		count_sent(f, true, 1, item->len, item->arrival_ns, promised_ns,
 			use_link(&s->link, 1, item->len, s->now_ns));
 	}
 	edf_remove(&s->due, id);
@@ -347,7 +386,7 @@ send_surplus(struct sched *s)
 	struct sched_flow *f = &s->flow[id];
 	struct sched_item *item = take_head(s, f);
 
-	if (!is_too_late(s, f, item)) {
+	if (!is_too_late(s, f, item, UINT64_MAX)) {
 		item->verdict = SCHED_SURPLUS;
 		count_sent(f, false, 1, item->len, item->arrival_ns, UINT64_MAX,
 			use_link(&s->link, 1, item->len, s->now_ns));
@@ -426,13 +465,11 @@ static bool
 is_flow_consistent(const struct sched *s, uint32_t id)
 {
 	const struct sched_flow *f = &s->flow[id];
-	uint64_t arrival_ns = 0;
 	uint32_t n = 0;
 
 	for (const struct sched_item *item = f->head; item && n <= f->n_queued; item = item->next) {
-		if (item->arrival_ns < arrival_ns || (!item->next && item != f->tail))
+		if (!item->next && item != f->tail)
 			return false;
-		arrival_ns = item->arrival_ns;
 		n++;
 	}
 	if (n != f->n_queued)

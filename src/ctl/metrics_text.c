@@ -200,7 +200,8 @@ static const struct family flow_families[] = {
 	{"flow_surplus_bytes", "bytes", "Bytes that left beyond the guarantee.", COUNTER, flow_surplus_bytes},
 	{"flow_missed_packets", "packets", "Packets that left, or were dropped, after their deadline.", COUNTER,
 		flow_missed},
-	{"flow_broken_packets", "packets", "Guaranteed packets that left after their deadline.", COUNTER, flow_broken},
+	{"flow_broken_packets", "packets", "Guaranteed packets that left, or were dropped, after their deadline.",
+		COUNTER, flow_broken},
 	{"flow_late_packets", "packets", "Packets dropped because their deadline had passed.", COUNTER, flow_late},
 };
 

@@ -183,10 +183,99 @@ late_packets_are_dropped_where_asked(void **state)
 	assert_int_equal(next(3 * MS)->verdict, SCHED_GUARANTEED); // just in time
 	assert_int_equal(s.flow[0].stats.late_pkts, 1);
 	assert_int_equal(s.flow[0].stats.missed_pkts, 1);
-	assert_int_equal(s.flow[0].stats.broken_pkts, 0);
+	assert_int_equal(s.flow[0].stats.broken_pkts, 1); // dropped or sent, a promise was not kept
+	assert_int_equal(s.flow[0].stats.worst_late_ns, 1);
 	assert_int_equal(s.flow[1].stats.missed_pkts, 1);
 	assert_int_equal(s.flow[1].stats.broken_pkts, 1);
 	assert_int_equal(s.flow[1].stats.worst_late_ns, 1 * MS);
+}
+
+// What a flow sends beyond its bucket waits for tokens: late by its own doing, and no promise is broken when it is dropped.
+static void
+packet_that_is_late_by_its_own_doing_breaks_no_promise(void **state)
+{
+	struct sched_params p = rt(1 * MS, MBIT, 1000);
+
+	(void)state;
+	begin(1, 0);
+	p.drops_late = true;
+	sched_set_flow(&s, 0, &p, 0);
+	sched_set_link(&s, MBIT, 0, 0, 0);
+	(void)send(0, 1000, 0);
+	(void)send(0, 1000, 0); // guaranteed at 8 ms
+	assert_int_equal(next(0)->verdict, SCHED_GUARANTEED);
+	assert_int_equal(next(8 * MS + 1)->verdict, SCHED_LATE);
+	assert_int_equal(s.flow[0].stats.late_pkts, 1);
+	// One that left after 8 ms, one that was dropped.
+	assert_int_equal(s.flow[0].stats.missed_pkts, 2);
+	assert_int_equal(s.flow[0].stats.broken_pkts, 1);
+}
+
+static void
+new_rate_or_burst_grants_nothing_for_the_past(void **state)
+{
+	struct sched_params p = rt(1 * MS, MBIT, 1000), faster = rt(1 * MS, 100 * MBIT, 1000),
+			    larger = rt(1 * MS, MBIT, 9000);
+
+	(void)state;
+	begin(1, 0);
+	sched_set_flow(&s, 0, &p, 0);
+	(void)send(0, 1000, 0);
+	assert_non_null(next(0));
+	sched_set_flow(&s, 0, &faster, 4 * MS); // 500 bytes came at the old rate
+	assert_int_equal(sched_tokens(&s, 0, 4 * MS), 500);
+	assert_int_equal(sched_tokens(&s, 0, 4 * MS + 10 * US), 625);
+	sched_set_flow(&s, 0, &p, 5 * MS);
+	assert_int_equal(sched_tokens(&s, 0, 5 * MS), 1000);
+	sched_set_flow(&s, 0, &larger, 5000 * MS); // the bucket was full at 1,000
+	assert_int_equal(sched_tokens(&s, 0, 5000 * MS), 1000);
+	assert_int_equal(sched_tokens(&s, 0, 5008 * MS), 2000);
+}
+
+// The same with packets that wait: all that is guaranteed from the change on conforms to the new rate and burst.
+static void
+new_rate_guarantees_no_backlog_at_once(void **state)
+{
+	struct sched_params p = rt(1 * MS, MBIT, 1000), faster = rt(1 * MS, 10 * MBIT, 1000);
+	uint64_t guaranteed = 0;
+
+	(void)state;
+	begin(2, 0);
+	sched_set_flow(&s, 0, &p, 0);
+	sched_set_flow(&s, 1, &plain, 0);
+	sched_set_link(&s, MBIT, 0, 0, 0);
+	sched_pass(&s, 1, 1, 125000, 0, 0); // 1 s
+	for (unsigned i = 0; i < 900; i++)
+		(void)send(0, 1000, i * MS);
+	sched_set_flow(&s, 0, &faster, NS_PER_S);
+	sched_set_link(&s, 100 * MBIT, 0, 0, NS_PER_S);
+	for (uint64_t now = NS_PER_S; now < NS_PER_S + 50 * MS; now += 10 * US) {
+		struct sched_item *item = next(now);
+
+		guaranteed += item && item->verdict == SCHED_GUARANTEED ? item->len : 0;
+		assert_true(guaranteed <= 1000 + 10 * MBIT * (now - NS_PER_S) / NS_PER_S);
+	}
+}
+
+// Two workers receive a flow's packets: the order of the queue stands, each is late by its own arrival.
+static void
+earlier_arrival_behind_a_later_one_is_judged_after_it(void **state)
+{
+	struct sched_params p = rt(1 * MS, MBIT, 2000);
+	struct sched_item *a, *b;
+
+	(void)state;
+	begin(1, 0);
+	sched_set_flow(&s, 0, &p, 0);
+	sched_set_link(&s, MBIT, 0, 0, 0);
+	a = send(0, 1000, 5 * MS);
+	b = send(0, 1000, 5 * MS);
+	b->arrival_ns = 4 * MS;
+	assert_true(sched_is_consistent(&s));
+	assert_ptr_equal(next(5 * MS), a);
+	assert_ptr_equal(next(13 * MS), b);
+	assert_int_equal(b->verdict, SCHED_GUARANTEED);
+	assert_int_equal(s.flow[0].stats.worst_late_ns, (13 + 8 - 4 - 1) * MS);
 }
 
 static void
@@ -273,6 +362,82 @@ surplus_is_shared_by_weight(void **state)
 				assert_true(gap < bound);
 			}
 	}
+}
+
+// The round as its definition has it, one step at a time. Returns the flow that sends.
+struct round {
+	uint32_t order[MAX_FLOWS], n;
+	uint64_t deficit[MAX_FLOWS];
+};
+
+static uint32_t
+walk_round(struct round *r, const uint32_t *weights, const uint32_t *lens)
+{
+	for (;;) {
+		uint32_t id = r->order[0];
+
+		if (r->deficit[id] >= lens[id]) {
+			r->deficit[id] -= lens[id];
+			return id;
+		}
+		r->deficit[id] += SCHED_QUANTUM_BYTES * (uint64_t)weights[id];
+		memmove(r->order, r->order + 1, (r->n - 1) * sizeof(r->order[0]));
+		r->order[r->n - 1] = id;
+	}
+}
+
+static void
+long_packets_take_turns_as_if_each_round_were_walked(void **state)
+{
+	uint64_t seed = 161803;
+
+	(void)state;
+	print_message("seed %llu\n", (unsigned long long)seed);
+	for (unsigned set = 0; set < 200; set++) {
+		uint32_t weights[MAX_FLOWS], lens[MAX_FLOWS];
+		struct round r = {.n = 1 + (uint32_t)random_below(&seed, MAX_FLOWS)};
+
+		begin(r.n, 0);
+		for (uint32_t i = 0; i < r.n; i++) {
+			struct sched_params p = plain;
+
+			p.weight = weights[i] = 1 + (uint32_t)random_below(&seed, 4);
+			lens[i] = 1 + (uint32_t)random_below(&seed, random_below(&seed, 2) ? 1514 : 65550);
+			sched_set_flow(&s, i, &p, 0);
+			(void)send(i, lens[i], 0);
+			(void)send(i, lens[i], 0);
+			r.order[i] = i;
+			r.deficit[i] = SCHED_QUANTUM_BYTES * (uint64_t)weights[i];
+		}
+		for (unsigned step = 0; step < 500; step++) {
+			uint32_t id = next(step)->user;
+
+			assert_int_equal(id, walk_round(&r, weights, lens));
+			lens[id] = 1 + (uint32_t)random_below(&seed, 65550);
+			// The one behind it is the head now, and has the length that it had.
+			(void)send(id, lens[id], step);
+			lens[id] = s.flow[id].head->len;
+		}
+	}
+}
+
+// 4,096 senders of the longest packets there can be: 2.8 million rounds for each, were they walked.
+static void
+length_of_packets_costs_no_rounds(void **state)
+{
+	enum {
+		FLOWS = 4096
+	};
+
+	(void)state;
+	begin(FLOWS, 0);
+	for (uint32_t i = 0; i < FLOWS; i++) {
+		sched_set_flow(&s, i, &plain, 0);
+		items[i] = (struct sched_item){.len = UINT32_MAX, .user = (uint16_t)i};
+		assert_int_equal(sched_enqueue(&s, i, &items[i], 0), 0);
+	}
+	for (uint32_t i = 0; i < FLOWS; i++)
+		assert_ptr_equal(next(i), &items[i]);
 }
 
 static void
@@ -382,18 +547,25 @@ struct model_flow {
 	unsigned n;
 };
 
+static void
+model_refill(struct model_flow *f, uint64_t at_ns)
+{
+	unsigned __int128 full = (unsigned __int128)f->p.burst * NS_PER_S;
+
+	if (at_ns <= f->last_ns)
+		return;
+	f->tokens += (unsigned __int128)f->p.min_rate * (at_ns - f->last_ns);
+	f->last_ns = at_ns;
+	if (f->tokens > full)
+		f->tokens = full;
+}
+
 // The head is judged when it becomes the head, or its flow changes: tokens as of its arrival.
 static void
 model_judge(struct model_flow *f)
 {
-	unsigned __int128 full = (unsigned __int128)f->p.burst * NS_PER_S;
-
-	if (!f->n || !f->p.min_rate || f->queue[0]->arrival_ns <= f->last_ns)
-		return;
-	f->tokens += (unsigned __int128)f->p.min_rate * (f->queue[0]->arrival_ns - f->last_ns);
-	f->last_ns = f->queue[0]->arrival_ns;
-	if (f->tokens > full)
-		f->tokens = full;
+	if (f->n && f->p.min_rate)
+		model_refill(f, f->queue[0]->arrival_ns);
 }
 
 // When the head is guaranteed, and the tokens of that time.
@@ -422,8 +594,10 @@ model_set(struct model_flow *f, const struct sched_params *p, uint64_t now)
 	if (!f->p.min_rate && p->min_rate) {
 		f->tokens = full;
 		f->last_ns = now;
-	} else if (f->tokens > full) {
-		f->tokens = full;
+	} else if (f->p.min_rate != p->min_rate || f->p.burst != p->burst) {
+		model_refill(f, now);
+		if (f->tokens > full)
+			f->tokens = full;
 	}
 	f->p = *p;
 	f->deadline_ns = p->deadline_ns ? p->deadline_ns : SCHED_DEADLINE_DEFAULT_NS;
@@ -521,7 +695,7 @@ equals_a_model_of_exact_rationals(void **state)
 
 			assert_non_null(item);
 			*item = (struct sched_item){.len = 1 + (uint32_t)random_below(&seed, 2000),
-				.arrival_ns = now,
+				.arrival_ns = now - random_below(&seed, now < 50 * US ? 1 : 50 * US),
 				.user = (uint16_t)flow};
 			assert_int_equal(sched_enqueue(&s, flow, item, now), f->n >= f->p.limit ? -ENOBUFS : 0);
 			if (f->n < f->p.limit)
@@ -695,9 +869,15 @@ main(void)
 		cmocka_unit_test_teardown(packet_beyond_its_tokens_waits_for_them_or_for_surplus, teardown),
 		cmocka_unit_test_teardown(waiting_costs_no_guarantee, teardown),
 		cmocka_unit_test_teardown(late_packets_are_dropped_where_asked, teardown),
+		cmocka_unit_test_teardown(packet_that_is_late_by_its_own_doing_breaks_no_promise, teardown),
+		cmocka_unit_test_teardown(new_rate_or_burst_grants_nothing_for_the_past, teardown),
+		cmocka_unit_test_teardown(new_rate_guarantees_no_backlog_at_once, teardown),
+		cmocka_unit_test_teardown(earlier_arrival_behind_a_later_one_is_judged_after_it, teardown),
 		cmocka_unit_test_teardown(limit_is_kept_and_one_more_is_refused, teardown),
 		cmocka_unit_test_teardown(parameters_out_of_range_are_named, teardown),
 		cmocka_unit_test_teardown(surplus_is_shared_by_weight, teardown),
+		cmocka_unit_test_teardown(long_packets_take_turns_as_if_each_round_were_walked, teardown),
+		cmocka_unit_test_teardown(length_of_packets_costs_no_rounds, teardown),
 		cmocka_unit_test_teardown(nobody_starves, teardown),
 		cmocka_unit_test_teardown(clock_at_its_edges, teardown),
 		cmocka_unit_test_teardown(rates_from_8_kbit_to_400_gbit_are_exact, teardown),
