@@ -91,13 +91,15 @@ class Client:
         if params:
             request["params"] = {k: v for k, v in params.items() if v is not None}
         text = json.dumps(request).encode() + b"\n"
+        end = None if self.timeout is None else time.monotonic() + self.timeout
         try:
             self._socket.settimeout(self.timeout)
             self._socket.sendall(text)
+        except (BrokenPipeError, ConnectionResetError):
+            end = 0  # a daemon that has no room for us says so, and closes the connection before it reads the request
         except OSError as e:
             self.close()  # half a request makes nonsense of the next one
             raise Unreachable(f"{method}: {e.strerror or e}") from e
-        end = None if self.timeout is None else time.monotonic() + self.timeout
         while True:
             message = self._message(end)
             if "id" not in message:

@@ -221,6 +221,9 @@ rtvs_client_call(struct rtvs_client *c, const char *method, json_t *params, json
 
 	free(text);
 	json_decref(request);
+	// A daemon that has no room for us says so, and closes the connection before it reads the request.
+	if (rc == -ECONNRESET)
+		rc = end_ms = 0;
 	while (!rc) {
 		json_t *answer, *id;
 

@@ -19,8 +19,11 @@ events_subscribe(void *ctx, const void *params, uint64_t present, json_t **ret_r
 	(void)ret_result;
 	if (!c)
 		return ctl_refuse(err, -ENOTCONN, "events.subscribe works on a connection only");
-	c->is_subscribed = true;
-	(void)snprintf(c->patterns, sizeof(c->patterns), "%s", p->events);
+	if (server_subscribe(c, p->events) < 0) {
+		char text[64];
+		(void)snprintf(text, sizeof(text), "too many subscribers: %u at most", SERVER_MAX_SUBSCRIBERS);
+		return ctl_refuse(err, -EUSERS, text);
+	}
 	return 0;
 }
 

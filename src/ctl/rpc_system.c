@@ -162,10 +162,10 @@ control_json(const struct ctl *ctl)
 		n_calls += c->session.n_calls;
 		n_errors += c->session.n_errors;
 	}
-	return json_pack("{s:i, s:I, s:I, s:I, s:I, s:I, s:I}", "clients", (int)ctl->server.n_clients, "accepted",
-		(json_int_t)stats->n_accepted, "refused", (json_int_t)stats->n_refused, "slow",
-		(json_int_t)stats->n_slow, "too_long", (json_int_t)stats->n_too_long, "calls", (json_int_t)n_calls,
-		"errors", (json_int_t)n_errors);
+	return json_pack("{s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "clients", (int)ctl->server.n_clients, "accepted",
+		(json_int_t)stats->n_accepted, "refused", (json_int_t)stats->n_refused, "evicted",
+		(json_int_t)stats->n_evicted, "slow", (json_int_t)stats->n_slow, "too_long",
+		(json_int_t)stats->n_too_long, "calls", (json_int_t)n_calls, "errors", (json_int_t)n_errors);
 }
 
 static int

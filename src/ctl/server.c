@@ -11,13 +11,25 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #define SERVER_READ_BYTES 65536 // a turn: other clients come in between
-#define SERVER_LISTEN_BACKLOG 16
+#define SERVER_LISTEN_BACKLOG 1024 // clients that wait for room
+
+static void
+resume_listeners(struct server *server)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		struct server_listener *l = &server->listeners[i];
+		if (l->is_paused)
+			loop_set(server->loop, &l->source, EPOLLIN);
+		l->is_paused = false;
+	}
+}
 
 static void
 client_close(struct server_client *c)
@@ -30,6 +42,62 @@ client_close(struct server_client *c)
 	c->server->n_clients--;
 	c->server->stats.n_calls += c->session.n_calls;
 	c->server->stats.n_errors += c->session.n_errors;
+	resume_listeners(c->server);
+}
+
+// Recently, for the limits: neither idle nor waiting for its turn to be closed.
+static void
+client_touch(struct server_client *c)
+{
+	c->turn = ++c->server->n_turns;
+	c->tick = c->server->n_ticks;
+}
+
+// Is it sure that closing it costs nobody an answer? Half a request and an unread answer are waited for, as is the first
+// request of a client that has just come, but not for ever.
+static bool
+client_is_idle(const struct server_client *c)
+{
+	bool is_overdue = c->server->n_ticks - c->tick >= SERVER_PATIENCE_TICKS;
+	int n_unread = 0;
+
+	if (c->is_dead || c->is_subscribed)
+		return false;
+	if (c->in_len > 0 || c->out_len > 0)
+		return is_overdue;
+	return (c->has_spoken || is_overdue) && ioctl(c->source.fd, FIONREAD, &n_unread) == 0 && n_unread == 0;
+}
+
+// Of the process, or of all (0).
+static bool
+evict_idle(struct server *server, int pid)
+{
+	struct server_client *found = NULL;
+
+	for (struct server_client *c = server->clients; c; c = c->next)
+		if ((pid == 0 || c->pid == pid) && client_is_idle(c) && (!found || c->turn < found->turn))
+			found = c;
+	if (!found)
+		return false;
+	server->stats.n_evicted++;
+	client_close(found);
+	return true;
+}
+
+static bool
+has_room(struct server *server)
+{
+	return server->n_clients < SERVER_MAX_CLIENTS || evict_idle(server, 0);
+}
+
+static bool
+has_room_for(struct server *server, int pid)
+{
+	unsigned n = 0;
+
+	for (const struct server_client *c = server->clients; c; c = c->next)
+		n += !c->is_dead && c->pid == pid;
+	return pid == 0 || n < SERVER_MAX_PER_PROCESS || evict_idle(server, pid);
 }
 
 static void
@@ -132,6 +200,8 @@ client_line(struct server_client *c, const char *line, size_t len)
 	if (len == 0)
 		return;
 	c->server->caller = c;
+	client_touch(c);
+	c->has_spoken = true;
 	answer = rpc_dispatch(&c->session, line, len);
 	c->server->caller = NULL;
 	if (answer)
@@ -215,15 +285,28 @@ client_on_ready(struct loop_source *source, uint32_t events)
 	server_reap(server);
 }
 
+static int
+pid_of(int fd)
+{
+	struct ucred peer = {0};
+	socklen_t len = sizeof(peer);
+
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0 ? 0 : (int)peer.pid;
+}
+
 int
 server_adopt(struct server *server, int fd, bool is_read_only)
 {
 	struct server_client *c = calloc(1, sizeof(*c));
-	bool is_full = server->n_clients >= SERVER_MAX_CLIENTS;
-	int rc = -ENOMEM;
+	int pid = pid_of(fd), rc = -ENOMEM;
+	const char *full = NULL;
 
 	if (!c)
 		goto err_fd;
+	if (!has_room(server))
+		full = "too many clients";
+	else if (!has_room_for(server, pid))
+		full = "too many clients of one process";
 	c->source = (struct loop_source){.fd = fd, .on_ready = client_on_ready};
 	c->server = server;
 	c->session = (struct rpc_session){.api = server->api,
@@ -233,12 +316,14 @@ server_adopt(struct server *server, int fd, bool is_read_only)
 	rc = loop_add(server->loop, &c->source, EPOLLIN);
 	if (rc < 0)
 		goto err_client;
+	c->pid = pid;
+	client_touch(c);
 	c->next = server->clients;
 	server->clients = c;
 	server->n_clients++;
-	if (is_full) {
+	if (full) {
 		server->stats.n_refused++;
-		client_refuse(c, RPC_STATE_ERROR, "too many clients");
+		client_refuse(c, RPC_STATE_ERROR, full);
 		client_close(c);
 		return -EUSERS;
 	}
@@ -253,19 +338,35 @@ err_fd:
 }
 
 static void
+listener_pause(struct server_listener *l)
+{
+	l->is_paused = true;
+	loop_set(l->server->loop, &l->source, 0);
+}
+
+// Without room a client waits in the queue: somebody will leave, or become idle. It is told when that takes too long.
+static void
 listener_on_ready(struct loop_source *source, uint32_t events)
 {
 	struct server_listener *l = LOOP_OWNER(source, struct server_listener, source);
-	int fd = accept4(source->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int fd;
 
 	(void)events;
+	if (!has_room(l->server) && l->n_paused_ticks < SERVER_PATIENCE_TICKS) {
+		listener_pause(l);
+		return;
+	}
+	fd = accept4(source->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd >= 0) {
-		(void)server_adopt(l->server, fd, l->is_read_only);
+		if (server_adopt(l->server, fd, l->is_read_only) == 0)
+			l->n_paused_ticks = 0;
 	} else if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
 		// Out of descriptors or memory: the pending connection would wake us for ever.
-		log_error("%s: accept: %s", l->path, strerror(errno));
-		l->is_paused = true;
-		loop_set(l->server->loop, source, 0);
+		int rc = errno;
+		if (!evict_idle(l->server, 0)) {
+			log_error("%s: accept: %s", l->path, strerror(rc));
+			listener_pause(l);
+		}
 	}
 	server_reap(l->server);
 }
@@ -273,12 +374,25 @@ listener_on_ready(struct loop_source *source, uint32_t events)
 void
 server_tick(struct server *server)
 {
-	for (unsigned i = 0; i < 2; i++) {
-		struct server_listener *l = &server->listeners[i];
-		if (l->is_paused)
-			loop_set(server->loop, &l->source, EPOLLIN);
-		l->is_paused = false;
-	}
+	server->n_ticks++;
+	for (unsigned i = 0; i < 2; i++)
+		if (server->listeners[i].is_paused)
+			server->listeners[i].n_paused_ticks++;
+	resume_listeners(server);
+}
+
+int
+server_subscribe(struct server_client *client, const char *patterns)
+{
+	unsigned n = 0;
+
+	for (const struct server_client *c = client->server->clients; c; c = c->next)
+		n += c->is_subscribed && c != client;
+	if (n >= SERVER_MAX_SUBSCRIBERS)
+		return -EUSERS;
+	client->is_subscribed = true;
+	(void)snprintf(client->patterns, sizeof(client->patterns), "%s", patterns);
+	return 0;
 }
 
 void

@@ -1,5 +1,7 @@
 // Unix stream sockets that speak newline-delimited JSON-RPC. Every client has one bounded input line and a
-// bounded backlog of output; who exceeds either is told, disconnected and counted.
+// bounded backlog of output; a client that exceeds either is told, disconnected and counted.
+// Places are for clients that use them: at a limit, the client that has been idle longest is closed. A subscriber never is,
+// but subscribers have fewer places than there are. A new client that finds no room waits in the listener's queue.
 #pragma once
 
 #include "loop.h"
@@ -10,13 +12,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define SERVER_MAX_CLIENTS 64
+#define SERVER_MAX_CLIENTS 128
+#define SERVER_MAX_PER_PROCESS 32 // clients of one process
+#define SERVER_MAX_SUBSCRIBERS 64 // clients
+#define SERVER_PATIENCE_TICKS 2 // a client without a complete request for so long is idle, whatever it has under way
 #define SERVER_MAX_BACKLOG_BYTES (8u << 20) // answers and events that a client has not read yet
 #define SERVER_MAX_PATTERNS 256 // bytes of a subscription
 
 struct server_stats {
 	uint64_t n_accepted;
-	uint64_t n_refused; // SERVER_MAX_CLIENTS were there
+	uint64_t n_refused; // there was no room, and nobody could make any
+	uint64_t n_evicted; // idle clients that made room
 	uint64_t n_slow; // disconnected with SERVER_MAX_BACKLOG_BYTES unread
 	uint64_t n_too_long; // disconnected for a line of more than RPC_MAX_REQUEST_BYTES
 	uint64_t n_calls, n_errors; // of clients that have left
@@ -30,6 +36,9 @@ struct server_client {
 	char *in, *out;
 	size_t in_len, in_size, in_scanned; // in_scanned: bytes known to hold no newline
 	size_t out_len, out_size, out_off; // out_off: bytes already sent
+	int pid; // of the process that connected; 0: of another pid namespace
+	uint64_t turn, tick; // of its last request, or of its arrival
+	bool has_spoken; // a request of it was executed
 	bool is_ending; // no more input; closed when out is empty
 	bool is_dead; // closed; freed by server_reap
 	bool is_subscribed;
@@ -40,6 +49,7 @@ struct server_listener {
 	struct loop_source source;
 	struct server *server;
 	bool is_read_only, is_paused;
+	unsigned n_paused_ticks; // since it accepted somebody
 	char path[RTVS_PATH_SIZE];
 };
 
@@ -50,6 +60,7 @@ struct server {
 	struct server_listener listeners[2]; // read-write, read-only
 	struct server_client *clients, *caller; // caller: whose request is being executed, NULL: nobody's
 	unsigned n_clients;
+	uint64_t n_turns, n_ticks; // requests and arrivals; calls of server_tick
 	struct server_stats stats;
 };
 
@@ -59,11 +70,13 @@ void server_fini(struct server *server);
 int server_probe(const char *path, char err[DP_ERR_SIZE]);
 // Mode 0660; group NULL: the daemon's own.
 int server_listen(struct server *server, const char *path, const char *group, bool is_read_only, char err[DP_ERR_SIZE]);
-// Takes a connected socket over. -EUSERS at the limit; fd is closed then.
+// Takes a connected socket over. -EUSERS at a limit: the client was told, and fd is closed.
 int server_adopt(struct server *server, int fd, bool is_read_only);
+// Lets the caller have events. -EUSERS at the limit of subscribers.
+int server_subscribe(struct server_client *client, const char *patterns);
 // Queues one line. A client with too long a backlog is closed instead.
 void server_send(struct server_client *client, const json_t *message);
 // Frees closed clients; not from a handler.
 void server_reap(struct server *server);
-// Once a second: listens again after the process had run out of descriptors.
+// Once a second: clients become idle, and listeners that had no room or no descriptor try again.
 void server_tick(struct server *server);

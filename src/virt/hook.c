@@ -87,7 +87,7 @@ act(enum action action, const char *socket, const struct domain *d, char err[DOM
 	if (client_connect(socket, TIMEOUT_MS, &ports.client))
 		return CLI_UNREACHABLE;
 	if (action == ACTION_REMOVE)
-		rc = ports_remove(&ports, d->uuid);
+		rc = ports_remove(&ports, d->uuid, err);
 	else if (action == ACTION_CHECK)
 		rc = ports_check(&ports, d, err);
 	else

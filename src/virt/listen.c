@@ -358,7 +358,7 @@ look_at(struct listener *l, const char *uuid, const char *name)
 		l->name = dom ? virDomainGetName(dom) : name;
 		if (!active && !is_gone) {
 			l->problems[0] = '\0';
-			rc = ports_remove(&ports, uuid);
+			rc = ports_remove(&ports, uuid, NULL);
 			tell_problems(l, uuid);
 			is_gone = true;
 		} else {

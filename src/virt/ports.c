@@ -52,12 +52,15 @@ call(const struct ports *p, const char *method, json_t *params, char err[DOMAIN_
 	return rc;
 }
 
+// CLI_REFUSED with the daemon's message in err (NULL: not wanted): it has no room for us, say.
 static enum cli_exit
-list_ports(const struct ports *p, json_t **ret_list)
+list_ports(const struct ports *p, json_t **ret_list, char *err)
 {
 	json_t *error = NULL;
 	enum cli_exit rc = client_call(p->client, "port.list", NULL, ret_list, &error);
 
+	if (rc == CLI_REFUSED && err)
+		(void)snprintf(err, DOMAIN_ERR_SIZE, "rtvswitchd refuses: %s", text_of(error, "message"));
 	json_decref(error);
 	return rc == CLI_OK && !json_is_array(*ret_list) ? CLI_UNREACHABLE : rc;
 }
@@ -171,7 +174,7 @@ apply_port(const struct ports *p, const json_t *list, const json_t *params, stru
 
 	if (!config) {
 		rc = add_port(p, params, undo, err);
-		if (rc == CLI_REFUSED && !list_ports(p, &now))
+		if (rc == CLI_REFUSED && !list_ports(p, &now, NULL))
 			*ret_again = find_port(now, name);
 		json_decref(now);
 		return rc;
@@ -210,7 +213,7 @@ apply_fallback(const struct ports *p, const struct domain_port *port, struct und
 	json_t *params = domain_port_fallback(port), *list = NULL;
 	char err[DOMAIN_ERR_SIZE] = "";
 	bool again = false;
-	enum cli_exit rc = list_ports(p, &list); // it may have been removed, to be made anew
+	enum cli_exit rc = list_ports(p, &list, err); // it may have been removed, to be made anew
 
 	if (rc == CLI_OK && p->is_running && find_port(list, name)) {
 		tell(p, true, "port %s: stays as it was: %s", name, why);
@@ -303,7 +306,7 @@ static enum cli_exit
 apply_all(const struct ports *p, const struct domain *d, struct undo *undo, bool *ret_again, char err[DOMAIN_ERR_SIZE])
 {
 	json_t *list = NULL;
-	enum cli_exit rc = list_ports(p, &list);
+	enum cli_exit rc = list_ports(p, &list, err);
 
 	if (rc == CLI_OK)
 		rc = remove_others(p, list, d->uuid, d, undo);
@@ -357,7 +360,7 @@ ports_apply_one(const struct ports *p, const struct domain_port *port, char err[
 		json_t *list = NULL;
 
 		again = false;
-		rc = list_ports(p, &list);
+		rc = list_ports(p, &list, err);
 		if (rc == CLI_OK)
 			rc = apply_port(p, list, port->params, &undo, &again, err);
 		json_decref(list);
@@ -396,10 +399,10 @@ ports_check(const struct ports *p, const struct domain *d, char err[DOMAIN_ERR_S
 }
 
 enum cli_exit
-ports_remove(const struct ports *p, const char *uuid)
+ports_remove(const struct ports *p, const char *uuid, char *err)
 {
 	json_t *list = NULL;
-	enum cli_exit rc = list_ports(p, &list);
+	enum cli_exit rc = list_ports(p, &list, err);
 
 	if (rc == CLI_OK)
 		rc = remove_others(p, list, uuid, NULL, NULL);
@@ -412,7 +415,7 @@ ports_remove_one(const struct ports *p, const char *uuid, const char *name)
 {
 	const json_t *config;
 	json_t *list = NULL;
-	enum cli_exit rc = list_ports(p, &list);
+	enum cli_exit rc = list_ports(p, &list, NULL);
 
 	config = rc == CLI_OK ? find_port(list, name) : NULL;
 	if (config && !strcmp(text_of(config, "domain_uuid"), uuid))

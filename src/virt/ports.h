@@ -25,6 +25,7 @@ enum cli_exit ports_apply(const struct ports *p, const struct domain *d, char er
 enum cli_exit ports_apply_one(const struct ports *p, const struct domain_port *port, char err[DOMAIN_ERR_SIZE]);
 // Could they be? Nothing is changed. Each is asked for alone.
 enum cli_exit ports_check(const struct ports *p, const struct domain *d, char err[DOMAIN_ERR_SIZE]);
-// Removes all ports with this UUID; or the one that has that name, too. CLI_UNREACHABLE.
-enum cli_exit ports_remove(const struct ports *p, const char *uuid);
+// Removes all ports with this UUID; or the one that has that name, too. CLI_UNREACHABLE; CLI_REFUSED with what the daemon says
+// in err (NULL: not wanted).
+enum cli_exit ports_remove(const struct ports *p, const char *uuid, char *err);
 enum cli_exit ports_remove_one(const struct ports *p, const char *uuid, const char *name);

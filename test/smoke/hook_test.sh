@@ -104,6 +104,16 @@ stop_does_not_wait() {
 	expect "ports" "" "$(ports)"
 }
 
+# The control socket has more clients than places: those that do not use theirs make room.
+start_passes_a_crowd() {
+	start crowd python3 "$top/test/smoke/crowd.py" "$work/rtvsd.sock"
+	wait_for 20 grep -q full "$work/crowd.log"
+	run_hook prepare begin
+	expect "ports" "web1 web1-b" "$(ports)"
+	run_hook release end
+	expect "ports" "" "$(ports)"
+	stop crowd
+}
 admission_refuses() {
 	ctl port add uplink bridge=br0 type=ethdev devargs=net_null0,no-rx=1 rate=80Mbit
 	run_hook prepare begin
@@ -245,6 +255,7 @@ run_case "changed metadata is followed" changed_metadata_is_followed
 run_case "stop removes ports" stop_removes_ports
 run_case "the daemon comes back" daemon_comes_back
 run_case "stop does not wait for a hung daemon" stop_does_not_wait
+run_case "start does not wait for a crowd of clients" start_passes_a_crowd
 run_case "admission refuses, line and reason are named" admission_refuses
 run_case "mistakes are named with line and element" mistakes_are_named
 run_case "onerror=ignore gives a port without a bridge" ignored_mistake_gives_a_dead_port

@@ -142,28 +142,35 @@ events_arrive() {
 }
 
 many_clients() {
-	# At the limit the next one is turned away; those that are there go on; then there is room again.
-	python3 - "$work/rtvsd.sock" <<-'EOF'
-		import socket, sys
-		conns = []
-		refused = 0
-		for i in range(80):
+	# Clients without a use for their places do not keep others out.
+	start crowd python3 "$top/test/smoke/crowd.py" "$work/rtvsd.sock"
+	wait_for 20 grep -q full "$work/crowd.log"
+	ctl bridge list
+	timeout 10 "$rtvsctl" -s "$work/rtvsd.sock" -j system info | json "d['control']['evicted'] > 0 or exit('nobody made room')"
+	stop crowd
+}
+crowded_process() {
+	# Subscribers never make room: the process that is full of them is told, others are not.
+	python3 - "$work/rtvsd.sock" "$rtvsctl" <<-'EOF'
+		import json, socket, sys
+		def connect():
 		    conn = socket.socket(socket.AF_UNIX)
-		    conn.settimeout(5)
-		    try:
-		        conn.connect(sys.argv[1])
-		        conn.sendall(b'{"jsonrpc":"2.0","id":1,"method":"bridge.list"}\n')
-		        data = conn.recv(100000)
-		        if b'"result"' in data:
-		            conns.append(conn)
-		            continue
-		    except OSError:
-		        pass
-		    refused += 1
-		print(len(conns), "served", refused, "refused")
-		assert 32 <= len(conns) < 80 and refused > 0
+		    conn.settimeout(10)
+		    conn.connect(sys.argv[1])
+		    return conn, conn.makefile("rw")
+		conns = []
+		for i in range(32):
+		    conn, f = connect()
+		    f.write('{"jsonrpc":"2.0","id":1,"method":"events.subscribe"}\n'); f.flush()
+		    assert json.loads(f.readline())["result"] is True, i
+		    conns.append((conn, f))
+		conn, f = connect()
+		answer = json.loads(f.readline())
+		assert answer["error"]["message"] == "too many clients of one process", answer
+		assert f.readline() == ""
+		import subprocess
+		subprocess.run([sys.argv[2], "-s", sys.argv[1], "bridge", "list"], check=True, timeout=10)
 	EOF
-	wait_for 5 is_serving rtvsd
 }
 
 stats_and_top() {
@@ -196,7 +203,8 @@ run_case "refusals end with 1" refusal_is_one
 run_case "batch with a notification" batch_and_notification
 run_case "the monitors' socket refuses changes" monitors_only_read
 run_case "events arrive" events_arrive
-run_case "limit of clients" many_clients
+run_case "a crowd of clients keeps nobody out" many_clients
+run_case "limit of a process's clients" crowded_process
 run_case "stats, top, discover" stats_and_top
 run_case "metrics over HTTP" metrics_are_served
 run_case "dump, restart, dump: identical" dump_is_complete

@@ -51,7 +51,8 @@ pair_teardown(void **state)
 	struct pair *p = *state;
 
 	rtvs_client_close(p->c);
-	close(p->peer);
+	if (p->peer >= 0)
+		close(p->peer);
 	close(p->listener);
 	unlink(p->path);
 	rmdir(p->dir);
@@ -154,6 +155,22 @@ daemon_that_goes_is_told(void **state)
 	assert_int_equal(rtvs_client_call(p->c, "a.b", NULL, &result, &error), -ECONNRESET);
 }
 
+// It says so and closes the connection before it reads a request.
+static void
+daemon_without_room_is_quoted(void **state)
+{
+	struct pair *p = *state;
+	json_t *result = NULL, *error = NULL;
+
+	say(p, "{\"jsonrpc\":\"2.0\",\"error\":{\"code\":-32000,\"message\":\"too many clients\"},\"id\":null}\n");
+	close(p->peer);
+	p->peer = -1;
+	assert_int_equal(rtvs_client_call(p->c, "a.b", NULL, &result, &error), -EREMOTEIO);
+	assert_string_equal(json_string_value(json_object_get(error, "message")), "too many clients");
+	json_decref(error);
+	assert_int_equal(rtvs_client_call(p->c, "a.b", NULL, &result, &error), -ECONNRESET);
+}
+
 // A message of so many bytes with its newline, from another process.
 static int
 call_with_answer_of(struct pair *p, size_t n_bytes)
@@ -245,6 +262,7 @@ main(void)
 		PAIR_TEST(events_come_in_order_or_not_at_all),
 		PAIR_TEST(what_is_no_answer_is_told),
 		PAIR_TEST(daemon_that_goes_is_told),
+		PAIR_TEST(daemon_without_room_is_quoted),
 		PAIR_TEST(message_of_the_limit_is_taken),
 		PAIR_TEST(longer_message_is_refused),
 		PAIR_TEST(queue_that_is_full_is_waited_for_within_the_limit),

@@ -134,6 +134,130 @@ limit_of_a_request(void **state)
 	assert_int_equal(f->ctl->server.n_clients, 0);
 }
 
+// The daemon's end of a connection, as if the process had made it: a test is one process, and limits are per process. Time is
+// what the test makes of it.
+static int
+connect_as(struct fixture *f, int pid)
+{
+	int fd[2];
+
+	loop_close(&f->ctl->loop, &f->ctl->tick);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd), 0);
+	for (struct server_client *c = f->ctl->server.clients; c; c = c->next)
+		c->pid = c->pid == getpid() ? -1 : c->pid;
+	assert_int_equal(server_adopt(&f->ctl->server, fd[0], false), 0);
+	f->ctl->server.clients->pid = pid;
+	return fd[1];
+}
+
+static void
+turn_all(struct fixture *f)
+{
+	for (unsigned i = 0; i < 8 * SERVER_MAX_CLIENTS; i++)
+		(void)loop_turn(&f->ctl->loop, 0);
+}
+
+// What a client may do that holds its place: each is more than the limit of clients.
+enum hold {
+	HOLD_SILENT, // connects, and says nothing
+	HOLD_DONE, // asked once
+	HOLD_HALF, // half a request
+	HOLD_UNREAD, // reads no answers
+	HOLD_SUBSCRIBED,
+	N_HOLDS
+};
+
+static void
+hold_a_place(struct fixture *f, enum hold hold, int fd)
+{
+	static const char subscribe[] = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"events.subscribe\"}\n";
+	static const char discover[] = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"rpc.discover\"}\n";
+
+	if (hold == HOLD_DONE)
+		(void)send(fd, LIST, strlen(LIST), MSG_NOSIGNAL);
+	else if (hold == HOLD_HALF)
+		(void)send(fd, LIST, 9, MSG_NOSIGNAL);
+	else if (hold == HOLD_SUBSCRIBED)
+		(void)send(fd, subscribe, strlen(subscribe), MSG_NOSIGNAL);
+	for (unsigned i = 0; hold == HOLD_UNREAD && i < 20; i++)
+		(void)send(fd, discover, strlen(discover), MSG_NOSIGNAL | MSG_DONTWAIT);
+	(void)loop_turn(&f->ctl->loop, 0);
+	(void)loop_turn(&f->ctl->loop, 0);
+}
+
+// The guests' hook waits 3 s for an answer, and a guest's start fails without one.
+static void
+one_more_client_gets_in_whatever_others_do(void **state)
+{
+	struct fixture *f = *state;
+	int fds[SERVER_MAX_CLIENTS + 1], more;
+	char buf[65536];
+
+	for (enum hold hold = HOLD_SILENT; hold < N_HOLDS; hold++) {
+		for (unsigned i = 0; i < SERVER_MAX_CLIENTS; i++) {
+			fds[i] = connect_as(f, 1000 + (int)i);
+			hold_a_place(f, hold, fds[i]);
+		}
+		more = connect_to(f->socket);
+		assert_true(send_all(f, more, LIST, strlen(LIST)));
+		for (unsigned tick = 0; tick < SERVER_PATIENCE_TICKS; tick++) {
+			server_tick(&f->ctl->server);
+			turn_all(f);
+		}
+		if (receive(more, buf, sizeof(buf)) <= 0 || !strstr(buf, "result"))
+			fail_msg("others do %d: %s", (int)hold, buf);
+		assert_int_equal(f->ctl->server.n_clients, SERVER_MAX_CLIENTS);
+		close(more);
+		for (unsigned i = 0; i < SERVER_MAX_CLIENTS; i++)
+			close(fds[i]);
+		turn_all(f);
+		assert_int_equal(f->ctl->server.n_clients, 0);
+	}
+}
+
+// -1: it is still connected; 0: it was closed. What came for it is dropped.
+static ssize_t
+receive_all(int fd)
+{
+	char buf[65536];
+	ssize_t n;
+
+	while ((n = receive(fd, buf, sizeof(buf))) > 0)
+		;
+	return n;
+}
+
+static void
+who_is_idle_longest_makes_room(void **state)
+{
+	struct fixture *f = *state;
+	int fds[SERVER_MAX_CLIENTS + 1];
+
+	for (unsigned i = 0; i < SERVER_MAX_CLIENTS; i++) {
+		fds[i] = connect_as(f, 1000 + (int)i);
+		hold_a_place(f,
+			i == 0	       ? HOLD_SUBSCRIBED :
+				i == 1 ? HOLD_HALF :
+				i == 2 ? HOLD_UNREAD :
+					 HOLD_DONE,
+			fds[i]);
+	}
+	hold_a_place(f, HOLD_DONE, fds[3]); // the one idle longest is fds[4]
+	assert_int_equal(send(fds[5], LIST, strlen(LIST), 0), strlen(LIST)); // not yet read
+	assert_int_equal(f->ctl->server.n_clients, SERVER_MAX_CLIENTS);
+	fds[SERVER_MAX_CLIENTS] = connect_as(f, 1);
+	for (unsigned i = 0; i <= SERVER_MAX_CLIENTS; i++)
+		if ((receive_all(fds[i]) == 0) != (i == 4))
+			fail_msg("client %u", i);
+	assert_int_equal(f->ctl->server.stats.n_evicted, 1);
+	assert_int_equal(f->ctl->server.stats.n_refused, 0);
+	turn_all(f);
+	assert_int_equal(receive_all(fds[5]), -1); // and answered
+	for (unsigned i = 0; i <= SERVER_MAX_CLIENTS; i++)
+		close(fds[i]);
+}
+
+// Clients that are all busy: a new one waits for a place, and is told when there is none for too long.
 static void
 limit_of_clients(void **state)
 {
@@ -142,26 +266,90 @@ limit_of_clients(void **state)
 	char buf[256];
 
 	for (unsigned i = 0; i < SERVER_MAX_CLIENTS; i++) {
-		fds[i] = connect_to(f->socket);
-		fixture_turn(f);
+		fds[i] = connect_as(f, 1000 + (int)i);
+		hold_a_place(f, HOLD_HALF, fds[i]);
 	}
-	expect_answer(f, fds[SERVER_MAX_CLIENTS - 1], LIST, "result");
+	assert_int_equal(f->ctl->server.n_clients, SERVER_MAX_CLIENTS);
 	more = connect_to(f->socket);
-	fixture_turn(f);
+	turn_all(f);
+	assert_int_equal(receive(more, buf, sizeof(buf)), -1);
+	close(fds[0]);
+	turn_all(f);
+	expect_answer(f, more, LIST, "result");
+	assert_int_equal(send(more, LIST, 9, 0), 9);
+	turn_all(f);
+	fds[0] = more;
+	more = connect_to(f->socket);
+	turn_all(f);
+	for (unsigned tick = 0; tick < SERVER_PATIENCE_TICKS; tick++) {
+		for (struct server_client *c = f->ctl->server.clients; c; c = c->next)
+			c->tick = f->ctl->server.n_ticks + 1; // each sent something
+		server_tick(&f->ctl->server);
+		turn_all(f);
+	}
 	assert_true(receive(more, buf, sizeof(buf)) > 0);
 	assert_non_null(strstr(buf, "too many clients"));
 	assert_int_equal(receive(more, buf, sizeof(buf)), 0);
 	assert_int_equal(f->ctl->server.stats.n_refused, 1);
+	assert_int_equal(f->ctl->server.stats.n_evicted, 0);
 	close(more);
-	close(fds[0]);
-	fixture_turn(f);
-	more = connect_to(f->socket);
-	expect_answer(f, more, LIST, "result");
-	close(more);
-	for (unsigned i = 1; i < SERVER_MAX_CLIENTS; i++)
+	for (unsigned i = 0; i < SERVER_MAX_CLIENTS; i++)
 		close(fds[i]);
-	fixture_turn(f);
+	turn_all(f);
 	assert_int_equal(f->ctl->server.n_clients, 0);
+}
+
+// Its own clients make room, and when they cannot it is told.
+static void
+limit_of_a_process(void **state)
+{
+	struct fixture *f = *state;
+	int fds[SERVER_MAX_PER_PROCESS + 1], other = connect_as(f, 1000);
+	char buf[256];
+
+	hold_a_place(f, HOLD_DONE, other);
+	for (unsigned i = 0; i < SERVER_MAX_PER_PROCESS; i++) {
+		fds[i] = connect_to(f->socket);
+		hold_a_place(f, i ? HOLD_SUBSCRIBED : HOLD_DONE, fds[i]);
+		turn_all(f);
+	}
+	assert_int_equal(f->ctl->server.stats.n_evicted, 0);
+	fds[SERVER_MAX_PER_PROCESS] = connect_to(f->socket);
+	expect_answer(f, fds[SERVER_MAX_PER_PROCESS], LIST, "result");
+	assert_int_equal(f->ctl->server.stats.n_evicted, 1);
+	assert_int_equal(receive_all(fds[0]), 0);
+	assert_int_equal(receive_all(other), -1);
+	hold_a_place(f, HOLD_SUBSCRIBED, fds[SERVER_MAX_PER_PROCESS]);
+	close(fds[0]);
+	fds[0] = connect_to(f->socket);
+	turn_all(f);
+	assert_true(receive(fds[0], buf, sizeof(buf)) > 0);
+	assert_non_null(strstr(buf, "too many clients of one process"));
+	assert_int_equal(f->ctl->server.stats.n_refused, 1);
+	expect_answer(f, other, LIST, "result");
+	close(other);
+	for (unsigned i = 0; i <= SERVER_MAX_PER_PROCESS; i++)
+		close(fds[i]);
+}
+
+static void
+limit_of_subscribers(void **state)
+{
+	struct fixture *f = *state;
+	int fds[SERVER_MAX_SUBSCRIBERS + 1];
+	const char *subscribe = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"events.subscribe\"}\n";
+
+	for (unsigned i = 0; i <= SERVER_MAX_SUBSCRIBERS; i++)
+		fds[i] = connect_as(f, 1000 + (int)i);
+	for (unsigned i = 0; i < SERVER_MAX_SUBSCRIBERS; i++)
+		expect_answer(f, fds[i], subscribe, "result");
+	expect_answer(f, fds[0], subscribe, "result"); // again
+	expect_answer(f, fds[SERVER_MAX_SUBSCRIBERS], subscribe, "too many subscribers: 64 at most");
+	close(fds[0]);
+	turn_all(f);
+	expect_answer(f, fds[SERVER_MAX_SUBSCRIBERS], subscribe, "result");
+	for (unsigned i = 1; i <= SERVER_MAX_SUBSCRIBERS; i++)
+		close(fds[i]);
 }
 
 static void
@@ -319,7 +507,11 @@ main(void)
 		T(requests_may_come_in_pieces_or_together),
 		T(garbage_is_answered),
 		T(limit_of_a_request),
+		T(one_more_client_gets_in_whatever_others_do),
+		T(who_is_idle_longest_makes_room),
 		T(limit_of_clients),
+		T(limit_of_a_process),
+		T(limit_of_subscribers),
 		T(slow_readers_are_disconnected),
 		T(limit_of_the_backlog),
 		T(answers_arrive_after_half_a_close),

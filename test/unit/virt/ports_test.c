@@ -230,9 +230,9 @@ other_hands_ports_are_not_touched(void **state)
 			"domain_uuid", OTHER));
 	assert_int_equal(apply(ONE, err), CLI_REFUSED);
 	assert_non_null(strstr(err, "of domain db"));
-	assert_int_equal(ports_remove(&ports, UUID), CLI_OK);
+	assert_int_equal(ports_remove(&ports, UUID, NULL), CLI_OK);
 	assert_int_equal(json_array_size(model), 1);
-	assert_int_equal(ports_remove(&ports, OTHER), CLI_OK);
+	assert_int_equal(ports_remove(&ports, OTHER, NULL), CLI_OK);
 	assert_int_equal(json_array_size(model), 0);
 }
 
