@@ -15,9 +15,9 @@
 	X(DROP_VLAN_INGRESS,  "vlan_ingress",   "ingress: tagged on an access port, or a VLAN the trunk does not carry") \
 	X(DROP_SPOOF_MAC,     "spoof_mac",      "ingress: source MAC is not allowed on the port") \
 	X(DROP_SPOOF_IP,      "spoof_ip",       "ingress: source IP is not allowed on the port") \
-	X(DROP_SPOOF_ARP,     "spoof_arp",      "ingress: ARP sender is not allowed on the port") \
+	X(DROP_SPOOF_ARP,     "spoof_arp",      "ingress: ARP or RARP sender is not allowed on the port") \
 	X(DROP_SPOOF_ND,      "spoof_nd",       "ingress: neighbour discovery claims an address not allowed on the port") \
-	X(DROP_SPOOF_TYPE,    "spoof_type",     "ingress: only IP and ARP may leave a port with allowed IPs") \
+	X(DROP_SPOOF_TYPE,    "spoof_type",     "ingress: only IP, ARP and RARP may leave a port with allowed IPs") \
 	X(DROP_MAC_STATIC,    "mac_static",     "ingress: source MAC is a static entry of another port") \
 	X(DROP_MAC_LIMIT,     "mac_limit",      "ingress: the port has its limit of learned MACs") \
 	X(DROP_RESERVED_MAC,  "reserved_mac",   "ingress: sent to 01:80:c2:00:00:0x, which bridges do not forward") \

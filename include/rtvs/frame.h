@@ -20,6 +20,7 @@
 #define FRAME_ETHER_IPV4 0x0800
 #define FRAME_ETHER_IPV6 0x86dd
 #define FRAME_ETHER_ARP 0x0806
+#define FRAME_ETHER_RARP 0x8035
 
 // The first look: what forwarding needs. 14 or 18 bytes are read.
 struct frame_l2 {
@@ -81,7 +82,8 @@ enum frame_kind {
 	FRAME_OTHER,
 	FRAME_IPV4,
 	FRAME_IPV6,
-	FRAME_ARP
+	FRAME_ARP,
+	FRAME_RARP // RFC 903: as ARP
 };
 
 // Neighbour discovery as far as it claims addresses (RFC 4861, section 4).

@@ -11,6 +11,7 @@
 #define DHCP_SERVER 67
 #define DHCP_CLIENT 68
 #define ARP_REQUEST 1
+#define RARP_REQUEST 3
 #define ND_ROUTER_ADVERT 134
 #define ND_ROUTER_SOLICIT 133
 #define ND_NEIGHBOUR_SOLICIT 135
@@ -41,8 +42,9 @@ guard_needs_l3(const struct guard *g, const struct frame_l2 *l2)
 {
 	if (g->ips.n || !g->n_macs)
 		return g->ips.n;
-	return l2->ether_type == FRAME_ETHER_ARP || l2->ether_type == FRAME_ETHER_IPV6 ||
-		l2->ether_type == FRAME_ETHER_VLAN || l2->ether_type == FRAME_ETHER_QINQ;
+	return l2->ether_type == FRAME_ETHER_ARP || l2->ether_type == FRAME_ETHER_RARP ||
+		l2->ether_type == FRAME_ETHER_IPV6 || l2->ether_type == FRAME_ETHER_VLAN ||
+		l2->ether_type == FRAME_ETHER_QINQ;
 }
 
 static bool
@@ -74,15 +76,32 @@ allows_any_v6(const struct guard *g)
 	return false;
 }
 
-// fe80::/64 with the modified EUI-64 of an allowed MAC, and no other MAC (an empty list allows none here).
+static const uint8_t link_local[8] = {0xfe, 0x80};
+
+static bool
+lists_link_local(const struct guard *g)
+{
+	for (unsigned i = 0; i < g->ips.n; i++)
+		if (g->ips.prefix[i].is_v6 && g->ips.prefix[i].len >= 10 &&
+			!memcmp(g->ips.prefix[i].addr, link_local, sizeof(link_local)))
+			return true;
+	return false;
+}
+
+// The modified EUI-64 of an allowed MAC, and of no other (an empty list allows none here).
+static bool
+is_made_of_mac(const struct guard *g, const uint8_t *addr)
+{
+	const uint8_t mac[6] = {addr[8] ^ 2, addr[9], addr[10], addr[13], addr[14], addr[15]};
+
+	return addr[11] == 0xff && addr[12] == 0xfe && g->n_macs && guard_allows_mac(g, frame_load_mac(mac));
+}
+
 static bool
 allows_link_local(const struct guard *g, const uint8_t *addr)
 {
-	static const uint8_t prefix[8] = {0xfe, 0x80};
-	const uint8_t mac[6] = {addr[8] ^ 2, addr[9], addr[10], addr[13], addr[14], addr[15]};
-
-	return memcmp(addr, prefix, sizeof(prefix)) == 0 && addr[11] == 0xff && addr[12] == 0xfe && g->n_macs &&
-		guard_allows_mac(g, frame_load_mac(mac)) && allows_any_v6(g);
+	return memcmp(addr, link_local, sizeof(link_local)) == 0 && allows_any_v6(g) &&
+		(!lists_link_local(g) || is_made_of_mac(g, addr));
 }
 
 static bool
@@ -108,6 +127,15 @@ check_arp(const struct guard *g, const struct frame_l3 *l3)
 	if (load16(l3->src - 8) == ARP_REQUEST && is_unspecified(l3->src, 4) && allows_prefix(g, l3->dst, false))
 		return DROP_NONE;
 	return DROP_SPOOF_ARP;
+}
+
+static enum drop
+check_rarp(const struct guard *g, const struct frame_l3 *l3)
+{
+	bool is_claim = load16(l3->src - 8) != RARP_REQUEST ||
+		(g->ips.n && !is_unspecified(l3->src, 4) && !allows_prefix(g, l3->src, false));
+
+	return is_claim || !guard_allows_mac(g, l3->arp_sender_mac) ? DROP_SPOOF_ARP : DROP_NONE;
 }
 
 static bool
@@ -183,6 +211,8 @@ guard_check_l3(
 	switch (l3->kind) {
 	case FRAME_ARP:
 		return check_arp(g, l3);
+	case FRAME_RARP:
+		return check_rarp(g, l3);
 	case FRAME_IPV4:
 		return check_ipv4(g, data, len, l3);
 	case FRAME_IPV6:

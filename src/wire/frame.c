@@ -213,12 +213,12 @@ parse_ipv4(struct span *s, size_t offset, struct frame_l3 *l3)
 
 // Ethernet and IPv4 (RFC 826): others are not spoken here.
 static bool
-parse_arp(const struct span *s, size_t offset, struct frame_l3 *l3)
+parse_arp(const struct span *s, size_t offset, enum frame_kind kind, struct frame_l3 *l3)
 {
 	static const uint8_t ethernet_ipv4[] = {0, 1, 8, 0, 6, 4};
 	const uint8_t *arp = s->data + offset;
 
-	l3->kind = FRAME_ARP;
+	l3->kind = kind;
 	if (!span_has(s, offset, ARP_BYTES) || memcmp(arp, ethernet_ipv4, sizeof(ethernet_ipv4)) != 0)
 		return false;
 	l3->l3_len = ARP_BYTES;
@@ -252,7 +252,9 @@ parse_type(struct span *s, const struct frame_l2 *l2, struct frame_l3 *l3)
 	case FRAME_ETHER_IPV6:
 		return parse_ipv6(s, offset, l3);
 	case FRAME_ETHER_ARP:
-		return parse_arp(s, offset, l3);
+		return parse_arp(s, offset, FRAME_ARP, l3);
+	case FRAME_ETHER_RARP:
+		return parse_arp(s, offset, FRAME_RARP, l3);
 	default:
 		l3->is_unclear = type_is_tag(type);
 		return true;

@@ -46,9 +46,9 @@ check_guards(const uint8_t *data, size_t len, const struct frame_l2 *l2, const s
 	enum drop of_macs = guard_check_l3(&macs_only, data, len, l2, l3);
 	enum drop of_ips = guard_check_l3(&ips_only, data, len, l2, l3);
 	PROMISE(!l3->is_malformed || of_ips == DROP_MALFORMED);
-	// More rules never allow more; the one exception is fe80:: made from an allowed MAC.
+	// More rules never allow more.
 	PROMISE(of_both != DROP_NONE || of_macs == DROP_NONE);
-	PROMISE(of_both != DROP_NONE || of_ips == DROP_NONE || l3->kind == FRAME_IPV6);
+	PROMISE(of_both != DROP_NONE || of_ips == DROP_NONE);
 	// What is skipped without a look may not be something the look would refuse.
 	PROMISE(guard_needs_l3(&macs_only, l2) || !guard_allows_mac(&macs_only, l2->src) || l3->is_malformed ||
 		of_macs == DROP_NONE);

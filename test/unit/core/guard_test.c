@@ -17,6 +17,8 @@ static const uint8_t other_v6[16] = {0x20, 0x01, 0x0d, 0xb8, [8] = 0x20, [15] = 
 static const uint8_t no_v6[16];
 static const uint8_t my_link_local[16] = {0xfe, 0x80, [8] = 0x00, 0xa0, 0x00, 0xff, 0xfe, 0x00, 0x00, 0x0b};
 static const uint8_t other_link_local[16] = {0xfe, 0x80, [8] = 0x00, 0xa0, 0x00, 0xff, 0xfe, 0x00, 0x00, 0xff};
+static const uint8_t random_link_local[16] = {0xfe, 0x80, [8] = 0x9d, 0x31, 0x07, 0xc2, 0x5e, 0x44, 0x1a, 0x83};
+static const uint8_t not_link_local[16] = {0xfe, 0x80, [7] = 1, [8] = 0x9d, 0x31, 0x07, 0xc2, 0x5e, 0x44, 0x1a, 0x83};
 
 static struct packet p;
 static struct guard both, macs_only, ips_only, nothing;
@@ -123,24 +125,70 @@ ipv4_prefix_does_not_allow_ipv6_with_the_same_bytes(void **state)
 }
 
 static void
-link_local_is_allowed_when_made_from_an_allowed_mac(void **state)
+put_nd(const uint8_t *src, unsigned type, const uint8_t *target)
 {
+	packet_ethernet(&p, MINE);
+	packet_ipv6(&p, src, 58);
+	packet_nd(&p, type, target);
+}
+
+// Hosts make them at random (RFC 7217), and send DHCPv6, solicitations and probes from them.
+static void
+any_link_local_is_allowed_to_allowed_macs(void **state)
+{
+	const uint8_t *link_locals[] = {my_link_local, other_link_local, random_link_local};
+	struct guard v4_only = both;
+
 	(void)state;
+	v4_only.ips.n = 1;
+	for (unsigned i = 0; i < 3; i++) {
+		packet_ethernet(&p, MINE);
+		packet_ipv6(&p, link_locals[i], 17);
+		packet_end(&p);
+		assert_int_equal(check(&both), DROP_NONE);
+		assert_int_equal(check(&ips_only), DROP_NONE);
+		assert_int_equal(check(&v4_only), DROP_SPOOF_IP);
+		packet_ethernet(&p, OTHER);
+		packet_ipv6(&p, link_locals[i], 17);
+		packet_end(&p);
+		assert_int_equal(check(&both), DROP_SPOOF_MAC);
+	}
+	// fe80::/10 is reserved, fe80::/64 is what hosts use (RFC 4291, section 2.5.6).
+	packet_ethernet(&p, MINE);
+	packet_ipv6(&p, not_link_local, 17);
+	packet_end(&p);
+	assert_int_equal(check(&both), DROP_SPOOF_IP);
+}
+
+static void
+listed_link_local_is_the_only_one_beside_the_macs(void **state)
+{
+	struct guard listed = both;
+
+	(void)state;
+	listed.ips.prefix[listed.ips.n] = (struct prefix){.len = 128, .is_v6 = true};
+	memcpy(listed.ips.prefix[listed.ips.n++].addr, random_link_local, 16);
+	packet_ethernet(&p, MINE);
+	packet_ipv6(&p, random_link_local, 17);
+	packet_end(&p);
+	assert_int_equal(check(&listed), DROP_NONE);
 	packet_ethernet(&p, MINE);
 	packet_ipv6(&p, my_link_local, 17);
 	packet_end(&p);
-	assert_int_equal(check(&both), DROP_NONE);
-	assert_int_equal(check(&ips_only), DROP_SPOOF_IP);
+	assert_int_equal(check(&listed), DROP_NONE);
 	packet_ethernet(&p, MINE);
 	packet_ipv6(&p, other_link_local, 17);
 	packet_end(&p);
-	assert_int_equal(check(&both), DROP_SPOOF_IP);
-	struct guard v4_only = both;
-	v4_only.ips.n = 1;
+	assert_int_equal(check(&listed), DROP_SPOOF_IP);
+	put_nd(my_v6, 136, other_link_local);
+	packet_end(&p);
+	assert_int_equal(check(&listed), DROP_SPOOF_ND);
+	// Without MACs it is not known which one is made of the port's.
+	listed.n_macs = 0;
 	packet_ethernet(&p, MINE);
 	packet_ipv6(&p, my_link_local, 17);
 	packet_end(&p);
-	assert_int_equal(check(&v4_only), DROP_SPOOF_IP);
+	assert_int_equal(check(&listed), DROP_SPOOF_IP);
 }
 
 static void
@@ -209,6 +257,41 @@ arp_probe_is_a_request_for_an_allowed_address(void **state)
 	assert_int_equal(check_arp_of(&both, 1, OTHER, NO_IP, MY_IP), DROP_SPOOF_ARP);
 }
 
+static enum drop
+check_rarp_of(const struct guard *g, unsigned op, uint64_t mac, const char *sender)
+{
+	packet_ethernet(&p, MINE);
+	packet_arp(&p, op, mac, sender, NO_IP);
+	packet_set16(&p, p.l3 - 2, FRAME_ETHER_RARP);
+	return check(g);
+}
+
+// As librte_vhost and QEMU announce a guest that has moved.
+static void
+rarp_request_of_an_allowed_mac_leaves(void **state)
+{
+	(void)state;
+	assert_int_equal(check_rarp_of(&both, 3, MINE, NO_IP), DROP_NONE);
+	assert_int_equal(check_rarp_of(&macs_only, 3, MINE, NO_IP), DROP_NONE);
+	assert_int_equal(check_rarp_of(&ips_only, 3, OTHER, NO_IP), DROP_NONE);
+	assert_int_equal(check_rarp_of(&both, 3, MINE, MY_IP), DROP_NONE);
+}
+
+static void
+rarp_claims_nothing_that_is_not_allowed(void **state)
+{
+	(void)state;
+	assert_int_equal(check_rarp_of(&both, 3, OTHER, NO_IP), DROP_SPOOF_ARP);
+	assert_int_equal(check_rarp_of(&macs_only, 3, OTHER, NO_IP), DROP_SPOOF_ARP);
+	assert_int_equal(check_rarp_of(&both, 3, MINE, OTHER_IP), DROP_SPOOF_ARP);
+	assert_int_equal(check_rarp_of(&ips_only, 3, MINE, OTHER_IP), DROP_SPOOF_ARP);
+	for (unsigned op = 0; op < 12; op++)
+		assert_int_equal(check_rarp_of(&macs_only, op, MINE, NO_IP), op == 3 ? DROP_NONE : DROP_SPOOF_ARP);
+	check_rarp_of(&both, 3, MINE, NO_IP);
+	p.len--;
+	assert_int_equal(check(&macs_only), DROP_MALFORMED);
+}
+
 static void
 malformed_arp_is_refused(void **state)
 {
@@ -224,8 +307,8 @@ malformed_arp_is_refused(void **state)
 static void
 other_types_leave_only_without_ip_rules(void **state)
 {
-	// RARP, LLDP, an 802.3 length, MPLS, PPPoE, an old tag.
-	static const unsigned types[] = {0x8035, 0x88cc, 0x0026, 0x8847, 0x8863, 0x9100};
+	// LLDP, an 802.3 length, MPLS, PPPoE, an old tag.
+	static const unsigned types[] = {0x88cc, 0x0026, 0x8847, 0x8863, 0x9100};
 
 	(void)state;
 	for (unsigned i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
@@ -264,14 +347,6 @@ tags_hide_nothing(void **state)
 }
 
 static void
-put_nd(const uint8_t *src, unsigned type, const uint8_t *target)
-{
-	packet_ethernet(&p, MINE);
-	packet_ipv6(&p, src, 58);
-	packet_nd(&p, type, target);
-}
-
-static void
 neighbour_advertisement_claims_only_allowed_addresses(void **state)
 {
 	(void)state;
@@ -299,6 +374,10 @@ link_layer_options_name_only_allowed_macs(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < 3; i++) {
+		put_nd(random_link_local, types[i], my_v6);
+		packet_lladdr(&p, 1, OTHER);
+		packet_end(&p);
+		assert_int_equal(check(&both), DROP_SPOOF_ND);
 		put_nd(my_v6, types[i], my_v6);
 		packet_lladdr(&p, 1, OTHER);
 		packet_end(&p);
@@ -482,6 +561,9 @@ unspecified_ipv6_is_for_dad_of_an_allowed_address(void **state)
 	packet_lladdr(&p, 1, MINE);
 	packet_end(&p);
 	assert_int_equal(check(&both), DROP_SPOOF_IP);
+	put_nd(no_v6, 135, random_link_local);
+	packet_end(&p);
+	assert_int_equal(check(&both), DROP_NONE);
 	put_nd(no_v6, 135, other_v6);
 	packet_end(&p);
 	assert_int_equal(check(&both), DROP_SPOOF_IP);
@@ -541,10 +623,13 @@ main(void)
 		cmocka_unit_test(source_ipv4_must_be_within_a_prefix),
 		cmocka_unit_test(source_ipv6_must_be_within_a_prefix),
 		cmocka_unit_test(ipv4_prefix_does_not_allow_ipv6_with_the_same_bytes),
-		cmocka_unit_test(link_local_is_allowed_when_made_from_an_allowed_mac),
+		cmocka_unit_test(any_link_local_is_allowed_to_allowed_macs),
+		cmocka_unit_test(listed_link_local_is_the_only_one_beside_the_macs),
 		cmocka_unit_test(unspecified_ipv4_is_for_dhcp_alone),
 		cmocka_unit_test(arp_sender_must_be_allowed_in_every_operation),
 		cmocka_unit_test(arp_probe_is_a_request_for_an_allowed_address),
+		cmocka_unit_test(rarp_request_of_an_allowed_mac_leaves),
+		cmocka_unit_test(rarp_claims_nothing_that_is_not_allowed),
 		cmocka_unit_test(malformed_arp_is_refused),
 		cmocka_unit_test(other_types_leave_only_without_ip_rules),
 		cmocka_unit_test(tags_hide_nothing),
