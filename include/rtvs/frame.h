@@ -78,6 +78,30 @@ frame_parse_l2(const uint8_t *data, size_t len, struct frame_l2 *ret_l2)
 	return true;
 }
 
+// Where what is behind at most FRAME_MAX_TAGS tags begins, and its EtherType; 0: the frame ends before. A further tag is such a type.
+static inline size_t
+frame_skip_tags(const uint8_t *data, size_t len, uint16_t *ret_type)
+{
+	size_t offset = FRAME_MIN;
+	uint16_t type;
+
+	if (len < offset)
+		return 0;
+	type = (uint16_t)(data[12] << 8 | data[13]);
+	for (unsigned i = 0; i < FRAME_MAX_TAGS && (type == FRAME_ETHER_VLAN || type == FRAME_ETHER_QINQ); i++) {
+		offset += 4;
+		if (len < offset)
+			return 0;
+		type = (uint16_t)(data[offset - 2] << 8 | data[offset - 1]);
+	}
+	*ret_type = type;
+	return offset;
+}
+
+// The same for all packets of a flow, and different for most others: addresses and what the IP packet is of, behind tags. Ports count where
+// all packets of the flow have them, so not in fragments.
+uint64_t frame_flow_hash(const uint8_t *data, size_t len);
+
 enum frame_kind {
 	FRAME_OTHER,
 	FRAME_IPV4,

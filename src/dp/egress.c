@@ -10,7 +10,6 @@
 #include "worker.h"
 
 #include <rte_ether.h>
-#include <rte_hash_crc.h>
 #include <rte_mbuf.h>
 
 #include <string.h>
@@ -163,18 +162,11 @@ shape(struct worker *w, const struct view *view, uint16_t out, struct egress_pkt
 	return pkt->m ? DROP_NONE : DROP_NO_BUFFER;
 }
 
-static uint32_t
-flow_hash(const struct rte_mbuf *m)
+// Queue of the packet, of n of the port.
+static uint16_t
+queue_of(const struct rte_mbuf *m, uint32_t n)
 {
-	const uint8_t *data = rte_pktmbuf_mtod(m, const uint8_t *);
-	uint32_t hash = rte_hash_crc(data, RTE_MIN(m->data_len, 12), 0);
-
-	// Addresses and ports of untagged IPv4 and IPv6 lie there; of other frames whatever does, equal for a flow's MACs.
-	if (m->data_len >= 54 && data[12] == 0x86)
-		return rte_hash_crc(data + 22, 36 - (m->data_len < 58 ? 4 : 0), hash);
-	if (m->data_len >= 38 && data[12] == 0x08 && data[13] == 0)
-		return rte_hash_crc(data + 26, data[23] == 6 || data[23] == 17 ? 12 : 8, hash);
-	return hash;
+	return n > 1 ? (uint16_t)(frame_flow_hash(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len) % n) : 0;
 }
 
 // Packets at the front that go to the same queue, at most a burst.
@@ -184,11 +176,11 @@ give_run(struct worker *w, const struct view *view, uint16_t out, struct rte_mbu
 	struct port *port = view->port[out].port;
 	struct port_counters *c = &w->port[port->id].c;
 	uint32_t n_txq = atomic_load_explicit(&port->n_txq, memory_order_relaxed);
-	uint16_t q = n_txq > 1 ? (uint16_t)(flow_hash(pkts[0]) % n_txq) : 0, run = 1, sent;
+	uint16_t q = queue_of(pkts[0], n_txq), run = 1, sent;
 	struct trace_burst traced;
 	uint64_t bytes = 0;
 
-	while (run < n && run < PORT_BURST && (n_txq == 1 || flow_hash(pkts[run]) % n_txq == q))
+	while (run < n && run < PORT_BURST && queue_of(pkts[run], n_txq) == q)
 		run++;
 	for (uint16_t k = 0; k < run; k++)
 		bytes += pkts[k]->pkt_len;

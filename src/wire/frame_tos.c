@@ -12,19 +12,9 @@
 static size_t
 find_ip(const uint8_t *data, size_t len)
 {
-	size_t offset = FRAME_MIN, room;
-	uint16_t type;
+	uint16_t type = 0;
+	size_t offset = frame_skip_tags(data, len, &type), room = len - offset;
 
-	if (len < offset)
-		return 0;
-	type = bytes_load16(data + offset - 2);
-	for (unsigned i = 0; i < FRAME_MAX_TAGS && (type == FRAME_ETHER_VLAN || type == FRAME_ETHER_QINQ); i++) {
-		offset += 4;
-		if (len < offset)
-			return 0;
-		type = bytes_load16(data + offset - 2);
-	}
-	room = len - offset;
 	if (type == FRAME_ETHER_IPV6)
 		return room >= IPV6_MIN && data[offset] >> 4 == 6 ? offset : 0;
 	if (type != FRAME_ETHER_IPV4 || room < IPV4_MIN || data[offset] >> 4 != 4)

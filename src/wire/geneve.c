@@ -22,10 +22,8 @@
 #define UDP_BYTES 8
 #define GENEVE_BYTES 8
 #define OPTION_BYTES 4
-#define PROTO_TCP 6
 #define PROTO_UDP 17
 #define PROTO_FRAGMENT 44
-#define PROTO_SCTP 132
 #define FLAG_CONTROL 0x80 // second byte of the header
 #define OPTION_CRITICAL 0x80 // of an option's type
 // Offsets in our option.
@@ -175,65 +173,11 @@ geneve_patch_meta(
 	bytes_store32(p + META_RESIDENCE, residence_ns < UINT32_MAX ? (uint32_t)residence_ns : UINT32_MAX);
 }
 
-// Both words' bits reach all of the result's. The constants are any with half of their bits set.
-static uint64_t
-mix(uint64_t a, uint64_t b)
-{
-	unsigned __int128 product =
-		(unsigned __int128)(a ^ UINT64_C(0x9e3779b97f4a7c15)) * (b ^ UINT64_C(0xd1b54a32d192ed03));
-
-	return (uint64_t)product ^ (uint64_t)(product >> 64);
-}
-
-// Protocol and ports; room: bytes of the frame from the first port on.
-static uint64_t
-l4_word(uint8_t proto, const uint8_t *ports, size_t room)
-{
-	uint64_t word = (uint64_t)proto << 32;
-
-	if ((proto == PROTO_TCP || proto == PROTO_UDP || proto == PROTO_SCTP) && room >= 4)
-		word |= bytes_load32(ports);
-	return word;
-}
-
-static uint64_t
-hash_ip(uint16_t type, const uint8_t *ip, size_t room)
-{
-	if (type == FRAME_ETHER_IPV4 && room >= IPV4_BYTES) {
-		size_t header_len = (size_t)(ip[0] & 15) * 4;
-		bool is_whole = !(bytes_load16(ip + 6) & (IPV4_MF | IPV4_OFFSET)) && header_len <= room;
-
-		return mix(bytes_load64(ip + 12), l4_word(ip[9], ip + header_len, is_whole ? room - header_len : 0));
-	}
-	if (type == FRAME_ETHER_IPV6 && room >= IPV6_BYTES) {
-		uint64_t hash = mix(bytes_load64(ip + 8), bytes_load64(ip + 16)) ^
-			mix(bytes_load64(ip + 24), bytes_load64(ip + 32)) << 1;
-
-		// Of a fragment the header that follows differs; addresses are enough.
-		return ip[6] == PROTO_FRAGMENT ? hash : mix(hash, l4_word(ip[6], ip + IPV6_BYTES, room - IPV6_BYTES));
-	}
-	return 0;
-}
-
 uint16_t
 geneve_source_port(const uint8_t *frame, size_t len)
 {
-	uint64_t hash = 0;
+	uint64_t hash = frame_flow_hash(frame, len);
 
-	if (len >= FRAME_MIN) {
-		size_t offset = FRAME_MIN;
-		uint16_t type = bytes_load16(frame + 12);
-
-		for (unsigned i = 0; i < FRAME_MAX_TAGS && (type == FRAME_ETHER_VLAN || type == FRAME_ETHER_QINQ);
-			i++) {
-			if (len - offset < TAG_BYTES)
-				break;
-			type = bytes_load16(frame + offset + 2);
-			offset += TAG_BYTES;
-		}
-		hash = mix(bytes_load64(frame), (uint64_t)bytes_load32(frame + 8) << 16 | type);
-		hash = mix(hash, hash_ip(type, frame + offset, len - offset));
-	}
 	return (uint16_t)(GENEVE_SOURCE_PORT_MIN + (hash & (UINT16_MAX - GENEVE_SOURCE_PORT_MIN)));
 }
 

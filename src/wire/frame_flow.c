@@ -1,0 +1,64 @@
+// Which flow a frame is of, as one number: for the receiver's queues and the source ports of tunnels. It looks at fixed places, and
+// further than frame.c's walk needs to: a header that it takes for another only spreads a flow less. Invariant: no byte outside
+// [data, data + len) is read, and packets of one flow, fragments among them, have one number.
+#include "bytes.h"
+#include "rtvs/frame.h"
+
+#define IPV4_BYTES 20
+#define IPV6_BYTES 40
+#define IPV4_MF_OR_OFFSET 0x3fff // any of them: a fragment
+#define PROTO_TCP 6
+#define PROTO_UDP 17
+#define PROTO_SCTP 132
+
+// Both words' bits reach all of the result's. The constants are any with half of their bits set.
+static uint64_t
+mix(uint64_t a, uint64_t b)
+{
+	unsigned __int128 product =
+		(unsigned __int128)(a ^ UINT64_C(0x9e3779b97f4a7c15)) * (b ^ UINT64_C(0xd1b54a32d192ed03));
+
+	return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+// Protocol and ports; room: bytes of the frame from the first port on. An IPv6 extension header is a protocol without ports, so
+// all fragments of a packet have the same word.
+static uint64_t
+l4_word(uint8_t proto, const uint8_t *ports, size_t room)
+{
+	uint64_t word = (uint64_t)proto << 32;
+
+	if ((proto == PROTO_TCP || proto == PROTO_UDP || proto == PROTO_SCTP) && room >= 4)
+		word |= bytes_load32(ports);
+	return word;
+}
+
+static uint64_t
+hash_ip(uint16_t type, const uint8_t *ip, size_t room)
+{
+	if (type == FRAME_ETHER_IPV4 && room >= IPV4_BYTES) {
+		size_t header_len = (size_t)(ip[0] & 15) * 4;
+		bool is_whole = !(bytes_load16(ip + 6) & IPV4_MF_OR_OFFSET) && header_len <= room;
+
+		return mix(bytes_load64(ip + 12), l4_word(ip[9], ip + header_len, is_whole ? room - header_len : 0));
+	}
+	if (type == FRAME_ETHER_IPV6 && room >= IPV6_BYTES) {
+		uint64_t hash = mix(bytes_load64(ip + 8), bytes_load64(ip + 16)) ^
+			mix(bytes_load64(ip + 24), bytes_load64(ip + 32)) << 1;
+
+		return mix(hash, l4_word(ip[6], ip + IPV6_BYTES, room - IPV6_BYTES));
+	}
+	return 0;
+}
+
+uint64_t
+frame_flow_hash(const uint8_t *data, size_t len)
+{
+	uint16_t type = 0;
+	size_t offset = frame_skip_tags(data, len, &type);
+	uint64_t hash = 0;
+
+	if (len >= FRAME_MIN)
+		hash = mix(bytes_load64(data), (uint64_t)bytes_load32(data + 8) << 16 | type);
+	return offset ? mix(hash, hash_ip(type, data + offset, len - offset)) : hash;
+}
