@@ -33,9 +33,27 @@
 #define DP_VNI_MAX 0xffffff
 #define DP_TUNNEL_OVERHEAD \
 	110 // of IP on the underlay, at most: IPv6, UDP, Geneve, its option, the inner Ethernet header with a tag
+#define DP_ETHER_OVERHEAD 18 // of an IP packet: the Ethernet header with a tag
 #define DP_WEIGHT_MAX 256
 #define DP_QUEUE_MIN 64 // packets
 #define DP_QUEUE_MAX 65536
+
+// Bytes of the largest frame of a sender with this MTU where it leaves, tag included; at an uplink as a tunnel makes it.
+static inline uint32_t
+dp_frame_max(uint32_t mtu, bool is_uplink)
+{
+	return mtu + DP_ETHER_OVERHEAD + (is_uplink ? DP_TUNNEL_OVERHEAD : 0);
+}
+
+// What a sender's token bucket holds there: its burst, and that frame at least, or nothing would ever be guaranteed. Admission, the
+// scheduler and the limit of raised DSCPs count so.
+static inline uint64_t
+dp_bucket_bytes(uint64_t burst_bytes, uint32_t mtu, bool is_uplink)
+{
+	uint32_t frame = dp_frame_max(mtu, is_uplink);
+
+	return burst_bytes > frame ? burst_bytes : frame;
+}
 
 struct dp; // opaque, one per process (EAL's own limit)
 

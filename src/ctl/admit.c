@@ -11,8 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ETHER_OVERHEAD 18 // header and a VLAN tag
-
 struct egress {
 	struct admission_flow flows[DP_MAX_PORTS];
 	uint32_t n;
@@ -35,7 +33,7 @@ admit_bound_ns(const struct dp_port_cfg *cfg)
 static void
 add_sender(struct egress *e, const struct dp_port_cfg *sender, const struct dp_port_cfg *out, uint32_t id)
 {
-	uint32_t longest = sender->mtu + ETHER_OVERHEAD + (out->address.len ? DP_TUNNEL_OVERHEAD : 0);
+	uint32_t longest = dp_frame_max(sender->mtu, out->address.len);
 
 	// Of those with a guarantee, too: what one sends beyond it may just have begun when its guaranteed packets come.
 	if (longest > e->link.best_effort_packet)
@@ -43,7 +41,7 @@ add_sender(struct egress *e, const struct dp_port_cfg *sender, const struct dp_p
 	if (!sender->min_rate_bps || sender->force)
 		return;
 	e->flows[e->n++] = (struct admission_flow){.rate = sender->min_rate_bps / 8,
-		.burst = sender->burst_bytes > longest ? sender->burst_bytes : longest,
+		.burst = dp_bucket_bytes(sender->burst_bytes, sender->mtu, out->address.len),
 		.deadline_ns = admit_bound_ns(sender),
 		.max_packet = longest,
 		.id = id};

@@ -72,7 +72,7 @@
 	PAS("min_rate", min_rate_bps, RPC_RATE, .max = DP_RATE_MAX, .def = "0", \
 		.help = "guaranteed to what it sends, at every egress port; 0 or from 8kbit"), \
 	PAS("burst", burst_bytes, RPC_SIZE, .max = DP_BURST_MAX, .def = "15kB", \
-		.help = "bytes that may come at once within min_rate; a frame of its mtu at least"), \
+		.help = "bytes that may come at once within min_rate; a frame of its mtu at least, tags and tunnel headers count"), \
 	PAS("max_rate", max_rate_bps, RPC_RATE, .max = DP_RATE_MAX, .def = "0", \
 		.help = "taken from it at most; 0: no limit, or from 8kbit"), \
 	P(weight, RPC_UINT, .min = 1, .max = DP_WEIGHT_MAX, .def = "1", .help = "its share of what guarantees leave of an egress port"), \

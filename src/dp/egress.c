@@ -134,7 +134,7 @@ egress_dscp(struct worker *w, const struct view *view, uint16_t from, uint32_t b
 
 	if (likely(vp->dscp_out == vp->dscp_excess))
 		return vp->dscp_out;
-	burst = RTE_MAX(vp->flow.burst, vp->frame_max);
+	burst = view_bucket_bytes(vp, true); // of any port, so of the one where frames are longest
 	if (r->rate != vp->raised_rate || r->full != burst * RATE_SCALE)
 		rate_init(r, vp->raised_rate, burst, w->now_ns);
 	return rate_take(r, bytes, w->now_ns) ? vp->dscp_out : vp->dscp_excess;

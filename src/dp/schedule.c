@@ -368,14 +368,17 @@ schedule_apply(struct worker *w, const struct view *view)
 		sched_set_link(&q->s, vp->rate, LINK_SLACK_NS, 0, w->now_ns);
 		for (uint16_t flow = 0; flow < DP_MAX_PORTS; flow++) {
 			const struct port *port = view->port[flow].port;
+			struct sched_params params = view->port[flow].flow;
 
+			if (params.min_rate)
+				params.burst = view_bucket_bytes(&view->port[flow], vp->uplink);
 			q->s.flow[flow].delay = atomic_load_explicit(&q->delay[flow], memory_order_acquire);
 			if (port && port->serial != q->serial[flow]) {
 				q->serial[flow] = port->serial;
 				forget_history(&q->s.flow[flow]);
 			}
-			if (!is_same(&q->s.flow[flow].params, &view->port[flow].flow))
-				sched_set_flow(&q->s, flow, &view->port[flow].flow, w->now_ns);
+			if (!is_same(&q->s.flow[flow].params, &params))
+				sched_set_flow(&q->s, flow, &params, w->now_ns);
 			if (q->blocking[flow] && !vp->rate)
 				unblock(q, view, flow);
 		}

@@ -9,6 +9,8 @@
 #include "rtvs/mac_table.h"
 #include "rtvs/sched.h"
 
+#include <rte_ether.h>
+
 #define VIEW_NO_PORT MAC_TABLE_NO_PORT
 
 struct bridge {
@@ -46,6 +48,13 @@ struct view_port {
 	struct guard guard;
 	struct vlan_set trunk;
 };
+
+// The token bucket of what a port sends, where it leaves through an uplink or any other port.
+static inline uint64_t
+view_bucket_bytes(const struct view_port *from, bool is_uplink)
+{
+	return dp_bucket_bytes(from->flow.burst, from->frame_max - RTE_ETHER_HDR_LEN, is_uplink);
+}
 
 struct view_rxq {
 	uint16_t port, queue;

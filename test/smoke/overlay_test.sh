@@ -202,6 +202,21 @@ guests_never_see_the_tunnel() {
 }
 
 # The guest's kernel hears what fits, and sends that.
+# Frames of the guest's MTU, each within its tokens, with what the tunnel adds.
+burst_of_one_frame_is_guaranteed() {
+	local n
+	wait_for 10 can_ping ga 10.0.0.2
+	ctl port set uprtvsd rate=100Mbit
+	ctl port set ga min_rate=10Mbit deadline=50ms burst=1514
+	n=$(ctl -j flow list port=uprtvsd from=ga | json 'd[0]["guaranteed_pkts"] if d else 0')
+	ns ga ping -c 10 -i 0.05 -W 1 -s 1472 -M "do" 10.0.0.2
+	n=$(($(ctl -j flow list port=uprtvsd from=ga | json 'd[0]["guaranteed_pkts"]') - n))
+	[ "$n" -ge 10 ] || fail "$n of 10 were guaranteed"
+	ctl port set ga min_rate=0 deadline=0 burst=15kB
+	ctl port set uprtvsd rate=0
+	both_are_conserved
+}
+
 large_packets_find_their_size() {
 	wait_for 10 can_ping ga 10.0.0.2
 	ctl port set tob mtu=1400
@@ -433,6 +448,7 @@ run_case "keys are changed without loss" keys_are_changed_without_loss
 run_case "late packets change their class, and back" late_packets_change_their_class
 run_case "idle flows are probed" idle_flows_are_probed
 run_case "wrong keys are refused" wrong_keys_are_refused
+run_case "a burst of one frame is guaranteed" burst_of_one_frame_is_guaranteed
 run_case "large packets find their size" large_packets_find_their_size
 run_case "congestion on the way is told, or the packet dropped" congestion_is_told_or_dropped
 run_case "hostile packets are refused and counted" hostile_packets_are_refused_and_counted

@@ -115,6 +115,25 @@ surplus_of_guaranteed_senders_may_have_begun(void **state)
 	model_destroy(m);
 }
 
+// A burst of one frame is one with its tag, here and in the scheduler.
+static void
+burst_of_a_frame_counts_as_it_leaves(void **state)
+{
+	struct dp_port_cfg a = port("a", 330000, 10 * MBIT, 1514), b = port("b", 330000, 10 * MBIT, 1514);
+	struct model *m = uplink_model();
+	char err[DP_ERR_SIZE] = "";
+
+	(void)state;
+	assert_int_equal(model_port_add(m, &a, err), 0);
+	assert_int_equal(model_port_add(m, &b, err), -ENOSPC);
+	assert_non_null(strstr(err, "4554B may be due"));
+	assert_int_equal(dp_bucket_bytes(1514, 1500, false), 1518);
+	assert_int_equal(dp_bucket_bytes(1514, 1500, true), 1628);
+	assert_int_equal(dp_bucket_bytes(1628, 1500, true), 1628);
+	assert_int_equal(dp_bucket_bytes(1629, 1500, true), 1629);
+	model_destroy(m);
+}
+
 static void
 force_is_taken_and_counts_for_nobody(void **state)
 {
@@ -156,6 +175,7 @@ main(void)
 		cmocka_unit_test(deadline_that_cannot_be_kept_is_refused_with_the_time),
 		cmocka_unit_test(egress_rate_that_keeps_too_little_is_refused),
 		cmocka_unit_test(surplus_of_guaranteed_senders_may_have_begun),
+		cmocka_unit_test(burst_of_a_frame_counts_as_it_leaves),
 		cmocka_unit_test(force_is_taken_and_counts_for_nobody),
 		cmocka_unit_test(other_bridges_do_not_count),
 	};
