@@ -303,6 +303,7 @@ add_port(struct domain *d, const xmlNode *element, const xmlNode *root, char err
 	read_identity(p, element);
 	iface = find_interface(p, child(root, "devices"));
 	p->is_plugged = iface;
+	p->iface_line = iface ? (unsigned)xmlGetLineNo((xmlNode *)iface) : 0;
 	for (const struct domain_attribute *a = domain_attributes; a->name; a++)
 		if (a->def)
 			set_param(p, a->name, a->def);
@@ -325,28 +326,44 @@ add_port(struct domain *d, const xmlNode *element, const xmlNode *root, char err
 	return 0;
 }
 
-// To the switch's QEMU connects when it starts, and waits.
+// QEMU connects to the switch's socket when it starts, and waits.
+static bool
+read_socket_of(const struct domain *d, const xmlNode *iface, struct domain_socket *s)
+{
+	*s = (struct domain_socket){.line = (unsigned)xmlGetLineNo((xmlNode *)iface)};
+	if (!tree_is_element(iface, "interface", NULL) || !is_attribute(iface, "type", "vhostuser") ||
+		!tree_attribute(child(iface, "source"), "path", s->path, sizeof(s->path)))
+		return false;
+	s->is_switchs = is_attribute(child(iface, "source"), "mode", "client") &&
+		!strncmp(s->path, RUN_DIR "/", sizeof(RUN_DIR));
+	(void)parse_mac(child(iface, "mac"), "address", s->mac);
+	for (unsigned i = 0; i < d->n_ports; i++)
+		s->has_element |= !strcmp(d->ports[i].mac, s->mac);
+	for (unsigned i = 0; i < d->n_sockets && !s->twin_line; i++)
+		if (!strcmp(d->sockets[i].path, s->path))
+			s->twin_line = d->sockets[i].line;
+	return s->is_switchs || d->n_ports;
+}
+
 static void
 read_sockets(struct domain *d, const xmlNode *devices)
 {
-	for (const xmlNode *iface = devices ? devices->children : NULL; iface; iface = iface->next) {
-		struct domain_socket *s = &d->sockets[d->n_sockets];
-		char mac[DOMAIN_MAC_SIZE] = "";
-		bool is_ports = false;
+	for (const xmlNode *iface = devices ? devices->children : NULL; iface; iface = iface->next)
+		if (d->n_sockets < DOMAIN_MAX_PORTS)
+			d->n_sockets += read_socket_of(d, iface, &d->sockets[d->n_sockets]);
+}
 
-		if (d->n_sockets == DOMAIN_MAX_PORTS)
-			return;
-		if (!tree_is_element(iface, "interface", NULL) || !is_attribute(iface, "type", "vhostuser") ||
-			!tree_attribute(child(iface, "source"), "path", s->path, sizeof(s->path)))
-			continue;
-		s->is_switchs = is_attribute(child(iface, "source"), "mode", "client") &&
-			!strncmp(s->path, RUN_DIR "/", sizeof(RUN_DIR));
-		(void)parse_mac(child(iface, "mac"), "address", mac);
-		for (unsigned i = 0; i < d->n_ports; i++)
-			is_ports |= !strcmp(d->ports[i].mac, mac);
-		s->line = (unsigned)xmlGetLineNo((xmlNode *)iface);
-		d->n_sockets += !is_ports && (s->is_switchs || d->n_ports);
-	}
+// A port that waits for an interface, and the socket is that of one which is there: a copied domain's MAC is new, its element has the old one.
+static void
+check_waiting(const struct domain *d, struct domain_port *p)
+{
+	const char *path = json_string_value(json_object_get(p->params, "socket"));
+
+	for (unsigned i = 0; i < d->n_sockets && !p->is_plugged && !p->err[0]; i++)
+		if (!d->sockets[i].has_element && !strcmp(path ? path : "", d->sockets[i].path))
+			(void)snprintf(p->err, DOMAIN_ERR_SIZE,
+				"line %u: <port mac='%s'>: mac: the interface with its socket, line %u, has the MAC %s",
+				p->line, p->mac, d->sockets[i].line, d->sockets[i].mac);
 }
 
 // Cut where it is too long, between two characters.
@@ -386,6 +403,8 @@ read_domain(struct domain *d, const xmlNode *root, char err[DOMAIN_ERR_SIZE])
 				rc = add_port(d, port, root, err);
 	}
 	read_sockets(d, child(root, "devices"));
+	for (unsigned i = 0; i < d->n_ports; i++)
+		check_waiting(d, &d->ports[i]);
 	return rc;
 }
 

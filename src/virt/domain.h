@@ -20,16 +20,20 @@ struct domain_port {
 	json_t *params; // of port.add: all of domain_attributes, what the interface says, domain and domain_uuid; owned
 	char mac[DOMAIN_MAC_SIZE]; // in lower case
 	unsigned line; // of its element
+	unsigned iface_line; // of its interface; 0: there is none
 	bool is_optional; // onerror='ignore'
 	bool is_plugged; // an interface of the domain has its MAC; false: one may be attached later
 	char err[DOMAIN_ERR_SIZE]; // why it cannot be, with line and element; empty: it can
 };
 
-// Of an interface that no <rtvs:port> is for.
+// Of a vhost-user interface.
 struct domain_socket {
 	char path[DOMAIN_PATH_SIZE];
+	char mac[DOMAIN_MAC_SIZE];
 	unsigned line;
-	bool is_switchs; // it ought to be one of the switch's: somebody made the port by hand, or nobody did
+	unsigned twin_line; // of an earlier interface with this path; 0: none
+	bool has_element; // a <rtvs:port> is for it
+	bool is_switchs; // it ought to be one of the switch's
 };
 
 struct domain {

@@ -78,6 +78,23 @@ find_port(const json_t *list, const char *name)
 	return NULL;
 }
 
+// What else than the domain with this UUID has a port of that name, or with that socket. NULL: nothing.
+static const json_t *
+find_foreign(const json_t *list, const char *name, const char *socket, const char *uuid)
+{
+	const json_t *port;
+	size_t i;
+
+	json_array_foreach (list, i, port) {
+		const json_t *config = json_object_get(port, "config");
+
+		if ((!strcmp(text_of(port, "name"), name) || !strcmp(text_of(config, "socket"), socket)) &&
+			strcmp(text_of(config, "domain_uuid"), uuid))
+			return port;
+	}
+	return NULL;
+}
+
 // What a domain says of a port, as `from` has it; for port.add, or for port.set, which cannot change the socket.
 static json_t *
 pick(const json_t *from, bool is_for_set)
@@ -162,6 +179,30 @@ add_port(const struct ports *p, const json_t *params, struct undo *undo, char er
 	return rc;
 }
 
+// Does somebody else have the port's socket or name, as a cloned domain's parent does? Says whose it is, and what to change: line is that of
+// the interface, 0: unknown.
+static bool
+is_taken(const json_t *list, const json_t *params, unsigned line, char err[DOMAIN_ERR_SIZE])
+{
+	const char *socket = text_of(params, "socket");
+	const json_t *port = find_foreign(list, text_of(params, "name"), socket, text_of(params, "domain_uuid"));
+	const json_t *config = json_object_get(port, "config");
+	char where[48] = "";
+
+	if (!port)
+		return false;
+	if (line)
+		(void)snprintf(where, sizeof(where), " (<interface> in line %u)", line);
+	(void)snprintf(err, DOMAIN_ERR_SIZE, "port %s exists and is not this domain's but %s%.64s%s%s",
+		text_of(port, "name"), *text_of(config, "domain_uuid") ? "of domain " : "made by hand",
+		text_of(config, "domain"),
+		strcmp(text_of(config, "socket"), socket) ?
+			": another name='...' is needed" :
+			", and has this socket: a <source path='...'> of its own is needed",
+		where);
+	return true;
+}
+
 // Makes one port what params say. *ret_again: somebody else made it meanwhile, the list is to be read again.
 static enum cli_exit
 apply_port(const struct ports *p, const json_t *list, const json_t *params, struct undo *undo, bool *ret_again,
@@ -172,17 +213,14 @@ apply_port(const struct ports *p, const json_t *list, const json_t *params, stru
 	json_t *now = NULL;
 	enum cli_exit rc;
 
+	if (is_taken(list, params, 0, err))
+		return CLI_REFUSED;
 	if (!config) {
 		rc = add_port(p, params, undo, err);
 		if (rc == CLI_REFUSED && !list_ports(p, &now, NULL))
 			*ret_again = find_port(now, name);
 		json_decref(now);
 		return rc;
-	}
-	if (strcmp(text_of(config, "domain_uuid"), text_of(params, "domain_uuid"))) {
-		(void)snprintf(err, DOMAIN_ERR_SIZE, "port %s exists and is not this domain's but %s%.64s", name,
-			*text_of(config, "domain_uuid") ? "of domain " : "made by hand", text_of(config, "domain"));
-		return CLI_REFUSED;
 	}
 	if (!is_same(params, config, "socket") || !is_same(params, config, "mode") ||
 		!is_same(params, config, "queues")) {
@@ -234,22 +272,44 @@ apply_fallback(const struct ports *p, const struct domain_port *port, struct und
 	return rc;
 }
 
+// What speaks against an interface as it is: nobody answers at its socket, or it is another's.
+static bool
+is_socket_wrong(const struct ports *p, const struct domain *d, const struct domain_socket *s, const json_t *list,
+	char err[DOMAIN_ERR_SIZE])
+{
+	const json_t *port = find_foreign(list, "", s->path, d->uuid), *config = json_object_get(port, "config");
+
+	if (s->twin_line)
+		(void)snprintf(err, DOMAIN_ERR_SIZE,
+			"line %u: <interface>: its socket %s is that of line %u, too: each needs one of its own",
+			s->line, s->path, s->twin_line);
+	else if (s->has_element)
+		return false;
+	else if (*text_of(config, "domain_uuid"))
+		(void)snprintf(err, DOMAIN_ERR_SIZE,
+			"line %u: <interface>: its socket %s is that of port %s, of domain %.64s, and both guests "
+			"would be "
+			"offline: it needs a <source path='...'> of its own, and a <port mac='%s'>",
+			s->line, s->path, text_of(port, "name"), text_of(config, "domain"), s->mac);
+	else if (s->is_switchs && !port && p->is_running)
+		(void)snprintf(
+			err, DOMAIN_ERR_SIZE, "line %u: <interface>: no <port> has its MAC, %s", s->line, s->mac);
+	else if (s->is_switchs && !port) // not one of its own either: without an element that goes
+		(void)snprintf(err, DOMAIN_ERR_SIZE,
+			"line %u: <interface>: no <port> has its MAC, and no port of the switch the socket %s: QEMU "
+			"would wait for ever",
+			s->line, s->path);
+	else
+		return false;
+	return true;
+}
+
 static enum cli_exit
 check_sockets(const struct ports *p, const json_t *list, const struct domain *d, char err[DOMAIN_ERR_SIZE])
 {
 	for (unsigned i = 0; i < d->n_sockets; i++) {
-		bool is_there = !d->sockets[i].is_switchs;
-		const json_t *port;
-		size_t k;
-
-		json_array_foreach (list, k, port)
-			is_there |= !strcmp(text_of(json_object_get(port, "config"), "socket"), d->sockets[i].path);
-		if (is_there)
+		if (!is_socket_wrong(p, d, &d->sockets[i], list, err))
 			continue;
-		(void)snprintf(err, DOMAIN_ERR_SIZE,
-			"line %u: <interface>: no <port> has its MAC, and no port of the switch the socket %s: QEMU "
-			"would wait for ever",
-			d->sockets[i].line, d->sockets[i].path);
 		if (!p->is_running)
 			return CLI_REFUSED;
 		tell(p, true, "%s", err);
@@ -262,7 +322,7 @@ static bool
 has_interface(const struct domain *d, const json_t *config)
 {
 	for (unsigned i = 0; i < d->n_sockets; i++)
-		if (!strcmp(d->sockets[i].path, text_of(config, "socket")))
+		if (!d->sockets[i].has_element && !strcmp(d->sockets[i].path, text_of(config, "socket")))
 			return true;
 	return false;
 }
@@ -317,6 +377,8 @@ apply_all(const struct ports *p, const struct domain *d, struct undo *undo, bool
 
 		// Not a port that waits for its interface, then: it would be made anew for one, or guard against the guest's own MAC.
 		if (port->err[0] || (p->is_running && config && !port->is_plugged && has_interface(d, config)))
+			rc = CLI_REFUSED;
+		else if (is_taken(list, port->params, port->iface_line, why))
 			rc = CLI_REFUSED;
 		else
 			rc = apply_port(p, list, port->params, undo, ret_again, why);

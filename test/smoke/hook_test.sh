@@ -170,7 +170,13 @@ others_ports_stay() {
 	expect "ports" web1 "$(ports)"
 	ctl port del web1
 	run_hook prepare begin
-	expect_fails 'port web1 exists and is not this domain.s but of domain web1' run_hook prepare begin "s/0f1e11</0f1e12</"
+	expect_fails 'port web1 exists and is not this domain.s but of domain web1, and has this socket.*<interface> in line' \
+		run_hook prepare begin "s/0f1e11</0f1e12</"
+	# A copied domain whose elements are gone, or have another MAC.
+	expect_fails 'line [0-9]+: <interface>: its socket /run/rtvswitch/web1.sock is that of port web1, of domain web1, and both' \
+		run_hook prepare begin "/<rtvs:port /d; s/0f1e11</0f1e12</"
+	expect_fails 'line [0-9]+: <interface>: its socket /run/rtvswitch/web1.sock is that of port web1, of domain web1, and both' \
+		run_hook prepare begin "/<interface/,\$ s/:00:01/:00:03/; s/0f1e11</0f1e12</; s/<rtvs:port /&onerror='ignore' /; s/onerror=\"ignore\"//; /00:02/d"
 	run_hook release end "s/0f1e11</0f1e12</"
 	expect "ports" "web1 web1-b" "$(ports)"
 	run_hook release end

@@ -408,6 +408,130 @@ interface_with_nobodys_socket_is_refused(void **state)
 	domain_free(d);
 }
 
+// A copied domain: another UUID, and by and by other lines.
+static enum cli_exit
+apply_xml(const char *elements, const char *interfaces, bool is_running, char err[DOMAIN_ERR_SIZE])
+{
+	struct ports p = {.is_running = is_running, .log = tell};
+	struct domain *d = NULL;
+	char xml[8192];
+	enum cli_exit rc;
+
+	(void)snprintf(xml, sizeof(xml),
+		"<domain>\n<name>copy</name><uuid>" OTHER "</uuid>\n<metadata><r:ports xmlns:r='" DOMAIN_NAMESPACE
+		"'>%s</r:ports></metadata><memoryBacking><access "
+		"mode='shared'/></memoryBacking>\n<devices>%s</devices></domain>",
+		elements, interfaces);
+	told[0] = err[0] = '\0';
+	n_changes = 0;
+	if (domain_parse(xml, strlen(xml), &d, err))
+		fail_msg("%s", err);
+	rc = ports_apply(&p, d, err);
+	domain_free(d);
+	return rc;
+}
+
+#define NIC(mac, path)                                                                           \
+	"<interface type='vhostuser'><mac address='52:54:00:00:00:" mac "'/><source path='" path \
+	"' mode='client'/></interface>"
+
+static void
+copied_domain_does_not_take_its_parents_port(void **state)
+{
+	static const struct {
+		const char *elements, *interfaces, *text;
+	} cases[] = {
+		// Nothing is mended but what libvirt does itself; then one line after the other.
+		{"<r:port mac='52:54:00:00:00:01' bridge='br0'/>", NIC("0a", "/run/guests/vm1.sock"),
+			"no interface of the domain has the MAC 52:54:00:00:00:01"},
+		{"<r:port mac='52:54:00:00:00:01' bridge='br0' onerror='ignore'/>", NIC("0a", "/run/guests/vm1.sock"),
+			"line 4: <interface>: its socket /run/guests/vm1.sock is that of port vm1, of domain web1"},
+		{"<r:port mac='52:54:00:00:00:01' bridge='br0' name='copy'/>", NIC("0a", "/run/guests/vm1.sock"),
+			"line 4: <interface>: its socket /run/guests/vm1.sock is that of port vm1, of domain web1"},
+		{"<r:port mac='52:54:00:00:00:0a' bridge='br0'/>", NIC("0a", "/run/guests/vm1.sock"),
+			"line 3: <port mac='52:54:00:00:00:0a'>: port vm1 exists and is not this domain's but of "
+			"domain "
+			"web1, and has this socket: a <source path='...'> of its own is needed (<interface> in line "
+			"4)"},
+		{"<r:port mac='52:54:00:00:00:0a' bridge='br0' name='copy'/>", NIC("0a", "/run/guests/vm1.sock"),
+			"port vm1 exists and is not this domain's but of domain web1, and has this socket"},
+		{"<r:port mac='52:54:00:00:00:0a' bridge='br0' name='copy' onerror='ignore'/>",
+			NIC("0a", "/run/guests/vm1.sock"), "port vm1 exists and is not this domain's"},
+		{"<r:port mac='52:54:00:00:00:0a' bridge='br0' name='vm1'/>", NIC("0a", "/run/guests/copy.sock"),
+			"port vm1 exists and is not this domain's but of domain web1: another name='...' is needed"},
+	};
+	char err[DOMAIN_ERR_SIZE];
+
+	(void)state;
+	assert_int_equal(apply(ONE, err), CLI_OK);
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		assert_int_equal(apply_xml(cases[i].elements, cases[i].interfaces, false, err), CLI_REFUSED);
+		if (!strstr(err, cases[i].text))
+			fail_msg("'%s' is not in: %s", cases[i].text, err);
+		assert_int_equal(json_array_size(model), 1);
+		assert_string_equal(config_of("vm1", "domain_uuid"), UUID);
+	}
+	// One that runs already is told of it, and harms nobody.
+	assert_int_equal(apply_xml(cases[2].elements, cases[2].interfaces, true, err), CLI_OK);
+	assert_non_null(strstr(told, "! line 4: <interface>: its socket /run/guests/vm1.sock is that of port vm1"));
+	assert_string_equal(config_of("vm1", "domain_uuid"), UUID);
+	// All of it mended.
+	assert_int_equal(apply_xml("<r:port mac='52:54:00:00:00:0a' bridge='br0'/>", NIC("0a", "/run/guests/copy.sock"),
+				 false, err),
+		CLI_OK);
+	assert_string_equal(config_of("copy", "domain_uuid"), OTHER);
+}
+
+static void
+copied_domain_without_metadata_is_refused(void **state)
+{
+	char err[DOMAIN_ERR_SIZE];
+
+	(void)state;
+	json_array_append_new(model,
+		json_pack("{s:s, s:{s:s, s:s, s:s}}", "name", "vm1", "config", "domain", "web1", "domain_uuid", UUID,
+			"socket", "/run/rtvswitch/vm1.sock"));
+	assert_int_equal(apply_xml("", NIC("0a", "/run/rtvswitch/vm1.sock"), false, err), CLI_REFUSED);
+	assert_non_null(strstr(err, "is that of port vm1, of domain web1, and both guests would be offline"));
+	// Its own, of an earlier life, is none: without an element it goes.
+	json_object_set_new(json_object_get(json_array_get(model, 0), "config"), "domain_uuid", json_string(OTHER));
+	assert_int_equal(apply_xml("", NIC("0a", "/run/rtvswitch/vm1.sock"), false, err), CLI_REFUSED);
+	assert_non_null(strstr(err, "QEMU would wait for ever"));
+}
+
+static void
+two_interfaces_of_a_domain_do_not_share_a_socket(void **state)
+{
+	static const char nics[] = NIC("0a", "/run/guests/a.sock") "\n" NIC("0b", "/run/guests/a.sock");
+	char err[DOMAIN_ERR_SIZE];
+
+	(void)state;
+	assert_int_equal(apply_xml("<r:port mac='52:54:00:00:00:0a' bridge='br0'/>", nics, false, err), CLI_REFUSED);
+	assert_non_null(
+		strstr(err, "line 5: <interface>: its socket /run/guests/a.sock is that of line 4, too: each needs"));
+	assert_int_equal(json_array_size(model), 0);
+	assert_int_equal(apply_xml("<r:port mac='52:54:00:00:00:0a' bridge='br0'/>"
+				   "<r:port mac='52:54:00:00:00:0b' bridge='br0' name='b' onerror='ignore'/>",
+				 nics, false, err),
+		CLI_REFUSED);
+	assert_int_equal(json_array_size(model), 0);
+}
+
+// Its port would be made, and guard against the guest's own MAC.
+static void
+waiting_port_with_an_interfaces_socket_is_refused(void **state)
+{
+	char err[DOMAIN_ERR_SIZE];
+
+	(void)state;
+	assert_int_equal(apply_xml("<r:port mac='52:54:00:00:00:01' bridge='br0' name='vm1'/>",
+				 NIC("0a", "/run/rtvswitch/vm1.sock"), false, err),
+		CLI_REFUSED);
+	assert_non_null(strstr(err,
+		"line 3: <port mac='52:54:00:00:00:01'>: mac: the interface with its socket, line 4, has the MAC "
+		"52:54:00:00:00:0a"));
+}
+
 static void
 who_comes_first_does_not_matter(void **state)
 {
@@ -477,6 +601,10 @@ main(void)
 		TEST(running_guest_keeps_the_port_of_a_wrong_element),
 		TEST(running_guests_port_made_anew_is_there_even_when_refused),
 		TEST(interface_with_nobodys_socket_is_refused),
+		TEST(copied_domain_does_not_take_its_parents_port),
+		TEST(copied_domain_without_metadata_is_refused),
+		TEST(two_interfaces_of_a_domain_do_not_share_a_socket),
+		TEST(waiting_port_with_an_interfaces_socket_is_refused),
 		TEST(who_comes_first_does_not_matter),
 		TEST(check_changes_nothing),
 		TEST(broken_connection_is_told_at_any_call),
