@@ -193,7 +193,8 @@ struct dp_port_cfg {
 	bool isolated;
 	uint32_t mac_limit; // learned MACs, 0: no limit of its own
 	uint32_t flood_pps; // broadcast, multicast and unknown unicast it may send a second, 0: no limit
-	char mirror_to[RTVS_NAME_SIZE]; // a port that only receives mirrored packets; empty: none
+	char mirror_to
+		[RTVS_NAME_SIZE]; // a port that only receives mirrored packets, while there is one of that name; empty: none
 	uint32_t mirror; // enum dp_mirror_dir, 0: off
 
 	// What it sends, at each egress port that has a rate, or shares a bridge with ports that have a guarantee. See rtvs/sched.h.
@@ -325,7 +326,7 @@ unsigned dp_mac_flush(struct dp *dp, unsigned bridge); // learned ones; how many
 unsigned dp_mac_list(const struct dp *dp, unsigned bridge, uint32_t *pos, struct dp_mac *ret_macs, unsigned max);
 
 // Ports. id: 0 to DP_MAX_PORTS - 1, free to be reused after del. set: takes the whole configuration;
-// -EINVAL when it changes what is fixed. Names of the bridge and of mirror_to must exist: -ENOENT.
+// -EINVAL when it changes what is fixed. The bridge must exist: -ENOENT. A mirror waits for its port.
 // What can be said of deadline, rates and burst without a datapath: 0 or -EINVAL. dp_port_add and set ask it, too.
 int dp_port_check_qos(const struct dp_port_cfg *cfg, char err[DP_ERR_SIZE]);
 int dp_port_add(struct dp *dp, const struct dp_port_cfg *cfg, unsigned *ret_id, char err[DP_ERR_SIZE]);

@@ -1,6 +1,6 @@
 // What the operator configured. Handlers (rpc_*.c) and plan.c change it through these functions only; each checks
 // names and combinations, then tells the datapath, then remembers. Invariant: the datapath and a model
-// that is not dry hold the same objects, and every name that an object refers to exists.
+// that is not dry hold the same objects, and every name that an object refers to exists, but that of a mirror's target.
 #include "model.h"
 
 #include "admit.h"
@@ -226,11 +226,9 @@ port_check_mirror(const struct model *m, const struct dp_port_cfg *cfg, char err
 		return 0;
 	if (strcmp(cfg->mirror_to, cfg->name) == 0)
 		return fail(-EINVAL, err, "mirror_to: a port cannot mirror to itself");
-	target = model_port_find(m, cfg->mirror_to);
-	if (!target)
-		return fail(-ENOENT, err, "mirror_to: port %s does not exist", cfg->mirror_to);
+	target = model_port_find(m, cfg->mirror_to); // NULL: the mirror waits for it
 	source = port_mirroring_to(m, cfg->name);
-	if (target->cfg.mirror_to[0] || source)
+	if ((target && target->cfg.mirror_to[0]) || source)
 		return fail(-EINVAL, err, "mirror_to: port %s receives a mirror and cannot be mirrored",
 			source ? cfg->name : cfg->mirror_to);
 	return 0;
@@ -239,7 +237,7 @@ port_check_mirror(const struct model *m, const struct dp_port_cfg *cfg, char err
 unsigned
 model_port_rank(const struct dp_port_cfg *cfg)
 {
-	return cfg->mirror_to[0] ? 2 : cfg->type == DP_PORT_GENEVE ? 1 : 0;
+	return cfg->type == DP_PORT_GENEVE;
 }
 
 static bool
@@ -477,18 +475,15 @@ int
 model_port_del(struct model *m, const char *name, char err[DP_ERR_SIZE])
 {
 	struct model_port *port = model_port_find(m, name);
-	const struct model_port *source;
+	const struct model_port *tunnel;
 	unsigned pos = 0;
 	int rc;
 
 	if (!port)
 		return fail(-ENOENT, err, "port %s does not exist", name);
-	source = port_mirroring_to(m, name);
-	if (source)
-		return fail(-EBUSY, err, "port %s mirrors to port %s; set its mirror_to first", source->cfg.name, name);
-	source = tunnel_through(m, name);
-	if (source)
-		return fail(-EBUSY, err, "port %s goes through port %s; remove it first", source->cfg.name, name);
+	tunnel = tunnel_through(m, name);
+	if (tunnel)
+		return fail(-EBUSY, err, "port %s goes through port %s; remove it first", tunnel->cfg.name, name);
 	rc = m->dp ? dp_port_del(m->dp, port->id) : 0;
 	if (rc < 0)
 		return fail(rc, err, "port %s: %s", name, strerror(-rc));

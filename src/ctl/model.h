@@ -48,8 +48,8 @@ void model_destroy(struct model *model); // NULL is accepted; leaves the datapat
 
 struct model_bridge *model_bridge_find(const struct model *model, const char *name);
 struct model_port *model_port_find(const struct model *model, const char *name);
-// Ports are made in order of it, and removed against it: 0, 1: needs an uplink, 2: needs a port to mirror to.
-#define MODEL_PORT_RANKS 3
+// Ports are made in order of it, and removed against it: 0, 1: needs an uplink.
+#define MODEL_PORT_RANKS 2
 unsigned model_port_rank(const struct dp_port_cfg *cfg);
 unsigned model_bridge_n_ports(const struct model *model, const char *name);
 
@@ -61,7 +61,7 @@ int model_bridge_del(struct model *model, const char *name, char err[DP_ERR_SIZE
 int model_port_add(struct model *model, const struct dp_port_cfg *cfg, char err[DP_ERR_SIZE]);
 // Static MACs of a port that leaves its bridge go.
 int model_port_set(struct model *model, const struct dp_port_cfg *cfg, char err[DP_ERR_SIZE]);
-int model_port_del(struct model *model, const char *name, char err[DP_ERR_SIZE]); // -EBUSY: is mirrored to
+int model_port_del(struct model *model, const char *name, char err[DP_ERR_SIZE]); // -EBUSY: a tunnel goes through it
 struct model_mac *model_mac_find(const struct model_bridge *bridge, const struct mac *mac, uint16_t vlan);
 int model_mac_add(struct model *model, const char *bridge, const struct model_mac *mac, char err[DP_ERR_SIZE]);
 int model_mac_del(struct model *model, const char *bridge, const struct mac *mac, uint16_t vlan, char err[DP_ERR_SIZE]);

@@ -91,8 +91,7 @@ detach_ports(struct plan *p)
 		bool is_changed = false;
 		if (!to || is_port_going(p, cfg.name))
 			continue;
-		if (cfg.mirror_to[0] &&
-			(strcmp(cfg.mirror_to, to->cfg.mirror_to) != 0 || is_port_going(p, cfg.mirror_to))) {
+		if (cfg.mirror_to[0] && strcmp(cfg.mirror_to, to->cfg.mirror_to) != 0) {
 			cfg.mirror_to[0] = '\0';
 			cfg.mirror = 0;
 			is_changed = true;
@@ -197,9 +196,8 @@ add_macs(struct plan *p)
 static int
 execute(struct plan *p)
 {
-	(void)(apply_system(p) && remove_macs(p) && detach_ports(p) && remove_ports(p, 2) && remove_ports(p, 1) &&
-		remove_ports(p, 0) && remove_bridges(p) && apply_bridges(p) && apply_ports(p, 0) && apply_ports(p, 1) &&
-		apply_ports(p, 2) && add_macs(p));
+	(void)(apply_system(p) && remove_macs(p) && detach_ports(p) && remove_ports(p, 1) && remove_ports(p, 0) &&
+		remove_bridges(p) && apply_bridges(p) && apply_ports(p, 0) && apply_ports(p, 1) && add_macs(p));
 	return p->rc;
 }
 

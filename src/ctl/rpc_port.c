@@ -64,7 +64,7 @@
 	P(mac_limit, RPC_UINT, .max = 1048576, .def = "0", .help = "MACs learned from it at most; 0: only the bridge's limit"), \
 	PAS("flood_rate", flood_pps, RPC_UINT, .max = UINT32_MAX, .def = "0", \
 		.help = "broadcast, multicast and unknown unicast packets it may send a second; 0: no limit"), \
-	P(mirror_to, RPC_NAME, .max = RTVS_NAME_SIZE - 1, .help = "port that receives a copy of its packets; empty: none"), \
+	P(mirror_to, RPC_NAME, .max = RTVS_NAME_SIZE - 1, .help = "port that receives a copy of its packets, whenever there is one of that name; empty: none"), \
 	P(mirror, RPC_ENUM, .names = dp_mirror_dir_names, .def = "none", \
 		.help = "what is copied, as the port sees it: rx was taken from it, tx given to it"), \
 	PAS("deadline", deadline_ns, RPC_TIME, .max = DP_DEADLINE_MAX_NS, .def = "0", \
@@ -195,6 +195,15 @@ warn_of_force(const struct ctl *ctl, const struct dp_port_cfg *cfg)
 			"port %s: unguaranteed: %s", cfg->name, text);
 }
 
+// Not an error: the port that receives comes and goes as its guest does. It may be a slip, though.
+static void
+warn_of_mirror(const struct ctl *ctl, const struct dp_port_cfg *cfg)
+{
+	if (ctl->model == ctl->live && cfg->mirror_to[0] && !model_port_find(ctl->model, cfg->mirror_to))
+		log_about(LOG_LEVEL_WARNING, LOG_ABOUT(NULL, {"PORT", cfg->name}),
+			"port %s: there is no port %s: its mirror waits", cfg->name, cfg->mirror_to);
+}
+
 // Whoever waits for a guest that did not get its guarantee finds the reason in the log, too. A full table is -ENOSPC as well.
 static void
 log_refusal(const struct ctl *ctl, const struct dp_port_cfg *cfg, int rc)
@@ -224,8 +233,10 @@ port_add(void *ctx, const void *params, uint64_t present, json_t **ret_result, s
 	rc = cfg.key_file[0] ? peers_check_keys(cfg.key_file, text) : 0;
 	if (!rc)
 		rc = model_port_add(ctl->model, &cfg, text);
-	if (!rc)
+	if (!rc) {
 		warn_of_force(ctl, &cfg);
+		warn_of_mirror(ctl, &cfg);
+	}
 	log_refusal(ctl, &cfg, rc);
 	return rc < 0 ? port_refuse(err, rc, text, cfg.name) : 0;
 }
@@ -250,8 +261,10 @@ port_set(void *ctx, const void *params, uint64_t present, json_t **ret_result, s
 	rc = cfg.key_file[0] ? peers_check_keys(cfg.key_file, text) : 0;
 	if (!rc)
 		rc = model_port_set(ctl->model, &cfg, text);
-	if (!rc)
+	if (!rc) {
 		warn_of_force(ctl, &cfg);
+		warn_of_mirror(ctl, &cfg);
+	}
 	log_refusal(ctl, &cfg, rc);
 	return rc < 0 ? port_refuse(err, rc, text, cfg.name) : 0;
 }
@@ -308,13 +321,18 @@ static json_t *
 port_json(const struct ctl *ctl, const struct model_port *port)
 {
 	json_t *object = port_json_summary(ctl->dp, port);
-	json_t *config = json_object();
+	json_t *config = json_object(), *state;
 
 	for (unsigned i = 1; i < N(add_params); i++)
 		(void)json_object_set_new(config, add_params[i].name, rpc_encode_value(&add_params[i], &port->cfg));
 	set_guarantee(ctl, &port->cfg, object);
 	(void)json_object_set_new(object, "config", config);
-	(void)json_object_set_new(object, "state", port_json_state(ctl->dp, port));
+	state = port_json_state(ctl->dp, port);
+	if (port->cfg.mirror_to[0])
+		(void)json_object_set_new(state, "mirror",
+			json_string(
+				model_port_find(ctl->model, port->cfg.mirror_to) ? "active" : "waits for its port"));
+	(void)json_object_set_new(object, "state", state);
 	(void)json_object_set_new(object, "stats", port_json_stats(ctl->dp, port));
 	return object;
 }

@@ -101,9 +101,6 @@ check(const struct dp *dp, const struct dp_port_cfg *cfg, char err[DP_ERR_SIZE])
 	else if (cfg->bridge[0] && !bridge_find(dp, cfg->bridge)) {
 		dp_error(err, "bridge: there is no bridge '%s'", cfg->bridge);
 		return -ENOENT;
-	} else if (cfg->mirror_to[0] && !port_find(dp, cfg->mirror_to)) {
-		dp_error(err, "mirror_to: there is no port '%s'", cfg->mirror_to);
-		return -ENOENT;
 	} else
 		return dp_port_check_qos(cfg, err);
 	return -EINVAL;
@@ -384,16 +381,6 @@ retire_counters(struct dp *dp, struct port *port)
 	gone->blocked_ns += blocked_ns;
 }
 
-static void
-end_mirrors_to(struct dp *dp, const struct port *port)
-{
-	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
-		if (dp->port[i] && !strcmp(dp->port[i]->cfg.mirror_to, port->cfg.name)) {
-			dp->port[i]->cfg.mirror_to[0] = '\0';
-			dp->port[i]->cfg.mirror = 0;
-		}
-}
-
 int
 dp_port_del(struct dp *dp, unsigned id)
 {
@@ -405,7 +392,6 @@ dp_port_del(struct dp *dp, unsigned id)
 	dp_capture_stop(dp, id, &(uint64_t){0});
 	bridge = port->cfg.bridge[0] ? bridge_find(dp, port->cfg.bridge) : NULL;
 	dp->port[id] = NULL;
-	end_mirrors_to(dp, port);
 	if (view_publish(dp)) {
 		// Without memory for a new view the port stays, which is said, rather than used after it is freed.
 		dp->port[id] = port;

@@ -23,6 +23,7 @@ after_failure() {
 	ctl port del web1 || :
 	ctl port del web1-b || :
 	ctl port del uplink || :
+	ctl port del watched || :
 }
 
 start_makes_ports() {
@@ -73,8 +74,14 @@ changed_metadata_is_followed() {
 }
 
 stop_removes_ports() {
+	# One that is mirrored to goes as well, and the mirror waits for it.
+	ctl port add watched "socket=$work/watched.sock" mirror_to=web1 mirror=both
 	run_hook release end '' started.xml
-	expect "ports" "" "$(ports)"
+	expect "ports" watched "$(ports)"
+	run_hook prepare begin "s/0f1e11</0f1e12</"
+	expect "mirror" active "$(ctl -j port show watched | json "d['state']['mirror']")"
+	run_hook release end "s/0f1e11</0f1e12</"
+	ctl port del watched
 	[ ! -e /run/rtvswitch/web1.sock ]
 	run_hook release end '' started.xml
 }

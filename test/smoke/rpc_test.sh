@@ -61,7 +61,7 @@ missing_things() {
 	expect_fails 'nobody' ctl port show nobody
 	expect_fails 'nowhere' ctl port add p1 bridge=nowhere "socket=$work/p1.sock"
 	is_gone "$work/p1.sock" || fail "a refused port left its socket"
-	expect_fails 'mirror' ctl port add p1 mirror_to=nobody mirror=rx "socket=$work/p1.sock"
+	expect_fails 'mirror' ctl port add p1 mirror_to=p1 mirror=rx "socket=$work/p1.sock"
 	expect_fails . ctl port add p1 type=ethdev devargs=net_nonsense0
 	expect "no port is left" 0 "$(ctl -j port list | json 'len(d)')"
 }
