@@ -8,7 +8,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RPC_MAX_REQUEST_BYTES (1u << 20) // one line
+// One line: a configuration file of the largest size as one call.
+#define RPC_MAX_REQUEST_BYTES ((16u << 20) + (64u << 10))
+#define RPC_MAX_REQUEST_TEXT "16 MiB"
+#define RPC_MAX_BATCH_BYTES (8u << 20) // of answers; a call that would come after so many is refused
 #define RPC_MAX_DEPTH 16 // nested arrays and objects
 #define RPC_MAX_BATCH 256 // calls in one batch
 #define RPC_MAX_PARAMS 64 // of one method: `present` is a 64-bit set

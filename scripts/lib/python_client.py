@@ -27,7 +27,7 @@ import time
 SOCKET = "/run/rtvswitch/control.sock"
 TIMEOUT = 15  # seconds; systemd restarts a daemon that hangs after 10
 EVENTS_MAX = 65536
-MESSAGE_BYTES_MAX = 16 << 20
+MESSAGE_BYTES_MAX = 32 << 20
 
 Event = collections.namedtuple("Event", "name params")
 
@@ -61,7 +61,7 @@ class Client:
     def __init__(self, path=SOCKET, *, timeout=TIMEOUT):
         self.timeout = timeout
         self._id = 0
-        self._received = b""
+        self._received = bytearray()
         self._events = collections.deque(maxlen=EVENTS_MAX)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.settimeout(timeout)
@@ -136,7 +136,9 @@ class Client:
         self._events.append(Event(message.get("method"), message.get("params") or {}))
 
     def _message(self, end):
-        while b"\n" not in self._received:
+        n_seen = 0
+        while (n_line := self._received.find(b"\n", n_seen)) < 0:
+            n_seen = len(self._received)
             left = None if end is None else max(end - time.monotonic(), 0)
             try:
                 self._socket.settimeout(left)
@@ -150,7 +152,8 @@ class Client:
             self._received += data
             if len(self._received) > MESSAGE_BYTES_MAX:
                 raise Error("what came is no answer")
-        line, self._received = self._received.split(b"\n", 1)
+        line = bytes(self._received[:n_line])
+        del self._received[: n_line + 1]
         try:
             message = json.loads(line)
         except ValueError:

@@ -13,8 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
-// config.dump of 1,024 ports is less than 1 MiB.
-#define MESSAGE_BYTES_MAX (16u << 20)
+// The largest configuration takes less than 16 MiB, the answers of the largest batch 8 MiB more.
+#define MESSAGE_BYTES_MAX (32u << 20)
 #define BUFFER_BYTES 4096
 #define NO_LIMIT INT64_MAX
 

@@ -100,6 +100,15 @@ has_room_for(struct server *server, int pid)
 	return pid == 0 || n < SERVER_MAX_PER_PROCESS || evict_idle(server, pid);
 }
 
+// Nothing is read while an answer waits for its reader: a client that reads slowly is served slowly.
+static void
+client_want(struct server_client *c)
+{
+	bool is_reading = !c->is_eof && !c->is_ending && c->out_len == 0;
+
+	loop_set(c->server->loop, &c->source, (is_reading ? EPOLLIN : 0u) | (c->out_len > 0 ? EPOLLOUT : 0u));
+}
+
 static void
 client_flush(struct server_client *c)
 {
@@ -113,22 +122,15 @@ client_flush(struct server_client *c)
 			return;
 		}
 		if (n < 0)
-			break;
+			return;
 		c->out_off += (size_t)n;
 	}
-	if (c->out_off == c->out_len) {
-		free(c->out);
-		c->out = NULL;
-		c->out_len = c->out_size = c->out_off = 0;
-		if (c->is_ending) {
-			client_close(c);
-			return;
-		}
-	}
-	loop_set(c->server->loop, &c->source, (c->is_ending ? 0u : EPOLLIN) | (c->out_len > 0 ? EPOLLOUT : 0u));
+	free(c->out);
+	c->out = NULL;
+	c->out_len = c->out_size = c->out_off = c->out_answer = 0;
 }
 
-// Makes room for len more bytes of output. False: the client must go.
+// Makes room for len more bytes of output.
 static bool
 client_reserve(struct server_client *c, size_t len)
 {
@@ -136,14 +138,9 @@ client_reserve(struct server_client *c, size_t len)
 	size_t size = c->out_size ? c->out_size : 4096;
 	char *out;
 
-	if (unread + len > SERVER_MAX_BACKLOG_BYTES) {
-		c->server->stats.n_slow++;
-		log_warning("client disconnected: %zu bytes unread, %zu more to send, limit %u", unread, len,
-			SERVER_MAX_BACKLOG_BYTES);
-		return false;
-	}
 	if (c->out_off > 0) {
 		memmove(c->out, c->out + c->out_off, unread);
+		c->out_answer -= c->out_off < c->out_answer ? c->out_off : c->out_answer;
 		c->out_len = unread;
 		c->out_off = 0;
 	}
@@ -159,21 +156,47 @@ client_reserve(struct server_client *c, size_t len)
 	return true;
 }
 
-void
-server_send(struct server_client *c, const json_t *message)
+static bool
+client_may_have_event(struct server_client *c, size_t len)
+{
+	size_t unread = c->out_len - (c->out_off > c->out_answer ? c->out_off : c->out_answer);
+
+	if (unread + len <= SERVER_MAX_BACKLOG_BYTES)
+		return true;
+	c->server->stats.n_slow++;
+	log_warning("client disconnected: %zu bytes of events unread, %zu more to send, limit %u", unread, len,
+		SERVER_MAX_BACKLOG_BYTES);
+	return false;
+}
+
+static void
+client_send(struct server_client *c, const json_t *message, bool is_answer)
 {
 	size_t len = json_dumpb(message, NULL, 0, JSON_COMPACT);
+	bool is_first = c->out_len == 0;
 
 	if (c->is_dead)
 		return;
-	if (len == 0 || !client_reserve(c, len + 1)) {
+	if (len == 0 || (!is_answer && !client_may_have_event(c, len + 1)) || !client_reserve(c, len + 1)) {
 		client_close(c);
 		return;
 	}
 	(void)json_dumpb(message, c->out + c->out_len, len, JSON_COMPACT);
 	c->out_len += len;
 	c->out[c->out_len++] = '\n';
-	client_flush(c);
+	if (is_answer)
+		c->out_answer = c->out_len;
+	// Else the socket is full, and client_on_ready sends both.
+	if (is_first)
+		client_flush(c);
+	if (!c->is_dead)
+		client_want(c);
+}
+
+void
+server_send(struct server_client *c, const json_t *message)
+{
+	client_send(c, message, false);
 }
 
 static void
@@ -184,7 +207,7 @@ client_refuse(struct server_client *c, int code, const char *text)
 
 	c->is_ending = true;
 	if (answer)
-		server_send(c, answer);
+		client_send(c, answer, true);
 	else
 		client_close(c);
 	json_decref(answer);
@@ -205,37 +228,59 @@ client_line(struct server_client *c, const char *line, size_t len)
 	answer = rpc_dispatch(&c->session, line, len);
 	c->server->caller = NULL;
 	if (answer)
-		server_send(c, answer);
+		client_send(c, answer, true);
 	json_decref(answer);
 }
 
-// Executes the whole lines of the input buffer and keeps the rest.
-static void
-client_lines(struct server_client *c)
+// The next line of the input, and at its end the rest.
+static bool
+client_next_line(struct server_client *c, const char **ret_line, size_t *ret_len)
 {
-	size_t start = 0;
-	char *end;
+	size_t begin = c->in_off;
+	const char *end =
+		c->in_scanned < c->in_len ? memchr(c->in + c->in_scanned, '\n', c->in_len - c->in_scanned) : NULL;
 
-	while (!c->is_dead && (end = memchr(c->in + c->in_scanned, '\n', c->in_len - c->in_scanned))) {
-		size_t len = (size_t)(end - c->in) - start;
-		if (len > RPC_MAX_REQUEST_BYTES)
-			break;
-		client_line(c, c->in + start, len);
-		c->in_scanned = start += len + 1;
+	c->in_scanned = end ? (size_t)(end - c->in) + 1 : c->in_len;
+	if (begin == c->in_len || (!end && !c->is_eof && c->in_len - begin <= RPC_MAX_REQUEST_BYTES))
+		return false;
+	*ret_line = c->in + begin;
+	*ret_len = c->in_scanned - begin - (end ? 1 : 0);
+	c->in_off = c->in_scanned;
+	return true;
+}
+
+static void
+client_forget_input(struct server_client *c)
+{
+	free(c->in);
+	c->in = NULL;
+	c->in_len = c->in_size = c->in_off = c->in_scanned = 0;
+}
+
+// Executes lines until the answer of one waits for its reader.
+static void
+client_run(struct server_client *c)
+{
+	const char *line;
+	size_t len;
+
+	client_flush(c);
+	while (!c->is_dead && !c->is_ending && c->out_len == 0 && client_next_line(c, &line, &len)) {
+		if (len <= RPC_MAX_REQUEST_BYTES) {
+			client_line(c, line, len);
+			continue;
+		}
+		c->server->stats.n_too_long++;
+		client_refuse(c, RPC_INVALID_REQUEST, "request longer than " RPC_MAX_REQUEST_TEXT);
 	}
 	if (c->is_dead)
 		return;
-	c->in_len -= start;
-	memmove(c->in, c->in + start, c->in_len);
-	c->in_scanned = c->in_len;
-	if (c->in_len > RPC_MAX_REQUEST_BYTES) {
-		c->server->stats.n_too_long++;
-		client_refuse(c, RPC_INVALID_REQUEST, "request longer than 1 MiB");
-	} else if (c->in_len == 0) {
-		free(c->in);
-		c->in = NULL;
-		c->in_size = 0;
-	}
+	if (c->in_off == c->in_len)
+		client_forget_input(c);
+	if ((c->is_eof || c->is_ending) && c->out_len == 0)
+		client_close(c);
+	else
+		client_want(c);
 }
 
 static void
@@ -243,6 +288,12 @@ client_read(struct server_client *c)
 {
 	ssize_t n;
 
+	if (c->in_off > 0) {
+		c->in_len -= c->in_off;
+		c->in_scanned -= c->in_off;
+		memmove(c->in, c->in + c->in_off, c->in_len);
+		c->in_off = 0;
+	}
 	if (c->in_size - c->in_len < SERVER_READ_BYTES) {
 		size_t size = c->in_size ? 2 * c->in_size : SERVER_READ_BYTES;
 		char *in = realloc(c->in, size);
@@ -260,14 +311,11 @@ client_read(struct server_client *c)
 		client_close(c);
 		return;
 	}
-	if (n == 0) {
-		// The peer may have shut down its half only: answers under way still reach it.
-		c->is_ending = true;
-		client_flush(c);
-		return;
-	}
+	// The peer may have shut down its half only: its last request, with a newline or without, is answered.
+	if (n == 0)
+		c->is_eof = true;
 	c->in_len += (size_t)n;
-	client_lines(c);
+	client_run(c);
 }
 
 static void
@@ -277,8 +325,8 @@ client_on_ready(struct loop_source *source, uint32_t events)
 	struct server *server = c->server;
 
 	if (events & EPOLLOUT)
-		client_flush(c);
-	if (!c->is_dead && !c->is_ending && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
+		client_run(c);
+	if (!c->is_dead && !c->is_eof && !c->is_ending && c->out_len == 0 && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
 		client_read(c);
 	else if (!c->is_dead && (events & (EPOLLHUP | EPOLLERR)))
 		client_close(c);

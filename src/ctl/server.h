@@ -1,5 +1,5 @@
-// Unix stream sockets that speak newline-delimited JSON-RPC. Every client has one bounded input line and a
-// bounded backlog of output; a client that exceeds either is told, disconnected and counted.
+// Unix stream sockets that speak newline-delimited JSON-RPC. Every client has one bounded input line, one answer that it has not
+// read yet, and a bounded backlog of events. Its next request waits until it has read the answer.
 // Places are for clients that use them: at a limit, the client that has been idle longest is closed. A subscriber never is,
 // but subscribers have fewer places than there are. A new client that finds no room waits in the listener's queue.
 #pragma once
@@ -16,7 +16,7 @@
 #define SERVER_MAX_PER_PROCESS 32 // clients of one process
 #define SERVER_MAX_SUBSCRIBERS 64 // clients
 #define SERVER_PATIENCE_TICKS 2 // a client without a complete request for so long is idle, whatever it has under way
-#define SERVER_MAX_BACKLOG_BYTES (8u << 20) // answers and events that a client has not read yet
+#define SERVER_MAX_BACKLOG_BYTES (8u << 20) // events that a client has not read yet
 #define SERVER_MAX_PATTERNS 256 // bytes of a subscription
 
 struct server_stats {
@@ -34,12 +34,14 @@ struct server_client {
 	struct server_client *next;
 	struct rpc_session session;
 	char *in, *out;
-	size_t in_len, in_size, in_scanned; // in_scanned: bytes known to hold no newline
-	size_t out_len, out_size, out_off; // out_off: bytes already sent
+	size_t in_len, in_size, in_off,
+		in_scanned; // in_off: bytes already executed; up to in_scanned there is no newline
+	size_t out_len, out_size, out_off, out_answer; // out_off: bytes already sent; out_answer: where the answer ends
 	int pid; // of the process that connected; 0: of another pid namespace
 	uint64_t turn, tick; // of its last request, or of its arrival
 	bool has_spoken; // a request of it was executed
-	bool is_ending; // no more input; closed when out is empty
+	bool is_eof; // nothing more comes; what came is executed
+	bool is_ending; // nothing more is executed; closed when out is empty
 	bool is_dead; // closed; freed by server_reap
 	bool is_subscribed;
 	char patterns[SERVER_MAX_PATTERNS];
@@ -74,7 +76,7 @@ int server_listen(struct server *server, const char *path, const char *group, bo
 int server_adopt(struct server *server, int fd, bool is_read_only);
 // Lets the caller have events. -EUSERS at the limit of subscribers.
 int server_subscribe(struct server_client *client, const char *patterns);
-// Queues one line. A client with too long a backlog is closed instead.
+// Queues an event. A client with too long a backlog is closed instead.
 void server_send(struct server_client *client, const json_t *message);
 // Frees closed clients; not from a handler.
 void server_reap(struct server *server);

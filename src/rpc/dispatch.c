@@ -201,7 +201,7 @@ dispatch_one(struct rpc_session *session, const json_t *request)
 static json_t *
 dispatch_batch(struct rpc_session *session, const json_t *batch)
 {
-	size_t n = json_array_size(batch), i;
+	size_t n = json_array_size(batch), n_bytes = 0, i;
 	json_t *responses, *request;
 
 	if (n == 0)
@@ -214,10 +214,18 @@ dispatch_batch(struct rpc_session *session, const json_t *batch)
 	}
 	responses = json_array();
 	json_array_foreach (batch, i, request) {
-		json_t *response = dispatch_one(session, request);
+		json_t *id = json_object_get(request, "id"), *response;
 
-		if (response != NULL)
-			(void)json_array_append_new(responses, response);
+		// All answers of a batch are one message, which somebody has to keep.
+		if (n_bytes > RPC_MAX_BATCH_BYTES && id != NULL)
+			response = refuse(session, id, RPC_STATE_ERROR,
+				"not executed: the answers of the batch are longer than 8 MiB; make it shorter");
+		else
+			response = dispatch_one(session, request);
+		if (response == NULL)
+			continue;
+		n_bytes += json_dumpb(response, NULL, 0, JSON_COMPACT);
+		(void)json_array_append_new(responses, response);
 	}
 	if (json_array_size(responses) > 0)
 		return responses;

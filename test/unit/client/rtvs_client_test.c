@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define MESSAGE_BYTES_MAX (16u << 20)
+#define MESSAGE_BYTES_MAX (32u << 20)
 
 struct pair {
 	char dir[32], path[64];

@@ -1,6 +1,7 @@
 // The configuration as a whole: dump and apply are inverse, apply is all or nothing wherever it fails, files.
 #include "config.h"
 #include "ctl_fixture.h"
+#include "rtvs/units.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -321,6 +322,74 @@ shipped_examples_load(void **state)
 	}
 }
 
+// As many bridges and static MACs as there may be, with names as long as they may be, in one list of calls.
+static json_t *
+largest_calls(void)
+{
+	json_t *calls = json_array();
+	char bridge[RTVS_NAME_SIZE], port[RTVS_NAME_SIZE], mac[UNITS_TEXT_SIZE];
+
+	for (unsigned b = 0; b < DP_MAX_BRIDGES; b++) {
+		(void)snprintf(bridge, sizeof(bridge), "bridge-%024u", b);
+		(void)snprintf(port, sizeof(port), "port-%026u", b);
+		assert_int_equal(strlen(bridge), RTVS_NAME_SIZE - 1);
+		(void)json_array_append_new(calls,
+			json_pack("{s:s, s:{s:s, s:i}}", "method", "bridge.add", "params", "name", bridge, "mac_limit",
+				2 * DP_MAX_STATIC_MACS));
+		(void)json_array_append_new(calls,
+			json_pack(
+				"{s:s, s:{s:s, s:s}}", "method", "port.add", "params", "name", port, "bridge", bridge));
+		for (unsigned i = 0; i < DP_MAX_STATIC_MACS; i++) {
+			(void)snprintf(mac, sizeof(mac), "52:54:00:%02x:%02x:%02x", b, i >> 8, i & 255);
+			(void)json_array_append_new(calls,
+				json_pack("{s:s, s:{s:s, s:s, s:s, s:i}}", "method", "mac.add", "params", "bridge",
+					bridge, "mac", mac, "port", port, "vlan", RTVS_VLAN_MAX));
+		}
+	}
+	return calls;
+}
+
+// The line of a request, as clients send it.
+static json_t *
+dispatch_calls(struct fixture *f, const char *method, json_t *calls)
+{
+	struct rpc_session session = {.api = ctl_api(), .ctx = f->ctl};
+	json_t *request = json_pack(
+		"{s:s, s:i, s:s, s:{s:O}}", "jsonrpc", "2.0", "id", 1, "method", method, "params", "calls", calls);
+	char *text = json_dumps(request, JSON_COMPACT);
+	json_t *answer = rpc_dispatch(&session, text, strlen(text));
+
+	json_decref(request);
+	free(text);
+	return answer;
+}
+
+// What the daemon saves, it takes back: from the file when it starts, and as one call while it runs.
+static void
+largest_configuration_is_taken(void **state)
+{
+	static const char *const methods[] = {"config.apply", "config.check"};
+	struct fixture *f = *state;
+	json_t *calls = largest_calls(), *answer;
+	char err[DP_ERR_SIZE];
+	int rc;
+
+	for (unsigned i = 0; i < 2; i++) {
+		answer = dispatch_calls(f, methods[i], calls);
+		if (json_object_get(answer, "error"))
+			fail_msg("%s: %s", methods[i],
+				json_string_value(json_object_get(json_object_get(answer, "error"), "message")));
+		json_decref(answer);
+		json_decref(calls);
+		assert_int_equal(config_save(f->ctl->live, f->config, err), 0);
+		calls = config_load(f->config, &rc, err);
+		if (!calls)
+			fail_msg("%s", err);
+	}
+	assert_int_equal(f->ctl->live->bridges[DP_MAX_BRIDGES - 1]->n_macs, DP_MAX_STATIC_MACS);
+	json_decref(calls);
+}
+
 #define T(fn) cmocka_unit_test_setup_teardown(fn, fixture_setup, fixture_teardown)
 #define STOPPED(fn) cmocka_unit_test_setup_teardown(fn, fixture_setup_stopped, fixture_teardown)
 int
@@ -334,6 +403,7 @@ main(void)
 		T(check_changes_nothing),
 		T(without_replace_the_rest_stays),
 		T(saved_file_starts_the_same_daemon),
+		T(largest_configuration_is_taken),
 		STOPPED(a_bad_file_fails_the_start),
 		STOPPED(system_init_comes_on_top_of_the_command_line),
 		STOPPED(shipped_examples_load),

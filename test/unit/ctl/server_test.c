@@ -352,21 +352,41 @@ limit_of_subscribers(void **state)
 		close(fds[i]);
 }
 
+// Whoever sends many requests before it reads gets every answer, as fast as it reads: nobody else waits meanwhile, and no more
+// than one answer is kept for it.
 static void
-slow_readers_are_disconnected(void **state)
+answers_wait_for_their_reader(void **state)
 {
 	struct fixture *f = *state;
-	int slow = connect_to(f->socket), other = connect_to(f->socket);
 	const char *request = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"rpc.discover\"}\n";
-	bool is_alive = true;
+	int slow = connect_to(f->socket), other;
+	static char buf[1 << 20];
+	unsigned n_sent = 0, n_answers = 0;
+	size_t most = 0, n_bytes = 0;
+	ssize_t n;
 
-	for (unsigned i = 0; i < 10000 && is_alive && f->ctl->server.stats.n_slow == 0; i++) {
-		is_alive = send(slow, request, strlen(request), MSG_NOSIGNAL | MSG_DONTWAIT) > 0 || errno == EAGAIN;
+	while (n_sent < 2000 && send(slow, request, strlen(request), MSG_NOSIGNAL | MSG_DONTWAIT) > 0)
+		n_sent++;
+	assert_int_equal(shutdown(slow, SHUT_WR), 0);
+	turn_all(f);
+	other = connect_to(f->socket);
+	expect_answer(f, other, LIST, "result");
+	for (unsigned idle = 0; idle < 100;) {
+		n = receive(slow, buf, sizeof(buf));
+		idle = n < 0 ? idle + 1 : 0;
+		if (n == 0)
+			break;
+		n_bytes += n > 0 ? (size_t)n : 0;
+		for (ssize_t i = 0; i < n; i++)
+			n_answers += buf[i] == '\n';
+		for (struct server_client *c = f->ctl->server.clients; c; c = c->next)
+			most = c->out_len + c->in_len > most ? c->out_len + c->in_len : most;
 		(void)loop_turn(&f->ctl->loop, 0);
 	}
-	assert_int_equal(f->ctl->server.stats.n_slow, 1);
-	expect_answer(f, other, LIST, "result");
-	assert_int_equal(f->ctl->server.n_clients, 1);
+	assert_true(n_bytes > SERVER_MAX_BACKLOG_BYTES);
+	assert_int_equal(n_answers, n_sent);
+	assert_int_equal(f->ctl->server.stats.n_slow, 0);
+	assert_true(most > 0 && most < 1 << 20);
 	close(slow);
 	close(other);
 }
@@ -407,6 +427,63 @@ limit_of_the_backlog(void **state)
 	server_reap(&f->ctl->server);
 	json_decref(message);
 	close(fd[1]);
+}
+
+// An answer may have any length, and events that come while it is read have their limit for themselves.
+static void
+answer_is_no_backlog(void **state)
+{
+	struct fixture *f = *state;
+	const char *request = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"rpc.discover\"}";
+	int fd = connect_to(f->socket);
+	json_t *message = message_of(SERVER_MAX_BACKLOG_BYTES);
+	char *batch = malloc(RPC_MAX_BATCH * (strlen(request) + 1) + 3);
+	struct server_client *c;
+	size_t n = 0;
+
+	for (unsigned i = 0; i < RPC_MAX_BATCH; i++)
+		n += (size_t)snprintf(batch + n, strlen(request) + 2, "%c%s", i ? ',' : '[', request);
+	memcpy(batch + n, "]\n", 3);
+	assert_true(send_all(f, fd, batch, n + 2));
+	free(batch);
+	c = f->ctl->server.clients;
+	assert_true(c->out_len - c->out_off > SERVER_MAX_BACKLOG_BYTES / 2);
+	server_send(c, message);
+	assert_false(c->is_dead);
+	json_decref(message);
+	message = message_of(10);
+	server_send(c, message);
+	assert_true(c->is_dead);
+	server_reap(&f->ctl->server);
+	json_decref(message);
+	close(fd);
+}
+
+static void
+last_request_needs_no_newline(void **state)
+{
+	struct fixture *f = *state;
+	int fd = connect_to(f->socket);
+	char buf[256];
+
+	assert_true(send_all(f, fd, LIST, strlen(LIST) - 1));
+	assert_int_equal(receive(fd, buf, sizeof(buf)), -1);
+	assert_int_equal(shutdown(fd, SHUT_WR), 0);
+	fixture_turn(f);
+	assert_true(receive(fd, buf, sizeof(buf)) > 0);
+	assert_non_null(strstr(buf, "result"));
+	assert_int_equal(receive(fd, buf, sizeof(buf)), 0);
+	close(fd);
+	// Half of one is answered, too: it is an error.
+	fd = connect_to(f->socket);
+	assert_int_equal(send(fd, LIST, 9, 0), 9);
+	assert_int_equal(shutdown(fd, SHUT_WR), 0);
+	fixture_turn(f);
+	assert_true(receive(fd, buf, sizeof(buf)) > 0);
+	assert_non_null(strstr(buf, "-32700"));
+	close(fd);
+	fixture_turn(f);
+	assert_int_equal(f->ctl->server.n_clients, 0);
 }
 
 static void
@@ -512,8 +589,10 @@ main(void)
 		T(limit_of_clients),
 		T(limit_of_a_process),
 		T(limit_of_subscribers),
-		T(slow_readers_are_disconnected),
+		T(answers_wait_for_their_reader),
 		T(limit_of_the_backlog),
+		T(answer_is_no_backlog),
+		T(last_request_needs_no_newline),
 		T(answers_arrive_after_half_a_close),
 		T(monitors_cannot_write),
 		T(socket_files_have_their_mode_and_go),

@@ -178,6 +178,72 @@ batches_end_at_their_limit(void **state)
 	json_decref(response);
 }
 
+struct fill_params {
+	uint64_t n;
+};
+
+static int
+fill(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
+{
+	const struct fill_params *p = params;
+	char *text = malloc(p->n);
+
+	(void)ctx;
+	(void)present;
+	(void)err;
+	assert_non_null(text);
+	memset(text, 'x', p->n);
+	*ret_result = json_stringn(text, p->n);
+	free(text);
+	return 0;
+}
+
+static const struct rpc_param fill_param[] = {RPC_PARAM(struct fill_params, n, RPC_UINT, .help = "bytes")};
+static const struct rpc_method fill_methods[] = {
+	{"test.fill", "Answer much.", "x", fill, fill_param, 1, sizeof(struct fill_params), 0}, {0}};
+static const struct rpc_api fill_api = {(const struct rpc_method *const[]){fill_methods, NULL}};
+
+// As many calls as there are lengths; each is answered with as many bytes.
+static json_t *
+dispatch_fills(const size_t *bytes, unsigned n)
+{
+	json_t *batch = json_array(), *response;
+	char *text;
+
+	for (unsigned i = 0; i < n; i++)
+		(void)json_array_append_new(batch,
+			json_pack("{s:s, s:i, s:s, s:{s:I}}", "jsonrpc", "2.0", "id", 1, "method", "test.fill",
+				"params", "n",
+				(json_int_t)(bytes[i] - strlen("{\"jsonrpc\":\"2.0\",\"result\":\"\",\"id\":1}"))));
+	text = json_dumps(batch, 0);
+	response = dispatch(text);
+	free(text);
+	json_decref(batch);
+	return response;
+}
+
+// One message has them all: what comes after so many bytes is not executed, and says so.
+static void
+answers_of_a_batch_end_at_their_limit(void **state)
+{
+	json_t *response;
+
+	(void)state;
+	session.api = &fill_api;
+	response = dispatch_fills((size_t[]){1000, RPC_MAX_BATCH_BYTES - 1000, 1000}, 3);
+	assert_int_equal(json_array_size(response), 3);
+	assert_int_equal(code_of(json_array_get(response, 2)), 0);
+	json_decref(response);
+	session.n_calls = 0;
+	response = dispatch_fills((size_t[]){1000, RPC_MAX_BATCH_BYTES - 999, 1000, 1000}, 4);
+	assert_int_equal(json_array_size(response), 4);
+	assert_int_equal(code_of(json_array_get(response, 1)), 0);
+	assert_int_equal(code_of(json_array_get(response, 2)), RPC_STATE_ERROR);
+	assert_non_null(strstr(message_of(json_array_get(response, 3)), "not executed"));
+	assert_int_equal(session.n_calls, 2);
+	json_decref(response);
+}
+
 // n nested lists. New reference or NULL.
 static json_t *
 parse_nested(unsigned n, struct rpc_error *err)
@@ -225,7 +291,7 @@ length_ends_at_its_limit(void **state)
 	assert_non_null(json);
 	json_decref(json);
 	assert_null(rpc_parse(text, RPC_MAX_REQUEST_BYTES + 1, 0, &err));
-	assert_string_equal(err.message, "longer than 1048576 bytes");
+	assert_string_equal(err.message, "longer than 16842752 bytes");
 	json = rpc_parse(text, RPC_MAX_REQUEST_BYTES + 1, RPC_MAX_REQUEST_BYTES + 1, &err);
 	assert_non_null(json);
 	json_decref(json);
@@ -297,6 +363,7 @@ main(void)
 		cmocka_unit_test_setup(notifications_are_executed_in_silence, setup),
 		cmocka_unit_test_setup(one_bad_call_of_a_batch_harms_no_other, setup),
 		cmocka_unit_test_setup(batches_end_at_their_limit, setup),
+		cmocka_unit_test_setup(answers_of_a_batch_end_at_their_limit, setup),
 		cmocka_unit_test_setup(depth_ends_at_its_limit, setup),
 		cmocka_unit_test_setup(length_ends_at_its_limit, setup),
 		cmocka_unit_test_setup(flags_say_who_may_call, setup),
