@@ -691,7 +691,8 @@ want(struct ctl *ctl, unsigned uplink, const struct dp_port_cfg *tunnel)
 		ctl->peers.list = p;
 	}
 	p->is_wanted = true;
-	set_keys(p, tunnel->key_file, ctl_now_ns());
+	if (!p->n_keys || strcmp(p->key_file, tunnel->key_file))
+		set_keys(p, tunnel->key_file, ctl_now_ns());
 }
 
 static void
@@ -740,6 +741,14 @@ peers_sync(struct ctl *ctl)
 		peer_destroy(p);
 	}
 	set_timer(ctl, has_tunnels); // stamps need the clock, peers or none
+}
+
+void
+peers_reload(struct ctl *ctl)
+{
+	peers_sync(ctl); // keys that could not be read when their tunnel came
+	for (struct peer *p = ctl->peers.list; p; p = p->next)
+		set_keys(p, p->key_file, ctl_now_ns());
 }
 
 void

@@ -19,8 +19,9 @@ struct peers {
 
 // Whether the file holds one or two keys. 0, or -EINVAL with err naming the field and what is accepted.
 int peers_check_keys(const char *path, char err[DP_ERR_SIZE]);
-// After a change of ports: peers of tunnels that came, and no longer of those that went; keys are read again.
+// After a change of ports: peers of tunnels that came, and no longer of those that went. Only their key files are read.
 void peers_sync(struct ctl *ctl);
+void peers_reload(struct ctl *ctl); // all key files
 void peers_fini(struct ctl *ctl);
 // A datagram to PEER_MSG_PORT.
 void peers_receive(struct ctl *ctl, const struct dp_datagram *datagram);

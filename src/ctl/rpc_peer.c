@@ -24,7 +24,7 @@ peer_reload(void *ctx, const void *params, uint64_t present, json_t **ret_result
 		if (ctl->live->ports[i]->cfg.key_file[0] &&
 			peers_check_keys(ctl->live->ports[i]->cfg.key_file, text) < 0)
 			return ctl_refuse(err, -EINVAL, text);
-	peers_sync(ctl);
+	peers_reload(ctl);
 	return 0;
 }
 

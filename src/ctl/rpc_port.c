@@ -217,6 +217,19 @@ log_refusal(const struct ctl *ctl, const struct dp_port_cfg *cfg, int rc)
 			"port %s: refused: %s", cfg->name, text);
 }
 
+// A tunnel to the same host has its keys already: only peer.reload reads them again.
+static int
+check_keys(const struct ctl *ctl, const struct dp_port_cfg *cfg, char text[DP_ERR_SIZE])
+{
+	const struct model_port *live = ctl->live ? model_port_find(ctl->live, cfg->name) : NULL;
+
+	if (!cfg->key_file[0] ||
+		(live && !strcmp(live->cfg.key_file, cfg->key_file) && !strcmp(live->cfg.uplink, cfg->uplink) &&
+			!memcmp(&live->cfg.remote, &cfg->remote, sizeof(cfg->remote))))
+		return 0;
+	return peers_check_keys(cfg->key_file, text);
+}
+
 static int
 port_add(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
 {
@@ -230,7 +243,7 @@ port_add(void *ctx, const void *params, uint64_t present, json_t **ret_result, s
 		return -1;
 	if (cfg.type == DP_PORT_VHOST && !cfg.socket[0])
 		(void)snprintf(cfg.socket, sizeof(cfg.socket), RUN_DIR "/%s.sock", cfg.name);
-	rc = cfg.key_file[0] ? peers_check_keys(cfg.key_file, text) : 0;
+	rc = check_keys(ctl, &cfg, text);
 	if (!rc)
 		rc = model_port_add(ctl->model, &cfg, text);
 	if (!rc) {
@@ -255,10 +268,10 @@ port_set(void *ctx, const void *params, uint64_t present, json_t **ret_result, s
 	if (!port)
 		return ctl_refuse_name(err, -ENOENT, "port", p->name);
 	ctl_merge(set_params, N(set_params), present, p, &cfg);
-	// Who says again what is so disturbs nobody. Keys are read again: their file may have changed.
-	if (!cfg.key_file[0] && rpc_port_is_same(&port->cfg, &cfg))
+	// Who says again what is so disturbs nobody.
+	if (rpc_port_is_same(&port->cfg, &cfg))
 		return 0;
-	rc = cfg.key_file[0] ? peers_check_keys(cfg.key_file, text) : 0;
+	rc = check_keys(ctl, &cfg, text);
 	if (!rc)
 		rc = model_port_set(ctl->model, &cfg, text);
 	if (!rc) {

@@ -77,6 +77,21 @@ count(struct fixture *f, const char *name)
 	return n;
 }
 
+// The file holds this key, under the same number; it is the remote's from here on.
+static void
+write_key(void)
+{
+	FILE *file = fopen(key_path, "we");
+	char hex[65];
+
+	randombytes_buf(key, sizeof(key));
+	assert_non_null(file);
+	assert_int_equal(fchmod(fileno(file), 0600), 0);
+	(void)fprintf(
+		file, "# shared with host 2\n%d %s\n", KEY_ID, sodium_bin2hex(hex, sizeof(hex), key, sizeof(key)));
+	assert_int_equal(fclose(file), 0);
+}
+
 // A tunnel to a peer that knows us, and a port whose packets it may report.
 static struct fixture *
 acquainted(void **state)
@@ -85,18 +100,11 @@ acquainted(void **state)
 	uint32_t id = KEY_ID;
 	struct peer_session_stamp stamp;
 	struct peer_msg msg = {.type = PEER_MSG_HELLO};
-	char params[256], hex[65];
-	FILE *file;
+	char params[256];
 
 	(void)snprintf(key_path, sizeof(key_path), "/tmp/rtvs-key-%d", (int)getpid());
 	(void)unlink(key_path);
-	randombytes_buf(key, sizeof(key));
-	file = fopen(key_path, "we");
-	assert_non_null(file);
-	assert_int_equal(fchmod(fileno(file), 0600), 0);
-	(void)fprintf(
-		file, "# shared with host 2\n%d %s\n", KEY_ID, sodium_bin2hex(hex, sizeof(hex), key, sizeof(key)));
-	assert_int_equal(fclose(file), 0);
+	write_key();
 	fixture_ok(f, "bridge.add", "{\"name\": \"br0\"}");
 	fixture_ok(f, "port.add",
 		"{\"name\": \"up\", \"type\": \"ethdev\", \"devargs\": \"net_null0\", \"mtu\": 1700, \"address\": "
@@ -302,6 +310,40 @@ a_peer_goes_with_its_tunnel(void **state)
 	json_decref(list);
 }
 
+// Whatever else changes at ports, keys are those of the last reload.
+static void
+key_files_are_read_when_that_is_asked_for(void **state)
+{
+	struct fixture *f = acquainted(state);
+	struct peer_msg msg = {.type = PEER_MSG_CLOCK_REQUEST, .t1_ns = 77};
+	char moved[sizeof(key_path) + 8];
+	struct rpc_error err;
+	json_t *params;
+
+	(void)snprintf(moved, sizeof(moved), "%s.moved", key_path);
+	assert_int_equal(rename(key_path, moved), 0);
+	fixture_ok(f, "port.set", "{\"name\": \"vm\", \"mtu\": 1400}");
+	fixture_ok(f, "port.set", "{\"name\": \"t\", \"mtu\": 1400}");
+	params = json_pack("{s:o}", "calls", fixture_call(f, "config.dump", NULL, &err));
+	assert_int_equal(
+		rpc_call(&(struct rpc_session){.api = ctl_api(), .ctx = f->ctl}, "config.apply", params, NULL, &err),
+		0);
+	json_decref(params);
+	remote_sends(f, &msg);
+	assert_int_equal(remote_takes(&msg), PEER_SESSION_ACCEPTED);
+	fixture_refused(f, "peer.reload", NULL, RPC_INVALID_PARAMS, "key_file");
+	// Another key: until it is read, the old one counts.
+	(void)unlink(moved);
+	write_key();
+	fixture_ok(f, "port.set", "{\"name\": \"t\", \"mtu\": 1300}");
+	remote_sends(f, &msg);
+	assert_int_equal(count(f, "accepted"), 1);
+	assert_int_equal(count(f, "forged"), 1);
+	fixture_ok(f, "peer.reload", NULL);
+	remote_sends(f, &msg);
+	assert_int_equal(count(f, "accepted"), 2);
+}
+
 #define T(fn) cmocka_unit_test_setup_teardown(fn, fixture_setup, forget)
 int
 main(void)
@@ -315,6 +357,7 @@ main(void)
 		T(strangers_are_counted),
 		T(a_report_of_what_is_not_there_changes_nothing),
 		T(a_peer_goes_with_its_tunnel),
+		T(key_files_are_read_when_that_is_asked_for),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
