@@ -169,7 +169,8 @@ queue_of(const struct rte_mbuf *m, uint32_t n)
 	return n > 1 ? (uint16_t)(frame_flow_hash(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len) % n) : 0;
 }
 
-// Packets at the front that go to the same queue, at most a burst.
+// Gives packets at the front that go to the same queue, at most a burst. One that the port never takes ends the run and is
+// dropped. Returns how many of the run are no longer the caller's.
 static uint16_t
 give_run(struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf **pkts, uint16_t n, uint16_t *ret_run)
 {
@@ -177,6 +178,7 @@ give_run(struct worker *w, const struct view *view, uint16_t out, struct rte_mbu
 	struct port_counters *c = &w->port[port->id].c;
 	uint32_t n_txq = atomic_load_explicit(&port->n_txq, memory_order_relaxed);
 	uint16_t q = queue_of(pkts[0], n_txq), run = 1, sent;
+	enum drop refused = DROP_NONE;
 	struct trace_burst traced;
 	uint64_t bytes = 0;
 
@@ -188,7 +190,7 @@ give_run(struct worker *w, const struct view *view, uint16_t out, struct rte_mbu
 		overlay_stamp(w, view, pkts, run);
 	if (unlikely(view->has_traces))
 		trace_before(w, view, out, q, pkts, run, &traced);
-	sent = port->ops->tx(port, q, pkts, run);
+	sent = port->ops->tx(port, q, pkts, run, &refused);
 	if (unlikely(view->has_traces))
 		trace_after(w, view, out, q, sent, &traced);
 	if (unlikely(sent < run && view->port[out].uplink))
@@ -197,6 +199,10 @@ give_run(struct worker *w, const struct view *view, uint16_t out, struct rte_mbu
 		bytes -= pkts[k]->pkt_len;
 	worker_count(&c->tx_pkts, sent);
 	worker_count(&c->tx_bytes, bytes);
+	if (unlikely(refused != DROP_NONE)) {
+		egress_drop(w, out, pkts[sent], refused);
+		run = ++sent;
+	}
 	*ret_run = run;
 	return sent;
 }
@@ -204,12 +210,12 @@ give_run(struct worker *w, const struct view *view, uint16_t out, struct rte_mbu
 uint16_t
 egress_give(struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf **pkts, uint16_t n)
 {
-	uint16_t sum = 0, sent, run;
+	uint16_t sum = 0, gone, run;
 
 	do {
-		sent = give_run(w, view, out, &pkts[sum], (uint16_t)(n - sum), &run);
-		sum = (uint16_t)(sum + sent);
-	} while (sent == run && sum < n);
+		gone = give_run(w, view, out, &pkts[sum], (uint16_t)(n - sum), &run);
+		sum = (uint16_t)(sum + gone);
+	} while (gone == run && sum < n);
 	return sum;
 }
 
@@ -222,9 +228,9 @@ transmit(struct worker *w, const struct view *view, uint16_t out)
 	if (unlikely(view->port[out].capture))
 		capture_burst(w, view->port[out].capture, tx->pkts, tx->n, true);
 	for (uint16_t i = 0, run; i < tx->n; i = (uint16_t)(i + run)) {
-		uint16_t sent = give_run(w, view, out, &tx->pkts[i], (uint16_t)(tx->n - i), &run);
+		uint16_t gone = give_run(w, view, out, &tx->pkts[i], (uint16_t)(tx->n - i), &run);
 
-		for (uint16_t k = sent; k < run; k++)
+		for (uint16_t k = gone; k < run; k++)
 			egress_drop(w, out, tx->pkts[i + k], DROP_TX_FULL);
 	}
 	tx->n = 0;

@@ -28,8 +28,9 @@ struct port_ops {
 
 	// The worker that polls queue q.
 	uint16_t (*rx)(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n);
-	// The worker that owns the port. Takes all packets that it returns as sent; the others stay the caller's.
-	uint16_t (*tx)(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n);
+	// The worker that owns the port. Takes packets from the front and returns how many; the others stay the caller's. The first of
+	// those can be taken later, or never: then *ret_refused, which is DROP_NONE before, says why, and the caller goes on behind it.
+	uint16_t (*tx)(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n, enum drop *ret_refused);
 	// Before and after a worker sleeps: asks for (or forbids) a wake-up when queue q gets work. Returns a descriptor
 	// to wait for, edge-triggered, or -1: the queue must be polled.
 	int (*rx_wakeup)(struct port *port, uint16_t q, bool is_on);

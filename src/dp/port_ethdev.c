@@ -17,6 +17,8 @@
 #define RING_DESCS 512 // aims; the driver's limits apply. Short transmit rings: a long one would only delay
 #define RING_RX_BUDGET 8 // at most 1/8 of all buffers lie in one device's receive rings
 
+#define FRAME_EXTRA (RTE_ETHER_HDR_LEN + 2 * RTE_VLAN_HLEN) // beyond the MTU
+
 #define TX_CSUM (RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM | RTE_ETH_TX_OFFLOAD_UDP_CKSUM)
 
 struct ethdev {
@@ -28,6 +30,7 @@ struct ethdev {
 	bool has_rx_intr; // ctl: wo before is_running, dp: ro
 	bool is_virtual; // made of devargs alone, without a cable to lose
 	struct rte_ether_addr mac;
+	_Atomic uint32_t mtu; // as is_running
 	_Atomic bool is_running; // ctl: wo, dp: ro
 };
 
@@ -152,6 +155,7 @@ configure(struct port *port, struct ethdev *e, char err[DP_ERR_SIZE])
 		dp_error(err, "mtu: the device refused %u: %s", port->cfg.mtu, strerror(-rc));
 		return rc;
 	}
+	e->mtu = port->cfg.mtu;
 	port->n_txq = e->n_txq;
 	port->caps = (e->tx_offloads & TX_CSUM ? PORT_CAP_CSUM : 0) |
 		(e->tx_offloads & RTE_ETH_TX_OFFLOAD_TCP_TSO ? PORT_CAP_TSO4 | PORT_CAP_TSO6 : 0) |
@@ -252,6 +256,7 @@ ethdev_set_mtu(struct port *port, uint32_t mtu, char err[DP_ERR_SIZE])
 		dp_error(err, "mtu: the device refused %u: %s", mtu, strerror(-rc));
 		return rc;
 	}
+	atomic_store(&e->mtu, mtu);
 	return 0;
 }
 
@@ -290,17 +295,30 @@ ethdev_rx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n)
 	return got;
 }
 
+// Drivers stop at a frame that is longer than the device's MTU allows (net_tap), as they do when they are full. A mirror's target
+// gets such frames: they are not measured before.
+static bool
+is_too_long(const struct ethdev *e, const struct rte_mbuf *m)
+{
+	return !(m->ol_flags & RTE_MBUF_F_TX_TCP_SEG) &&
+		m->pkt_len > atomic_load_explicit(&e->mtu, memory_order_relaxed) + FRAME_EXTRA;
+}
+
 static uint16_t
-ethdev_tx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n)
+ethdev_tx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n, enum drop *ret_refused)
 {
 	struct ethdev *e = port->priv;
+	uint16_t good = n, sent;
 
 	if (!atomic_load_explicit(&e->is_running, memory_order_relaxed))
 		return 0;
-	// Checksum fields as the device wants them; a packet that the driver refuses ends the burst and is dropped.
+	// Checksum fields as the device wants them. A packet that the driver refuses ends the burst.
 	if (e->tx_offloads & TX_CSUM)
-		n = rte_eth_tx_prepare(e->dev_id, q, pkts, n);
-	return n ? rte_eth_tx_burst(e->dev_id, q, pkts, n) : 0;
+		good = rte_eth_tx_prepare(e->dev_id, q, pkts, n);
+	sent = good ? rte_eth_tx_burst(e->dev_id, q, pkts, good) : 0;
+	if (unlikely(sent < n && (sent == good || is_too_long(e, pkts[sent]))))
+		*ret_refused = DROP_REFUSED;
+	return sent;
 }
 
 static int

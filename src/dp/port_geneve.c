@@ -98,8 +98,9 @@ geneve_rx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n)
 }
 
 static uint16_t
-geneve_tx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n)
+geneve_tx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n, enum drop *ret_refused)
 {
+	(void)ret_refused;
 	return geneve_rx(port, q, pkts, n);
 }
 

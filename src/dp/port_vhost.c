@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #define MAX_FRONTENDS 4 // connected to one port at a time
+#define FITS_ALWAYS 1514 // bytes of a frame that each buffer of a guest must hold (Virtio 1.2, 5.1.6.3.1)
 #define STUCK_POLLS 1024 // empty ones in a row between two looks at a ring that may stand still
 #define NO_VID (-1)
 #define RXQ(pair) ((uint16_t)((pair) * 2)) // virtio's receive queue: we give packets to it
@@ -561,15 +562,26 @@ vhost_rx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n)
 }
 
 static uint16_t
-vhost_tx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n)
+vhost_tx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n, enum drop *ret_refused)
 {
 	struct vhost *v = port->priv;
 	int vid = atomic_load_explicit(&v->vid, memory_order_relaxed);
-	uint16_t sent;
+	uint16_t sent, more;
 
 	if (vid == NO_VID || !(atomic_load_explicit(&v->tx_pairs, memory_order_relaxed) >> q & 1))
 		return 0;
 	sent = rte_vhost_enqueue_burst(vid, RXQ(q), pkts, n);
+	// A packet that the library does not take though the guest offers buffers fits into none. The guest may have offered them
+	// after the library looked: a further attempt tells.
+	while (unlikely(sent < n && pkts[sent]->pkt_len > FITS_ALWAYS &&
+		vhost_ring_offers(vid, RXQ(q), atomic_load_explicit(&v->features, memory_order_relaxed)))) {
+		more = rte_vhost_enqueue_burst(vid, RXQ(q), pkts + sent, (uint16_t)(n - sent));
+		sent = (uint16_t)(sent + more);
+		if (!more) {
+			*ret_refused = DROP_REFUSED;
+			break;
+		}
+	}
 	rte_pktmbuf_free_bulk(pkts, sent);
 	return sent;
 }

@@ -1,8 +1,8 @@
 // Packets between the stage and the port. Where nothing waits they go through at once, a burst at a time; a port that takes no
 // more, or a link that is busy, makes them queue. What was dequeued and not taken by the device waits in `pending`, a burst at
-// most: the scheduler has decided about it. Behind a port with a rate a flow whose queue is half full blocks its ingress port,
-// whose ring is then not read; behind one without, a receiver that is slow, it loses packets at its limit: a slow guest
-// never slows another.
+// most: the scheduler has decided about it. A device that takes nothing for PENDING_MAX_NS loses it, one packet a turn. Behind a
+// port with a rate a flow whose queue is half full blocks its ingress port, whose ring is then not read; behind one without, a
+// receiver that is slow, it loses packets at its limit: a slow guest never slows another.
 #include "schedule.h"
 
 #include "capture.h"
@@ -21,12 +21,15 @@
 // a worker's core for about as long.
 #define LINK_SLACK_NS 1000000
 #define SERVE_BURSTS 4 // of one port in a turn
+// Of what is pending: Linux's shortest retransmission timeout, after which its sender has sent most of it again.
+#define PENDING_MAX_NS 200000000
 #define BLOCKED_POLL_NS 500000 // a receiver that took nothing is asked again
 
 struct schedule {
 	struct sched s;
 	void *memory;
 	uint16_t n_pending;
+	uint64_t taken_ns; // when the device last took a packet, or the first pending one became so
 	struct rte_mbuf *pending[PORT_BURST];
 	uint64_t blocking[DP_MAX_PORTS]; // serial number of the ingress port that waits for this queue, 0: none
 	uint64_t serial[DP_MAX_PORTS]; // of the port whose packets each flow has counted; dp
@@ -237,6 +240,7 @@ take_due(struct worker *w, const struct view *view, uint16_t out)
 	unsigned n;
 
 	worker_tick(w);
+	q->taken_ns = w->now_ns;
 	n = sched_dequeue(&q->s, items, PORT_BURST, w->now_ns);
 	for (unsigned i = 0; i < n; i++) {
 		struct rte_mbuf *m = mbuf_of(items[i]);
@@ -276,6 +280,13 @@ serve(struct worker *w, const struct view *view, uint16_t out)
 		if (!q->n_pending)
 			break;
 		n = egress_give(w, view, out, q->pending, q->n_pending);
+		if (likely(n)) {
+			q->taken_ns = w->now_ns;
+		} else if (w->now_ns - q->taken_ns >= PENDING_MAX_NS) {
+			// The one behind it may be taken: the clock runs on until one is.
+			egress_drop(w, out, q->pending[0], DROP_TX_TIMEOUT);
+			n = 1;
+		}
 		q->n_pending = (uint16_t)(q->n_pending - n);
 		memmove(q->pending, q->pending + n, q->n_pending * sizeof(q->pending[0]));
 		worker_count(&w->port[out].c.queued_out, n);

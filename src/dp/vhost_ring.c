@@ -8,6 +8,7 @@
 #include <rte_vhost.h>
 
 #include <linux/virtio_config.h>
+#include <linux/virtio_net.h>
 #include <linux/virtio_ring.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,11 +61,47 @@ vhost_ring_recover(int vid, uint16_t queue, const char *port)
 	return is_moved;
 }
 
+static bool
+read_guest(const struct iovec *to, const struct iovec *from)
+{
+	return process_vm_readv(getpid(), to, 1, from, 1, 0) == (ssize_t)to->iov_len;
+}
+
 // Of a packed ring an index counts two rounds: in the first its wrap counter is 1.
 static uint16_t
 packed_index(uint16_t off_wrap, uint16_t size)
 {
 	return (uint16_t)((off_wrap & 0x7fff) + (off_wrap >> 15 ? 0 : size));
+}
+
+// What librte_vhost (24.11) uses for one packet at most: of mergeable buffers all of the ring but one, and 256 pieces.
+#define PIECES_MAX 256
+
+bool
+vhost_ring_offers(int vid, uint16_t queue, uint64_t features)
+{
+	bool is_packed = features >> VIRTIO_F_RING_PACKED & 1, wrap;
+	struct rte_vhost_vring ring;
+	uint16_t avail, used, seen, last;
+	struct iovec to = {.iov_base = &seen, .iov_len = sizeof(seen)}, from = {.iov_len = sizeof(seen)};
+
+	if (rte_vhost_get_vhost_vring(vid, queue, &ring) || !ring.avail || ring.size < 2 ||
+		rte_vhost_get_vring_base(vid, queue, &avail, &used))
+		return false;
+	last = features >> VIRTIO_NET_F_MRG_RXBUF & 1 ? (uint16_t)(RTE_MIN(ring.size - 1, PIECES_MAX) - 1) : 0;
+	if (!is_packed) {
+		from.iov_base = &ring.avail->idx;
+		return read_guest(&to, &from) && (uint16_t)(seen - avail) > last;
+	}
+	// Descriptors are offered in order: the last of them tells.
+	wrap = avail >> 15;
+	avail = (uint16_t)((avail & 0x7fff) + last);
+	if (avail >= ring.size) {
+		avail = (uint16_t)(avail - ring.size);
+		wrap = !wrap;
+	}
+	from.iov_base = &ring.desc_packed[avail % ring.size].flags;
+	return read_guest(&to, &from) && !!(seen & VRING_DESC_F_AVAIL) == wrap && !!(seen & VRING_DESC_F_USED) != wrap;
 }
 
 bool
@@ -81,7 +118,7 @@ vhost_ring_look(int vid, uint16_t queue, uint64_t features, struct chain_ring *r
 		return false;
 	from.iov_base = is_packed ? (void *)ring.driver_event :
 				    (void *)&ring.avail->ring[ring.size]; // used_event, Virtio 1.2, 2.7.6
-	if (process_vm_readv(getpid(), &to, 1, &from, 1, 0) != (ssize_t)to.iov_len)
+	if (!read_guest(&to, &from))
 		return false;
 	*ret_ring = (struct chain_ring){.cycle = 1 << 16, .put = used, .wanted = wanted[0]};
 	if (!is_packed)

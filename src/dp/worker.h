@@ -123,7 +123,7 @@ void egress_put(struct worker *w, const struct view *view, uint16_t out, struct 
 void egress_flush(struct worker *w, const struct view *view);
 // Takes what other workers put into the rings of ports that this one owns; how many.
 unsigned egress_drain(struct worker *w, const struct view *view);
-// Gives packets to port `out`, in order, until it takes no more; how many it took.
+// Gives packets to port `out`, in order, until it takes no more; how many it took, or refused, which are dropped.
 uint16_t egress_give(struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf **pkts, uint16_t n);
 // The DSCP for a packet of a port, at ports that write it, or DSCP_KEEP. bytes: what it takes of the raised rate.
 uint8_t egress_dscp(struct worker *w, const struct view *view, uint16_t from, uint32_t bytes);

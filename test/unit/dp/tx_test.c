@@ -1,0 +1,189 @@
+// What becomes of packets that a port does not take, and of those behind them: the receiver is a guest whose ring's buffers are as
+// many and as long as a test says.
+#include "dp_fixture.h"
+
+#include <rte_cycles.h>
+#include <rte_dev.h>
+
+#include <stdio.h>
+
+#define MTU 9000
+#define HDR 12 // of virtio_net, in each buffer of DPDK's driver
+#define RING 32 // the receiver's
+
+enum {
+	SENDER,
+	RECEIVER,
+	OTHER, // whom nothing that is sent to the receiver may delay
+};
+
+static uint64_t drops_before[DROP_COUNT]; // the receiver's
+
+static void
+set_schedule(unsigned i, uint64_t rate_bps, uint64_t deadline_ns)
+{
+	struct dp_port_cfg cfg = port_cfg(i);
+	char err[DP_ERR_SIZE];
+
+	cfg.mtu = MTU;
+	cfg.rate_bps = rate_bps;
+	cfg.deadline_ns = deadline_ns;
+	assert_int_equal(dp_port_set(dp, guest[i].port, &cfg, err), 0);
+}
+
+static int
+add_ports(void **state)
+{
+	int rc = fixture_add_bridge(state);
+
+	for (unsigned i = 0; !rc && i < N_GUESTS; i++) {
+		struct dp_port_cfg cfg = port_cfg(i);
+		struct mac mac = guest_mac(i);
+		char err[DP_ERR_SIZE];
+
+		cfg.mtu = MTU;
+		add_port(i, &cfg);
+		rc = dp_mac_add(dp, bridge, &mac, 0, guest[i].port, err);
+		if (i != RECEIVER)
+			plug(i, 0, 0);
+	}
+	return rc;
+}
+
+static uint64_t
+receiver_drops(enum drop reason)
+{
+	return drops_of(RECEIVER, reason) - drops_before[reason];
+}
+
+// Its ring's buffers come from a pool; args are virtio-user's.
+static void
+plug_receiver(struct rte_mempool *buffers, const char *args)
+{
+	struct guest *g = &guest[RECEIVER];
+	struct rte_eth_conf conf = {0};
+	struct rte_eth_dev_info info;
+	char all[256];
+
+	for (unsigned reason = 0; reason < DROP_COUNT; reason++)
+		drops_before[reason] = drops_of(RECEIVER, reason);
+	snprintf(all, sizeof(all), "path=%s/p%u,queues=1,queue_size=%u%s", fixture_dir, RECEIVER, RING, args);
+	assert_int_equal(rte_eal_hotplug_add("vdev", "net_virtio_user1", all), 0);
+	assert_int_equal(rte_eth_dev_get_port_by_name("net_virtio_user1", &g->dev), 0);
+	assert_int_equal(rte_eth_dev_info_get(g->dev, &info), 0);
+	conf.rxmode.offloads = info.rx_offload_capa & RTE_ETH_RX_OFFLOAD_SCATTER;
+	assert_int_equal(rte_eth_dev_configure(g->dev, 1, 1, &conf), 0);
+	assert_int_equal(rte_eth_rx_queue_setup(g->dev, 0, RING, SOCKET_ID_ANY, NULL, buffers), 0);
+	assert_int_equal(rte_eth_tx_queue_setup(g->dev, 0, RING, SOCKET_ID_ANY, NULL), 0);
+	assert_int_equal(rte_eth_dev_start(g->dev), 0);
+	wait_link(g->port, true);
+}
+
+static void
+send_burst(unsigned to, const uint16_t *lens, uint16_t n)
+{
+	struct rte_mbuf *pkts[4 * RING];
+	uint64_t end = rte_rdtsc() + rte_get_tsc_hz() * WAIT_S;
+
+	for (uint16_t k = 0; k < n; k++)
+		pkts[k] = make_frame(SENDER, to, 0, lens[k]);
+	for (uint16_t sent = 0; sent < n; assert_true(rte_rdtsc() < end))
+		sent = (uint16_t)(sent + rte_eth_tx_burst(guest[SENDER].dev, 0, pkts + sent, (uint16_t)(n - sent)));
+}
+
+// The longest frame that the receiver's ring can take passes, one more byte does not, and those behind it go on.
+static void
+longest_passes_and_a_longer_one_is_refused(unsigned longest)
+{
+	const uint16_t burst[] = {60, (uint16_t)(longest + 1), 61, (uint16_t)longest, (uint16_t)(longest + 1), 62};
+
+	send_burst(RECEIVER, burst, RTE_DIM(burst));
+	expect_frame(RECEIVER, 60);
+	expect_frame(RECEIVER, 61);
+	expect_frame(RECEIVER, longest);
+	expect_frame(RECEIVER, 62);
+	wait_drops(RECEIVER, DROP_REFUSED, drops_before[DROP_REFUSED] + 2);
+	assert_int_equal(receiver_drops(DROP_TX_FULL) + receiver_drops(DROP_TX_TIMEOUT), 0);
+	send_frame(SENDER, OTHER, 0, 60);
+	expect_frame(OTHER, 60);
+}
+
+static struct rte_mempool *
+make_buffers(unsigned bytes)
+{
+	struct rte_mempool *buffers =
+		rte_pktmbuf_pool_create("buffers", 255, 0, 0, (uint16_t)(RTE_PKTMBUF_HEADROOM + bytes), SOCKET_ID_ANY);
+
+	assert_non_null(buffers);
+	return buffers;
+}
+
+static void
+ring_without_mergeable_buffers_refuses_what_is_longer_than_one(void **state)
+{
+	struct rte_mempool *buffers = make_buffers(2048);
+
+	(void)state;
+	// Without a schedule, which a port keeps from when it first has one; with a link's rate; because of a deadline only.
+	for (unsigned i = 0; i < 6; i++) {
+		set_schedule(RECEIVER, i / 2 == 1 ? 1000000000 : 0, 0);
+		set_schedule(OTHER, 0, i / 2 == 2 ? 5000000 : 0);
+		plug_receiver(buffers, i % 2 ? ",mrg_rxbuf=0,packed_vq=1" : ",mrg_rxbuf=0");
+		longest_passes_and_a_longer_one_is_refused(2048);
+		unplug(RECEIVER);
+	}
+	rte_mempool_free(buffers);
+}
+
+static void
+ring_of_mergeable_buffers_refuses_what_is_longer_than_all(void **state)
+{
+	struct rte_mempool *buffers = make_buffers(64);
+
+	(void)state;
+	set_schedule(OTHER, 0, 5000000); // so that packets wait until the guest offers all of its ring again
+	for (unsigned i = 0; i < 2; i++) {
+		plug_receiver(buffers, i ? ",packed_vq=1" : "");
+		longest_passes_and_a_longer_one_is_refused((RING - 1) * (64 + HDR) - HDR); // librte_vhost leaves one
+		unplug(RECEIVER);
+	}
+	rte_mempool_free(buffers);
+}
+
+static void
+receiver_that_takes_nothing_loses_what_is_next_after_a_time(void **state)
+{
+	uint16_t burst[4 * RING];
+
+	(void)state;
+	for (unsigned i = 0; i < RTE_DIM(burst); i++)
+		burst[i] = 60;
+	set_schedule(RECEIVER, 1000000000, 0);
+	plug_receiver(pool, "");
+	send_burst(RECEIVER, burst, RTE_DIM(burst));
+	wait_drops(RECEIVER, DROP_TX_TIMEOUT, drops_before[DROP_TX_TIMEOUT] + RTE_DIM(burst) - RING);
+	send_frame(SENDER, OTHER, 0, 60);
+	expect_frame(OTHER, 60);
+	// The guest reads again: what its ring has, then what is sent to it since.
+	for (unsigned i = 0; i < RING; i++)
+		expect_frame(RECEIVER, 60);
+	send_frame(SENDER, RECEIVER, 0, 61);
+	expect_frame(RECEIVER, 61);
+	assert_int_equal(receiver_drops(DROP_TX_TIMEOUT), RTE_DIM(burst) - RING);
+}
+
+#define WITH_PORTS(test) cmocka_unit_test_setup_teardown(test, add_ports, fixture_remove_all)
+
+int
+main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		WITH_PORTS(ring_without_mergeable_buffers_refuses_what_is_longer_than_one),
+		WITH_PORTS(ring_of_mergeable_buffers_refuses_what_is_longer_than_all),
+		WITH_PORTS(receiver_that_takes_nothing_loses_what_is_next_after_a_time),
+	};
+
+	if (argc > 1)
+		n_workers = (unsigned)strtoul(argv[1], NULL, 10);
+	return cmocka_run_group_tests_name("tx", tests, fixture_start, fixture_stop);
+}
