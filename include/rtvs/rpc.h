@@ -119,6 +119,8 @@ int rpc_decode(const struct rpc_param *params, unsigned n_params, const json_t *
 // The inverse: an object that decodes to `in`. Members equal to their default are left out unless is_key or
 // is_required. New reference, NULL when out of memory.
 json_t *rpc_encode(const struct rpc_param *params, unsigned n_params, const void *in);
+// True: both are encoded alike. False also when out of memory.
+bool rpc_is_same(const struct rpc_param *params, unsigned n_params, const void *a, const void *b);
 // One value as encode writes it; for results that show a configuration. in: the struct, not the member.
 json_t *rpc_encode_value(const struct rpc_param *param, const void *in);
 

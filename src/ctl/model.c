@@ -577,9 +577,7 @@ model_system_set(struct model *m, const struct dp_system_cfg *cfg, char err[DP_E
 	rc = dp_system_set(m->dp, cfg, err);
 	if (rc < 0)
 		return rc;
-	m->system.idle = cfg->idle;
-	m->system.idle_ns = cfg->idle_ns;
-	memcpy(m->system.dscp_classes, cfg->dscp_classes, sizeof(m->system.dscp_classes));
+	m->system = *cfg;
 	changed(m, "system.set", "");
 	return 0;
 }

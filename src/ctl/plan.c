@@ -3,7 +3,9 @@
 // A failed step is undone by planning the way back to a copy taken before: one algorithm for both ways.
 #include "plan.h"
 
+#include "rpc_bridge.h"
 #include "rpc_port.h"
+#include "rpc_system.h"
 #include "rtvs/log.h"
 
 #include <errno.h>
@@ -56,8 +58,7 @@ apply_system(struct plan *p)
 
 	if (p->m->log_level != p->target->log_level)
 		model_log_set(p->m, p->target->log_level);
-	if (p->m->system.idle == to->idle && p->m->system.idle_ns == to->idle_ns &&
-		strcmp(p->m->system.dscp_classes, to->dscp_classes) == 0)
+	if (rpc_system_is_same(&p->m->system, to))
 		return true;
 	return stepped(p, "system", "", model_system_set(p->m, to, p->err));
 }
@@ -145,7 +146,7 @@ apply_bridges(struct plan *p)
 		int rc;
 		if (!bridge)
 			rc = model_bridge_add(p->m, to, p->err);
-		else if (bridge->cfg.mac_limit != to->mac_limit || bridge->cfg.mac_age_ns != to->mac_age_ns)
+		else if (!rpc_bridge_is_same(&bridge->cfg, to))
 			rc = model_bridge_set(p->m, to, p->err);
 		else
 			continue;

@@ -23,6 +23,12 @@ rpc_bridge_encode(const struct dp_bridge_cfg *cfg)
 	return rpc_encode(bridge_params, N_PARAMS, cfg);
 }
 
+bool
+rpc_bridge_is_same(const struct dp_bridge_cfg *a, const struct dp_bridge_cfg *b)
+{
+	return rpc_is_same(bridge_params, N_PARAMS, a, b);
+}
+
 static int
 bridge_add(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
 {

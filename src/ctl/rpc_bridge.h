@@ -7,3 +7,4 @@
 
 // The parameters of the bridge.add that makes it. New reference.
 json_t *rpc_bridge_encode(const struct dp_bridge_cfg *cfg);
+bool rpc_bridge_is_same(const struct dp_bridge_cfg *a, const struct dp_bridge_cfg *b);

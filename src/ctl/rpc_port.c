@@ -97,28 +97,16 @@ static const struct rpc_param fixed_params[] = {PORT_FIXED_PARAMS};
 #define N(table) (sizeof(table) / sizeof((table)[0]))
 #define CFG_SIZE sizeof(struct dp_port_cfg)
 
-static bool
-is_same(const struct rpc_param *params, unsigned n, const struct dp_port_cfg *a, const struct dp_port_cfg *b)
-{
-	json_t *x = rpc_encode(params, n, a);
-	json_t *y = rpc_encode(params, n, b);
-	bool is_equal = x && json_equal(x, y);
-
-	json_decref(x);
-	json_decref(y);
-	return is_equal;
-}
-
 bool
 rpc_port_is_settable(const struct dp_port_cfg *from, const struct dp_port_cfg *to)
 {
-	return is_same(fixed_params, N(fixed_params), from, to);
+	return rpc_is_same(fixed_params, N(fixed_params), from, to);
 }
 
 bool
 rpc_port_is_same(const struct dp_port_cfg *a, const struct dp_port_cfg *b)
 {
-	return is_same(add_params, N(add_params), a, b);
+	return rpc_is_same(add_params, N(add_params), a, b);
 }
 
 json_t *

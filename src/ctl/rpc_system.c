@@ -46,16 +46,13 @@ static const struct rpc_param log_params[] = {
 bool
 rpc_system_is_settable(const struct dp_system_cfg *from, const struct dp_system_cfg *to)
 {
-	bool is_same = true;
+	return rpc_is_same(init_params, N_FIXED, from, to);
+}
 
-	for (unsigned i = 0; i < N_FIXED; i++) {
-		json_t *a = rpc_encode_value(&init_params[i], from);
-		json_t *b = rpc_encode_value(&init_params[i], to);
-		is_same = is_same && a && json_equal(a, b);
-		json_decref(a);
-		json_decref(b);
-	}
-	return is_same;
+bool
+rpc_system_is_same(const struct dp_system_cfg *a, const struct dp_system_cfg *b)
+{
+	return rpc_is_same(set_params, N(set_params), a, b);
 }
 
 json_t *

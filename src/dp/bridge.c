@@ -96,8 +96,7 @@ dp_bridge_set(struct dp *dp, unsigned id, const struct dp_bridge_cfg *cfg, char 
 			bridge->macs.n_buckets * MAC_TABLE_WAYS / 2);
 		return -EINVAL;
 	}
-	bridge->cfg.mac_limit = cfg->mac_limit;
-	bridge->cfg.mac_age_ns = cfg->mac_age_ns;
+	bridge->cfg = *cfg;
 	mac_table_set_limit(&bridge->macs, cfg->mac_limit);
 	return 0;
 }

@@ -699,3 +699,15 @@ rpc_encode(const struct rpc_param *params, unsigned n_params, const void *in)
 	}
 	return out;
 }
+
+bool
+rpc_is_same(const struct rpc_param *params, unsigned n_params, const void *a, const void *b)
+{
+	json_t *x = rpc_encode(params, n_params, a);
+	json_t *y = rpc_encode(params, n_params, b);
+	bool is_same = x && json_equal(x, y);
+
+	json_decref(x);
+	json_decref(y);
+	return is_same;
+}

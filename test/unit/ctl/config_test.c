@@ -160,6 +160,67 @@ a_failure_at_any_step_leaves_the_old_state(void **state)
 	check_atomic(*state, state_b, "[]");
 }
 
+// A value that the parameter does not have: as JSON. False: it names the object.
+static bool
+other_value(const json_t *param, const char *now, char *buf, size_t size)
+{
+	const char *type = json_string_value(json_object_get(param, "type"));
+	json_int_t least = json_integer_value(json_object_get(param, "min"));
+
+	if (json_is_true(json_object_get(param, "key")))
+		return false;
+	if (!strcmp(type, "bool"))
+		(void)snprintf(buf, size, "%s", strcmp(now, "true") ? "true" : "false");
+	else if (!strcmp(type, "enum"))
+		(void)snprintf(
+			buf, size, "\"%s\"", json_string_value(json_array_get(json_object_get(param, "names"), 1)));
+	else if (!strcmp(type, "uint") || !strcmp(type, "time"))
+		(void)snprintf(buf, size, "%lld", (long long)(least + 1));
+	else
+		fail_msg("a value of type %s is needed here", type);
+	return true;
+}
+
+// Whatever the table of parameters says of a bridge reaches a bridge that is there.
+static void
+each_parameter_of_a_bridge_is_applied(void **state)
+{
+	struct fixture *f = *state;
+	struct rpc_error err;
+	json_t *api = fixture_call(f, "rpc.discover", NULL, &err), *method, *param;
+	size_t i, k, n = 0;
+
+	json_array_foreach (api, i, method) {
+		if (strcmp(json_string_value(json_object_get(method, "method")), "bridge.add"))
+			continue;
+		json_array_foreach (json_object_get(method, "params"), k, param) {
+			const char *name = json_string_value(json_object_get(param, "name"));
+			char value[32], calls[256], *dp, *dp_after, *now;
+			json_t *shown;
+
+			assert_null(apply(f, "[{\"method\": \"bridge.add\", \"params\": {\"name\": \"br0\"}}]", true));
+			shown = fixture_call(f, "bridge.show", "{\"name\": \"br0\"}", &err);
+			now = json_dumps(json_object_get(shown, name), JSON_ENCODE_ANY);
+			if (other_value(param, now, value, sizeof(value))) {
+				dp = fake_dp_dump();
+				(void)snprintf(calls, sizeof(calls),
+					"[{\"method\": \"bridge.add\", \"params\": {\"name\": \"br0\", \"%s\": %s}}]",
+					name, value);
+				assert_null(apply(f, calls, true));
+				dp_after = fake_dp_dump();
+				assert_string_not_equal(dp, dp_after);
+				free(dp);
+				free(dp_after);
+				n++;
+			}
+			free(now);
+			json_decref(shown);
+		}
+	}
+	assert_true(n > 0);
+	json_decref(api);
+}
+
 static void
 errors_name_the_call(void **state)
 {
@@ -399,6 +460,7 @@ main(void)
 		T(dump_recreates_the_state),
 		T(what_is_the_same_is_not_touched),
 		T(a_failure_at_any_step_leaves_the_old_state),
+		T(each_parameter_of_a_bridge_is_applied),
 		T(errors_name_the_call),
 		T(check_changes_nothing),
 		T(without_replace_the_rest_stays),

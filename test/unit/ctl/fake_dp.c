@@ -2,6 +2,8 @@
 // change counts, and any one of them can be made to fail. Invariant: a call that fails changed nothing.
 #include "fake_dp.h"
 
+#include "rpc_bridge.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -735,7 +737,12 @@ print_port(FILE *f, const struct dp_port_cfg *c)
 static void
 print_bridge(FILE *f, const struct fake_bridge *b)
 {
-	(void)fprintf(f, "bridge %s %u %llu\n", b->cfg.name, b->cfg.mac_limit, (unsigned long long)b->cfg.mac_age_ns);
+	json_t *params = rpc_bridge_encode(&b->cfg);
+	char *text = json_dumps(params, 0);
+
+	(void)fprintf(f, "bridge %s\n", text);
+	free(text);
+	json_decref(params);
 	for (unsigned i = 0; i < b->n_macs; i++) {
 		(void)fprintf(f, "mac %s %u %s ", b->cfg.name, b->macs[i].vlan, fake->ports[b->macs[i].port].cfg.name);
 		for (unsigned k = 0; k < 6; k++)
