@@ -1,4 +1,5 @@
-// What every unit test includes: cmocka with the headers that it needs before itself, and the seed of random tests.
+// What every unit test includes: cmocka with the headers that it needs before itself, the seed of random tests, and the choice of
+// cases: with RTVS_CASE in the environment a program runs only those whose name matches that pattern, as shells match files.
 #pragma once
 
 // clang-format off
@@ -9,6 +10,8 @@
 #include <cmocka.h>
 // clang-format on
 
+#include <fnmatch.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -22,3 +25,27 @@ unit_seed(void)
 	print_message("RTVS_SEED=%u\n", seed);
 	return seed;
 }
+
+// True: the group has a case to run. A pattern that matches none is a mistake, not a success.
+static inline bool
+unit_choose(const struct CMUnitTest *tests, size_t n)
+{
+	const char *pattern = getenv("RTVS_CASE");
+
+	if (!pattern)
+		return true;
+	cmocka_set_test_filter(pattern);
+	for (size_t i = 0; i < n; i++)
+		if (!fnmatch(pattern, tests[i].name, 0))
+			return true;
+	print_error("no case matches RTVS_CASE=%s\n", pattern);
+	return false;
+}
+
+#undef cmocka_run_group_tests
+#undef cmocka_run_group_tests_name
+#define cmocka_run_group_tests(tests, setup, teardown) cmocka_run_group_tests_name(#tests, tests, setup, teardown)
+#define cmocka_run_group_tests_name(name, tests, setup, teardown)                                                   \
+	(unit_choose(tests, sizeof(tests) / sizeof((tests)[0])) ?                                                   \
+			_cmocka_run_group_tests(name, tests, sizeof(tests) / sizeof((tests)[0]), setup, teardown) : \
+			1)

@@ -43,12 +43,12 @@ wrong_combinations_name_the_field(void **state)
 		{"\"mirror_to\": \"m\"", "mirror_to: needs mirror", RPC_INVALID_PARAMS},
 		{"\"mirror_to\": \"p\", \"mirror\": \"rx\"", "itself", RPC_INVALID_PARAMS},
 		{"\"bridge\": \"br9\"", "br9 does not exist", RPC_STATE_ERROR},
-		{"\"mtu\": 67", "mtu", RPC_INVALID_PARAMS},
-		{"\"mtu\": 9601", "mtu", RPC_INVALID_PARAMS},
-		{"\"queues\": 9", "queues", RPC_INVALID_PARAMS},
-		{"\"domain_uuid\": \"no uuid\"", "domain_uuid", RPC_INVALID_PARAMS},
-		{"\"vlan\": 4095", "vlan", RPC_INVALID_PARAMS},
-		{"\"colour\": 1", "colour", RPC_INVALID_PARAMS},
+		{"\"mtu\": 67", "mtu: 67 is out of range 68 to 9600", RPC_INVALID_PARAMS},
+		{"\"mtu\": 9601", "mtu: 9601 is out of range 68 to 9600", RPC_INVALID_PARAMS},
+		{"\"queues\": 9", "queues: 9 is out of range 1 to 8", RPC_INVALID_PARAMS},
+		{"\"domain_uuid\": \"no uuid\"", "domain_uuid: 'no uuid' is not a name", RPC_INVALID_PARAMS},
+		{"\"vlan\": 4095", "vlan: 4095 is out of range 0 to 4094", RPC_INVALID_PARAMS},
+		{"\"colour\": 1", "unknown parameter 'colour'", RPC_INVALID_PARAMS},
 	};
 	char params[256];
 
