@@ -15,7 +15,7 @@
 #define RPC_MAX_DEPTH 16 // nested arrays and objects
 #define RPC_MAX_BATCH 256 // calls in one batch
 #define RPC_MAX_PARAMS 64 // of one method: `present` is a 64-bit set
-#define RPC_MAX_ERROR_TEXT 256
+#define RPC_MAX_ERROR_TEXT 512
 
 // Error codes of the specification, and ours for a state that does not allow the call.
 #define RPC_PARSE_ERROR (-32700)

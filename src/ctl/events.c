@@ -5,6 +5,7 @@
 #include "ctl.h"
 #include "rtvs/units.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <fnmatch.h>
 #include <stdarg.h>
@@ -34,6 +35,26 @@ events_add_time(json_t *params, uint64_t time_ns)
 	(void)json_object_set_new(params, "time", json_string(text));
 }
 
+#define NAME(name, when) name,
+#define FURTHER_NAME(name, when) ", " name
+static const char *const names[] = {EVENTS_LIST(NAME)};
+static const char all_names[] = EVENTS_LIST(FURTHER_NAME);
+const char *const events_names = all_names + sizeof(", ") - 1;
+
+// The next of the patterns. False: there is none. One that is too long is cut: it matches nothing.
+static bool
+next_pattern(const char **patterns, char buf[SERVER_MAX_PATTERNS])
+{
+	const char *from = *patterns;
+	size_t len = strcspn(from, ",");
+
+	if (!*from)
+		return false;
+	*patterns += len + (from[len] == ',');
+	(void)snprintf(buf, SERVER_MAX_PATTERNS, "%.*s", (int)len, from);
+	return true;
+}
+
 bool
 events_match(const char *patterns, const char *name)
 {
@@ -41,17 +62,28 @@ events_match(const char *patterns, const char *name)
 
 	if (!patterns[0])
 		return true;
-	while (*patterns) {
-		size_t len = strcspn(patterns, ",");
-		if (len < sizeof(pattern)) {
-			memcpy(pattern, patterns, len);
-			pattern[len] = '\0';
-			if (fnmatch(pattern, name, 0) == 0)
-				return true;
-		}
-		patterns += len + (patterns[len] == ',');
-	}
+	while (next_pattern(&patterns, pattern))
+		if (fnmatch(pattern, name, 0) == 0)
+			return true;
 	return false;
+}
+
+static bool
+is_known(const char *pattern)
+{
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (fnmatch(pattern, names[i], 0) == 0)
+			return true;
+	return false;
+}
+
+bool
+events_check(const char *patterns, char buf[SERVER_MAX_PATTERNS])
+{
+	while (next_pattern(&patterns, buf))
+		if (!is_known(buf))
+			return false;
+	return true;
 }
 
 static void
@@ -59,6 +91,7 @@ emit_at(struct ctl *ctl, const char *name, json_t *params, uint64_t time_ns)
 {
 	json_t *message = NULL;
 
+	assert(is_known(name));
 	if (params) {
 		events_add_time(params, time_ns);
 		message = json_pack("{s:s, s:s, s:O}", "jsonrpc", "2.0", "method", name, "params", params);

@@ -3,11 +3,36 @@
 
 #include "rtvs/dp.h"
 #include "rtvs/log.h"
+#include "server.h"
 
 #include <jansson.h>
 #include <stdint.h>
 
 struct ctl;
+
+// clang-format off
+// X(name, when it is sent). docs/monitoring.md has them, too; scripts/check compares.
+#define EVENTS_LIST(X) \
+	X("port.add",       "a port was made") \
+	X("port.set",       "it was changed") \
+	X("port.del",       "it was removed") \
+	X("bridge.add",     "a bridge was made") \
+	X("bridge.set",     "it was changed") \
+	X("bridge.del",     "it was removed") \
+	X("system.set",     "the system's parameters were changed") \
+	X("config.apply",   "a configuration was applied") \
+	X("port.connect",   "a front-end came or left") \
+	X("port.link",      "the link went up or down") \
+	X("mac.limit",      "a port or a bridge has its limit of MACs") \
+	X("guest.error",    "a guest or its QEMU broke the protocol") \
+	X("flow.shortened", "packets come late elsewhere: they leave sooner here") \
+	X("flow.raised",    "they have a higher DSCP") \
+	X("flow.escalated", "they come late still, and nothing is left to do here") \
+	X("flow.relaxed",   "a step back") \
+	X("flow.recovered", "all steps back") \
+	X("worker.stall",   "somebody else had a worker's CPU") \
+	X("capture.end",    "a capture ended, and why")
+// clang-format on
 
 #define EVENTS_LOG_BURST 10 // lines that one port's guest may cause in a window
 #define EVENTS_LOG_WINDOW_NS UINT64_C(10000000000)
@@ -25,7 +50,7 @@ struct events {
 uint64_t events_now_ns(void); // CLOCK_REALTIME
 // Adds "time", as RFC 3339 has it.
 void events_add_time(json_t *object, uint64_t time_ns);
-// Sends to subscribers. params is taken over (NULL: nothing is sent); "time" is added.
+// Sends to subscribers. name: of EVENTS_LIST. params is taken over (NULL: nothing is sent); "time" is added.
 void events_emit(struct ctl *ctl, const char *name, json_t *params);
 // One line about a port that a guest may cause (DP_MAX_PORTS: about the switch), unless there were too many.
 void events_log(struct ctl *ctl, unsigned port, enum log_level level, const struct log_about *about, const char *fmt,
@@ -36,5 +61,9 @@ void events_changed(void *ctl, const char *what, const char *name);
 void events_drain(struct ctl *ctl);
 // Is the name in the patterns ("port.*,worker.stall")? Empty: every name is.
 bool events_match(const char *patterns, const char *name);
+// The first of the patterns that no event's name matches, into buf: false; true: there is none.
+bool events_check(const char *patterns, char buf[SERVER_MAX_PATTERNS]);
+// All names, separated by commas and spaces.
+extern const char *const events_names;
 // May one more line be logged? Tells with the first of a window how many were suppressed before.
 bool events_limit_pass(struct events_limit *limit, uint32_t *ret_suppressed, uint64_t now_ns);

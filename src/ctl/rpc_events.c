@@ -14,9 +14,15 @@ events_subscribe(void *ctx, const void *params, uint64_t present, json_t **ret_r
 	const struct ctl *ctl = ctx;
 	const struct events_params *p = params;
 	struct server_client *c = ctl->server.caller;
+	char unknown[SERVER_MAX_PATTERNS];
 
 	(void)present;
 	(void)ret_result;
+	if (!events_check(p->events, unknown)) {
+		rpc_error_set(err, RPC_INVALID_PARAMS, "events: no event is called '%s'; there are %s", unknown,
+			events_names);
+		return -1;
+	}
 	if (!c)
 		return ctl_refuse(err, -ENOTCONN, "events.subscribe works on a connection only");
 	if (server_subscribe(c, p->events) < 0) {

@@ -35,6 +35,25 @@ client_talk(struct fixture *f, struct client *c, const char *request)
 	return c->text;
 }
 
+// Who waits for what never comes would wait for ever.
+static void
+names_that_no_event_has_are_refused(void **state)
+{
+	char longest[SERVER_MAX_PATTERNS + 64], unknown[SERVER_MAX_PATTERNS];
+
+	fixture_refused(*state, "events.subscribe", "{\"events\": \"port.*,port.ad\"}", RPC_INVALID_PARAMS,
+		"no event is called 'port.ad'; there are port.add, ");
+	fixture_refused(
+		*state, "events.subscribe", "{\"events\": \"port.*,,flow.*\"}", RPC_INVALID_PARAMS, "called ''");
+	assert_true(events_check("", unknown));
+	assert_true(events_check("port.*,worker.stall,[bm]*.set", unknown));
+	assert_false(events_check("*.x", unknown));
+	assert_string_equal(unknown, "*.x");
+	memset(longest, '*', sizeof(longest) - 1);
+	longest[sizeof(longest) - 1] = '\0';
+	assert_true(events_check(longest, unknown)); // cut, it still matches all
+}
+
 static void
 subscribers_hear_what_they_asked_for(void **state)
 {
@@ -132,6 +151,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(names_that_no_event_has_are_refused, fixture_setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(subscribers_hear_what_they_asked_for, fixture_setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(the_datapaths_events_are_told, fixture_setup, fixture_teardown),
 		cmocka_unit_test(patterns_match),
