@@ -11,7 +11,8 @@
 #include <stdint.h>
 #include <string.h>
 
-#define FRAME_MIN 14 // bytes without FCS; short frames of guests are legal, padding is the NIC's work
+#define FRAME_MIN 14 // bytes without FCS; short frames of guests are legal
+#define FRAME_WIRE_MIN 60 // without FCS; shorter ones are padded before they leave
 #define FRAME_MAX_TAGS 2 // 802.1Q or 802.1ad
 #define FRAME_MAX_EXT_HEADERS 8 // IPv6 extension headers before we give up
 #define FRAME_MAX_ND_OPTIONS 32 // of one neighbour discovery message before we give up

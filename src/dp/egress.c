@@ -76,37 +76,64 @@ pop_tag(struct worker *w, struct rte_mbuf *m)
 	return m;
 }
 
+// The VLAN into a priority tag, whose priority stays.
+static struct rte_mbuf *
+set_vlan(struct worker *w, struct rte_mbuf *m, uint16_t vlan)
+{
+	uint8_t *data;
+
+	m = make_writable(w, m);
+	if (!m)
+		return NULL;
+	data = rte_pktmbuf_mtod(m, uint8_t *);
+	data[14] = (uint8_t)((data[14] & 0xf0) | vlan >> 8);
+	data[15] = (uint8_t)vlan;
+	return m;
+}
+
+// Without its tag a frame with two would be one of the inner VLAN to whoever is behind a trunk.
+static bool
+hides_tag(const struct view_port *vp, const struct rte_mbuf *m)
+{
+	const uint8_t *data = rte_pktmbuf_mtod(m, const uint8_t *);
+
+	return vp->is_trunk && data[16] == RTE_ETHER_TYPE_VLAN >> 8 && data[17] == (RTE_ETHER_TYPE_VLAN & 0xff);
+}
+
 // Tags as the port wants them. A frame's tag is kept where the port wants the same VLAN tagged.
 static enum drop
 apply_vlan(struct worker *w, const struct view_port *vp, struct egress_pkt *pkt)
 {
-	bool wants_tag;
+	bool wants_tag = pkt->vlan != vp->vlan;
 
-	if (pkt->vlan == vp->vlan && vp->takes_untagged)
-		wants_tag = false;
-	else if (vp->is_trunk && (vp->carries_all || vlan_set_has(&vp->trunk, pkt->vlan)))
-		wants_tag = pkt->vlan != 0;
-	else
+	if (unlikely(!view_carries(vp, pkt->vlan)))
 		return DROP_VLAN_EGRESS;
-	if (wants_tag == pkt->is_tagged)
+	if (wants_tag == pkt->is_tagged && likely(!pkt->is_priority))
 		return DROP_NONE;
-	// A priority tag of the untagged VLAN leaves with its frame: it carries no VLAN.
-	if (!wants_tag && pkt->vlan == 0)
-		return DROP_NONE;
-	pkt->m = wants_tag ? push_tag(w, pkt->m, pkt->vlan) : pop_tag(w, pkt->m);
+	if (!wants_tag && unlikely(hides_tag(vp, pkt->m)))
+		return DROP_VLAN_EGRESS;
+	if (!wants_tag)
+		pkt->m = pop_tag(w, pkt->m);
+	else
+		pkt->m = pkt->is_tagged ? set_vlan(w, pkt->m, pkt->vlan) : push_tag(w, pkt->m, pkt->vlan);
 	pkt->is_tagged = wants_tag;
+	pkt->is_priority = false;
 	return pkt->m ? DROP_NONE : DROP_NO_BUFFER;
 }
 
+// The MTU counts what is behind the tags, as other switches and hosts have it.
 static bool
-exceeds_mtu(const struct view_port *vp, const struct egress_pkt *pkt)
+exceeds_mtu(const struct view_port *vp, const struct rte_mbuf *m)
 {
-	const struct rte_mbuf *m = pkt->m;
-	uint32_t max = vp->frame_max + (pkt->is_tagged ? TAG_BYTES : 0);
+	uint32_t len = m->pkt_len;
+	size_t l3_offset;
 
 	if (m->ol_flags & RTE_MBUF_F_TX_TCP_SEG)
-		return (uint32_t)(m->l2_len + m->l3_len + m->l4_len + m->tso_segsz) > max;
-	return m->pkt_len > max;
+		len = (uint32_t)(m->l2_len + m->l3_len + m->l4_len + m->tso_segsz);
+	if (likely(len <= vp->frame_max))
+		return false;
+	l3_offset = frame_skip_tags(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len, &(uint16_t){0});
+	return len - l3_offset > vp->frame_max - RTE_ETHER_HDR_LEN;
 }
 
 // Writes the DSCP into an IP packet. One that has it already is not copied, though others may share its bytes.
@@ -150,7 +177,7 @@ shape(struct worker *w, const struct view *view, uint16_t out, struct egress_pkt
 
 	if (unlikely(drop != DROP_NONE))
 		return drop;
-	if (unlikely(exceeds_mtu(vp, pkt)))
+	if (unlikely(exceeds_mtu(vp, pkt->m)))
 		return DROP_MTU;
 	if (unlikely((pkt->m->ol_flags & RTE_MBUF_F_TX_TCP_SEG) && !pkt->m->tso_segsz))
 		return DROP_OFFLOAD;
@@ -247,11 +274,36 @@ leave(struct worker *w, const struct view *view, uint16_t out)
 		transmit(w, view, out);
 }
 
+// The shortest frame of a network, with zeroes: not all devices do it, and none may send what was in the buffer before.
+static struct rte_mbuf *
+pad(struct worker *w, struct rte_mbuf *m)
+{
+	uint16_t missing = (uint16_t)(FRAME_WIRE_MIN - m->pkt_len);
+	void *tail;
+
+	m = make_writable(w, m);
+	tail = m ? rte_pktmbuf_append(m, missing) : NULL;
+	if (!tail) {
+		rte_pktmbuf_free(m);
+		return NULL;
+	}
+	memset(tail, 0, missing);
+	return m;
+}
+
+// All packets come through here, those of the daemon itself and mirrored ones, too.
 static void
 stage(struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf *m)
 {
 	struct worker_tx *tx = &w->port[out].tx;
 
+	if (unlikely(m->pkt_len < FRAME_WIRE_MIN)) {
+		m = pad(w, m);
+		if (!m) {
+			worker_count(&w->port[out].c.drops[DROP_NO_BUFFER], 1);
+			return;
+		}
+	}
 	if (tx->n == RTE_DIM(tx->pkts))
 		leave(w, view, out);
 	else if (!tx->n)

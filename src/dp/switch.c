@@ -11,6 +11,7 @@
 
 #define RESERVED_GROUP UINT64_C(0x0180c2000000) // IEEE 802.1Q, table 8-1: the last four bits differ
 #define FLOOD_BURST_DIV 10 // a tenth of a second's worth may come at once
+#define NO_KEY UINT64_MAX // no VLAN has 16 bits
 
 // What is the same for all packets of a burst.
 struct burst {
@@ -18,26 +19,18 @@ struct burst {
 	const struct view *view;
 	const struct view_port *in;
 	uint16_t in_id;
-	// The last packet's source and destination.
+	// The last packet's source and destination, MAC << 16 | VLAN; NO_KEY: none yet.
 	uint64_t src_key, dst_key;
 	uint16_t dst_port;
 };
-
-static bool
-carries(const struct view_port *vp, uint16_t vlan)
-{
-	if (vlan == vp->vlan)
-		return vp->takes_untagged;
-	return vp->is_trunk && (vp->carries_all || vlan_set_has(&vp->trunk, vlan));
-}
 
 // The VLAN of the frame on this port. False: the port does not take it.
 static bool
 classify_vlan(const struct view_port *in, const struct frame_l2 *l2, uint16_t *ret_vlan)
 {
-	if (!l2->vlan) { // untagged or a priority tag
+	if (!l2->vlan) { // untagged or a priority tag, which may not hide another tag: without it the frame would be that VLAN's
 		*ret_vlan = in->vlan;
-		return in->takes_untagged;
+		return in->takes_untagged && !(l2->is_tagged && l2->ether_type == FRAME_ETHER_VLAN);
 	}
 	*ret_vlan = l2->vlan;
 	return in->is_trunk && l2->vlan <= RTVS_VLAN_MAX && (in->carries_all || vlan_set_has(&in->trunk, l2->vlan));
@@ -150,7 +143,7 @@ flood(struct burst *b, struct egress_pkt pkt)
 		struct egress_pkt copy = pkt;
 
 		if (out == b->in_id || (b->in->is_isolated && vp->is_isolated) || !vp->is_admin_up ||
-			(b->in->tunnel && vp->tunnel) || !carries(vp, pkt.vlan) ||
+			(b->in->tunnel && vp->tunnel) || !view_carries(vp, pkt.vlan) ||
 			!atomic_load_explicit(&vp->port->is_up, memory_order_relaxed))
 			continue;
 		if (last != VIEW_NO_PORT) {
@@ -206,6 +199,7 @@ switch_one(struct burst *b, struct rte_mbuf *m)
 		    (l2.src & FRAME_MAC_MULTICAST) || !l2.src))
 		return DROP_MALFORMED;
 	pkt.is_tagged = l2.is_tagged;
+	pkt.is_priority = l2.is_tagged && !l2.vlan;
 	if (unlikely(!classify_vlan(in, &l2, &pkt.vlan)))
 		return DROP_VLAN_INGRESS;
 	if (unlikely((l2.dst & ~UINT64_C(0xf)) == RESERVED_GROUP))
@@ -245,7 +239,8 @@ refuses_all(const struct view_port *in)
 void
 switch_burst(struct worker *w, const struct view *view, uint16_t in, struct rte_mbuf **pkts, uint16_t n)
 {
-	struct burst b = {.w = w, .view = view, .in = &view->port[in], .in_id = in};
+	struct burst b = {
+		.w = w, .view = view, .in = &view->port[in], .in_id = in, .src_key = NO_KEY, .dst_key = NO_KEY};
 	enum drop drop = refuses_all(b.in);
 
 	if (unlikely(drop != DROP_NONE)) {

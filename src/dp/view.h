@@ -79,5 +79,15 @@ struct view {
 	bool has_schedules, has_traces;
 };
 
+// Does the port take frames of the VLAN? Those of its own leave without a tag, others with one. VLAN 0 is the bridge's untagged
+// one: it has no tag, so a trunk cannot carry it.
+static inline bool
+view_carries(const struct view_port *vp, uint16_t vlan)
+{
+	if (vlan == vp->vlan)
+		return vp->takes_untagged;
+	return vlan && vp->is_trunk && (vp->carries_all || vlan_set_has(&vp->trunk, vlan));
+}
+
 // Builds a view of dp's present state, swaps it in and waits until no worker uses the one before. -ENOMEM: nothing changed
 int view_publish(struct dp *dp);

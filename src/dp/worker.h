@@ -115,7 +115,8 @@ void switch_burst(struct worker *w, const struct view *view, uint16_t in, struct
 struct egress_pkt {
 	struct rte_mbuf *m;
 	uint16_t vlan;
-	bool is_tagged;
+	bool is_tagged; // with a tag of `vlan`, or a priority tag:
+	bool is_priority; // VLAN 0 and a priority (IEEE 802.1Q, 6.9.1: the frame is untagged)
 };
 // Gives m (owned from here on) to port `out`: VLAN, MTU, offloads, then the stage or the owner's ring.
 void egress_put(struct worker *w, const struct view *view, uint16_t out, struct egress_pkt pkt);
