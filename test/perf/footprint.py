@@ -83,7 +83,7 @@ class Guests(systems.System):
         vdevs = [f"--vdev=net_virtio_user{i},path={path},queues=1" for i, path in enumerate(targets)]
         log = os.path.join(self.dir, "dpdk-testpmd.log")
         p = self.spawn(["dpdk-testpmd", "--no-huge", "-m", "64", "--no-shconf", "--no-pci", "--no-telemetry", f"--lcores=(0-1)@{self.core}", *vdevs, "--",
-                        "--forward-mode=rxonly", "--total-num-mbufs=2048", "--auto-start", "--stats-period=3600"])
+                        "--forward-mode=rxonly", "--total-num-mbufs=2048", "--auto-start", "--stats-period=1"])
 
         def is_ready():
             with open(log, errors="replace") as f:
