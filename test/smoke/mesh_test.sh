@@ -40,7 +40,7 @@ broadcasts_come_once() {
 	for n in 1 2 3; do
 		start "sniff$n" ip netns exec "g$n" timeout 4 tcpdump -Q in -lni "g$n" "icmp[icmptype] == icmp-echo and dst 10.0.0.255"
 	done
-	sleep 1 # until they listen: it is said in the log only
+	for n in 1 2 3; do wait_for 5 grep -q "^listening on" "$work/sniff$n.log"; done
 	ns g1 ping -b -c 5 -i 0.1 -W 1 10.0.0.255 || : # nobody has to answer
 	for n in 1 2 3; do wait_for 10 is_stopped "sniff$n"; done
 	expect "broadcasts at their sender" 0 "$(grep -c "echo request" "$work/sniff1.log" || :)"

@@ -194,7 +194,7 @@ seen_on_the_wire() { # [PING OPTION...]
 guests_never_see_the_tunnel() {
 	wait_for 10 can_ping ga 10.0.0.2
 	start sniff ip netns exec gb timeout 8 tcpdump -i gb -c 5 -w "$work/gb.pcap" icmp
-	sleep 1 # until it listens: it says so in the log only
+	wait_for 5 grep -q "listening on" "$work/sniff.log"
 	ns ga ping -c 6 -i 0.1 -s 56 -p abcd -Q 0x28 10.0.0.2
 	wait_for 10 is_stopped sniff
 	tshark -r "$work/gb.pcap" -T fields -e frame.len -e ip.dsfield -Y 'icmp.type == 8' >"$work/seen" 2>/dev/null
@@ -282,7 +282,7 @@ daemons_know_each_other_and_their_clocks() {
 	daemon=b ctl port set toa "key_file=$work/keys.b" clock=peer
 	wait_for 10 is_peer known true
 	wait_for 10 is_peer clock_known true
-	sleep 1 # the clock gets better with each exchange
+	wait_for 5 is_peer_above accepted 10
 	ctl -j peer list
 	[ "$(ctl -j peer list | json 'abs(d[0]["offset_ns"]) <= d[0]["uncertainty_ns"]')" = true ] || fail "one clock, but another time"
 	wait_for 10 is_known_by_b
@@ -293,15 +293,17 @@ daemons_know_each_other_and_their_clocks() {
 
 is_known_by_b() { daemon=b is_peer known true; }
 
+messages_come() { wait_for 10 is_peer_above accepted $(($(peer_stat accepted) + ${1:-5})); } # [HOW MANY]
+
 keys_are_changed_without_loss() {
 	local before
 	(umask 077 && { cat "$work/keys.a"; new_key 2; } >"$work/keys.new" && sed 1d "$work/keys.new" >"$work/keys.last")
 	cp "$work/keys.new" "$work/keys.a"
 	ctl peer reload
-	sleep 0.5 # one has both keys, the other the old one
+	messages_come # one has both keys, the other the old one
 	cp "$work/keys.new" "$work/keys.b"
 	daemon=b ctl peer reload
-	sleep 1.5 # the newer key is found to be there
+	messages_come 20 # the newer key is found to be there
 	cp "$work/keys.last" "$work/keys.a"
 	ctl peer reload
 	cp "$work/keys.last" "$work/keys.b"
@@ -364,9 +366,9 @@ idle_flows_are_probed() {
 	[ "$(json 'd[0]["rtt"]["max_ns"] > 0 and d[0]["there"]["max_ns"] > 0' <"$work/probes")" = true ] || fail "no delays"
 	# Who sends is not idle.
 	start busy ip netns exec ga ping -i 0.02 -c 100 10.0.0.2
-	sleep 0.3
+	wait_for 5 is_stat_above ga rx_pkts $(($(port_stat ga rx_pkts) + 5))
 	ctl -j probe list >"$work/before"
-	sleep 1
+	sleep 1 # ten probes' time
 	expect "probes of a busy flow" "$(json 'd[0]["sent"]' <"$work/before")" "$(ctl -j probe list | json 'd[0]["sent"]')"
 	stop busy
 	# Nobody reflects: they are lost.
