@@ -17,11 +17,20 @@ struct egress {
 	struct admission_link link;
 };
 
-// The port's configuration as it would be.
+// The port's configuration as it would be. cfg NULL, here and below: as it is.
 static const struct dp_port_cfg *
 config_of(const struct model_port *port, const struct dp_port_cfg *cfg)
 {
-	return strcmp(port->cfg.name, cfg->name) ? &port->cfg : cfg;
+	return cfg && !strcmp(port->cfg.name, cfg->name) ? cfg : &port->cfg;
+}
+
+// Number i of the ports as they would be, cfg the last one when it is a further one; NULL: there are no more.
+static const struct dp_port_cfg *
+config_at(const struct model *m, const struct dp_port_cfg *cfg, uint32_t i)
+{
+	if (i < m->n_ports)
+		return config_of(m->ports[i], cfg);
+	return i == m->n_ports && cfg && !model_port_find(m, cfg->name) ? cfg : NULL;
 }
 
 uint64_t
@@ -51,13 +60,12 @@ add_sender(struct egress *e, const struct dp_port_cfg *sender, const struct dp_p
 static bool
 is_on_uplink(const struct model *m, const struct dp_port_cfg *cfg, const char *bridge, const struct dp_port_cfg *out)
 {
-	for (uint32_t i = 0; i <= m->n_ports; i++) {
-		const struct dp_port_cfg *tunnel = i < m->n_ports ? config_of(m->ports[i], cfg) : cfg;
+	const struct dp_port_cfg *tunnel;
 
+	for (uint32_t i = 0; (tunnel = config_at(m, cfg, i)); i++)
 		if (tunnel->type == DP_PORT_GENEVE && !strcmp(tunnel->uplink, out->name) &&
 			!strcmp(tunnel->bridge, bridge))
 			return true;
-	}
 	return false;
 }
 
@@ -75,18 +83,13 @@ may_reach(const struct model *m, const struct dp_port_cfg *cfg, const struct dp_
 static void
 collect(const struct model *m, const struct dp_port_cfg *cfg, const struct dp_port_cfg *out, struct egress *e)
 {
-	const struct model_port *self = model_port_find(m, cfg->name);
+	const struct dp_port_cfg *sender;
 
 	e->n = 0;
 	e->link = (struct admission_link){.rate = out->rate_bps / 8, .latency_ns = ADMIT_LATENCY_NS};
-	for (uint32_t i = 0; i < m->n_ports; i++) {
-		const struct dp_port_cfg *sender = config_of(m->ports[i], cfg);
-
+	for (uint32_t i = 0; (sender = config_at(m, cfg, i)); i++)
 		if (may_reach(m, cfg, sender, out))
 			add_sender(e, sender, out, i);
-	}
-	if (!self && may_reach(m, cfg, cfg, out))
-		add_sender(e, cfg, out, m->n_ports);
 }
 
 static const char *
@@ -118,17 +121,15 @@ append_best(struct egress *e, uint32_t id, char *text, size_t size)
 // The flow that shall change to make it fit: the one that the caller changes, or the one that fails.
 static int
 refuse(const struct model *m, const struct dp_port_cfg *cfg, const struct dp_port_cfg *out, struct egress *e,
-	const struct admission_result *r, char err[DP_ERR_SIZE])
+	const struct admission_result *r, const char **ret_name, char err[DP_ERR_SIZE])
 {
 	char demand[UNITS_TEXT_SIZE], supply[UNITS_TEXT_SIZE], time[UNITS_TEXT_SIZE], best[128];
-	const struct model_port *self = model_port_find(m, cfg->name);
 	uint32_t id = r->id;
 
-	for (uint32_t i = 0; i < m->n_ports; i++)
-		if (m->ports[i] == self && cfg->min_rate_bps && strcmp(cfg->name, out->name))
-			id = i;
-	if (!self && cfg->min_rate_bps)
-		id = m->n_ports;
+	for (uint32_t i = 0; i < e->n; i++)
+		if (config_at(m, cfg, e->flows[i].id) == cfg)
+			id = e->flows[i].id;
+	*ret_name = name_of(m, cfg, id);
 	append_best(e, id, best, sizeof(best));
 	units_format_size(r->demand_bytes, demand);
 	units_format_size(r->supply_bytes, supply);
@@ -144,26 +145,40 @@ refuse(const struct model *m, const struct dp_port_cfg *cfg, const struct dp_por
 	return -ENOSPC;
 }
 
-int
-admit_check(const struct model *m, const struct dp_port_cfg *cfg, char err[DP_ERR_SIZE])
+static int
+check(const struct model *m, const struct dp_port_cfg *cfg, const char **ret_name, char err[DP_ERR_SIZE])
 {
 	struct egress *e = malloc(sizeof(*e));
+	const struct dp_port_cfg *out;
 	int rc = 0;
 
 	if (!e)
 		return -ENOMEM;
-	for (uint32_t i = 0; !rc && i <= m->n_ports; i++) {
-		const struct dp_port_cfg *out = i < m->n_ports ? config_of(m->ports[i], cfg) : cfg;
+	for (uint32_t i = 0; !rc && (out = config_at(m, cfg, i)); i++) {
 		struct admission_result r;
 
-		if ((i == m->n_ports && model_port_find(m, cfg->name)) || !out->rate_bps)
+		if (!out->rate_bps)
 			continue;
 		collect(m, cfg, out, e);
 		if (!admission_check(e->flows, e->n, &e->link, &r))
-			rc = refuse(m, cfg, out, e, &r, err);
+			rc = refuse(m, cfg, out, e, &r, ret_name, err);
 	}
 	free(e);
 	return rc;
+}
+
+int
+admit_check(const struct model *m, const struct dp_port_cfg *cfg, char err[DP_ERR_SIZE])
+{
+	const char *ignored;
+
+	return check(m, cfg, &ignored, err);
+}
+
+int
+admit_check_all(const struct model *m, const struct model_port *changed, const char **ret_name, char err[DP_ERR_SIZE])
+{
+	return check(m, changed ? &changed->cfg : NULL, ret_name, err);
 }
 
 uint64_t

@@ -11,6 +11,9 @@
 // Could the model's egress ports with a rate keep all guarantees if cfg, a further port or a change of one, were in it? 0, or -ENOSPC
 // with err: which egress port, by which time, and what would fit.
 int admit_check(const struct model *model, const struct dp_port_cfg *cfg, char err[DP_ERR_SIZE]);
+// The same of the model as it is. *ret_name, then: the port that would have to change, `changed` (NULL: any) if that would help.
+int admit_check_all(
+	const struct model *model, const struct model_port *changed, const char **ret_name, char err[DP_ERR_SIZE]);
 // From arrival to departure of what the port sends within its guarantee, at most.
 uint64_t admit_bound_ns(const struct dp_port_cfg *cfg);
 // Does an egress port with a rate on this port's bridge reserve more than it can keep? That is so after force=true.

@@ -3,6 +3,7 @@
 // Invariant: config_dump of a model, applied to an empty one, makes an equal model.
 #include "config.h"
 
+#include "admit.h"
 #include "ctl.h"
 #include "plan.h"
 #include "rpc_bridge.h"
@@ -107,40 +108,6 @@ check_call(struct rpc_session *session, const json_t *call, bool is_first, struc
 	return rpc_call(session, method, params, NULL, err);
 }
 
-int
-config_check(struct ctl *ctl, json_t *calls, bool replace, struct model **ret_target, struct rpc_error *err)
-{
-	// What is fixed while the daemon runs is no object that could be absent: it stays unless a call changes it.
-	const struct dp_system_cfg *system = ctl->live ? &ctl->live->system : &ctl->params.system;
-	struct model *target = replace ? model_create(system) : model_clone(ctl->live);
-	struct rpc_session session = {.api = ctl_api(), .ctx = ctl, .only_flags = RPC_CONFIG};
-	bool is_first = true;
-	size_t i;
-	json_t *call;
-	int rc = 0;
-
-	if (!target) {
-		rpc_error_errno(err, -ENOMEM, "out of memory");
-		return -1;
-	}
-	ctl->model = target;
-	json_array_foreach (calls, i, call) {
-		const char *method = json_string_value(json_object_get(call, "method"));
-		rc = check_call(&session, call, is_first, err);
-		if (rc < 0) {
-			blame_call(err, i, method ? method : "?");
-			break;
-		}
-		is_first = is_first && strcmp(method, "system.init") == 0;
-	}
-	ctl->model = ctl->live;
-	if (rc < 0)
-		model_destroy(target);
-	else
-		*ret_target = target;
-	return rc;
-}
-
 // The call that asked for the object, for the error's index. Size of the list: none did (an object to be removed).
 static size_t
 find_call(json_t *calls, const char *noun, const char *name)
@@ -159,6 +126,18 @@ find_call(json_t *calls, const char *noun, const char *name)
 	return found;
 }
 
+// An error about an object of a list whose calls are all right one by one.
+static int
+refuse_object(json_t *calls, const char *noun, const char *name, int rc, const char *text, struct rpc_error *err)
+{
+	size_t index = find_call(calls, noun, name);
+
+	(void)ctl_refuse(err, rc, text);
+	if (index < json_array_size(calls))
+		blame_call(err, index, json_string_value(json_object_get(json_array_get(calls, index), "method")));
+	return -1;
+}
+
 static int
 check_system(const struct dp_system_cfg *live, const struct dp_system_cfg *target, struct rpc_error *err)
 {
@@ -169,27 +148,80 @@ check_system(const struct dp_system_cfg *live, const struct dp_system_cfg *targe
 	return -1;
 }
 
+// What only the target as a whole can tell.
+static int
+check_target(const struct ctl *ctl, const struct model *target, json_t *calls, struct rpc_error *err)
+{
+	char text[DP_ERR_SIZE] = "";
+	const char *name;
+	int rc;
+
+	if (ctl->live && check_system(&ctl->live->system, &target->system, err) < 0)
+		return -1;
+	rc = admit_check_all(target, NULL, &name, text);
+	if (rc != -ENOSPC)
+		return rc < 0 ? ctl_refuse(err, rc, "out of memory") : 0;
+	// The last call that could change it, as if admission had been asked there.
+	for (size_t i = json_array_size(calls); i-- > 0;) {
+		const json_t *params = json_object_get(json_array_get(calls, i), "params");
+		const char *of = json_string_value(json_object_get(params, "name"));
+		const struct model_port *port = of ? model_port_find(target, of) : NULL;
+
+		if (port && admit_check_all(target, port, &name, text) == -ENOSPC && strcmp(name, of) == 0)
+			break;
+	}
+	return refuse_object(calls, "port", name, rc, text, err);
+}
+
+int
+config_check(struct ctl *ctl, json_t *calls, bool replace, struct model **ret_target, struct rpc_error *err)
+{
+	// What is fixed while the daemon runs is no object that could be absent: it stays unless a call changes it.
+	const struct dp_system_cfg *system = ctl->live ? &ctl->live->system : &ctl->params.system;
+	struct model *target = replace ? model_create(system) : model_clone(ctl->live);
+	struct rpc_session session = {.api = ctl_api(), .ctx = ctl, .only_flags = RPC_CONFIG};
+	bool is_first = true;
+	size_t i;
+	json_t *call;
+	int rc = 0;
+
+	if (!target) {
+		rpc_error_errno(err, -ENOMEM, "out of memory");
+		return -1;
+	}
+	target->asks = MODEL_ASKS_ADMISSION_LATER;
+	ctl->model = target;
+	json_array_foreach (calls, i, call) {
+		const char *method = json_string_value(json_object_get(call, "method"));
+		rc = check_call(&session, call, is_first, err);
+		if (rc < 0) {
+			blame_call(err, i, method ? method : "?");
+			break;
+		}
+		is_first = is_first && strcmp(method, "system.init") == 0;
+	}
+	ctl->model = ctl->live;
+	if (rc == 0)
+		rc = check_target(ctl, target, calls, err);
+	if (rc < 0)
+		model_destroy(target);
+	else
+		*ret_target = target;
+	return rc;
+}
+
 int
 config_install(struct ctl *ctl, const struct model *target, json_t *calls, unsigned *ret_changes, struct rpc_error *err)
 {
 	struct plan_result result;
 	char text[DP_ERR_SIZE] = "";
-	size_t index;
 	int rc;
 
-	if (check_system(&ctl->live->system, &target->system, err) < 0)
-		return -1;
 	rc = plan_apply(ctl->live, target, &result, text);
 	*ret_changes = result.n_changes;
 	if (rc == 0)
 		return 0;
-	(void)ctl_refuse(err, rc, text);
-	if (!result.noun)
-		return -1;
-	index = find_call(calls, result.noun, result.name);
-	if (index < json_array_size(calls))
-		blame_call(err, index, json_string_value(json_object_get(json_array_get(calls, index), "method")));
-	return -1;
+	return result.noun ? refuse_object(calls, result.noun, result.name, rc, text, err) : ctl_refuse(err, rc, text);
 }
 
 static void

@@ -374,8 +374,11 @@ static int
 port_check(const struct model *m, const struct dp_port_cfg *cfg, const struct model_port *self, char err[DP_ERR_SIZE])
 {
 	static const struct vlan_set none;
-	int rc = port_check_type(m, cfg, self, err);
+	int rc;
 
+	if (m->asks == MODEL_ASKS_NOTHING)
+		return 0;
+	rc = port_check_type(m, cfg, self, err);
 	if (!rc && cfg->type != DP_PORT_GENEVE)
 		rc = port_check_uplink(m, cfg, self, err);
 	if (rc < 0)
@@ -396,7 +399,7 @@ port_check(const struct model *m, const struct dp_port_cfg *cfg, const struct mo
 	rc = dp_port_check_qos(cfg, err);
 	if (!rc)
 		rc = port_check_mirror(m, cfg, err);
-	return rc ? rc : admit_check(m, cfg, err);
+	return rc || m->asks == MODEL_ASKS_ADMISSION_LATER ? rc : admit_check(m, cfg, err);
 }
 
 int

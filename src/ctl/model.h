@@ -28,11 +28,19 @@ struct model_port {
 // what: "port.add", "bridge.del", ...
 typedef void model_changed_fn(void *arg, const char *what, const char *name);
 
+// What model_port_add and model_port_set ask before they change anything.
+enum model_asks {
+	MODEL_ASKS_ALL,
+	MODEL_ASKS_ADMISSION_LATER, // of a list of calls, whose last state alone must keep its guarantees
+	MODEL_ASKS_NOTHING, // of a step towards a state that was asked about as a whole
+};
+
 // Lists are in people's order of names (vm2 before vm10).
 struct model {
 	struct dp *dp; // NULL: dry
 	model_changed_fn *changed; // NULL: nobody listens
 	void *changed_arg;
+	enum model_asks asks;
 	struct dp_system_cfg system;
 	uint32_t log_level; // enum log_level
 	unsigned n_bridges, n_ports;

@@ -1,8 +1,10 @@
 // The difference between two models, executed. Its steps are in an order that never needs what is not there yet nor
-// removes what is still used; each step compares again with what is there at that moment.
+// removes what is still used; each step compares again with what is there at that moment. Steps ask nothing: the target was
+// checked as a whole, and the way there reserves at no step more than one of its ends does, since all release before anybody claims.
 // A failed step is undone by planning the way back to a copy taken before: one algorithm for both ways.
 #include "plan.h"
 
+#include "admit.h"
 #include "rpc_bridge.h"
 #include "rpc_port.h"
 #include "rpc_system.h"
@@ -40,15 +42,30 @@ stepped(struct plan *p, const char *noun, const char *name, int rc)
 	return false;
 }
 
-// Ports that leave, and those that come back different in what is fixed for a port's life.
+// What tunnels through a port rely on.
+static bool
+is_uplink_changing(const struct dp_port_cfg *from, const struct dp_port_cfg *to)
+{
+	return memcmp(&from->address, &to->address, sizeof(to->address)) != 0 ||
+		memcmp(&from->gateway, &to->gateway, sizeof(to->gateway)) != 0 || from->vlan != to->vlan ||
+		to->mtu < from->mtu;
+}
+
+// Ports that leave, and those that come back: different in what is fixed for a port's life, or their uplink is.
 static bool
 is_port_going(const struct plan *p, const char *name)
 {
 	const struct model_port *from = model_port_find(p->m, name);
 	const struct model_port *to = model_port_find(p->target, name);
+	const struct model_port *uplink, *uplink_to;
 
-	return !to || (from && !rpc_port_is_settable(&from->cfg, &to->cfg)) ||
-		(to->cfg.uplink[0] && is_port_going(p, to->cfg.uplink));
+	if (!to || (from && !rpc_port_is_settable(&from->cfg, &to->cfg)))
+		return true;
+	if (!to->cfg.uplink[0])
+		return false;
+	uplink = model_port_find(p->m, to->cfg.uplink);
+	uplink_to = model_port_find(p->target, to->cfg.uplink);
+	return is_port_going(p, to->cfg.uplink) || (uplink && is_uplink_changing(&uplink->cfg, &uplink_to->cfg));
 }
 
 static bool
@@ -82,26 +99,44 @@ remove_macs(struct plan *p)
 	return true;
 }
 
-// Ports that stay let go of mirrors that change and of bridges that leave.
+// Reserves no more than the port did, nor than it will.
+static void
+release(struct dp_port_cfg *cfg, const struct dp_port_cfg *to)
+{
+	uint64_t burst_bytes;
+
+	if (!cfg->address.len && to->mtu < cfg->mtu)
+		cfg->mtu = to->mtu;
+	burst_bytes = dp_bucket_bytes(to->burst_bytes, cfg->mtu, true);
+	if (burst_bytes < cfg->burst_bytes)
+		cfg->burst_bytes = burst_bytes;
+	if (to->min_rate_bps < cfg->min_rate_bps)
+		cfg->min_rate_bps = to->min_rate_bps;
+	if (admit_bound_ns(to) > admit_bound_ns(cfg))
+		cfg->deadline_ns = to->deadline_ns;
+	if (!to->rate_bps || (cfg->rate_bps && to->rate_bps > cfg->rate_bps))
+		cfg->rate_bps = to->rate_bps;
+	cfg->force |= to->force;
+}
+
+// Ports that stay let go of mirrors that change, of bridges that they leave, and of what others may have by then.
 static bool
 detach_ports(struct plan *p)
 {
 	for (unsigned i = 0; i < p->m->n_ports; i++) {
 		struct dp_port_cfg cfg = p->m->ports[i]->cfg;
 		const struct model_port *to = model_port_find(p->target, cfg.name);
-		bool is_changed = false;
 		if (!to || is_port_going(p, cfg.name))
 			continue;
+		release(&cfg, &to->cfg);
 		if (cfg.mirror_to[0] && strcmp(cfg.mirror_to, to->cfg.mirror_to) != 0) {
 			cfg.mirror_to[0] = '\0';
 			cfg.mirror = 0;
-			is_changed = true;
 		}
-		if (cfg.bridge[0] && !model_bridge_find(p->target, cfg.bridge)) {
+		if (strcmp(cfg.bridge, to->cfg.bridge) != 0)
 			cfg.bridge[0] = '\0';
-			is_changed = true;
-		}
-		if (is_changed && !stepped(p, "port", cfg.name, model_port_set(p->m, &cfg, p->err)))
+		if (!rpc_port_is_same(&cfg, &p->m->ports[i]->cfg) &&
+			!stepped(p, "port", cfg.name, model_port_set(p->m, &cfg, p->err)))
 			return false;
 	}
 	return true;
@@ -214,6 +249,7 @@ plan_apply(struct model *m, const struct model *target, struct plan_result *ret_
 		(void)snprintf(err, DP_ERR_SIZE, "out of memory");
 		return rc;
 	}
+	m->asks = MODEL_ASKS_NOTHING;
 	rc = execute(&plan);
 	if (rc < 0) {
 		char undo_err[DP_ERR_SIZE] = "";
@@ -221,6 +257,7 @@ plan_apply(struct model *m, const struct model *target, struct plan_result *ret_
 		struct plan undo = {.m = m, .target = before, .is_undo = true, .result = &undone, .err = undo_err};
 		(void)execute(&undo);
 	}
+	m->asks = MODEL_ASKS_ALL;
 	model_destroy(before);
 	return rc;
 }

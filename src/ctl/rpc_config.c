@@ -108,9 +108,9 @@ const struct rpc_method rpc_config_methods[] = {
 		"Make the configuration what a list of calls makes; all or nothing. What is the same stays untouched.",
 		"{changes}: how many steps it took.", rpc_config_apply, apply_params, 2, SIZE, 0},
 	{"config.check",
-		"Look for mistakes in a list of calls, as config.apply does first; nothing is changed. What only "
-		"devices and "
-		"files can tell is not seen.",
+		"Look for mistakes in a list of calls, as config.apply does first; nothing is changed. Guarantees must "
+		"fit "
+		"at the end of the list. What only devices and files can tell is not seen.",
 		"true", rpc_config_check, apply_params, 2, SIZE, 0},
 	{"config.save", "Write the present configuration to a file, atomically.", "{file}", rpc_config_save,
 		save_params, 1, SIZE, 0},

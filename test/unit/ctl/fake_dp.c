@@ -336,9 +336,22 @@ dp_mac_list(const struct dp *dp, unsigned bridge, uint32_t *pos, struct dp_mac *
 	return n;
 }
 
+// self: its number, -1: a further one.
 static int
-check_port(const struct dp_port_cfg *cfg, char *err)
+check_port(int self, const struct dp_port_cfg *cfg, char *err)
 {
+	for (int i = 0; i < DP_MAX_PORTS; i++) {
+		const struct dp_port_cfg *other = &fake->ports[i].cfg;
+		if (!fake->ports[i].is_used || i == self)
+			continue;
+		if ((cfg->socket[0] && strcmp(cfg->socket, other->socket) == 0) ||
+			(cfg->devargs[0] && strcmp(cfg->devargs, other->devargs) == 0))
+			return refuse(-EEXIST, err, "socket or device in use");
+		if (self >= 0 && strcmp(other->uplink, cfg->name) == 0 &&
+			(memcmp(&cfg->address, &fake->ports[self].cfg.address, sizeof(cfg->address)) != 0 ||
+				cfg->vlan != fake->ports[self].cfg.vlan || cfg->mtu < fake->ports[self].cfg.mtu))
+			return refuse(-EBUSY, err, "a tunnel goes through");
+	}
 	if (cfg->bridge[0] && find_bridge(cfg->bridge) < 0)
 		return refuse(-ENOENT, err, "bridge");
 	return 0;
@@ -350,7 +363,7 @@ dp_port_add(struct dp *dp, const struct dp_port_cfg *cfg, unsigned *ret_id, char
 	int rc = change(err);
 
 	if (rc == 0)
-		rc = check_port(cfg, err);
+		rc = check_port(-1, cfg, err);
 	if (rc < 0)
 		return rc;
 	if (find_port(cfg->name) >= 0)
@@ -373,13 +386,15 @@ dp_port_set(struct dp *dp, unsigned id, const struct dp_port_cfg *cfg, char err[
 	int rc = change(err);
 
 	if (rc == 0)
-		rc = check_port(cfg, err);
+		rc = check_port((int)id, cfg, err);
 	if (rc < 0)
 		return rc;
 	if (strcmp(old->name, cfg->name) != 0 || strcmp(old->socket, cfg->socket) != 0 ||
 		strcmp(old->devargs, cfg->devargs) != 0 || old->type != cfg->type || old->n_queues != cfg->n_queues ||
 		old->packed != cfg->packed || old->socket_mode != cfg->socket_mode ||
-		old->vhost_mode != cfg->vhost_mode)
+		old->vhost_mode != cfg->vhost_mode || old->csum != cfg->csum || old->tso != cfg->tso ||
+		strcmp(old->uplink, cfg->uplink) != 0 || old->vni != cfg->vni ||
+		memcmp(&old->remote, &cfg->remote, sizeof(cfg->remote)) != 0 || old->timestamps != cfg->timestamps)
 		return refuse(-EINVAL, err, "fixed");
 	if (strcmp(old->bridge, cfg->bridge) != 0)
 		forget_port(dp, id);
