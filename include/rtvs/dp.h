@@ -26,6 +26,7 @@
 #define DP_MTU_MAX 9600
 #define DP_UPLINK_MTU_MAX 2000 // a frame of an uplink is one buffer
 #define DP_ERR_SIZE 256
+#define DP_DETAIL_SIZE 192
 #define DP_DEADLINE_MAX_NS UINT64_C(3600000000000)
 #define DP_RATE_MIN UINT64_C(8000) // bit/s
 #define DP_RATE_MAX UINT64_C(400000000000)
@@ -239,7 +240,7 @@ struct dp_port_state {
 	uint64_t wake_ns; // vhost with prewake: from a kick until the guest has consumed, the median; 0: not known yet
 	int32_t pid; // vhost: of the process that holds the socket, 0: none or not known
 	uint64_t n_rings_recovered; // vhost: rings whose position was found again after a crash of ours
-	char detail[64]; // what it waits for: "connecting: No such file or directory"
+	char detail[DP_DETAIL_SIZE]; // why the link is down, what it waits for: "connecting: No such file or directory"
 };
 
 struct dp_port_stats {

@@ -42,6 +42,7 @@
 	X(DROP_HANDOFF_FULL,  "handoff_full",   "egress: the ring to the worker that owns the port is full") \
 	X(DROP_TX_FULL,       "tx_full",        "egress: the receiver's ring or device queue is full") \
 	X(DROP_TX_TIMEOUT,    "tx_timeout",     "egress: next to leave, and the receiver took nothing for 200 ms") \
+	X(DROP_TX_ERROR,      "tx_error",       "egress: the device took it and says that it was not sent") \
 	X(DROP_REFUSED,       "refused",        "egress: the receiver's ring or device never takes it, for example longer than its buffers") \
 	X(DROP_QUEUE_FULL,    "queue_full",     "egress: the sender has its limit of packets queued at the port") \
 	X(DROP_LATE,          "late",           "egress: the deadline had passed, and the sender's port says late=drop") \

@@ -174,6 +174,22 @@ events_log(struct ctl *ctl, unsigned port, enum log_level level, const struct lo
 #define ABOUT_PORT(cfg, id) LOG_ABOUT(id, {"PORT", (cfg)->name}, {"DOMAIN", (cfg)->domain}, {"BRIDGE", (cfg)->bridge})
 
 static void
+on_link(struct ctl *ctl, const struct dp_event *ev, const struct dp_port_cfg *cfg)
+{
+	const char *link = ev->is_up ? "up" : "down";
+	struct dp_port_state state = {0};
+
+	if (!ev->is_up)
+		(void)dp_port_state(ctl->dp, ev->port, &state);
+	events_log(ctl, ev->port, LOG_LEVEL_INFO, ABOUT_PORT(cfg, NULL), "port %s: link %s%s%s", cfg->name, link,
+		state.detail[0] ? ": " : "", state.detail);
+	emit_at(ctl, "port.link",
+		json_pack("{s:s, s:s, s:s*}", "port", cfg->name, "link", link, "detail",
+			state.detail[0] ? state.detail : NULL),
+		ev->time_ns);
+}
+
+static void
 on_port_event(struct ctl *ctl, const struct dp_event *ev, const struct dp_port_cfg *cfg)
 {
 	unsigned long long value = (unsigned long long)ev->value;
@@ -181,10 +197,7 @@ on_port_event(struct ctl *ctl, const struct dp_event *ev, const struct dp_port_c
 
 	switch (ev->type) {
 	case DP_EVENT_LINK:
-		events_log(ctl, ev->port, LOG_LEVEL_INFO, ABOUT_PORT(cfg, NULL), "port %s: link %s", port,
-			ev->is_up ? "up" : "down");
-		emit_at(ctl, "port.link", json_pack("{s:s, s:s}", "port", port, "link", ev->is_up ? "up" : "down"),
-			ev->time_ns);
+		on_link(ctl, ev, cfg);
 		break;
 	case DP_EVENT_CONNECT:
 		events_log(ctl, ev->port, LOG_LEVEL_INFO,

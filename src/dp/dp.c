@@ -7,6 +7,7 @@
 #include "connector.h"
 #include "dp_log.h"
 #include "dp_state.h"
+#include "netdev.h"
 #include "rtvs/log.h"
 #include "schedule.h"
 #include "trace.h"
@@ -296,6 +297,10 @@ events_start(struct dp *dp)
 		rc = connector_create(dp, &dp->connector);
 	if (!rc)
 		rc = epoll_add(dp->ctl_epoll_fd, connector_fd(dp->connector));
+	if (!rc)
+		rc = netdev_watch_create(&dp->netdevs);
+	if (!rc)
+		rc = epoll_add(dp->ctl_epoll_fd, netdev_watch_fd(dp->netdevs));
 	return rc;
 }
 
@@ -414,6 +419,7 @@ dp_fini(struct dp *dp)
 	for (unsigned i = 0; i < dp->n_workers; i++)
 		worker_destroy(dp->worker[i]);
 	connector_destroy(dp->connector);
+	netdev_watch_destroy(dp->netdevs);
 	free(dp->view);
 	rte_free(dp->rcu);
 	underlay_stop(dp);
@@ -524,6 +530,8 @@ dp_event_next(struct dp *dp, struct dp_event *ret_event)
 		return true;
 	(void)eventfd_read(dp->event_fd, &ignored);
 	connector_run(dp->connector);
+	if (netdev_watch_run(dp->netdevs))
+		port_housekeeping(dp);
 	// What came between the last look and the read would otherwise wait for the next event.
 	return next_event(dp, ret_event);
 }

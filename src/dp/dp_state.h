@@ -39,6 +39,7 @@ struct dp {
 	_Atomic uint64_t events_lost;
 	int event_fd, ctl_epoll_fd; // the latter is what ctl waits for
 	struct connector *connector;
+	struct netdev_watch *netdevs;
 	_Atomic uint64_t log_errors, bus_errors;
 };
 

@@ -352,6 +352,16 @@ add_counters(struct dp_port_stats *sum, const struct port_counters *c)
 		sum->drops[i] += c->drops[i];
 }
 
+static void
+move_lost(const struct port *port, struct dp_port_stats *stats)
+{
+	uint64_t lost = port->ops->tx_lost ? port->ops->tx_lost(port) : 0;
+
+	lost = RTE_MIN(lost, stats->tx_pkts);
+	stats->tx_pkts -= lost;
+	stats->drops[DROP_TX_ERROR] += lost;
+}
+
 // No worker uses the port any more: what was on its way to it is dropped, its counters are history.
 static void
 retire_counters(struct dp *dp, struct port *port)
@@ -375,6 +385,7 @@ retire_counters(struct dp *dp, struct port *port)
 		memset(&w->port[port->id], 0, sizeof(w->port[port->id]));
 		memset(&w->snap[port->id], 0, sizeof(w->snap[port->id]));
 	}
+	move_lost(port, gone);
 	gone->drops[DROP_PORT_GONE] += (uint64_t)(gone->queued - queued);
 	gone->queued = queued;
 	gone->guest_errors += atomic_load(&port->guest_errors);
@@ -400,8 +411,8 @@ dp_port_del(struct dp *dp, unsigned id)
 	if (bridge)
 		bridge_forget_port(dp, bridge, port, true);
 	port->ops->stop(port);
-	port->ops->close(port);
 	retire_counters(dp, port);
+	port->ops->close(port);
 	port_free(port);
 	return 0;
 }
@@ -507,6 +518,7 @@ dp_port_stats(const struct dp *dp, unsigned id, struct dp_port_stats *ret_stats)
 		// Workers leave its queues alone at the same time: that is not to be counted twice.
 		ret_stats->blocked_ns = RTE_MAX(ret_stats->blocked_ns, c->blocked_ns);
 	}
+	move_lost(port, ret_stats);
 	ret_stats->guest_errors = atomic_load(&port->guest_errors);
 	return 0;
 }
@@ -518,14 +530,20 @@ dp_stats_gone(const struct dp *dp, struct dp_port_stats *ret_stats)
 }
 
 void
+port_housekeeping(struct dp *dp)
+{
+	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
+		if (dp->port[i])
+			dp->port[i]->ops->housekeeping(dp->port[i]);
+}
+
+void
 dp_housekeeping(struct dp *dp)
 {
 	for (unsigned i = 0; i < DP_MAX_BRIDGES; i++)
 		if (dp->bridge[i])
 			bridge_housekeeping(dp, dp->bridge[i]);
-	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
-		if (dp->port[i])
-			dp->port[i]->ops->housekeeping(dp->port[i]);
+	port_housekeeping(dp);
 	underlay_housekeeping(dp);
 	connector_housekeeping(dp->connector);
 	vhost_fds_housekeeping();

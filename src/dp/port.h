@@ -24,6 +24,8 @@ struct port_ops {
 	void (*stop)(struct port *port);
 	int (*set_mtu)(struct port *port, uint32_t mtu, char err[DP_ERR_SIZE]); // NULL: nothing to do
 	void (*state)(const struct port *port, struct dp_port_state *ret_state);
+	// Of the packets that tx took, those that the device says it did not send. NULL: none.
+	uint64_t (*tx_lost)(const struct port *port);
 	void (*housekeeping)(struct port *port);
 
 	// The worker that polls queue q.
@@ -86,6 +88,7 @@ void port_vhost_count_error(const char *line, size_t len);
 struct overlay_delays *port_geneve_delays(const struct port *port);
 uint64_t *port_geneve_seq(const struct port *port); // number of the next packet of each flow; the uplink's owner writes
 
+void port_housekeeping(struct dp *dp); // of all ports
 struct port *port_find(const struct dp *dp, const char *name);
 // Any thread: tells the control thread, and wakes workers whose descriptors changed.
 void port_link_changed(struct port *port, bool is_up);

@@ -2,21 +2,23 @@
 // is added, removed with it. Offloads are used where the driver has them; a driver without chained buffers gets
 // single ones (egress.c). Received packets come without offload flags: what the device verified, the guest may verify again.
 #include "dp_state.h"
+#include "netdev.h"
 #include "port.h"
 #include "rtvs/log.h"
 
-#include <rte_bus.h>
 #include <rte_dev.h>
 #include <rte_errno.h>
 #include <rte_ethdev.h>
 #include <rte_malloc.h>
 
 #include <errno.h>
+#include <net/if.h>
 #include <string.h>
 
 #define RING_DESCS 512 // aims; the driver's limits apply. Short transmit rings: a long one would only delay
 #define RING_RX_BUDGET 8 // at most 1/8 of all buffers lie in one device's receive rings
 
+#define KERNEL_QUEUE 1024 // frames at least that an AF_PACKET's ring and a TAP's queue hold, unless told otherwise
 #define FRAME_EXTRA (RTE_ETHER_HDR_LEN + 2 * RTE_VLAN_HLEN) // beyond the MTU
 
 #define TX_CSUM (RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM | RTE_ETH_TX_OFFLOAD_UDP_CKSUM)
@@ -25,11 +27,17 @@ struct ethdev {
 	uint16_t dev_id;
 	uint16_t n_rxq, n_txq;
 	uint64_t tx_offloads;
-	bool is_started; // ctl
+	bool is_started, runs_on; // ctl
 	bool takes_rx_intr; // the driver took the configuration with interrupts
 	bool has_rx_intr; // ctl: wo before is_running, dp: ro
-	bool is_virtual; // made of devargs alone, without a cable to lose
+	bool is_tap, is_packet_socket; // by its driver
+	unsigned ifindex; // of the kernel's interface beneath it, 0: none
+	char ifname[IF_NAMESIZE];
+	int tap_fd; // -1: nothing is known about the TAP
+	enum netdev_state state; // of that interface; ctl
 	struct rte_ether_addr mac;
+	_Atomic bool
+		is_doubted; // its link was looked at because it took nothing, and has not changed since; dp, ctl: rw
 	_Atomic uint32_t mtu; // as is_running
 	_Atomic bool is_running; // ctl: wo, dp: ro
 };
@@ -50,6 +58,48 @@ find_device(const char *devargs, uint16_t *ret_id)
 	return -ENODEV;
 }
 
+// The value of "KEY=VALUE" in devargs.
+static bool
+find_arg(const char *devargs, const char *key, char *ret_value, size_t size)
+{
+	size_t len = strlen(key);
+
+	for (const char *arg = strchr(devargs, ','); arg; arg = strchr(arg, ',')) {
+		arg++;
+		if (strncmp(arg, key, len) || arg[len] != '=')
+			continue;
+		snprintf(ret_value, size, "%.*s", (int)strcspn(arg + len + 1, ","), arg + len + 1);
+		return true;
+	}
+	return false;
+}
+
+// A TAP of somebody else would be shared with him, any other interface is refused without a reason. A driver that needs an
+// interface says no more when there is none.
+static int
+check_interface(const char *devargs, char err[DP_ERR_SIZE])
+{
+	const char *driver = strncmp(devargs, "vdev:", 5) ? devargs : devargs + 5;
+	bool makes = !strncmp(driver, "net_tap", 7), needs = !strncmp(driver, "net_af_", 7), exists;
+	char iface[RTVS_DEVARGS_SIZE], persist[2];
+
+	if ((!makes && !needs) || !find_arg(devargs, "iface", iface, sizeof(iface)))
+		return 0;
+	exists = if_nametoindex(iface);
+	if (makes && exists && !find_arg(devargs, "persist", persist, sizeof(persist))) {
+		dp_error(err,
+			"devargs: iface: there is already an interface %.32s; name another, or delete it first: ip "
+			"link del %.32s",
+			iface, iface);
+		return -EEXIST;
+	}
+	if (needs && !exists) {
+		dp_error(err, "devargs: iface: there is no interface %.32s", iface);
+		return -ENODEV;
+	}
+	return 0;
+}
+
 static int
 attach(const struct dp_port_cfg *cfg, uint16_t *ret_id, char err[DP_ERR_SIZE])
 {
@@ -65,6 +115,9 @@ attach(const struct dp_port_cfg *cfg, uint16_t *ret_id, char err[DP_ERR_SIZE])
 		dp_error(err, "devargs: device %s is in use by another port", name);
 		return -EBUSY;
 	}
+	rc = check_interface(cfg->devargs, err);
+	if (rc)
+		return rc;
 	rc = rte_dev_probe(cfg->devargs);
 	if (rc) {
 		dp_error(err, "devargs: no driver made a device of '%.120s': %s", cfg->devargs, strerror(-rc));
@@ -83,6 +136,7 @@ detach(uint16_t dev_id)
 	struct rte_eth_dev_info info;
 	struct rte_device *dev = rte_eth_dev_info_get(dev_id, &info) ? NULL : info.device;
 
+	(void)rte_eth_dev_stop(dev_id);
 	(void)rte_eth_dev_close(dev_id);
 	if (dev)
 		(void)rte_dev_remove(dev);
@@ -120,14 +174,18 @@ configure(struct port *port, struct ethdev *e, char err[DP_ERR_SIZE])
 		dp_error(err, "devargs: the driver does not describe its device: %s", strerror(-rc));
 		return rc;
 	}
-	e->is_virtual = !strcmp(rte_bus_name(rte_dev_bus(info.device)), "vdev");
+	e->is_tap = !strcmp(info.driver_name, "net_tap");
+	e->is_packet_socket = !strcmp(info.driver_name, "net_af_packet");
+	e->ifindex = info.if_index;
+	if (!if_indextoname(info.if_index, e->ifname))
+		e->ifindex = 0;
 	e->n_rxq = (uint16_t)RTE_MIN(port->cfg.n_queues, RTE_MAX((uint32_t)info.max_rx_queues, 1u));
 	e->n_txq = (uint16_t)RTE_MIN(port->cfg.n_queues, RTE_MAX((uint32_t)info.max_tx_queues, 1u));
 	e->tx_offloads = info.tx_offload_capa & (TX_CSUM | RTE_ETH_TX_OFFLOAD_TCP_TSO | RTE_ETH_TX_OFFLOAD_MULTI_SEGS);
 	if ((e->tx_offloads & TX_CSUM) != TX_CSUM)
 		e->tx_offloads &= ~(uint64_t)(TX_CSUM | RTE_ETH_TX_OFFLOAD_TCP_TSO);
 	// net_tap (24.11) refuses super-frames whose segments fill the MTU: it counts the Ethernet header as part of it.
-	if (!strcmp(info.driver_name, "net_tap"))
+	if (e->is_tap)
 		e->tx_offloads &= ~(uint64_t)RTE_ETH_TX_OFFLOAD_TCP_TSO;
 	conf.txmode.offloads = e->tx_offloads;
 	conf.rxmode.offloads = info.rx_offload_capa & RTE_ETH_RX_OFFLOAD_SCATTER;
@@ -189,34 +247,66 @@ err_free:
 	return rc;
 }
 
+static bool
+has_link(struct ethdev *e)
+{
+	struct rte_eth_link link;
+
+	if (e->is_tap)
+		e->state = e->tap_fd < 0 ? NETDEV_UP : netdev_tap_state(e->tap_fd);
+	else if (e->ifindex)
+		e->state = netdev_state(e->ifindex);
+	if (e->state != NETDEV_UP)
+		return false;
+	// To net_tap a TAP in another network namespace looks down.
+	return e->is_tap || rte_eth_link_get_nowait(e->dev_id, &link) || link.link_status == RTE_ETH_LINK_UP;
+}
+
 static void
 update_link(struct port *port)
 {
 	struct ethdev *e = port->priv;
-	struct rte_eth_link link = {0};
-	bool is_up;
+	bool is_up = e->is_started && has_link(e);
 
-	// A TAP in another network namespace looks down from here, others never tell: virtual devices are up while started.
-	if (e->is_virtual || rte_eth_link_get_nowait(e->dev_id, &link))
-		link.link_status = RTE_ETH_LINK_UP;
-	is_up = e->is_started && link.link_status == RTE_ETH_LINK_UP;
-	if (atomic_exchange(&port->is_up, is_up) != is_up)
-		port_link_changed(port, is_up);
+	if (atomic_exchange(&port->is_up, is_up) == is_up)
+		return;
+	atomic_store(&e->is_doubted, false);
+	port_link_changed(port, is_up);
+}
+
+// What came while the port was down.
+static void
+discard_received(struct ethdev *e)
+{
+	struct rte_mbuf *pkts[PORT_BURST];
+	uint16_t n;
+
+	for (uint16_t q = 0; q < e->n_rxq; q++)
+		for (unsigned i = 0; i < KERNEL_QUEUE / PORT_BURST; i++) {
+			n = rte_eth_rx_burst(e->dev_id, q, pkts, PORT_BURST);
+			rte_pktmbuf_free_bulk(pkts, n);
+		}
 }
 
 static int
 ethdev_start(struct port *port, char err[DP_ERR_SIZE])
 {
 	struct ethdev *e = port->priv;
-	int rc = rte_eth_dev_start(e->dev_id);
+	int rc = rte_eth_dev_start(e->dev_id), fd;
 
 	if (rc) {
 		dp_error(err, "devargs: cannot start the device: %s", strerror(-rc));
 		return rc;
 	}
 	(void)rte_eth_promiscuous_enable(e->dev_id);
+	if (e->runs_on)
+		discard_received(e);
 	// Asked once: a driver that has no descriptor to wait on says so in the log each time.
-	e->has_rx_intr = e->takes_rx_intr && rte_eth_dev_rx_intr_ctl_q_get_fd(e->dev_id, 0) >= 0;
+	fd = e->takes_rx_intr ? rte_eth_dev_rx_intr_ctl_q_get_fd(e->dev_id, 0) : -1;
+	e->has_rx_intr = fd >= 0;
+	if (e->is_tap && fd >= 0)
+		netdev_watch_tap(port->dp->netdevs, fd);
+	e->tap_fd = fd;
 	e->is_started = true;
 	atomic_store(&e->is_running, true);
 	update_link(port);
@@ -234,7 +324,11 @@ ethdev_stop(struct port *port)
 	e->is_started = false;
 	update_link(port);
 	dp_synchronize(port->dp);
-	(void)rte_eth_dev_stop(e->dev_id);
+	// Drivers (24.11) that could not start again run on, unused: net_af_packet closes its sockets when it is stopped, net_tap wants
+	// to set the interface up in this network namespace.
+	e->runs_on = e->is_packet_socket || (e->is_tap && netdev_state(e->ifindex) == NETDEV_GONE);
+	if (!e->runs_on)
+		(void)rte_eth_dev_stop(e->dev_id);
 }
 
 static void
@@ -261,6 +355,25 @@ ethdev_set_mtu(struct port *port, uint32_t mtu, char err[DP_ERR_SIZE])
 }
 
 static void
+explain(const struct ethdev *e, char *text, size_t size)
+{
+	switch (e->state) {
+	case NETDEV_UP:
+		snprintf(text, size, "the device has no link");
+		break;
+	case NETDEV_DOWN:
+		snprintf(text, size, "interface %s is down; where it is: ip link set %s up", e->ifname, e->ifname);
+		break;
+	case NETDEV_NO_CARRIER:
+		snprintf(text, size, "interface %s has no carrier: its cable, or the other end of a veth", e->ifname);
+		break;
+	case NETDEV_GONE:
+		snprintf(text, size, "interface %s is gone; delete the port and add it again", e->ifname);
+		break;
+	}
+}
+
+static void
 ethdev_state(const struct port *port, struct dp_port_state *ret_state)
 {
 	const struct ethdev *e = port->priv;
@@ -273,6 +386,18 @@ ethdev_state(const struct port *port, struct dp_port_state *ret_state)
 		ret_state->speed_bps = (uint64_t)link.link_speed * 1000000;
 	if (!port->cfg.admin_up)
 		snprintf(ret_state->detail, sizeof(ret_state->detail), "administratively down");
+	else if (!ret_state->is_link_up)
+		explain(e, ret_state->detail, sizeof(ret_state->detail));
+}
+
+// Of packets that it took. net_af_packet takes what the kernel then refuses, for example because the interface is down.
+static uint64_t
+ethdev_tx_lost(const struct port *port)
+{
+	const struct ethdev *e = port->priv;
+	struct rte_eth_stats stats;
+
+	return e->is_packet_socket && !rte_eth_stats_get(e->dev_id, &stats) ? stats.oerrors : 0;
 }
 
 static void
@@ -316,8 +441,14 @@ ethdev_tx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n, enu
 	if (e->tx_offloads & TX_CSUM)
 		good = rte_eth_tx_prepare(e->dev_id, q, pkts, n);
 	sent = good ? rte_eth_tx_burst(e->dev_id, q, pkts, good) : 0;
-	if (unlikely(sent < n && (sent == good || is_too_long(e, pkts[sent]))))
+	if (likely(sent == n))
+		return sent;
+	if (sent == good || is_too_long(e, pkts[sent])) {
 		*ret_refused = DROP_REFUSED;
+	} else if (e->is_tap && !atomic_load_explicit(&e->is_doubted, memory_order_relaxed)) {
+		atomic_store_explicit(&e->is_doubted, true, memory_order_relaxed);
+		netdev_watch_wake(port->dp->netdevs);
+	}
 	return sent;
 }
 
@@ -348,6 +479,7 @@ const struct port_ops port_ethdev_ops = {
 	.stop = ethdev_stop,
 	.set_mtu = ethdev_set_mtu,
 	.state = ethdev_state,
+	.tx_lost = ethdev_tx_lost,
 	.housekeeping = ethdev_housekeeping,
 	.rx = ethdev_rx,
 	.tx = ethdev_tx,

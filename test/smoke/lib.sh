@@ -124,6 +124,7 @@ tap_port() { # NAME ADDRESS/LEN [PARAM=VALUE...]
 	n_taps=$((n_taps + 1))
 	netns_add "$name"
 	netns_give "$name" "$name" "$address"
+	wait_for 5 is_port_state "$name" link up # it was down while it moved
 }
 
 # Whoever makes an interface anew makes its MAC anew, too.

@@ -6,10 +6,15 @@ daemon_start rtvsd
 ctl bridge add br0
 tap_port t1 10.0.0.1/24 bridge=br0
 
+netns_del() { ip netns del "$1" && rm -f "$work/netns.$1"; } # NAME
+
 after_failure() {
 	local port
 	stop far KILL
 	stop icmp KILL
+	stop noise KILL
+	netns_del x1
+	ip link del fx1
 	for port in x1 mem v1 v2 in out; do ctl port del "$port"; done
 }
 
@@ -121,7 +126,80 @@ refused_devices_leave_nothing() {
 	expect "ports" t1 "$(ctl -j port list | json '",".join(p["name"] for p in d)')"
 }
 
+is_down_because() { [ "$(port_state x1 link)" = down ] && [[ $(port_state x1 detail) =~ $1 ]]; } # REGEX
+
+# Whatever happens to the interface beneath a port: the port says it, nobody waits for it, and nothing is counted as sent that was not.
+interface_goes_away() { # net_tap, net_af_packet or net_af_xdp
+	local driver=$1 iface=fx1 side=tx before sent in_ns=
+	netns_add x1
+	if [ "$driver" = net_tap ]; then
+		iface=x1 side=rx in_ns="-n x1"
+		ctl port add x1 type=ethdev devargs=net_tap9,iface=x1 bridge=br0
+		netns_give x1 x1 10.0.0.11/24
+	else
+		ip link add fx1 type veth peer name px1 || skip "no veth"
+		netns_give x1 px1 10.0.0.11/24
+		ns x1 ethtool -K px1 tx off
+		ctl port add x1 type=ethdev "devargs=${driver}0,iface=fx1" bridge=br0
+		wait_for 5 is_down_because "fx1 is down"
+		ip link set fx1 up
+	fi
+	forget_neighbours t1
+	wait_for 10 can_ping t1 10.0.0.11
+	ctl port set x1 admin_up=false
+	wait_for 5 is_down_because administratively
+	ctl port set x1 admin_up=true
+	wait_for 10 can_ping t1 10.0.0.11
+
+	before=$(($(ns_count) - $(port_stat x1 tx_pkts)))
+	start noise ip netns exec t1 ping -q -b -i 0.002 10.0.0.255
+	for _ in 1 2 3; do
+		ip $in_ns link set "$iface" down
+		wait_for 5 is_down_because "$iface is down"
+		ip $in_ns link set "$iface" up
+		wait_for 5 is_port_state x1 link up
+	done
+	if [ "$driver" != net_tap ]; then
+		ip -n x1 link set px1 down
+		wait_for 5 is_down_because "fx1 has no carrier"
+		ip -n x1 link set px1 up
+		wait_for 5 is_port_state x1 link up
+	fi
+	wait_for 10 can_ping t1 10.0.0.11
+	stop noise
+	sent=$(port_stat x1 tx_pkts)
+	[ "$((sent + before))" -le "$(ns_count)" ] || fail "$sent were sent, $(($(ns_count) - before)) came through the interface"
+
+	ip $in_ns link del "$iface"
+	wait_for 5 is_down_because "$iface is gone"
+	sent=$(port_stat x1 tx_pkts)
+	before=$(port_stat x1 tx_full)
+	ns t1 ping -b -c 5 -i 0.02 -W 0.1 10.0.0.255 || :
+	expect "sent since" "$sent" "$(port_stat x1 tx_pkts)"
+	expect "waited for since" "$before" "$(port_stat x1 tx_full)"
+	is_conserved
+	ctl port del x1
+	is_conserved
+	netns_del x1
+}
+# What the kernel has taken from the port.
+ns_count() { ip ${in_ns:-} -j -s link show dev "$iface" | json "d[0]['stats64']['$side']['packets']"; }
+
+# A TAP that is somebody else's would be shared with him.
+taken_name_is_refused() {
+	ip tuntap add mode tap multi_queue name x8
+	expect_fails "iface: there is already an interface x8" ctl port add x1 type=ethdev devargs=net_tap8,iface=x8 bridge=br0
+	expect_fails "iface: there is no interface x7" ctl port add x1 type=ethdev devargs=net_af_packet0,iface=x7 bridge=br0
+	ip link del x8
+	ctl port add x1 type=ethdev devargs=net_tap8,iface=x8 bridge=br0
+	ctl port del x1
+}
+
 run_case "AF_XDP on a veth" af_xdp
+run_case "a TAP goes away" interface_goes_away net_tap
+run_case "an interface goes away, AF_PACKET" interface_goes_away net_af_packet
+run_case "an interface goes away, AF_XDP" interface_goes_away net_af_xdp
+run_case "a TAP's name that is taken is refused" taken_name_is_refused
 run_case "memif between two daemons, one restarts" memif_between_daemons
 run_case "virtio-user on a vhost port, split ring" virtio_user_meets_vhost "" "" split
 run_case "virtio-user on a vhost port, packed ring" virtio_user_meets_vhost "" ",packed_vq=1" packed

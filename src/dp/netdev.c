@@ -1,0 +1,132 @@
+// A TAP's driver side shows the interface wherever it was moved: its descriptor can be written while the interface is up, and is in
+// error when that was deleted. Other interfaces are asked for by index, which is not given out anew for a name that was deleted and
+// made again: sockets and rings that were bound to the first are dead then.
+// What wakes the control thread: netlink's news of this namespace, a TAP that can be written again, and a worker that could not write
+// to one: a TAP that is set down in another namespace tells nobody else. Netlink may lose news, which is no harm: states are
+// read, not news.
+#include "netdev.h"
+
+#include <errno.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define WATCH_BURST 16
+#define MESSAGES_MAX 64 // of netlink, in one run
+
+struct netdev_watch {
+	int epoll_fd, netlink_fd, wake_fd;
+};
+
+enum netdev_state
+netdev_state(unsigned ifindex)
+{
+	struct ifreq ifr = {.ifr_ifindex = (int)ifindex};
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), rc;
+
+	if (fd < 0)
+		return NETDEV_UP; // nothing is known
+	rc = ioctl(fd, SIOCGIFNAME, &ifr);
+	if (!rc)
+		rc = ioctl(fd, SIOCGIFFLAGS, &ifr);
+	close(fd);
+	if (rc)
+		return NETDEV_GONE;
+	if (!(ifr.ifr_flags & IFF_UP))
+		return NETDEV_DOWN;
+	return ifr.ifr_flags & IFF_RUNNING ? NETDEV_UP : NETDEV_NO_CARRIER;
+}
+
+enum netdev_state
+netdev_tap_state(int fd)
+{
+	struct pollfd p = {.fd = fd, .events = POLLOUT};
+
+	if (poll(&p, 1, 0) < 0)
+		return NETDEV_UP;
+	if (p.revents & (POLLERR | POLLNVAL))
+		return NETDEV_GONE;
+	return p.revents & POLLOUT ? NETDEV_UP : NETDEV_DOWN;
+}
+
+int
+netdev_watch_create(struct netdev_watch **ret_watch)
+{
+	const struct sockaddr_nl links = {.nl_family = AF_NETLINK, .nl_groups = RTMGRP_LINK};
+	struct netdev_watch *watch = malloc(sizeof(*watch));
+	struct epoll_event ev = {.events = EPOLLIN};
+	int rc = 0;
+
+	if (!watch)
+		return -ENOMEM;
+	watch->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	watch->netlink_fd = socket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, NETLINK_ROUTE);
+	watch->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (watch->epoll_fd < 0 || watch->netlink_fd < 0 || watch->wake_fd < 0 ||
+		bind(watch->netlink_fd, (const struct sockaddr *)&links, sizeof(links)) ||
+		epoll_ctl(watch->epoll_fd, EPOLL_CTL_ADD, watch->netlink_fd, &ev) ||
+		epoll_ctl(watch->epoll_fd, EPOLL_CTL_ADD, watch->wake_fd, &ev))
+		rc = -errno;
+	if (rc)
+		netdev_watch_destroy(watch);
+	else
+		*ret_watch = watch;
+	return rc;
+}
+
+void
+netdev_watch_destroy(struct netdev_watch *watch)
+{
+	if (!watch)
+		return;
+	for (unsigned i = 0; i < 3; i++) {
+		int fd = ((int[]){watch->epoll_fd, watch->netlink_fd, watch->wake_fd})[i];
+
+		if (fd >= 0)
+			close(fd);
+	}
+	free(watch);
+}
+
+int
+netdev_watch_fd(const struct netdev_watch *watch)
+{
+	return watch->epoll_fd;
+}
+
+void
+netdev_watch_tap(struct netdev_watch *watch, int fd)
+{
+	struct epoll_event ev = {.events = EPOLLOUT | EPOLLET};
+
+	(void)epoll_ctl(watch->epoll_fd, EPOLL_CTL_ADD, fd, &ev);
+}
+
+void
+netdev_watch_wake(struct netdev_watch *watch)
+{
+	(void)eventfd_write(watch->wake_fd, 1);
+}
+
+bool
+netdev_watch_run(struct netdev_watch *watch)
+{
+	struct epoll_event ev[WATCH_BURST];
+	char ignored[8192];
+	eventfd_t n;
+
+	if (epoll_wait(watch->epoll_fd, ev, WATCH_BURST, 0) <= 0)
+		return false;
+	(void)eventfd_read(watch->wake_fd, &n);
+	for (unsigned i = 0; i < MESSAGES_MAX; i++)
+		if (recv(watch->netlink_fd, ignored, sizeof(ignored), MSG_DONTWAIT) < 0 && errno != ENOBUFS)
+			break;
+	return true;
+}

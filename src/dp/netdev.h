@@ -1,0 +1,28 @@
+// The kernel's network interface beneath a device: a TAP, or what AF_PACKET, AF_XDP and pcap send through. Anybody may set it
+// down, move or delete it; the device's driver does not say so, and some drivers count what they send then as sent.
+#pragma once
+
+#include <stdbool.h>
+
+enum netdev_state {
+	NETDEV_UP,
+	NETDEV_DOWN,
+	NETDEV_NO_CARRIER, // no cable, or the other end of a veth is down
+	NETDEV_GONE,
+};
+
+struct netdev_watch;
+
+// An interface of this network namespace. One that was moved to another is gone.
+enum netdev_state netdev_state(unsigned ifindex);
+// A TAP by its descriptor, in whatever namespace it is by now.
+enum netdev_state netdev_tap_state(int fd);
+
+// Control thread. A watch's descriptor is readable when an interface of this namespace may have changed, or a TAP that was added
+// may be up. Without a netlink socket (-ENOMEM and what socket(2) returns) nothing is watched, and who polls states sees them later.
+int netdev_watch_create(struct netdev_watch **ret_watch);
+void netdev_watch_destroy(struct netdev_watch *watch);
+int netdev_watch_fd(const struct netdev_watch *watch);
+void netdev_watch_tap(struct netdev_watch *watch, int fd); // until it is closed
+void netdev_watch_wake(struct netdev_watch *watch); // any thread
+bool netdev_watch_run(struct netdev_watch *watch); // whether states should be looked at
