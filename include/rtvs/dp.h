@@ -286,14 +286,18 @@ enum dp_event_type {
 	DP_EVENT_STALL, // a worker lost its core for long
 	DP_EVENT_MAC_LIMIT, // a port or a bridge has as many MACs as it may
 	DP_EVENT_GUEST_ERROR, // a guest or front-end did what it must not
+	DP_EVENT_REFUSED, // a front-end wanted a port that another has
 };
+#define DP_CAUSE_SIZE 96
 
 struct dp_event {
 	enum dp_event_type type;
 	unsigned port; // id; DP_MAX_PORTS: none
 	unsigned worker;
 	bool is_up;
-	uint64_t value; // stall in ns, limit, ...
+	uint64_t value; // stall in ns, limit, process that was refused, ...
+	int32_t holder_pid; // process that has the port
+	char cause[DP_CAUSE_SIZE]; // of a guest error, "": it is not known
 	uint64_t time_ns; // CLOCK_REALTIME
 };
 
@@ -333,6 +337,9 @@ int dp_port_check_qos(const struct dp_port_cfg *cfg, char err[DP_ERR_SIZE]);
 int dp_port_add(struct dp *dp, const struct dp_port_cfg *cfg, unsigned *ret_id, char err[DP_ERR_SIZE]);
 int dp_port_set(struct dp *dp, unsigned id, const struct dp_port_cfg *cfg, char err[DP_ERR_SIZE]);
 int dp_port_del(struct dp *dp, unsigned id);
+// A guest moves to another process: within for_ns one may connect to the port though another has it. -ENOENT, -EOPNOTSUPP: not a port
+// whose socket listens.
+int dp_port_move(struct dp *dp, unsigned id, uint64_t for_ns);
 int dp_port_state(const struct dp *dp, unsigned id, struct dp_port_state *ret_state); // -ENOENT
 // Monotonic since port add, as of the last dp_stats_refresh, at which each worker copied its counters between two
 // turns: over all ports and those removed, rx + replicated == tx + queued + sum(drops), exactly, under any load.

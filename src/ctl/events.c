@@ -173,6 +173,40 @@ events_log(struct ctl *ctl, unsigned port, enum log_level level, const struct lo
 
 #define ABOUT_PORT(cfg, id) LOG_ABOUT(id, {"PORT", (cfg)->name}, {"DOMAIN", (cfg)->domain}, {"BRIDGE", (cfg)->bridge})
 
+// The kernel's name of a process, which is read without waiting for the process; its command line is not.
+static void
+read_command(uint64_t pid, char text[32])
+{
+	char path[40];
+	FILE *f;
+
+	(void)snprintf(path, sizeof(path), "/proc/%llu/comm", (unsigned long long)pid);
+	f = fopen(path, "re");
+	if (!f || !fgets(text, 32, f))
+		(void)snprintf(text, 32, "?");
+	text[strcspn(text, "\n")] = '\0';
+	if (f)
+		(void)fclose(f);
+}
+
+static void
+on_refused(struct ctl *ctl, const struct dp_event *ev, const struct dp_port_cfg *cfg)
+{
+	char command[32];
+
+	read_command(ev->value, command);
+	events_log(ctl, ev->port, LOG_LEVEL_WARNING, ABOUT_PORT(cfg, LOG_ID_FRONT_END_REFUSED),
+		"port %s: refused process %llu (%s): process %d has the port. Give each interface a port and a socket "
+		"of its own "
+		"(libvirt: <source path='%s'/> of the interface; QEMU: path= of its -chardev), or ask for a move: "
+		"rtvsctl port move %s",
+		cfg->name, (unsigned long long)ev->value, command, (int)ev->holder_pid, cfg->socket, cfg->name);
+	emit_at(ctl, "port.refused",
+		json_pack("{s:s, s:I, s:s, s:i}", "port", cfg->name, "pid", (json_int_t)ev->value, "command", command,
+			"holder", (int)ev->holder_pid),
+		ev->time_ns);
+}
+
 static void
 on_link(struct ctl *ctl, const struct dp_event *ev, const struct dp_port_cfg *cfg)
 {
@@ -214,9 +248,14 @@ on_port_event(struct ctl *ctl, const struct dp_event *ev, const struct dp_port_c
 		break;
 	case DP_EVENT_GUEST_ERROR:
 		events_log(ctl, ev->port, LOG_LEVEL_WARNING, ABOUT_PORT(cfg, LOG_ID_GUEST_ERROR),
-			"port %s: guest or front-end broke the rules (%llu times so far)", port, value);
-		emit_at(ctl, "guest.error", json_pack("{s:s, s:I}", "port", port, "count", (json_int_t)ev->value),
+			"port %s: guest or front-end broke the rules (%llu times so far)%s%s", port, value,
+			ev->cause[0] ? ", last: " : "", ev->cause);
+		emit_at(ctl, "guest.error",
+			json_pack("{s:s, s:I, s:s}", "port", port, "count", (json_int_t)ev->value, "cause", ev->cause),
 			ev->time_ns);
+		break;
+	case DP_EVENT_REFUSED:
+		on_refused(ctl, ev, cfg);
 		break;
 	case DP_EVENT_STALL:
 		break;

@@ -23,6 +23,7 @@ struct ctl;
 	X("config.apply",   "a configuration was applied") \
 	X("port.connect",   "a front-end came or left") \
 	X("port.link",      "the link went up or down") \
+	X("port.refused",   "a process wanted a guest's port that another has") \
 	X("mac.limit",      "a port or a bridge has its limit of MACs") \
 	X("guest.error",    "a guest or its QEMU broke the protocol") \
 	X("flow.shortened", "packets come late elsewhere: they leave sooner here") \

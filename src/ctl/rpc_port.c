@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#define MOVE_MAX_NS UINT64_C(3600000000000)
 #define RUN_DIR "/run/rtvswitch"
 #define P(member, type, ...) RPC_PARAM(struct dp_port_cfg, member, type, __VA_ARGS__)
 #define PAS(json_name, member, type, ...) RPC_PARAM_AS(json_name, struct dp_port_cfg, member, type, __VA_ARGS__)
@@ -303,6 +304,29 @@ port_del(void *ctx, const void *params, uint64_t present, json_t **ret_result, s
 	return rc < 0 ? port_refuse(err, rc, text, p->name) : 0;
 }
 
+struct move_params {
+	char name[RTVS_NAME_SIZE];
+	uint64_t for_ns;
+};
+
+static int
+port_move(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
+{
+	const struct ctl *ctl = ctx;
+	const struct move_params *p = params;
+	const struct model_port *port = model_port_find(ctl->model, p->name);
+	int rc;
+
+	(void)present;
+	(void)ret_result;
+	if (!port)
+		return ctl_refuse_name(err, -ENOENT, "port", p->name);
+	rc = dp_port_move(ctl->dp, port->id, p->for_ns);
+	return rc < 0 ?
+		port_refuse(err, rc, "name: only a port with type=vhost and mode=listen can be moved", p->name) :
+		0;
+}
+
 // What was promised to what the port sends, and whether it can be kept: its conforming packets have left after `bound` at most.
 static void
 set_guarantee(const struct ctl *ctl, const struct dp_port_cfg *cfg, json_t *object)
@@ -366,6 +390,15 @@ port_show(void *ctx, const void *params, uint64_t present, json_t **ret_result, 
 	return ctl_answer(ret_result, port_json(ctl, port), err);
 }
 
+// clang-format off
+static const struct rpc_param move_params[] = {
+	RPC_PARAM(struct move_params, name, RPC_NAME, .is_required = true, .is_key = true, .min = 1, .max = RTVS_NAME_SIZE - 1,
+		.help = "name of the port"),
+	RPC_PARAM_AS("for", struct move_params, for_ns, RPC_TIME, .min = 1000000000, .max = MOVE_MAX_NS, .def = "60s",
+		.help = "how long the other process has to connect"),
+};
+// clang-format on
+
 const struct rpc_method rpc_port_methods[] = {
 	{"port.add",
 		"Make a port. Without bridge= it belongs to none and forwards nothing until port.set gives it one.",
@@ -373,6 +406,10 @@ const struct rpc_method rpc_port_methods[] = {
 	{"port.set", "Change a port; what is not given stays. Its static MACs go when it changes the bridge.", "true",
 		port_set, set_params, N(set_params), CFG_SIZE, RPC_CONFIG | RPC_CHANGE},
 	{"port.del", "Remove a port and its static MACs.", "true", port_del, add_params, 1, CFG_SIZE, RPC_CONFIG},
+	{"port.move",
+		"A guest moves to another process: let one connect to the port's socket though another has it. The one "
+		"whose driver is ready last gets the packets.",
+		"true", port_move, move_params, N(move_params), sizeof(struct move_params), 0},
 	{"port.list", "Show all ports.", "List of what port.show returns.", port_list, NULL, 0, 0, RPC_READ_ONLY},
 	{"port.show", "Show one port.", "Its summary, config (parameters of port.add), state and stats.", port_show,
 		add_params, 1, CFG_SIZE, RPC_READ_ONLY},

@@ -13,6 +13,8 @@
 #include "trace.h"
 #include "tsan.h"
 #include "underlay.h"
+#include "vhost_fds.h"
+#include "vhost_guard.h"
 
 #include <rte_cycles.h>
 #include <rte_eal.h>
@@ -375,6 +377,12 @@ dp_init(const struct dp_system_cfg *cfg, struct dp **ret_dp, char err[DP_ERR_SIZ
 		"rtvs_pkts", dp->cfg.n_mbufs, MBUF_CACHE, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
 	rc = dp->pool ? bus_error_install(dp) : -rte_errno;
 	if (!rc)
+		rc = port_vhost_init();
+	if (!rc)
+		rc = vhost_fds_start();
+	if (!rc)
+		rc = vhost_guard_start();
+	if (!rc)
 		rc = events_start(dp);
 	if (!rc)
 		rc = overlay_init();
@@ -415,6 +423,7 @@ dp_fini(struct dp *dp)
 		worker_wake(dp->worker[i]);
 		rte_eal_wait_lcore(i + 1);
 	}
+	vhost_guard_stop();
 	tsan_acquire(dp->rcu);
 	for (unsigned i = 0; i < dp->n_workers; i++)
 		worker_destroy(dp->worker[i]);

@@ -10,7 +10,6 @@
 #include "schedule.h"
 #include "trace.h"
 #include "underlay.h"
-#include "vhost_fds.h"
 
 #include <rte_errno.h>
 #include <rte_malloc.h>
@@ -546,5 +545,4 @@ dp_housekeeping(struct dp *dp)
 	port_housekeeping(dp);
 	underlay_housekeeping(dp);
 	connector_housekeeping(dp->connector);
-	vhost_fds_housekeeping();
 }

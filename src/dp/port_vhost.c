@@ -1,14 +1,16 @@
-// Guests on vhost-user sockets, through librte_vhost. A port outlives its front-ends: several may be connected (a VM
-// that moves between two QEMU processes), the one whose driver became ready last has the port. What librte_vhost
-// cannot do is done here: connecting without waiting (connector.c), finding a packed ring's position after a crash of
-// ours (vhost_ring.c), ending a front-end that stops in the middle of a message, surviving guest memory that is taken away.
+// Guests on vhost-user sockets, through librte_vhost. A port outlives its front-ends: one has it until it goes or a move to
+// another QEMU process was asked for (claim.h); of those that are connected then the one whose driver became ready last has the port.
+// What librte_vhost cannot do is done here: connecting without waiting (connector.c), finding a packed ring's position after a crash of
+// ours (vhost_ring.c), keeping to the rules of messages and descriptors (vhost_fds.c), surviving guest memory that is taken away.
 // Threads: open, close, start, stop, state: control; cb_*: librte_vhost's event thread; rx, tx, rx_wakeup: workers.
 #define ALLOW_EXPERIMENTAL_API // rte_vhost_notify_guest
 #include "connector.h"
 #include "dp_state.h"
 #include "port.h"
+#include "rtvs/claim.h"
 #include "rtvs/log.h"
 #include "vhost_fds.h"
+#include "vhost_guard.h"
 #include "vhost_ring.h"
 #include "vhost_socket.h"
 
@@ -16,6 +18,7 @@
 #include <rte_vhost.h>
 
 #include <errno.h>
+#include <inttypes.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
 #include <pthread.h>
@@ -32,6 +35,7 @@
 
 struct frontend {
 	int vid; // NO_VID: free
+	int socket;
 	bool is_ready; // new_device came
 	uint32_t rx_enabled, tx_enabled; // bit per queue pair
 	pid_t pid; // of the process at the other end
@@ -46,7 +50,10 @@ struct vhost {
 	_Atomic uint32_t rx_pairs, tx_pairs; // enabled: packets from the guest, to the guest
 	_Atomic uint32_t loud_pairs; // whose guests were not told yet that kicks are not needed; event thread, dp: rw
 	_Atomic int kick_fd[DP_MAX_QUEUES]; // -1: none
-	_Atomic pid_t pid; // of the front-end that has the port
+	_Atomic pid_t pid; // of the front-end that has the port, its driver may not be ready yet
+	pthread_mutex_t claim_lock; // of claim and fault; any thread, nothing is waited for under it
+	struct claim claim;
+	char fault[DP_CAUSE_SIZE]; // the last one's cause, "": none since somebody connected
 	_Atomic uint64_t features;
 	_Atomic uint64_t n_connects, n_disconnects, n_rings_recovered;
 	_Atomic int connect_errno; // of the last attempt
@@ -62,19 +69,24 @@ static struct vhost *by_path[DP_MAX_PORTS];
 static pthread_mutex_t by_path_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static struct vhost *
-find_vhost(int vid)
+find_path(const char *path)
 {
-	char path[RTVS_PATH_SIZE + 1];
 	struct vhost *found = NULL;
 
-	if (rte_vhost_get_ifname(vid, path, sizeof(path)))
-		return NULL;
 	pthread_mutex_lock(&by_path_lock);
 	for (unsigned i = 0; i < DP_MAX_PORTS && !found; i++)
 		if (by_path[i] && !strcmp(by_path[i]->port->cfg.socket, path))
 			found = by_path[i];
 	pthread_mutex_unlock(&by_path_lock);
 	return found;
+}
+
+static struct vhost *
+find_vhost(int vid)
+{
+	char path[RTVS_PATH_SIZE + 1];
+
+	return rte_vhost_get_ifname(vid, path, sizeof(path)) ? NULL : find_path(path);
 }
 
 void
@@ -126,7 +138,6 @@ disconnect_workers(struct vhost *v)
 	atomic_store(&v->vid, NO_VID);
 	atomic_store(&v->rx_pairs, 0);
 	atomic_store(&v->tx_pairs, 0);
-	atomic_store(&v->pid, 0);
 	for (unsigned i = 0; i < DP_MAX_QUEUES; i++)
 		atomic_store(&v->kick_fd[i], -1);
 	dp_synchronize(v->port->dp);
@@ -152,7 +163,6 @@ connect_workers(struct vhost *v, const struct frontend *f)
 	uint64_t features = 0;
 	bool was_up;
 
-	atomic_store(&v->pid, f->pid);
 	(void)rte_vhost_get_negotiated_features(f->vid, &features);
 	atomic_store(&v->features, features);
 	atomic_store(&port->caps, caps_of(features));
@@ -176,27 +186,89 @@ connect_workers(struct vhost *v, const struct frontend *f)
 		atomic_fetch_add(&port->dp->wakeup_gen, 1);
 }
 
+void
+port_vhost_fault(struct port *port, const char *why, bool is_costly)
+{
+	struct vhost *v = port->priv;
+
+	pthread_mutex_lock(&v->claim_lock);
+	snprintf(v->fault, sizeof(v->fault), "%s", why);
+	if (is_costly)
+		claim_ban(&v->claim, dp_now_ns(port->dp));
+	pthread_mutex_unlock(&v->claim_lock);
+	atomic_fetch_add(&port->guest_errors, 1);
+}
+
+// The front-end that is connected and has not gone, NULL: none.
+static const struct frontend *
+holder(const struct vhost *v)
+{
+	for (unsigned i = 0; i < MAX_FRONTENDS; i++)
+		if (v->frontend[i].vid != NO_VID && !vhost_fds_is_hung_up(v->frontend[i].socket))
+			return &v->frontend[i];
+	return NULL;
+}
+
+// Of all that has the port or may get it, whom port.show names.
+static void
+update_pid(struct vhost *v)
+{
+	int vid = atomic_load(&v->vid);
+	pid_t pid = 0;
+
+	for (unsigned i = 0; i < MAX_FRONTENDS; i++)
+		if (v->frontend[i].vid != NO_VID && (!pid || v->frontend[i].vid == vid))
+			pid = v->frontend[i].pid;
+	atomic_store(&v->pid, pid);
+}
+
+bool
+port_vhost_may_connect(const char *path, pid_t pid)
+{
+	struct vhost *v = find_path(path);
+	enum claim_answer answer = CLAIM_BANNED;
+	const struct frontend *has;
+	pid_t has_pid;
+
+	if (!v)
+		return true;
+	pthread_mutex_lock(&v->lock);
+	has = holder(v);
+	has_pid = has ? has->pid : 0;
+	pthread_mutex_unlock(&v->lock);
+	pthread_mutex_lock(&v->claim_lock);
+	if (!vhost_guard_is_closing(v->port->serial))
+		answer = claim_ask(&v->claim, pid, has, has_pid, dp_now_ns(v->port->dp));
+	if (answer == CLAIM_GRANTED)
+		v->fault[0] = '\0';
+	pthread_mutex_unlock(&v->claim_lock);
+	if (answer == CLAIM_REFUSED_TELL)
+		dp_event_post(v->port->dp,
+			(struct dp_event){.type = DP_EVENT_REFUSED,
+				.port = v->port->id,
+				.value = (uint64_t)pid,
+				.holder_pid = has_pid});
+	return answer == CLAIM_GRANTED;
+}
+
 static int
 cb_new_connection(int vid)
 {
 	struct vhost *v = find_vhost(vid);
 	struct frontend *f;
-	pid_t pid;
+	pid_t pid = 0;
+	int socket = v ? vhost_fds_adopt(v->port, &pid) : -1;
 
-	if (!v)
+	if (socket < 0)
 		return -1;
-	pid = vhost_socket_adopt(v->port->cfg.socket);
 	pthread_mutex_lock(&v->lock);
 	f = find_frontend(v, NO_VID);
 	if (f)
-		*f = (struct frontend){.vid = vid, .pid = pid};
+		*f = (struct frontend){.vid = vid, .pid = pid, .socket = socket};
+	update_pid(v);
 	pthread_mutex_unlock(&v->lock);
-	if (!f) {
-		log_about(LOG_LEVEL_WARNING,
-			LOG_ABOUT(NULL, {"PORT", v->port->cfg.name}, {"DOMAIN", v->port->cfg.domain}),
-			"port %s: refused a further front-end, %d are connected", v->port->cfg.name, MAX_FRONTENDS);
+	if (!f)
 		return -1;
-	}
 	atomic_fetch_add(&v->n_connects, 1);
 	dp_event_post(v->port->dp, (struct dp_event){.type = DP_EVENT_CONNECT, .port = v->port->id, .is_up = true});
 	return 0;
@@ -209,13 +281,13 @@ cb_destroy_connection(int vid)
 	struct frontend *f;
 	bool is_last = true;
 
-	vhost_fds_connection_gone();
 	if (!v)
 		return;
 	pthread_mutex_lock(&v->lock);
 	f = find_frontend(v, vid);
 	if (f)
 		f->vid = NO_VID;
+	update_pid(v);
 	for (unsigned i = 0; i < MAX_FRONTENDS; i++)
 		is_last &= v->frontend[i].vid == NO_VID;
 	pthread_mutex_unlock(&v->lock);
@@ -243,6 +315,7 @@ cb_new_device(int vid)
 		if (atomic_load(&v->vid) != vid)
 			disconnect_workers(v);
 		connect_workers(v, f);
+		update_pid(v);
 	}
 	pthread_mutex_unlock(&v->lock);
 	return f ? 0 : -1;
@@ -267,6 +340,7 @@ cb_destroy_device(int vid)
 				connect_workers(v, &v->frontend[i]);
 				break;
 			}
+		update_pid(v);
 	}
 	pthread_mutex_unlock(&v->lock);
 }
@@ -345,11 +419,14 @@ unregister_socket(struct vhost *v)
 {
 	if (!v->is_registered)
 		return;
+	vhost_fds_unregister_begin();
 	(void)rte_vhost_driver_unregister(v->port->cfg.socket); // ends its connections through cb_destroy_device
+	vhost_fds_unregister_end();
 	v->is_registered = false;
 	pthread_mutex_lock(&v->lock);
 	for (unsigned i = 0; i < MAX_FRONTENDS; i++)
 		v->frontend[i] = (struct frontend){.vid = NO_VID};
+	update_pid(v);
 	pthread_mutex_unlock(&v->lock);
 }
 
@@ -389,6 +466,17 @@ start_listen(struct vhost *v, char err[DP_ERR_SIZE])
 	return rc;
 }
 
+static bool
+is_banned(struct vhost *v)
+{
+	bool is;
+
+	pthread_mutex_lock(&v->claim_lock);
+	is = claim_is_banned(&v->claim, dp_now_ns(v->port->dp)) || vhost_guard_is_closing(v->port->serial);
+	pthread_mutex_unlock(&v->claim_lock);
+	return is;
+}
+
 // One attempt of the connector.
 static int
 try_connect(struct port *port)
@@ -398,7 +486,9 @@ try_connect(struct port *port)
 	int rc = 0;
 
 	unregister_socket(v);
-	if (stat(port->cfg.socket, &st))
+	if (is_banned(v))
+		rc = -EAGAIN;
+	else if (stat(port->cfg.socket, &st))
 		rc = -errno;
 	if (!rc)
 		rc = register_socket(v);
@@ -425,6 +515,7 @@ vhost_open(struct port *port, char err[DP_ERR_SIZE])
 	v->port = port;
 	v->vid = NO_VID;
 	pthread_mutex_init(&v->lock, NULL);
+	pthread_mutex_init(&v->claim_lock, NULL);
 	for (unsigned i = 0; i < MAX_FRONTENDS; i++)
 		v->frontend[i].vid = NO_VID;
 	for (unsigned i = 0; i < DP_MAX_QUEUES; i++)
@@ -462,6 +553,7 @@ vhost_close(struct port *port)
 	by_path[port->id] = NULL;
 	pthread_mutex_unlock(&by_path_lock);
 	pthread_mutex_destroy(&v->lock);
+	pthread_mutex_destroy(&v->claim_lock);
 	rte_free(v);
 }
 
@@ -479,10 +571,26 @@ vhost_start(struct port *port, char err[DP_ERR_SIZE])
 	return connector_add(port->dp->connector, port, port->cfg.socket, try_connect);
 }
 
+// Why somebody does not have the port who wants it, which is more than what the port waits for.
+static void
+describe_claim(struct vhost *v, char *text, size_t size)
+{
+	pthread_mutex_lock(&v->claim_lock);
+	if (v->claim.is_refusing && v->claim.refused_pid == v->claim.holder_pid)
+		snprintf(text, size, "refused a second interface of process %" PRId32 ", which has the port",
+			v->claim.refused_pid);
+	else if (v->claim.is_refusing)
+		snprintf(text, size, "refused process %" PRId32 ": process %" PRId32 " has the port",
+			v->claim.refused_pid, v->claim.holder_pid);
+	else if (v->fault[0])
+		snprintf(text, size, "hung up on the front-end: %s", v->fault);
+	pthread_mutex_unlock(&v->claim_lock);
+}
+
 static void
 vhost_state(const struct port *port, struct dp_port_state *ret_state)
 {
-	const struct vhost *v = port->priv;
+	struct vhost *v = port->priv;
 	int vid = atomic_load(&v->vid);
 	uint64_t connects = atomic_load(&v->n_connects), gone = atomic_load(&v->n_disconnects);
 	int err = atomic_load(&v->connect_errno);
@@ -508,6 +616,32 @@ vhost_state(const struct port *port, struct dp_port_state *ret_state)
 	} else {
 		snprintf(ret_state->detail, sizeof(ret_state->detail), "connecting: %s", strerror(err));
 	}
+	describe_claim(v, ret_state->detail, sizeof(ret_state->detail));
+}
+
+// Where the library has no port left it ends its event thread, and waits for it, which takes a second: it always has this one, whose
+// socket nobody can connect to.
+int
+port_vhost_init(void)
+{
+	return rte_vhost_driver_register("(none)", RTE_VHOST_USER_CLIENT | RTE_VHOST_USER_NO_RECONNECT) ? -ENOMEM : 0;
+}
+
+int
+dp_port_move(struct dp *dp, unsigned id, uint64_t for_ns)
+{
+	struct port *port = id < DP_MAX_PORTS ? dp->port[id] : NULL;
+	struct vhost *v;
+
+	if (!port)
+		return -ENOENT;
+	if (port->ops != &port_vhost_ops || port->cfg.vhost_mode != DP_VHOST_LISTEN)
+		return -EOPNOTSUPP;
+	v = port->priv;
+	pthread_mutex_lock(&v->claim_lock);
+	claim_move(&v->claim, for_ns, dp_now_ns(dp));
+	pthread_mutex_unlock(&v->claim_lock);
+	return 0;
 }
 
 static void
@@ -517,10 +651,15 @@ vhost_housekeeping(struct port *port)
 	uint64_t errors;
 
 	errors = atomic_load(&port->guest_errors);
-	if (errors != v->errors_told)
-		dp_event_post(port->dp,
-			(struct dp_event){
-				.type = DP_EVENT_GUEST_ERROR, .port = port->id, .value = errors - v->errors_told});
+	if (errors != v->errors_told) {
+		struct dp_event event = {
+			.type = DP_EVENT_GUEST_ERROR, .port = port->id, .value = errors - v->errors_told};
+
+		pthread_mutex_lock(&v->claim_lock);
+		snprintf(event.cause, sizeof(event.cause), "%s", v->fault);
+		pthread_mutex_unlock(&v->claim_lock);
+		dp_event_post(port->dp, event);
+	}
 	v->errors_told = errors;
 }
 

@@ -1,86 +1,241 @@
-// recvmsg of the C library, seen on its way: this program's own symbol comes before the library's, so librte_vhost's calls
-// pass here, and the descriptors that come with a memory table are noted. When their connection has gone and
-// the library has closed what it keeps, those that are still the same open file are leaks and are closed. A number that the
-// kernel gives out anew is taken off the list first, and a file is recognised by device and inode, so that nothing in use is closed.
-// Everything else that calls recvmsg is passed through.
+// Calls of the C library that librte_vhost makes on a front-end's behalf, seen on their way: this program's own symbols come before the
+// library's. recvmsg checks what came; close keeps the account; sendmsg does not wait for a front-end that does not read;
+// accept and connect tell the descriptor, which librte_vhost (24.11) keeps to itself; eventfd_write is watched. Whatever is
+// not a front-end's is passed through.
 //
-// The same place holds the event thread up while the control thread connects a port: librte_vhost (24.11) gives the connection to the
-// event thread before it puts it into its own list, and one that hangs up at once would be taken out of the list before it is in. Whatever
-// the event thread does with a connection begins here.
+// Invariant: conn_of names a descriptor's connection from recvmsg (or adopt) until close, so a number that the kernel gives out anew is never
+// taken for the old one; librte_vhost and this file are the only ones that close these numbers. What librte_vhost forgets (descriptors of a
+// message that it refuses half-way) is closed with its connection.
+//
+// recvmsg also holds the event thread up while the control thread connects a port: librte_vhost gives the connection to the
+// event thread before it puts it into its own list, and one that hangs up at once would be taken out of the list before it is in.
 #include "vhost_fds.h"
 
+#include "fd_kind.h"
+#include "port.h"
+#include "rtvs/log.h"
+#include "vhost_guard.h"
+
 #include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
-#include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
-#define REQUEST_SET_MEM_TABLE 5 // vhost-user specification, "Front-end message types"
-#define REQUEST_ADD_MEM_REG 37
-#define MAX_NOTED 256 // regions of connections at one time; further ones are not noted
-#define MAX_FDS 64 // of a message
+#define MAX_CONNS 2048 // at one time, of all ports
+#define MAX_MESSAGE_FDS 8 // librte_vhost has room for as many
+#define MAX_RING (2 * DP_MAX_QUEUES) // librte_vhost would allocate up to 256 rings
+#define SHED_TOLD_S 60
 #define CONNECT_NS 100000000 // a connection is in the list by then: the control thread does nothing else
 
-enum note_state {
-	NOTE_FREE,
-	NOTE_HELD,
-	NOTE_GONE,
-	NOTE_DUE
+struct message { // the head of each, vhost-user specification, "Header"
+	uint32_t request, flags, size;
 };
 
-struct note {
-	enum note_state state;
-	int socket, fd;
-	dev_t dev;
-	ino_t ino;
+struct conn {
+	int socket; // -1: free. -2: closed, its descriptors are not
+	struct port *port;
+	_Atomic unsigned n_fds;
+	_Atomic bool is_broken; // its eventfds are not written any more
 };
 
-static struct note notes[MAX_NOTED];
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static _Thread_local int last_socket = -1;
+// What the daemon offers ("Front-end message types"), and what the descriptors of a message must be. Messages of protocol
+// features that it does not offer are refused whatever librte_vhost does with them: GET_INFLIGHT_FD makes it clear up to 4 GB of memory,
+// POSTCOPY_ADVISE lets the front-end hold up page faults.
+static const struct request {
+	bool is_offered, has_ring;
+	enum fd_kind kind;
+	const char *name;
+} requests[] = {
+	[1] = {true, .name = "GET_FEATURES"},
+	[2] = {true, .name = "SET_FEATURES"},
+	[3] = {true, .name = "SET_OWNER"},
+	[4] = {true, .name = "RESET_OWNER"},
+	[5] = {true, .kind = FD_MEMORY, .name = "SET_MEM_TABLE"},
+	[6] = {true, .kind = FD_MEMORY, .name = "SET_LOG_BASE"},
+	[7] = {true, .kind = FD_EVENT, .name = "SET_LOG_FD"},
+	[8] = {true, true, .name = "SET_VRING_NUM"},
+	[9] = {true, true, .name = "SET_VRING_ADDR"},
+	[10] = {true, true, .name = "SET_VRING_BASE"},
+	[11] = {true, true, .name = "GET_VRING_BASE"},
+	[12] = {true, true, FD_EVENT, "SET_VRING_KICK"},
+	[13] = {true, true, FD_EVENT, "SET_VRING_CALL"},
+	[14] = {true, true, FD_EVENT, "SET_VRING_ERR"},
+	[15] = {true, .name = "GET_PROTOCOL_FEATURES"},
+	[16] = {true, .name = "SET_PROTOCOL_FEATURES"},
+	[17] = {true, .name = "GET_QUEUE_NUM"},
+	[18] = {true, true, .name = "SET_VRING_ENABLE"},
+	[19] = {true, .name = "SEND_RARP"},
+	[20] = {true, .name = "NET_SET_MTU"},
+	[21] = {true, .kind = FD_SOCKET, .name = "SET_BACKEND_REQ_FD"},
+	[39] = {true, .name = "SET_STATUS"},
+	[40] = {true, .name = "GET_STATUS"},
+};
+
+static _Atomic uint16_t conn_of[VHOST_FDS_MAX]; // index of a descriptor's connection + 1, 0: none
+static struct conn conns[MAX_CONNS] = {[0 ... MAX_CONNS - 1] = {.socket = -1}};
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; // of socket and port in conns, and of reserve
 static pthread_mutex_t connecting = PTHREAD_MUTEX_INITIALIZER;
-static _Thread_local bool is_connecting;
+static int reserve = -1; // a descriptor that is there when there are no more
+static _Thread_local bool is_connecting, is_unregistering;
+static _Thread_local int last_socket = -1; // accepted or connected
 
 ssize_t recvmsg(int socket, struct msghdr *msg, int flags);
+ssize_t sendmsg(int socket, const struct msghdr *msg, int flags);
+int accept(int socket, struct sockaddr *addr, socklen_t *len);
+int connect(int socket, const struct sockaddr *addr, socklen_t len);
+int close(int fd);
+int eventfd_write(int fd, eventfd_t value);
 
-static void
-note(int socket, int fd)
+#define NEXT(function) ((__typeof__(&(function)))dlsym(RTLD_NEXT, #function))
+
+static int
+close_now(int fd)
 {
-	struct note *slot = NULL;
-	struct stat st;
-
-	for (unsigned i = 0; i < MAX_NOTED; i++) {
-		if (notes[i].state != NOTE_FREE && notes[i].fd == fd)
-			notes[i].state = NOTE_FREE; // the number was closed since
-		if (notes[i].state == NOTE_FREE)
-			slot = &notes[i];
-	}
-	if (slot && !fstat(fd, &st))
-		*slot = (struct note){
-			.state = NOTE_HELD, .socket = socket, .fd = fd, .dev = st.st_dev, .ino = st.st_ino};
+	return (int)syscall(SYS_close, fd);
 }
 
-static void
-note_all(int socket, struct msghdr *msg)
+unsigned
+vhost_fds_owner(int fd)
 {
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
-		size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		int fds[MAX_FDS];
+	return (unsigned)fd < VHOST_FDS_MAX ? atomic_load_explicit(&conn_of[fd], memory_order_relaxed) : 0;
+}
 
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-			continue;
-		n = n < MAX_FDS ? n : MAX_FDS;
-		memcpy(fds, CMSG_DATA(c), n * sizeof(int));
-		pthread_mutex_lock(&lock);
-		for (size_t i = 0; i < n; i++)
-			note(socket, fds[i]);
-		pthread_mutex_unlock(&lock);
+// NULL: not a connection's socket.
+static struct conn *
+conn_at(int socket)
+{
+	unsigned owner = vhost_fds_owner(socket);
+
+	return owner && conns[owner - 1].socket == socket ? &conns[owner - 1] : NULL;
+}
+
+bool
+vhost_fds_is_broken(unsigned owner)
+{
+	return atomic_load_explicit(&conns[owner - 1].is_broken, memory_order_relaxed);
+}
+
+// The event thread reads the end of the connection next.
+static void
+hang_up(struct conn *c, const char *why, bool is_costly)
+{
+	port_vhost_fault(c->port, why, is_costly);
+	(void)shutdown(c->socket, SHUT_RDWR);
+}
+
+void
+vhost_fds_break(unsigned owner)
+{
+	atomic_store(&conns[owner - 1].is_broken, true);
+}
+
+void
+vhost_fds_hang_up(unsigned owner, const char *why)
+{
+	struct conn *c = &conns[owner - 1];
+
+	pthread_mutex_lock(&lock);
+	if (c->socket >= 0 && atomic_load(&c->is_broken))
+		hang_up(c, why, true);
+	pthread_mutex_unlock(&lock);
+}
+
+int
+vhost_fds_adopt(struct port *port, pid_t *ret_pid)
+{
+	struct ucred peer = {0};
+	socklen_t len = sizeof(peer);
+	int socket = last_socket;
+	unsigned i = 0;
+
+	last_socket = -1;
+	if ((unsigned)socket >= VHOST_FDS_MAX)
+		return -1;
+	pthread_mutex_lock(&lock);
+	while (i < MAX_CONNS && conns[i].socket != -1)
+		i++;
+	if (i < MAX_CONNS) {
+		conns[i] = (struct conn){.socket = socket, .port = port};
+		atomic_store(&conn_of[socket], (uint16_t)(i + 1));
 	}
+	pthread_mutex_unlock(&lock);
+	*ret_pid = getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &len) ? 0 : peer.pid;
+	return i < MAX_CONNS ? socket : -1;
+}
+
+bool
+vhost_fds_is_hung_up(int socket)
+{
+	struct pollfd p = {.fd = socket, .events = POLLRDHUP};
+
+	return poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL));
+}
+
+// All that its connection has left open, then its place is free.
+static void
+close_rest(struct conn *c)
+{
+	uint16_t owner = (uint16_t)(c - conns + 1);
+
+	for (int fd = 0; fd < VHOST_FDS_MAX && atomic_load(&c->n_fds); fd++)
+		if (atomic_load_explicit(&conn_of[fd], memory_order_relaxed) == owner) {
+			atomic_store(&conn_of[fd], 0);
+			atomic_fetch_sub(&c->n_fds, 1);
+			(void)close_now(fd);
+		}
+	pthread_mutex_lock(&lock);
+	c->socket = -1;
+	pthread_mutex_unlock(&lock);
+}
+
+int
+close(int fd)
+{
+	unsigned owner = vhost_fds_owner(fd);
+	struct conn *c;
+
+	if (__builtin_expect(!owner, 1))
+		return close_now(fd);
+	c = &conns[owner - 1];
+	atomic_store(&conn_of[fd], 0);
+	if (c->socket != fd) {
+		atomic_fetch_sub(&c->n_fds, 1);
+		return close_now(fd);
+	}
+	pthread_mutex_lock(&lock);
+	c->socket = -2;
+	pthread_mutex_unlock(&lock);
+	// librte_vhost's event thread closes a connection when it is done with it.
+	if (!is_unregistering)
+		close_rest(c);
+	return close_now(fd);
+}
+
+void
+vhost_fds_unregister_begin(void)
+{
+	is_unregistering = true;
+}
+
+void
+vhost_fds_unregister_end(void)
+{
+	is_unregistering = false;
+	for (unsigned i = 0; i < MAX_CONNS; i++)
+		if (conns[i].socket == -2)
+			close_rest(&conns[i]);
 }
 
 void
@@ -97,79 +252,255 @@ vhost_fds_connect_end(void)
 	pthread_mutex_unlock(&connecting);
 }
 
+static struct timespec
+after(uint64_t ns)
+{
+	struct timespec end;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &end);
+	ns += (uint64_t)end.tv_nsec;
+	return (struct timespec){end.tv_sec + (time_t)(ns / 1000000000), (long)(ns % 1000000000)};
+}
+
 // With a limit, so that a library that waited for its event thread meanwhile would be slow, and no more.
 static void
 wait_connected(void)
 {
-	struct timespec end;
+	struct timespec end = after(CONNECT_NS);
 
-	if (is_connecting)
-		return;
-	(void)clock_gettime(CLOCK_MONOTONIC, &end);
-	end.tv_nsec += CONNECT_NS;
-	end.tv_sec += end.tv_nsec / 1000000000;
-	end.tv_nsec %= 1000000000;
-	if (!pthread_mutex_clocklock(&connecting, CLOCK_MONOTONIC, &end))
+	if (!is_connecting && !pthread_mutex_clocklock(&connecting, CLOCK_MONOTONIC, &end))
 		pthread_mutex_unlock(&connecting);
+}
+
+// librte_vhost reads the rest of a message blocking: it must be there. False: it did not come in time.
+static bool
+wait_rest(int socket, uint32_t size)
+{
+	struct timespec end = after((uint64_t)VHOST_MESSAGE_WAIT_MS * 1000000), now;
+	int n = 0;
+
+	while (!ioctl(socket, FIONREAD, &n) && (uint32_t)n < size) {
+		struct pollfd p = {.fd = socket, .events = POLLIN};
+
+		(void)clock_gettime(CLOCK_MONOTONIC, &now);
+		if (now.tv_sec > end.tv_sec || (now.tv_sec == end.tv_sec && now.tv_nsec >= end.tv_nsec))
+			return false;
+		if (n) // poll tells of the first byte only
+			(void)nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+		else if (poll(&p, 1, VHOST_MESSAGE_WAIT_MS) > 0 && (p.revents & (POLLHUP | POLLERR)) &&
+			!(p.revents & POLLIN))
+			return true; // the end, which librte_vhost reads
+	}
+	return true;
+}
+
+// Why a message with its n descriptors is not let through; NULL: it is. The text is of this thread, until the next call.
+static const char *
+find_fault(const struct conn *c, const struct message *m, const int *fds, unsigned n, bool is_cut)
+{
+	static _Thread_local char text[128];
+	const struct request *r = m->request < RTE_DIM(requests) ? &requests[m->request] : NULL;
+	uint32_t ring;
+
+	if (!r || !r->is_offered) {
+		(void)snprintf(text, sizeof(text), "message %u, which is not offered", m->request);
+		return text;
+	}
+	if (is_cut || (n && !r->kind)) {
+		(void)snprintf(text, sizeof(text), "%s with descriptors, or too many", r->name);
+		return text;
+	}
+	for (unsigned i = 0; i < n; i++) {
+		if ((unsigned)fds[i] >= VHOST_FDS_MAX || atomic_load(&c->n_fds) + n > VHOST_FDS_BUDGET) {
+			(void)snprintf(text, sizeof(text), "more than %u open descriptors", VHOST_FDS_BUDGET);
+			return text;
+		}
+		if (fd_kind(fds[i]) != r->kind) {
+			(void)snprintf(
+				text, sizeof(text), "%s whose descriptor is not %s", r->name, fd_kind_names[r->kind]);
+			return text;
+		}
+	}
+	if (r->has_ring &&
+		(m->size < sizeof(ring) ||
+			recv(c->socket, &ring, sizeof(ring), MSG_PEEK | MSG_DONTWAIT) < (ssize_t)sizeof(ring) ||
+			(r->kind ? ring & 0xff : ring) >= MAX_RING)) {
+		(void)snprintf(text, sizeof(text), "%s of a ring beyond the %u that there may be", r->name, MAX_RING);
+		return text;
+	}
+	return NULL;
+}
+
+static unsigned
+take_fds(struct msghdr *msg, int fds[MAX_MESSAGE_FDS])
+{
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
+		size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		n = RTE_MIN(n, (size_t)MAX_MESSAGE_FDS);
+		memcpy(fds, CMSG_DATA(c), n * sizeof(int));
+		return (unsigned)n;
+	}
+	return 0;
 }
 
 ssize_t
 recvmsg(int socket, struct msghdr *msg, int flags)
 {
 	static ssize_t (*next)(int, struct msghdr *, int);
-	uint32_t request = 0;
+	struct conn *c = conn_at(socket);
+	struct message m = {0};
+	int fds[MAX_MESSAGE_FDS];
+	const char *fault;
+	bool is_late = false;
+	unsigned n_fds;
 	ssize_t n;
 
 	if (!next)
-		next = (ssize_t(*)(int, struct msghdr *, int))dlsym(RTLD_NEXT, "recvmsg");
+		next = NEXT(recvmsg);
+	if (!c)
+		return next(socket, msg, flags);
 	wait_connected();
-	n = next(socket, msg, flags);
-	last_socket = socket;
-	if (n >= (ssize_t)sizeof(request) && msg->msg_controllen && msg->msg_iovlen &&
-		msg->msg_iov[0].iov_len >= sizeof(request)) {
-		memcpy(&request, msg->msg_iov[0].iov_base, sizeof(request));
-		if (request == REQUEST_SET_MEM_TABLE || request == REQUEST_ADD_MEM_REG)
-			note_all(socket, msg);
+	n = next(socket, msg, flags | MSG_DONTWAIT);
+	if (n <= 0)
+		return n;
+	memcpy(&m, msg->msg_iov[0].iov_base, RTE_MIN((size_t)n, sizeof(m)));
+	n_fds = take_fds(msg, fds);
+	if ((size_t)n == sizeof(m))
+		is_late = !wait_rest(socket, m.size);
+	fault = is_late || (size_t)n < sizeof(m) ? "a message that stops in the middle" :
+						   find_fault(c, &m, fds, n_fds, msg->msg_flags & MSG_CTRUNC);
+	for (unsigned i = 0; i < n_fds; i++) {
+		if (fd_kind(fds[i]) == FD_FOREIGN) {
+			vhost_guard_close(fds[i], c->port->serial);
+		} else if (fault) {
+			(void)close_now(fds[i]);
+		} else {
+			atomic_store(&conn_of[fds[i]], (uint16_t)(c - conns + 1));
+			atomic_fetch_add(&c->n_fds, 1);
+		}
 	}
+	if (!fault)
+		return n;
+	port_vhost_fault(c->port, fault, is_late);
+	msg->msg_controllen = 0;
+	errno = EPROTO;
+	return -1;
+}
+
+ssize_t
+sendmsg(int socket, const struct msghdr *msg, int flags)
+{
+	static ssize_t (*next)(int, const struct msghdr *, int);
+	struct conn *c = conn_at(socket);
+	ssize_t n;
+
+	if (!next)
+		next = NEXT(sendmsg);
+	n = next(socket, msg, c ? flags | MSG_DONTWAIT : flags);
+	// librte_vhost takes no notice of what sendmsg says.
+	if (c && (n < 0 ? errno == EAGAIN || errno == EWOULDBLOCK : (size_t)n < msg->msg_iov[0].iov_len))
+		hang_up(c, "answers that it does not read", false);
 	return n;
 }
 
-void
-vhost_fds_connection_gone(void)
+// A connection that cannot be accepted would keep its listener readable, and who waits for the listener busy: it is accepted with the
+// descriptor that is kept for that, and closed.
+static void
+shed(int socket, int (*next)(int, struct sockaddr *, socklen_t *))
 {
+	static time_t told;
+	struct timespec now;
+	int fd;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
 	pthread_mutex_lock(&lock);
-	for (unsigned i = 0; i < MAX_NOTED; i++)
-		if (notes[i].state == NOTE_HELD && notes[i].socket == last_socket)
-			notes[i].state = NOTE_GONE;
+	if (reserve >= 0)
+		(void)close_now(reserve);
+	fd = next(socket, NULL, NULL);
+	if (fd >= 0)
+		(void)close_now(fd);
+	else
+		(void)nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL); // somebody was faster
+	reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	if (!told || now.tv_sec - told >= SHED_TOLD_S)
+		log_error("out of descriptors: new front-ends are hung up on; raise LimitNOFILE= of the service "
+			  "(ulimit -n)");
+	told = now.tv_sec;
 	pthread_mutex_unlock(&lock);
 }
 
+// False: it connected to a port that it may not have. librte_vhost need not know.
 static bool
-is_open(const struct note *it)
+may_stay(int socket)
 {
-	struct stat st;
+	struct sockaddr_un addr = {0};
+	struct ucred peer = {0};
+	socklen_t len = sizeof(addr), peer_len = sizeof(peer);
 
-	return !fstat(it->fd, &st) && st.st_dev == it->dev && st.st_ino == it->ino;
+	if (getsockname(socket, (struct sockaddr *)&addr, &len) || addr.sun_family != AF_UNIX)
+		return true;
+	(void)getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &peer_len);
+	return port_vhost_may_connect(addr.sun_path, peer.pid);
 }
 
-void
-vhost_fds_housekeeping(void)
+int
+accept(int socket, struct sockaddr *addr, socklen_t *len)
 {
-	pthread_mutex_lock(&lock);
-	for (unsigned i = 0; i < MAX_NOTED; i++) {
-		struct note *it = &notes[i];
+	static int (*next)(int, struct sockaddr *, socklen_t *);
+	int fd;
 
-		if (it->state == NOTE_FREE)
-			continue;
-		if (!is_open(it)) {
-			it->state = NOTE_FREE;
-		} else if (it->state == NOTE_GONE) {
-			// One round later: the library closes what it keeps after it has said that the connection is gone.
-			it->state = NOTE_DUE;
-		} else if (it->state == NOTE_DUE) {
-			it->state = NOTE_FREE;
-			close(it->fd);
-		}
+	if (!next)
+		next = NEXT(accept);
+	fd = next(socket, addr, len);
+	if (fd < 0 && (errno == EMFILE || errno == ENFILE)) {
+		shed(socket, next);
+		errno = EMFILE;
 	}
-	pthread_mutex_unlock(&lock);
+	if (fd >= 0 && !may_stay(fd)) {
+		(void)close_now(fd);
+		errno = ECONNABORTED;
+		fd = -1;
+	}
+	last_socket = fd;
+	return fd;
+}
+
+int
+connect(int socket, const struct sockaddr *addr, socklen_t len)
+{
+	static int (*next)(int, const struct sockaddr *, socklen_t);
+	int rc;
+
+	if (!next)
+		next = NEXT(connect);
+	rc = next(socket, addr, len);
+	last_socket = rc ? -1 : socket;
+	return rc;
+}
+
+int
+eventfd_write(int fd, eventfd_t value)
+{
+	unsigned owner = vhost_fds_owner(fd);
+
+	if (owner)
+		return vhost_guard_notify(fd, owner) ? 0 : -1;
+	return write(fd, &value, sizeof(value)) == sizeof(value) ? 0 : -1;
+}
+
+// One descriptor in reserve, and as many as the process may have.
+int
+vhost_fds_start(void)
+{
+	struct rlimit limit;
+
+	if (!getrlimit(RLIMIT_NOFILE, &limit) && limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = RTE_MIN(limit.rlim_max, (rlim_t)VHOST_FDS_MAX);
+		(void)setrlimit(RLIMIT_NOFILE, &limit);
+	}
+	reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	return reserve < 0 ? -errno : 0;
 }

@@ -1,13 +1,37 @@
-// Descriptors that a front-end sent with a memory table which librte_vhost refused: the library (24.11) forgets to close those of
-// the region it refused. A front-end that tries again and again would use up the process's descriptors.
+// Connections of vhost-user front-ends and the descriptors that came with their messages, beneath librte_vhost: each descriptor is
+// checked before the library has it, counted while it is open, and closed at the latest with its connection. The front-end
+// that breaks a rule loses its connection, port_vhost_fault says why.
 #pragma once
 
-struct dp;
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
 
-// Event thread: the connection whose message was received last is going.
-void vhost_fds_connection_gone(void);
-// Control thread, once a second: closes what is still open of connections that are gone.
-void vhost_fds_housekeeping(void);
+struct port;
+
+#define VHOST_FDS_MAX 65536 // a connection's descriptors have lower numbers, else it is refused
+#define VHOST_FDS_BUDGET \
+	64 // open ones of a connection: a table of 8 regions and its successor, 16 rings with kick and call, one of each new
+#define VHOST_MESSAGE_WAIT_MS 10 // a front-end sends a message's parts at once
+
+int vhost_fds_start(void); // 0 or a negative errno
+// In librte_vhost's new_connection: takes the connection that this thread accepted or made last for the port's. Returns its
+// descriptor, or -1: no room; ret_pid is the process at its other end, 0: not known.
+int vhost_fds_adopt(struct port *port, pid_t *ret_pid);
+// The front-end of an adopted connection has closed it, though librte_vhost may not have seen that yet.
+bool vhost_fds_is_hung_up(int socket);
+
 // Control thread, before and after rte_vhost_driver_start of a port that connects: what comes from the connection meanwhile is not read.
 void vhost_fds_connect_begin(void);
 void vhost_fds_connect_end(void);
+// Control thread, before and after rte_vhost_driver_unregister, which closes a connection before its descriptors.
+void vhost_fds_unregister_begin(void);
+void vhost_fds_unregister_end(void);
+
+// A descriptor's connection, as a number; 0: it is not of a front-end. It holds while the descriptor is open.
+unsigned vhost_fds_owner(int fd);
+// A worker: the connection's front-end made it wait. Its descriptors are not written to any more.
+void vhost_fds_break(unsigned owner);
+bool vhost_fds_is_broken(unsigned owner);
+// Supervisor: ends the broken connection.
+void vhost_fds_hang_up(unsigned owner, const char *why);

@@ -12,6 +12,3 @@ int vhost_socket_owner(const struct dp_port_cfg *cfg, uid_t *ret_uid, gid_t *ret
 // A socket file that nobody listens on is a leftover of a crash: it goes. Anything else at its place is not ours to remove:
 // -EEXIST, -EADDRINUSE.
 int vhost_socket_clear_stale(const char *path, char err[DP_ERR_SIZE]);
-// Event thread: gives a new connection of this path a time limit for the rest of a message. Returns the process at its other
-// end, 0: not known.
-pid_t vhost_socket_adopt(const char *path);

@@ -8,6 +8,7 @@
 #include "schedule.h"
 #include "trace.h"
 #include "tsan.h"
+#include "vhost_guard.h"
 
 #include <rte_cycles.h>
 #include <rte_lcore.h>
@@ -180,6 +181,7 @@ worker_main(void *arg)
 	struct dp *dp = w->dp;
 	uint64_t idle_since, last;
 
+	vhost_guard_join(w->index);
 	rte_rcu_qsbr_thread_register(dp->rcu, w->index);
 	rte_rcu_qsbr_thread_online(dp->rcu, w->index);
 	last = w->step.tsc = w->stats.begin_tsc = rte_rdtsc();

@@ -6,16 +6,20 @@ rings: virtio 1.3, section 2.7 and 2.8). The attack "good" is the honest one: it
 until the device has taken them.
 """
 import array
+import ctypes
 import mmap
 import os
 import random
+import select
 import socket
 import struct
 import sys
+import threading
 import time
 
 GET_FEATURES, SET_FEATURES, SET_OWNER, SET_MEM_TABLE, SET_LOG_BASE = 1, 2, 3, 5, 6
 SET_VRING_NUM, SET_VRING_ADDR, SET_VRING_BASE, GET_VRING_BASE, SET_VRING_KICK, SET_VRING_CALL = 8, 9, 10, 11, 12, 13
+SET_LOG_FD, SET_VRING_ERR, SET_BACKEND_REQ_FD, POSTCOPY_ADVISE, GET_INFLIGHT_FD, SET_INFLIGHT_FD = 7, 14, 21, 28, 31, 32
 GET_PROTOCOL_FEATURES, SET_PROTOCOL_FEATURES, GET_QUEUE_NUM, SET_VRING_ENABLE = 15, 16, 17, 18
 F_MRG, F_LOG_ALL, F_INDIRECT, F_PROTOCOL, F_VERSION_1, F_PACKED = 1 << 15, 1 << 26, 1 << 28, 1 << 30, 1 << 32, 1 << 34
 NEXT, WRITE, INDIRECT = 1, 2, 4
@@ -26,11 +30,15 @@ N_GOOD = 10
 FRAME = bytes(12) + b"\xff" * 6 + bytes.fromhex("0200000000ee") + b"\x88\xb5" + bytes(50)
 
 
+KEPT = []  # what must stay open
+
+
 class Frontend:
     def __init__(self, path):
         self.conn = socket.socket(socket.AF_UNIX)
         self.conn.settimeout(5)
         self.conn.connect(path)
+        self.path = path
         self.fd = os.memfd_create("guest")
         os.ftruncate(self.fd, SIZE)
         self.mem = mmap.mmap(self.fd, SIZE)
@@ -130,6 +138,12 @@ class Frontend:
         except OSError:
             return True
 
+    def end(self):
+        """Closes what is open, so that one front-end may follow another."""
+        self.conn.close()
+        self.mem.close()
+        os.close(self.fd)
+
     def linger(self):
         """Time for a worker to fall for what lies in the ring."""
         for _ in range(10):
@@ -146,6 +160,32 @@ def good(f):
     f.avail(1, range(N_GOOD))
     f.wait_used(1, N_GOOD)
     f.ask(GET_VRING_BASE, struct.pack("<II", 1, 0))
+
+
+def hold(f):
+    """An honest one that stays; it says "ready" when it has the port, and sends a frame for each line that it reads."""
+    f.start()
+    f.ask(GET_FEATURES)
+    print("ready", flush=True)
+    f.put(0x20000, FRAME)
+    for sent, _ in enumerate(sys.stdin):
+        f.desc(1, 0, 0x20000, len(FRAME))
+        f.avail(1, [0])
+        f.wait_used(1, sent + 1)
+        print("sent", flush=True)
+
+
+def halves(f):
+    """Messages that stop in the middle, one connection after another, until it is ended."""
+    while True:
+        try:
+            f.send(SET_MEM_TABLE, size=264)
+            f.closed()
+        except OSError:
+            pass
+        f.conn.close()
+        f.conn = socket.socket(socket.AF_UNIX)
+        f.conn.connect(f.path)
 
 
 def garbage(f):
@@ -167,10 +207,14 @@ def no_payload(f):
     time.sleep(2)
 
 
-def hang(f):
-    """no_payload, but for longer than anybody else should have to wait."""
-    f.send(SET_MEM_TABLE, size=264)
-    time.sleep(20)
+def must_hang_up(f):
+    assert f.closed(), "the device keeps the line"
+
+
+def reads_no_answers(f):
+    f.conn.settimeout(5)
+    while True:
+        f.send(GET_FEATURES)
 
 
 def huge_size(f):
@@ -441,6 +485,181 @@ def kick_is_a_file(f):
     time.sleep(0.5)
 
 
+def full_eventfd():
+    """At its maximum: a write to it waits until somebody reads, which nobody does."""
+    fd = os.eventfd(0)
+    os.eventfd_write(fd, (1 << 64) - 2)
+    return fd
+
+
+def full_pipe():
+    end = os.pipe2(os.O_NONBLOCK)[1]
+    try:
+        while True:
+            os.write(end, bytes(4096))
+    except BlockingIOError:
+        pass
+    os.set_blocking(end, True)
+    return end
+
+
+def full_socket():
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    try:
+        while True:
+            ours.send(bytes(4096))
+    except BlockingIOError:
+        pass
+    ours.setblocking(True)
+    KEPT.append(theirs)
+    return ours.detach()
+
+
+def call_takes_nothing(f):
+    f.start()
+    for q in (0, 1):
+        f.send(SET_VRING_CALL, struct.pack("<Q", q), [full_eventfd()])
+    f.ask(GET_FEATURES)  # the calls are in use
+    for i in range(64):
+        f.desc(1, i, 0x20000, len(FRAME))
+    f.put(0x20000, FRAME)
+    f.avail(1, range(64))
+    must_hang_up(f)
+
+
+def call_is_filled_later(f):
+    f.start()
+    calls = [os.eventfd(0, os.EFD_NONBLOCK) for _ in (0, 1)]
+    for q in (0, 1):
+        f.send(SET_VRING_CALL, struct.pack("<Q", q), [calls[q]])
+    f.put(0x20000, FRAME)
+    for i in range(64):
+        f.desc(1, i, 0x20000, len(FRAME))
+    f.avail(1, [0])
+    f.wait_used(1, 1)
+    for call in calls:
+        if select.select([call], [], [], 0)[0]:
+            os.eventfd_read(call)
+        os.eventfd_write(call, (1 << 64) - 2)
+        os.set_blocking(call, True)
+    f.avail(1, range(1, 64))
+    must_hang_up(f)
+
+
+def descriptors_are_wrong(path):
+    """Each message that has descriptors, with each kind that it must not have."""
+    KEPT.append(select.epoll())
+    wrong = [full_pipe(), os.open("/dev/zero", os.O_RDWR), os.open("/dev/null", os.O_WRONLY), KEPT[-1].fileno()]
+    memory, event, line = os.memfd_create("guest"), os.eventfd(0), full_socket()
+    os.ftruncate(memory, SIZE)
+    table = struct.pack("<II", 1, 0) + struct.pack("<QQQQ", 0, SIZE, BASE, 0)
+    for request, payload, others in (
+        (SET_MEM_TABLE, table, [event, line]),
+        (SET_LOG_BASE, struct.pack("<QQ", SIZE, 0), [event, line]),
+        (SET_LOG_FD, b"", [memory, line]),
+        (SET_VRING_KICK, bytes(8), [memory, line]),
+        (SET_VRING_CALL, bytes(8), [memory, line]),
+        (SET_VRING_ERR, bytes(8), [memory, line]),
+        (SET_BACKEND_REQ_FD, b"", [memory, event]),
+        (SET_INFLIGHT_FD, bytes(24), [memory]),
+    ):
+        for fd in wrong + others:
+            f = Frontend(path)
+            f.send(request, payload, [fd])
+            must_hang_up(f)
+
+
+def all_messages(path):
+    """Each type of message, with each number of descriptors, of a ring that there is and of one that there is not."""
+    memory, event = os.memfd_create("guest"), os.eventfd(0)
+    os.ftruncate(memory, SIZE)
+    for request in range(46):
+        for n in range(9):
+            for ring in (0, 300):
+                f = Frontend(path)
+                try:
+                    f.send(request, struct.pack("<QQQ", ring, ring, ring), [(memory, event)[request in (7, 12, 13, 14)]] * n)
+                    f.send(GET_QUEUE_NUM)
+                    f.conn.shutdown(socket.SHUT_WR)
+                    f.closed()
+                except OSError:
+                    pass  # it had hung up before
+                f.end()
+
+
+def many_rings(f):
+    f.features(F_VERSION_1 | F_PROTOCOL)
+    for ring in range(256):
+        f.send(SET_VRING_KICK, struct.pack("<Q", ring), [os.eventfd(0)])
+    must_hang_up(f)
+
+
+def postcopy(f):
+    """Whoever answers it lets the front-end hold up page faults."""
+    f.features(F_VERSION_1 | F_PROTOCOL)
+    f.send(POSTCOPY_ADVISE)
+    must_hang_up(f)
+
+
+def huge_inflight(f):
+    f.send(GET_INFLIGHT_FD, struct.pack("<QQHHI", 0, 0, 60000, 32768, 0))
+    must_hang_up(f)
+
+
+class Fuse:
+    """A file whose server answers until it is open, and never again (include/uapi/linux/fuse.h)."""
+    INIT, LOOKUP, GETATTR, OPEN = 26, 1, 3, 14
+
+    def __init__(self, at):
+        self.at = at
+        os.makedirs(at, exist_ok=True)
+        self.dev = os.open("/dev/fuse", os.O_RDWR)
+        self.libc = ctypes.CDLL(None, use_errno=True)
+        options = f"fd={self.dev},rootmode=40000,user_id=0,group_id=0,allow_other"
+        if self.libc.mount(b"hostile", at.encode(), b"fuse", 0, options.encode()):
+            raise OSError(ctypes.get_errno(), "mount")
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        def attr(node):
+            mode = 0o40755 if node == 1 else 0o100666
+            return struct.pack("<6Q10I", node, SIZE, SIZE // 512, 0, 0, 0, 0, 0, 0, mode, 1, 0, 0, 0, 4096, 0)
+        while True:
+            request = os.read(self.dev, 1 << 20)
+            _, opcode, unique, node = struct.unpack("<IIQQ", request[:24])
+            body = {
+                self.INIT: lambda: struct.pack("<IIIIHHIIHHIIIIIII", 7, 31, 0, 0, 8, 8, 65536, 1, 16, 0, *[0] * 7),
+                self.LOOKUP: lambda: struct.pack("<QQQQII", 2, 0, 9, 9, 0, 0) + attr(2),
+                self.GETATTR: lambda: struct.pack("<QII", 9, 0, 0) + attr(node),
+                self.OPEN: lambda: struct.pack("<QII", 0, 0, 0),
+            }.get(opcode)
+            if body:
+                os.write(self.dev, struct.pack("<IiQ", 16 + len(body()), 0, unique) + body())
+
+    def gone(self):
+        self.libc.umount2(self.at.encode(), 2)
+        os.close(self.dev)  # whoever waits for an answer has an error
+
+
+def memory_of_fuse(path):
+    """Each access to it waits for an answer, mapping and closing included."""
+    if not os.path.exists("/dev/fuse"):
+        return
+    fuse = Fuse(path + ".fuse")
+    fd = os.open(path + ".fuse/memory", os.O_RDWR)
+    try:
+        for request in (SET_MEM_TABLE, SET_VRING_KICK, SET_LOG_BASE):
+            f = Frontend(path)
+            try:
+                f.send(request, struct.pack("<QQQQQ", 1, 0, SIZE, BASE, 0), [fd])
+            except OSError:
+                pass  # the port is not free while the first is not closed
+            must_hang_up(f)
+    finally:
+        fuse.gone()
+
+
 def no_kick(f):
     f.start()
     f.send(SET_VRING_KICK, struct.pack("<Q", 1 | 0x100))
@@ -452,13 +671,15 @@ def cut(f, messages):
     good(f)
 
 
+HELPERS = (Frontend, Fuse, good, hold, halves, cut, must_hang_up, full_eventfd, full_pipe, full_socket)
 ATTACKS = {name: value for name, value in list(globals().items())
-    if callable(value) and getattr(value, "__module__", "") == __name__ and name not in ("Frontend", "good", "cut", "hang")}
+    if callable(value) and getattr(value, "__module__", "") == __name__ and value not in HELPERS}
+OF_THEIR_OWN = (descriptors_are_wrong, all_messages, memory_of_fuse)  # they make their connections themselves
 
 
 def main(path, name):
-    if name == "good":
-        good(Frontend(path))
+    if name in ("good", "hold", "halves"):
+        globals()[name](Frontend(path))
         return
     try:
         if name == "cut":
@@ -468,7 +689,8 @@ def main(path, name):
                 except ConnectionResetError:
                     pass
         else:
-            globals()[name](Frontend(path))
+            attack = globals()[name]
+            attack(path if attack in OF_THEIR_OWN else Frontend(path))
     except (OSError, struct.error) as error:
         print("the device hung up:", error)  # which is an answer it may give
 

@@ -44,7 +44,7 @@ nothing_was_lost() {
 honest_works() {
 	local before
 	before=$(port_stat evil rx_pkts)
-	hostile "$work/evil.sock" good
+	wait_for 5 hostile "$work/evil.sock" good # a port whose front-end made others wait is not free at once
 	wait_for 5 is_stat_above evil rx_pkts "$((before + 9))"
 }
 
@@ -61,11 +61,12 @@ attack() { # NAME
 }
 
 neighbour_can_connect() {
-	start hang python3 "$top/test/smoke/hostile.py" "$work/evil.sock" hang
-	wait_for 5 is_port_state evil connected true
-	timeout 5 python3 "$top/test/smoke/hostile.py" "$work/peer.sock" good
-	is_running hang || fail "it did not hang"
+	start hang python3 "$top/test/smoke/hostile.py" "$work/evil.sock" halves
+	timeout 10 bash -ec 'for ((i = 0; i < 20; i++)); do python3 "$0" "$1" good; done' "$top/test/smoke/hostile.py" "$work/peer.sock"
+	is_running hang || fail "it ended"
 	stop hang
+	nothing_stays
+	honest_works
 }
 
 # QEMU may have gone before its connection is in librte_vhost's list, which the daemon's control thread writes after the event thread has
@@ -85,8 +86,118 @@ hangs_up_at_once() {
 	END
 	rm -f "$work/out.sock"
 	is_running slow || fail "it died"
-	daemon=slow is_port_state out connected false
+	daemon=slow wait_for 5 is_port_state out connected false
 	stop slow
+}
+
+# Without descriptors a connection is hung up on: one that waits would keep its listener readable, and the event thread busy.
+no_descriptors_left() {
+	daemon_start few
+	daemon=few ctl port add p1 "socket=$work/p1.sock"
+	timeout 20 python3 - "$work/p1.sock" "$work/few.sock" "$(pid_of few)" <<-'END'
+		import os, resource, socket, struct, sys, time
+		def line(path):
+		    s = socket.socket(socket.AF_UNIX)
+		    s.settimeout(5)
+		    s.connect(path)
+		    return s
+		pid = int(sys.argv[3])
+		soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+		def path(fd):
+		    try:
+		        return os.readlink(f"/proc/{pid}/fd/{fd}")
+		    except FileNotFoundError:
+		        return ""
+		# All numbers below the one in reserve are used, then there are no more.
+		limit = 1 + max(fd for fd in range(3, 1000) if path(fd) == "/dev/null")
+		resource.prlimit(pid, resource.RLIMIT_NOFILE, (limit, hard))
+		clients = []
+		while not all(path(fd) for fd in range(limit)):
+		    try:
+		        clients.append(line(sys.argv[2]))
+		    except BlockingIOError:  # its backlog is full
+		        time.sleep(0.01)
+		def first_byte():
+		    try:
+		        s = line(sys.argv[1])
+		        s.sendall(struct.pack("<III", 1, 1, 0))
+		        return s.recv(1)
+		    except (BrokenPipeError, ConnectionResetError):
+		        return b""
+		for i in range(50):
+		    assert first_byte() == b"", "descriptors are left"
+		resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
+	END
+	hostile "$work/p1.sock" good
+	expect "lines in the log" 1 "$(grep -c 'new front-ends are hung up on' "$work/few.log")"
+	stop few
+}
+
+event_thread() { grep -l vhost-evt "/proc/$(pid_of rtvsd)"/task/*/comm; }
+# librte_vhost ends its event thread with the last port, and whoever removes that port waits for it.
+event_thread_outlives_ports() {
+	local before
+	before=$(event_thread)
+	ctl port del evil
+	ctl port del peer
+	ctl port add evil "socket=$work/evil.sock" bridge=br1
+	ctl port add peer "socket=$work/peer.sock" bridge=br1
+	expect "event thread" "$before" "$(event_thread)"
+	honest_works
+}
+
+holder() { # NAME PORT: an honest front-end that stays
+	mkfifo "$work/$1.in"
+	timeout 60 python3 "$top/test/smoke/hostile.py" "$work/$2.sock" hold <>"$work/$1.in" >"$work/$1.out" 2>&1 3>&- &
+	echo $! >"$work/$1.pid"
+	wait_for 5 grep -qx ready "$work/$1.out"
+}
+holder_sends() { # NAME
+	local n
+	n=$(grep -cx sent "$work/$1.out") || :
+	echo >"$work/$1.in"
+	wait_for 5 has_sent "$1" "$((n + 1))"
+}
+has_sent() { [ "$(grep -cx sent "$work/$1.out")" = "$2" ]; }
+ends_holder() { # NAME
+	stop "$1" TERM 5 || :
+	rm -f "$work/$1".{in,out,pid}
+}
+pid_holding() { pgrep -f "hostile.py $work/$1.sock hold" | tail -n 1; }
+
+second_is_refused() {
+	local first
+	timeout 60 "$rtvsctl" -s "$work/rtvsd.sock" -j events port.refused >"$work/refused" 2>&1 3>&- &
+	echo $! >"$work/events.pid"
+	holder one evil
+	first=$(pid_holding evil)
+	wait_for 5 is_port_state evil pid "$first"
+	expect_fails 'reset|closed|Broken|unpack' hostile "$work/evil.sock" good
+	wait_until 5 grep -q "\"holder\": *$first" "$work/refused" || { cat "$work/refused"; false; }
+	expect_match "refused process [0-9]+: process $first has the port" "$(port_state evil detail)"
+	grep -q "refused process [0-9]* (python3): process $first has the port.*<source path='$work/evil.sock'/>" "$work/rtvsd.log"
+	is_port_state evil pid "$first"
+	expect connects 1 "$(($(port_state evil connects) - $(port_state evil disconnects)))"
+	holder_sends one
+	# A reconnection is no second one, as soon as the first has hung up.
+	ends_holder one
+	hostile "$work/evil.sock" good
+	expect_match '^(listening|)$' "$(port_state evil detail)"
+	stop events TERM 5 || :
+}
+
+move_is_asked_for() {
+	holder one evil
+	ctl port move evil for=30s
+	holder two evil
+	expect_fails 'reset|closed|Broken|unpack' hostile "$work/evil.sock" good # one only
+	ends_holder one
+	holder_sends two
+	ends_holder two
+	nothing_stays
+	expect_fails 'port nobody does not exist' ctl port move nobody
+	expect_fails 'for: .*1s' ctl port move evil for=999ms
+	expect_fails 'only a port with type=vhost' ctl port move t1
 }
 
 begin
@@ -96,3 +207,7 @@ for name in $(hostile list); do
 	run_case "${name//_/ }" attack "$name"
 done
 run_case "a front-end that stops in a message holds nobody up" neighbour_can_connect
+run_case "two front-ends want one port" second_is_refused
+run_case "a move that was asked for" move_is_asked_for
+run_case "the event thread outlives the last port" event_thread_outlives_ports
+run_case "no descriptors are left" no_descriptors_left

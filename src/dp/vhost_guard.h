@@ -1,0 +1,22 @@
+// Calls that a front-end can make wait, with a bound. A front-end shares the open file behind a descriptor that it sent and may fill an
+// eventfd or clear its O_NONBLOCK at any time, so a worker's interrupt write may block although all was checked. A supervisor
+// interrupts it. Descriptors that nothing is known of are closed by a thread that may block.
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define VHOST_GUARD_PERIOD_MS 1 // a worker's call takes twice that at most
+
+int vhost_guard_start(void); // 0 or a negative errno
+void vhost_guard_stop(void);
+
+// A worker's first act: its calls are watched.
+void vhost_guard_join(unsigned worker);
+// Writes one to a front-end's eventfd, which owner (vhost_fds_owner) names. False: it could not be written.
+bool vhost_guard_notify(int fd, unsigned owner);
+
+// Closes a descriptor of the port with that serial, some time.
+void vhost_guard_close(int fd, uint64_t serial);
+// Some of the port's are not closed yet.
+bool vhost_guard_is_closing(uint64_t serial);
