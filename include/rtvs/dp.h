@@ -250,7 +250,8 @@ struct dp_port_stats {
 	int64_t queued; // on their way to the port; workers are read one after another, so for a moment it may be below 0
 	uint64_t prewakes; // kicks ahead of packets
 	uint64_t guest_errors; // vhost: descriptors that lie, frames refused by the ring
-	uint64_t blocked_ns; // how long its rings were not read because its queue at some egress port was full
+	uint64_t
+		blocked_ns; // how long its rings were not read because its queue at some egress port was full: dp_port_held_ns
 	uint64_t drops[DROP_COUNT];
 };
 
@@ -287,6 +288,7 @@ enum dp_event_type {
 	DP_EVENT_MAC_LIMIT, // a port or a bridge has as many MACs as it may
 	DP_EVENT_GUEST_ERROR, // a guest or front-end did what it must not
 	DP_EVENT_REFUSED, // a front-end wanted a port that another has
+	DP_EVENT_HOLD, // a port is held back by the port `value`, which is slower; once in a while
 };
 #define DP_CAUSE_SIZE 96
 
@@ -295,7 +297,7 @@ struct dp_event {
 	unsigned port; // id; DP_MAX_PORTS: none
 	unsigned worker;
 	bool is_up;
-	uint64_t value; // stall in ns, limit, process that was refused, ...
+	uint64_t value; // stall in ns, limit, process that was refused, id of another port, ...
 	int32_t holder_pid; // process that has the port
 	char cause[DP_CAUSE_SIZE]; // of a guest error, "": it is not known
 	uint64_t time_ns; // CLOCK_REALTIME
@@ -350,6 +352,8 @@ void dp_stats_gone(const struct dp *dp, struct dp_port_stats *ret_stats);
 // Flows of an egress port, from position *pos on, at most max; the end is reached when it returns less than max. Counters are
 // read while the worker writes them: each is right, they may be a moment apart; tokens_bytes is as of the last dp_stats_refresh.
 unsigned dp_flow_list(const struct dp *dp, unsigned id, uint32_t *pos, struct dp_flow *ret_flows, unsigned max);
+// For how long port `by`, where its queue was full, held the port back. See rtvs/hold.h. 0: never, or no such ports.
+uint64_t dp_port_held_ns(const struct dp *dp, unsigned id, unsigned by);
 // Learned MACs of the port in its bridge.
 uint32_t dp_port_n_macs(const struct dp *dp, unsigned id);
 

@@ -101,6 +101,30 @@ top_reason(const json_t *drops, const json_t *port)
 	return found;
 }
 
+// The port that held this one back for longest since the last look.
+static const char *
+holder(const json_t *was, const json_t *is)
+{
+	const json_t *before = json_object_get(was, "held_back_by");
+	const char *found = "";
+	json_int_t longest = 0;
+	json_t *entry;
+	size_t i;
+
+	json_array_foreach (json_object_get(is, "held_back_by"), i, entry) {
+		json_int_t ns = json_integer_value(json_object_get(entry, "held_ns")) -
+			json_integer_value(
+				json_object_get(find(before, "port", json_object_get(entry, "port")), "held_ns"));
+		const char *name = json_string_value(json_object_get(entry, "port"));
+
+		if (name && ns > longest) {
+			longest = ns;
+			found = name;
+		}
+	}
+	return found;
+}
+
 static json_t *
 port_rows(const struct reading *was, const struct reading *is)
 {
@@ -117,11 +141,11 @@ port_rows(const struct reading *was, const struct reading *is)
 		(void)snprintf(rx, sizeof(rx), "%.3f", rate(old, port, "rx_bytes", s) * 8 / 1e6);
 		(void)snprintf(tx, sizeof(tx), "%.3f", rate(old, port, "tx_bytes", s) * 8 / 1e6);
 		(void)json_array_append_new(rows,
-			json_pack("{s:O, s:I, s:s, s:I, s:s, s:f, s:I, s:s}", "port", json_object_get(port, "port"),
-				"rx/s", (json_int_t)rate(old, port, "rx_pkts", s), "rx Mbit/s", rx, "tx/s",
-				(json_int_t)rate(old, port, "tx_pkts", s), "tx Mbit/s", tx, "blocked %",
-				rate(old, port, "blocked_ns", s) / 1e7, "drops/s",
-				(json_int_t)rate(old, port, "drops", s), "most for",
+			json_pack("{s:O, s:I, s:s, s:I, s:s, s:f, s:s, s:I, s:s}", "port",
+				json_object_get(port, "port"), "rx/s", (json_int_t)rate(old, port, "rx_pkts", s),
+				"rx Mbit/s", rx, "tx/s", (json_int_t)rate(old, port, "tx_pkts", s), "tx Mbit/s", tx,
+				"blocked %", rate(old, port, "blocked_ns", s) / 1e7, "blocked by", holder(old, port),
+				"drops/s", (json_int_t)rate(old, port, "drops", s), "most for",
 				top_reason(is->drops, json_object_get(port, "port"))));
 	}
 	return rows;

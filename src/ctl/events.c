@@ -207,6 +207,19 @@ on_refused(struct ctl *ctl, const struct dp_event *ev, const struct dp_port_cfg 
 		ev->time_ns);
 }
 
+// cfg: of the port that is held back.
+static void
+on_hold(struct ctl *ctl, const struct dp_event *ev, const struct dp_port_cfg *cfg)
+{
+	const struct model_port *by = ev->value < DP_MAX_PORTS ? ctl->live->port_by_id[ev->value] : NULL;
+
+	if (!by)
+		return;
+	events_log(ctl, ev->port, LOG_LEVEL_INFO, ABOUT_PORT(cfg, NULL),
+		"port %s: sends faster than port %s, which holds it back for moments", cfg->name, by->cfg.name);
+	emit_at(ctl, "port.held", json_pack("{s:s, s:s}", "port", cfg->name, "by", by->cfg.name), ev->time_ns);
+}
+
 static void
 on_link(struct ctl *ctl, const struct dp_event *ev, const struct dp_port_cfg *cfg)
 {
@@ -256,6 +269,9 @@ on_port_event(struct ctl *ctl, const struct dp_event *ev, const struct dp_port_c
 		break;
 	case DP_EVENT_REFUSED:
 		on_refused(ctl, ev, cfg);
+		break;
+	case DP_EVENT_HOLD:
+		on_hold(ctl, ev, cfg);
 		break;
 	case DP_EVENT_STALL:
 		break;

@@ -134,6 +134,23 @@ port_json_state(const struct dp *dp, const struct model_port *port)
 	return object;
 }
 
+json_t *
+port_json_holds(const struct dp *dp, const struct model *model, const struct model_port *port, bool is_holder)
+{
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < model->n_ports; i++) {
+		const struct model_port *other = model->ports[i];
+		uint64_t held_ns =
+			is_holder ? dp_port_held_ns(dp, other->id, port->id) : dp_port_held_ns(dp, port->id, other->id);
+
+		if (held_ns)
+			(void)json_array_append_new(
+				list, json_pack("{s:s, s:I}", "port", other->cfg.name, "held_ns", (json_int_t)held_ns));
+	}
+	return list;
+}
+
 uint64_t
 port_json_n_drops(const struct dp_port_stats *stats)
 {

@@ -359,6 +359,8 @@ port_json(const struct ctl *ctl, const struct model_port *port)
 				model_port_find(ctl->model, port->cfg.mirror_to) ? "active" : "waits for its port"));
 	(void)json_object_set_new(object, "state", state);
 	(void)json_object_set_new(object, "stats", port_json_stats(ctl->dp, port));
+	(void)json_object_set_new(object, "held_back_by", port_json_holds(ctl->dp, ctl->model, port, false));
+	(void)json_object_set_new(object, "holds_back", port_json_holds(ctl->dp, ctl->model, port, true));
 	return object;
 }
 
@@ -411,8 +413,10 @@ const struct rpc_method rpc_port_methods[] = {
 		"whose driver is ready last gets the packets.",
 		"true", port_move, move_params, N(move_params), sizeof(struct move_params), 0},
 	{"port.list", "Show all ports.", "List of what port.show returns.", port_list, NULL, 0, 0, RPC_READ_ONLY},
-	{"port.show", "Show one port.", "Its summary, config (parameters of port.add), state and stats.", port_show,
-		add_params, 1, CFG_SIZE, RPC_READ_ONLY},
+	{"port.show", "Show one port.",
+		"Its summary, config (parameters of port.add), state and stats; held_back_by: the "
+		"slower ports for which it had to wait, holds_back: the ports that waited for it, each with held_ns.",
+		port_show, add_params, 1, CFG_SIZE, RPC_READ_ONLY},
 	{"admission.check", "Ask whether a port, or a change of one, could be guaranteed; nothing is changed.",
 		"{fits, why}: why names the egress port, the time that fails and what would fit.", admission_check_cfg,
 		add_params, N(add_params), CFG_SIZE, RPC_READ_ONLY},

@@ -90,6 +90,19 @@ set_list(json_t *port, const char *key, json_t *list)
 	json_decref(list);
 }
 
+// Gives each of the ports that had to wait for others the list of these.
+static void
+add_holds(const struct ctl *ctl, json_t *ports)
+{
+	json_t *port;
+	size_t i;
+
+	json_array_foreach (ports, i, port)
+		set_list(port, "held_back_by",
+			port_json_holds(ctl->dp, ctl->model,
+				model_port_find(ctl->model, json_string_value(json_object_get(port, "port"))), false));
+}
+
 // Gives each of the ports the lists of what was sent through it and what came through it from another host, if anything was.
 // False: there are more flows than MAX_FLOWS, and from some port on there are no lists.
 static bool
@@ -129,6 +142,7 @@ stats_get(void *ctx, const void *params, uint64_t present, json_t **ret_result, 
 	(void)present;
 	if (!ports)
 		return -1;
+	add_holds(ctl, ports);
 	is_complete = !p->flows || add_flows(ctl, ports);
 	dp_stats_gone(ctl->dp, &gone);
 	if (!p->port[0])

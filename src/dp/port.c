@@ -167,7 +167,7 @@ publish(struct dp *dp)
 static void
 port_free(struct port *port)
 {
-	schedule_destroy(port->schedule, port->dp);
+	schedule_destroy(port->schedule, port->dp, port->id);
 	underlay_destroy(port);
 	free(port->trace);
 	rte_ring_free(port->handoff);
@@ -473,6 +473,16 @@ dp_flow_list(const struct dp *dp, unsigned id, uint32_t *pos, struct dp_flow *re
 		n++;
 	}
 	return n;
+}
+
+uint64_t
+dp_port_held_ns(const struct dp *dp, unsigned id, unsigned by)
+{
+	const struct port *port = by < DP_MAX_PORTS ? dp->port[by] : NULL;
+
+	return port && port->schedule && id < DP_MAX_PORTS && dp->port[id] ?
+		schedule_held_ns(port->schedule, (uint16_t)id) :
+		0;
 }
 
 uint32_t

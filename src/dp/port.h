@@ -67,8 +67,8 @@ struct port {
 	struct underlay *underlay; // of a port with an address, NULL: none; ctl
 	struct rte_ring *inject; // what the control thread sends through it, NULL: nothing; the owner consumes
 	struct rte_ring *handoff; // from workers that do not own it; many producers, the owner consumes
-	_Atomic uint32_t
-		n_blocking; // egress ports where its queue is full: it is not polled. Owners of egress ports: rw, dp: ro
+	_Atomic uint64_t
+		held; // until when it is not polled, ns, and by which egress port: see backpressure.h. 0: it is
 	uint64_t answer_deadline_ns; // what feedback made of it, 0: nothing; ctl
 	uint8_t answer_dscp, answer_excess; // DSCP_KEEP: nothing; ctl. excess: beyond min_rate
 	struct schedule *schedule; // of its egress, NULL: none; ctl: wo through a new view, the owner: rw

@@ -1,10 +1,10 @@
 // Packets between the stage and the port. Where nothing waits they go through at once, a burst at a time; a port that takes no
 // more, or a link that is busy, makes them queue. What was dequeued and not taken by the device waits in `pending`, a burst at
-// most: the scheduler has decided about it. A device that takes nothing for PENDING_MAX_NS loses it, one packet a turn. Behind a
-// port with a rate a flow whose queue is half full blocks its ingress port, whose ring is then not read; behind one without, a
-// receiver that is slow, it loses packets at its limit: a slow guest never slows another.
+// most: the scheduler has decided about it. A device that takes nothing for PENDING_MAX_NS loses it, one packet a turn. A flow whose
+// queue is full loses packets at its limit, unless its sender may be held back (backpressure.c): a slow receiver never slows another.
 #include "schedule.h"
 
+#include "backpressure.h"
 #include "capture.h"
 #include "dp_state.h"
 #include "trace.h"
@@ -23,6 +23,9 @@
 #define SERVE_BURSTS 4 // of one port in a turn
 // Of what is pending: Linux's shortest retransmission timeout, after which its sender has sent most of it again.
 #define PENDING_MAX_NS 200000000
+// A sender has at most 1/8 of all buffers waiting, and at one port no more than what is left of that: a flood to slow ports
+// neither takes the buffers of others nor what the sender (an uplink) has for further ports. Choudhury and Hahne (1998).
+#define SENDER_SHARE 8
 #define BLOCKED_POLL_NS 500000 // a receiver that took nothing is asked again
 
 struct schedule {
@@ -31,7 +34,7 @@ struct schedule {
 	uint16_t n_pending;
 	uint64_t taken_ns; // when the device last took a packet, or the first pending one became so
 	struct rte_mbuf *pending[PORT_BURST];
-	uint64_t blocking[DP_MAX_PORTS]; // serial number of the ingress port that waits for this queue, 0: none
+	struct backpressure back;
 	uint64_t serial[DP_MAX_PORTS]; // of the port whose packets each flow has counted; dp
 	_Atomic(struct hist *) delay[DP_MAX_PORTS]; // ctl: wo, dp: ro
 	_Atomic uint64_t tokens_bytes[DP_MAX_PORTS]; // as of the last snapshot; dp: wo, ctl: ro
@@ -80,15 +83,13 @@ schedule_create(struct schedule **ret_schedule, uint64_t now_ns)
 }
 
 void
-schedule_destroy(struct schedule *q, const struct dp *dp)
+schedule_destroy(struct schedule *q, const struct dp *dp, uint16_t out)
 {
 	struct sched_item *item;
 
 	if (!q)
 		return;
-	for (uint32_t i = 0; i < DP_MAX_PORTS; i++)
-		if (q->blocking[i] && dp->port[i] && dp->port[i]->serial == q->blocking[i])
-			atomic_fetch_sub(&dp->port[i]->n_blocking, 1);
+	backpressure_destroy(dp, out);
 	rte_pktmbuf_free_bulk(q->pending, q->n_pending);
 	for (uint32_t i = 0; i < DP_MAX_PORTS; i++) {
 		while ((item = sched_flush(&q->s, i)))
@@ -134,6 +135,12 @@ load(const uint64_t *counter)
 	return __atomic_load_n(counter, __ATOMIC_RELAXED);
 }
 
+uint64_t
+schedule_held_ns(const struct schedule *q, uint16_t sender)
+{
+	return atomic_load_explicit(&q->back.held_ns[sender], memory_order_relaxed);
+}
+
 bool
 schedule_flow(const struct schedule *q, uint16_t flow, struct dp_flow *ret_flow)
 {
@@ -170,15 +177,6 @@ schedule_arrival_ns(struct rte_mbuf *m)
 }
 
 static void
-unblock(struct schedule *q, const struct view *view, uint16_t flow)
-{
-	// Another port may have its number by now.
-	if (view->port[flow].port && view->port[flow].port->serial == q->blocking[flow])
-		atomic_fetch_sub_explicit(&view->port[flow].port->n_blocking, 1, memory_order_relaxed);
-	q->blocking[flow] = 0;
-}
-
-static void
 enqueue(struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf *m, uint64_t now_ns)
 {
 	struct schedule *q = view->port[out].schedule;
@@ -187,15 +185,14 @@ enqueue(struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf
 	const struct sched_flow *f = &q->s.flow[flow];
 
 	item->len = m->pkt_len;
-	if (sched_enqueue(&q->s, flow, item, now_ns)) {
+	if (unlikely(w->n_waiting[flow] + f->n_queued >= w->max_waiting) || sched_enqueue(&q->s, flow, item, now_ns)) {
 		egress_drop(w, out, m, DROP_QUEUE_FULL);
-		return;
+	} else {
+		worker_count(&w->port[out].c.queued_in, 1);
+		w->n_waiting[flow]++;
 	}
-	worker_count(&w->port[out].c.queued_in, 1);
-	if (f->n_queued >= f->limit / 2 && view->port[out].rate && !q->blocking[flow] && view->port[flow].port) {
-		q->blocking[flow] = view->port[flow].port->serial;
-		atomic_fetch_add_explicit(&view->port[flow].port->n_blocking, 1, memory_order_relaxed);
-	}
+	if (unlikely(f->n_queued >= f->limit / 2 || q->back.hold[flow].since_ns))
+		backpressure_queued(w, view, out, &q->back, flow, f->n_queued, f->limit);
 }
 
 // Packets that leave without having been queued: one account for each run of one sender.
@@ -223,11 +220,12 @@ drop_all(struct worker *w, const struct view *view, uint16_t out)
 		egress_drop(w, out, q->pending[i], DROP_LINK_DOWN);
 	q->n_pending = 0;
 	for (uint16_t flow = 0; flow < DP_MAX_PORTS; flow++) {
-		for (; (item = sched_flush(&q->s, flow)); n++)
+		for (; (item = sched_flush(&q->s, flow)); n++) {
+			w->n_waiting[flow]--;
 			egress_drop(w, out, mbuf_of(item), DROP_LINK_DOWN);
-		if (q->blocking[flow])
-			unblock(q, view, flow);
+		}
 	}
+	backpressure_release_all(w, view, out, &q->back);
 	worker_count(&w->port[out].c.queued_out, n);
 }
 
@@ -246,9 +244,10 @@ take_due(struct worker *w, const struct view *view, uint16_t out)
 		struct rte_mbuf *m = mbuf_of(items[i]);
 		const struct sched_flow *f = &q->s.flow[m->port];
 
+		w->n_waiting[m->port]--;
 		worker_work(w, 1, m->pkt_len);
-		if (q->blocking[m->port] && f->n_queued <= f->limit / 4)
-			unblock(q, view, m->port);
+		if (unlikely(q->back.hold[m->port].since_ns || q->back.hold[m->port].is_spent))
+			backpressure_left(w, view, out, &q->back, m->port, f->n_queued, f->limit);
 		if (items[i]->verdict == SCHED_LATE) {
 			worker_count(&w->port[out].c.queued_out, 1);
 			egress_drop(w, out, m, DROP_LATE);
@@ -280,6 +279,7 @@ serve(struct worker *w, const struct view *view, uint16_t out)
 		if (!q->n_pending)
 			break;
 		n = egress_give(w, view, out, q->pending, q->n_pending);
+		backpressure_offered(w, view, out, &q->back, n);
 		if (likely(n)) {
 			q->taken_ns = w->now_ns;
 		} else if (w->now_ns - q->taken_ns >= PENDING_MAX_NS) {
@@ -370,6 +370,10 @@ schedule_apply(struct worker *w, const struct view *view)
 {
 	const struct view_worker *mine = &view->worker[w->index];
 
+	// Ports that went took packets with them, whose number is known only here.
+	for (uint16_t flow = 0; flow < DP_MAX_PORTS; flow++)
+		w->n_waiting[flow] = 0;
+	w->max_waiting = RTE_MAX(w->dp->cfg.n_mbufs / SENDER_SHARE / w->dp->n_workers, (uint32_t)DP_QUEUE_MIN);
 	for (uint16_t i = 0; i < mine->n_owned; i++) {
 		const struct view_port *vp = &view->port[mine->owned[i]];
 		struct schedule *q = vp->schedule;
@@ -383,16 +387,18 @@ schedule_apply(struct worker *w, const struct view *view)
 
 			if (params.min_rate)
 				params.burst = view_bucket_bytes(&view->port[flow], vp->uplink);
+			w->n_waiting[flow] += q->s.flow[flow].n_queued;
 			q->s.flow[flow].delay = atomic_load_explicit(&q->delay[flow], memory_order_acquire);
 			if (port && port->serial != q->serial[flow]) {
 				q->serial[flow] = port->serial;
 				forget_history(&q->s.flow[flow]);
+				backpressure_forget(&q->back, flow);
 			}
 			if (!is_same(&q->s.flow[flow].params, &params))
 				sched_set_flow(&q->s, flow, &params, w->now_ns);
-			if (q->blocking[flow] && !vp->rate)
-				unblock(q, view, flow);
 		}
+		if (!vp->may_hold)
+			backpressure_release_all(w, view, mine->owned[i], &q->back);
 	}
 	w->view_gen = view->gen;
 }

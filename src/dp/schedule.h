@@ -9,10 +9,12 @@ struct schedule;
 
 int schedule_init(void); // once a process, before packets: -errno
 int schedule_create(struct schedule **ret_schedule, uint64_t now_ns); // -ENOMEM
-// Frees the packets that it holds, too. No worker uses it any more.
-void schedule_destroy(struct schedule *q, const struct dp *dp);
+// The schedule of port `out`, and the packets that wait in it. No worker uses it any more.
+void schedule_destroy(struct schedule *q, const struct dp *dp, uint16_t out);
 // Control thread: delays of this flow are kept from the next view on. -ENOMEM
 int schedule_keep_delay(struct schedule *q, uint16_t flow);
+// Control thread: how long a sender was held back.
+uint64_t schedule_held_ns(const struct schedule *q, uint16_t sender);
 // Control thread: what became of a flow. False: none of its packets came yet, and it has no guarantee.
 bool schedule_flow(const struct schedule *q, uint16_t flow, struct dp_flow *ret_flow);
 

@@ -103,6 +103,17 @@ build_tunnel(const struct dp *dp, struct view *view, const struct port *port)
 	overlay_index(view, port->id, port);
 }
 
+// Only a guest waits for a link: its own ring is left alone. What others send, who share an uplink, a trunk or a tunnel, may not
+// wait for one of them. Nobody waits for a guest or for a mirror's target, which may stop.
+static void
+build_backpressure(struct view_port *vp)
+{
+	uint32_t type = vp->port->cfg.type;
+
+	vp->may_be_held = type == DP_PORT_VHOST && !vp->is_trunk && !vp->uplink;
+	vp->may_hold = type == DP_PORT_ETHDEV && vp->rate && vp->is_admin_up && !vp->is_mirror_target;
+}
+
 static void
 build_members(const struct dp *dp, struct view *view)
 {
@@ -180,6 +191,9 @@ view_publish(struct dp *dp)
 	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
 		if (view->port[i].port && view->port[i].mirror_to != VIEW_NO_PORT)
 			view->port[view->port[i].mirror_to].is_mirror_target = true;
+	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
+		if (view->port[i].port)
+			build_backpressure(&view->port[i]);
 	build_members(dp, view);
 	build_workers(dp, view);
 	old = atomic_exchange_explicit(&dp->view, view, memory_order_acq_rel);

@@ -30,6 +30,8 @@ struct view_port {
 	uint8_t mirror; // enum dp_mirror_dir
 	bool is_trunk, takes_untagged, carries_all; // trunk: untagged frames accepted; all VLANs
 	bool is_admin_up, is_isolated, is_mirror_target;
+	bool may_be_held; // back, by an egress port with may_hold that is slower than it sends
+	bool may_hold;
 	bool prewake; // and trace is there
 	bool writes_dscp; // into what it is given
 	uint8_t dscp_out,

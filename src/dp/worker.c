@@ -73,7 +73,7 @@ is_held(struct worker *w, const struct view_port *vp)
 		worker_count(&wp->c.blocked_ns, w->now_ns - wp->blocked_since_ns);
 		wp->blocked_since_ns = 0;
 	}
-	if (unlikely(atomic_load_explicit(&vp->port->n_blocking, memory_order_relaxed))) {
+	if (unlikely(atomic_load_explicit(&vp->port->held, memory_order_relaxed) > w->now_ns)) {
 		wp->blocked_since_ns = w->now_ns;
 		return true;
 	}

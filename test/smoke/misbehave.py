@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""usage: misbehave.py flood IFACE MAC | misbehave.py deaf|ring|reader|leaver SOCKET
+"""usage: misbehave.py flood IFACE MAC | misbehave.py deaf|ring|reader|leaver SOCKET | misbehave.py sender SOCKET MAC
 
 flood: a burst of frames to a MAC and to everybody, then a frame every few ms, until it is ended.
 The others are guests that receive: without buffers (deaf), one ring of them (ring), all (reader), until some came (leaver).
+sender: a guest that sends to a MAC as fast as its ring is read.
 """
 import socket
 import struct
@@ -38,6 +39,22 @@ def offer(f, n):
     f.avail(0, range(n))
 
 
+def sender(path, to):
+    f = hostile.Frontend(path)
+    f.start()
+    frame = bytes(12) + bytes.fromhex(to.replace(":", "") + "0200000000ee") + BODY
+    for i in range(hostile.N_RING):
+        f.put(0x20000 + i * 2048, frame)
+        f.desc(1, i, 0x20000 + i * 2048, len(frame))
+    f.avail(1, range(hostile.N_RING))
+    seen = 0
+    while True:
+        n = (f.used_idx(1) - seen) & 0xFFFF
+        f.avail(1, [(seen + i) % hostile.N_RING for i in range(n)])
+        seen += n
+        time.sleep(0.0005)
+
+
 def guest(mode, path):
     f = hostile.Frontend(path)
     f.start()
@@ -56,4 +73,5 @@ def guest(mode, path):
 
 
 if __name__ == "__main__":
-    flood(*sys.argv[2:]) if sys.argv[1] == "flood" else guest(*sys.argv[1:])
+    modes = {"flood": flood, "sender": sender}
+    modes[sys.argv[1]](*sys.argv[2:]) if sys.argv[1] in modes else guest(*sys.argv[1:])

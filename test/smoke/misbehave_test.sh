@@ -66,5 +66,8 @@ mirrors() { # RECEIVER [PARAM=VALUE...]
 for receiver in "${RECEIVERS[@]}"; do
 	name=${receiver//_/ }
 	run_case "$name" receives "$receiver"
+	run_case "$name, with a rate" receives "$receiver" rate=100Mbit
+	run_case "$name, with a small rate" receives "$receiver" rate=100kbit
 	run_case "$name, beside a deadline" receives_beside_deadline "$receiver"
+	run_case "$name, as a mirror with a rate" mirrors "$receiver" rate=1Mbit
 done

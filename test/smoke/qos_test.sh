@@ -36,14 +36,35 @@ is_explained() { # FROM PORT
 	[ "$late" -le $((stall * 6 / 5)) ] && echo yes || echo "no: $late ns late, longest stall $stall ns"
 }
 
-flood_is_held_back_not_dropped() {
-	expect "dropped at the uplink" 0 "$(port_stat up queue_full)"
-	[ "$(port_stat bulk blocked_ns)" -gt 0 ] || fail "its ring was always read"
+# What is no guest may be an uplink, which many share.
+device_loses_packets_and_is_not_held_back() {
+	[ "$(port_stat up queue_full)" -gt 0 ] || fail "nothing was dropped"
+	expect "time held back" "0 0 0" "$(port_stat rt blocked_ns) $(port_stat bulk blocked_ns) $(port_stat up blocked_ns)"
+}
+
+holds() { ctl -j port show "$1" | json '" ".join(h["port"] for h in d["'"$2"'"] if h["held_ns"])'; } # PORT KEY
+is_held_by_up() { [ "$(holds guest held_back_by)" = up ]; }
+guest_is_held_back_and_loses_nothing() {
+	local before
+	before=$(port_stat up queue_full)
+	ctl port add guest "socket=$work/guest.sock" bridge=br0
+	start events "$rtvsctl" -s "$work/rtvsd.sock" -j events 'port.held'
+	start guest python3 "$top/test/smoke/misbehave.py" sender "$work/guest.sock" "$(ns up cat /sys/class/net/up/address)"
+	wait_for 10 is_held_by_up
+	expect "ports that the uplink holds back" guest "$(holds up holds_back)"
+	expect_match 'blocked by .*guest .* up ' "$(ctl top count=1 interval=300ms | tr '\n' ' ')"
+	wait_for 5 grep -q '"port":"guest","by":"up"' "$work/events.log"
+	expect "events, however often it is held" 1 "$(grep -c '"by":"up"' "$work/events.log")"
+	stop guest
+	stop events
+	[ "$(port_stat guest blocked_ns)" -gt 0 ] || fail "its ring was always read"
+	expect "packets dropped at the uplink meanwhile" "$before" "$(port_stat up queue_full)"
 	expect "time held back at a port without a rate" 0 "$(port_stat up blocked_ns)"
 	expect "flows that claim a port's time" 0 "$(ctl -j flow list | json 'sum("blocked_ns" in f for f in d)')"
-	expect_match 'port_blocked_seconds_total.port="bulk",bridge="br0". ([1-9]|0\.0*[1-9])' \
+	expect_match 'port_blocked_seconds_total.port="guest",bridge="br0". ([1-9]|0\.0*[1-9])' \
 		"$(curl -s -m 5 --unix-socket "$work/metrics.sock" http://x/metrics)"
-	expect_match 'blocked %' "$(ctl top count=1 interval=200ms)"
+	ctl port del guest
+	is_conserved
 }
 
 tcp_uses_what_is_left() {
@@ -166,7 +187,8 @@ dump_has_it() {
 }
 
 run_case "a flow with a deadline keeps its rate beside a flood" rt_flow_keeps_its_rate_beside_a_flood
-run_case "the flood is held back, not dropped" flood_is_held_back_not_dropped
+run_case "a device loses packets and is not held back" device_loses_packets_and_is_not_held_back
+run_case "a guest is held back and loses nothing" guest_is_held_back_and_loses_nothing
 run_case "TCP uses what is left" tcp_uses_what_is_left
 run_case "max_rate is kept" max_rate_is_kept
 run_case "more than the link has is refused, with what would fit" more_than_the_link_has_is_refused

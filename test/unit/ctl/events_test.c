@@ -101,12 +101,15 @@ the_datapaths_events_are_told(void **state)
 			"\"method\":\"mac.limit\",\"params\":{\"port\":\"vm1\",\"limit\":4"},
 		{{.type = DP_EVENT_MAC_LIMIT, .port = DP_MAX_PORTS, .value = 16}, "\"limit\":16"},
 		{{.type = DP_EVENT_GUEST_ERROR, .value = 9}, "\"method\":\"guest.error\""},
+		{{.type = DP_EVENT_HOLD, .value = 1},
+			"\"method\":\"port.held\",\"params\":{\"port\":\"vm1\",\"by\":\"up\""},
 	};
 	struct fixture *f = *state;
-	struct dp_event stray = {.type = DP_EVENT_LINK, .port = 77};
+	struct dp_event stray = {.type = DP_EVENT_LINK, .port = 77}, by_stray = {.type = DP_EVENT_HOLD, .value = 77};
 	struct client c;
 
 	fixture_ok(f, "port.add", "{\"name\": \"vm1\"}");
+	fixture_ok(f, "port.add", "{\"name\": \"up\"}");
 	client_open(f, &c);
 	(void)client_talk(f, &c, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"events.subscribe\"}\n");
 	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -115,6 +118,7 @@ the_datapaths_events_are_told(void **state)
 			fail_msg("%s not in %s", cases[i].text, c.text);
 	}
 	fake_dp_event(&stray); // its port went meanwhile
+	fake_dp_event(&by_stray);
 	assert_string_equal(client_talk(f, &c, NULL), "");
 	close(c.fd);
 }

@@ -45,6 +45,7 @@ struct dp {
 	struct dp_system_cfg system;
 	struct fake_port ports[DP_MAX_PORTS];
 	struct dp_flow *flows[DP_MAX_PORTS][DP_MAX_PORTS]; // of egress port, by ingress port; NULL: none
+	uint64_t held_ns[DP_MAX_PORTS][DP_MAX_PORTS]; // of port, by port
 	struct fake_bridge bridges[DP_MAX_BRIDGES];
 	struct dp_worker_stats workers[2];
 	struct dp_event events[MAX_EVENTS];
@@ -489,6 +490,18 @@ dp_stats_gone(const struct dp *dp, struct dp_port_stats *ret_stats)
 {
 	(void)dp;
 	*ret_stats = (struct dp_port_stats){.rx_pkts = 7, .tx_pkts = 7, .blocked_ns = 500};
+}
+
+uint64_t
+dp_port_held_ns(const struct dp *dp, unsigned id, unsigned by)
+{
+	return dp->held_ns[id][by];
+}
+
+void
+fake_dp_held(const char *port, const char *by, uint64_t ns)
+{
+	fake->held_ns[find_port(port)][find_port(by)] = ns;
 }
 
 uint32_t

@@ -16,6 +16,7 @@ char *fake_dp_dump(void);
 void fake_dp_event(const struct dp_event *event);
 void fake_dp_packet(unsigned port, const struct dp_capture_pkt *pkt); // into a running capture; data is copied
 struct dp_port_stats *fake_dp_stats(const char *port);
+void fake_dp_held(const char *port, const char *by, uint64_t ns);
 struct dp_port_state *fake_dp_state(const char *port);
 const struct dp_datagram *fake_dp_sent(void); // the last one
 unsigned fake_dp_n_answers(void); // calls of dp_port_set_answer

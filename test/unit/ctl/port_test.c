@@ -231,6 +231,42 @@ time_held_back_is_the_ports_own(void **state)
 	json_decref(result);
 }
 
+static void
+assert_holds(const json_t *port, const char *key, const char *other)
+{
+	const json_t *list = json_object_get(port, key), *entry = json_array_get(list, 0);
+
+	assert_int_equal(json_array_size(list), other ? 1 : 0);
+	if (!other)
+		return;
+	assert_string_equal(json_string_value(json_object_get(entry, "port")), other);
+	assert_int_equal(json_integer_value(json_object_get(entry, "held_ns")), 1500);
+}
+
+// Each end names the other.
+static void
+ports_that_hold_each_other_back_are_named(void **state)
+{
+	struct fixture *f = *state;
+	struct rpc_error err;
+	json_t *port;
+
+	fixture_ok(f, "port.add", "{\"name\": \"a\"}");
+	fixture_ok(f, "port.add", "{\"name\": \"up\"}");
+	fake_dp_held("a", "up", 1500);
+	port = fixture_call(f, "port.show", "{\"name\": \"a\"}", &err);
+	assert_holds(port, "held_back_by", "up");
+	assert_holds(port, "holds_back", NULL);
+	json_decref(port);
+	port = fixture_call(f, "port.show", "{\"name\": \"up\"}", &err);
+	assert_holds(port, "held_back_by", NULL);
+	assert_holds(port, "holds_back", "a");
+	json_decref(port);
+	port = fixture_call(f, "stats.get", "{\"port\": \"a\"}", &err);
+	assert_holds(json_array_get(json_object_get(port, "ports"), 0), "held_back_by", "up");
+	json_decref(port);
+}
+
 #define T(fn) cmocka_unit_test_setup_teardown(fn, fixture_setup, fixture_teardown)
 int
 main(void)
@@ -245,6 +281,7 @@ main(void)
 		cmocka_unit_test(unknown_features_have_a_number),
 		T(stats_add_up),
 		T(time_held_back_is_the_ports_own),
+		T(ports_that_hold_each_other_back_are_named),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -449,16 +449,6 @@ flow_of(unsigned egress, unsigned from)
 	return (struct dp_flow){.port = DP_MAX_PORTS};
 }
 
-static uint64_t
-blocked_ns_of(unsigned i)
-{
-	struct dp_port_stats s;
-
-	assert_int_equal(dp_stats_refresh(dp), 0);
-	assert_int_equal(dp_port_stats(dp, guest[i].port, &s), 0);
-	return s.blocked_ns;
-}
-
 // Which guest a frame came from.
 static unsigned
 sender_of(struct rte_mbuf *m)
@@ -513,78 +503,6 @@ packets_past_their_deadline_are_dropped_where_asked(void **state)
 	wait_drops(2, DROP_LATE, 4); // the first one kept the link for a second
 	expect_frame(2, 1000);
 	assert_int_equal(flow_of(2, 1).late_pkts, 4);
-	assert_conserved();
-}
-
-static void
-busy_link_blocks_its_sender_and_loses_nothing(void **state)
-{
-	struct dp_port_cfg cfgs[N_GUESTS];
-	unsigned sent = 0, received = 0;
-	uint64_t end;
-
-	(void)state;
-	slow_uplink(cfgs);
-	cfgs[0].queue = DP_QUEUE_MIN;
-	cfgs[2].rate_bps = 20000000;
-	add_guests(cfgs);
-	end = rte_rdtsc() + rte_get_tsc_hz() * WAIT_S;
-	while (received < 400 && rte_rdtsc() < end) {
-		struct rte_mbuf *m = sent < 400 ? make_frame(0, 2, 0, 1000) : NULL;
-
-		if (m && rte_eth_tx_burst(guest[0].dev, 0, &m, 1))
-			sent++;
-		else
-			rte_pktmbuf_free(m);
-		if (rte_eth_rx_burst(guest[2].dev, 0, &m, 1)) {
-			rte_pktmbuf_free(m);
-			received++;
-		}
-	}
-	assert_int_equal(received, 400);
-	assert_int_equal(drops_of(2, DROP_QUEUE_FULL), 0);
-	assert_true(blocked_ns_of(0) > 0);
-	assert_int_equal(blocked_ns_of(1), 0);
-	assert_int_equal(blocked_ns_of(2), 0);
-	assert_conserved();
-}
-
-static void
-time_a_sender_waits_is_counted_while_it_waits(void **state)
-{
-	struct dp_port_cfg cfgs[N_GUESTS];
-	struct dp_port_stats was, gone;
-	uint64_t blocked_ns = 0, since_ns = 0, begin = 0;
-
-	(void)state;
-	slow_uplink(cfgs);
-	cfgs[0].queue = DP_QUEUE_MIN;
-	cfgs[0].n_queues = 2; // of two workers, where there are two
-	cfgs[2].rate_bps = DP_RATE_MIN; // a frame a second: it waits until half of its queue, 16 of them, has left
-	add_guests(cfgs);
-	dp_stats_gone(dp, &was);
-	for (unsigned i = 0; i < DP_QUEUE_MIN; i++)
-		send_frame(0, 2, 0, 1000);
-	for (uint64_t end = rte_rdtsc() + rte_get_tsc_hz() * WAIT_S; rte_rdtsc() < end && !since_ns;) {
-		begin = rte_rdtsc();
-		since_ns = blocked_ns_of(0);
-	}
-	assert_true(since_ns > 0);
-	for (uint64_t end = rte_rdtsc() + rte_get_tsc_hz() * WAIT_S;
-		rte_rdtsc() < end && blocked_ns < since_ns + 50000000;)
-		blocked_ns = blocked_ns_of(0);
-	assert_true(blocked_ns >= since_ns + 50000000);
-	assert_true(flow_of(2, 0).n_queued > DP_QUEUE_MIN / 4);
-	// Not once for each worker.
-	assert_true(
-		(double)(blocked_ns - since_ns) / 1e9 < 1.5 * (double)(rte_rdtsc() - begin) / (double)rte_get_tsc_hz());
-	unplug(0);
-	assert_int_equal(dp_port_del(dp, guest[0].port), 0);
-	dp_stats_gone(dp, &gone);
-	assert_true(gone.blocked_ns >= was.blocked_ns + blocked_ns);
-	add_port(0, &cfgs[0]);
-	plug(0, 0, 0);
-	assert_int_equal(blocked_ns_of(0), 0);
 	assert_conserved();
 }
 
@@ -1032,8 +950,6 @@ main(int argc, char **argv)
 		cmocka_unit_test(clock_runs_as_the_kernels_does),
 		WITH_BRIDGE(deadline_overtakes_what_has_none),
 		WITH_BRIDGE(packets_past_their_deadline_are_dropped_where_asked),
-		WITH_BRIDGE(busy_link_blocks_its_sender_and_loses_nothing),
-		WITH_BRIDGE(time_a_sender_waits_is_counted_while_it_waits),
 		WITH_BRIDGE(slow_receiver_costs_its_senders_packets_and_nobody_else),
 		WITH_BRIDGE(guest_that_leaves_takes_its_queue_along),
 		WITH_BRIDGE(port_with_a_number_used_before_has_no_history),

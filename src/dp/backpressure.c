@@ -1,0 +1,102 @@
+// A port's `held` is one word: until when, and who asks for it. Two egress ports that hold one sender overwrite each other's word:
+// the sender is then read a little early, and its next packet makes the other one write its own again.
+#include "backpressure.h"
+
+#include "dp_state.h"
+
+#define HELD_BY_MASK UINT64_C(0xff) // in place of the lowest bits of the time
+#define EVENT_NS UINT64_C(10000000000) // between two events about the same two ports
+
+_Static_assert(DP_MAX_PORTS <= HELD_BY_MASK + 1, "a port's number fits");
+
+static void
+hold(struct worker *w, const struct view *view, uint16_t out, struct backpressure *b, uint16_t sender)
+{
+	uint64_t until_ns = b->hold[sender].since_ns + HOLD_MAX_NS;
+
+	atomic_store_explicit(&view->port[sender].port->held, (until_ns & ~HELD_BY_MASK) | out, memory_order_relaxed);
+	if (b->told_ns[sender] && w->now_ns - b->told_ns[sender] < EVENT_NS)
+		return;
+	b->told_ns[sender] = w->now_ns;
+	dp_event_post(w->dp, (struct dp_event){.type = DP_EVENT_HOLD, .port = sender, .value = out});
+}
+
+static void
+release(struct port *sender, uint16_t out)
+{
+	uint64_t held = atomic_load_explicit(&sender->held, memory_order_relaxed);
+
+	if (held && (held & HELD_BY_MASK) == out)
+		(void)atomic_compare_exchange_strong(&sender->held, &held, 0);
+}
+
+// since_ns: of the hold that has ended.
+static void
+end(struct worker *w, const struct view *view, uint16_t out, struct backpressure *b, uint16_t sender, uint64_t since_ns)
+{
+	uint64_t lasted_ns = RTE_MIN(w->now_ns - since_ns, HOLD_MAX_NS);
+
+	atomic_store_explicit(&b->held_ns[sender],
+		atomic_load_explicit(&b->held_ns[sender], memory_order_relaxed) + lasted_ns, memory_order_relaxed);
+	if (view->port[sender].port)
+		release(view->port[sender].port, out);
+}
+
+void
+backpressure_queued(struct worker *w, const struct view *view, uint16_t out, struct backpressure *b, uint16_t sender,
+	uint32_t n_queued, uint32_t limit)
+{
+	struct hold *h = &b->hold[sender];
+	uint64_t since_ns = h->since_ns;
+
+	if (!view->port[out].may_hold || !view->port[sender].may_be_held)
+		return;
+	if (hold_queued(h, n_queued, limit, b->device.is_stuck, w->now_ns))
+		hold(w, view, out, b, sender);
+	else if (since_ns)
+		end(w, view, out, b, sender, since_ns);
+}
+
+void
+backpressure_left(struct worker *w, const struct view *view, uint16_t out, struct backpressure *b, uint16_t sender,
+	uint32_t n_queued, uint32_t limit)
+{
+	uint64_t since_ns = b->hold[sender].since_ns;
+
+	if (hold_left(&b->hold[sender], n_queued, limit))
+		end(w, view, out, b, sender, since_ns);
+}
+
+void
+backpressure_offered(struct worker *w, const struct view *view, uint16_t out, struct backpressure *b, bool took_some)
+{
+	if (unlikely(hold_offered(&b->device, took_some, w->now_ns)))
+		backpressure_release_all(w, view, out, b);
+}
+
+void
+backpressure_release_all(struct worker *w, const struct view *view, uint16_t out, struct backpressure *b)
+{
+	for (uint16_t i = 0; i < DP_MAX_PORTS; i++) {
+		uint64_t since_ns = b->hold[i].since_ns;
+
+		if (hold_end(&b->hold[i]))
+			end(w, view, out, b, i, since_ns);
+	}
+}
+
+void
+backpressure_forget(struct backpressure *b, uint16_t sender)
+{
+	b->hold[sender] = (struct hold){0};
+	b->told_ns[sender] = 0;
+	atomic_store_explicit(&b->held_ns[sender], 0, memory_order_relaxed);
+}
+
+void
+backpressure_destroy(const struct dp *dp, uint16_t out)
+{
+	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
+		if (dp->port[i])
+			release(dp->port[i], out);
+}

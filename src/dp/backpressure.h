@@ -1,0 +1,31 @@
+// How one egress port holds back the guests that send to it faster than its rate (rtvs/hold.h). The egress worker writes into the
+// sender's port until when its ring is not to be read. So a hold ends in time whatever becomes of the egress port, its device and
+// its worker. Who may be held, and by whom, is in the view: may_be_held, may_hold.
+// Used by the worker that owns the egress port.
+#pragma once
+
+#include "rtvs/hold.h"
+#include "worker.h"
+
+struct backpressure {
+	struct hold hold[DP_MAX_PORTS]; // by sender
+	struct hold_device device;
+	uint64_t told_ns[DP_MAX_PORTS]; // when the last event about the sender was posted, 0: none was
+	_Atomic uint64_t held_ns[DP_MAX_PORTS]; // how long each was held. dp: wo, ctl: ro
+};
+
+// A packet of `sender` was queued or refused: n_queued of `limit` wait.
+void backpressure_queued(struct worker *w, const struct view *view, uint16_t out, struct backpressure *b,
+	uint16_t sender, uint32_t n_queued, uint32_t limit);
+// A packet of `sender` left.
+void backpressure_left(struct worker *w, const struct view *view, uint16_t out, struct backpressure *b, uint16_t sender,
+	uint32_t n_queued, uint32_t limit);
+// The device was offered packets.
+void backpressure_offered(
+	struct worker *w, const struct view *view, uint16_t out, struct backpressure *b, bool took_some);
+// All are read again: the port is down, or may hold nobody any more.
+void backpressure_release_all(struct worker *w, const struct view *view, uint16_t out, struct backpressure *b);
+// The sender's number belongs to another port.
+void backpressure_forget(struct backpressure *b, uint16_t sender);
+// Control thread, which takes the egress port away: no worker uses it any more.
+void backpressure_destroy(const struct dp *dp, uint16_t out);

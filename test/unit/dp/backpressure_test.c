@@ -1,0 +1,271 @@
+// Who waits for a link that is slower than it sends, who loses packets instead, and what a flood leaves to others.
+#include "dp_fixture.h"
+#include "rtvs/hold.h"
+
+#include <rte_cycles.h>
+#include <rte_mempool.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#define BUFFERS 4096 // of the fixture
+#define SLOW_BPS 20000000
+#define UP 2 // number of the guest in whose place a link is
+
+static struct dp_port_cfg
+link_cfg(void)
+{
+	struct dp_port_cfg cfg = port_cfg(UP);
+
+	cfg.type = DP_PORT_ETHDEV;
+	cfg.socket[0] = '\0';
+	cfg.rate_bps = SLOW_BPS;
+	snprintf(cfg.devargs, sizeof(cfg.devargs), "net_null0,no-rx=1");
+	return cfg;
+}
+
+// Frames for guest `i` go to its port, though it sends nothing.
+static void
+be_known(unsigned i, uint16_t vlan)
+{
+	struct mac mac = guest_mac(i);
+	char err[DP_ERR_SIZE] = "";
+
+	if (dp_mac_add(dp, bridge, &mac, vlan, guest[i].port, err))
+		fail_msg("%s", err);
+}
+
+static struct dp_port_stats
+stats_of(unsigned i)
+{
+	struct dp_port_stats s;
+
+	assert_int_equal(dp_stats_refresh(dp), 0);
+	assert_int_equal(dp_port_stats(dp, guest[i].port, &s), 0);
+	return s;
+}
+
+static uint32_t
+n_queued(unsigned egress, unsigned from)
+{
+	struct dp_flow f;
+	uint32_t pos = 0;
+
+	while (dp_flow_list(dp, guest[egress].port, &pos, &f, 1))
+		if (f.port == guest[from].port)
+			return f.n_queued;
+	return 0;
+}
+
+static bool
+is_counted(const struct dp_port_stats *s, uint64_t n)
+{
+	uint64_t drops = 0;
+
+	for (unsigned i = 0; i < DROP_COUNT; i++)
+		drops += s->drops[i];
+	return s->tx_pkts + (uint64_t)s->queued + drops >= n;
+}
+
+// Guest 0 sends n frames to port `to`, each of which is queued, sent or dropped in the end.
+static void
+flood(unsigned to, unsigned n)
+{
+	uint64_t end;
+	struct dp_port_stats s = stats_of(to);
+	uint64_t before = s.tx_pkts + (uint64_t)s.queued;
+
+	for (unsigned i = 0; i < DROP_COUNT; i++)
+		before += s.drops[i];
+	for (unsigned i = 0; i < n; i++)
+		send_frame(0, to, 0, 1000);
+	for (end = rte_rdtsc() + rte_get_tsc_hz() * WAIT_S; rte_rdtsc() < end && !is_counted(&s, before + n);)
+		s = stats_of(to);
+	assert_true(is_counted(&s, before + n));
+}
+
+static void
+link_that_drains_holds_its_guest_which_loses_nothing(void **state)
+{
+	struct dp_port_cfg cfgs[N_GUESTS] = {port_cfg(0), port_cfg(1), link_cfg()};
+	struct dp_event event;
+	bool is_told = false;
+
+	(void)state;
+	cfgs[0].queue = DP_QUEUE_MIN;
+	add_port(UP, &cfgs[UP]);
+	be_known(UP, 0);
+	for (unsigned i = 0; i < UP; i++) {
+		add_port(i, &cfgs[i]);
+		plug(i, 0, 0);
+	}
+	wait_link(guest[UP].port, true);
+	flood(UP, 400);
+	if (n_workers == 1) // what is on its way to another worker when the hold begins may find no room
+		assert_int_equal(stats_of(UP).drops[DROP_QUEUE_FULL], 0);
+	assert_true(stats_of(0).blocked_ns > 0);
+	assert_true(dp_port_held_ns(dp, guest[0].port, guest[UP].port) > 0);
+	assert_int_equal(dp_port_held_ns(dp, guest[UP].port, guest[0].port), 0);
+	assert_int_equal(dp_port_held_ns(dp, guest[1].port, guest[UP].port), 0);
+	while (dp_event_next(dp, &event)) {
+		if (event.type != DP_EVENT_HOLD)
+			continue;
+		assert_false(is_told); // once, not for each of the holds
+		assert_int_equal(event.port, guest[0].port);
+		assert_int_equal(event.value, guest[UP].port);
+		is_told = true;
+	}
+	assert_true(is_told);
+	assert_int_equal(stats_of(1).blocked_ns, 0);
+	assert_int_equal(stats_of(UP).blocked_ns, 0);
+	assert_conserved();
+}
+
+// The link sends a frame a second. Its sender is read again, loses packets at its limit, and reaches others.
+static void
+hold_by_a_link_that_is_too_slow_ends(void **state)
+{
+	struct dp_port_cfg cfgs[N_GUESTS] = {port_cfg(0), port_cfg(1), link_cfg()};
+
+	(void)state;
+	cfgs[0].queue = DP_QUEUE_MIN;
+	cfgs[0].n_queues = 2; // of two workers, where there are two
+	cfgs[UP].rate_bps = DP_RATE_MIN;
+	add_port(UP, &cfgs[UP]);
+	be_known(UP, 0);
+	for (unsigned i = 0; i < UP; i++) {
+		add_port(i, &cfgs[i]);
+		plug(i, 0, 0);
+	}
+	wait_link(guest[UP].port, true);
+	flood(UP, 4 * DP_QUEUE_MIN); // held from somewhere in it
+	flood(UP, 10); // read when the hold has ended
+	assert_true(stats_of(UP).drops[DROP_QUEUE_FULL] > 0);
+	assert_true(n_queued(UP, 0) > DP_QUEUE_MIN / 4);
+	assert_in_range(dp_port_held_ns(dp, guest[0].port, guest[UP].port), 1, HOLD_MAX_NS);
+	// Once, and not by each worker.
+	assert_in_range(stats_of(0).blocked_ns, 1, 2 * HOLD_MAX_NS);
+	send_frame(0, 1, 0, 60);
+	expect_frame(1, 60);
+	// What was counted of a port that goes is not lost, and not its successor's.
+	unplug(0);
+	assert_int_equal(dp_port_del(dp, guest[0].port), 0);
+	add_port(0, &cfgs[0]);
+	plug(0, 0, 0);
+	assert_int_equal(stats_of(0).blocked_ns, 0);
+	assert_int_equal(dp_port_held_ns(dp, guest[0].port, guest[UP].port), 0);
+	assert_conserved();
+}
+
+// Each row: a sender or a receiver on whose account nobody is held, however full its queue is.
+static void
+nobody_is_held_by(void **state, const struct dp_port_cfg *sender, const struct dp_port_cfg *receiver, bool is_mirror)
+{
+	struct dp_port_cfg cfgs[N_GUESTS] = {*sender, port_cfg(1), *receiver};
+
+	(void)state;
+	cfgs[0].queue = DP_QUEUE_MIN;
+	cfgs[1].vlan = receiver->vlan;
+	cfgs[UP].rate_bps = DP_RATE_MIN;
+	if (is_mirror) {
+		cfgs[UP].bridge[0] = '\0';
+		cfgs[0].mirror = DP_MIRROR_RX;
+		snprintf(cfgs[0].mirror_to, sizeof(cfgs[0].mirror_to), "%s", cfgs[UP].name);
+	}
+	add_port(UP, &cfgs[UP]);
+	if (cfgs[UP].type == DP_PORT_VHOST)
+		plug(UP, 0, 0);
+	else
+		wait_link(guest[UP].port, true);
+	if (!is_mirror)
+		be_known(UP, (uint16_t)receiver->vlan);
+	for (unsigned i = 0; i < UP; i++) {
+		add_port(i, &cfgs[i]);
+		plug(i, 0, 0);
+	}
+	if (is_mirror) {
+		be_known(1, 0);
+		for (unsigned i = 0; i < 4 * DP_QUEUE_MIN; i++) {
+			send_frame(0, 1, 0, 60);
+			expect_frame(1, 60); // the copy costs the original nothing
+		}
+	} else {
+		flood(UP, 4 * DP_QUEUE_MIN);
+		send_frame(0, 1, 0, 60);
+		expect_frame(1, 60);
+	}
+	assert_true(stats_of(UP).drops[DROP_QUEUE_FULL] > 0);
+	assert_int_equal(stats_of(0).blocked_ns, 0);
+	assert_int_equal(dp_port_held_ns(dp, guest[0].port, guest[UP].port), 0);
+	assert_conserved();
+}
+
+static void
+guest_holds_nobody(void **state)
+{
+	struct dp_port_cfg sender = port_cfg(0), receiver = port_cfg(UP);
+
+	nobody_is_held_by(state, &sender, &receiver, false);
+}
+
+static void
+mirror_target_holds_nobody(void **state)
+{
+	struct dp_port_cfg sender = port_cfg(0), receiver = link_cfg();
+
+	nobody_is_held_by(state, &sender, &receiver, true);
+}
+
+static void
+trunk_is_not_held(void **state)
+{
+	struct dp_port_cfg sender = port_cfg(0), receiver = link_cfg();
+
+	sender.vlan_mode = DP_VLAN_TRUNK;
+	sender.vlan = 1;
+	receiver.vlan = 1;
+	nobody_is_held_by(state, &sender, &receiver, false);
+}
+
+// One sender floods many slow guests: buffers are left to others, and to itself for a further receiver.
+static void
+flood_takes_its_share_of_buffers_and_no_more(void **state)
+{
+	struct dp_port_cfg cfgs[N_GUESTS] = {port_cfg(0), port_cfg(1), port_cfg(2)};
+	uint32_t share = BUFFERS / 8 / n_workers;
+
+	(void)state;
+	for (unsigned i = 0; i < N_GUESTS; i++) {
+		cfgs[i].queue = 4096;
+		cfgs[i].rate_bps = i ? DP_RATE_MIN : 0;
+		add_port(i, &cfgs[i]);
+		plug(i, 0, 0);
+		be_known(i, 0);
+	}
+	flood(1, share + 100);
+	assert_true(stats_of(1).drops[DROP_QUEUE_FULL] > 0);
+	assert_in_range(n_queued(1, 0), share / 2 - 1, share / 2 + 1); // as much as it leaves
+	flood(2, 10);
+	assert_int_equal(stats_of(2).drops[DROP_QUEUE_FULL], 0);
+	flood(2, share);
+	assert_true(stats_of(2).drops[DROP_QUEUE_FULL] > 0);
+	assert_in_range(n_queued(1, 0) + n_queued(2, 0), share / 2, share);
+	assert_conserved();
+}
+
+int
+main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		WITH_BRIDGE(link_that_drains_holds_its_guest_which_loses_nothing),
+		WITH_BRIDGE(hold_by_a_link_that_is_too_slow_ends),
+		WITH_BRIDGE(guest_holds_nobody),
+		WITH_BRIDGE(mirror_target_holds_nobody),
+		WITH_BRIDGE(trunk_is_not_held),
+		WITH_BRIDGE(flood_takes_its_share_of_buffers_and_no_more),
+	};
+
+	if (argc > 1)
+		n_workers = (unsigned)strtoul(argv[1], NULL, 10);
+	return cmocka_run_group_tests_name("backpressure", tests, fixture_start, fixture_stop);
+}
