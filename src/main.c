@@ -3,6 +3,7 @@
 #include "rtvs/ctl.h"
 #include "rtvs/geneve.h"
 #include "rtvs/log.h"
+#include "rtvs/output.h"
 #include "rtvs/units.h"
 
 #include <errno.h>
@@ -215,8 +216,10 @@ main(int argc, char **argv)
 	};
 	char err[DP_ERR_SIZE] = "";
 	struct ctl *ctl = NULL;
-	int rc = parse_args(&args, argc, argv);
+	int rc;
 
+	output_guard(EXIT_FAILURE);
+	rc = parse_args(&args, argc, argv);
 	if (rc)
 		return rc > 0 ? EXIT_SUCCESS : EXIT_CONFIG;
 	log_set_level(args.log_level);

@@ -36,8 +36,6 @@ enum cli_exit client_call(
 	struct client *c, const char *method, json_t *params, json_t **ret_result, json_t **ret_error);
 // The same with the server's message on stderr.
 enum cli_exit client_ask(struct client *c, const char *method, json_t *params, json_t **ret_result);
-// The next notification {"method","params"}, new reference; NULL: the connection ended or a signal came. Waits
-// without limit from then on.
-json_t *client_event(struct client *c);
-// The same with a limit, and without a word: -ETIMEDOUT: none came; -EINTR: a signal did; else the connection ended.
-int client_event_within(struct client *c, unsigned ms, json_t **ret_event);
+// The next notification {"method","params"}, new reference, within so many milliseconds (-1: without limit). Without a word: -ETIMEDOUT:
+// none came; -EINTR: a signal did; else the connection ended.
+int client_event_within(struct client *c, int ms, json_t **ret_event);

@@ -32,9 +32,10 @@ enum rpc_type {
 	RPC_BOOL, // true/false; also "on" "off" "yes" "no" "true" "false"; bool
 	RPC_UINT, // integer, or decimal text; uint32_t or uint64_t by size
 	RPC_OCTAL, // file mode, text of octal digits ("0660"); uint32_t
-	RPC_TIME, // ns: integer, or "2ms" (ns us ms s min h d); uint64_t
-	RPC_RATE, // bit/s: integer, or "20Mbit" (bit kbit Mbit Gbit, powers of 1000); uint64_t
-	RPC_SIZE, // bytes: integer, or "15kB", "64MiB" (B kB MB GB powers of 1000, KiB MiB GiB); uint64_t
+	// Integers are in the first unit; texts have one, but for "0".
+	RPC_TIME, // "2ms" (ns us ms s min h d); uint64_t
+	RPC_RATE, // "20Mbit" (bit kbit Mbit Gbit Tbit, powers of 1000; also "20M", "20Mbps", "20Mbit/s"); uint64_t
+	RPC_SIZE, // "15kB", "64MiB" (B kB MB GB TB powers of 1000, KiB MiB GiB TiB); uint64_t
 	RPC_ENUM, // one of `names`; uint32_t: its position
 	RPC_MAC, // "52:54:00:00:00:01"; struct mac
 	RPC_MACS, // list, or text separated by commas; struct mac_list

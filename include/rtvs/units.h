@@ -1,5 +1,5 @@
 // Numbers as people write them. Pure. parse: the whole text must be the value; 0, -EINVAL (not a value of
-// that kind) or -ERANGE (does not fit 64 bits). Fractions are accepted where the result is whole ("1.5ms").
+// that kind), -ERANGE (does not fit 64 bits) or -EDOM (a number without its unit: 2 may be ns or s; 0 needs none). Fractions are accepted where the result is whole ("1.5ms").
 // Units are read without regard to case. format: exact, in the unit that makes the number shortest and not below 1,
 // the larger of two; parse reads it back; buf of UNITS_TEXT_SIZE; returns buf.
 #pragma once
@@ -11,9 +11,9 @@
 #define UNITS_TEXT_SIZE 48
 
 int units_parse_uint(const char *text, uint64_t *ret_value);
-int units_parse_time(const char *text, uint64_t *ret_ns); // ns us ms s min h d; a bare number is ns
-int units_parse_rate(const char *text, uint64_t *ret_bps); // bit kbit Mbit Gbit Tbit; a bare number is bit/s
-int units_parse_size(const char *text, uint64_t *ret_bytes); // B kB MB GB TB KiB MiB GiB TiB; bare: bytes
+int units_parse_time(const char *text, uint64_t *ret_ns); // ns us ms s min h d
+int units_parse_rate(const char *text, uint64_t *ret_bps); // bit kbit Mbit Gbit Tbit; also k M, bps Mbps, bit/s Mbit/s
+int units_parse_size(const char *text, uint64_t *ret_bytes); // B kB MB GB TB KiB MiB GiB TiB
 int units_parse_mac(const char *text, struct mac *ret_mac);
 // An address, with the length (not 0) of its network's prefix or without. -EINVAL
 int units_parse_addr(const char *text, struct prefix *ret_addr);

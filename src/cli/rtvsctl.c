@@ -5,6 +5,7 @@
 #include "help.h"
 #include "latency.h"
 #include "rtvs/client.h"
+#include "rtvs/output.h"
 #include "rtvs/render.h"
 #include "rtvs/rpc.h"
 #include "rtvs/units.h"
@@ -260,7 +261,7 @@ static int
 run_events(struct cli *cli, int argc, char **argv)
 {
 	json_t *ignored = NULL, *event;
-	int rc;
+	int rc, end = 0;
 
 	if (argc > 1)
 		return wrong("usage: rtvsctl events [NAME,...]%s%s", "", "");
@@ -269,7 +270,9 @@ run_events(struct cli *cli, int argc, char **argv)
 	rc = (int)client_ask(
 		cli->client, "events.subscribe", argc ? json_pack("{s:s}", "events", argv[0]) : NULL, &ignored);
 	json_decref(ignored);
-	while (!rc && (event = client_event(cli->client))) {
+	if (rc)
+		return rc;
+	while (!ferror(stdout) && !(end = client_event_within(cli->client, -1, &event))) {
 		if (cli->is_json) {
 			json_dumpf(event, stdout, JSON_COMPACT);
 		} else {
@@ -282,7 +285,9 @@ run_events(struct cli *cli, int argc, char **argv)
 		fflush(stdout);
 		json_decref(event);
 	}
-	return rc;
+	if (end)
+		fputs("rtvsctl: the connection to rtvswitchd broke\n", stderr);
+	return end ? CLI_UNREACHABLE : CLI_OK;
 }
 
 // Takes "key=value" out of the words. NULL: not there.
@@ -586,6 +591,7 @@ main(int argc, char **argv)
 	struct cli cli = {.socket = env && *env ? env : DEFAULT_SOCKET, .timeout_ms = CLIENT_TIMEOUT_MS};
 	int opt, rc;
 
+	output_guard(CLI_REFUSED);
 	(void)signal(SIGPIPE, SIG_DFL);
 	while ((opt = getopt_long(argc, argv, "+f:hjs:t:V", options, NULL)) != -1) {
 		switch (opt) {

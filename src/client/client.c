@@ -100,15 +100,7 @@ client_ask(struct client *c, const char *method, json_t *params, json_t **ret_re
 }
 
 int
-client_event_within(struct client *c, unsigned ms, json_t **ret_event)
+client_event_within(struct client *c, int ms, json_t **ret_event)
 {
-	return rtvs_client_event(c->conn, (int)ms, ret_event);
-}
-
-json_t *
-client_event(struct client *c)
-{
-	json_t *event;
-
-	return rtvs_client_event(c->conn, -1, &event) ? NULL : event;
+	return rtvs_client_event(c->conn, ms, ret_event);
 }

@@ -14,7 +14,7 @@ events_subscribe(void *ctx, const void *params, uint64_t present, json_t **ret_r
 	const struct ctl *ctl = ctx;
 	const struct events_params *p = params;
 	struct server_client *c = ctl->server.caller;
-	char unknown[SERVER_MAX_PATTERNS];
+	char unknown[SERVER_MAX_PATTERNS], text[64];
 
 	(void)present;
 	(void)ret_result;
@@ -26,7 +26,6 @@ events_subscribe(void *ctx, const void *params, uint64_t present, json_t **ret_r
 	if (!c)
 		return ctl_refuse(err, -ENOTCONN, "events.subscribe works on a connection only");
 	if (server_subscribe(c, p->events) < 0) {
-		char text[64];
 		(void)snprintf(text, sizeof(text), "too many subscribers: %u at most", SERVER_MAX_SUBSCRIBERS);
 		return ctl_refuse(err, -EUSERS, text);
 	}

@@ -32,6 +32,7 @@ struct type {
 	parse_number_fn *parse; // numbers with units
 	format_number_fn *format;
 	const char *what; // "is not ..."
+	const char *units[4]; // examples
 };
 
 static const struct type types[];
@@ -68,6 +69,17 @@ fail_type(const struct rpc_param *param, const json_t *in, struct rpc_error *err
 
 	rpc_error_set(
 		err, RPC_INVALID_PARAMS, "%s: %s is not %s", param->name, quote(in, buf), types[param->type].what);
+	return -1;
+}
+
+// The units are for whoever thinks that there is but one.
+static int
+fail_unit(const struct rpc_param *param, const json_t *in, struct rpc_error *err)
+{
+	const char *const *units = types[param->type].units, *number = json_string_value(in);
+
+	rpc_error_set(err, RPC_INVALID_PARAMS, "%s: %.20s needs a unit: %.20s%s, %.20s%s, %.20s%s or %.20s%s",
+		param->name, number, number, units[0], number, units[1], number, units[2], number, units[3]);
 	return -1;
 }
 
@@ -271,6 +283,8 @@ decode_number(const struct rpc_param *param, const json_t *in, void *out, struct
 		rc = json_integer_value(in) < 0 ? -ERANGE : 0;
 	if (rc == -EINVAL)
 		return rc;
+	if (rc == -EDOM)
+		return fail_unit(param, in, err);
 	if (json_is_integer(in))
 		value = (uint64_t)json_integer_value(in);
 	if (rc != 0 || !is_in_range(param, value))
@@ -540,11 +554,11 @@ static const struct type types[] = {
 	[RPC_UINT] = {decode_number, encode_uint, units_parse_uint, format_uint, "a whole number"},
 	[RPC_OCTAL] = {decode_number, encode_number, parse_octal, format_octal, "a file mode in octal digits (\"0660\")"},
 	[RPC_TIME] = {decode_number, encode_number, units_parse_time, units_format_time,
-		"a time (ns us ms s min h d)"},
+		"a time (ns us ms s min h d)", {"ns", "us", "ms", "s"}},
 	[RPC_RATE] = {decode_number, encode_number, units_parse_rate, units_format_rate,
-		"a rate (bit kbit Mbit Gbit Tbit)"},
+		"a rate (bit kbit Mbit Gbit Tbit)", {"bit", "kbit", "Mbit", "Gbit"}},
 	[RPC_SIZE] = {decode_number, encode_number, units_parse_size, units_format_size,
-		"a size (B kB MB GB TB KiB MiB GiB TiB)"},
+		"a size (B kB MB GB TB KiB MiB GiB TiB)", {"B", "kB", "MB", "KiB"}},
 	[RPC_ENUM] = {decode_enum, encode_enum, NULL, NULL, "one of its names"},
 	[RPC_MAC] = {decode_mac, encode_mac, NULL, NULL, "a MAC address (52:54:00:00:00:01)"},
 	[RPC_MACS] = {decode_list, encode_macs, NULL, NULL, "a MAC address (52:54:00:00:00:01) or a list of them"},

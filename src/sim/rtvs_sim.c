@@ -2,6 +2,7 @@
 // happens in a run is sim.h's knowledge, what a scenario may be is scenario.h's.
 #include "loop_report.h"
 #include "report.h"
+#include "rtvs/output.h"
 #include "rtvs/text.h"
 #include "rtvs/units.h"
 #include "trial.h"
@@ -369,6 +370,7 @@ main(int argc, char **argv)
 	struct options o = {.policies = {true, true, true, true}, .n_sets = 1000};
 	int c;
 
+	output_guard(STATUS_REFUSED);
 	while ((c = getopt_long(argc, argv, "p:s:t:n:jhV", long_options, NULL)) != -1) {
 		if (c == 'h') {
 			usage();

@@ -21,7 +21,7 @@ struct unit {
 	uint64_t factor;
 };
 
-// Ascending; the first is that of a bare number. Written without regard to case, as no two differ only in it.
+// Ascending. Written without regard to case, as no two differ only in it.
 static const struct unit time_units[] = {
 	{"ns", 1},
 	{"us", 1000},
@@ -38,6 +38,24 @@ static const struct unit rate_units[] = {
 	{"Mbit", 1000000},
 	{"Gbit", 1000000000},
 	{"Tbit", UINT64_C(1000000000000)},
+	{NULL, 0},
+};
+// Read as well: network people write them.
+static const struct unit rate_words[] = {
+	{"bps", 1},
+	{"bit/s", 1},
+	{"k", 1000},
+	{"kbps", 1000},
+	{"kbit/s", 1000},
+	{"M", 1000000},
+	{"Mbps", 1000000},
+	{"Mbit/s", 1000000},
+	{"G", 1000000000},
+	{"Gbps", 1000000000},
+	{"Gbit/s", 1000000000},
+	{"T", UINT64_C(1000000000000)},
+	{"Tbps", UINT64_C(1000000000000)},
+	{"Tbit/s", UINT64_C(1000000000000)},
 	{NULL, 0},
 };
 static const struct unit size_units[] = {
@@ -105,8 +123,6 @@ parse_fraction(const char **text, uint64_t *ret_part, uint64_t *ret_whole)
 static uint64_t
 find_factor(const struct unit *units, const char *name)
 {
-	if (*name == '\0')
-		return units->factor;
 	for (const struct unit *u = units; u->name != NULL; u++) {
 		if (strcasecmp(u->name, name) == 0)
 			return u->factor;
@@ -124,8 +140,10 @@ parse_with_unit(const struct unit *units, const char *text, uint64_t *ret_value)
 	if (rc == -EINVAL || parse_fraction(&text, &part, &whole) != 0)
 		return -EINVAL;
 	factor = find_factor(units, text);
-	if (factor == 0)
+	if (factor == 0 && *text != '\0')
 		return -EINVAL;
+	if (factor == 0 && (rc != 0 || value != 0 || part != 0))
+		return -EDOM;
 	if (rc != 0)
 		return rc;
 	// part < whole <= 10^18 and factor < 2^47: below 2^107.
@@ -157,7 +175,9 @@ units_parse_time(const char *text, uint64_t *ret_ns)
 int
 units_parse_rate(const char *text, uint64_t *ret_bps)
 {
-	return parse_with_unit(rate_units, text, ret_bps);
+	int rc = parse_with_unit(rate_units, text, ret_bps);
+
+	return rc == -EINVAL ? parse_with_unit(rate_words, text, ret_bps) : rc;
 }
 
 int

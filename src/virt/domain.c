@@ -4,6 +4,7 @@
 #include "domain.h"
 
 #include "rtvs/text.h"
+#include "rtvs/units.h"
 #include "tree.h"
 
 #include <ctype.h>
@@ -142,7 +143,7 @@ find_interface(struct domain_port *p, const xmlNode *devices)
 static uint64_t
 read_bandwidth(struct domain_port *p, const xmlNode *node, const char *name, const char *param)
 {
-	char value[32], text[32];
+	char value[32], text[UNITS_TEXT_SIZE];
 	uint64_t kBps;
 	char *end;
 
@@ -156,8 +157,7 @@ read_bandwidth(struct domain_port *p, const xmlNode *node, const char *name, con
 		refuse(p->err, node, "%s: must be a number of kilobytes a second", name);
 		return 0;
 	}
-	(void)snprintf(text, sizeof(text), "%" PRIu64, kBps * 8000);
-	set_param(p, param, text);
+	set_param(p, param, units_format_rate(kBps * 8000, text));
 	return kBps;
 }
 

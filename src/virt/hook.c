@@ -6,6 +6,7 @@
 // answer, since QEMU would wait for its socket without a word. Nothing else is refused: what runs goes on, what stops stops.
 #include "ports.h"
 #include "rtvs/journal.h"
+#include "rtvs/output.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -141,6 +142,7 @@ main(int argc, char **argv)
 	const char *socket = DEFAULT_SOCKET;
 	int opt;
 
+	output_guard(EXIT_FAILURE);
 	while ((opt = getopt_long(argc, argv, "+hs:V", options, NULL)) != -1) {
 		switch (opt) {
 		case 's':

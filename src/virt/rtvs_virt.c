@@ -3,6 +3,7 @@
 #include "list.h"
 #include "listen.h"
 #include "plug.h"
+#include "rtvs/output.h"
 #include "rtvs/units.h"
 #include "snippets.h"
 
@@ -226,6 +227,7 @@ main(int argc, char **argv)
 		.timeout_ms = DEFAULT_TIMEOUT_MS};
 	int c;
 
+	output_guard(CLI_REFUSED);
 	(void)signal(SIGPIPE, SIG_IGN);
 	while ((c = getopt_long(argc, argv, "c:hjs:V", options, NULL)) != -1) {
 		if (c == 'h') {

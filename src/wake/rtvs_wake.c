@@ -3,6 +3,7 @@
 #include "live.h"
 #include "record.h"
 #include "report.h"
+#include "rtvs/output.h"
 #include "rtvs/units.h"
 
 #include <errno.h>
@@ -208,6 +209,7 @@ main(int argc, char **argv)
 	struct options o = {.socket = env && *env ? env : DEFAULT_SOCKET, .rate = DEFAULT_RATE};
 	int c, n;
 
+	output_guard(CLI_REFUSED);
 	(void)signal(SIGPIPE, SIG_IGN);
 	while ((c = getopt_long(argc, argv, "ad:hjr:s:V", long_options, NULL)) != -1) {
 		if (c == 'h') {

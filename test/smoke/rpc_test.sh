@@ -39,6 +39,7 @@ wrong_units() {
 	expect_fails 'mtu' ctl port add p1 mtu=67
 	expect_fails 'vlan' ctl port add p1 vlan=4095
 	expect_fails 'mac_age|age' ctl bridge add br1 mac_age=5lightyears
+	expect_fails 'mac_age: 300 needs a unit: 300ns, 300us, 300ms or 300s' ctl bridge add br1 mac_age=300
 	expect_fails 'allowed_ips' ctl port add p1 allowed_ips=10.0.0.256
 	expect_fails 'allowed_macs' ctl port add p1 allowed_macs=52:54:00
 }
@@ -173,6 +174,37 @@ crowded_process() {
 	EOF
 }
 
+events_end() {
+	# When the daemon goes, and when nobody could write them; there is no waiting for what there is not.
+	local rc=0
+	daemon_start mortal
+	"$rtvsctl" -s "$work/mortal.sock" events >"$work/events.out" 2>&1 &
+	is_subscribed() { [ "$(ctl_of mortal -j system info | json 'd["control"]["clients"]')" -gt 1 ]; }
+	ctl_of() { "$rtvsctl" -s "$work/$1.sock" "${@:2}"; }
+	wait_for 10 is_subscribed
+	stop mortal KILL
+	wait $! || rc=$?
+	expect "status" 3 $rc
+	expect_match 'the connection to rtvswitchd broke' "$(cat "$work/events.out")"
+	expect_fails "no event is called 'port.ad'; there are port.add" ctl events port.ad
+}
+output_is_written() {
+	# By every program, however little it prints; a reader that has enough is no failure.
+	local bin=$top/${RTVS_BUILD:-build/gcc}/src program rc
+	for program in "$rtvsctl" "$rtvswitchd" "$bin/sim/rtvs-sim" "$bin/wake/rtvs-wake" "$bin/virt/rtvs-virt" "$bin/virt/rtvs-hook"; do
+		[ -x "$program" ] || continue
+		for option in --help --version; do
+			! "$program" $option >/dev/full || fail "$program $option: to a full disk"
+			! "$program" $option >&- || fail "$program $option: nowhere"
+			rc=0
+			"$program" $option | true || rc=$?
+			[ "$rc" = 0 ] || [ "$rc" = 141 ] || fail "$program $option: to nobody: $rc"
+		done
+	done
+	expect_fails 'the output could not be written: No space' eval 'ctl config dump >/dev/full'
+	expect_fails 'the output could not be written' eval 'ctl bridge list >&-'
+	ctl port list <&- >/dev/null
+}
 stats_and_top() {
 	ctl stats get
 	ctl -j stats get | json 'd["total"]["rx_pkts"]'
@@ -203,6 +235,8 @@ run_case "refusals end with 1" refusal_is_one
 run_case "batch with a notification" batch_and_notification
 run_case "the monitors' socket refuses changes" monitors_only_read
 run_case "events arrive" events_arrive
+run_case "events end with the daemon" events_end
+run_case "output that cannot be written is no success" output_is_written
 run_case "a crowd of clients keeps nobody out" many_clients
 run_case "limit of a process's clients" crowded_process
 run_case "stats, top, discover" stats_and_top

@@ -135,9 +135,9 @@ libvirts_bandwidth_counts_unless_the_element_says(void **state)
 		DOMAIN(PORTS("<r:port mac='52:54:00:00:00:01'/>"), SHARED, IFACE("52:54:00:00:00:01", BANDWIDTH)));
 
 	(void)state;
-	expect_param(d->ports, "rate", "8000000");
-	expect_param(d->ports, "max_rate", "2000000");
-	expect_param(d->ports, "min_rate", "4000000");
+	expect_param(d->ports, "rate", "8Mbit");
+	expect_param(d->ports, "max_rate", "2Mbit");
+	expect_param(d->ports, "min_rate", "4Mbit");
 	domain_free(d);
 	d = parse(DOMAIN(PORTS("<r:port mac='52:54:00:00:00:01' rate='1Gbit' min_rate='1Mbit' max_rate='2Mbit'/>"),
 		SHARED, IFACE("52:54:00:00:00:01", BANDWIDTH)));
