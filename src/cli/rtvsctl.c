@@ -3,6 +3,7 @@
 #include "advise.h"
 #include "api.h"
 #include "help.h"
+#include "hint.h"
 #include "latency.h"
 #include "rtvs/client.h"
 #include "rtvs/output.h"
@@ -89,18 +90,11 @@ wrong_param(const json_t *method, const char *name)
 static int
 wrong_command(const json_t *api, const char *noun, const char *verb)
 {
-	char name[128], *dot;
-	const char *near;
+	char hint[128];
 
-	(void)snprintf(name, sizeof(name), "%s.%s", noun, verb);
-	near = api_near_method(api, name);
-	if (!near)
-		return wrong("there is no command '%s %s'", noun, verb);
-	(void)snprintf(name, sizeof(name), "%s", near);
-	dot = strchr(name, '.');
-	if (dot)
-		*dot = ' ';
-	return wrong("there is no such command; did you mean '%s'?%s", name, "");
+	if (hint_command(api, noun, verb, hint, sizeof(hint)))
+		return wrong("there is no such command; did you mean 'rtvsctl %s'?%s", hint, "");
+	return verb[0] ? wrong("there is no command '%s %s'", noun, verb) : wrong("there is no noun '%s'%s", noun, "");
 }
 
 static json_t *
@@ -154,6 +148,7 @@ static int
 parse_words(const json_t *method, int argc, char **argv, json_t *params)
 {
 	json_t *key = api_key(method);
+	char hint[256];
 
 	for (int i = 0; i < argc; i++) {
 		const char *eq = strchr(argv[i], '='), *name = NULL, *value = argv[i];
@@ -166,6 +161,9 @@ parse_words(const json_t *method, int argc, char **argv, json_t *params)
 		} else if (key) {
 			name = json_string_value(json_object_get(key, "name"));
 		}
+		if ((!eq || argv[i][0] == '-') && (!name || argv[i][0] == '-' || json_object_get(params, name)) &&
+			hint_word(method, params, argc - i, argv + i, hint, sizeof(hint)))
+			return wrong("%s%s", hint, "");
 		if (!name || !api_param(method, name))
 			return wrong_param(method, name ? name : argv[i]);
 		if (json_object_get(params, name))
@@ -176,6 +174,12 @@ parse_words(const json_t *method, int argc, char **argv, json_t *params)
 	return CLI_OK;
 }
 
+static bool
+is_help(const char *word)
+{
+	return !strcmp(word, "--help") || !strcmp(word, "-h");
+}
+
 static int
 run_method(struct cli *cli, const char *noun, int argc, char **argv)
 {
@@ -183,14 +187,15 @@ run_method(struct cli *cli, const char *noun, int argc, char **argv)
 	char name[128];
 	int rc;
 
-	if (argc < 1)
-		return help_noun(cli->api, noun) ? CLI_USAGE : wrong("there is no noun '%s'%s", noun, "");
+	if (argc < 1 || is_help(argv[0]))
+		return !help_noun(cli->api, noun) ? wrong_command(cli->api, noun, "") : argc ? CLI_OK : CLI_USAGE;
 	(void)snprintf(name, sizeof(name), "%s.%s", noun, argv[0]);
 	method = api_find(cli->api, name);
 	if (!method)
 		return wrong_command(cli->api, noun, argv[0]);
-	if (argc == 2 && !strcmp(argv[1], "--help"))
-		return help_method(cli->api, noun, argv[0]) ? CLI_OK : CLI_USAGE;
+	for (int i = 1; i < argc; i++)
+		if (is_help(argv[i]))
+			return help_method(cli->api, noun, argv[0]) ? CLI_OK : CLI_USAGE;
 	params = json_object();
 	rc = parse_words(method, argc - 1, argv + 1, params);
 	if (!rc && !open_client(cli))
@@ -211,7 +216,7 @@ run_help(struct cli *cli, int argc, char **argv)
 		return help_noun(cli->api, NULL) ? CLI_OK : CLI_USAGE;
 	}
 	if (argc == 1)
-		return help_noun(cli->api, argv[0]) ? CLI_OK : wrong("there is no noun '%s'%s", argv[0], "");
+		return help_noun(cli->api, argv[0]) ? CLI_OK : wrong_command(cli->api, argv[0], "");
 	return help_method(cli->api, argv[0], argv[1]) ? CLI_OK : wrong_command(cli->api, argv[0], argv[1]);
 }
 
@@ -327,7 +332,7 @@ run_top(struct cli *cli, int argc, char **argv)
 		return CLI_USAGE;
 	if (interval &&
 		(units_parse_time(interval, &interval_ns) || interval_ns < 10000000 || interval_ns > 3600000000000))
-		return wrong("interval: '%s' is not a time from 10ms to 1h%s", interval, "");
+		return wrong("interval: '%s' is not a time with its unit, from 10ms to 1h%s", interval, "");
 	if (count && (units_parse_uint(count, &n) || !n))
 		return wrong("count: '%s' is not a number from 1%s", count, "");
 	if (!open_client(cli))
@@ -609,7 +614,8 @@ main(int argc, char **argv)
 			break;
 		case 't':
 			if (!parse_timeout(optarg, &cli.timeout_ms))
-				return wrong("--timeout: '%s' is not 0 or a time from 1ms to 1h%s", optarg, "");
+				return wrong("--timeout: '%s' is not 0 or a time with its unit, from 1ms to 1h%s",
+					optarg, "");
 			break;
 		case 'V':
 			puts("rtvsctl " RTVS_VERSION);

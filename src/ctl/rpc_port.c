@@ -116,12 +116,12 @@ rpc_port_encode(const struct dp_port_cfg *cfg)
 	return rpc_encode(add_params, N(add_params), cfg);
 }
 
-// Of port.add's parameters.
+// Did the caller give the parameter of this name?
 static bool
-is_given(uint64_t present, const char *name)
+is_given(const struct rpc_param *params, unsigned n, uint64_t present, const char *name)
 {
-	for (unsigned i = 0; i < N(add_params); i++)
-		if ((present >> i & 1) && strcmp(add_params[i].name, name) == 0)
+	for (unsigned i = 0; i < n; i++)
+		if ((present >> i & 1) && strcmp(params[i].name, name) == 0)
 			return true;
 	return false;
 }
@@ -136,19 +136,20 @@ check_given(uint64_t present, const struct dp_port_cfg *cfg, struct rpc_error *e
 	bool is_vhost = cfg->type == DP_PORT_VHOST;
 
 	for (unsigned i = 0; i < N(listen_only); i++) {
-		if ((is_vhost && cfg->vhost_mode == DP_VHOST_LISTEN) || !is_given(present, listen_only[i]))
+		if ((is_vhost && cfg->vhost_mode == DP_VHOST_LISTEN) ||
+			!is_given(add_params, N(add_params), present, listen_only[i]))
 			continue;
 		rpc_error_set(err, RPC_INVALID_PARAMS, "%s: only for type=vhost with mode=listen", listen_only[i]);
 		return -1;
 	}
 	for (unsigned i = 0; i < N(vhost_only) && !is_vhost; i++) {
-		if (!is_given(present, vhost_only[i]))
+		if (!is_given(add_params, N(add_params), present, vhost_only[i]))
 			continue;
 		rpc_error_set(err, RPC_INVALID_PARAMS, "%s: only for type=vhost", vhost_only[i]);
 		return -1;
 	}
 	for (unsigned i = 0; i < N(geneve_only) && cfg->type != DP_PORT_GENEVE; i++) {
-		if (!is_given(present, geneve_only[i]))
+		if (!is_given(add_params, N(add_params), present, geneve_only[i]))
 			continue;
 		rpc_error_set(err, RPC_INVALID_PARAMS, "%s: only for type=geneve", geneve_only[i]);
 		return -1;
@@ -257,6 +258,9 @@ port_set(void *ctx, const void *params, uint64_t present, json_t **ret_result, s
 	if (!port)
 		return ctl_refuse_name(err, -ENOENT, "port", p->name);
 	ctl_merge(set_params, N(set_params), present, p, &cfg);
+	// An access port has no trunk, and nobody should have to say so.
+	if (cfg.vlan_mode == DP_VLAN_ACCESS && !is_given(set_params, N(set_params), present, "trunk"))
+		memset(&cfg.trunk, 0, sizeof(cfg.trunk));
 	// Who says again what is so disturbs nobody.
 	if (rpc_port_is_same(&port->cfg, &cfg))
 		return 0;

@@ -74,7 +74,12 @@ usage_is_two() {
 	rc=0
 	ctl port fly || rc=$?
 	expect "unknown command" 2 $rc
-	expect_fails "did you mean 'port list'" ctl prot list
+	expect_fails "did you mean 'rtvsctl port list'" ctl prot list
+	expect_fails "did you mean 'rtvsctl port del'" ctl port rm p1
+	expect_fails 'no dashes: bridge=br0' ctl port add x --bridge br0
+	expect_fails 'did you mean bridge=br0' ctl port add x br0
+	expect_match 'port add ' "$(ctl port --help)"
+	expect_match 'Make a port' "$(ctl port add x -h)"
 	expect_fails "did you mean 'bridge'" ctl port add x brigde=br0
 }
 refusal_is_one() {

@@ -83,7 +83,9 @@ set_changes_what_is_given(void **state)
 	cfg = &f->ctl->live->ports[0]->cfg;
 	assert_int_equal(cfg->mtu, 9000);
 	assert_true(cfg->isolated && vlan_set_has(&cfg->trunk, 7));
-	fixture_ok(f, "port.set", "{\"name\": \"p\", \"trunk\": \"\", \"vlan_mode\": \"access\"}");
+	fixture_refused(f, "port.set", "{\"name\": \"p\", \"trunk\": \"5\", \"vlan_mode\": \"access\"}",
+		RPC_INVALID_PARAMS, "trunk: only for vlan_mode=trunk");
+	fixture_ok(f, "port.set", "{\"name\": \"p\", \"vlan_mode\": \"access\"}");
 	assert_false(vlan_set_has(&cfg->trunk, 7));
 	// What is so already does not reach the datapath.
 	(void)fake_dp_fail(1, -EIO);
