@@ -25,7 +25,7 @@
 #define DP_MTU_MIN 68
 #define DP_MTU_MAX 9600
 #define DP_UPLINK_MTU_MAX 2000 // a frame of an uplink is one buffer
-#define DP_ERR_SIZE 256
+#define DP_ERR_SIZE 512
 #define DP_DETAIL_SIZE 192
 #define DP_DEADLINE_MAX_NS UINT64_C(3600000000000)
 #define DP_RATE_MIN UINT64_C(8000) // bit/s
@@ -194,8 +194,7 @@ struct dp_port_cfg {
 	bool isolated;
 	uint32_t mac_limit; // learned MACs, 0: no limit of its own
 	uint32_t flood_pps; // broadcast, multicast and unknown unicast it may send a second, 0: no limit
-	char mirror_to
-		[RTVS_NAME_SIZE]; // a port that only receives mirrored packets, while there is one of that name; empty: none
+	char mirror_to[RTVS_NAME_SIZE]; // a port that only receives mirrored packets, or is yet to come; empty: none
 	uint32_t mirror; // enum dp_mirror_dir, 0: off
 
 	// What it sends, at each egress port that has a rate, or shares a bridge with ports that have a guarantee. See rtvs/sched.h.

@@ -9,8 +9,8 @@
 #include <stdint.h>
 
 // One line: a configuration file of the largest size as one call.
-#define RPC_MAX_REQUEST_BYTES ((16u << 20) + (64u << 10))
-#define RPC_MAX_REQUEST_TEXT "16 MiB"
+#define RPC_MAX_REQUEST_BYTES ((24u << 20) + (64u << 10))
+#define RPC_MAX_REQUEST_TEXT "24 MiB"
 #define RPC_MAX_BATCH_BYTES (8u << 20) // of answers; a call that would come after so many is refused
 #define RPC_MAX_DEPTH 16 // nested arrays and objects
 #define RPC_MAX_BATCH 256 // calls in one batch

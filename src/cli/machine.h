@@ -4,6 +4,7 @@
 
 #include "cpus.h"
 #include "qemu.h"
+#include "rtvs/types.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -69,7 +70,7 @@ struct machine_worker {
 };
 
 struct machine_device {
-	char port[32], name[16]; // the daemon's port, the kernel's interface
+	char port[RTVS_NAME_SIZE], name[16]; // the daemon's port, the kernel's interface
 	int64_t rx_usecs, adaptive_rx; // 0, 1
 };
 

@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-// The largest configuration takes less than 16 MiB, the answers of the largest batch 8 MiB more.
+// The largest configuration takes less than 24 MiB, the answers of the largest batch 8 MiB more.
 #define MESSAGE_BYTES_MAX (32u << 20)
 #define BUFFER_BYTES 4096
 #define NO_LIMIT INT64_MAX

@@ -82,7 +82,7 @@ blame_call(struct rpc_error *err, size_t index, const char *method)
 {
 	char text[RPC_MAX_ERROR_TEXT];
 
-	(void)snprintf(text, sizeof(text), "call %zu (%.40s): %.170s", index, method, err->message);
+	(void)snprintf(text, sizeof(text), "call %zu (%.40s): %.420s", index, method, err->message);
 	memcpy(err->message, text, sizeof(text));
 	if (!err->data)
 		err->data = json_object();

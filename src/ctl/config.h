@@ -9,7 +9,7 @@
 
 struct ctl;
 
-#define CONFIG_MAX_BYTES (16u << 20) // of the file
+#define CONFIG_MAX_BYTES (24u << 20) // of the file
 
 // The file's list of calls, new reference; NULL with err and *ret_rc.
 json_t *config_load(const char *path, int *ret_rc, char err[DP_ERR_SIZE]);

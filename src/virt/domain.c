@@ -19,6 +19,7 @@
 
 #define RUN_DIR "/run/rtvswitch"
 #define VALUE_SIZE 4096 // of an attribute
+#define HASH_SIZE 9 // -%08x
 
 // The first of a port's errors is kept. Texts of the document are in it: no control characters.
 __attribute__((format(printf, 3, 4))) static int
@@ -73,15 +74,51 @@ domain_mac(const char *text, char ret_mac[DOMAIN_MAC_SIZE])
 	return true;
 }
 
-void
-domain_name_of_socket(const char *path, char *ret_name, size_t size)
+// One - for each character of UTF-8.
+bool
+domain_fit_name(const char *text, char *ret_name, size_t size)
 {
-	const char *file = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
-	size_t len = strlen(file);
+	static const char alnum[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+	bool is_same = true;
+	size_t n = 0;
 
+	for (; *text && n < size - 1; text++) {
+		bool is_alnum = strchr(alnum, *text), is_kept = is_alnum || (n && strchr("_.:-", *text));
+
+		is_same &= is_kept;
+		if (is_kept || (n && ((unsigned char)*text & 0xc0) != 0x80))
+			ret_name[n++] = is_kept ? *text : '-';
+	}
+	ret_name[n] = '\0';
+	return is_same && !*text && n;
+}
+
+// FNV-1a (RFC draft-eastlake-fnv), 32 bits.
+static uint32_t
+hash_of(const char *text)
+{
+	uint32_t hash = 2166136261u;
+
+	for (; *text; text++)
+		hash = (hash ^ (unsigned char)*text) * 16777619u;
+	return hash;
+}
+
+void
+domain_name_of_socket(const char *path, char ret_name[RTVS_NAME_SIZE])
+{
+	const char *slash = strrchr(path, '/');
+	char file[DOMAIN_PATH_SIZE], name[RTVS_NAME_SIZE - HASH_SIZE];
+	size_t len;
+
+	(void)snprintf(file, sizeof(file), "%s", slash ? slash + 1 : path);
+	len = strlen(file);
 	if (len > 5 && !strcmp(file + len - 5, ".sock"))
-		len -= 5;
-	(void)snprintf(ret_name, size, "%.*s", (int)len, file);
+		file[len - 5] = '\0';
+	if (domain_fit_name(file, ret_name, RTVS_NAME_SIZE))
+		return;
+	(void)domain_fit_name(file, name, sizeof(name));
+	(void)snprintf(ret_name, RTVS_NAME_SIZE, "%s-%08x", name[0] ? name : "port", hash_of(path));
 }
 
 static bool
@@ -228,7 +265,7 @@ static void
 read_socket(struct domain_port *p, const xmlNode *iface)
 {
 	const xmlNode *source = child(iface, "source");
-	char path[VALUE_SIZE], name[VALUE_SIZE];
+	char path[VALUE_SIZE], name[RTVS_NAME_SIZE];
 
 	if (is_attribute(source, "mode", "server"))
 		set_param(p, "mode", "connect");
@@ -241,7 +278,7 @@ read_socket(struct domain_port *p, const xmlNode *iface)
 		return;
 	}
 	set_param(p, "socket", path);
-	domain_name_of_socket(path, name, sizeof(name));
+	domain_name_of_socket(path, name);
 	if (!domain_port_name(p)[0])
 		set_param(p, "name", name);
 }
@@ -250,14 +287,14 @@ read_socket(struct domain_port *p, const xmlNode *iface)
 static void
 wait_for_interface(struct domain_port *p, const xmlNode *element)
 {
-	char path[128];
+	char path[DOMAIN_PATH_SIZE];
 
 	if (!domain_port_name(p)[0]) {
 		refuse(p->err, element,
 			"no interface of the domain has the MAC %s (a port that waits for one needs a name)", p->mac);
 		return;
 	}
-	(void)snprintf(path, sizeof(path), RUN_DIR "/%.64s.sock", domain_port_name(p));
+	(void)snprintf(path, sizeof(path), RUN_DIR "/%.79s.sock", domain_port_name(p));
 	if (!json_object_get(p->params, "socket"))
 		set_param(p, "socket", path);
 	if (!json_object_get(p->params, "mode"))

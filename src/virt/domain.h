@@ -3,6 +3,8 @@
 // docs/libvirt.md and domain.rng, which the build makes of the table of port.set.
 #pragma once
 
+#include "rtvs/types.h"
+
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -14,7 +16,7 @@
 #define DOMAIN_UUID_SIZE 37
 #define DOMAIN_MAC_SIZE 18
 #define DOMAIN_PATH_SIZE 108 // of a unix socket
-#define DOMAIN_ERR_SIZE 512
+#define DOMAIN_ERR_SIZE 1024
 
 struct domain_port {
 	json_t *params; // of port.add: all of domain_attributes, what the interface says, domain and domain_uuid; owned
@@ -60,8 +62,12 @@ void domain_free(struct domain *d); // NULL is accepted
 
 // An address, in lower case. False: it is none.
 bool domain_mac(const char *text, char ret_mac[DOMAIN_MAC_SIZE]);
-// What a port is called that has no name of its own: the socket's file without .sock. Cut where it is too long.
-void domain_name_of_socket(const char *path, char *ret_name, size_t size);
+// A text as an object's name: what may not be in one becomes -, what may not be first goes, and so does what is beyond size - 1 bytes. False:
+// the name is not the text. Empty when nothing is left.
+bool domain_fit_name(const char *text, char *ret_name, size_t size);
+// What a port is called that has no name of its own: the socket's file without .sock. A file whose name is none for a port (spaces, other
+// letters, too long) gives one with 8 digits of the path's hash behind it, so that two files give two names.
+void domain_name_of_socket(const char *path, char ret_name[RTVS_NAME_SIZE]);
 
 const char *domain_port_name(const struct domain_port *p); // empty: it has none, and an err
 // The first error of a port that is not optional; NULL: none.

@@ -114,7 +114,7 @@ describe(const xmlNode *iface, const xmlNode *element, struct edit_port *p)
 		char path[EDIT_TEXT_SIZE];
 
 		(void)tree_attribute(tree_child(iface, "source", NULL), "path", path, sizeof(path));
-		domain_name_of_socket(path, p->name, sizeof(p->name));
+		domain_name_of_socket(path, p->name);
 	}
 }
 

@@ -193,7 +193,7 @@ is_taken(const json_t *list, const json_t *params, unsigned line, char err[DOMAI
 		return false;
 	if (line)
 		(void)snprintf(where, sizeof(where), " (<interface> in line %u)", line);
-	(void)snprintf(err, DOMAIN_ERR_SIZE, "port %s exists and is not this domain's but %s%.64s%s%s",
+	(void)snprintf(err, DOMAIN_ERR_SIZE, "port %s exists and is not this domain's but %s%s%s%s",
 		text_of(port, "name"), *text_of(config, "domain_uuid") ? "of domain " : "made by hand",
 		text_of(config, "domain"),
 		strcmp(text_of(config, "socket"), socket) ?
@@ -287,7 +287,7 @@ is_socket_wrong(const struct ports *p, const struct domain *d, const struct doma
 		return false;
 	else if (*text_of(config, "domain_uuid"))
 		(void)snprintf(err, DOMAIN_ERR_SIZE,
-			"line %u: <interface>: its socket %s is that of port %s, of domain %.64s, and both guests "
+			"line %u: <interface>: its socket %s is that of port %s, of domain %s, and both guests "
 			"would be "
 			"offline: it needs a <source path='...'> of its own, and a <port mac='%s'>",
 			s->line, s->path, text_of(port, "name"), text_of(config, "domain"), s->mac);

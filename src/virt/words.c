@@ -4,12 +4,13 @@
 #include "rtvs/text.h"
 #include "rtvs/types.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define MAC_END_SIZE 7 // -bcdef0
 
 // Beside domain_attributes.
 static const char *const new_words[] = {"mac", "name", "mode", "socket", "onerror", NULL};
@@ -60,10 +61,9 @@ refuse_unknown(const char *name, enum words_kind kind, char err[DOMAIN_ERR_SIZE]
 static bool
 is_name(const char *text)
 {
-	size_t len = strlen(text);
+	char name[RTVS_NAME_SIZE];
 
-	return len && len < RTVS_NAME_SIZE && isalnum((unsigned char)text[0]) &&
-		strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.:-") == len;
+	return domain_fit_name(text, name, sizeof(name));
 }
 
 // What is ours to judge; the rest is kept.
@@ -75,7 +75,7 @@ take(struct words *w, const char *name, const char *value, char err[DOMAIN_ERR_S
 	if (!strcmp(name, "mac") && !domain_mac(value, w->mac))
 		why = "must be like 52:54:00:00:00:01";
 	else if (!strcmp(name, "name") && !is_name(value))
-		why = "must be 1 to 31 of A-Z a-z 0-9 _ . : -, a letter or digit first";
+		why = "must be 1 to 79 of A-Z a-z 0-9 _ . : -, a letter or digit first";
 	else if (!strcmp(name, "mode") && strcmp(value, "client") && strcmp(value, "server"))
 		why = "must be client (QEMU connects) or server";
 	else if (!strcmp(name, "socket") && value[0] != '/')
@@ -146,18 +146,11 @@ words_value(const struct words *w, const char *name)
 static void
 name_of_domain(struct words *w, const char *domain)
 {
-	char name[RTVS_NAME_SIZE];
-	size_t n = 0, room = RTVS_NAME_SIZE - 1 - 7;
+	char name[RTVS_NAME_SIZE - MAC_END_SIZE];
 
-	for (; *domain && n < room; domain++) {
-		if (!n && !isalnum((unsigned char)*domain))
-			continue;
-		name[n++] = (char)(isalnum((unsigned char)*domain) || strchr("_.:-", *domain) ? *domain : '-');
-	}
-	if (!n)
-		name[n++] = 'p';
-	name[n] = '\0';
-	(void)snprintf(w->name, sizeof(w->name), "%s-%.2s%.2s%.2s", name, w->mac + 9, w->mac + 12, w->mac + 15);
+	(void)domain_fit_name(domain, name, sizeof(name));
+	(void)snprintf(w->name, sizeof(w->name), "%s-%.2s%.2s%.2s", name[0] ? name : "p", w->mac + 9, w->mac + 12,
+		w->mac + 15);
 }
 
 static void
@@ -178,13 +171,11 @@ words_complete(struct words *w, const char *domain, uint64_t random)
 		(void)snprintf(w->mac, sizeof(w->mac), "52:54:00:%02" PRIx64 ":%02" PRIx64 ":%02" PRIx64,
 			random >> 16 & 0xff, random >> 8 & 0xff, random & 0xff);
 	if (!w->name[0] && w->socket[0])
-		domain_name_of_socket(w->socket, w->name, sizeof(w->name));
-	if (!is_name(w->name))
-		w->name[0] = '\0';
+		domain_name_of_socket(w->socket, w->name);
 	if (!w->name[0])
 		name_of_domain(w, domain);
 	if (!w->socket[0])
-		(void)snprintf(w->socket, sizeof(w->socket), "%s/%.64s.sock",
+		(void)snprintf(w->socket, sizeof(w->socket), "%s/%.79s.sock",
 			w->is_server ? WORDS_SERVER_DIR : WORDS_SOCKET_DIR, w->name);
 	// In the element, too: what the port is while there is no interface.
 	add_pair(w, "name", w->name);

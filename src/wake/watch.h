@@ -2,11 +2,12 @@
 // live or out of a record. No I/O, no clock.
 #pragma once
 
+#include "rtvs/types.h"
 #include "tally.h"
 #include "threads.h"
 
 #define WATCH_MAX_PORTS 1024
-#define WATCH_NAME_SIZE 64
+#define WATCH_NAME_SIZE RTVS_NAME_SIZE
 #define WATCH_MAX_MISSING 8
 
 // A source of the kernel that is not there.

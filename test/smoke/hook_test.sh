@@ -142,6 +142,31 @@ admission_refuses() {
 	ctl port del uplink
 }
 
+# Files as other programs name them: a UUID, a container's id, spaces, other letters; the longest path, whose name is the element's to say.
+sockets_give_names() {
+	local id=0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef long i=0
+	long=$(printf '%087d' 0)
+	printf '%s\n' "3f2b8c1e-7d54-4d0c-9a55-0c5d1f6f2a11" "docker-$id" 'web 1' 'übung' '-b' "$long" "${long:1}" >"$work/files"
+	while read -r file; do
+		i=$((i + 1))
+		run_hook prepare begin "s|path='/run/rtvswitch/web1.sock'|path='/run/rtvswitch/$file.sock'|; s|web1</name>|web $i ü</name>|; /<rtvs:port.*00:02/d"
+		[ -S "/run/rtvswitch/$file.sock" ] || fail "$file"
+		ports >>"$work/names"
+		expect "domain" "web $i ü" "$(ctl -j port list | json 'd[0]["config"]["domain"]')"
+		run_hook release end
+	done <"$work/files"
+	sed 's/-[0-9a-f]\{8\}$/-HASH/' "$work/names" | diff - <(printf '%s\n' "3f2b8c1e-7d54-4d0c-9a55-0c5d1f6f2a11" "docker-$id" \
+		web-1-HASH bung-HASH b-HASH "${long:0:70}-HASH" "${long:0:70}-HASH")
+	expect "names" "$(sort -u "$work/names" | wc -l)" "$(wc -l <"$work/names")"
+	expect_fails 'socket: length 108 is out of range' run_hook prepare begin "s|path='/run/rtvswitch/web1.sock'|path='/run/rtvswitch/${long}1.sock'|"
+	expect_fails 'name: length 80 is out of range 1 to 79' run_hook prepare begin "s|bridge=|name='${long:7}' bridge=|"
+	run_hook prepare begin "s|<rtvs:port mac=\"52:54:00:00:00:01\"|& name='${long:8}'|; /<rtvs:port.*00:02/d"
+	expect "names" "${long:8}" "$(ports)"
+	ctl top count=1
+	run_hook release end
+	expect "ports" "" "$(ports)"
+}
+
 mistakes_are_named() {
 	expect_fails "line 7: <rtvs:port>: there is no attribute 'deadlin'; did you mean 'deadline'" \
 		run_hook prepare begin 's/deadline=/deadlin=/'
@@ -270,6 +295,7 @@ run_case "the daemon comes back" daemon_comes_back
 run_case "stop does not wait for a hung daemon" stop_does_not_wait
 run_case "start does not wait for a crowd of clients" start_passes_a_crowd
 run_case "admission refuses, line and reason are named" admission_refuses
+run_case "sockets of any name give ports theirs" sockets_give_names
 run_case "mistakes are named with line and element" mistakes_are_named
 run_case "onerror=ignore gives a port without a bridge" ignored_mistake_gives_a_dead_port
 run_case "ports of others stay" others_ports_stay

@@ -23,7 +23,7 @@ too_deep() {
 
 too_long() {
 	# The connection ends with an error; the daemon and its other clients go on.
-	python3 -c 'print("{\"x\": \"" + "a" * (17 << 20) + "\"}")' | raw >"$work/answer" || :
+	python3 -c 'print("{\"x\": \"" + "a" * (25 << 20) + "\"}")' | raw >"$work/answer" || :
 	[ ! -s "$work/answer" ] || expect_match '^-32' "$(code_of <"$work/answer")"
 	is_serving rtvsd
 }

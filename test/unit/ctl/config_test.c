@@ -391,8 +391,8 @@ largest_calls(void)
 	char bridge[RTVS_NAME_SIZE], port[RTVS_NAME_SIZE], mac[UNITS_TEXT_SIZE];
 
 	for (unsigned b = 0; b < DP_MAX_BRIDGES; b++) {
-		(void)snprintf(bridge, sizeof(bridge), "bridge-%024u", b);
-		(void)snprintf(port, sizeof(port), "port-%026u", b);
+		(void)snprintf(bridge, sizeof(bridge), "bridge-%0*u", RTVS_NAME_SIZE - 8, b);
+		(void)snprintf(port, sizeof(port), "port-%0*u", RTVS_NAME_SIZE - 6, b);
 		assert_int_equal(strlen(bridge), RTVS_NAME_SIZE - 1);
 		(void)json_array_append_new(calls,
 			json_pack("{s:s, s:{s:s, s:i}}", "method", "bridge.add", "params", "name", bridge, "mac_limit",

@@ -291,7 +291,7 @@ length_ends_at_its_limit(void **state)
 	assert_non_null(json);
 	json_decref(json);
 	assert_null(rpc_parse(text, RPC_MAX_REQUEST_BYTES + 1, 0, &err));
-	assert_string_equal(err.message, "longer than 16842752 bytes");
+	assert_string_equal(err.message, "longer than 25231360 bytes");
 	json = rpc_parse(text, RPC_MAX_REQUEST_BYTES + 1, RPC_MAX_REQUEST_BYTES + 1, &err);
 	assert_non_null(json);
 	json_decref(json);

@@ -168,6 +168,41 @@ element_without_interface_waits_for_one(void **state)
 		"line 4: <r:port>: no interface of the domain has the MAC 52:54:00:00:00:01");
 }
 
+#define TEN "0123456789"
+
+static void
+socket_gives_a_name(void **state)
+{
+	static const struct {
+		const char *path, *name;
+	} cases[] = {
+		{"/run/rtvswitch/web1.sock", "web1"},
+		{"/run/rtvswitch/vhu3f2b8c1e-7d", "vhu3f2b8c1e-7d"},
+		{"/run/rtvswitch/3f2b8c1e-7d54-4d0c-9a55-0c5d1f6f2a11.sock", "3f2b8c1e-7d54-4d0c-9a55-0c5d1f6f2a11"},
+		// A container's id, and a prefix of 15 bytes: the longest.
+		{"/run/rtvswitch/docker-network-" TEN TEN TEN TEN TEN TEN "abcd.sock",
+			"docker-network-" TEN TEN TEN TEN TEN TEN "abcd"},
+		{"/run/rtvswitch/docker-networks-" TEN TEN TEN TEN TEN TEN "abcd.sock",
+			"docker-networks-" TEN TEN TEN TEN TEN "0123-5d371958"},
+		{"/run/rtvswitch/web 1.sock", "web-1-991e019c"},
+		{"/run/rtvswitch/\xc3\xbc"
+		 "bung \xe2\x82\xac.sock",
+			"bung---0161a122"},
+		{"/run/a/web 1.sock", "web-1-5d3649e1"},
+		{"/run/rtvswitch/.sock", "sock-844129cd"},
+		{"/run/rtvswitch/-b.sock", "b-c278b724"},
+		{"/run/rtvswitch/\xc3\xbc.sock", "port-e37bbeb8"},
+		{"/run/rtvswitch/", "port-34fa12e1"},
+	};
+	char name[RTVS_NAME_SIZE];
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		domain_name_of_socket(cases[i].path, name);
+		assert_string_equal(name, cases[i].name);
+	}
+}
+
 static void
 memory_must_be_shared(void **state)
 {
@@ -364,6 +399,7 @@ main(void)
 		cmocka_unit_test(server_mode_is_connected_to),
 		cmocka_unit_test(libvirts_bandwidth_counts_unless_the_element_says),
 		cmocka_unit_test(element_without_interface_waits_for_one),
+		cmocka_unit_test(socket_gives_a_name),
 		cmocka_unit_test(memory_must_be_shared),
 		cmocka_unit_test(mistakes_name_line_and_element),
 		cmocka_unit_test(onerror_ignore_is_no_refusal),

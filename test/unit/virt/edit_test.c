@@ -128,6 +128,8 @@ other_documents_are_refused(void **state)
 	assert_null(e);
 }
 
+#define TEN "0123456789"
+
 static void
 words_are_checked(void **state)
 {
@@ -140,7 +142,7 @@ words_are_checked(void **state)
 		{WORDS_NEW, "socket=x", "absolute path"}, {WORDS_NEW, "onerror=x", "fail or ignore"},
 		{WORDS_CHANGE, "mac=" MAC1, "there is no 'mac'"}, {WORDS_CHANGE, "name=x", "there is no 'name'"},
 		{WORDS_NEW, "devargs=x", "there is no 'devargs'"},
-		{WORDS_NEW, "name=0123456789012345678901234567890x", "1 to 31"}};
+		{WORDS_NEW, "name=" TEN TEN TEN TEN TEN TEN TEN TEN, "1 to 79"}};
 	char err[DOMAIN_ERR_SIZE], twice[2][16] = {"late=drop", "late=send"};
 	struct words w;
 
@@ -188,8 +190,15 @@ what_was_not_said_is_made_up(void **state)
 	assert_string_equal(words_value(&w, "socket"), w.socket);
 	// Names of domains may be anything, and any length.
 	complete(&w, "", "/\xc3\xa4 name of a domain that is long");
-	assert_string_equal(w.name, "name-of-a-domain-that-is-bcdef0");
-	assert_int_equal(strlen(w.name), 31);
+	assert_string_equal(w.name, "name-of-a-domain-that-is-long-bcdef0");
+	complete(&w, "", TEN TEN TEN TEN TEN TEN TEN TEN);
+	assert_string_equal(w.name, TEN TEN TEN TEN TEN TEN TEN "01-bcdef0");
+	complete(&w, "mode=server", TEN TEN TEN TEN TEN TEN TEN TEN);
+	assert_string_equal(w.socket, "/var/lib/libvirt/qemu/" TEN TEN TEN TEN TEN TEN TEN "01-bcdef0.sock");
+	complete(&w, "socket=/tmp/a b.sock", "web1");
+	assert_string_equal(w.name, "a-b-01271629");
+	complete(&w, "name=" TEN TEN TEN TEN TEN TEN TEN "012345678", "web1");
+	assert_string_equal(w.name, TEN TEN TEN TEN TEN TEN TEN "012345678");
 	complete(&w, "", "//");
 	assert_string_equal(w.name, "p-bcdef0");
 }
