@@ -2,6 +2,8 @@
 // Not for core, wire, rpc, util, nor for the per-packet path of dp. Any thread.
 #pragma once
 
+#include <stdbool.h>
+
 enum log_level {
 	LOG_LEVEL_ERROR,
 	LOG_LEVEL_WARNING,
@@ -39,6 +41,7 @@ struct log_about {
 typedef void log_sink_fn(enum log_level level, const char *text, const struct log_about *about);
 
 void log_set_level(enum log_level level);
+bool log_is_shown(enum log_level level); // any thread
 void log_set_sink(log_sink_fn *sink); // NULL: none. Before there are other threads
 void log_write(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 // The text names what it is about as well: not every reader sees fields.

@@ -1,5 +1,6 @@
 // Takes the stream that DPDK's libraries log to. A hostile guest can make them print a line for every bad
-// descriptor, so lines are counted always and printed at most LINES_PER_SECOND times a second.
+// descriptor, so lines are counted always and printed at most LINES_PER_SECOND times a second; those of a level
+// that is not shown take nobody's place.
 // Any thread may log: the state is atomic.
 #include "dp_log.h"
 
@@ -44,6 +45,7 @@ static ssize_t
 stream_write(void *cookie, const char *buf, size_t size)
 {
 	int level = rte_log_cur_msg_loglevel();
+	enum log_level ours = level <= (int)RTE_LOG_ERR ? LOG_LEVEL_WARNING : LOG_LEVEL_DEBUG;
 	size_t len = size;
 
 	(void)cookie;
@@ -58,11 +60,8 @@ stream_write(void *cookie, const char *buf, size_t size)
 		if (paren)
 			port_vhost_count_error(paren, len - (size_t)(paren - buf));
 	}
-	if (may_print()) {
-		enum log_level ours = level <= (int)RTE_LOG_ERR ? LOG_LEVEL_WARNING : LOG_LEVEL_DEBUG;
-
+	if (log_is_shown(ours) && may_print())
 		log_write(ours, "DPDK: %.*s", (int)RTE_MIN(len, (size_t)400), buf);
-	}
 	return (ssize_t)size;
 }
 

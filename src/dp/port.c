@@ -283,6 +283,13 @@ fixed_difference(const struct dp_port_cfg *a, const struct dp_port_cfg *b)
 	return strcmp(a->devargs, b->devargs) ? "devargs" : NULL;
 }
 
+// With a guest, when its driver starts.
+static bool
+is_negotiated(const char *param)
+{
+	return !strcmp(param, "packed") || !strcmp(param, "csum") || !strcmp(param, "tso") || !strcmp(param, "queues");
+}
+
 int
 dp_port_set(struct dp *dp, unsigned id, const struct dp_port_cfg *cfg, char err[DP_ERR_SIZE])
 {
@@ -299,7 +306,11 @@ dp_port_set(struct dp *dp, unsigned id, const struct dp_port_cfg *cfg, char err[
 		return rc;
 	fixed = fixed_difference(&old, cfg);
 	if (fixed) {
-		dp_error(err, "%s: fixed when the port is added; delete the port and add it again to change it", fixed);
+		dp_error(err, "%s: fixed when the port is added; delete the port and add it again to change it%s",
+			fixed,
+			is_negotiated(fixed) ?
+				", then power its guest off and on: while it runs it keeps what it uses" :
+				"");
 		return -EINVAL;
 	}
 	if (cfg->mtu != old.mtu && port->ops->set_mtu) {

@@ -28,6 +28,8 @@
 
 #define MAX_FRONTENDS 4 // connected to one port at a time
 #define FITS_ALWAYS 1514 // bytes of a frame that each buffer of a guest must hold (Virtio 1.2, 5.1.6.3.1)
+#define FLAP_NS 1000000000 // a front-end that leaves sooner, without a driver that became ready, was refused something
+#define FLAPS_TOLD 3 // in a row
 #define STUCK_POLLS 1024 // empty ones in a row between two looks at a ring that may stand still
 #define NO_VID (-1)
 #define RXQ(pair) ((uint16_t)((pair) * 2)) // virtio's receive queue: we give packets to it
@@ -36,7 +38,9 @@
 struct frontend {
 	int vid; // NO_VID: free
 	int socket;
-	bool is_ready; // new_device came
+	bool is_ready, was_ready; // new_device came
+	bool is_told; // subscribers know of it
+	uint64_t since_ns;
 	uint32_t rx_enabled, tx_enabled; // bit per queue pair
 	pid_t pid; // of the process at the other end
 };
@@ -57,6 +61,9 @@ struct vhost {
 	_Atomic uint64_t features;
 	_Atomic uint64_t n_connects, n_disconnects, n_rings_recovered;
 	_Atomic int connect_errno; // of the last attempt
+	uint64_t offered; // of virtio's features; ctl, before there are connections
+	uint64_t used_before; // by the guest of a port on the same socket that is gone; ctl
+	_Atomic uint32_t n_flaps; // front-ends in a row that left at once; event thread: wo
 	uint64_t errors_told; // ctl
 	struct empty_polls {
 		uint32_t n; // in a row
@@ -67,6 +74,35 @@ struct vhost {
 // librte_vhost's callbacks know a device by its socket's path only.
 static struct vhost *by_path[DP_MAX_PORTS];
 static pthread_mutex_t by_path_lock = PTHREAD_MUTEX_INITIALIZER;
+
+// Features that were negotiated at sockets whose port is gone. A QEMU outlives its port, and goes on with them.
+static struct {
+	char socket[RTVS_PATH_SIZE];
+	uint64_t features;
+} left_behind[DP_MAX_PORTS];
+static unsigned n_left_behind; // ever; ctl
+
+static uint64_t
+features_before(const char *socket)
+{
+	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
+		if (!strcmp(left_behind[i].socket, socket))
+			return left_behind[i].features;
+	return 0;
+}
+
+static void
+remember_features(const char *socket, uint64_t features)
+{
+	unsigned at = 0;
+
+	while (at < DP_MAX_PORTS && strcmp(left_behind[at].socket, socket))
+		at++;
+	if (at == DP_MAX_PORTS)
+		at = n_left_behind++ % DP_MAX_PORTS;
+	snprintf(left_behind[at].socket, sizeof(left_behind[at].socket), "%s", socket);
+	left_behind[at].features = features;
+}
 
 static struct vhost *
 find_path(const char *path)
@@ -251,6 +287,58 @@ port_vhost_may_connect(const char *path, pid_t pid)
 	return answer == CLAIM_GRANTED;
 }
 
+static bool
+is_flapping(const struct vhost *v)
+{
+	return atomic_load(&v->n_flaps) >= FLAPS_TOLD;
+}
+
+// QEMU compares what its guest uses with what a port offers itself, and only hangs up: again and again, as it reconnects.
+static void
+explain_flaps(const struct vhost *v, char *text, size_t size)
+{
+	static const struct {
+		const char *param;
+		uint64_t features;
+	} params[] = {
+		{" tso",
+			1ULL << VIRTIO_NET_F_HOST_TSO4 | 1ULL << VIRTIO_NET_F_HOST_TSO6 |
+				1ULL << VIRTIO_NET_F_GUEST_TSO4 | 1ULL << VIRTIO_NET_F_GUEST_TSO6},
+		{" csum", 1ULL << VIRTIO_NET_F_CSUM | 1ULL << VIRTIO_NET_F_GUEST_CSUM},
+		{" packed", 1ULL << VIRTIO_F_RING_PACKED},
+	};
+	const char *found[RTE_DIM(params)] = {"", "", ""};
+	bool is_known = false;
+
+	for (unsigned i = 0; i < RTE_DIM(params); i++)
+		if (v->used_before & ~v->offered & params[i].features) {
+			found[i] = params[i].param;
+			is_known = true;
+		}
+	snprintf(text, size,
+		"QEMU leaves at once: its guest %s%s%s%s, which the port does not offer; power it off and on (a reboot "
+		"does not do), or add the port as it was",
+		is_known ? "uses" : "perhaps uses tso, csum, packed or queues", found[0], found[1], found[2]);
+}
+
+static void
+note_flap(struct vhost *v)
+{
+	char why[DP_DETAIL_SIZE];
+
+	if (atomic_fetch_add(&v->n_flaps, 1) + 1 != FLAPS_TOLD)
+		return;
+	explain_flaps(v, why, sizeof(why));
+	log_about(LOG_LEVEL_WARNING, LOG_ABOUT(NULL, {"PORT", v->port->cfg.name}, {"DOMAIN", v->port->cfg.domain}),
+		"port %s: %s", v->port->cfg.name, why);
+}
+
+static void
+tell_connection(const struct vhost *v, bool is_up)
+{
+	dp_event_post(v->port->dp, (struct dp_event){.type = DP_EVENT_CONNECT, .port = v->port->id, .is_up = is_up});
+}
+
 static int
 cb_new_connection(int vid)
 {
@@ -264,13 +352,18 @@ cb_new_connection(int vid)
 	pthread_mutex_lock(&v->lock);
 	f = find_frontend(v, NO_VID);
 	if (f)
-		*f = (struct frontend){.vid = vid, .pid = pid, .socket = socket};
+		*f = (struct frontend){.vid = vid,
+			.pid = pid,
+			.socket = socket,
+			.since_ns = dp_now_ns(v->port->dp),
+			.is_told = !is_flapping(v)};
 	update_pid(v);
 	pthread_mutex_unlock(&v->lock);
 	if (!f)
 		return -1;
 	atomic_fetch_add(&v->n_connects, 1);
-	dp_event_post(v->port->dp, (struct dp_event){.type = DP_EVENT_CONNECT, .port = v->port->id, .is_up = true});
+	if (!is_flapping(v)) // changes in this thread only
+		tell_connection(v, true);
 	return 0;
 }
 
@@ -279,14 +372,17 @@ cb_destroy_connection(int vid)
 {
 	struct vhost *v = find_vhost(vid);
 	struct frontend *f;
-	bool is_last = true;
+	bool is_last = true, is_flap = false, is_told = false;
 
 	if (!v)
 		return;
 	pthread_mutex_lock(&v->lock);
 	f = find_frontend(v, vid);
-	if (f)
+	if (f) {
+		is_flap = !f->was_ready && dp_now_ns(v->port->dp) - f->since_ns < FLAP_NS;
+		is_told = f->is_told;
 		f->vid = NO_VID;
+	}
 	update_pid(v);
 	for (unsigned i = 0; i < MAX_FRONTENDS; i++)
 		is_last &= v->frontend[i].vid == NO_VID;
@@ -294,7 +390,10 @@ cb_destroy_connection(int vid)
 	if (!f)
 		return;
 	atomic_fetch_add(&v->n_disconnects, 1);
-	dp_event_post(v->port->dp, (struct dp_event){.type = DP_EVENT_CONNECT, .port = v->port->id, .is_up = false});
+	if (is_told)
+		tell_connection(v, false);
+	if (is_flap)
+		note_flap(v);
 	if (is_last && v->port->cfg.vhost_mode == DP_VHOST_CONNECT)
 		connector_lost(v->port->dp->connector, v->port);
 }
@@ -311,7 +410,11 @@ cb_new_device(int vid)
 	pthread_mutex_lock(&v->lock);
 	f = find_frontend(v, vid);
 	if (f) {
-		f->is_ready = true;
+		f->is_ready = f->was_ready = true;
+		if (!f->is_told)
+			tell_connection(v, true);
+		f->is_told = true;
+		atomic_store(&v->n_flaps, 0);
 		if (atomic_load(&v->vid) != vid)
 			disconnect_workers(v);
 		connect_workers(v, f);
@@ -409,7 +512,8 @@ register_socket(struct vhost *v)
 	v->is_registered = true;
 	if (rte_vhost_driver_disable_features(cfg->socket, features_off(cfg)) ||
 		rte_vhost_driver_set_max_queue_num(cfg->socket, cfg->n_queues) ||
-		rte_vhost_driver_callback_register(cfg->socket, &device_ops))
+		rte_vhost_driver_callback_register(cfg->socket, &device_ops) ||
+		rte_vhost_driver_get_features(cfg->socket, &v->offered))
 		return -EIO;
 	return 0;
 }
@@ -529,6 +633,7 @@ vhost_open(struct port *port, char err[DP_ERR_SIZE])
 			return -EADDRINUSE;
 		}
 	by_path[port->id] = v;
+	v->used_before = features_before(port->cfg.socket);
 	pthread_mutex_unlock(&by_path_lock);
 	port->priv = v;
 	return 0;
@@ -551,6 +656,8 @@ vhost_close(struct port *port)
 	vhost_stop(port);
 	pthread_mutex_lock(&by_path_lock);
 	by_path[port->id] = NULL;
+	if (atomic_load(&v->features))
+		remember_features(port->cfg.socket, atomic_load(&v->features));
 	pthread_mutex_unlock(&by_path_lock);
 	pthread_mutex_destroy(&v->lock);
 	pthread_mutex_destroy(&v->claim_lock);
@@ -611,6 +718,8 @@ vhost_state(const struct port *port, struct dp_port_state *ret_state)
 		snprintf(ret_state->detail, sizeof(ret_state->detail), "administratively down");
 	} else if (ret_state->is_connected) {
 		snprintf(ret_state->detail, sizeof(ret_state->detail), "waiting for the guest's driver");
+	} else if (is_flapping(v)) {
+		explain_flaps(v, ret_state->detail, sizeof(ret_state->detail));
 	} else if (port->cfg.vhost_mode == DP_VHOST_LISTEN) {
 		snprintf(ret_state->detail, sizeof(ret_state->detail), "listening");
 	} else {

@@ -29,6 +29,12 @@ log_set_level(enum log_level level)
 	atomic_store_explicit(&max_level, (int)level, memory_order_relaxed);
 }
 
+bool
+log_is_shown(enum log_level level)
+{
+	return (int)level <= atomic_load_explicit(&max_level, memory_order_relaxed);
+}
+
 void
 log_set_sink(log_sink_fn *sink)
 {
@@ -85,18 +91,12 @@ write_message(enum log_level level, const struct log_about *about, const char *f
 		write_line(level, is_for_journal, text);
 }
 
-static bool
-is_shown(enum log_level level)
-{
-	return (int)level <= atomic_load_explicit(&max_level, memory_order_relaxed);
-}
-
 void
 log_write(enum log_level level, const char *fmt, ...)
 {
 	va_list args;
 
-	if (!is_shown(level))
+	if (!log_is_shown(level))
 		return;
 	va_start(args, fmt);
 	write_message(level, NULL, fmt, args);
@@ -108,7 +108,7 @@ log_about(enum log_level level, const struct log_about *about, const char *fmt, 
 {
 	va_list args;
 
-	if (!is_shown(level))
+	if (!log_is_shown(level))
 		return;
 	va_start(args, fmt);
 	write_message(level, about, fmt, args);

@@ -1,0 +1,126 @@
+// A front-end that connects and leaves again at once, as a QEMU does whose guest uses what the port does not offer.
+#include "dp_fixture.h"
+
+#include <rte_cycles.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define FLAPS_TOLD 3 // in a row, as in port_vhost.c
+#define MORE_FLAPS 20
+
+static struct dp_port_state
+state_of(unsigned i)
+{
+	struct dp_port_state state;
+
+	assert_int_equal(dp_port_state(dp, guest[i].port, &state), 0);
+	return state;
+}
+
+// Connects and leaves, and waits until the port has seen both. Returns how often subscribers were told that one connected.
+static unsigned
+flap(unsigned n)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	uint64_t end = rte_rdtsc() + rte_get_tsc_hz() * WAIT_S;
+	struct dp_event event;
+	unsigned told = 0;
+
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/p0", fixture_dir);
+	for (unsigned i = 0; i < n; i++) {
+		uint64_t gone = state_of(0).n_disconnects;
+		int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+		assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+		close(fd);
+		while (state_of(0).n_disconnects == gone)
+			assert_true(rte_rdtsc() < end);
+	}
+	while (dp_event_next(dp, &event))
+		told += event.type == DP_EVENT_CONNECT && event.is_up;
+	return told;
+}
+
+static void
+front_end_that_leaves_at_once_is_explained_and_told_a_few_times(void **state)
+{
+	struct dp_port_cfg cfg = port_cfg(0);
+	struct dp_event event;
+	unsigned told = 0;
+
+	(void)state;
+	add_port(0, &cfg);
+	assert_int_equal(flap(FLAPS_TOLD - 1), FLAPS_TOLD - 1);
+	assert_string_equal(state_of(0).detail, "listening");
+	assert_int_equal(flap(1), 1);
+	assert_non_null(strstr(state_of(0).detail, "perhaps uses tso, csum, packed or queues"));
+	assert_int_equal(flap(MORE_FLAPS), 0);
+	assert_int_equal(state_of(0).n_connects, FLAPS_TOLD + MORE_FLAPS);
+	// One whose driver is ready ends it, and subscribers know of it.
+	plug(0, 0, 0);
+	unplug(0);
+	wait_link(guest[0].port, false);
+	while (dp_event_next(dp, &event))
+		told += event.type == DP_EVENT_CONNECT && event.is_up;
+	assert_null(strstr(state_of(0).detail, "leaves at once"));
+	assert_int_equal(flap(1), 1);
+}
+
+static void
+feature_that_a_port_no_longer_offers_is_named(void **state)
+{
+	struct dp_port_cfg cfg = port_cfg(0);
+
+	(void)state;
+	add_port(0, &cfg);
+	plug(0, 0, RTE_ETH_TX_OFFLOAD_TCP_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_TSO);
+	assert_int_equal(dp_port_del(dp, guest[0].port), 0);
+	unplug(0);
+	cfg.tso = false;
+	add_port(0, &cfg);
+	(void)flap(FLAPS_TOLD);
+	assert_non_null(strstr(state_of(0).detail, "its guest uses tso, which"));
+	// The port as it was offers it.
+	assert_int_equal(dp_port_del(dp, guest[0].port), 0);
+	cfg.tso = true;
+	add_port(0, &cfg);
+	(void)flap(FLAPS_TOLD);
+	assert_null(strstr(state_of(0).detail, "its guest uses tso, which"));
+}
+
+static void
+setting_what_is_negotiated_says_what_the_guest_needs(void **state)
+{
+	struct dp_port_cfg cfg = port_cfg(0);
+	char err[DP_ERR_SIZE];
+
+	(void)state;
+	add_port(0, &cfg);
+	cfg.tso = false;
+	assert_int_equal(dp_port_set(dp, guest[0].port, &cfg, err), -EINVAL);
+	assert_non_null(strstr(err, "tso: fixed"));
+	assert_non_null(strstr(err, "power its guest off and on"));
+	cfg.tso = true;
+	cfg.socket_mode = 0660;
+	assert_int_equal(dp_port_set(dp, guest[0].port, &cfg, err), -EINVAL);
+	assert_null(strstr(err, "power its guest off and on"));
+}
+
+int
+main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		WITH_BRIDGE(front_end_that_leaves_at_once_is_explained_and_told_a_few_times),
+		WITH_BRIDGE(feature_that_a_port_no_longer_offers_is_named),
+		WITH_BRIDGE(setting_what_is_negotiated_says_what_the_guest_needs),
+	};
+
+	if (argc > 1)
+		n_workers = (unsigned)strtoul(argv[1], NULL, 10);
+	return cmocka_run_group_tests_name("frontend", tests, fixture_start, fixture_stop);
+}
