@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""usage: misbehave.py flood IFACE MAC | misbehave.py deaf|ring|reader|leaver SOCKET | misbehave.py sender SOCKET MAC
+"""usage: misbehave.py flood IFACE MAC | misbehave.py deaf|ring|short|reader|leaver SOCKET | misbehave.py sender SOCKET MAC
 
 flood: a burst of frames to a MAC and to everybody, then a frame every few ms, until it is ended.
-The others are guests that receive: without buffers (deaf), one ring of them (ring), all (reader), until some came (leaver).
+The others are guests that receive: without buffers (deaf), one ring of them (ring), one of buffers that are too short
+(short), all (reader), until some came (leaver).
 sender: a guest that sends to a MAC as fast as its ring is read.
 """
 import socket
@@ -33,9 +34,9 @@ def flood(iface, to):
             time.sleep(GAP_S)
 
 
-def offer(f, n):
+def offer(f, n, size):
     for i in range(n):
-        f.desc(0, i, 0x20000 + i * 2048, 2048, hostile.WRITE)
+        f.desc(0, i, 0x20000 + i * 2048, size, hostile.WRITE)
     f.avail(0, range(n))
 
 
@@ -59,7 +60,7 @@ def guest(mode, path):
     f = hostile.Frontend(path)
     f.start()
     if mode != "deaf":
-        offer(f, hostile.N_RING)
+        offer(f, hostile.N_RING, 512 if mode == "short" else 2048)
     seen = 0
     while mode in ("reader", "leaver"):
         n = (f.used_idx(0) - seen) & 0xFFFF
