@@ -14,8 +14,9 @@ after_failure() {
 	stop icmp KILL
 	stop noise KILL
 	netns_del x1
+	netns_del big
 	ip link del fx1
-	for port in x1 mem v1 v2 in out; do ctl port del "$port"; done
+	for port in x1 big mem v1 v2 in out; do ctl port del "$port"; done
 }
 
 # A generator or a guest of DPDK's own: a second process that moves packets.
@@ -185,6 +186,26 @@ interface_goes_away() { # net_tap, net_af_packet or net_af_xdp
 # What the kernel has taken from the port.
 ns_count() { ip ${in_ns:-} -j -s link show dev "$iface" | json "d[0]['stats64']['$side']['packets']"; }
 
+# The target of a mirror gets frames as they were, also such as its device never takes: they are dropped, and those behind them go on.
+frame_too_long_for_a_device() {
+	local sent
+	ctl port add x1 type=ethdev devargs=net_tap9,iface=x1 rate=1Gbit
+	ctl port add big type=ethdev devargs=net_tap8,iface=big mtu=9000 bridge=br0 mirror=rx mirror_to=x1
+	netns_add big
+	netns_give big big 10.0.0.12/24
+	wait_for 10 can_ping big 10.0.0.1
+	ns big ping -c 1 -W 0.1 -s 4958 10.0.0.1 || :
+	wait_for 5 is_stat_above x1 refused 0
+	sent=$(port_stat x1 tx_pkts)
+	ns big ping -c 5 -i 0.02 -W 1 10.0.0.1
+	wait_for 5 is_stat_above x1 tx_pkts $((sent + 4))
+	expect "lost at the target, as full" 0 "$(($(port_stat x1 tx_full) + $(port_stat x1 tx_timeout)))"
+	is_conserved
+	ctl port del big
+	ctl port del x1
+	netns_del big
+}
+
 # A TAP that is somebody else's would be shared with him.
 taken_name_is_refused() {
 	ip tuntap add mode tap multi_queue name x8
@@ -199,6 +220,7 @@ run_case "AF_XDP on a veth" af_xdp
 run_case "a TAP goes away" interface_goes_away net_tap
 run_case "an interface goes away, AF_PACKET" interface_goes_away net_af_packet
 run_case "an interface goes away, AF_XDP" interface_goes_away net_af_xdp
+run_case "a frame is too long for a device" frame_too_long_for_a_device
 run_case "a TAP's name that is taken is refused" taken_name_is_refused
 run_case "memif between two daemons, one restarts" memif_between_daemons
 run_case "virtio-user on a vhost port, split ring" virtio_user_meets_vhost "" "" split
