@@ -118,10 +118,11 @@ def rng(api):
            '    datatypeLibrary="http://www.w3.org/2001/XMLSchema-datatypes">', '  <start>', '    <element name="ports">',
            '      <zeroOrMore>', '        <element name="port">']
     for p in params + guest_attributes(api):
+        is_required = p.get("required") or p["name"] == "bridge"  # "" if that is meant
         value = (f'<data type="string"><param name="pattern">{MAC}</param></data>' if p["type"] == "mac" else rng_value(p))
         attribute = (f'<attribute name="{p["name"]}" ns=""><a:documentation>{html.escape(p["help"])}</a:documentation>'
                      f'{value}</attribute>')
-        out.append("          " + (attribute if p.get("required") else f"<optional>{attribute}</optional>"))
+        out.append("          " + (attribute if is_required else f"<optional>{attribute}</optional>"))
     out += ['          <empty/>', '        </element>', '      </zeroOrMore>', '    </element>', '  </start>', '</grammar>']
     return "\n".join(out) + "\n"
 

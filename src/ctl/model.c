@@ -403,6 +403,12 @@ port_check(const struct model *m, const struct dp_port_cfg *cfg, const struct mo
 }
 
 int
+model_port_check(const struct model *m, const struct dp_port_cfg *cfg, char err[DP_ERR_SIZE])
+{
+	return port_check(m, cfg, model_port_find(m, cfg->name), err);
+}
+
+int
 model_port_add(struct model *m, const struct dp_port_cfg *cfg, char err[DP_ERR_SIZE])
 {
 	struct model_port *port;

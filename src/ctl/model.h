@@ -66,6 +66,8 @@ unsigned model_bridge_n_ports(const struct model *model, const char *name);
 int model_bridge_add(struct model *model, const struct dp_bridge_cfg *cfg, char err[DP_ERR_SIZE]);
 int model_bridge_set(struct model *model, const struct dp_bridge_cfg *cfg, char err[DP_ERR_SIZE]);
 int model_bridge_del(struct model *model, const char *name, char err[DP_ERR_SIZE]); // -EBUSY: has ports
+// What model_port_add, or set where there is a port of this name, would refuse without asking the datapath.
+int model_port_check(const struct model *model, const struct dp_port_cfg *cfg, char err[DP_ERR_SIZE]);
 int model_port_add(struct model *model, const struct dp_port_cfg *cfg, char err[DP_ERR_SIZE]);
 // Static MACs of a port that leaves its bridge go.
 int model_port_set(struct model *model, const struct dp_port_cfg *cfg, char err[DP_ERR_SIZE]);

@@ -220,6 +220,13 @@ check_keys(const struct ctl *ctl, const struct dp_port_cfg *cfg, char text[DP_ER
 	return peers_check_keys(cfg->key_file, text);
 }
 
+static void
+set_socket(struct dp_port_cfg *cfg)
+{
+	if (cfg->type == DP_PORT_VHOST && !cfg->socket[0])
+		(void)snprintf(cfg->socket, sizeof(cfg->socket), RUN_DIR "/%s.sock", cfg->name);
+}
+
 static int
 port_add(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
 {
@@ -231,8 +238,7 @@ port_add(void *ctx, const void *params, uint64_t present, json_t **ret_result, s
 	(void)ret_result;
 	if (check_given(present, &cfg, err) < 0)
 		return -1;
-	if (cfg.type == DP_PORT_VHOST && !cfg.socket[0])
-		(void)snprintf(cfg.socket, sizeof(cfg.socket), RUN_DIR "/%s.sock", cfg.name);
+	set_socket(&cfg);
 	rc = check_keys(ctl, &cfg, text);
 	if (!rc)
 		rc = model_port_add(ctl->model, &cfg, text);
@@ -275,6 +281,23 @@ port_set(void *ctx, const void *params, uint64_t present, json_t **ret_result, s
 	return rc < 0 ? port_refuse(err, rc, text, cfg.name) : 0;
 }
 
+// Names of parameters that differ.
+static json_t *
+changes(const struct dp_port_cfg *from, const struct dp_port_cfg *to)
+{
+	json_t *list = json_array();
+
+	for (unsigned i = 1; i < N(add_params); i++) {
+		json_t *a = rpc_encode_value(&add_params[i], from), *b = rpc_encode_value(&add_params[i], to);
+
+		if (!json_equal(a, b))
+			(void)json_array_append_new(list, json_string(add_params[i].name));
+		json_decref(a);
+		json_decref(b);
+	}
+	return list;
+}
+
 // The same parameters as port.add; of a port that exists, those not given are its own.
 static int
 admission_check_cfg(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
@@ -288,11 +311,14 @@ admission_check_cfg(void *ctx, const void *params, uint64_t present, json_t **re
 
 	if (port)
 		ctl_merge(add_params, N(add_params), present, p, &cfg);
-	rc = dp_port_check_qos(&cfg, text);
-	if (rc < 0)
+	set_socket(&cfg);
+	rc = model_port_check(ctl->model, &cfg, text);
+	if (rc < 0 && rc != -ENOSPC)
 		return port_refuse(err, rc, text, cfg.name);
-	rc = admit_check(ctl->model, &cfg, text);
-	return ctl_answer(ret_result, json_pack("{s:b, s:s}", "fits", rc == 0, "why", text), err);
+	return ctl_answer(ret_result,
+		json_pack("{s:b, s:s, s:o}", "fits", rc == 0, "why", text, "changes",
+			port ? changes(&port->cfg, &cfg) : json_array()),
+		err);
 }
 
 static int
@@ -422,7 +448,9 @@ const struct rpc_method rpc_port_methods[] = {
 		"slower ports for which it had to wait, holds_back: the ports that waited for it, each with held_ns.",
 		port_show, add_params, 1, CFG_SIZE, RPC_READ_ONLY},
 	{"admission.check", "Ask whether a port, or a change of one, could be guaranteed; nothing is changed.",
-		"{fits, why}: why names the egress port, the time that fails and what would fit.", admission_check_cfg,
-		add_params, N(add_params), CFG_SIZE, RPC_READ_ONLY},
+		"{fits, why, changes}: why names the egress port, the time that fails and what would fit; changes are "
+		"the parameters that a port which exists "
+		"has otherwise.",
+		admission_check_cfg, add_params, N(add_params), CFG_SIZE, RPC_READ_ONLY},
 	{0},
 };

@@ -17,7 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RUN_DIR "/run/rtvswitch"
 #define VALUE_SIZE 4096 // of an attribute
 #define HASH_SIZE 9 // -%08x
 
@@ -226,8 +225,15 @@ is_known(const char *name)
 }
 
 static void
-refuse_unknown(struct domain_port *p, const xmlNode *element, const char *name)
+refuse_unknown(struct domain_port *p, const xmlNode *element, const xmlAttr *attribute)
 {
+	const char *name = (const char *)attribute->name;
+
+	if (attribute->ns) {
+		refuse(p->err, element, "%.32s:%.64s: its attributes have no prefix: write %.64s='...'",
+			attribute->ns->prefix ? (const char *)attribute->ns->prefix : "", name, name);
+		return;
+	}
 	for (const struct domain_attribute *a = domain_attributes; a->name; a++) {
 		if (!text_is_near(name, a->name))
 			continue;
@@ -246,7 +252,7 @@ read_attributes(struct domain_port *p, const xmlNode *element)
 		const char *name = (const char *)a->name;
 
 		if (a->ns || !is_known(name))
-			refuse_unknown(p, element, name);
+			refuse_unknown(p, element, a);
 		else if (!tree_attribute(element, name, value, sizeof(value)))
 			refuse(p->err, element, "%s: at most %d bytes", name, VALUE_SIZE - 1);
 		else if (!strcmp(name, "socket") && value[0] != '/')
@@ -294,7 +300,7 @@ wait_for_interface(struct domain_port *p, const xmlNode *element)
 			"no interface of the domain has the MAC %s (a port that waits for one needs a name)", p->mac);
 		return;
 	}
-	(void)snprintf(path, sizeof(path), RUN_DIR "/%.79s.sock", domain_port_name(p));
+	(void)snprintf(path, sizeof(path), DOMAIN_RUN_DIR "/%.79s.sock", domain_port_name(p));
 	if (!json_object_get(p->params, "socket"))
 		set_param(p, "socket", path);
 	if (!json_object_get(p->params, "mode"))
@@ -319,6 +325,9 @@ check_port(struct domain *d, struct domain_port *p, const xmlNode *element, cons
 			(void)json_object_del(p->params, "name"); // nothing is to be done to it for this one
 		}
 	}
+	if (!xmlHasProp((xmlNode *)element, (const xmlChar *)"bridge"))
+		refuse(p->err, element,
+			"bridge: needed, without one the guest has no network (bridge='' if that is meant)");
 }
 
 // Whatever is wrong, the rest is read: an optional port needs its socket.
@@ -372,7 +381,7 @@ read_socket_of(const struct domain *d, const xmlNode *iface, struct domain_socke
 		!tree_attribute(child(iface, "source"), "path", s->path, sizeof(s->path)))
 		return false;
 	s->is_switchs = is_attribute(child(iface, "source"), "mode", "client") &&
-		!strncmp(s->path, RUN_DIR "/", sizeof(RUN_DIR));
+		!strncmp(s->path, DOMAIN_RUN_DIR "/", sizeof(DOMAIN_RUN_DIR));
 	(void)parse_mac(child(iface, "mac"), "address", s->mac);
 	for (unsigned i = 0; i < d->n_ports; i++)
 		s->has_element |= !strcmp(d->ports[i].mac, s->mac);

@@ -9,9 +9,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#define DOMAIN_RUN_DIR "/run/rtvswitch" // where the daemon makes sockets
 #define DOMAIN_NAMESPACE "urn:rtvswitch:domain:1"
 #define DOMAIN_MAX_BYTES (4u << 20) // libvirt sends no longer ones
 #define DOMAIN_MAX_PORTS 64
+#define DOMAIN_MAX_QUEUES 8 // that a port can have
 #define DOMAIN_NAME_SIZE 256 // longer names are cut
 #define DOMAIN_UUID_SIZE 37
 #define DOMAIN_MAC_SIZE 18

@@ -200,7 +200,7 @@ edit_set_port(struct edit *e, const char *mac, const struct edit_pair *pairs, un
 	for (unsigned i = 0; i < n_pairs; i++) {
 		const xmlChar *name = (const xmlChar *)pairs[i].name;
 
-		if (!pairs[i].value[0])
+		if (!pairs[i].value[0] && strcmp(pairs[i].name, "bridge"))
 			(void)xmlUnsetProp(port, name);
 		else if (!xmlSetProp(port, name, (const xmlChar *)pairs[i].value))
 			return -ENOMEM;

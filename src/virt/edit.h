@@ -8,7 +8,7 @@
 
 struct edit;
 
-// What an attribute becomes; an empty value: it goes.
+// What an attribute becomes; an empty value: it goes, but for bridge, which says so that there is none.
 struct edit_pair {
 	char name[64];
 	char value[EDIT_TEXT_SIZE];

@@ -3,6 +3,7 @@
 
 #include "edit.h"
 #include "host.h"
+#include "ports.h"
 #include "rtvs/render.h"
 
 #include <stdio.h>
@@ -44,9 +45,33 @@ state_of(const struct edit_port *p, const json_t *port, bool is_active)
 		"not connected";
 }
 
+// What is wrong with the element, or what the port of a running guest has otherwise.
 static void
-add_row(json_t *rows, virDomainPtr dom, bool is_active, const struct edit_port *p, const json_t *ports)
+describe_problem(struct client *client, const struct domain *d, const struct edit_port *p, const json_t *port,
+	bool is_active, char text[DOMAIN_ERR_SIZE])
 {
+	const struct ports ports = {.client = client};
+
+	text[0] = '\0';
+	for (unsigned i = 0; d && i < d->n_ports; i++) {
+		const struct domain_port *wanted = &d->ports[i];
+
+		if (strcmp(wanted->mac, p->mac))
+			continue;
+		if (is_active)
+			(void)ports_compare(&ports, wanted, json_object_get(port, "config"), text);
+		else
+			(void)snprintf(text, DOMAIN_ERR_SIZE, "%s", wanted->err);
+		return;
+	}
+}
+
+static void
+add_row(json_t *rows, struct client *client, virDomainPtr dom, const struct domain *d, const struct edit_port *p,
+	const json_t *ports)
+{
+	bool is_active = virDomainIsActive(dom) == 1;
+	char problem[DOMAIN_ERR_SIZE];
 	static const char *const of_config[] = {"bridge", "deadline", "min_rate", "max_rate"};
 	char uuid[VIR_UUID_STRING_BUFLEN] = "";
 	const json_t *port;
@@ -67,22 +92,49 @@ add_row(json_t *rows, virDomainPtr dom, bool is_active, const struct edit_port *
 	(void)json_object_set_new(row, "guarantee",
 		port && json_object_get(port, "guarantee") ? json_incref(json_object_get(port, "guarantee")) :
 							     json_string(""));
+	describe_problem(client, d, p, port, is_active, problem);
+	(void)json_object_set_new(row, "problem", json_string(problem));
 	(void)json_array_append_new(rows, row);
 }
 
 static void
-add_domain(json_t *rows, virDomainPtr dom, const json_t *ports)
+add_domain(json_t *rows, struct client *client, virDomainPtr dom, const json_t *ports)
 {
-	bool is_active = virDomainIsActive(dom) == 1;
 	char *xml = virDomainGetXMLDesc(dom, 0), err[DOMAIN_ERR_SIZE];
+	struct domain *d = NULL;
 	struct edit *e = NULL;
 	struct edit_port p;
 
-	if (xml && !edit_open(xml, &e, err))
+	if (xml && !edit_open(xml, &e, err)) {
+		if (domain_parse(xml, strlen(xml), &d, err))
+			fprintf(stderr, "rtvs-virt: %s: %s\n", virDomainGetName(dom), err);
 		for (unsigned i = 0; edit_port_at(e, i, &p); i++)
-			add_row(rows, dom, is_active, &p, ports);
+			add_row(rows, client, dom, d, &p, ports);
+	}
+	domain_free(d);
 	edit_close(e);
 	free(xml);
+}
+
+// A table, and below it what is wrong: a line that is longer than any column.
+static void
+print_rows(json_t *rows)
+{
+	json_t *table = json_deep_copy(rows), *row;
+	const char *problem;
+	size_t i;
+
+	json_array_foreach (table, i, row)
+		(void)json_object_del(row, "problem");
+	if (json_array_size(table))
+		render(table, stdout);
+	json_array_foreach (rows, i, row) {
+		problem = json_string_value(json_object_get(row, "problem"));
+		if (problem && *problem)
+			printf("%s, %s: %s\n", json_string_value(json_object_get(row, "domain")),
+				json_string_value(json_object_get(row, "mac")), problem);
+	}
+	json_decref(table);
 }
 
 enum cli_exit
@@ -104,15 +156,15 @@ list_run(const char *uri, const char *socket, bool is_json)
 		rc = CLI_REFUSED;
 	}
 	for (int i = 0; i < n; i++) {
-		add_domain(rows, doms[i], ports);
+		add_domain(rows, client, doms[i], ports);
 		(void)virDomainFree(doms[i]);
 	}
 	free(doms);
 	if (rc == CLI_OK && is_json) {
 		(void)json_dumpf(rows, stdout, JSON_INDENT(1));
 		putchar('\n');
-	} else if (rc == CLI_OK && json_array_size(rows)) {
-		render(rows, stdout);
+	} else if (rc == CLI_OK) {
+		print_rows(rows);
 	}
 	json_decref(rows);
 	json_decref(ports);

@@ -9,16 +9,21 @@
 
 #include "host.h"
 #include "ports.h"
+#include "qemu_log.h"
 #include "rtvs/journal.h"
 #include "rtvs/log.h"
 #include "rtvswitch/client.h"
 
+#include <fcntl.h>
 #include <libvirt/virterror.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
@@ -29,8 +34,12 @@
 #define MAX_LIBVIRT_WAIT_MS 20000 // nothing that runs is the worse for it
 #define MAX_DAEMON_WAIT_MS 1000 // guests that run have no network until it is back and their ports are made
 #define AGAIN_MS 30000 // until what was refused is tried again
+#define BUSY_MS 2000 // until a port that answers for an unknown interface is looked at again
 #define ANSWER_MS 3000
 #define NEVER (-1)
+#define LOG_DIR "/var/log/libvirt/qemu" // where libvirt keeps what QEMUs write; NAME.log
+#define LOG_TAIL_SIZE 4096 // of a log, from the end: what is looked at
+#define LOG_WAIT_MS 200 // between two looks, whatever a QEMU writes
 
 // A connection that is made again and again.
 struct link {
@@ -51,7 +60,8 @@ struct listener {
 	int callbacks[8], n_callbacks;
 	int client_watch;
 	struct link libvirt, daemon;
-	int work_timer, again_timer;
+	int work_timer, again_timer, log_timer;
+	int log_fd, log_watch; // inotify's, of LOG_DIR
 	bool is_stopping, is_all_dirty;
 	unsigned n_dirty, n_told;
 	char dirty[MAX_DIRTY][DOMAIN_UUID_SIZE];
@@ -108,6 +118,100 @@ mark(struct listener *l, virDomainPtr dom)
 		l->is_all_dirty = true;
 	else
 		memcpy(l->dirty[l->n_dirty++], uuid, sizeof(uuid));
+}
+
+// An interface that is plugged in before its element makes QEMU wait for its socket, in every thread that touches the machine, and libvirt for
+// QEMU: nothing can be changed any more, the element neither. There is no event for that, but QEMU writes a line. A port without a bridge answers then;
+// the interface comes to be, and waits for its element. Who writes the log may be anybody's QEMU: it is believed while libvirt waits for that very
+// guest, and gets a port that forwards nothing.
+
+static bool
+read_tail(const char *domain, char tail[LOG_TAIL_SIZE + 1])
+{
+	char path[sizeof(LOG_DIR) + NAME_MAX + 2];
+	ssize_t len = 0;
+	struct stat st;
+	int fd;
+
+	(void)snprintf(path, sizeof(path), LOG_DIR "/%.251s.log", domain);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (fd >= 0 && !fstat(fd, &st) && S_ISREG(st.st_mode))
+		len = pread(fd, tail, LOG_TAIL_SIZE, st.st_size > LOG_TAIL_SIZE ? st.st_size - LOG_TAIL_SIZE : 0);
+	if (fd >= 0)
+		close(fd);
+	tail[len > 0 ? len : 0] = '\0';
+	return len > 0;
+}
+
+// Does libvirt change it at this moment, or wait for its QEMU?
+static bool
+is_busy(virDomainPtr dom)
+{
+	virDomainControlInfo info;
+
+	return !virDomainGetControlInfo(dom, &info, 0) &&
+		(info.state == VIR_DOMAIN_CONTROL_JOB || info.state == VIR_DOMAIN_CONTROL_OCCUPIED);
+}
+
+static void
+answer_for_unknown(struct listener *l, virDomainPtr dom, const char *uuid)
+{
+	struct ports ports = {.client = l->client};
+	char tail[LOG_TAIL_SIZE + 1], path[DOMAIN_PATH_SIZE], err[DOMAIN_ERR_SIZE];
+
+	virEventUpdateTimeout(l->again_timer, AGAIN_MS);
+	if (!read_tail(virDomainGetName(dom), tail) || !qemu_log_socket(tail, path))
+		return;
+	virEventUpdateTimeout(l->again_timer, BUSY_MS); // it stays while libvirt is at work
+	if (ports_answer(&ports, uuid, path, err) == CLI_REFUSED)
+		log_about(LOG_LEVEL_WARNING, LOG_ABOUT(NULL, {"DOMAIN", virDomainGetName(dom)}),
+			"domain %s: QEMU waits for %s, and there can be no port for it: %s", virDomainGetName(dom),
+			path, err);
+}
+
+static void
+mark_waiting(struct listener *l, const char *file)
+{
+	char name[NAME_MAX + 1], tail[LOG_TAIL_SIZE + 1], path[DOMAIN_PATH_SIZE];
+	size_t len = strlen(file);
+	virDomainPtr dom;
+
+	if (!l->conn || len <= strlen(".log") || strcmp(file + len - strlen(".log"), ".log"))
+		return;
+	(void)snprintf(name, sizeof(name), "%.*s", (int)(len - strlen(".log")), file);
+	if (!read_tail(name, tail) || !qemu_log_socket(tail, path) || !(dom = virDomainLookupByName(l->conn, name)))
+		return;
+	if (is_busy(dom))
+		mark(l, dom);
+	(void)virDomainFree(dom);
+}
+
+static void
+log_written_cb(int watch, int fd, int events, void *ctx)
+{
+	_Alignas(struct inotify_event) char buf[4096];
+	struct listener *l = ctx;
+	ssize_t n = read(fd, buf, sizeof(buf));
+
+	(void)events;
+	for (ssize_t at = 0; at < n;) {
+		const struct inotify_event *e = (const void *)(buf + at);
+
+		if (e->len)
+			mark_waiting(l, e->name);
+		at += (ssize_t)(sizeof(*e) + e->len);
+	}
+	virEventUpdateHandle(watch, 0);
+	virEventUpdateTimeout(l->log_timer, LOG_WAIT_MS);
+}
+
+static void
+log_again_cb(int timer, void *ctx)
+{
+	struct listener *l = ctx;
+
+	virEventUpdateTimeout(timer, NEVER);
+	virEventUpdateHandle(l->log_watch, VIR_EVENT_HANDLE_READABLE);
 }
 
 // libvirt
@@ -204,6 +308,8 @@ libvirt_cb(int timer, void *ctx)
 		return;
 	}
 	log_info("connected to libvirt at %s", l->uri);
+	if (l->log_fd >= 0) // the first libvirtd of this machine makes the directory
+		(void)inotify_add_watch(l->log_fd, LOG_DIR, IN_MODIFY | IN_ONLYDIR);
 	is_up(l, &l->libvirt);
 }
 
@@ -316,17 +422,21 @@ look_at_running(struct listener *l, virDomainPtr dom)
 {
 	struct ports ports = {.client = l->client, .is_running = true, .log = ports_cb, .log_ctx = l};
 	char uuid[VIR_UUID_STRING_BUFLEN] = "", err[DOMAIN_ERR_SIZE] = "";
-	char *xml = virDomainGetXMLDesc(dom, 0);
 	enum cli_exit rc = CLI_OK;
 	struct domain *d = NULL;
+	char *xml;
 
+	(void)virDomainGetUUIDString(dom, uuid);
+	ports.is_busy = is_busy(dom);
+	if (ports.is_busy) // before its XML, for which libvirt waits
+		answer_for_unknown(l, dom, uuid);
+	xml = virDomainGetXMLDesc(dom, 0);
 	if (!xml) { // it ended, or libvirt did, which an event says; or libvirt did not get to it
 		virEventUpdateTimeout(l->again_timer, AGAIN_MS);
 		return CLI_OK;
 	}
 	l->name = virDomainGetName(dom);
 	l->problems[0] = '\0';
-	(void)virDomainGetUUIDString(dom, uuid);
 	if (domain_parse(xml, strlen(xml), &d, err))
 		ports_cb(l, true, err);
 	else
@@ -470,8 +580,13 @@ set_up(struct listener *l, int fd)
 	l->libvirt.timer = virEventAddTimeout(0, libvirt_cb, l, NULL);
 	l->daemon.timer = virEventAddTimeout(0, daemon_cb, l, NULL);
 	l->work_timer = virEventAddTimeout(NEVER, work_cb, l, NULL);
+	l->log_timer = virEventAddTimeout(NEVER, log_again_cb, l, NULL);
+	l->log_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	l->log_watch =
+		l->log_fd < 0 ? -1 : virEventAddHandle(l->log_fd, VIR_EVENT_HANDLE_READABLE, log_written_cb, l, NULL);
 	l->again_timer = virEventAddTimeout(NEVER, again_cb, l, NULL);
 	return l->libvirt.timer < 0 || l->daemon.timer < 0 || l->work_timer < 0 || l->again_timer < 0 ||
+		l->log_timer < 0 || l->log_watch < 0 ||
 		virEventAddHandle(fd, VIR_EVENT_HANDLE_READABLE, signal_cb, l, NULL) < 0;
 }
 

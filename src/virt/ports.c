@@ -78,6 +78,13 @@ find_port(const json_t *list, const char *name)
 	return NULL;
 }
 
+// One of ports_answer.
+static bool
+is_unknown(const json_t *config)
+{
+	return !strcmp(text_of(config, "domain"), PORTS_UNKNOWN);
+}
+
 // What else than the domain with this UUID has a port of that name, or with that socket. NULL: nothing.
 static const json_t *
 find_foreign(const json_t *list, const char *name, const char *socket, const char *uuid)
@@ -89,7 +96,7 @@ find_foreign(const json_t *list, const char *name, const char *socket, const cha
 		const json_t *config = json_object_get(port, "config");
 
 		if ((!strcmp(text_of(port, "name"), name) || !strcmp(text_of(config, "socket"), socket)) &&
-			strcmp(text_of(config, "domain_uuid"), uuid))
+			strcmp(text_of(config, "domain_uuid"), uuid) && !is_unknown(config))
 			return port;
 	}
 	return NULL;
@@ -292,8 +299,9 @@ is_socket_wrong(const struct ports *p, const struct domain *d, const struct doma
 			"offline: it needs a <source path='...'> of its own, and a <port mac='%s'>",
 			s->line, s->path, text_of(port, "name"), text_of(config, "domain"), s->mac);
 	else if (s->is_switchs && !port && p->is_running)
-		(void)snprintf(
-			err, DOMAIN_ERR_SIZE, "line %u: <interface>: no <port> has its MAC, %s", s->line, s->mac);
+		(void)snprintf(err, DOMAIN_ERR_SIZE,
+			"line %u: <interface>: no <port> has its MAC, %s: it has no network until there is one",
+			s->line, s->mac);
 	else if (s->is_switchs && !port) // not one of its own either: without an element that goes
 		(void)snprintf(err, DOMAIN_ERR_SIZE,
 			"line %u: <interface>: no <port> has its MAC, and no port of the switch the socket %s: QEMU "
@@ -338,6 +346,25 @@ may_be_meant(const struct domain *d, const json_t *config)
 	return is_wrong && has_interface(d, config);
 }
 
+// Its interface is there, or may come to be in this moment.
+static bool
+is_answering(const struct ports *p, const struct domain *d, const json_t *config)
+{
+	return is_unknown(config) && (p->is_busy || has_interface(d, config));
+}
+
+// Another's that is none of an element's, and has the socket that a port of another name needs.
+static bool
+is_in_the_way(const struct domain *d, const char *name, const json_t *config)
+{
+	bool is_needed = false;
+
+	for (unsigned i = 0; d && i < d->n_ports; i++)
+		is_needed |= !strcmp(text_of(d->ports[i].params, "socket"), text_of(config, "socket")) &&
+			strcmp(domain_port_name(&d->ports[i]), name);
+	return is_needed && is_unknown(config);
+}
+
 // Ports of the domain that it does not ask for (any more).
 static enum cli_exit
 remove_others(const struct ports *p, const json_t *list, const char *uuid, const struct domain *d, struct undo *undo)
@@ -352,7 +379,9 @@ remove_others(const struct ports *p, const json_t *list, const char *uuid, const
 
 		for (unsigned k = 0; d && k < d->n_ports; k++)
 			is_wanted |= !strcmp(name, domain_port_name(&d->ports[k]));
-		if (is_wanted || strcmp(text_of(config, "domain_uuid"), uuid))
+		if (strcmp(text_of(config, "domain_uuid"), uuid) ? !is_in_the_way(d, name, config) : is_wanted)
+			continue;
+		if (p->is_running && d && is_answering(p, d, config))
 			continue;
 		if (p->is_running && d && may_be_meant(d, config))
 			tell(p, true, "port %s: stays as it was: its interface is there without an element", name);
@@ -434,30 +463,119 @@ ports_apply_one(const struct ports *p, const struct domain_port *port, char err[
 }
 
 enum cli_exit
+ports_answer(const struct ports *p, const char *uuid, const char *socket, char err[DOMAIN_ERR_SIZE])
+{
+	char name[RTVS_NAME_SIZE];
+	json_t *list = NULL, *port;
+	enum cli_exit rc = list_ports(p, &list, err);
+	bool is_there = false;
+	unsigned n = 0;
+	size_t i;
+
+	json_array_foreach (list, i, port) {
+		const json_t *config = json_object_get(port, "config");
+
+		is_there |= !strcmp(text_of(config, "socket"), socket);
+		n += is_unknown(config) && !strcmp(text_of(config, "domain_uuid"), uuid);
+	}
+	json_decref(list);
+	if (rc || is_there)
+		return rc;
+	if (n == PORTS_MAX_UNKNOWN) {
+		(void)snprintf(err, DOMAIN_ERR_SIZE, "it has %d ports for unknown interfaces already, the limit",
+			PORTS_MAX_UNKNOWN);
+		return CLI_REFUSED;
+	}
+	domain_name_of_socket(socket, name);
+	return call(p, "port.add",
+		json_pack("{s:s, s:s, s:s, s:s, s:i}", "name", name, "socket", socket, "domain", PORTS_UNKNOWN,
+			"domain_uuid", uuid, "queues", DOMAIN_MAX_QUEUES),
+		err);
+}
+
+// Whether the daemon could do it: CLI_OK, or CLI_REFUSED with what it says. ret_changes: parameters that would change, NULL: nobody asks.
+static enum cli_exit
+check_port(const struct ports *p, const struct domain_port *port, json_t **ret_changes, char err[DOMAIN_ERR_SIZE])
+{
+	json_t *result = NULL, *error = NULL;
+	enum cli_exit rc = client_call(p->client, "admission.check", json_deep_copy(port->params), &result, &error);
+
+	(void)snprintf(
+		err, DOMAIN_ERR_SIZE, "%s", text_of(rc == CLI_OK ? result : error, rc == CLI_OK ? "why" : "message"));
+	if (rc == CLI_OK && ret_changes)
+		*ret_changes = json_incref(json_object_get(result, "changes"));
+	if (rc == CLI_OK && !json_is_true(json_object_get(result, "fits")))
+		rc = CLI_REFUSED;
+	json_decref(result);
+	json_decref(error);
+	return rc;
+}
+
+enum cli_exit
 ports_check(const struct ports *p, const struct domain *d, char err[DOMAIN_ERR_SIZE])
 {
 	for (unsigned i = 0; i < d->n_ports; i++) {
 		const struct domain_port *port = &d->ports[i];
-		json_t *result = NULL, *error = NULL;
-		const char *why = "";
+		char why[DOMAIN_ERR_SIZE] = "";
 		enum cli_exit rc = CLI_REFUSED;
 
 		if (port->is_optional)
 			continue;
-		if (!port->err[0]) {
-			rc = client_call(p->client, "admission.check", json_deep_copy(port->params), &result, &error);
-			why = text_of(rc == CLI_OK ? result : error, rc == CLI_OK ? "why" : "message");
-			if (rc == CLI_OK && !json_is_true(json_object_get(result, "fits")))
-				rc = CLI_REFUSED;
-		}
+		if (!port->err[0])
+			rc = check_port(p, port, NULL, why);
 		if (rc == CLI_REFUSED)
 			refusal(port, why, err);
-		json_decref(result);
-		json_decref(error);
 		if (rc)
 			return rc;
 	}
 	return CLI_OK;
+}
+
+// A port's value as a person would write it.
+static const char *
+value_text(const json_t *value, char *buf, size_t size)
+{
+	size_t n = 0, i;
+	json_t *item;
+
+	if (json_is_string(value))
+		return json_string_value(value);
+	(void)snprintf(buf, size, "%s", json_is_true(value) ? "true" : json_is_false(value) ? "false" : "");
+	if (json_is_integer(value))
+		(void)snprintf(buf, size, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+	json_array_foreach (value, i, item)
+		if (n < size)
+			n += (size_t)snprintf(buf + n, size - n, "%s%s", i ? "," : "", json_string_value(item));
+	return buf;
+}
+
+enum cli_exit
+ports_compare(
+	const struct ports *p, const struct domain_port *port, const json_t *config, char ret_text[DOMAIN_ERR_SIZE])
+{
+	char why[DOMAIN_ERR_SIZE] = "", buf[DOMAIN_ERR_SIZE];
+	json_t *changes = NULL, *change;
+	enum cli_exit rc;
+	size_t n = 0, i;
+
+	ret_text[0] = '\0';
+	if (port->err[0]) {
+		refusal(port, why, ret_text);
+		return CLI_OK;
+	}
+	rc = check_port(p, port, config ? &changes : NULL, why);
+	json_array_foreach (changes, i, change) {
+		const char *name = json_string_value(change);
+
+		if (n < DOMAIN_ERR_SIZE)
+			n += (size_t)snprintf(ret_text + n, DOMAIN_ERR_SIZE - n, "%s%s=%s instead of %s", i ? ", " : "",
+				name, value_text(json_object_get(config, name), buf, sizeof(buf)),
+				text_of(port->params, name));
+	}
+	json_decref(changes);
+	if (rc == CLI_REFUSED && (n || !config) && n < DOMAIN_ERR_SIZE)
+		(void)snprintf(ret_text + n, DOMAIN_ERR_SIZE - n, "%s%s", n ? ": " : "", why);
+	return rc == CLI_UNREACHABLE ? rc : CLI_OK;
 }
 
 enum cli_exit

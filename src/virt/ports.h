@@ -13,6 +13,8 @@ struct ports {
 	// The guest runs: each port is for itself, what is refused stays as it was or comes up without a bridge, and all that is told is
 	// told by log.
 	bool is_running;
+	// libvirt changes the guest at this moment: its XML may lack an interface that QEMU waits for.
+	bool is_busy;
 	ports_log_fn *log; // NULL: nobody reads it
 	void *log_ctx;
 };
@@ -23,6 +25,16 @@ struct ports {
 enum cli_exit ports_apply(const struct ports *p, const struct domain *d, char err[DOMAIN_ERR_SIZE]);
 // One of its ports, whatever the others are. CLI_REFUSED with what the daemon says alone, and nothing changed.
 enum cli_exit ports_apply_one(const struct ports *p, const struct domain_port *port, char err[DOMAIN_ERR_SIZE]);
+// A port without a bridge that answers at a socket for which a guest's QEMU waits, and libvirt with it: an interface was plugged in whose port nobody
+// asked for. It takes any number of queues, is no obstacle to any other domain's port, and goes with the interface or when an element asks for
+// it. CLI_OK: there is a port with that socket. No more than PORTS_MAX_UNKNOWN of a domain.
+#define PORTS_UNKNOWN "/unknown interface" // as its domain's name; libvirt's have no /
+#define PORTS_MAX_UNKNOWN 8
+enum cli_exit ports_answer(const struct ports *p, const char *uuid, const char *socket, char err[DOMAIN_ERR_SIZE]);
+// How the port differs from what its element asks for, and why: empty: it does not. config: of the port, NULL: there is none. line, element and
+// what the daemon says; CLI_UNREACHABLE.
+enum cli_exit ports_compare(
+	const struct ports *p, const struct domain_port *port, const json_t *config, char ret_text[DOMAIN_ERR_SIZE]);
 // Could they be? Nothing is changed. Each is asked for alone.
 enum cli_exit ports_check(const struct ports *p, const struct domain *d, char err[DOMAIN_ERR_SIZE]);
 // Removes all ports with this UUID; or the one that has that name, too. CLI_UNREACHABLE; CLI_REFUSED with what the daemon says

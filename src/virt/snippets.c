@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define ANY_BRIDGE "br0" // an element needs one, and most hosts' first is called so
+
 static void
 print_memory(FILE *out)
 {
@@ -34,6 +36,7 @@ print_port_of(const struct edit_port *port, const struct words *words, FILE *out
 	struct words w = *words;
 
 	memcpy(w.mac, port->mac, sizeof(w.mac));
+	words_add(&w, "bridge", ANY_BRIDGE);
 	return print_and_free(words_port(&w, 2), out);
 }
 
@@ -73,6 +76,7 @@ print_new(const struct words *words, const char *domain, uint64_t random, FILE *
 	int rc;
 
 	words_complete(&w, domain, random);
+	words_add(&w, "bridge", ANY_BRIDGE);
 	fputs("<!-- in <devices> -->\n", out);
 	rc = print_and_free(words_interface(&w, 0), out);
 	fputs("<!-- in <metadata>; the port goes into the <rtvs:ports> that there is already -->\n"

@@ -153,8 +153,8 @@ name_of_domain(struct words *w, const char *domain)
 		w->mac + 15);
 }
 
-static void
-add_pair(struct words *w, const char *name, const char *value)
+void
+words_add(struct words *w, const char *name, const char *value)
 {
 	if (words_value(w, name) || w->n_pairs == WORDS_MAX)
 		return;
@@ -178,11 +178,11 @@ words_complete(struct words *w, const char *domain, uint64_t random)
 		(void)snprintf(w->socket, sizeof(w->socket), "%s/%.79s.sock",
 			w->is_server ? WORDS_SERVER_DIR : WORDS_SOCKET_DIR, w->name);
 	// In the element, too: what the port is while there is no interface.
-	add_pair(w, "name", w->name);
+	words_add(w, "name", w->name);
 	if (has_socket)
-		add_pair(w, "socket", w->socket);
+		words_add(w, "socket", w->socket);
 	if (w->is_server)
-		add_pair(w, "mode", "connect");
+		words_add(w, "mode", "connect");
 }
 
 // An attribute's text between apostrophes.
@@ -258,7 +258,7 @@ words_port(const struct words *w, unsigned indent)
 		return NULL;
 	fprintf(out, "%*s<rtvs:port mac='%s'", (int)indent, "", w->mac);
 	for (unsigned i = 0; i < w->n_pairs; i++) {
-		if (!w->pairs[i].value[0])
+		if (!w->pairs[i].value[0] && strcmp(w->pairs[i].name, "bridge"))
 			continue;
 		fprintf(out, " %s='", w->pairs[i].name);
 		print_value(out, w->pairs[i].value);

@@ -26,6 +26,7 @@ struct words {
 int words_parse(char *const *argv, int argc, enum words_kind kind, struct words *ret_words, char err[DOMAIN_ERR_SIZE]);
 // Gives what was not said: a MAC out of random, libvirt's prefix of QEMU in front; a name of the domain's and the MAC; a socket of the name.
 void words_complete(struct words *w, const char *domain, uint64_t random);
+void words_add(struct words *w, const char *name, const char *value); // unless it was said
 const char *words_value(const struct words *w, const char *name); // NULL: not said
 
 // The <interface>, indented by so many spaces; the <port> with its prefix. To be freed; NULL: out of memory.

@@ -171,6 +171,9 @@ mistakes_are_named() {
 	expect_fails "line 7: <rtvs:port>: there is no attribute 'deadlin'; did you mean 'deadline'" \
 		run_hook prepare begin 's/deadline=/deadlin=/'
 	expect_fails "line 7: <port mac='52:54:00:00:00:01'>: deadline: .*soon" run_hook prepare begin 's/2ms/soon/'
+	expect_fails "line 7: <rtvs:port>: rtvs:deadline: its attributes have no prefix: write deadline='...'" \
+		run_hook prepare begin 's/ deadline=/ rtvs:deadline=/'
+	expect_fails "line 7: <rtvs:port>: bridge: needed, without one the guest has no network" run_hook prepare begin '7s/bridge="br0"//'
 	expect_fails "line 7: <port mac='52:54:00:00:00:01'>: .*br9" run_hook prepare begin 's/br0/br9/'
 	expect_fails 'line 7: <rtvs:port>: no interface of the domain has the MAC 52:54:00:00:00:09' \
 		run_hook prepare begin '7s/00:01/00:09/'
@@ -178,6 +181,9 @@ mistakes_are_named() {
 	expect_fails "line [0-9]+: <mtu>: libvirt sets it" run_hook prepare begin "s|<bandwidth>|<mtu size='9000'/><bandwidth>|"
 	expect_fails "line 73: <interface>: no <port> has its MAC.*QEMU would wait" run_hook prepare begin 7d
 	expect_fails 'onerror: must be fail or ignore' run_hook prepare begin 's/"ignore"/"never"/'
+	run_hook prepare begin '7s/bridge="br0"/bridge=""/' # meant to have none: what a mirror gets
+	expect "bridge" "" "$(config_of web1 bridge)"
+	run_hook release end
 	expect "ports" "" "$(ports)"
 	# Nobody is kept from stopping by any of this.
 	run_hook release end 's/deadline=/deadlin=/'

@@ -146,6 +146,7 @@ after_failure() {
 	v destroy web3
 	v undefine web3 --managed-save
 	v undefine web4
+	[ ! -e "$work/plug.xml" ] || v detach-device web1 "$work/plug.xml" --live
 	metadata web1 --live --key rtvs --set "<ports>$ports1</ports>"
 	metadata web2 --live --key rtvs --set "<ports>$ports2</ports>"
 }
@@ -171,7 +172,7 @@ printed_xml_is_accepted() {
 	domain_xml web4 '' "$(nic $mac4 web4 client)" >"$work/web4.xml"
 	v define "$work/web4.xml"
 	virt xml web4 deadline=1ms >"$work/pieces"
-	expect_match "<rtvs:port mac='$mac4' deadline='1ms'/>" "$(cat "$work/pieces")"
+	expect_match "<rtvs:port mac='$mac4' deadline='1ms' bridge='br0'/>" "$(cat "$work/pieces")"
 	grep -qE '<interface|memfd' "$work/pieces" && fail "it has these"
 	v undefine web4
 	domain_xml web4 '' '' '' >"$work/web4.xml"
@@ -344,6 +345,46 @@ set_refused_changes_nothing() {
 	expect_fails "no vhost-user interface or port 'nosuch'" virt set web1 nosuch deadline=1ms
 	metadata web1 --live | cmp - "$work/before"
 	expect "min_rate" 10Mbit "$(config web1 min_rate)"
+}
+# What virsh stores as "modified" and the port cannot be is told, and listed with what the port has.
+problem_of() { virt list -j | json "next(r['problem'] for r in d if r['port'] == '$1')"; }
+wrong_metadata_shows() {
+	expect "problem" '' "$(problem_of web1)"
+	metadata web1 --live --key rtvs --set "<ports><port mac='$mac1' bridge='br0' deadline='3ms' min_rate='99Mbit' burst='15kB'/></ports>"
+	wait_for 10 grep -q 'domain web1: port web1: stays as it was: .*min_rate' "$work/listener.log"
+	expect_match 'web1, 52:54:00:00:00:01: deadline=2ms instead of 3ms, min_rate=10Mbit instead of 99Mbit: .*would fit' "$(virt list)"
+	metadata web1 --live --key rtvs --set "<ports><port mac='$mac1' bridge='br0' deadlin='3ms'/></ports>"
+	wait_for 10 grep -q "domain web1: port web1: stays as it was: .*did you mean 'deadline'" "$work/listener.log"
+	expect_match "did you mean 'deadline'" "$(problem_of web1)"
+	metadata web1 --live --key rtvs --set "<ports>$ports1</ports>"
+	wait_for 10 eval '[ -z "$(problem_of web1)" ]'
+	expect "deadline" 2ms "$(config web1 deadline)"
+	traffic web1 10.0.0.2
+}
+# A NIC is plugged in before its element: libvirt gets on, the guest has a NIC without a network, and the element gives it one.
+attach_before_the_element() {
+	nic $mac4 early client "<driver queues='2'/>" >"$work/plug.xml"
+	timeout 20 virsh -q attach-device web1 "$work/plug.xml" --live
+	expect "bridge" '' "$(config early bridge)"
+	wait_for 10 grep -q "domain web1: line [0-9]*: <interface>: no <port> has its MAC, $mac4" "$work/listener.log"
+	expect_match "web1 +net1 +$mac4 +early +no element" "$(virt list)"
+	traffic web1 10.0.0.2
+	metadata web1 --live --key rtvs --set "<ports>$ports1<port mac='$mac4' bridge='br0' deadline='3ms' min_rate='1Mbit' burst='15kB'/></ports>"
+	wait_for 10 is_config early deadline 3ms
+	guest_uses_nic web1 $mac4
+	v detach-device web1 "$work/plug.xml" --live
+	wait_for 20 guest_has_no_nic web1 $mac4
+	metadata web1 --live --key rtvs --set "<ports>$ports1</ports>"
+	wait_for 10 has_no_port early
+	# Without an element it goes with its interface.
+	timeout 20 virsh -q attach-device web1 "$work/plug.xml" --live
+	v detach-device web1 "$work/plug.xml" --live
+	wait_for 60 has_no_port early
+	# Where QEMU does not wait, libvirt says what is missing.
+	nic $mac4 early client | sed 's,<reconnect[^>]*>,,' >"$work/plug.xml"
+	expect_fails 'No such file or directory' timeout 20 virsh -q attach-device web1 "$work/plug.xml" --live
+	has_no_port early
+	traffic web1 10.0.0.2
 }
 metadata_is_followed() {
 	metadata web2 --live --key rtvs --set "<ports><port mac='$mac2' name='second' bridge='br0' deadline='7ms' min_rate='5Mbit' burst='15kB'/></ports>"
@@ -574,6 +615,7 @@ run_case "virt list" list_shows_them
 run_case "virsh reboot keeps the port" reboot_keeps_the_port
 run_case "virsh attach-device to a port that waits" plain_hotplug
 run_case "virsh detach-device" plain_unplug
+run_case "virsh attach-device before the element" attach_before_the_element
 run_case "virt attach and detach, mode=client" attach_and_detach client
 run_case "virt attach and detach, mode=server" attach_and_detach server
 run_case "virt detach waits for the guest" detach_waits_for_the_guest
@@ -582,6 +624,7 @@ run_case "attach and detach what is stored only" stored_only
 run_case "virt set changes port and metadata" set_changes_all_three
 run_case "a set that is refused changes nothing" set_refused_changes_nothing
 run_case "changed metadata is followed" metadata_is_followed
+run_case "what metadata ask for in vain is shown" wrong_metadata_shows
 run_case "virsh start says what admission refused" admission_refuses_the_start
 run_case "wrong XML: line and element" wrong_xml_is_refused
 run_case "memory that is not shared is explained" memory_is_explained

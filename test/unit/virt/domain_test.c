@@ -115,7 +115,7 @@ domain_without_our_element_has_no_ports(void **state)
 static void
 server_mode_is_connected_to(void **state)
 {
-	struct domain *d = parse(DOMAIN(PORTS("<r:port mac='52:54:00:00:00:01' name='a'/>"), SHARED,
+	struct domain *d = parse(DOMAIN(PORTS("<r:port bridge='br0' mac='52:54:00:00:00:01' name='a'/>"), SHARED,
 		"<interface type='vhostuser'><mac address='52:54:00:00:00:01'/><source type='unix' path='/tmp/s' "
 		"mode='server'/></interface>"));
 
@@ -131,15 +131,16 @@ static void
 libvirts_bandwidth_counts_unless_the_element_says(void **state)
 {
 #define BANDWIDTH "<bandwidth><inbound average='1000' floor='500'/><outbound average='250' peak='400'/></bandwidth>"
-	struct domain *d = parse(
-		DOMAIN(PORTS("<r:port mac='52:54:00:00:00:01'/>"), SHARED, IFACE("52:54:00:00:00:01", BANDWIDTH)));
+	struct domain *d = parse(DOMAIN(PORTS("<r:port bridge='br0' mac='52:54:00:00:00:01'/>"), SHARED,
+		IFACE("52:54:00:00:00:01", BANDWIDTH)));
 
 	(void)state;
 	expect_param(d->ports, "rate", "8Mbit");
 	expect_param(d->ports, "max_rate", "2Mbit");
 	expect_param(d->ports, "min_rate", "4Mbit");
 	domain_free(d);
-	d = parse(DOMAIN(PORTS("<r:port mac='52:54:00:00:00:01' rate='1Gbit' min_rate='1Mbit' max_rate='2Mbit'/>"),
+	d = parse(DOMAIN(
+		PORTS("<r:port bridge='br0' mac='52:54:00:00:00:01' rate='1Gbit' min_rate='1Mbit' max_rate='2Mbit'/>"),
 		SHARED, IFACE("52:54:00:00:00:01", BANDWIDTH)));
 	expect_param(d->ports, "rate", "1Gbit");
 	expect_param(d->ports, "max_rate", "2Mbit");
@@ -150,7 +151,8 @@ libvirts_bandwidth_counts_unless_the_element_says(void **state)
 static void
 element_without_interface_waits_for_one(void **state)
 {
-	struct domain *d = parse(DOMAIN(PORTS("<r:port mac='52:54:00:00:00:01' name='spare' queues='2'/>"), "", ""));
+	struct domain *d =
+		parse(DOMAIN(PORTS("<r:port bridge='br0' mac='52:54:00:00:00:01' name='spare' queues='2'/>"), "", ""));
 
 	(void)state;
 	assert_false(d->ports[0].is_plugged);
@@ -159,12 +161,14 @@ element_without_interface_waits_for_one(void **state)
 	expect_param(d->ports, "mode", "listen");
 	expect_param(d->ports, "queues", "2");
 	domain_free(d);
-	d = parse(
-		DOMAIN(PORTS("<r:port mac='52:54:00:00:00:01' name='spare' socket='/tmp/s' mode='connect'/>"), "", ""));
+	d = parse(DOMAIN(
+		PORTS("<r:port bridge='br0' mac='52:54:00:00:00:01' name='spare' socket='/tmp/s' mode='connect'/>"), "",
+		""));
 	expect_param(d->ports, "socket", "/tmp/s");
 	expect_param(d->ports, "mode", "connect");
 	domain_free(d);
-	port_refused(DOMAIN(PORTS("<r:port mac='52:54:00:00:00:01'/>"), SHARED, IFACE("52:54:00:00:00:02", "")),
+	port_refused(
+		DOMAIN(PORTS("<r:port bridge='br0' mac='52:54:00:00:00:01'/>"), SHARED, IFACE("52:54:00:00:00:02", "")),
 		"line 4: <r:port>: no interface of the domain has the MAC 52:54:00:00:00:01");
 }
 
@@ -206,7 +210,7 @@ socket_gives_a_name(void **state)
 static void
 memory_must_be_shared(void **state)
 {
-#define ONE PORTS("<r:port mac='52:54:00:00:00:01'/>")
+#define ONE PORTS("<r:port bridge='br0' mac='52:54:00:00:00:01'/>")
 	static const char *const good[] = {SHARED, "<memoryBacking><hugepages/><access mode='shared'/></memoryBacking>",
 		"<cpu><numa><cell id='0' memAccess='shared'/><cell id='1' memAccess='shared'/></numa></cpu>"};
 	static const char *const bad[] = {"", "<memoryBacking><hugepages/></memoryBacking>",
@@ -239,19 +243,27 @@ mistakes_name_line_and_element(void **state)
 		const char *xml, *text;
 	} cases[] = {
 		{WITH("<r:port/>"), "line 5: <r:port>: mac: needed"},
-		{WITH("<r:port mac='52:54:00:00:00'/>"), "mac: needed"},
-		{WITH("<r:port mac='52:54:00:00:00:0g'/>"), "mac: needed"},
-		{WITH("<r:port mac='52:54:00:00:00:01' deadlin='2ms'/>"), "'deadlin'; did you mean 'deadline'?"},
-		{WITH("<r:port mac='52:54:00:00:00:01' devargs='0000:01:00.0'/>"), "there is no attribute 'devargs'"},
-		{WITH("<r:port mac='52:54:00:00:00:02' name='b' socket='x'/>"), "socket: must be the path"},
-		{WITH("<r:port mac='52:54:00:00:00:01' domain_uuid='x'/>"), "there is no attribute 'domain_uuid'"},
-		{WITH("<r:port mac='52:54:00:00:00:01' r:late='drop'/>"), "there is no attribute 'late'"},
-		{WITH("<r:port mac='52:54:00:00:00:01' onerror='x&#10;y'/>"),
+		{WITH("<r:port bridge='br0' mac='52:54:00:00:00'/>"), "mac: needed"},
+		{WITH("<r:port bridge='br0' mac='52:54:00:00:00:0g'/>"), "mac: needed"},
+		{WITH("<r:port bridge='br0' mac='52:54:00:00:00:01' deadlin='2ms'/>"),
+			"'deadlin'; did you mean 'deadline'?"},
+		{WITH("<r:port bridge='br0' mac='52:54:00:00:00:01' devargs='0000:01:00.0'/>"),
+			"there is no attribute 'devargs'"},
+		{WITH("<r:port bridge='br0' mac='52:54:00:00:00:02' name='b' socket='x'/>"),
+			"socket: must be the path"},
+		{WITH("<r:port bridge='br0' mac='52:54:00:00:00:01' domain_uuid='x'/>"),
+			"there is no attribute 'domain_uuid'"},
+		{WITH("<r:port bridge='br0' mac='52:54:00:00:00:01' r:late='drop'/>"),
+			"r:late: its attributes have no prefix: write late='...'"},
+		{WITH("<r:port mac='52:54:00:00:00:01'/>"), "line 5: <r:port>: bridge: needed, without one"},
+		{WITH("<r:port bridge='br0' mac='52:54:00:00:00:01' onerror='x&#10;y'/>"),
 			"onerror: must be fail or ignore, not 'x y'"},
-		{WITH("<r:port mac='52:54:00:00:00:01'/><r:port mac='52:54:00:00:00:01' name='b'/>"),
+		{WITH("<r:port bridge='br0' mac='52:54:00:00:00:01'/><r:port bridge='br0' mac='52:54:00:00:00:01' "
+		      "name='b'/>"),
 			"mac: line 5 has"},
-		{DOMAIN(PORTS("<r:port mac='52:54:00:00:00:01'/><r:port mac='52:54:00:00:00:02'/>"), SHARED,
-			 IFACE("52:54:00:00:00:01", "") IFACE("52:54:00:00:00:02", "")),
+		{DOMAIN(PORTS("<r:port bridge='br0' mac='52:54:00:00:00:01'/><r:port bridge='br0' "
+			      "mac='52:54:00:00:00:02'/>"),
+			 SHARED, IFACE("52:54:00:00:00:01", "") IFACE("52:54:00:00:00:02", "")),
 			"name: the port of line 4 is called vm1, too"},
 		{DOMAIN(ONE, SHARED, GOOD_IFACE "\n" GOOD_IFACE), "line 7: <interface>: another interface has the MAC"},
 		{DOMAIN(ONE, SHARED, "<interface type='bridge'><mac address='52:54:00:00:00:01'/></interface>"),
@@ -279,6 +291,17 @@ mistakes_name_line_and_element(void **state)
 }
 
 static void
+port_may_be_meant_to_have_no_bridge(void **state)
+{
+	struct domain *d = parse(WITH("<r:port mac='52:54:00:00:00:01' bridge=''/>"));
+
+	(void)state;
+	assert_string_equal(d->ports[0].err, "");
+	expect_param(d->ports, "bridge", "");
+	domain_free(d);
+}
+
+static void
 onerror_ignore_is_no_refusal(void **state)
 {
 	struct domain *d =
@@ -297,7 +320,7 @@ onerror_ignore_is_no_refusal(void **state)
 	assert_string_equal(json_string_value(json_object_get(fallback, "vlan")), "0");
 	json_decref(fallback);
 	domain_free(d);
-	d = parse(WITH("<r:port mac='52:54:00:00:00:01' deadlin='2ms'/>"));
+	d = parse(WITH("<r:port bridge='br0' mac='52:54:00:00:00:01' deadlin='2ms'/>"));
 	assert_non_null(domain_refusal(d));
 	domain_free(d);
 }
@@ -362,8 +385,8 @@ ports_are_bounded(void **state)
 			"'>");
 
 		for (unsigned i = 0; i < n; i++)
-			at += (size_t)snprintf(
-				xml + at, sizeof(xml) - at, "<r:port mac='52:54:00:00:00:%02x' name='p%u'/>", i, i);
+			at += (size_t)snprintf(xml + at, sizeof(xml) - at,
+				"<r:port bridge='br0' mac='52:54:00:00:00:%02x' name='p%u'/>", i, i);
 		(void)snprintf(xml + at, sizeof(xml) - at, "</r:ports></metadata></domain>");
 		if (n == DOMAIN_MAX_PORTS) {
 			d = parse(xml);
@@ -402,6 +425,7 @@ main(void)
 		cmocka_unit_test(socket_gives_a_name),
 		cmocka_unit_test(memory_must_be_shared),
 		cmocka_unit_test(mistakes_name_line_and_element),
+		cmocka_unit_test(port_may_be_meant_to_have_no_bridge),
 		cmocka_unit_test(onerror_ignore_is_no_refusal),
 		cmocka_unit_test(what_is_no_domain_is_refused),
 		cmocka_unit_test(hostile_documents_are_refused),

@@ -93,13 +93,13 @@ attributes_change_and_go(void **state)
 static void
 domain_without_metadata_gets_it(void **state)
 {
-	const struct edit_pair pair = {"name", "plug"};
+	const struct edit_pair pairs[] = {{"name", "plug"}, {"bridge", ""}}; // meant to have none
 	struct edit *e = open_xml(DOMAIN_XML("", ""));
 	char err[DOMAIN_ERR_SIZE], *text;
 	struct domain *d = NULL;
 
 	(void)state;
-	assert_int_equal(edit_set_port(e, MAC1, &pair, 1), 0);
+	assert_int_equal(edit_set_port(e, MAC1, pairs, 2), 0);
 	assert_int_equal(edit_add_interface(e, IFACE(MAC1, "plug")), 0);
 	assert_int_equal(edit_add_interface(e, "<interface"), -EINVAL);
 	assert_true(edit_has_mac(e, MAC1));
@@ -247,7 +247,7 @@ only_what_lacks_is_printed(void **state)
 	text = print(half, "deadline=1ms");
 	assert_null(strstr(text, "<interface"));
 	assert_null(strstr(text, "<memoryBacking>"));
-	expect_text(text, "<rtvs:port mac='" MAC1 "' deadline='1ms'/>");
+	expect_text(text, "<rtvs:port mac='" MAC1 "' deadline='1ms' bridge='br0'/>");
 	expect_text(print(half, "mac=" MAC2), "<mac address='" MAC2 "'/>");
 	edit_close(whole);
 	edit_close(half);

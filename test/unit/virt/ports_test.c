@@ -70,6 +70,19 @@ change(const char *method, json_t *params)
 	return NULL;
 }
 
+// Parameters that the port has otherwise.
+static json_t *
+changes(json_t *params)
+{
+	const char *name = json_string_value(json_object_get(params, "name")), *key;
+	json_t *list = json_array(), *value;
+
+	json_object_foreach (params, key, value)
+		if (config_of(name, key) && strcmp(config_of(name, key), json_string_value(value)))
+			json_array_append_new(list, json_string(key));
+	return list;
+}
+
 enum cli_exit
 client_call(struct client *c, const char *method, json_t *params, json_t **ret_result, json_t **ret_error)
 {
@@ -84,11 +97,12 @@ client_call(struct client *c, const char *method, json_t *params, json_t **ret_r
 	}
 	if (!strcmp(method, "port.list"))
 		*ret_result = json_deep_copy(model);
-	else if (!strcmp(method, "admission.check"))
-		*ret_result = json_pack("{s:b, s:s}", "fits",
-			strcmp(json_string_value(json_object_get(params, "min_rate")), "too much") != 0, "why",
-			"at 3 ms");
-	else {
+	else if (!strcmp(method, "admission.check")) {
+		bool fits = strcmp(json_string_value(json_object_get(params, "min_rate")), "too much") != 0;
+
+		*ret_result = json_pack(
+			"{s:b, s:s, s:o}", "fits", fits, "why", fits ? "" : "at 3 ms", "changes", changes(params));
+	} else {
 		n_changes++;
 		error = change(method, params);
 		*ret_result = error ? NULL : json_true();
@@ -202,14 +216,15 @@ refusal_leaves_everything_as_it_was(void **state)
 	(void)state;
 	assert_int_equal(apply(ONE, err), CLI_OK);
 	before = json_deep_copy(model);
-	assert_int_equal(apply("<r:port mac='52:54:00:00:00:01' min_rate='2Mbit'/>" TWO
-			       "\n<r:port mac='52:54:00:00:00:03' min_rate='too much'/>",
+	assert_int_equal(apply("<r:port bridge='br0' mac='52:54:00:00:00:01' min_rate='2Mbit'/>" TWO
+			       "\n<r:port bridge='br0' mac='52:54:00:00:00:03' min_rate='too much'/>",
 				 err),
 		CLI_REFUSED);
 	assert_string_equal(err, "line 3: <port mac='52:54:00:00:00:03'>: min_rate: does not fit");
 	assert_true(json_equal(before, model));
 	// A port that went is there again.
-	assert_int_equal(apply(TWO "<r:port mac='52:54:00:00:00:03' min_rate='too much'/>", err), CLI_REFUSED);
+	assert_int_equal(
+		apply(TWO "<r:port bridge='br0' mac='52:54:00:00:00:03' min_rate='too much'/>", err), CLI_REFUSED);
 	assert_true(json_equal(before, model));
 	json_decref(before);
 }
@@ -249,7 +264,8 @@ another_socket_makes_the_port_anew(void **state)
 	assert_non_null(strstr(told, "made anew"));
 	// What it was is there again after a refusal.
 	json_object_set_new(json_object_get(json_array_get(model, 0), "config"), "queues", json_integer(4));
-	assert_int_equal(apply(ONE "<r:port mac='52:54:00:00:00:03' min_rate='too much'/>", err), CLI_REFUSED);
+	assert_int_equal(
+		apply(ONE "<r:port bridge='br0' mac='52:54:00:00:00:03' min_rate='too much'/>", err), CLI_REFUSED);
 	assert_int_equal(
 		json_integer_value(json_object_get(json_object_get(json_array_get(model, 0), "config"), "queues")), 4);
 }
@@ -280,7 +296,7 @@ optional_port_comes_up_without_a_bridge(void **state)
 	assert_non_null(strstr(told, "! no port: line 2: <r:port>: mac: needed"));
 	// Its name is somebody else's: QEMU would wait for its socket.
 	json_array_append_new(model, json_pack("{s:s, s:{s:s}}", "name", "vm1", "config", "name", "vm1"));
-	assert_int_equal(apply("<r:port mac='52:54:00:00:00:01' onerror='ignore'/>", err), CLI_REFUSED);
+	assert_int_equal(apply("<r:port bridge='br0' mac='52:54:00:00:00:01' onerror='ignore'/>", err), CLI_REFUSED);
 	assert_non_null(strstr(err, "made by hand"));
 }
 
@@ -291,12 +307,14 @@ optional_port_does_nothing_to_the_one_that_it_repeats(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < 2; i++) {
-		assert_int_equal(apply(ONE "<r:port mac='52:54:00:00:00:01' onerror='ignore'/>", err), CLI_OK);
+		assert_int_equal(
+			apply(ONE "<r:port bridge='br0' mac='52:54:00:00:00:01' onerror='ignore'/>", err), CLI_OK);
 		assert_string_equal(config_of("vm1", "bridge"), "br0");
 		assert_non_null(strstr(told, "! no port: line 2: <r:port>: mac: line 2 has 52:54:00:00:00:01, too"));
 	}
 	// Its interface would wait.
-	assert_int_equal(apply(ONE "<r:port mac='52:54:00:00:00:02' name='vm1' onerror='ignore'/>", err), CLI_REFUSED);
+	assert_int_equal(apply(ONE "<r:port bridge='br0' mac='52:54:00:00:00:02' name='vm1' onerror='ignore'/>", err),
+		CLI_REFUSED);
 	assert_non_null(strstr(err, "name: the port of line 2 is called vm1, too"));
 	assert_string_equal(config_of("vm1", "bridge"), "br0");
 }
@@ -533,6 +551,103 @@ waiting_port_with_an_interfaces_socket_is_refused(void **state)
 }
 
 static void
+expect_differs(const char *element, const char *text)
+{
+	struct domain *d = domain(element);
+	char is[DOMAIN_ERR_SIZE];
+
+	assert_int_equal(
+		ports_compare(&ports, d->ports, json_object_get(json_array_get(model, 0), "config"), is), CLI_OK);
+	assert_string_equal(is, text);
+	domain_free(d);
+}
+
+static void
+what_a_port_has_otherwise_is_told(void **state)
+{
+#define VM1(more) "<r:port mac='52:54:00:00:00:01' bridge='br0' " more "/>"
+	char err[DOMAIN_ERR_SIZE];
+
+	(void)state;
+	expect_differs(VM1("min_rate='1Mbit'"), "");
+	expect_differs(VM1("min_rate='too much'"), "at 3 ms");
+	assert_int_equal(apply(ONE, err), CLI_OK);
+	expect_differs(VM1("min_rate='1Mbit'"), "");
+	expect_differs(VM1("min_rate='1Mbit' late='drop' vlan='7'"), "vlan=0 instead of 7, late=send instead of drop");
+	expect_differs(VM1("min_rate='too much'"), "min_rate=1Mbit instead of too much: at 3 ms");
+	expect_differs(
+		VM1("deadlin='2ms'"), "line 2: <r:port>: there is no attribute 'deadlin'; did you mean 'deadline'?");
+	assert_int_equal(n_changes, 1);
+	for (calls_until_broken = 1; calls_until_broken; calls_until_broken = 0) {
+		struct domain *d = domain(ONE);
+
+		assert_int_equal(ports_compare(&ports, d->ports, NULL, err), CLI_UNREACHABLE);
+		domain_free(d);
+	}
+}
+
+// An interface is plugged in that has no element; then it gets one.
+static void
+unknown_interface_is_answered(void **state)
+{
+	char err[DOMAIN_ERR_SIZE] = "", path[DOMAIN_PATH_SIZE];
+	struct ports busy = {.is_running = true, .is_busy = true, .log = tell};
+	static const char early[] = "/run/guests/vm3.sock";
+	struct domain *d = domain(ONE);
+
+	(void)state;
+	assert_int_equal(ports_apply(&busy, d, err), CLI_OK);
+	assert_int_equal(ports_answer(&ports, UUID, early, err), CLI_OK);
+	assert_string_equal(config_of("vm3", "socket"), early);
+	assert_null(config_of("vm3", "bridge"));
+	// Once, and not where somebody has a port.
+	assert_int_equal(ports_answer(&ports, UUID, early, err), CLI_OK);
+	assert_int_equal(ports_answer(&ports, UUID, "/run/guests/vm1.sock", err), CLI_OK);
+	assert_int_equal(json_array_size(model), 2);
+	// While libvirt works, and when the interface is there.
+	assert_int_equal(ports_answer(&ports, UUID, "/run/guests/else.sock", err), CLI_OK);
+	assert_int_equal(ports_apply(&busy, d, err), CLI_OK);
+	assert_int_equal(json_array_size(model), 3);
+	busy.is_busy = false;
+	assert_int_equal(ports_apply(&busy, d, err), CLI_OK);
+	assert_int_equal(json_array_size(model), 2);
+	assert_string_equal(config_of("vm3", "socket"), early);
+	domain_free(d);
+	// Its element makes it a port like any other; without interface and element it goes.
+	d = domain(ONE "<r:port mac='52:54:00:00:00:03' bridge='br0'/>");
+	assert_int_equal(ports_apply(&busy, d, err), CLI_OK);
+	assert_string_equal(config_of("vm3", "bridge"), "br0");
+	assert_string_equal(config_of("vm3", "domain"), "web1");
+	domain_free(d);
+	for (unsigned i = 0; i <= PORTS_MAX_UNKNOWN; i++) {
+		(void)snprintf(path, sizeof(path), "/run/rtvswitch/%u.sock", i);
+		assert_int_equal(ports_answer(&ports, UUID, path, err), i < PORTS_MAX_UNKNOWN ? CLI_OK : CLI_REFUSED);
+	}
+	assert_non_null(strstr(err, "8 ports for unknown interfaces already, the limit"));
+	assert_int_equal(ports_remove(&ports, UUID, NULL), CLI_OK);
+	assert_int_equal(json_array_size(model), 0);
+}
+
+// Whoever says that he waits for another's socket does not keep that one from starting.
+static void
+unknown_interface_gives_way(void **state)
+{
+	static const char *const elements[] = {"<r:port mac='52:54:00:00:00:0a' bridge='br0'/>",
+		"<r:port mac='52:54:00:00:00:0a' bridge='br0' name='other'/>"};
+	char err[DOMAIN_ERR_SIZE];
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(ports_answer(&ports, UUID, "/run/guests/vm3.sock", err), CLI_OK);
+		assert_int_equal(apply_xml(elements[i], NIC("0a", "/run/guests/vm3.sock"), false, err), CLI_OK);
+		assert_int_equal(json_array_size(model), 1);
+		assert_string_equal(config_of(i ? "other" : "vm3", "domain_uuid"), OTHER);
+		assert_string_equal(config_of(i ? "other" : "vm3", "socket"), "/run/guests/vm3.sock");
+		assert_int_equal(ports_remove(&ports, OTHER, NULL), CLI_OK);
+	}
+}
+
+static void
 who_comes_first_does_not_matter(void **state)
 {
 	char err[DOMAIN_ERR_SIZE];
@@ -548,7 +663,7 @@ who_comes_first_does_not_matter(void **state)
 static void
 check_changes_nothing(void **state)
 {
-	struct domain *d = domain(ONE "<r:port mac='52:54:00:00:00:03' min_rate='too much'/>");
+	struct domain *d = domain(ONE "<r:port bridge='br0' mac='52:54:00:00:00:03' min_rate='too much'/>");
 	char err[DOMAIN_ERR_SIZE];
 
 	(void)state;
@@ -556,7 +671,7 @@ check_changes_nothing(void **state)
 	assert_int_equal(ports_check(&ports, d, err), CLI_REFUSED);
 	assert_non_null(strstr(err, "<port mac='52:54:00:00:00:03'>: at 3 ms"));
 	domain_free(d);
-	d = domain(ONE "<r:port mac='52:54:00:00:00:03' min_rate='too much' onerror='ignore'/>");
+	d = domain(ONE "<r:port bridge='br0' mac='52:54:00:00:00:03' min_rate='too much' onerror='ignore'/>");
 	assert_int_equal(ports_check(&ports, d, err), CLI_OK);
 	domain_free(d);
 	assert_int_equal(n_changes, 0);
@@ -572,13 +687,14 @@ broken_connection_is_told_at_any_call(void **state)
 		json_array_clear(model);
 		assert_int_equal(apply(ONE, err), CLI_OK);
 		calls_until_broken = i;
-		if (apply(TWO "<r:port mac='52:54:00:00:00:03' min_rate='2Mbit'/>", err) == CLI_OK) {
+		if (apply(TWO "<r:port bridge='br0' mac='52:54:00:00:00:03' min_rate='2Mbit'/>", err) == CLI_OK) {
 			assert_true(i > 3);
 			calls_until_broken = 0;
 			return;
 		}
 		calls_until_broken = 0;
-		assert_int_equal(apply(TWO "<r:port mac='52:54:00:00:00:03' min_rate='2Mbit'/>", err), CLI_OK);
+		assert_int_equal(
+			apply(TWO "<r:port bridge='br0' mac='52:54:00:00:00:03' min_rate='2Mbit'/>", err), CLI_OK);
 		assert_int_equal(json_array_size(model), 2);
 	}
 	fail_msg("never got through");
@@ -605,6 +721,9 @@ main(void)
 		TEST(copied_domain_without_metadata_is_refused),
 		TEST(two_interfaces_of_a_domain_do_not_share_a_socket),
 		TEST(waiting_port_with_an_interfaces_socket_is_refused),
+		TEST(what_a_port_has_otherwise_is_told),
+		TEST(unknown_interface_is_answered),
+		TEST(unknown_interface_gives_way),
 		TEST(who_comes_first_does_not_matter),
 		TEST(check_changes_nothing),
 		TEST(broken_connection_is_told_at_any_call),
