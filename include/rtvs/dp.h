@@ -89,6 +89,7 @@ struct dp_bridge_cfg {
 	char name[RTVS_NAME_SIZE];
 	uint32_t mac_limit; // entries, static ones included, 16 to 1,048,576
 	uint64_t mac_age_ns; // learned entries leave after this time without a packet; 1 s to 1 day
+	uint32_t mac_moves; // of MACs between its ports a second: more are an event; 0: none are
 };
 
 enum dp_port_type {
@@ -285,6 +286,7 @@ enum dp_event_type {
 	DP_EVENT_CONNECT, // a front-end connected or left
 	DP_EVENT_STALL, // a worker lost its core for long
 	DP_EVENT_MAC_LIMIT, // a port or a bridge has as many MACs as it may
+	DP_EVENT_MAC_MOVES, // MACs of a bridge move between its ports, more of them than it should have
 	DP_EVENT_GUEST_ERROR, // a guest or front-end did what it must not
 	DP_EVENT_REFUSED, // a front-end wanted a port that another has
 	DP_EVENT_HOLD, // a port is held back by the port `value`, which is slower; once in a while
@@ -294,6 +296,7 @@ enum dp_event_type {
 struct dp_event {
 	enum dp_event_type type;
 	unsigned port; // id; DP_MAX_PORTS: none
+	unsigned bridge; // id, of DP_EVENT_MAC_MOVES
 	unsigned worker;
 	bool is_up;
 	uint64_t value; // stall in ns, limit, process that was refused, id of another port, ...
@@ -322,6 +325,7 @@ int dp_bridge_add(struct dp *dp, const struct dp_bridge_cfg *cfg, unsigned *ret_
 int dp_bridge_set(struct dp *dp, unsigned id, const struct dp_bridge_cfg *cfg, char err[DP_ERR_SIZE]);
 int dp_bridge_del(struct dp *dp, unsigned id); // -EBUSY while ports use it
 uint32_t dp_bridge_n_macs(const struct dp *dp, unsigned id);
+uint64_t dp_bridge_n_moves(const struct dp *dp, unsigned id); // of MACs between its ports, ever
 
 // MAC tables. list: entries from position *pos on, at most max; *pos advances, the end is reached
 // when it returns less than max.

@@ -273,6 +273,7 @@ on_port_event(struct ctl *ctl, const struct dp_event *ev, const struct dp_port_c
 	case DP_EVENT_HOLD:
 		on_hold(ctl, ev, cfg);
 		break;
+	case DP_EVENT_MAC_MOVES:
 	case DP_EVENT_STALL:
 		break;
 	}
@@ -291,12 +292,32 @@ on_stall(struct ctl *ctl, const struct dp_event *ev)
 }
 
 static void
+on_mac_moves(struct ctl *ctl, const struct dp_event *ev)
+{
+	for (unsigned i = 0; i < ctl->live->n_bridges; i++) {
+		const struct dp_bridge_cfg *cfg = &ctl->live->bridges[i]->cfg;
+
+		if (ctl->live->bridges[i]->id != ev->bridge)
+			continue;
+		events_log(ctl, DP_MAX_PORTS, LOG_LEVEL_WARNING, LOG_ABOUT(NULL, {"BRIDGE", cfg->name}),
+			"bridge %s: %llu MACs a second move between its ports: a loop, or two guests with one MAC",
+			cfg->name, (unsigned long long)ev->value);
+		emit_at(ctl, "mac.moves",
+			json_pack("{s:s, s:I, s:I}", "bridge", cfg->name, "per_s", (json_int_t)ev->value, "limit",
+				(json_int_t)cfg->mac_moves),
+			ev->time_ns);
+	}
+}
+
+static void
 on_dp_event(struct ctl *ctl, const struct dp_event *ev)
 {
 	const struct model_port *port = ev->port < DP_MAX_PORTS ? ctl->live->port_by_id[ev->port] : NULL;
 
 	if (ev->type == DP_EVENT_STALL) {
 		on_stall(ctl, ev);
+	} else if (ev->type == DP_EVENT_MAC_MOVES) {
+		on_mac_moves(ctl, ev);
 	} else if (port) {
 		on_port_event(ctl, ev, &port->cfg);
 	} else if (ev->type == DP_EVENT_MAC_LIMIT) {

@@ -26,6 +26,7 @@ struct ctl;
 	X("port.refused",   "a process wanted a guest's port that another has") \
 	X("port.held",      "a slower device (by) holds the port back; once in 10 s for the same two") \
 	X("mac.limit",      "a port or a bridge has its limit of MACs") \
+	X("mac.moves",      "more MACs move between a bridge's ports than it allows") \
 	X("guest.error",    "a guest or its QEMU broke the protocol") \
 	X("flow.shortened", "packets come late elsewhere: they leave sooner here") \
 	X("flow.raised",    "they have a higher DSCP") \

@@ -255,6 +255,10 @@ print_bridges(FILE *f, const struct ctl *ctl)
 	for (unsigned i = 0; i < ctl->live->n_bridges; i++)
 		(void)fprintf(f, "rtvs_bridge_macs{bridge=\"%s\"} %" PRIu32 "\n", ctl->live->bridges[i]->cfg.name,
 			dp_bridge_n_macs(ctl->dp, ctl->live->bridges[i]->id));
+	family_head(f, "bridge_mac_moves", "counter", "", "MACs that moved from one port to another.");
+	for (unsigned i = 0; i < ctl->live->n_bridges; i++)
+		(void)fprintf(f, "rtvs_bridge_mac_moves_total{bridge=\"%s\"} %" PRIu64 "\n",
+			ctl->live->bridges[i]->cfg.name, dp_bridge_n_moves(ctl->dp, ctl->live->bridges[i]->id));
 }
 
 char *

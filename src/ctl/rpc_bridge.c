@@ -13,6 +13,8 @@ static const struct rpc_param bridge_params[] = {
 	P(mac_limit, RPC_UINT, .min = 16, .max = 1048576, .def = "8192", .help = "entries of the MAC table, static ones included"),
 	RPC_PARAM_AS("mac_age", struct dp_bridge_cfg, mac_age_ns, RPC_TIME, .min = 1000000000, .max = UINT64_C(86400000000000),
 		.def = "5min", .help = "a learned MAC leaves after this time without a packet"),
+	P(mac_moves, RPC_UINT, .max = 1000000, .def = "100",
+		.help = "moves of MACs between its ports a second, above which mac.moves is said, at most once a minute; 0: never"),
 };
 // clang-format on
 #define N_PARAMS (sizeof(bridge_params) / sizeof(bridge_params[0]))
@@ -81,6 +83,8 @@ bridge_json(const struct ctl *ctl, const struct model_bridge *bridge)
 			object, bridge_params[i].name, rpc_encode_value(&bridge_params[i], &bridge->cfg));
 	(void)json_object_set_new(object, "n_macs", json_integer(dp_bridge_n_macs(ctl->dp, bridge->id)));
 	(void)json_object_set_new(object, "n_static_macs", json_integer(bridge->n_macs));
+	(void)json_object_set_new(
+		object, "n_mac_moves", json_integer((json_int_t)dp_bridge_n_moves(ctl->dp, bridge->id)));
 	for (unsigned i = 0; i < ctl->model->n_ports; i++)
 		if (strcmp(ctl->model->ports[i]->cfg.bridge, bridge->cfg.name) == 0)
 			(void)json_array_append_new(names, json_string(ctl->model->ports[i]->cfg.name));
@@ -122,7 +126,8 @@ const struct rpc_method rpc_bridge_methods[] = {
 	{"bridge.del", "Remove a bridge without ports.", "true", bridge_del, bridge_params, 1, CFG_SIZE, RPC_CONFIG},
 	{"bridge.list", "Show all bridges.", "List of what bridge.show returns.", bridge_list, NULL, 0, 0,
 		RPC_READ_ONLY},
-	{"bridge.show", "Show one bridge.", "Its parameters, how many MACs it knows and the names of its ports.",
+	{"bridge.show", "Show one bridge.",
+		"Its parameters, how many MACs it knows and how many have moved between its ports, and their names.",
 		bridge_show, bridge_params, 1, CFG_SIZE, RPC_READ_ONLY},
 	{0},
 };

@@ -17,6 +17,7 @@
 #define AGE_MAX_NS (UINT64_C(86400) * 1000000000)
 #define SWEEP_SHARE 8 // of a table's buckets looked at a second, at least SWEEP_MIN
 #define SWEEP_MIN 4096u
+#define FORGET_EVERY_NS UINT64_C(1000000000) // what a port has lost with its link
 
 static uint32_t
 now_s(const struct dp *dp)
@@ -124,6 +125,12 @@ dp_bridge_n_macs(const struct dp *dp, unsigned id)
 	return id < DP_MAX_BRIDGES && dp->bridge[id] ? atomic_load(&dp->bridge[id]->macs.n_entries) : 0;
 }
 
+uint64_t
+dp_bridge_n_moves(const struct dp *dp, unsigned id)
+{
+	return id < DP_MAX_BRIDGES && dp->bridge[id] ? atomic_load(&dp->bridge[id]->n_moves) : 0;
+}
+
 // A learned entry is gone: its port may learn another one.
 static void
 entry_gone_cb(void *arg, const struct mac_entry *entry)
@@ -147,13 +154,38 @@ bridge_forget_port(struct dp *dp, struct bridge *bridge, const struct port *port
 	(void)sweep(dp, bridge, bridge->macs.n_buckets, 0, port->id, with_static);
 }
 
+// What it sent is flooded then, and found where it is. A guest that resets its device all the time makes one walk a second:
+// what the event leaves, housekeeping does.
 void
-bridge_housekeeping(struct dp *dp, struct bridge *bridge)
+bridge_forget_lost_link(struct dp *dp, struct port *port)
 {
+	uint64_t now_ns = dp_now_ns(dp);
+	struct bridge *bridge;
+
+	if (!atomic_load(&port->has_lost_link) || (port->forgot_ns && now_ns - port->forgot_ns < FORGET_EVERY_NS))
+		return;
+	atomic_store(&port->has_lost_link, false);
+	bridge = port->cfg.bridge[0] && atomic_load(&port->n_macs) ? bridge_find(dp, port->cfg.bridge) : NULL;
+	if (!bridge)
+		return;
+	port->forgot_ns = now_ns;
+	bridge_forget_port(dp, bridge, port, false);
+}
+
+void
+bridge_housekeeping(struct dp *dp, unsigned id)
+{
+	struct bridge *bridge = dp->bridge[id];
 	uint32_t age_s = (uint32_t)(bridge->cfg.mac_age_ns / 1000000000);
 	uint32_t n = RTE_MAX(bridge->macs.n_buckets / SWEEP_SHARE, SWEEP_MIN);
+	uint64_t per_s;
 
 	(void)sweep(dp, bridge, RTE_MIN(n, bridge->macs.n_buckets), age_s, MAC_TABLE_NO_PORT, false);
+	if (mac_moves_are_many(
+		    &bridge->moves, atomic_load(&bridge->n_moves), bridge->cfg.mac_moves, &per_s, dp_now_ns(dp)))
+		dp_event_post(dp,
+			(struct dp_event){
+				.type = DP_EVENT_MAC_MOVES, .port = DP_MAX_PORTS, .bridge = id, .value = per_s});
 }
 
 int

@@ -9,4 +9,6 @@ struct port;
 struct bridge *bridge_find(const struct dp *dp, const char *name);
 // Forgets what was learned of the port (static entries, too, with_static).
 void bridge_forget_port(struct dp *dp, struct bridge *bridge, const struct port *port, bool with_static);
-void bridge_housekeeping(struct dp *dp, struct bridge *bridge);
+// The same, without static entries, if its link has gone since.
+void bridge_forget_lost_link(struct dp *dp, struct port *port);
+void bridge_housekeeping(struct dp *dp, unsigned id);

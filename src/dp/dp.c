@@ -3,6 +3,7 @@
 // dp_init has failed, or dp_fini returned, no worker, socket or packet of ours is left.
 #include "rtvs/dp.h"
 
+#include "bridge.h"
 #include "bus_error.h"
 #include "connector.h"
 #include "dp_log.h"
@@ -535,8 +536,11 @@ dp_event_next(struct dp *dp, struct dp_event *ret_event)
 {
 	eventfd_t ignored;
 
-	if (next_event(dp, ret_event))
+	if (next_event(dp, ret_event)) {
+		if (ret_event->type == DP_EVENT_LINK && dp->port[ret_event->port])
+			bridge_forget_lost_link(dp, dp->port[ret_event->port]);
 		return true;
+	}
 	(void)eventfd_read(dp->event_fd, &ignored);
 	connector_run(dp->connector);
 	if (netdev_watch_run(dp->netdevs))

@@ -45,6 +45,8 @@ port_link_changed(struct port *port, bool is_up)
 	atomic_fetch_add(&port->dp->wakeup_gen, 1);
 	for (unsigned i = 0; i < port->dp->n_workers; i++)
 		worker_wake(port->dp->worker[i]);
+	if (!is_up)
+		atomic_store(&port->has_lost_link, true);
 	dp_event_post(port->dp, (struct dp_event){.type = DP_EVENT_LINK, .port = port->id, .is_up = is_up});
 }
 
@@ -553,8 +555,10 @@ void
 port_housekeeping(struct dp *dp)
 {
 	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
-		if (dp->port[i])
+		if (dp->port[i]) {
 			dp->port[i]->ops->housekeeping(dp->port[i]);
+			bridge_forget_lost_link(dp, dp->port[i]);
+		}
 }
 
 void
@@ -562,7 +566,7 @@ dp_housekeeping(struct dp *dp)
 {
 	for (unsigned i = 0; i < DP_MAX_BRIDGES; i++)
 		if (dp->bridge[i])
-			bridge_housekeeping(dp, dp->bridge[i]);
+			bridge_housekeeping(dp, i);
 	port_housekeeping(dp);
 	underlay_housekeeping(dp);
 	connector_housekeeping(dp->connector);

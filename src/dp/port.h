@@ -63,6 +63,8 @@ struct port {
 	_Atomic uint32_t n_txq; // queues that take packets, 1 at least. As is_up
 	_Atomic uint32_t wakeup_gen; // moves when descriptors of rx_wakeup change
 	_Atomic uint32_t n_macs; // learned entries that name this port; dp, ctl: rw
+	_Atomic bool has_lost_link; // and its MACs are not forgotten yet. Who knows of the link: wo, ctl: takes it
+	uint64_t forgot_ns; // when they were, 0: never; ctl
 	_Atomic uint64_t guest_errors; // vhost thread, ctl: rw
 	struct underlay *underlay; // of a port with an address, NULL: none; ctl
 	struct rte_ring *inject; // what the control thread sends through it, NULL: nothing; the owner consumes

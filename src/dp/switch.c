@@ -55,13 +55,23 @@ learn(struct burst *b, const struct frame_l2 *l2, uint16_t vlan)
 {
 	struct port *port = b->in->port;
 	uint32_t n = atomic_load_explicit(&port->n_macs, memory_order_relaxed);
-	bool may_learn = n < b->in->mac_limit;
+	bool may_learn = n < b->in->mac_limit, is_bound = b->view->bound_mask;
+	struct mac_table *macs = &b->in->bridge->macs;
+	enum mac_learn result;
 	uint16_t old;
 
-	switch (mac_table_learn(&b->in->bridge->macs, l2->src, vlan, b->in_id, may_learn, &old, b->w->now_s)) {
+	// Whose MAC it is need be asked only for one that is not known here.
+	result = mac_table_learn(macs, l2->src, vlan, b->in_id, may_learn && !is_bound, &old, b->w->now_s);
+	if (result == MAC_REFUSED && may_learn) {
+		if (view_is_bound_elsewhere(b->view, b->in_id, l2->src))
+			return DROP_MAC_STATIC;
+		result = mac_table_learn(macs, l2->src, vlan, b->in_id, true, &old, b->w->now_s);
+	}
+	switch (result) {
 	case MAC_KNOWN:
 		return DROP_NONE;
 	case MAC_MOVED:
+		atomic_fetch_add_explicit(&b->in->bridge->n_moves, 1, memory_order_relaxed);
 		if (b->view->port[old].port)
 			atomic_fetch_sub_explicit(&b->view->port[old].port->n_macs, 1, memory_order_relaxed);
 		// fallthrough

@@ -164,21 +164,73 @@ build_workers(const struct dp *dp, struct view *view)
 	}
 }
 
+static uint32_t
+bound_slot(const struct view *view, uint64_t mac)
+{
+	return (uint32_t)(mac * UINT64_C(0x9e3779b97f4a7c15) >> 32) & view->bound_mask;
+}
+
+static void
+bind_macs(struct view *view, uint16_t port)
+{
+	const struct guard *g = &view->port[port].guard;
+
+	for (unsigned i = 0; i < g->n_macs; i++) {
+		uint32_t slot = bound_slot(view, g->mac[i]);
+
+		while (view->bound[slot].mac)
+			slot = (slot + 1) & view->bound_mask;
+		view->bound[slot] = (struct view_bound){.mac = g->mac[i], .port = port};
+	}
+}
+
+bool
+view_is_bound_elsewhere(const struct view *view, uint16_t port, uint64_t mac)
+{
+	bool is_found = false;
+
+	if (!view->bound_mask)
+		return false;
+	for (uint32_t i = bound_slot(view, mac); view->bound[i].mac; i = (i + 1) & view->bound_mask) {
+		const struct view_port *other = &view->port[view->bound[i].port];
+
+		if (view->bound[i].mac != mac || other->bridge != view->port[port].bridge)
+			continue;
+		if (view->bound[i].port == port)
+			return false;
+		is_found |= atomic_load_explicit(&other->port->is_up, memory_order_relaxed);
+	}
+	return is_found;
+}
+
+static uint32_t
+count_bound_slots(const struct dp *dp)
+{
+	uint32_t n = 0;
+
+	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
+		n += dp->port[i] ? dp->port[i]->cfg.allowed_macs.n : 0;
+	return n ? rte_align32pow2(2 * n) : 0;
+}
+
 int
 view_publish(struct dp *dp)
 {
-	struct view *view = calloc(1, sizeof(*view));
+	uint32_t n_bound = count_bound_slots(dp);
+	struct view *view = calloc(1, sizeof(*view) + n_bound * sizeof(view->bound[0]));
 	struct view *old;
 
 	if (!view)
 		return -ENOMEM;
 	view->gen = ++dp->view_gen;
+	view->bound_mask = n_bound ? n_bound - 1 : 0;
 	for (unsigned i = 0; i < DP_MAX_PORTS; i++) {
 		// Packets of a port that is gone may still wait somewhere.
 		view->port[i].flow = (struct sched_params){.weight = 1, .limit = DP_QUEUE_MIN};
 		view->port[i].dscp_out = view->port[i].dscp_excess = DSCP_KEEP;
 		if (dp->port[i])
 			build_port(dp, dp->port[i], &view->port[i]);
+		bind_macs(view, (uint16_t)i);
 		view->has_schedules |= view->port[i].schedule != NULL;
 		view->has_traces |= view->port[i].trace != NULL;
 	}

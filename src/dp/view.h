@@ -6,6 +6,7 @@
 #include "port.h"
 #include "rtvs/dp.h"
 #include "rtvs/guard.h"
+#include "rtvs/mac_moves.h"
 #include "rtvs/mac_table.h"
 #include "rtvs/sched.h"
 
@@ -18,6 +19,8 @@ struct bridge {
 	struct mac_table macs; // dp: rw, ctl: rw, see mac_table.h
 	uint32_t sweep_pos; // ctl
 	_Atomic uint64_t full_events; // learnings refused; dp: rw
+	_Atomic uint64_t n_moves; // of MACs from one port to another; dp: rw
+	struct mac_moves moves; // ctl
 };
 
 struct view_port {
@@ -68,6 +71,12 @@ struct view_worker {
 	uint16_t n_rxq, n_owned;
 };
 
+// A MAC in allowed_macs of a port. Open addressing, at least half of the slots are free.
+struct view_bound {
+	uint64_t mac; // 0: free
+	uint16_t port;
+};
+
 struct view {
 	struct view_port port[DP_MAX_PORTS];
 	struct view_worker worker[DP_MAX_WORKERS];
@@ -79,6 +88,8 @@ struct view {
 	uint64_t gen; // of the view, 1 and up
 	uint16_t n_uplinks;
 	bool has_schedules, has_traces;
+	uint32_t bound_mask; // slots less 1; 0: nothing is bound
+	struct view_bound bound[];
 };
 
 // Does the port take frames of the VLAN? Those of its own leave without a tag, others with one. VLAN 0 is the bridge's untagged
@@ -90,6 +101,10 @@ view_carries(const struct view_port *vp, uint16_t vlan)
 		return vp->takes_untagged;
 	return vlan && vp->is_trunk && (vp->carries_all || vlan_set_has(&vp->trunk, vlan));
 }
+
+// Is the MAC that of another port of the bridge, by its allowed_macs? Not while that port is down: its guest may have moved to
+// another host; and not when the port has it in its own list.
+bool view_is_bound_elsewhere(const struct view *view, uint16_t port, uint64_t mac);
 
 // Builds a view of dp's present state, swaps it in and waits until no worker uses the one before. -ENOMEM: nothing changed
 int view_publish(struct dp *dp);

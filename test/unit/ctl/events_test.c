@@ -100,14 +100,18 @@ the_datapaths_events_are_told(void **state)
 		{{.type = DP_EVENT_MAC_LIMIT, .value = 4},
 			"\"method\":\"mac.limit\",\"params\":{\"port\":\"vm1\",\"limit\":4"},
 		{{.type = DP_EVENT_MAC_LIMIT, .port = DP_MAX_PORTS, .value = 16}, "\"limit\":16"},
+		{{.type = DP_EVENT_MAC_MOVES, .port = DP_MAX_PORTS, .bridge = 0, .value = 4711},
+			"\"method\":\"mac.moves\",\"params\":{\"bridge\":\"br0\",\"per_s\":4711,\"limit\":100"},
 		{{.type = DP_EVENT_GUEST_ERROR, .value = 9}, "\"method\":\"guest.error\""},
 		{{.type = DP_EVENT_HOLD, .value = 1},
 			"\"method\":\"port.held\",\"params\":{\"port\":\"vm1\",\"by\":\"up\""},
 	};
 	struct fixture *f = *state;
 	struct dp_event stray = {.type = DP_EVENT_LINK, .port = 77}, by_stray = {.type = DP_EVENT_HOLD, .value = 77};
+	struct dp_event stray_moves = {.type = DP_EVENT_MAC_MOVES, .port = DP_MAX_PORTS, .bridge = 1};
 	struct client c;
 
+	fixture_ok(f, "bridge.add", "{\"name\": \"br0\"}");
 	fixture_ok(f, "port.add", "{\"name\": \"vm1\"}");
 	fixture_ok(f, "port.add", "{\"name\": \"up\"}");
 	client_open(f, &c);
@@ -119,6 +123,7 @@ the_datapaths_events_are_told(void **state)
 	}
 	fake_dp_event(&stray); // its port went meanwhile
 	fake_dp_event(&by_stray);
+	fake_dp_event(&stray_moves); // its bridge
 	assert_string_equal(client_talk(f, &c, NULL), "");
 	close(c.fd);
 }

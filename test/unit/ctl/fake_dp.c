@@ -277,6 +277,12 @@ dp_bridge_n_macs(const struct dp *dp, unsigned id)
 	return dp->bridges[id].n_macs;
 }
 
+uint64_t
+dp_bridge_n_moves(const struct dp *dp, unsigned id)
+{
+	return dp->bridges[id].is_used ? 7 : 0;
+}
+
 int
 dp_mac_add(struct dp *dp, unsigned bridge, const struct mac *mac, uint16_t vlan, unsigned port, char err[DP_ERR_SIZE])
 {

@@ -17,6 +17,9 @@ bridges_come_and_go(void **state)
 	fixture_ok(f, "bridge.set", "{\"name\": \"br0\", \"mac_limit\": 200}");
 	fixture_refused(f, "bridge.set", "{\"name\": \"br1\"}", RPC_STATE_ERROR, "br1 does not exist");
 	fixture_refused(f, "bridge.add", "{\"name\": \"br1\", \"mac_limit\": 15}", RPC_INVALID_PARAMS, "mac_limit");
+	fixture_ok(f, "bridge.set", "{\"name\": \"br0\", \"mac_moves\": 1000000}");
+	fixture_refused(
+		f, "bridge.set", "{\"name\": \"br0\", \"mac_moves\": 1000001}", RPC_INVALID_PARAMS, "mac_moves");
 	fixture_ok(f, "port.add", "{\"name\": \"p\", \"bridge\": \"br0\"}");
 	fixture_refused(f, "bridge.del", "{\"name\": \"br0\"}", RPC_STATE_ERROR, "1 ports");
 	list = fixture_call(f, "bridge.list", NULL, &err);

@@ -1,0 +1,228 @@
+// Where MACs are learned, whose they are, and when they are forgotten.
+#include "dp_fixture.h"
+
+#include <rte_cycles.h>
+
+#include <stdio.h>
+#include <string.h>
+
+static void
+set_port(unsigned i, const struct dp_port_cfg *cfg)
+{
+	char err[DP_ERR_SIZE] = "";
+
+	if (dp_port_set(dp, guest[i].port, cfg, err))
+		fail_msg("port %u: %s", i, err);
+}
+
+static unsigned gone = N_GUESTS; // guest that is not plugged in
+
+static void
+take_out(unsigned i)
+{
+	unplug(i);
+	gone = i;
+}
+
+static void
+put_back(unsigned i)
+{
+	gone = N_GUESTS;
+	plug(i, 0, 0);
+}
+
+static void
+expect_at_others(unsigned from, unsigned len)
+{
+	for (unsigned i = 0; i < N_GUESTS; i++)
+		if (i != from && i != gone)
+			expect_frame(i, len);
+}
+
+// A broadcast of guest `from` with the MAC of guest `of`.
+static void
+speak(unsigned from, unsigned of, unsigned len)
+{
+	send_mbuf(from, make_frame(of, BROADCAST, 0, len));
+	expect_at_others(from, len);
+}
+
+// DP_MAX_PORTS: nowhere.
+static unsigned
+place_of(unsigned i)
+{
+	struct mac mac = guest_mac(i);
+	struct dp_mac macs[16];
+	uint32_t pos = 0;
+	unsigned n = dp_mac_list(dp, bridge, &pos, macs, 16);
+
+	for (unsigned k = 0; k < n; k++)
+		if (!memcmp(&macs[k].mac, &mac, sizeof(mac)))
+			return macs[k].port;
+	return DP_MAX_PORTS;
+}
+
+static void
+wait_forgotten(unsigned i)
+{
+	uint64_t end = rte_rdtsc() + rte_get_tsc_hz() * WAIT_S;
+	struct dp_event ignored;
+
+	while (place_of(i) != DP_MAX_PORTS && rte_rdtsc() < end) {
+		dp_housekeeping(dp);
+		while (dp_event_next(dp, &ignored))
+			;
+	}
+	assert_int_equal(place_of(i), DP_MAX_PORTS);
+}
+
+static void
+port_whose_link_goes_down_forgets_its_macs(void **state)
+{
+	struct mac fixed = guest_mac(7);
+	char err[DP_ERR_SIZE];
+
+	(void)state;
+	plain_guests();
+	assert_int_equal(dp_mac_add(dp, bridge, &fixed, 0, guest[1].port, err), 0);
+	for (unsigned i = 0; i < 3; i++) { // soon one after another
+		speak(1, 1, 60);
+		speak(1, 8, 61);
+		speak(2, 2, 62);
+		assert_int_equal(dp_port_n_macs(dp, guest[1].port), 2);
+		take_out(1);
+		wait_forgotten(1);
+		assert_int_equal(place_of(8), DP_MAX_PORTS);
+		assert_int_equal(place_of(2), guest[2].port);
+		assert_int_equal(place_of(7), guest[1].port);
+		assert_int_equal(dp_port_n_macs(dp, guest[1].port), 0);
+		assert_int_equal(dp_port_n_macs(dp, guest[2].port), 1);
+		// Who looks for it finds it where it is.
+		send_frame(0, 1, 0, 63);
+		expect_frame(2, 63);
+		put_back(1);
+	}
+}
+
+static void
+allowed_mac_is_not_learned_elsewhere(void **state)
+{
+	struct dp_port_cfg cfgs[N_GUESTS] = {port_cfg(0), port_cfg(1), port_cfg(2)};
+
+	(void)state;
+	cfgs[0].allowed_macs.n = 2;
+	cfgs[0].allowed_macs.mac[0] = guest_mac(8);
+	cfgs[0].allowed_macs.mac[1] = guest_mac(0);
+	add_guests(cfgs);
+	speak(0, 0, 60);
+	for (unsigned i = 1; i <= 3; i++) { // reflected
+		send_mbuf(2, make_frame(0, BROADCAST, 0, 70));
+		wait_drops(2, DROP_MAC_STATIC, i);
+	}
+	// Also when it is not known where the port's guest is.
+	send_mbuf(2, make_frame(8, BROADCAST, 0, 70));
+	wait_drops(2, DROP_MAC_STATIC, 4);
+	assert_int_equal(place_of(8), DP_MAX_PORTS);
+	assert_int_equal(place_of(0), guest[0].port);
+	assert_int_equal(dp_bridge_n_moves(dp, bridge), 0);
+	send_frame(1, 0, 0, 64);
+	expect_frame(0, 64);
+	// Others are.
+	speak(2, 9, 65);
+	assert_int_equal(place_of(9), guest[2].port);
+	// And this one when its port says so no more.
+	cfgs[0].allowed_macs.n = 0;
+	set_port(0, &cfgs[0]);
+	speak(2, 0, 66);
+	assert_int_equal(place_of(0), guest[2].port);
+}
+
+static void
+mac_in_the_lists_of_two_ports_moves_between_them(void **state)
+{
+	struct dp_port_cfg cfgs[N_GUESTS] = {port_cfg(0), port_cfg(1), port_cfg(2)};
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		cfgs[i].allowed_macs.n = 1;
+		cfgs[i].allowed_macs.mac[0] = guest_mac(9);
+	}
+	add_guests(cfgs);
+	for (unsigned i = 0; i < 4; i++) {
+		speak(i % 2, 9, 60 + i);
+		assert_int_equal(place_of(9), guest[i % 2].port);
+		assert_int_equal(dp_bridge_n_moves(dp, bridge), i);
+	}
+	send_mbuf(2, make_frame(9, BROADCAST, 0, 71));
+	wait_drops(2, DROP_MAC_STATIC, 1);
+}
+
+// As a guest that has moved to another host: its frames come from a tunnel.
+static void
+allowed_mac_of_a_port_that_is_down_may_be_elsewhere(void **state)
+{
+	struct dp_port_cfg cfgs[N_GUESTS] = {port_cfg(0), port_cfg(1), port_cfg(2)};
+
+	(void)state;
+	cfgs[0].allowed_macs.n = 1;
+	cfgs[0].allowed_macs.mac[0] = guest_mac(0);
+	add_guests(cfgs);
+	speak(0, 0, 60);
+	take_out(0);
+	wait_forgotten(0);
+	speak(2, 0, 61);
+	assert_int_equal(place_of(0), guest[2].port);
+	put_back(0);
+	speak(0, 0, 62);
+	assert_int_equal(place_of(0), guest[0].port);
+	send_mbuf(2, make_frame(0, BROADCAST, 0, 63));
+	wait_drops(2, DROP_MAC_STATIC, 1);
+}
+
+static bool
+moves_are_told(void)
+{
+	uint64_t end = rte_rdtsc() + rte_get_tsc_hz() * WAIT_S;
+	struct dp_event event;
+
+	dp_housekeeping(dp);
+	while (rte_rdtsc() < end && dp_event_next(dp, &event))
+		if (event.type == DP_EVENT_MAC_MOVES && event.bridge == bridge && event.value)
+			return true;
+	return false;
+}
+
+static void
+more_moves_than_allowed_are_told(void **state)
+{
+	struct dp_bridge_cfg cfg = {.name = "br0", .mac_limit = 64, .mac_age_ns = UINT64_C(300000000000)};
+	char err[DP_ERR_SIZE];
+
+	(void)state;
+	plain_guests();
+	for (unsigned limit = 0; limit < 2; limit++) {
+		cfg.mac_moves = limit;
+		assert_int_equal(dp_bridge_set(dp, bridge, &cfg, err), 0);
+		(void)moves_are_told();
+		for (unsigned i = 0; i < 300; i++) // two a second would do, if a second passes meanwhile
+			speak(i % 2, 9, 60 + i % 40);
+		assert_int_equal(moves_are_told(), limit);
+	}
+	assert_true(dp_bridge_n_moves(dp, bridge) >= 598);
+}
+
+int
+main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		WITH_BRIDGE(port_whose_link_goes_down_forgets_its_macs),
+		WITH_BRIDGE(allowed_mac_is_not_learned_elsewhere),
+		WITH_BRIDGE(mac_in_the_lists_of_two_ports_moves_between_them),
+		WITH_BRIDGE(allowed_mac_of_a_port_that_is_down_may_be_elsewhere),
+		WITH_BRIDGE(more_moves_than_allowed_are_told),
+	};
+
+	if (argc > 1)
+		n_workers = (unsigned)strtoul(argv[1], NULL, 10);
+	return cmocka_run_group_tests_name("dp/macs", tests, fixture_start, fixture_stop);
+}
