@@ -193,6 +193,7 @@ struct dp_port_cfg {
 	char domain_uuid[DP_UUID_SIZE]; // empty: none; who gave it takes care of the port
 
 	bool isolated;
+	bool forwards_reserved; // exchanges frames to 01:80:c2:00:00:0x with other ports that do, but for PAUSE
 	uint32_t mac_limit; // learned MACs, 0: no limit of its own
 	uint32_t flood_pps; // broadcast, multicast and unknown unicast it may send a second, 0: no limit
 	char mirror_to[RTVS_NAME_SIZE]; // a port that only receives mirrored packets, or is yet to come; empty: none

@@ -20,7 +20,7 @@
 	X(DROP_SPOOF_TYPE,    "spoof_type",     "ingress: only IP, ARP and RARP may leave a port with allowed IPs") \
 	X(DROP_MAC_STATIC,    "mac_static",     "ingress: source MAC is a static entry or in allowed_macs of another port") \
 	X(DROP_MAC_LIMIT,     "mac_limit",      "ingress: the port has its limit of learned MACs") \
-	X(DROP_RESERVED_MAC,  "reserved_mac",   "ingress: sent to 01:80:c2:00:00:0x, which bridges do not forward") \
+	X(DROP_RESERVED_MAC,  "reserved_mac",   "ingress: sent to 01:80:c2:00:00:0x, and the port does not forward them; PAUSE never") \
 	X(DROP_SAME_PORT,     "same_port",      "ingress: the destination is the port it came from") \
 	X(DROP_ISOLATED,      "isolated",       "ingress: sender and receiver are both isolated") \
 	X(DROP_FLOOD_LIMIT,   "flood_limit",    "ingress: broadcast or unknown destination above the port's flood rate") \

@@ -62,6 +62,8 @@
 	P(allowed_macs, RPC_MACS, .max = RTVS_MAX_MACS, .help = "source MACs it may use; empty: any"), \
 	P(allowed_ips, RPC_PREFIXES, .max = RTVS_MAX_PREFIXES, .help = "source addresses or prefixes it may use; empty: any"), \
 	P(isolated, RPC_BOOL, .def = "false", .help = "exchanges nothing with other isolated ports of its bridge"), \
+	P(forwards_reserved, RPC_BOOL, .def = "false", \
+		.help = "exchanges frames to 01:80:c2:00:00:0x (STP, LACP, 802.1X, LLDP; no PAUSE) with other ports that do"), \
 	P(mac_limit, RPC_UINT, .max = 1048576, .def = "0", .help = "MACs learned from it at most; 0: only the bridge's limit"), \
 	PAS("flood_rate", flood_pps, RPC_UINT, .max = UINT32_MAX, .def = "0", \
 		.help = "broadcast, multicast and unknown unicast packets it may send a second; 0: no limit"), \

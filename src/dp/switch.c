@@ -10,6 +10,7 @@
 #include <rte_prefetch.h>
 
 #define RESERVED_GROUP UINT64_C(0x0180c2000000) // IEEE 802.1Q, table 8-1: the last four bits differ
+#define PAUSE_GROUP UINT64_C(0x0180c2000001) // IEEE 802.3, annex 31B: of one link
 #define FLOOD_BURST_DIV 10 // a tenth of a second's worth may come at once
 #define NO_KEY UINT64_MAX // no VLAN has 16 bits
 
@@ -140,8 +141,9 @@ forward(struct burst *b, uint16_t out, struct egress_pkt pkt)
 	egress_put(b->w, b->view, out, pkt);
 }
 
+// is_reserved: only to ports that forward such frames.
 static enum drop
-flood(struct burst *b, struct egress_pkt pkt)
+flood(struct burst *b, struct egress_pkt pkt, bool is_reserved)
 {
 	uint16_t last = VIEW_NO_PORT;
 
@@ -153,8 +155,8 @@ flood(struct burst *b, struct egress_pkt pkt)
 		struct egress_pkt copy = pkt;
 
 		if (out == b->in_id || (b->in->is_isolated && vp->is_isolated) || !vp->is_admin_up ||
-			(b->in->tunnel && vp->tunnel) || !view_carries(vp, pkt.vlan) ||
-			!atomic_load_explicit(&vp->port->is_up, memory_order_relaxed))
+			(b->in->tunnel && vp->tunnel) || (is_reserved && !vp->forwards_reserved) ||
+			!view_carries(vp, pkt.vlan) || !atomic_load_explicit(&vp->port->is_up, memory_order_relaxed))
 			continue;
 		if (last != VIEW_NO_PORT) {
 			copy.m = replicate(b, b->in_id, pkt.m);
@@ -201,6 +203,7 @@ switch_one(struct burst *b, struct rte_mbuf *m)
 	const struct view_port *in = b->in;
 	struct egress_pkt pkt = {.m = m};
 	struct frame_l2 l2;
+	bool is_reserved;
 	uint64_t src_key;
 	enum drop drop;
 	uint16_t out;
@@ -212,7 +215,8 @@ switch_one(struct burst *b, struct rte_mbuf *m)
 	pkt.is_priority = l2.is_tagged && !l2.vlan;
 	if (unlikely(!classify_vlan(in, &l2, &pkt.vlan)))
 		return DROP_VLAN_INGRESS;
-	if (unlikely((l2.dst & ~UINT64_C(0xf)) == RESERVED_GROUP))
+	is_reserved = (l2.dst & ~UINT64_C(0xf)) == RESERVED_GROUP;
+	if (unlikely(is_reserved) && (!in->forwards_reserved || l2.dst == PAUSE_GROUP))
 		return DROP_RESERVED_MAC;
 	if (guard_is_active(&in->guard)) {
 		drop = check_guard(&in->guard, m, &l2);
@@ -228,10 +232,10 @@ switch_one(struct burst *b, struct rte_mbuf *m)
 	}
 	mirror(b, in, DP_MIRROR_RX, &pkt);
 	if (unlikely(l2.dst & FRAME_MAC_MULTICAST))
-		return flood(b, pkt);
+		return flood(b, pkt, is_reserved);
 	out = lookup(b, l2.dst, pkt.vlan);
 	if (unlikely(out == MAC_TABLE_NO_PORT || b->view->port[out].bridge != in->bridge))
-		return flood(b, pkt);
+		return flood(b, pkt, false);
 	return unicast(b, out, pkt);
 }
 

@@ -32,7 +32,7 @@ struct view_port {
 	uint16_t mirror_to; // VIEW_NO_PORT: none
 	uint8_t mirror; // enum dp_mirror_dir
 	bool is_trunk, takes_untagged, carries_all; // trunk: untagged frames accepted; all VLANs
-	bool is_admin_up, is_isolated, is_mirror_target;
+	bool is_admin_up, is_isolated, is_mirror_target, forwards_reserved;
 	bool may_be_held; // back, by an egress port with may_hold that is slower than it sends
 	bool may_hold;
 	bool prewake; // and trace is there

@@ -263,6 +263,44 @@ short_frames_leave_with_zeroes_up_to_the_shortest(void **state)
 	}
 }
 
+static void
+send_to_group(unsigned from, uint8_t last, unsigned len)
+{
+	struct rte_mbuf *m = make_frame(from, BROADCAST, 0, len);
+	const uint8_t group[6] = {0x01, 0x80, 0xc2, 0, 0, last};
+
+	memcpy(rte_pktmbuf_mtod(m, void *), group, sizeof(group));
+	send_mbuf(from, m);
+}
+
+static void
+reserved_groups_pass_between_ports_that_forward_them(void **state)
+{
+	struct dp_port_cfg cfgs[N_GUESTS] = {port_cfg(0), port_cfg(1), port_cfg(2)};
+	uint64_t n_drops = 0;
+
+	(void)state;
+	cfgs[0].forwards_reserved = cfgs[1].forwards_reserved = true;
+	add_guests(cfgs);
+	for (unsigned last = 0; last < 18; last++) {
+		send_to_group(0, (uint8_t)last, 60 + last);
+		if (last == 1) // PAUSE
+			wait_drops(0, DROP_RESERVED_MAC, 1);
+		else
+			expect_frame(1, 60 + last);
+		if (last >= 16) // a group like others
+			expect_frame(2, 60 + last);
+		if (last < 16) {
+			send_to_group(2, (uint8_t)last, 100);
+			wait_drops(2, DROP_RESERVED_MAC, ++n_drops);
+		}
+	}
+	cfgs[1].forwards_reserved = false;
+	set_port(1, &cfgs[1]);
+	send_to_group(0, 0x0e, 60);
+	wait_drops(0, DROP_NO_TARGET, 1);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -273,6 +311,7 @@ main(int argc, char **argv)
 		WITH_BRIDGE(mtu_counts_what_is_behind_two_tags),
 		WITH_BRIDGE(frame_to_nobody_is_flooded_as_the_first_of_its_burst),
 		WITH_BRIDGE(short_frames_leave_with_zeroes_up_to_the_shortest),
+		WITH_BRIDGE(reserved_groups_pass_between_ports_that_forward_them),
 	};
 
 	if (argc > 1)
