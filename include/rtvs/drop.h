@@ -37,7 +37,7 @@
 	X(DROP_NO_NEIGHBOR,   "no_neighbor",    "egress: the next hop's MAC address is not known") \
 	X(DROP_VLAN_EGRESS,   "vlan_egress",    "egress: the receiving port does not carry the VLAN") \
 	X(DROP_MTU,           "mtu",            "egress: frame longer than the receiving port's MTU") \
-	X(DROP_OFFLOAD,       "offload",        "egress: checksum or segmentation needed that these headers do not allow") \
+	X(DROP_OFFLOAD,       "offload",        "egress: checksum or segmentation needed that these headers do not allow; on the sender: asked for") \
 	X(DROP_LINK_DOWN,     "link_down",      "egress: nobody is connected to the receiving port") \
 	X(DROP_HANDOFF_FULL,  "handoff_full",   "egress: the ring to the worker that owns the port is full") \
 	X(DROP_TX_FULL,       "tx_full",        "egress: the receiver's ring or device queue is full") \

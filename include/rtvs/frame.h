@@ -174,6 +174,19 @@ frame_dscp_set(uint8_t *data, size_t len, uint8_t dscp)
 	return frame_tos_set(data, len, (uint8_t)(dscp << 2), FRAME_TOS_DSCP);
 }
 
+// A checksum, and perhaps a segmentation, that the sender of a frame left to others (VIRTIO_NET_HDR_F_NEEDS_CSUM).
+struct frame_offload {
+	uint16_t l3_offset, l4_offset;
+	uint16_t checksum_at; // two bytes, within the first head_bytes
+	uint8_t l4_len; // header with options
+	bool is_tcp, is_v6; // else UDP, IPv4
+	bool has_extensions; // IPv6 extension headers
+};
+// is_super: to be segmented. -EINVAL: cannot be executed: not TCP or UDP (super-frames: UDP, a routing header), a fragment, headers
+// that are not all in the first head_bytes or contradict each other.
+int frame_offload(const uint8_t *data, size_t head_bytes, size_t len, const struct frame_l2 *l2, bool is_super,
+	struct frame_offload *ret_offload);
+
 // TCP segmentation of a super-frame that is linear in memory (RFC 793, RFC 8200; what net/core/gso.c does).
 struct frame_tso {
 	uint16_t l3_offset, l4_offset, hdr_len; // hdr_len: Ethernet to the end of TCP options

@@ -43,6 +43,7 @@
 #define CLOCK_READS 16
 #define CLOCK_SPAN_MIN_NS 20000000 // below it reading the clocks would cost more than 1 ppm
 #define MBUF_CACHE 256
+#define MBUF_SLACK RTE_CACHE_LINE_SIZE
 #define MBUF_BYTES (RTE_MBUF_DEFAULT_BUF_SIZE + 384) // with headers of the buffer and of the pool's element
 #define BASE_BYTES (UINT64_C(24) << 20) // rings, tables, device queues
 #define PLAIN_RESERVE_BYTES (UINT64_C(128) << 20) // address space that costs nothing until it is used
@@ -342,6 +343,31 @@ parse_classes(const char *text, struct dscp_table *ret_table, char err[DP_ERR_SI
 	return rc;
 }
 
+static void
+leave_slack(struct rte_mempool *pool, void *arg, void *m, unsigned index)
+{
+	(void)pool;
+	(void)arg;
+	(void)index;
+	((struct rte_mbuf *)m)->buf_len = RTE_MBUF_DEFAULT_BUF_SIZE;
+}
+
+// Nobody knows of the last bytes of a buffer: librte_vhost 24.11 writes a checksum's second byte behind a buffer that ends between both,
+// and the guest says where it is.
+static struct rte_mempool *
+make_pool(uint32_t n)
+{
+	struct rte_mempool *pool = rte_pktmbuf_pool_create(
+		"rtvs_pkts", n, MBUF_CACHE, 0, RTE_MBUF_DEFAULT_BUF_SIZE + MBUF_SLACK, SOCKET_ID_ANY);
+
+	if (!pool)
+		return NULL;
+	((struct rte_pktmbuf_pool_private *)rte_mempool_get_priv(pool))->mbuf_data_room_size =
+		RTE_MBUF_DEFAULT_BUF_SIZE;
+	(void)rte_mempool_obj_iter(pool, leave_slack, NULL);
+	return pool;
+}
+
 int
 dp_init(const struct dp_system_cfg *cfg, struct dp **ret_dp, char err[DP_ERR_SIZE])
 {
@@ -374,8 +400,7 @@ dp_init(const struct dp_system_cfg *cfg, struct dp **ret_dp, char err[DP_ERR_SIZ
 	if (rc)
 		goto err_log;
 	clocks_start(dp, begin);
-	dp->pool = rte_pktmbuf_pool_create(
-		"rtvs_pkts", dp->cfg.n_mbufs, MBUF_CACHE, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+	dp->pool = make_pool(dp->cfg.n_mbufs);
 	rc = dp->pool ? bus_error_install(dp) : -rte_errno;
 	if (!rc)
 		rc = port_vhost_init();

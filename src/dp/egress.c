@@ -10,6 +10,7 @@
 #include "worker.h"
 
 #include <rte_ether.h>
+#include <rte_ip.h>
 #include <rte_mbuf.h>
 
 #include <string.h>
@@ -136,6 +137,19 @@ exceeds_mtu(const struct view_port *vp, const struct rte_mbuf *m)
 	return len - l3_offset > vp->frame_max - RTE_ETHER_HDR_LEN;
 }
 
+// A TCP frame that its sender's own MTU does not allow, without a word about segments: librte_vhost has lost it behind tags that it does
+// not know (802.1ad alone, 802.1Q twice).
+static bool
+is_lost_super_frame(const struct view_port *from, const struct rte_mbuf *m)
+{
+	const uint8_t *data = rte_pktmbuf_mtod(m, const uint8_t *);
+	struct frame_offload o;
+	struct frame_l2 l2;
+
+	return from->sends_super_frames && !(m->ol_flags & RTE_MBUF_F_TX_TCP_SEG) && exceeds_mtu(from, m) &&
+		frame_parse_l2(data, m->data_len, &l2) && !frame_offload(data, m->data_len, m->pkt_len, &l2, true, &o);
+}
+
 // Writes the DSCP into an IP packet. One that has it already is not copied, though others may share its bytes.
 // An IPv4 checksum that a device shall compute (RTE_MBUF_F_TX_IP_CKSUM) may be anything before: updating it does no harm, as
 // vhost and rte_eth_tx_prepare clear it first. Without that flag nobody after this looks at it, so it must be right here.
@@ -178,7 +192,7 @@ shape(struct worker *w, const struct view *view, uint16_t out, struct egress_pkt
 	if (unlikely(drop != DROP_NONE))
 		return drop;
 	if (unlikely(exceeds_mtu(vp, pkt->m)))
-		return DROP_MTU;
+		return is_lost_super_frame(&view->port[pkt->m->port], pkt->m) ? DROP_OFFLOAD : DROP_MTU;
 	if (unlikely((pkt->m->ol_flags & RTE_MBUF_F_TX_TCP_SEG) && !pkt->m->tso_segsz))
 		return DROP_OFFLOAD;
 	if (vp->writes_dscp && !vp->tunnel) { // a tunnel's is written outside
@@ -382,13 +396,21 @@ linearize(struct worker *w, struct rte_mbuf *m)
 	return flat;
 }
 
+// librte_vhost and drivers make the checksum's pseudo header of the next header of IPv6 itself, be it an extension's.
+static bool
+takes_super_frame(const struct rte_mbuf *m, uint32_t caps)
+{
+	if (!(m->ol_flags & RTE_MBUF_F_TX_IPV6))
+		return caps & PORT_CAP_TSO4;
+	return (caps & PORT_CAP_TSO6) && m->l3_len == sizeof(struct rte_ipv6_hdr);
+}
+
 // What the port's far side does not take: segments, checksums, chains. Owns pkt->m.
 static void
 put_in_software(struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf *m, uint32_t caps)
 {
 	struct rte_mbuf *seg[MAX_SEGMENTS];
-	bool needs_gso = (m->ol_flags & RTE_MBUF_F_TX_TCP_SEG) &&
-		!(caps & (m->ol_flags & RTE_MBUF_F_TX_IPV6 ? PORT_CAP_TSO6 : PORT_CAP_TSO4));
+	bool needs_gso = (m->ol_flags & RTE_MBUF_F_TX_TCP_SEG) && !takes_super_frame(m, caps);
 	int n;
 
 	if (needs_gso) {
@@ -455,7 +477,8 @@ egress_put(struct worker *w, const struct view *view, uint16_t out, struct egres
 	if (vp->schedule && (vp->rate || view->port[pkt.m->port].flow.min_rate))
 		caps &= ~(uint32_t)(PORT_CAP_TSO4 | PORT_CAP_TSO6);
 	if (unlikely((pkt.m->ol_flags & OFFLOAD_FLAGS) || pkt.m->nb_segs > 1) &&
-		caps != (PORT_CAP_CSUM | PORT_CAP_TSO4 | PORT_CAP_TSO6 | PORT_CAP_SEGS)) {
+		(caps != (PORT_CAP_CSUM | PORT_CAP_TSO4 | PORT_CAP_TSO6 | PORT_CAP_SEGS) ||
+			((pkt.m->ol_flags & RTE_MBUF_F_TX_TCP_SEG) && !takes_super_frame(pkt.m, caps)))) {
 		put_in_software(w, view, out, pkt.m, caps);
 		return;
 	}

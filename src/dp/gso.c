@@ -105,6 +105,45 @@ gso_segment(struct rte_mempool *pool, const struct rte_mbuf *m, struct rte_mbuf 
 	return (int)plan.n_segments;
 }
 
+// The sum from the L4 header to the frame's end, over what the guest left in the field: its pseudo-header's sum, which knows of routing
+// headers, too. Padding is of zeroes.
+static void
+finish_here(struct rte_mbuf *m, const struct frame_offload *o)
+{
+	uint16_t sum = 0;
+
+	(void)rte_raw_cksum_mbuf(m, o->l4_offset, m->pkt_len - o->l4_offset, &sum);
+	sum = sum == UINT16_MAX ? sum : (uint16_t)~sum;
+	memcpy(rte_pktmbuf_mtod_offset(m, void *, o->checksum_at), &sum, sizeof(sum));
+}
+
+enum drop
+gso_take(struct rte_mbuf *m, const struct frame_l2 *l2)
+{
+	bool is_super = m->ol_flags & RTE_MBUF_F_RX_LRO;
+	uint16_t l3_len;
+	struct frame_offload o;
+
+	m->ol_flags &= ~(RTE_MBUF_F_RX_LRO | RTE_MBUF_F_RX_L4_CKSUM_MASK);
+	if (frame_offload(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len, m->pkt_len, l2, is_super, &o))
+		return DROP_OFFLOAD;
+	l3_len = (uint16_t)(o.l4_offset - o.l3_offset);
+	if (o.has_extensions && !is_super) {
+		finish_here(m, &o);
+		return DROP_NONE;
+	}
+	if (l3_len >= 1u << RTE_MBUF_L3_LEN_BITS)
+		return DROP_OFFLOAD;
+	m->l2_len = o.l3_offset & 0x7f; // two tags at most
+	m->l3_len = l3_len & 0x1ff;
+	m->l4_len = o.l4_len;
+	m->ol_flags |= (o.is_v6 ? RTE_MBUF_F_TX_IPV6 : RTE_MBUF_F_TX_IPV4) |
+		(o.is_tcp ? RTE_MBUF_F_TX_TCP_CKSUM : RTE_MBUF_F_TX_UDP_CKSUM);
+	if (is_super)
+		m->ol_flags |= RTE_MBUF_F_TX_TCP_SEG | (o.is_v6 ? 0 : RTE_MBUF_F_TX_IP_CKSUM);
+	return DROP_NONE;
+}
+
 bool
 gso_finish_checksum(struct rte_mbuf *m)
 {

@@ -505,7 +505,10 @@ static int
 register_socket(struct vhost *v)
 {
 	const struct dp_port_cfg *cfg = &v->port->cfg;
-	uint64_t flags = cfg->vhost_mode == DP_VHOST_CONNECT ? RTE_VHOST_USER_CLIENT | RTE_VHOST_USER_NO_RECONNECT : 0;
+	// What the guest asks for comes as flags of a received packet, which gso_take reads. The older way, as flags of one to be sent, loses
+	// requests behind all but plain headers; this one executes checksums that it has no flag for.
+	uint64_t flags = RTE_VHOST_USER_NET_COMPLIANT_OL_FLAGS |
+		(cfg->vhost_mode == DP_VHOST_CONNECT ? RTE_VHOST_USER_CLIENT | RTE_VHOST_USER_NO_RECONNECT : 0);
 
 	if (rte_vhost_driver_register(cfg->socket, flags))
 		return -ENOMEM;

@@ -47,6 +47,7 @@ build_port(const struct dp *dp, struct port *port, struct view_port *vp)
 	vp->is_admin_up = cfg->admin_up;
 	vp->is_isolated = cfg->isolated;
 	vp->forwards_reserved = cfg->forwards_reserved;
+	vp->sends_super_frames = cfg->type == DP_PORT_VHOST && cfg->csum && cfg->tso;
 	vp->writes_dscp = cfg->dscp == DP_DSCP_DEADLINE;
 	vp->dscp_out = vp->dscp_excess = dscp_find(&dp->dscp, cfg->deadline_ns);
 	if (port->answer_dscp != DSCP_KEEP) {

@@ -36,6 +36,7 @@ struct view_port {
 	bool may_be_held; // back, by an egress port with may_hold that is slower than it sends
 	bool may_hold;
 	bool prewake; // and trace is there
+	bool sends_super_frames; // its guest may
 	bool writes_dscp; // into what it is given
 	uint8_t dscp_out,
 		dscp_excess; // of what it sends, at ports that write it; DSCP_KEEP: they do not. excess: beyond raised_rate

@@ -134,5 +134,9 @@ void egress_drop(struct worker *w, uint16_t port, struct rte_mbuf *m, enum drop 
 
 // gso.c: segments of a TCP super-frame, each in one buffer. Returns how many, 0: not possible (headers), -1: no buffer.
 int gso_segment(struct rte_mempool *pool, const struct rte_mbuf *m, struct rte_mbuf **out, unsigned max);
+struct frame_l2;
+// What the guest asked for, as librte_vhost's flags (RX) say it, becomes what is asked of the receiver (TX), or is done. m is nobody else's.
+// DROP_OFFLOAD: it cannot be done.
+enum drop gso_take(struct rte_mbuf *m, const struct frame_l2 *l2);
 // Completes the checksum that m's offload flags ask for. False: headers do not allow it.
 bool gso_finish_checksum(struct rte_mbuf *m);

@@ -75,6 +75,23 @@ check_segments(const uint8_t *data, size_t len, uint16_t mss)
 	PROMISE(sum == plan.payload_len);
 }
 
+// What may be asked for lies within the headers that are there.
+static void
+check_offload(const uint8_t *data, size_t head, size_t len, const struct frame_l2 *l2)
+{
+	struct frame_offload o, super;
+
+	if (frame_offload(data, head, len, l2, false, &o)) {
+		PROMISE(frame_offload(data, head, len, l2, true, &super));
+		return;
+	}
+	PROMISE(o.l3_offset >= FRAME_MIN && o.l3_offset <= FRAME_MIN + 4 * FRAME_MAX_TAGS);
+	PROMISE(o.l4_offset >= o.l3_offset + (o.is_v6 ? 40 : 20));
+	PROMISE(o.checksum_at >= o.l4_offset && o.checksum_at + 2u <= head);
+	PROMISE(o.l4_offset + (size_t)o.l4_len <= head);
+	PROMISE(o.has_extensions == (o.is_v6 && o.l4_offset - o.l3_offset != 40));
+}
+
 static void
 check_dscp(const uint8_t *data, size_t len, uint8_t dscp)
 {
@@ -117,5 +134,7 @@ LLVMFuzzerTestOneInput(const uint8_t *input, size_t len)
 	frame_parse_l3(data, len, &l2, &l3);
 	check_l3(data, len, &l3);
 	check_guards(data, len, &l2, &l3);
+	check_offload(data, len / 2, len, &l2);
+	check_offload(data, len, len, &l2);
 	return 0;
 }
