@@ -58,6 +58,7 @@ struct vhost {
 	pthread_mutex_t claim_lock; // of claim and fault; any thread, nothing is waited for under it
 	struct claim claim;
 	char fault[DP_CAUSE_SIZE]; // the last one's cause, "": none since somebody connected
+	bool is_fault_told;
 	_Atomic uint64_t features;
 	_Atomic uint64_t n_connects, n_disconnects, n_rings_recovered;
 	_Atomic int connect_errno; // of the last attempt
@@ -229,6 +230,7 @@ port_vhost_fault(struct port *port, const char *why, bool is_costly)
 
 	pthread_mutex_lock(&v->claim_lock);
 	snprintf(v->fault, sizeof(v->fault), "%s", why);
+	v->is_fault_told = false;
 	if (is_costly)
 		claim_ban(&v->claim, dp_now_ns(port->dp));
 	pthread_mutex_unlock(&v->claim_lock);
@@ -768,7 +770,9 @@ vhost_housekeeping(struct port *port)
 			.type = DP_EVENT_GUEST_ERROR, .port = port->id, .value = errors - v->errors_told};
 
 		pthread_mutex_lock(&v->claim_lock);
-		snprintf(event.cause, sizeof(event.cause), "%s", v->fault);
+		if (!v->is_fault_told)
+			snprintf(event.cause, sizeof(event.cause), "%s", v->fault);
+		v->is_fault_told = true;
 		pthread_mutex_unlock(&v->claim_lock);
 		dp_event_post(port->dp, event);
 	}

@@ -43,8 +43,12 @@ struct message { // the head of each, vhost-user specification, "Header"
 	uint32_t request, flags, size;
 };
 
+#define SOCKET_FREE (-1)
+#define SOCKET_CLOSING (-2) // by the event thread, which closes what is left
+#define SOCKET_LEFT (-3) // by the control thread, whose vhost_fds_unregister_end does
+
 struct conn {
-	int socket; // -1: free. -2: closed, its descriptors are not
+	int socket; // SOCKET_*: there is none
 	struct port *port;
 	_Atomic unsigned n_fds;
 	_Atomic bool is_broken; // its eventfds are not written any more
@@ -84,7 +88,7 @@ static const struct request {
 };
 
 static _Atomic uint16_t conn_of[VHOST_FDS_MAX]; // index of a descriptor's connection + 1, 0: none
-static struct conn conns[MAX_CONNS] = {[0 ... MAX_CONNS - 1] = {.socket = -1}};
+static struct conn conns[MAX_CONNS] = {[0 ... MAX_CONNS - 1] = {.socket = SOCKET_FREE}};
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; // of socket and port in conns, and of reserve
 static pthread_mutex_t connecting = PTHREAD_MUTEX_INITIALIZER;
 static int reserve = -1; // a descriptor that is there when there are no more
@@ -109,7 +113,7 @@ close_now(int fd)
 unsigned
 vhost_fds_owner(int fd)
 {
-	return (unsigned)fd < VHOST_FDS_MAX ? atomic_load_explicit(&conn_of[fd], memory_order_relaxed) : 0;
+	return (unsigned)fd < VHOST_FDS_MAX ? atomic_load_explicit(&conn_of[fd], memory_order_acquire) : 0;
 }
 
 // NULL: not a connection's socket.
@@ -164,7 +168,7 @@ vhost_fds_adopt(struct port *port, pid_t *ret_pid)
 	if ((unsigned)socket >= VHOST_FDS_MAX)
 		return -1;
 	pthread_mutex_lock(&lock);
-	while (i < MAX_CONNS && conns[i].socket != -1)
+	while (i < MAX_CONNS && conns[i].socket != SOCKET_FREE)
 		i++;
 	if (i < MAX_CONNS) {
 		conns[i] = (struct conn){.socket = socket, .port = port};
@@ -196,7 +200,7 @@ close_rest(struct conn *c)
 			(void)close_now(fd);
 		}
 	pthread_mutex_lock(&lock);
-	c->socket = -1;
+	c->socket = SOCKET_FREE;
 	pthread_mutex_unlock(&lock);
 }
 
@@ -215,7 +219,7 @@ close(int fd)
 		return close_now(fd);
 	}
 	pthread_mutex_lock(&lock);
-	c->socket = -2;
+	c->socket = is_unregistering ? SOCKET_LEFT : SOCKET_CLOSING;
 	pthread_mutex_unlock(&lock);
 	// librte_vhost's event thread closes a connection when it is done with it.
 	if (!is_unregistering)
@@ -234,7 +238,7 @@ vhost_fds_unregister_end(void)
 {
 	is_unregistering = false;
 	for (unsigned i = 0; i < MAX_CONNS; i++)
-		if (conns[i].socket == -2)
+		if (conns[i].socket == SOCKET_LEFT) // this thread wrote it, or another wrote something else
 			close_rest(&conns[i]);
 }
 
