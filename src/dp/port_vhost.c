@@ -685,13 +685,13 @@ vhost_start(struct port *port, char err[DP_ERR_SIZE])
 
 // Why somebody does not have the port who wants it, which is more than what the port waits for.
 static void
-describe_claim(struct vhost *v, char *text, size_t size)
+describe_claim(struct vhost *v, bool is_held, char *text, size_t size)
 {
 	pthread_mutex_lock(&v->claim_lock);
-	if (v->claim.is_refusing && v->claim.refused_pid == v->claim.holder_pid)
+	if (is_held && v->claim.is_refusing && v->claim.refused_pid == v->claim.holder_pid)
 		snprintf(text, size, "refused a second interface of process %" PRId32 ", which has the port",
 			v->claim.refused_pid);
-	else if (v->claim.is_refusing)
+	else if (is_held && v->claim.is_refusing)
 		snprintf(text, size, "refused process %" PRId32 ": process %" PRId32 " has the port",
 			v->claim.refused_pid, v->claim.holder_pid);
 	else if (v->fault[0])
@@ -730,7 +730,7 @@ vhost_state(const struct port *port, struct dp_port_state *ret_state)
 	} else {
 		snprintf(ret_state->detail, sizeof(ret_state->detail), "connecting: %s", strerror(err));
 	}
-	describe_claim(v, ret_state->detail, sizeof(ret_state->detail));
+	describe_claim(v, ret_state->is_connected, ret_state->detail, sizeof(ret_state->detail));
 }
 
 // Where the library has no port left it ends its event thread, and waits for it, which takes a second: it always has this one, whose

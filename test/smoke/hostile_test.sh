@@ -21,6 +21,8 @@ after_failure() {
 	stop flow KILL
 	stop hang KILL
 	stop rtvsd KILL
+	ends_holder one
+	ends_holder two
 	begin
 }
 hostile() { timeout 40 python3 "$top/test/smoke/hostile.py" "$@"; }
@@ -167,37 +169,41 @@ pid_holding() { pgrep -f "hostile.py $work/$1.sock hold" | tail -n 1; }
 
 second_is_refused() {
 	local first
+	ctl port add shared "socket=$work/shared.sock" bridge=br1
 	timeout 60 "$rtvsctl" -s "$work/rtvsd.sock" -j events port.refused >"$work/refused" 2>&1 3>&- &
 	echo $! >"$work/events.pid"
-	holder one evil
-	first=$(pid_holding evil)
-	wait_for 5 is_port_state evil pid "$first"
-	expect_fails 'reset|closed|Broken|unpack' hostile "$work/evil.sock" good
+	holder one shared
+	first=$(pid_holding shared)
+	wait_for 5 is_port_state shared pid "$first"
+	expect_fails 'reset|closed|Broken|unpack' hostile "$work/shared.sock" good
 	wait_until 5 grep -q "\"holder\": *$first" "$work/refused" || { cat "$work/refused"; false; }
-	expect_match "refused process [0-9]+: process $first has the port" "$(port_state evil detail)"
-	grep -q "refused process [0-9]* (python3): process $first has the port.*<source path='$work/evil.sock'/>" "$work/rtvsd.log"
-	is_port_state evil pid "$first"
-	expect connects 1 "$(($(port_state evil connects) - $(port_state evil disconnects)))"
+	expect_match "refused process [0-9]+: process $first has the port" "$(port_state shared detail)"
+	grep -q "refused process [0-9]* (python3): process $first has the port.*<source path='$work/shared.sock'/>" "$work/rtvsd.log"
+	is_port_state shared pid "$first"
+	expect connects 1 "$(($(port_state shared connects) - $(port_state shared disconnects)))"
 	holder_sends one
 	# A reconnection is no second one, as soon as the first has hung up.
 	ends_holder one
-	hostile "$work/evil.sock" good
-	expect_match '^(listening|)$' "$(port_state evil detail)"
+	hostile "$work/shared.sock" good
+	expect_match '^(listening|)$' "$(port_state shared detail)"
 	stop events TERM 5 || :
+	ctl port del shared
 }
 
 move_is_asked_for() {
-	holder one evil
-	ctl port move evil for=30s
-	holder two evil
-	expect_fails 'reset|closed|Broken|unpack' hostile "$work/evil.sock" good # one only
+	ctl port add shared "socket=$work/shared.sock" bridge=br1
+	holder one shared
+	ctl port move shared for=30s
+	holder two shared
+	expect_fails 'reset|closed|Broken|unpack' hostile "$work/shared.sock" good # one only
 	ends_holder one
 	holder_sends two
 	ends_holder two
-	nothing_stays
 	expect_fails 'port nobody does not exist' ctl port move nobody
-	expect_fails 'for: .*1s' ctl port move evil for=999ms
+	expect_fails 'for: .*1s' ctl port move shared for=999ms
 	expect_fails 'only a port with type=vhost' ctl port move t1
+	ctl port del shared
+	nothing_stays
 }
 
 begin
