@@ -223,19 +223,6 @@ overlay_unstamp(const struct view *view, struct rte_mbuf **pkts, uint16_t sent, 
 	}
 }
 
-// The other host's clock, as far as it is known.
-static uint64_t
-clock_of(struct overlay_delays *d, int64_t *ret_offset_ns)
-{
-	uint32_t gen = atomic_load_explicit(&d->clock_gen, memory_order_acquire);
-	uint64_t uncertainty_ns = atomic_load_explicit(&d->uncertainty_ns, memory_order_relaxed);
-
-	*ret_offset_ns = atomic_load_explicit(&d->offset_ns, memory_order_relaxed);
-	atomic_thread_fence(memory_order_acquire);
-	return gen % 2 || gen != atomic_load_explicit(&d->clock_gen, memory_order_relaxed) ? UINT64_MAX :
-											     uncertainty_ns;
-}
-
 static struct overlay_delays *
 delays_of(const struct dp *dp, unsigned tunnel)
 {
@@ -258,13 +245,8 @@ dp_tunnel_set_clock(struct dp *dp, unsigned tunnel, int64_t offset_ns, uint64_t 
 {
 	struct overlay_delays *d = delays_of(dp, tunnel);
 
-	if (!d)
-		return;
-	atomic_fetch_add_explicit(&d->clock_gen, 1, memory_order_relaxed);
-	atomic_thread_fence(memory_order_release);
-	atomic_store_explicit(&d->offset_ns, offset_ns, memory_order_relaxed);
-	atomic_store_explicit(&d->uncertainty_ns, uncertainty_ns, memory_order_relaxed);
-	atomic_fetch_add_explicit(&d->clock_gen, 1, memory_order_release);
+	if (d)
+		shared_clock_set(&d->clock, offset_ns, uncertainty_ns);
 }
 
 // Packets of one flow in a row, which have come.
@@ -286,7 +268,7 @@ account(struct worker *w, const struct view *view, struct arrivals *run)
 			(void)eventfd_write(w->dp->event_fd, 1);
 		return;
 	}
-	uncertainty_ns = clock_of(d, &offset_ns);
+	shared_clock_get(&d->clock, &offset_ns, &uncertainty_ns);
 	for (uint16_t i = 0; i < run->n; i++) {
 		run->packet[i].uncertainty_ns = uncertainty_ns;
 		run->packet[i].delay_ns += offset_ns;

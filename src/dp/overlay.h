@@ -5,6 +5,7 @@
 #include "port.h"
 #include "rtvs/flow_delay.h"
 #include "rtvs/geneve.h"
+#include "rtvs/shared_clock.h"
 
 #include <rte_mbuf.h>
 
@@ -21,9 +22,7 @@ struct overlay_flow {
 };
 
 struct overlay_delays {
-	_Atomic uint32_t clock_gen; // odd: being written. ctl: wo, dp: ro, and the next two
-	_Atomic int64_t offset_ns; // the other host's clock - ours
-	_Atomic uint64_t uncertainty_ns;
+	struct shared_clock clock; // the other host's - ours. ctl: wo, dp: ro
 	_Atomic uint64_t interval_ns; // between reports of one flow; 0: the default. ctl: wo, dp: ro
 	_Atomic(struct overlay_flow *) flow[DP_MAX_PORTS]; // NULL: not measured. ctl: wo, dp: ro
 	_Atomic bool is_wanted[DP_MAX_PORTS]; // dp: wo, ctl: ro

@@ -44,7 +44,7 @@ geneve_open(struct port *port, char err[DP_ERR_SIZE])
 	port->priv = rte_zmalloc("tunnel", sizeof(struct tunnel), RTE_CACHE_LINE_SIZE);
 	if (port->priv) {
 		// Nothing is judged until the clocks are known.
-		atomic_store(&port_geneve_delays(port)->uncertainty_ns, UINT64_MAX);
+		shared_clock_set(&port_geneve_delays(port)->clock, 0, UINT64_MAX);
 		return 0;
 	}
 	dp_error(err, "no memory for a port");
