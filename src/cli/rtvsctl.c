@@ -458,7 +458,8 @@ follow_capture(struct cli *cli, const char *port, int follow)
 			break;
 		json_decref(event);
 	}
-	fprintf(stderr, "%lld packets\n", (long long)json_integer_value(json_object_get(params, "pkts")));
+	fprintf(stderr, "%lld packets, %lld lost\n", (long long)json_integer_value(json_object_get(params, "pkts")),
+		(long long)json_integer_value(json_object_get(params, "lost")));
 	json_decref(event);
 	return CLI_OK;
 }

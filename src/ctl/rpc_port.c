@@ -416,12 +416,20 @@ port_show(void *ctx, const void *params, uint64_t present, json_t **ret_result, 
 	const struct ctl *ctl = ctx;
 	const struct dp_port_cfg *p = params;
 	const struct model_port *port = model_port_find(ctl->model, p->name);
+	char least[UNITS_TEXT_SIZE];
+	uint64_t least_ns;
+	json_t *object;
 
 	(void)present;
 	if (!port)
 		return ctl_refuse_name(err, -ENOENT, "port", p->name);
 	(void)dp_stats_refresh(ctl->dp);
-	return ctl_answer(ret_result, port_json(ctl, port), err);
+	object = port_json(ctl, port);
+	least_ns =
+		port->cfg.min_rate_bps && json_object_get(object, "bound") ? admit_floor_ns(ctl->model, &port->cfg) : 0;
+	if (least_ns)
+		(void)json_object_set_new(object, "least_bound", json_string(units_format_time(least_ns, least)));
+	return ctl_answer(ret_result, object, err);
 }
 
 // clang-format off
@@ -447,7 +455,9 @@ const struct rpc_method rpc_port_methods[] = {
 	{"port.list", "Show all ports.", "List of what port.show returns.", port_list, NULL, 0, 0, RPC_READ_ONLY},
 	{"port.show", "Show one port.",
 		"Its summary, config (parameters of port.add), state and stats; held_back_by: the "
-		"slower ports for which it had to wait, holds_back: the ports that waited for it, each with held_ns.",
+		"slower ports for which it had to wait, holds_back: the ports that waited for it, each with held_ns. "
+		"bound: what is promised, the deadline; least_bound: the shortest that admission could promise, all "
+		"else as it is.",
 		port_show, add_params, 1, CFG_SIZE, RPC_READ_ONLY},
 	{"admission.check", "Ask whether a port, or a change of one, could be guaranteed; nothing is changed.",
 		"{fits, why, changes}: why names the egress port, the time that fails and what would fit; changes are "

@@ -182,15 +182,15 @@ cli_follows_a_capture() {
 	local out
 	start pinging ip netns exec t1 ping -i 0.02 -c 500 10.0.0.2
 	out=$("$rtvsctl" -s "$work/rtvsd.sock" capture t1 filter=icmp count=5 "write=$work/five.pcapng" 2>&1)
-	expect_match $'\n5 packets$' "$out"
+	expect_match $'\n5 packets, 0 lost$' "$out"
 	out=$("$rtvsctl" -s "$work/rtvsd.sock" capture t1 filter=icmp count=3 write=- 2>&1 >"$work/three.pcapng")
-	expect "what it says" "3 packets" "$out"
+	expect "what it says" "3 packets, 0 lost" "$out"
 	expect "packets in the file" 3 "$(tcpdump --count -nr "$work/three.pcapng" 2>/dev/null | awk '{print $1}')"
 	# Ctrl-C ends it, and so does a reader that goes away.
 	start capture "$rtvsctl" -s "$work/rtvsd.sock" capture t1 "write=$work/some.pcapng"
 	wait_for 5 has_bytes "$work/some.pcapng"
 	stop capture INT
-	expect_match '[1-9][0-9]* packets' "$(cat "$work/capture.log")"
+	expect_match '[1-9][0-9]* packets, [0-9]+ lost' "$(cat "$work/capture.log")"
 	# A daemon that hangs does not keep it.
 	start capture "$rtvsctl" -s "$work/rtvsd.sock" --timeout 100ms capture t1 "write=$work/more.pcapng"
 	wait_for 5 has_bytes "$work/more.pcapng"
