@@ -53,3 +53,21 @@ rate_take(struct rate *r, uint64_t n, uint64_t now_ns)
 	r->tokens -= n * RATE_SCALE;
 	return true;
 }
+
+// A limit that any number of threads share, without a lock: the bucket is one word, the time at which all that was taken is paid for,
+// in parts of a nanosecond. It is full when that is burst_ns ago, and owes when it is to come. A word of 0 is a full bucket.
+#define RATE_LIMIT_PARTS 16 // costs are exact to a sixteenth of a nanosecond; clocks up to 36 years
+
+struct rate_limit {
+	uint64_t rate; // units/s up to RATE_MAX, 0: no limit
+	uint64_t burst_ns; // what the bucket holds
+};
+
+void rate_limit_init(struct rate_limit *l, uint64_t rate, uint64_t burst); // burst: units up to RATE_BURST_MAX
+// Takes n units, 2^29 at most, be they there or not.
+void rate_limit_charge(const struct rate_limit *l, uint64_t *paid, uint64_t n, uint64_t now_ns);
+// Takes n units if they are there.
+bool rate_limit_take(const struct rate_limit *l, uint64_t *paid, uint64_t n, uint64_t now_ns);
+// How many things of at most `largest` units may be taken before anybody knows how large they are: 0 when something is owed, else so
+// many that what is owed then is below the burst and one of them. Threads that ask at the same time may owe one more each.
+uint64_t rate_limit_room(const struct rate_limit *l, const uint64_t *paid, uint64_t largest, uint64_t now_ns);

@@ -170,15 +170,12 @@ uint8_t
 egress_dscp(struct worker *w, const struct view *view, uint16_t from, uint32_t bytes)
 {
 	const struct view_port *vp = &view->port[from];
-	struct rate *r = &w->port[from].raised;
-	uint64_t burst;
 
 	if (likely(vp->dscp_out == vp->dscp_excess))
 		return vp->dscp_out;
-	burst = view_bucket_bytes(vp, true); // of any port, so of the one where frames are longest
-	if (r->rate != vp->raised_rate || r->full != burst * RATE_SCALE)
-		rate_init(r, vp->raised_rate, burst, w->now_ns);
-	return rate_take(r, bytes, w->now_ns) ? vp->dscp_out : vp->dscp_excess;
+	return vp->raised.rate && rate_limit_take(&vp->raised, &vp->port->paid.raised, bytes, w->now_ns) ?
+		vp->dscp_out :
+		vp->dscp_excess;
 }
 
 // The frame as the port wants it, or why it may not leave; then pkt->m, if it is still there, is the caller's to free.

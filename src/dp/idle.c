@@ -17,6 +17,9 @@
 #define N_LOOKS \
 	20 // times that queues are polled like that after a wake-up: net_tap shows its packet when a signal was handled
 #define SLEEP_MIN_NS 50000 // a sleep that is shorter costs more than it saves
+// A worker that sleeps longer than it asked to did not get its core: whatever woke it, packets waited since then, or may have. The kernel
+// takes 50 us of timer slack, and the core some time to wake.
+#define WAKE_LATE_NS 150000
 #define SLEEP_MAX_NS 100000000 // without anything to wait for: the loop shows that it is alive
 
 static void
@@ -54,7 +57,7 @@ wait_for_work(struct worker *w, const struct view *view)
 {
 	bool is_looking = w->has_polled_queues || w->is_holding || w->n_looks;
 	struct timespec ts = {.tv_nsec = is_looking ? POLL_NS : SLEEP_MAX_NS};
-	uint64_t now_ns = dp_now_ns(w->dp), next_ns;
+	uint64_t now_ns = dp_now_ns(w->dp), next_ns, end_ns;
 	struct epoll_event ev[16];
 	eventfd_t ignored;
 	int n;
@@ -67,8 +70,14 @@ wait_for_work(struct worker *w, const struct view *view)
 	tsan_release(w->dp->rcu);
 	rte_rcu_qsbr_thread_offline(w->dp->rcu, w->index);
 	n = epoll_pwait2(w->epoll_fd, ev, 16, &ts, NULL);
-	if (n < 0 && errno == ENOSYS)
-		n = epoll_wait(w->epoll_fd, ev, 16, 1 + (int)(ts.tv_nsec / 1000000));
+	if (n < 0 && errno == ENOSYS) {
+		ts.tv_nsec += 1000000 - ts.tv_nsec % 1000000;
+		n = epoll_wait(w->epoll_fd, ev, 16, (int)(ts.tv_nsec / 1000000));
+	}
+	end_ns = now_ns + (uint64_t)ts.tv_nsec;
+	now_ns = dp_now_ns(w->dp);
+	if (now_ns > end_ns + WAKE_LATE_NS)
+		worker_stalled(w, now_ns - end_ns, now_ns);
 	(void)eventfd_read(w->wake_fd, &ignored);
 	rte_rcu_qsbr_thread_online(w->dp->rcu, w->index);
 	worker_count(&w->stats.sleeps, 1);

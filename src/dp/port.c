@@ -321,6 +321,9 @@ dp_port_set(struct dp *dp, unsigned id, const struct dp_port_cfg *cfg, char err[
 			return rc;
 	}
 	port->cfg = *cfg;
+	// A new limit grants nothing for the past, and what was owed at the old one is forgiven.
+	if (cfg->max_rate_bps != old.max_rate_bps || cfg->burst_bytes != old.burst_bytes)
+		__atomic_store_n(&port->paid.max_rate, dp_now_ns(dp) * RATE_LIMIT_PARTS, __ATOMIC_RELAXED);
 	if (cfg->admin_up && !old.admin_up) {
 		rc = port->ops->start(port, err);
 		if (rc)
@@ -501,7 +504,7 @@ dp_port_held_ns(const struct dp *dp, unsigned id, unsigned by)
 uint32_t
 dp_port_n_macs(const struct dp *dp, unsigned id)
 {
-	return id < DP_MAX_PORTS && dp->port[id] ? atomic_load(&dp->port[id]->n_macs) : 0;
+	return id < DP_MAX_PORTS && dp->port[id] ? (uint32_t)RTE_MAX(atomic_load(&dp->port[id]->n_macs), 0) : 0;
 }
 
 int

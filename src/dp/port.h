@@ -62,7 +62,8 @@ struct port {
 	_Atomic uint32_t caps; // enum port_cap. As is_up
 	_Atomic uint32_t n_txq; // queues that take packets, 1 at least. As is_up
 	_Atomic uint32_t wakeup_gen; // moves when descriptors of rx_wakeup change
-	_Atomic uint32_t n_macs; // learned entries that name this port; dp, ctl: rw
+	// Learned entries that name this port; dp, ctl: rw. Below 0 for a moment: an entry may go before who made it has counted it.
+	_Atomic int32_t n_macs;
 	_Atomic bool has_lost_link; // and its MACs are not forgotten yet. Who knows of the link: wo, ctl: takes it
 	uint64_t forgot_ns; // when they were, 0: never; ctl
 	_Atomic uint64_t guest_errors; // vhost thread, ctl: rw
@@ -78,6 +79,10 @@ struct port {
 	struct trace *trace; // as capture, for the port's life; the workers write into it
 	bool is_traced; // dp_trace_start; ctl
 	void *priv; // of the type
+	// Limits of what it sends, whichever workers poll it (rtvs/rate.h): max_rate, flood_rate, the guaranteed rate for raised DSCPs.
+	struct {
+		uint64_t max_rate, flood, raised;
+	} paid __rte_cache_aligned; // dp: rw, atomic; ctl: wo
 };
 
 extern const struct port_ops port_vhost_ops;

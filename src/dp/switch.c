@@ -11,7 +11,6 @@
 
 #define RESERVED_GROUP UINT64_C(0x0180c2000000) // IEEE 802.1Q, table 8-1: the last four bits differ
 #define PAUSE_GROUP UINT64_C(0x0180c2000001) // IEEE 802.3, annex 31B: of one link
-#define FLOOD_BURST_DIV 10 // a tenth of a second's worth may come at once
 #define GUEST_ASKS (RTE_MBUF_F_RX_LRO | RTE_MBUF_F_RX_L4_CKSUM_MASK) // for a checksum, or segments; see port_vhost.c
 #define NO_KEY UINT64_MAX // no VLAN has 16 bits
 
@@ -56,7 +55,7 @@ static enum drop
 learn(struct burst *b, const struct frame_l2 *l2, uint16_t vlan)
 {
 	struct port *port = b->in->port;
-	uint32_t n = atomic_load_explicit(&port->n_macs, memory_order_relaxed);
+	int64_t n = atomic_load_explicit(&port->n_macs, memory_order_relaxed);
 	bool may_learn = n < b->in->mac_limit, is_bound = b->view->bound_mask;
 	struct mac_table *macs = &b->in->bridge->macs;
 	enum mac_learn result;
@@ -80,8 +79,8 @@ learn(struct burst *b, const struct frame_l2 *l2, uint16_t vlan)
 	case MAC_LEARNED:
 		n = atomic_fetch_add_explicit(&port->n_macs, 1, memory_order_relaxed) + 1;
 		if (n == b->in->mac_limit)
-			dp_event_post(
-				b->w->dp, (struct dp_event){.type = DP_EVENT_MAC_LIMIT, .port = b->in_id, .value = n});
+			dp_event_post(b->w->dp,
+				(struct dp_event){.type = DP_EVENT_MAC_LIMIT, .port = b->in_id, .value = (uint64_t)n});
 		return DROP_NONE;
 	case MAC_STATIC_ELSEWHERE:
 		return DROP_MAC_STATIC;
@@ -101,14 +100,7 @@ learn(struct burst *b, const struct frame_l2 *l2, uint16_t vlan)
 static bool
 may_flood(struct burst *b)
 {
-	struct rate *r = &b->w->port[b->in_id].flood;
-	uint64_t pps = b->in->flood_pps;
-
-	if (!pps)
-		return true;
-	if (r->rate != pps)
-		rate_init(r, pps, pps / FLOOD_BURST_DIV + 1, b->w->now_ns);
-	return rate_take(r, 1, b->w->now_ns);
+	return !b->in->flood.rate || rate_limit_take(&b->in->flood, &b->in->port->paid.flood, 1, b->w->now_ns);
 }
 
 // A further packet with the same bytes. Shares them: egress_put copies before it changes anything.

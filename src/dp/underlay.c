@@ -333,7 +333,7 @@ is_for_us(const struct view_port *vp, const struct rte_mbuf *m)
 void
 underlay_punt(struct worker *w, const struct view *view, uint16_t in, struct rte_mbuf *m)
 {
-	struct rate *r = &w->port[in].flood; // an uplink floods nothing
+	struct rate *r = &w->port[in].punt;
 
 	if (!is_for_us(&view->port[in], m)) {
 		egress_drop(w, in, m, DROP_NOT_OURS);

@@ -12,6 +12,8 @@
 #include <string.h>
 
 #define ETHER_HEADER 14
+#define FLOOD_BURST_DIV 10 // a tenth of a second's worth may come at once
+#define MAX_RATE_BURST_DIV 1000 // a millisecond's worth, which a late worker may make up for
 
 static uint16_t
 id_of(const struct dp *dp, const char *name)
@@ -57,15 +59,11 @@ build_port(const struct dp *dp, struct port *port, struct view_port *vp)
 	vp->deadline_ns = cfg->deadline_ns;
 	vp->frame_max = cfg->mtu + ETHER_HEADER;
 	vp->mac_limit = cfg->mac_limit ? cfg->mac_limit : UINT32_MAX;
-	// The workers that poll one of its queues share the rate evenly.
-	vp->flood_pps = cfg->flood_pps ? RTE_MAX(cfg->flood_pps / RTE_MIN(cfg->n_queues, dp->cfg.workers.n), 1u) : 0;
 	vp->capture = port->capture;
 	vp->trace = cfg->prewake || port->is_traced ? port->trace : NULL;
 	vp->prewake = cfg->prewake && vp->trace;
 	vp->schedule = port->schedule;
 	vp->rate = cfg->rate_bps / 8;
-	vp->max_rate = cfg->max_rate_bps / 8 / RTE_MIN(cfg->n_queues, dp->cfg.workers.n);
-	vp->raised_rate = cfg->min_rate_bps / 8 / RTE_MIN(cfg->n_queues, dp->cfg.workers.n);
 	vp->flow = (struct sched_params){
 		.deadline_ns = port->answer_deadline_ns ? port->answer_deadline_ns : cfg->deadline_ns,
 		.min_rate = cfg->min_rate_bps / 8,
@@ -73,6 +71,12 @@ build_port(const struct dp *dp, struct port *port, struct view_port *vp)
 		.weight = cfg->weight,
 		.limit = cfg->queue,
 		.drops_late = cfg->late == DP_LATE_DROP};
+	rate_limit_init(&vp->flood, cfg->flood_pps, cfg->flood_pps / FLOOD_BURST_DIV + 1);
+	rate_limit_init(&vp->raised, cfg->min_rate_bps / 8,
+		view_bucket_bytes(vp, true)); // of the egress where frames are longest
+	rate_limit_init(&vp->max_rate, cfg->max_rate_bps / 8,
+		RTE_MAX(dp_bucket_bytes(cfg->burst_bytes, cfg->mtu, false),
+			cfg->max_rate_bps / 8 / MAX_RATE_BURST_DIV));
 	guard_init(&vp->guard, &cfg->allowed_macs, &cfg->allowed_ips);
 }
 

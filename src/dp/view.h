@@ -8,6 +8,7 @@
 #include "rtvs/guard.h"
 #include "rtvs/mac_moves.h"
 #include "rtvs/mac_table.h"
+#include "rtvs/rate.h"
 #include "rtvs/sched.h"
 
 #include <rte_ether.h>
@@ -39,10 +40,10 @@ struct view_port {
 	bool sends_super_frames; // its guest may
 	bool writes_dscp; // into what it is given
 	uint8_t dscp_out,
-		dscp_excess; // of what it sends, at ports that write it; DSCP_KEEP: they do not. excess: beyond raised_rate
+		dscp_excess; // of what it sends, at ports that write it; DSCP_KEEP: they do not. excess: beyond raised
 	uint32_t frame_max; // bytes without tags: MTU + Ethernet header
 	uint32_t mac_limit; // UINT32_MAX: none
-	uint32_t flood_pps; // of one worker; 0: no limit
+	struct rate_limit flood, max_rate, raised; // packets, bytes, bytes
 	const struct view_tunnel *tunnel; // NULL: none
 	struct view_uplink *uplink; // NULL: none
 	uint64_t deadline_ns; // of what it sends, as configured
@@ -50,7 +51,7 @@ struct view_port {
 	struct trace *trace; // NULL: none
 	struct schedule *schedule; // of its egress, NULL: none
 	struct sched_params flow; // of what it sends
-	uint64_t max_rate, raised_rate, rate; // bytes/s; the first two of one worker
+	uint64_t rate; // bytes/s
 	struct guard guard;
 	struct vlan_set trunk;
 };

@@ -28,9 +28,10 @@
 #define STALL_BYTES_PER_NS 2
 #define STALL_LOG_NS 50000
 #define STALL_EVENT_NS 10000000
+#define SUPER_FRAME 65550 // bytes of the longest that a guest sends
 
-static void
-note_stall(struct worker *w, uint64_t took_ns)
+void
+worker_stalled(struct worker *w, uint64_t took_ns, uint64_t now_ns)
 {
 	struct worker_stall_log *log = &w->stall_log;
 	uint64_t n = atomic_load_explicit(&log->n, memory_order_relaxed);
@@ -38,7 +39,7 @@ note_stall(struct worker *w, uint64_t took_ns)
 	hist_add(&w->stats.stalls, took_ns);
 	if (took_ns >= STALL_LOG_NS) {
 		// Readers look at n after the entry, and take none that may be overwritten by then.
-		atomic_store_explicit(&log->end_ns[n % DP_STALLS_KEPT], w->now_ns, memory_order_relaxed);
+		atomic_store_explicit(&log->end_ns[n % DP_STALLS_KEPT], now_ns, memory_order_relaxed);
 		atomic_store_explicit(&log->took_ns[n % DP_STALLS_KEPT], took_ns, memory_order_relaxed);
 		atomic_store_explicit(&log->n, n + 1, memory_order_release);
 	}
@@ -59,15 +60,15 @@ worker_tick(struct worker *w)
 	*step = (struct worker_step){.tsc = tsc};
 	w->now_ns = dp_tsc_to_ns(w->dp, tsc);
 	if (unlikely(is_stall))
-		note_stall(w, took_ns);
+		worker_stalled(w, took_ns, w->now_ns);
 }
 
-// True: its ring is left alone, because its queue at an egress port is full, or it has had its max_rate.
-static bool
-is_held(struct worker *w, const struct view_port *vp)
+// How many packets may be read from it. 0: its ring is left alone, because its queue at an egress port is full, or it owes bytes
+// beyond max_rate.
+static uint16_t
+readable(struct worker *w, const struct view_port *vp)
 {
 	struct worker_port *wp = &w->port[vp->port->id];
-	uint64_t pays, burst;
 
 	if (unlikely(wp->blocked_since_ns)) {
 		worker_count(&wp->c.blocked_ns, w->now_ns - wp->blocked_since_ns);
@@ -75,19 +76,30 @@ is_held(struct worker *w, const struct view_port *vp)
 	}
 	if (unlikely(atomic_load_explicit(&vp->port->held, memory_order_relaxed) > w->now_ns)) {
 		wp->blocked_since_ns = w->now_ns;
-		return true;
+		return 0;
 	}
-	if (likely(!vp->max_rate))
-		return false;
-	// What was taken in one burst is paid before the next.
-	burst = RTE_MAX(vp->flow.burst, vp->frame_max);
-	if (wp->max_rate.rate != vp->max_rate || wp->max_rate.full != burst * RATE_SCALE)
-		rate_init(&wp->max_rate, vp->max_rate, burst, w->now_ns);
-	rate_refill(&wp->max_rate, w->now_ns);
-	pays = RTE_MIN(wp->owed_bytes, wp->max_rate.tokens / RATE_SCALE);
-	(void)rate_take(&wp->max_rate, pays, w->now_ns);
-	wp->owed_bytes -= pays;
-	return wp->owed_bytes;
+	if (likely(!vp->max_rate.rate))
+		return PORT_BURST;
+	return (uint16_t)RTE_MIN(
+		rate_limit_room(&vp->max_rate, &vp->port->paid.max_rate, SUPER_FRAME, w->now_ns), (uint64_t)PORT_BURST);
+}
+
+// A burst of a port with a max_rate: no more at a time than may turn out to be the longest there are.
+static uint16_t
+receive_limited(struct worker *w, const struct view_port *vp, uint16_t q, struct rte_mbuf **pkts, uint16_t max)
+{
+	uint16_t n = 0, got;
+
+	while (max && (got = vp->port->ops->rx(vp->port, q, pkts + n, max))) {
+		uint64_t bytes = 0;
+
+		for (uint16_t i = 0; i < got; i++)
+			bytes += pkts[n + i]->pkt_len;
+		n = (uint16_t)(n + got);
+		rate_limit_charge(&vp->max_rate, &vp->port->paid.max_rate, bytes, w->now_ns);
+		max = RTE_MIN(readable(w, vp), (uint16_t)(PORT_BURST - n));
+	}
+	return n;
 }
 
 // Receives from one queue and forwards.
@@ -98,13 +110,16 @@ poll_queue(struct worker *w, const struct view *view, struct view_rxq rxq)
 	struct port *port = view->port[rxq.port].port;
 	struct port_counters *c = &w->port[rxq.port].c;
 	uint64_t sum = 0;
-	uint16_t n;
+	uint16_t n = readable(w, &view->port[rxq.port]);
 
-	if (unlikely(is_held(w, &view->port[rxq.port]))) {
+	if (unlikely(!n)) {
 		w->is_holding = true;
 		return 0;
 	}
-	n = port->ops->rx(port, rxq.queue, pkts, PORT_BURST);
+	if (unlikely(view->port[rxq.port].max_rate.rate))
+		n = receive_limited(w, &view->port[rxq.port], rxq.queue, pkts, n);
+	else
+		n = port->ops->rx(port, rxq.queue, pkts, n);
 	if (!n)
 		return 0;
 	for (uint16_t i = 0; i < n; i++) {
@@ -114,8 +129,6 @@ poll_queue(struct worker *w, const struct view *view, struct view_rxq rxq)
 	worker_work(w, n, sum);
 	worker_tick(w); // when the burst was read: its arrival
 	worker_work(w, n, sum);
-	if (view->port[rxq.port].max_rate)
-		w->port[rxq.port].owed_bytes += sum;
 	worker_count(&c->rx_pkts, n);
 	worker_count(&c->rx_bytes, sum);
 	if (unlikely(view->port[rxq.port].capture))

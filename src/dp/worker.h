@@ -27,8 +27,7 @@ struct worker_tx {
 // A worker's own data of one port.
 struct worker_port {
 	struct port_counters c;
-	struct rate flood, max_rate, raised, too_big;
-	uint64_t owed_bytes; // taken from it beyond max_rate
+	struct rate punt, too_big;
 	uint64_t blocked_since_ns; // what c.blocked_ns does not have yet; 0: it is read
 	struct worker_tx tx;
 } __rte_cache_aligned;
@@ -102,6 +101,8 @@ worker_work(struct worker *w, unsigned n_pkts, uint64_t bytes)
 
 // Reads the clock, between bursts: now_ns, and whether the core was away since.
 void worker_tick(struct worker *w);
+// The core was away for took_ns, until now.
+void worker_stalled(struct worker *w, uint64_t took_ns, uint64_t now_ns);
 int worker_create(struct dp *dp, uint16_t index, uint16_t cpu, unsigned lcore, struct worker **ret_worker);
 void worker_destroy(struct worker *w);
 int worker_main(void *worker); // rte_eal_remote_launch

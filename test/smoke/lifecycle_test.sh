@@ -145,6 +145,26 @@ stall_is_recorded() {
 	expect_match 'worker: must be 0 to 0' "$(ctl worker stalls worker=1 2>&1)"
 	stop rtvsd
 }
+# A worker that sleeps between packets is as much without its core.
+stalls_of_a_sleeper_are_recorded() {
+	daemon_start rtvsd
+	ctl bridge add br0
+	tap_port t1 10.0.0.1/24 bridge=br0
+	tap_port t2 10.0.0.2/24 bridge=br0
+	wait_for 10 can_ping t1 10.0.0.2
+	start flow ip netns exec t1 ping -q -i 0.002 10.0.0.2
+	for n in 1 2 3 4 5 6 7 8 9 10; do
+		kill -STOP "$(pid_of rtvsd)"
+		sleep 0.04 # the stall
+		kill -CONT "$(pid_of rtvsd)"
+		wait_for 5 has_stalls "$n" 39000000
+	done
+	stop flow || :
+	stop rtvsd
+}
+has_stalls() { # NUMBER, NS OF LENGTH
+	[ "$(ctl -j worker stalls | json "sum(s['stall_ns'] >= $2 for s in d['stalls']) >= $1")" = true ]
+}
 has_stall_since() { # NS OF CLOCK_REALTIME, NS OF LENGTH
 	[ "$(ctl -j worker stalls | json "any(s['stall_ns'] >= $2 and s['time_ns'] >= $1 + $2 for s in d['stalls'])")" = true ]
 }
@@ -187,5 +207,6 @@ run_case "bad arguments end with code 2" bad_arguments
 run_case "help and version" says_what_it_is
 run_case "sleeps when idle" sleeps_when_idle
 run_case "tells when its core was taken" stall_is_recorded
+run_case "tells it of a worker that sleeps, too" stalls_of_a_sleeper_are_recorded
 run_case "the CLI ends with 3 when nobody serves" cli_says_who_is_missing
 run_case "the CLI does not wait for ever" cli_does_not_wait_for_ever

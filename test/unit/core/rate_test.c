@@ -118,6 +118,100 @@ tokens_equal_exact_arithmetic_over_random_gaps(void **state)
 		run_model(&rng);
 }
 
+static void
+shared_limit_starts_full_and_refuses_one_more(void **state)
+{
+	struct rate_limit l;
+	uint64_t paid = 0, now = 3600 * NS_PER_S;
+
+	(void)state;
+	rate_limit_init(&l, 1000, 10);
+	assert_false(rate_limit_take(&l, &paid, 11, now));
+	assert_true(rate_limit_take(&l, &paid, 10, now));
+	assert_false(rate_limit_take(&l, &paid, 1, now));
+	assert_false(rate_limit_take(&l, &paid, 1, now + 999999));
+	assert_true(rate_limit_take(&l, &paid, 1, now + 1000000));
+	assert_int_equal(
+		rate_limit_room(&l, &paid, 1, now + 1000000), 1 + 10 - 1); // it may owe less than the burst and one
+	rate_limit_charge(&l, &paid, 1, now + 1000000);
+	assert_int_equal(rate_limit_room(&l, &paid, 1, now + 1000000), 0);
+	assert_true(rate_limit_room(&l, &paid, 1, now + 2000000) > 0);
+	// At the bounds nothing overflows.
+	rate_limit_init(&l, RATE_MAX, BURST_MAX);
+	paid = 0;
+	assert_true(rate_limit_take(&l, &paid, 1u << 29, now));
+	rate_limit_init(&l, 1000, BURST_MAX);
+	paid = 0;
+	assert_true(rate_limit_take(&l, &paid, 1u << 29, 5000000 * NS_PER_S));
+}
+
+// Workers poll the queues of one port, some or all of which have packets of all lengths without end.
+struct limited_run {
+	uint64_t rate, burst, longest;
+	unsigned n_workers, n_busy;
+};
+
+static void
+run_limited(const struct limited_run *run, uint64_t *seed)
+{
+	const uint64_t begin = 100 * NS_PER_S, end = begin + 20 * NS_PER_S;
+	uint64_t next[4], now, sum = 0, last = begin, owed = run->n_busy * (run->burst + run->longest);
+	uint64_t gap_max = owed * NS_PER_S / run->rate + 400000;
+	struct rate_limit l;
+	uint64_t paid = begin * RATE_LIMIT_PARTS; // nothing saved up
+	int64_t least = 0;
+
+	rate_limit_init(&l, run->rate, run->burst);
+	for (unsigned i = 0; i < run->n_workers; i++)
+		next[i] = begin + random_below(seed, 100000);
+	for (;;) {
+		unsigned i = 0;
+		uint64_t room, n = 0;
+		int64_t ahead;
+
+		for (unsigned k = 1; k < run->n_workers; k++)
+			i = next[k] < next[i] ? k : i;
+		now = next[i];
+		if (now >= end)
+			break;
+		next[i] += 1 + random_below(seed, 200000);
+		room = i < run->n_busy ? rate_limit_room(&l, &paid, run->longest, now) : 0;
+		for (room = room < 32 ? room : 32; room; room--)
+			n += random_below(seed, 3) ? 60 + random_below(seed, run->longest - 60) + 1 : run->longest;
+		if (!n)
+			continue;
+		rate_limit_charge(&l, &paid, n, now);
+		assert_true(now - last <= gap_max);
+		last = now;
+		// In no time did more come than the rate and what may be saved up or owed.
+		ahead = (int64_t)(sum - run->rate * (now - begin) / NS_PER_S);
+		least = ahead < least ? ahead : least;
+		sum += n;
+		assert_true(ahead + (int64_t)n - least <= (int64_t)(run->burst + owed));
+	}
+	assert_in_range(sum, run->rate * 20 * 99 / 100 - run->burst, run->rate * 20 + run->burst + owed);
+}
+
+static void
+shared_limit_is_the_ports_whoever_polls_it(void **state)
+{
+	static const uint64_t rates[] = {125000, 2500000, 125000000};
+	uint64_t seed = 141421;
+
+	(void)state;
+	print_message("seed %llu\n", (unsigned long long)seed);
+	for (unsigned r = 0; r < 3; r++)
+		for (unsigned n_workers = 1; n_workers <= 4; n_workers++)
+			for (unsigned n_busy = 1; n_busy <= n_workers; n_busy++) {
+				struct limited_run run = {rates[r], rates[r] / 1000 > 15000 ? rates[r] / 1000 : 15000,
+					65550, n_workers, n_busy};
+
+				run_limited(&run, &seed);
+				run.longest = 1514;
+				run_limited(&run, &seed);
+			}
+}
+
 int
 main(void)
 {
@@ -126,6 +220,8 @@ main(void)
 		cmocka_unit_test(rate_zero_never_refills_and_burst_zero_is_always_empty),
 		cmocka_unit_test(time_that_goes_back_refills_nothing),
 		cmocka_unit_test(bounds_of_rate_burst_and_gap_do_not_overflow),
+		cmocka_unit_test(shared_limit_starts_full_and_refuses_one_more),
+		cmocka_unit_test(shared_limit_is_the_ports_whoever_polls_it),
 		cmocka_unit_test(tokens_equal_exact_arithmetic_over_random_gaps),
 	};
 

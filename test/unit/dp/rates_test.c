@@ -39,10 +39,34 @@ burst_of_one_frame_is_guaranteed_behind_a_tag(void **state)
 	assert_conserved();
 }
 
+// Of a port with two queues, which two workers poll when there are two, the guest uses one.
+static void
+flood_rate_is_the_ports_however_many_queues_it_uses(void **state)
+{
+	struct dp_port_cfg cfgs[N_GUESTS] = {port_cfg(0), port_cfg(1), port_cfg(2)};
+	uint64_t passed;
+
+	(void)state;
+	cfgs[0].n_queues = 2;
+	cfgs[0].flood_pps = 20; // and 3 at once
+	add_guests(cfgs);
+	for (unsigned i = 0; i < 60; i++)
+		send_frame(0, BROADCAST, 0, 60);
+	send_frame(0, 0, 0, 60); // behind them: to itself
+	wait_drops(0, DROP_SAME_PORT, 1);
+	passed = 60 - drops_of(0, DROP_FLOOD_LIMIT);
+	assert_true(passed >= 3);
+	for (unsigned i = 0; i < passed; i++)
+		expect_frame(1, 60);
+	assert_true(passed < 60);
+	assert_conserved();
+}
+
 int
 main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
+		WITH_BRIDGE(flood_rate_is_the_ports_however_many_queues_it_uses),
 		WITH_BRIDGE(burst_of_one_frame_is_guaranteed_behind_a_tag),
 	};
 
