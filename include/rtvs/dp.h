@@ -257,7 +257,8 @@ struct dp_port_stats {
 };
 
 struct dp_worker_stats {
-	uint16_t cpu;
+	uint16_t cpu; // that it was started on
+	int32_t tid; // of its thread, for sched_getaffinity: others may move it; 0: not yet there
 	uint64_t turns, turns_with_work, sleeps; // of its loop
 	uint64_t cycles_busy, cycles_total; // TSC; busy: turns with work
 	uint64_t tsc_hz;

@@ -22,6 +22,7 @@ int units_parse_vlans(const char *text, struct vlan_set *ret_set); // "1,5,100-2
 int units_parse_cpus(const char *text, struct cpu_list *ret_list); // -ERANGE: more than RTVS_MAX_CPUS
 
 const char *units_format_time(uint64_t ns, char *buf);
+const char *units_format_time_short(uint64_t ns, char *buf); // for people: three digits, rounded
 const char *units_format_rate(uint64_t bps, char *buf);
 const char *units_format_size(uint64_t bytes, char *buf);
 const char *units_format_mac(const struct mac *mac, char *buf);

@@ -138,8 +138,14 @@ _rtvsctl_words() { # NOUN VERB
 _rtvsctl_values() { # KEY
 	case $1 in
 @VALUES@
-	port | mirror_to) rtvsctl -j port list 2>/dev/null | sed -n 's/^  "name": "\(.*\)",$/\1/p' ;;
-	bridge) rtvsctl -j bridge list 2>/dev/null | sed -n 's/^  "name": "\(.*\)",$/\1/p' ;;
+	port | mirror_to | uplink) rtvsctl "${options[@]}" -j port list 2>/dev/null | sed -n 's/^  "name": "\(.*\)",$/\1/p' ;;
+	bridge) rtvsctl "${options[@]}" -j bridge list 2>/dev/null | sed -n 's/^  "name": "\(.*\)",$/\1/p' ;;
+	esac
+}
+
+_rtvsctl_names() { # NOUN VERB: what the word after them may be
+	case "$1 $2" in
+@NAMES@
 	esac
 }
 
@@ -151,10 +157,10 @@ _rtvsctl_guests() {
 }
 
 _rtvsctl() {
-	local cur=${COMP_WORDS[COMP_CWORD]} words=() i
+	local cur=${COMP_WORDS[COMP_CWORD]} words=() options=() i
 	COMPREPLY=()
 	for ((i = 1; i < COMP_CWORD; i++)); do
-		case ${COMP_WORDS[i]} in -s | --socket | -f | --file | -t | --timeout) i=$((i + 1)) ;; -*) ;; *) words+=("${COMP_WORDS[i]}") ;; esac
+		case ${COMP_WORDS[i]} in -s | --socket) options=(-s "${COMP_WORDS[++i]-}") ;; -f | --file | -t | --timeout) i=$((i + 1)) ;; -*) ;; *) words+=("${COMP_WORDS[i]}") ;; esac
 	done
 	if [ "$cur" = = ] || [ "${COMP_WORDS[COMP_CWORD - 1]}" = = ]; then
 		local key=${COMP_WORDS[COMP_CWORD - 2]}
@@ -168,7 +174,7 @@ _rtvsctl() {
 		case ${words[0]} in
 @VERBS@
 		advise) mapfile -t COMPREPLY < <(compgen -W "$(_rtvsctl_guests)" -- "$cur") ;;
-		capture | latency) mapfile -t COMPREPLY < <(compgen -W "$(_rtvsctl_values port)" -- "$cur") ;;
+		latency) mapfile -t COMPREPLY < <(compgen -W "$(_rtvsctl_values port)" -- "$cur") ;;
 		help) mapfile -t COMPREPLY < <(compgen -W "@NOUNS@" -- "$cur") ;;
 		virt) mapfile -t COMPREPLY < <(compgen -W "attach detach list set xml" -- "$cur") ;;
 		top) mapfile -t COMPREPLY < <(compgen -W "interval= count=" -- "$cur"); compopt -o nospace ;;
@@ -176,10 +182,9 @@ _rtvsctl() {
 		;;
 	*)
 		local list
-		list=$(_rtvsctl_words "${words[0]}" "${words[1]}")
-		if [ ${#words[@]} = 2 ] && [[ $list != *" name="* ]]; then
-			case ${words[0]} in port | bridge) list+=" $(_rtvsctl_values "${words[0]}")" ;; mac) list+=" $(_rtvsctl_values bridge)" ;; esac
-		fi
+		list=
+		[ ${#words[@]} != 2 ] || list=$(_rtvsctl_names "${words[0]}" "${words[1]}")
+		[ -n "$list" ] || list=$(_rtvsctl_words "${words[0]}" "${words[1]}")
 		mapfile -t COMPREPLY < <(compgen -W "$list" -- "$cur")
 		[[ ${COMPREPLY[0]-} != *= ]] || compopt -o nospace
 		;;
@@ -190,7 +195,7 @@ complete -F _rtvsctl rtvsctl
 
 
 def completion(api):
-    nouns, cases, values = {}, [], {}
+    nouns, cases, values, names = {}, [], {}, []
     for m in api:
         noun, verb = m["method"].split(".")
         nouns.setdefault(noun, []).append(verb)
@@ -198,13 +203,17 @@ def completion(api):
         if words:
             cases.append(f'\t"{noun} {verb}") echo "{words}" ;;')
         for p in m["params"]:
-            names = p.get("names") or (["yes", "no"] if p["type"] == "bool" else None)
-            if names:
-                values.setdefault(" ".join(names), set()).add(p["name"])
-    return (COMPLETION.replace("@CASES@", "\n".join(cases))
+            choice = p.get("names") or (["yes", "no"] if p["type"] == "bool" else None)
+            if choice:
+                values.setdefault(" ".join(choice), set()).add(p["name"])
+            kind = noun if p["name"] == "name" else p["name"]
+            if p["key"] and kind in ("port", "bridge") and (kind, verb) != (noun, "add"):
+                names.append(f'\t"{noun} {verb}") _rtvsctl_values {kind} ;;')
+    return (COMPLETION.replace("@CASES@", "\n".join(cases)).replace("@NAMES@", "\n".join(names))
             .replace("@VALUES@", "\n".join(f'\t{" | ".join(sorted(k))}) echo "{v}" ;;' for v, k in values.items()))
             .replace("@VERBS@", "\n".join(
-                f'\t\t{n}) mapfile -t COMPREPLY < <(compgen -W "{" ".join(v)}" -- "$cur") ;;' for n, v in nouns.items()))
+                f'\t\t{n}) mapfile -t COMPREPLY < <(compgen -W "{" ".join(v)}'
+                + (" $(_rtvsctl_values port)" if n == "capture" else "") + '" -- "$cur") ;;' for n, v in nouns.items()))
             .replace("@NOUNS@", " ".join(nouns))
             .replace("@WORDS@", " ".join(dict.fromkeys([*nouns, "help", "top", "latency", "events", "capture", "advise", "virt", "call"]))))
 

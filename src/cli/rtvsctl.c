@@ -174,6 +174,21 @@ parse_words(const json_t *method, int argc, char **argv, json_t *params)
 	return CLI_OK;
 }
 
+// In few words, where the daemon tells.
+static void
+tell_unsaved(struct cli *cli)
+{
+	json_t *info = NULL, *error = NULL;
+
+	if (client_connect(cli->socket, cli->timeout_ms, &cli->client))
+		return;
+	if (!client_call(cli->client, "system.info", NULL, &info, &error) &&
+		json_is_false(json_object_get(info, "saved")))
+		puts("\nWhat runs is not what is saved: see 'rtvsctl config diff'; 'rtvsctl config save' saves it.");
+	json_decref(info);
+	json_decref(error);
+}
+
 static bool
 is_help(const char *word)
 {
@@ -187,8 +202,13 @@ run_method(struct cli *cli, const char *noun, int argc, char **argv)
 	char name[128];
 	int rc;
 
-	if (argc < 1 || is_help(argv[0]))
-		return !help_noun(cli->api, noun) ? wrong_command(cli->api, noun, "") : argc ? CLI_OK : CLI_USAGE;
+	if (argc < 1 || is_help(argv[0])) {
+		if (!help_noun(cli->api, noun))
+			return wrong_command(cli->api, noun, "");
+		if (!strcmp(noun, "config"))
+			tell_unsaved(cli);
+		return argc ? CLI_OK : CLI_USAGE;
+	}
 	(void)snprintf(name, sizeof(name), "%s.%s", noun, argv[0]);
 	method = api_find(cli->api, name);
 	if (!method)

@@ -151,6 +151,13 @@ port_rows(const struct reading *was, const struct reading *is)
 	return rows;
 }
 
+// A value of what there were some of, else nothing.
+static json_t *
+if_any(const json_t *count, json_t *value)
+{
+	return json_integer_value(count) ? value : json_null();
+}
+
 // What a person asks of a worker: how busy since the last look, and for how long somebody else had its core.
 static json_t *
 worker_rows(const struct reading *was, const struct reading *is)
@@ -170,7 +177,8 @@ worker_rows(const struct reading *was, const struct reading *is)
 				rate(old, worker, "cycles_busy", s) / hz * 100, "pkts/s",
 				(json_int_t)rate(old, worker, "pkts", s), "sleeps/s",
 				(json_int_t)rate(old, worker, "sleeps", s), "stalls", json_object_get(stalls, "count"),
-				"longest_ns", json_object_get(stalls, "max_ns")));
+				"longest_ns",
+				if_any(json_object_get(stalls, "count"), json_object_get(stalls, "max_ns"))));
 	}
 	return rows;
 }
@@ -184,19 +192,21 @@ add_flow_rows(const json_t *was, const json_t *is, double s, json_t *rows)
 
 	json_array_foreach (json_object_get(is, "flows"), i, flow) {
 		const json_t *old = find(before, "from", json_object_get(flow, "from"));
+		const json_t *n = json_object_get(flow, "delay_count");
+		const char *deadline = json_string_value(json_object_get(flow, "deadline"));
 
-		if (!json_integer_value(json_object_get(flow, "delay_count")) &&
-			rate(old, flow, "surplus_pkts", s) <= 0)
+		if (!json_integer_value(n) && rate(old, flow, "surplus_pkts", s) <= 0)
 			continue;
 		(void)json_array_append_new(rows,
 			json_pack("{s:O, s:O, s:O, s:I, s:I, s:O, s:O, s:O, s:O, s:O}", "port",
 				json_object_get(flow, "port"), "from", json_object_get(flow, "from"), "deadline",
-				json_object_get(flow, "deadline"), "guaranteed/s",
-				(json_int_t)rate(old, flow, "guaranteed_pkts", s), "surplus/s",
+				deadline && !strcmp(deadline, "0ns") ? json_null() : json_object_get(flow, "deadline"),
+				"guaranteed/s", (json_int_t)rate(old, flow, "guaranteed_pkts", s), "surplus/s",
 				(json_int_t)rate(old, flow, "surplus_pkts", s), "queued",
 				json_object_get(flow, "queued"), "missed", json_object_get(flow, "missed_pkts"),
-				"p50_ns", json_object_get(flow, "p50_ns"), "p99_9_ns",
-				json_object_get(flow, "p99_9_ns"), "max_ns", json_object_get(flow, "max_ns")));
+				"p50_ns", if_any(n, json_object_get(flow, "p50_ns")), "p99_9_ns",
+				if_any(n, json_object_get(flow, "p99_9_ns")), "max_ns",
+				if_any(n, json_object_get(flow, "max_ns"))));
 	}
 }
 
@@ -306,17 +316,15 @@ show(const struct reading *was, const struct reading *is, bool is_json, bool is_
 enum cli_exit
 top_run(struct client *c, uint64_t interval_ns, uint64_t count, bool is_json)
 {
-	struct timespec interval = {
-		.tv_sec = (time_t)(interval_ns / 1000000000), .tv_nsec = (long)(interval_ns % 1000000000)};
 	struct sigaction action = {.sa_handler = on_signal};
 	struct reading was = {0}, is = {0};
 	enum cli_exit rc = reading_take(c, &was);
 
 	(void)sigaction(SIGINT, &action, NULL);
 	(void)sigaction(SIGTERM, &action, NULL);
-	for (uint64_t n = 0; !rc && !is_interrupted && (!count || n < count); n++) {
-		(void)nanosleep(&interval, NULL);
-		if (is_interrupted)
+	screen_keys_begin();
+	for (uint64_t n = 0; !rc && !is_interrupted && !ferror(stdout) && (!count || n < count); n++) {
+		if (screen_waits_for('q', interval_ns) || is_interrupted)
 			break;
 		rc = reading_take(c, &is);
 		if (!rc)
@@ -325,6 +333,7 @@ top_run(struct client *c, uint64_t interval_ns, uint64_t count, bool is_json)
 		was = is;
 		memset(&is, 0, sizeof(is));
 	}
+	screen_keys_end();
 	reading_free(&was);
 	reading_free(&is);
 	return rc;

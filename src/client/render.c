@@ -28,7 +28,7 @@ number_cell(const char *key, json_int_t n, char *buf, size_t size)
 
 	buf[0] = '-';
 	if (size > UNITS_TEXT_SIZE && ends_with(key, "_ns"))
-		(void)units_format_time(magnitude, digits);
+		(void)units_format_time_short(magnitude, digits);
 	else if (size > UNITS_TEXT_SIZE && ends_with(key, "_bps"))
 		(void)units_format_rate(magnitude, digits);
 	else

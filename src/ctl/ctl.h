@@ -8,6 +8,7 @@
 #include "peers.h"
 #include "probes.h"
 #include "rtvs/ctl.h"
+#include "saved.h"
 #include "server.h"
 
 struct capture;
@@ -24,6 +25,7 @@ struct ctl {
 	struct notify notify;
 	struct peers peers;
 	struct probes probes;
+	struct saved saved;
 	struct metrics *metrics;
 	struct capture *captures;
 	struct loop_source signal, tick, dp_events;

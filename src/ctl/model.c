@@ -25,8 +25,9 @@ fail(int rc, char err[DP_ERR_SIZE], const char *fmt, ...)
 }
 
 static void
-changed(const struct model *m, const char *what, const char *name)
+changed(struct model *m, const char *what, const char *name)
 {
+	m->n_changes++;
 	if (m->changed)
 		m->changed(m->changed_arg, what, name);
 }
@@ -551,6 +552,7 @@ model_mac_add(struct model *m, const char *name, const struct model_mac *mac, ch
 	for (pos = bridge->n_macs++; pos > 0 && mac_compare(&macs[pos - 1], &mac->mac, mac->vlan) > 0; pos--)
 		macs[pos] = macs[pos - 1];
 	macs[pos] = *mac;
+	m->n_changes++;
 	return 0;
 }
 
@@ -569,6 +571,7 @@ model_mac_del(struct model *m, const char *name, const struct mac *mac, uint16_t
 	rc = m->dp ? dp_mac_del(m->dp, bridge->id, mac, vlan) : 0;
 	if (rc < 0)
 		return fail(rc, err, "mac: %s", strerror(-rc));
+	m->n_changes++;
 	bridge->n_macs--;
 	memmove(entry, entry + 1, (size_t)(&bridge->macs[bridge->n_macs] - entry) * sizeof(*entry));
 	return 0;
@@ -594,6 +597,7 @@ model_system_set(struct model *m, const struct dp_system_cfg *cfg, char err[DP_E
 void
 model_log_set(struct model *m, uint32_t level)
 {
+	m->n_changes++;
 	m->log_level = level;
 	if (m->dp)
 		log_set_level((enum log_level)level);

@@ -43,6 +43,7 @@ struct model {
 	enum model_asks asks;
 	struct dp_system_cfg system;
 	uint32_t log_level; // enum log_level
+	uint64_t n_changes; // of what config_dump shows
 	unsigned n_bridges, n_ports;
 	struct model_bridge *bridges[DP_MAX_BRIDGES];
 	struct model_port *ports[DP_MAX_PORTS];

@@ -91,6 +91,22 @@ rpc_config_save(void *ctx, const void *params, uint64_t present, json_t **ret_re
 	return ctl_answer(ret_result, json_pack("{s:s}", "file", path), err);
 }
 
+// Not for monitors: it reads what the file names.
+static int
+rpc_config_diff(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
+{
+	struct ctl *ctl = ctx;
+	json_t *running, *file;
+
+	(void)params;
+	(void)present;
+	if (saved_diff(ctl, &running, &file, err) < 0)
+		return -1;
+	return ctl_answer(ret_result,
+		json_pack("{s:s, s:o, s:o}", "file", ctl->params.config, "only_running", running, "only_saved", file),
+		err);
+}
+
 static int
 rpc_config_discover(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
 {
@@ -112,6 +128,8 @@ const struct rpc_method rpc_config_methods[] = {
 		"fit "
 		"at the end of the list. What only devices and files can tell is not seen.",
 		"true", rpc_config_check, apply_params, 2, SIZE, 0},
+	{"config.diff", "Compare what runs with the daemon's --config file, which a restart brings back.",
+		"{file, only_running, only_saved}: lists of calls.", rpc_config_diff, NULL, 0, 0, 0},
 	{"config.save", "Write the present configuration to a file, atomically.", "{file}", rpc_config_save,
 		save_params, 1, SIZE, 0},
 	{"rpc.discover", "Show all methods and their parameters.", "List of methods.", rpc_config_discover, NULL, 0, 0,

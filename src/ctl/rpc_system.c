@@ -168,7 +168,7 @@ control_json(const struct ctl *ctl)
 static int
 system_info(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
 {
-	const struct ctl *ctl = ctx;
+	struct ctl *ctl = ctx;
 	char uptime[UNITS_TEXT_SIZE];
 	// Whole seconds: this is for people.
 	uint64_t uptime_ns = (ctl_now_ns() - ctl->start_ns) / 1000000000u * 1000000000u;
@@ -176,16 +176,20 @@ system_info(void *ctx, const void *params, uint64_t present, json_t **ret_result
 	(void)params;
 	(void)present;
 	return ctl_answer(ret_result,
-		json_pack("{s:s, s:i, s:s, s:i, s:i, s:o, s:o}", "version", ctl->params.version, "pid", (int)getpid(),
-			"uptime", units_format_time(uptime_ns, uptime), "bridges", (int)ctl->model->n_bridges, "ports",
-			(int)ctl->model->n_ports, "datapath", datapath_json(ctl), "control", control_json(ctl)),
+		json_pack("{s:s, s:i, s:s, s:i, s:i, s:o, s:o, s:o}", "version", ctl->params.version, "pid",
+			(int)getpid(), "uptime", units_format_time(uptime_ns, uptime), "bridges",
+			(int)ctl->model->n_bridges, "ports", (int)ctl->model->n_ports, "saved", saved_json(ctl),
+			"datapath", datapath_json(ctl), "control", control_json(ctl)),
 		err);
 }
 
 #define SIZE sizeof(struct dp_system_cfg)
 const struct rpc_method rpc_system_methods[] = {
 	{"system.info", "Show the daemon: version, memory, workers, clients.",
-		"{version, pid, uptime, bridges, ports, datapath, control}.", system_info, NULL, 0, 0, RPC_READ_ONLY},
+		"{version, pid, uptime, bridges, ports, saved: whether the --config file says what runs (null: there "
+		"is no file), "
+		"datapath, control}.",
+		system_info, NULL, 0, 0, RPC_READ_ONLY},
 	{"system.init", "Set what is fixed while the daemon runs; what is not given comes from the command line.",
 		"true", system_init, init_params, N(init_params), SIZE, RPC_STARTUP | RPC_CONFIG | RPC_CHANGE},
 	{"system.set", "Change the idle policy or the DSCPs of deadlines; what is not given stays.", "true", system_set,

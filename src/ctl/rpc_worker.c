@@ -4,6 +4,8 @@
 #include "port_json.h"
 
 #include <errno.h>
+#include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 struct worker_params {
@@ -17,6 +19,28 @@ static const struct rpc_param stalls_params[] = {
 	P(pos, RPC_UINT, .def = "0", .help = "only stalls from this one on: `next` of the answer before"),
 };
 
+// CPUs that the thread may use, as people write them; "": not known.
+static void
+format_cpus(int tid, char *buf, size_t size)
+{
+	cpu_set_t set;
+	size_t len = 0;
+	int last;
+
+	buf[0] = '\0';
+	if (tid <= 0 || sched_getaffinity(tid, sizeof(set), &set) < 0)
+		return;
+	for (int cpu = 0; cpu < CPU_SETSIZE && len < size; cpu = last + 1) {
+		for (last = cpu; last < CPU_SETSIZE && CPU_ISSET(last, &set);)
+			last++;
+		if (last == cpu)
+			continue;
+		len += (size_t)snprintf(buf + len, size - len, "%s%d", len ? "," : "", cpu);
+		if (--last > cpu && len < size)
+			len += (size_t)snprintf(buf + len, size - len, "-%d", last);
+	}
+}
+
 static int
 worker_list(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
 {
@@ -27,13 +51,15 @@ worker_list(void *ctx, const void *params, uint64_t present, json_t **ret_result
 	(void)present;
 	for (unsigned i = 0; i < dp_n_workers(ctl->dp); i++) {
 		struct dp_worker_stats s;
+		char cpus[256];
 		if (dp_worker_stats(ctl->dp, i, &s) < 0)
 			continue;
+		format_cpus(s.tid, cpus, sizeof(cpus));
 		(void)json_array_append_new(list,
-			json_pack("{s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:o}", "worker", (int)i,
-				"cpu", (int)s.cpu, "turns", (json_int_t)s.turns, "turns_with_work",
-				(json_int_t)s.turns_with_work, "sleeps", (json_int_t)s.sleeps, "pkts",
-				(json_int_t)s.pkts, "events_lost", (json_int_t)s.events_lost, "cycles_busy",
+			json_pack("{s:i, s:i, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:o}", "worker",
+				(int)i, "cpu", (int)s.cpu, "cpus", cpus, "turns", (json_int_t)s.turns,
+				"turns_with_work", (json_int_t)s.turns_with_work, "sleeps", (json_int_t)s.sleeps,
+				"pkts", (json_int_t)s.pkts, "events_lost", (json_int_t)s.events_lost, "cycles_busy",
 				(json_int_t)s.cycles_busy, "cycles_total", (json_int_t)s.cycles_total, "tsc_hz",
 				(json_int_t)s.tsc_hz, "busy_percent",
 				s.cycles_total ? 100.0 * (double)s.cycles_busy / (double)s.cycles_total : 0.0,
@@ -86,8 +112,9 @@ worker_stalls(void *ctx, const void *params, uint64_t present, json_t **ret_resu
 #define SIZE sizeof(struct worker_params)
 const struct rpc_method rpc_worker_methods[] = {
 	{"worker.list", "Show the workers: load, cost per packet, and stalls: times when somebody else had the core.",
-		"List of workers; stalls: percentiles in ns and buckets [low, high, count].", worker_list, NULL, 0, 0,
-		RPC_READ_ONLY},
+		"List of workers; cpu: where it was started, cpus: where it may run; stalls: percentiles in ns and "
+		"buckets [low, high, count].",
+		worker_list, NULL, 0, 0, RPC_READ_ONLY},
 	{"worker.stalls",
 		"Show the last 1,024 stalls of 50 us or more of a worker: when each ended, and how long it was.",
 		"{stalls, next}: oldest first; time_ns: CLOCK_REALTIME; and where to go on.", worker_stalls,

@@ -195,6 +195,7 @@ worker_main(void *arg)
 	uint64_t idle_since, last;
 
 	vhost_guard_join(w->index);
+	atomic_store_explicit(&w->tid, (int)gettid(), memory_order_relaxed);
 	rte_rcu_qsbr_thread_register(dp->rcu, w->index);
 	rte_rcu_qsbr_thread_online(dp->rcu, w->index);
 	last = w->step.tsc = w->stats.begin_tsc = rte_rdtsc();
@@ -294,6 +295,7 @@ dp_worker_stats(const struct dp *dp, unsigned index, struct dp_worker_stats *ret
 	w = dp->worker[index];
 	*ret_stats = (struct dp_worker_stats){
 		.cpu = w->cpu,
+		.tid = atomic_load_explicit(&w->tid, memory_order_relaxed),
 		.turns = __atomic_load_n(&w->stats.turns, __ATOMIC_RELAXED),
 		.turns_with_work = __atomic_load_n(&w->stats.turns_with_work, __ATOMIC_RELAXED),
 		.sleeps = __atomic_load_n(&w->stats.sleeps, __ATOMIC_RELAXED),

@@ -83,6 +83,7 @@ struct worker {
 	_Atomic uint32_t snap_wanted; // ctl: wo
 	_Atomic uint32_t snap_done; // dp: wo
 	struct port_counters *snap; // DP_MAX_PORTS
+	_Atomic int tid; // its thread's, dp: wo, ctl: ro; 0: not yet known
 } __rte_cache_aligned;
 
 static inline void

@@ -233,6 +233,17 @@ units_format_time(uint64_t ns, char *buf)
 }
 
 const char *
+units_format_time_short(uint64_t ns, char *buf)
+{
+	uint64_t step = 1;
+
+	while (ns / step >= 1000)
+		step *= 10;
+	// The rounding stays below 2^64: the largest time has a first digit of 1.
+	return units_format_time((ns / step + (ns % step >= (step + 1) / 2 && step > 1)) * step, buf);
+}
+
+const char *
 units_format_rate(uint64_t bps, char *buf)
 {
 	return format_with_unit(rate_units, bps, buf);

@@ -74,6 +74,10 @@ completes() {
 	expect "guests" web1 "$(completions rtvsctl advise w)"
 	stop vm
 	expect_match 'bridge=' "$(completions rtvsctl port add x br)"
+	# shellcheck disable=SC2317 # the completion asks it, as it asks the daemon
+	rtvsctl() { if [ "$*" = '-s /x -j port list' ]; then printf '[\n {\n  "name": "vm1",\n'; fi; }
+	expect "ports" vm1 "$(completions rtvsctl -s /x port set '')"
+	expect "ports" vm1 "$(completions rtvsctl -s /x capture v)"
 	expect "nothing for a wrong word" "" "$(completions rtvsctl zzz)"
 }
 

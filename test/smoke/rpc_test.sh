@@ -214,6 +214,23 @@ stats_and_top() {
 	ctl stats get
 	ctl -j stats get | json 'd["total"]["rx_pkts"]'
 	ctl top count=1
+	# On a terminal, q ends it.
+	timeout 20 python3 - "$rtvsctl" -s "$work/rtvsd.sock" top <<-'EOF'
+		import os, pty, sys
+		pid, fd = pty.fork()
+		if not pid:
+		    os.execv(sys.argv[1], ["rtvsctl", *sys.argv[2:]])
+		text = b""
+		while b"WORKERS" not in text:
+		    text += os.read(fd, 65536)
+		os.write(fd, b"q")
+		try:
+		    while os.read(fd, 65536):
+		        pass
+		except OSError:
+		    pass
+		sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+	EOF
 	expect_match 'port.add' "$(ctl -j rpc discover)"
 }
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 // Two states that differ in every way that plan.c knows. A: br0, br1; p1 mirrors to tap; p3 alone.
 static const char state_a[] =
@@ -451,6 +452,53 @@ largest_configuration_is_taken(void **state)
 	json_decref(calls);
 }
 
+static void
+expect_saved(struct fixture *f, bool is_saved)
+{
+	struct rpc_error err;
+	json_t *info = fixture_call(f, "system.info", NULL, &err), *saved = json_object_get(info, "saved");
+
+	assert_true(json_is_boolean(saved));
+	assert_int_equal(json_is_true(saved), is_saved);
+	json_decref(info);
+}
+
+// Whatever is changed, and by whom: until it is saved, a restart would undo it.
+static void
+what_runs_and_is_not_saved_is_told(void **state)
+{
+	static const char *const changes[][2] = {{"bridge.set", "{\"name\": \"br0\", \"mac_age\": \"1min\"}"},
+		{"port.add", "{\"name\": \"p\", \"bridge\": \"br0\"}"},
+		{"mac.add", "{\"bridge\": \"br0\", \"mac\": \"52:54:00:00:00:01\", \"port\": \"p\"}"},
+		{"mac.del", "{\"bridge\": \"br0\", \"mac\": \"52:54:00:00:00:01\"}"},
+		{"log.set", "{\"level\": \"error\"}"}, {"system.set", "{\"idle\": \"adaptive\"}"}};
+	struct fixture *f = *state;
+	char err[DP_ERR_SIZE];
+	struct rpc_error error;
+	json_t *diff;
+
+	fixture_write(f->config, "{\"calls\": [{\"method\": \"bridge.add\", \"params\": {\"name\": \"br0\"}}]}");
+	f->params.config = f->config;
+	assert_int_equal(ctl_create(&f->params, &f->ctl, err), 0);
+	expect_saved(f, true);
+	for (unsigned i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
+		fixture_ok(f, changes[i][0], changes[i][1]);
+		expect_saved(f, false);
+		fixture_ok(f, "config.save", NULL);
+		expect_saved(f, true);
+	}
+	fixture_ok(f, "port.del", "{\"name\": \"p\"}");
+	diff = fixture_call(f, "config.diff", NULL, &error);
+	assert_int_equal(json_array_size(json_object_get(diff, "only_running")), 0);
+	assert_int_equal(json_array_size(json_object_get(diff, "only_saved")), 1);
+	json_decref(diff);
+	fixture_write(f->config, "[");
+	expect_saved(f, false);
+	fixture_refused(f, "config.diff", NULL, RPC_INVALID_PARAMS, "config.json");
+	assert_int_equal(unlink(f->config), 0);
+	fixture_refused(f, "config.diff", NULL, RPC_STATE_ERROR, "No such file");
+}
+
 #define T(fn) cmocka_unit_test_setup_teardown(fn, fixture_setup, fixture_teardown)
 #define STOPPED(fn) cmocka_unit_test_setup_teardown(fn, fixture_setup_stopped, fixture_teardown)
 int
@@ -466,6 +514,7 @@ main(void)
 		T(without_replace_the_rest_stays),
 		T(saved_file_starts_the_same_daemon),
 		T(largest_configuration_is_taken),
+		STOPPED(what_runs_and_is_not_saved_is_told),
 		STOPPED(a_bad_file_fails_the_start),
 		STOPPED(system_init_comes_on_top_of_the_command_line),
 		STOPPED(shipped_examples_load),

@@ -100,6 +100,14 @@ formats_are_short(void **state)
 	assert_string_equal(units_format_time(100000000, buf), "100ms");
 	assert_string_equal(units_format_time(60000000000, buf), "1min");
 	assert_string_equal(units_format_time(300000000000, buf), "5min");
+	assert_string_equal(units_format_time_short(0, buf), "0ns");
+	assert_string_equal(units_format_time_short(999, buf), "999ns");
+	assert_string_equal(units_format_time_short(14155775, buf), "14.2ms");
+	assert_string_equal(units_format_time_short(999499, buf), "999us");
+	assert_string_equal(units_format_time_short(999500, buf), "1ms");
+	assert_string_equal(units_format_time_short(1004, buf), "1us");
+	assert_string_equal(units_format_time_short(1005, buf), "1.01us");
+	assert_true(strlen(units_format_time_short(UINT64_MAX, buf)) < UNITS_TEXT_SIZE);
 	assert_string_equal(units_format_rate(50000000, buf), "50Mbit");
 	assert_string_equal(units_format_rate(2500000000, buf), "2.5Gbit");
 	assert_string_equal(units_format_size(67108864, buf), "64MiB");
