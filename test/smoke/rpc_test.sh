@@ -45,7 +45,7 @@ wrong_units() {
 }
 bad_names() {
 	local name
-	for name in '' '../x' 'a b' "$(printf 'x%.0s' {1..32})" '-x' 'x/y'; do
+	for name in '' '../x' 'a b' "$(printf 'x%.0s' {1..80})" '-x' 'x/y'; do
 		expect_fails . ctl port add "name=$name" "socket=$work/p.sock"
 	done
 }
