@@ -1,6 +1,7 @@
 // Whether a sender is held back because its queue at one egress port is full: its ring is then not read, so its guest waits as
 // behind a busy NIC instead of losing packets. A hold begins when the queue is half full. It ends when the queue has fallen to a
-// quarter, or after HOLD_MAX_NS, or when the device is stuck. A hold that ended early is followed by no other until the queue has
+// quarter, or after HOLD_MAX_NS, or when the device has
+// been stuck for HOLD_STUCK_NS. A hold that ended early is followed by no other until the queue has
 // fallen to a quarter: meanwhile the sender loses packets at its limit.
 //
 // Who may be held, and by whom, the caller decides. Any one thread; times are ns on one monotonic clock, never 0.
@@ -19,17 +20,10 @@ struct hold {
 	bool is_spent; // no further hold until the queue has fallen to a quarter
 };
 
-struct hold_device {
-	uint64_t refused_since_ns; // 0: it took something when it was last asked
-	bool is_stuck;
-};
-
-// A packet came: n_queued of at most `limit` wait. True: the sender is to be held until since_ns + HOLD_MAX_NS, as begun now or
-// before.
-bool hold_queued(struct hold *h, uint32_t n_queued, uint32_t limit, bool is_stuck, uint64_t now_ns);
+// A packet came: n_queued of at most `limit` wait. stuck_ns: for how long the device has refused what it is offered. True: the
+// sender is to be held until since_ns + HOLD_MAX_NS, as begun now or before.
+bool hold_queued(struct hold *h, uint32_t n_queued, uint32_t limit, uint64_t stuck_ns, uint64_t now_ns);
 // A packet left. True: the hold ends.
 bool hold_left(struct hold *h, uint32_t n_queued, uint32_t limit);
 // The hold ends early, if there is one. True: there was.
 bool hold_end(struct hold *h);
-// The device was offered packets. True: it is stuck from now on, and all holds on its account end.
-bool hold_offered(struct hold_device *d, bool took_some, uint64_t now_ns);

@@ -14,6 +14,7 @@
 // Wrege and Ferrari (1996); deficit round robin, Shreedhar and Varghese (1995).
 #pragma once
 
+#include "rtvs/codel.h"
 #include "rtvs/edf.h"
 #include "rtvs/hist.h"
 #include "rtvs/rate.h"
@@ -43,6 +44,7 @@ enum sched_verdict {
 	SCHED_GUARANTEED,
 	SCHED_SURPLUS,
 	SCHED_LATE, // not to be sent: its deadline has passed and the flow says drop
+	SCHED_AQM, // not to be sent: surplus of a flow whose packets wait too long, see sched_set_aqm
 };
 
 struct sched_params {
@@ -78,6 +80,8 @@ struct sched_flow {
 	bool is_active; // in the round of surplus
 	struct hist *delay; // ns from arrival to departure, NULL: not kept
 	struct sched_flow_stats stats;
+	bool has_aqm;
+	struct codel codel;
 	uint64_t deficit; // bytes it may still send in this round of surplus
 	uint32_t next_active; // in the round
 	struct sched_params params;
@@ -89,6 +93,7 @@ struct sched_link {
 	uint32_t overhead; // bytes that the link adds to each packet
 	uint64_t free_ns; // when the last packet has left
 	uint64_t remainder; // of bytes * 1e9 / rate
+	uint64_t target_ns; // of active queue management
 };
 
 struct sched {
@@ -114,6 +119,8 @@ int sched_params_check(const struct sched_params *params, const char **ret_field
 // filled, one that shrinks loses what it cannot hold. A new min_rate or burst counts from now on: what waits is judged as if it
 // arrived now.
 void sched_set_flow(struct sched *s, uint32_t flow, const struct sched_params *params, uint64_t now_ns);
+// Active queue management of the flow's surplus (rtvs/codel.h), on a link with a rate: for senders that only a loss slows down.
+void sched_set_aqm(struct sched *s, uint32_t flow, bool is_on);
 // rate: bytes/s up to SCHED_RATE_MAX, 0: no pacing. slack_ns: up to 1 s.
 void sched_set_link(struct sched *s, uint64_t rate, uint64_t slack_ns, uint32_t overhead, uint64_t now_ns);
 

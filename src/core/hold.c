@@ -3,8 +3,10 @@
 #include "rtvs/hold.h"
 
 bool
-hold_queued(struct hold *h, uint32_t n_queued, uint32_t limit, bool is_stuck, uint64_t now_ns)
+hold_queued(struct hold *h, uint32_t n_queued, uint32_t limit, uint64_t stuck_ns, uint64_t now_ns)
 {
+	bool is_stuck = stuck_ns >= HOLD_STUCK_NS;
+
 	if (h->since_ns && (is_stuck || now_ns >= h->since_ns + HOLD_MAX_NS))
 		(void)hold_end(h);
 	else if (!h->since_ns && !h->is_spent && !is_stuck && n_queued >= limit / 2)
@@ -29,18 +31,5 @@ hold_end(struct hold *h)
 	if (!h->since_ns)
 		return false;
 	*h = (struct hold){.is_spent = true};
-	return true;
-}
-
-bool
-hold_offered(struct hold_device *d, bool took_some, uint64_t now_ns)
-{
-	if (took_some)
-		*d = (struct hold_device){0};
-	else if (!d->refused_since_ns)
-		d->refused_since_ns = now_ns;
-	if (took_some || d->is_stuck || now_ns - d->refused_since_ns < HOLD_STUCK_NS)
-		return false;
-	d->is_stuck = true;
 	return true;
 }

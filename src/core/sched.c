@@ -189,6 +189,17 @@ sched_set_flow(struct sched *s, uint32_t flow, const struct sched_params *params
 }
 
 void
+sched_set_aqm(struct sched *s, uint32_t flow, bool is_on)
+{
+	struct sched_flow *f = &s->flow[flow];
+
+	assert(flow < s->n_flows);
+	if (is_on != f->has_aqm)
+		f->codel = (struct codel){0};
+	f->has_aqm = is_on;
+}
+
+void
 sched_set_link(struct sched *s, uint64_t rate, uint64_t slack_ns, uint32_t overhead, uint64_t now_ns)
 {
 	assert(rate <= SCHED_RATE_MAX && slack_ns <= SLACK_MAX_NS);
@@ -198,6 +209,7 @@ sched_set_link(struct sched *s, uint64_t rate, uint64_t slack_ns, uint32_t overh
 	s->link.rate = rate;
 	s->link.slack_ns = slack_ns;
 	s->link.overhead = overhead;
+	s->link.target_ns = codel_target_ns(rate, SCHED_QUANTUM_BYTES);
 }
 
 // The link takes n packets; returns when the last has left. A burst is below 2^33 bytes, overhead included: times 1e9, and with the
@@ -379,6 +391,20 @@ send_due(struct sched *s)
 	return item;
 }
 
+// True: it is dropped so that its senders slow down. It takes neither the link's time nor the flow's turn.
+static bool
+is_managed_away(const struct sched *s, struct sched_flow *f, struct sched_item *item)
+{
+	uint64_t waited_ns = s->now_ns > item->arrival_ns ? s->now_ns - item->arrival_ns : 0;
+
+	if (!f->has_aqm || !s->link.rate || !codel_drops(&f->codel, waited_ns, !f->head, s->link.target_ns, s->now_ns))
+		return false;
+	item->verdict = SCHED_AQM;
+	f->deficit += item->len;
+	count_late(f, 1, waited_ns, UINT64_MAX, s->now_ns);
+	return true;
+}
+
 static struct sched_item *
 send_surplus(struct sched *s)
 {
@@ -386,7 +412,7 @@ send_surplus(struct sched *s)
 	struct sched_flow *f = &s->flow[id];
 	struct sched_item *item = take_head(s, f);
 
-	if (!is_too_late(s, f, item, UINT64_MAX)) {
+	if (!is_too_late(s, f, item, UINT64_MAX) && !is_managed_away(s, f, item)) {
 		item->verdict = SCHED_SURPLUS;
 		count_sent(f, false, 1, item->len, item->arrival_ns, UINT64_MAX,
 			use_link(&s->link, 1, item->len, s->now_ns));

@@ -51,7 +51,7 @@ backpressure_queued(struct worker *w, const struct view *view, uint16_t out, str
 
 	if (!view->port[out].may_hold || !view->port[sender].may_be_held)
 		return;
-	if (hold_queued(h, n_queued, limit, b->device.is_stuck, w->now_ns))
+	if (hold_queued(h, n_queued, limit, b->stuck_ns, w->now_ns))
 		hold(w, view, out, b, sender);
 	else if (since_ns)
 		end(w, view, out, b, sender, since_ns);
@@ -68,9 +68,12 @@ backpressure_left(struct worker *w, const struct view *view, uint16_t out, struc
 }
 
 void
-backpressure_offered(struct worker *w, const struct view *view, uint16_t out, struct backpressure *b, bool took_some)
+backpressure_offered(struct worker *w, const struct view *view, uint16_t out, struct backpressure *b, uint64_t stuck_ns)
 {
-	if (unlikely(hold_offered(&b->device, took_some, w->now_ns)))
+	bool was_stuck = b->stuck_ns >= HOLD_STUCK_NS;
+
+	b->stuck_ns = stuck_ns;
+	if (unlikely(stuck_ns >= HOLD_STUCK_NS && !was_stuck))
 		backpressure_release_all(w, view, out, b);
 }
 

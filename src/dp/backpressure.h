@@ -9,7 +9,7 @@
 
 struct backpressure {
 	struct hold hold[DP_MAX_PORTS]; // by sender
-	struct hold_device device;
+	uint64_t stuck_ns; // for how long the device has refused what it is offered
 	uint64_t told_ns[DP_MAX_PORTS]; // when the last event about the sender was posted, 0: none was
 	_Atomic uint64_t held_ns[DP_MAX_PORTS]; // how long each was held. dp: wo, ctl: ro
 };
@@ -20,9 +20,9 @@ void backpressure_queued(struct worker *w, const struct view *view, uint16_t out
 // A packet of `sender` left.
 void backpressure_left(struct worker *w, const struct view *view, uint16_t out, struct backpressure *b, uint16_t sender,
 	uint32_t n_queued, uint32_t limit);
-// The device was offered packets.
+// The device was offered packets: for how long it has taken none, 0: it took some.
 void backpressure_offered(
-	struct worker *w, const struct view *view, uint16_t out, struct backpressure *b, bool took_some);
+	struct worker *w, const struct view *view, uint16_t out, struct backpressure *b, uint64_t stuck_ns);
 // All are read again: the port is down, or may hold nobody any more.
 void backpressure_release_all(struct worker *w, const struct view *view, uint16_t out, struct backpressure *b);
 // The sender's number belongs to another port.

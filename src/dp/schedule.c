@@ -248,9 +248,9 @@ take_due(struct worker *w, const struct view *view, uint16_t out)
 		worker_work(w, 1, m->pkt_len);
 		if (unlikely(q->back.hold[m->port].since_ns || q->back.hold[m->port].is_spent))
 			backpressure_left(w, view, out, &q->back, m->port, f->n_queued, f->limit);
-		if (items[i]->verdict == SCHED_LATE) {
+		if (items[i]->verdict == SCHED_LATE || items[i]->verdict == SCHED_AQM) {
 			worker_count(&w->port[out].c.queued_out, 1);
-			egress_drop(w, out, m, DROP_LATE);
+			egress_drop(w, out, m, items[i]->verdict == SCHED_LATE ? DROP_LATE : DROP_AQM);
 		} else {
 			q->pending[q->n_pending++] = m;
 		}
@@ -279,7 +279,7 @@ serve(struct worker *w, const struct view *view, uint16_t out)
 		if (!q->n_pending)
 			break;
 		n = egress_give(w, view, out, q->pending, q->n_pending);
-		backpressure_offered(w, view, out, &q->back, n);
+		backpressure_offered(w, view, out, &q->back, n ? 0 : w->now_ns - q->taken_ns);
 		if (likely(n)) {
 			q->taken_ns = w->now_ns;
 		} else if (w->now_ns - q->taken_ns >= PENDING_MAX_NS) {
@@ -396,6 +396,7 @@ schedule_apply(struct worker *w, const struct view *view)
 			}
 			if (!is_same(&q->s.flow[flow].params, &params))
 				sched_set_flow(&q->s, flow, &params, w->now_ns);
+			sched_set_aqm(&q->s, flow, !(vp->may_hold && view->port[flow].may_be_held));
 		}
 		if (!vp->may_hold)
 			backpressure_release_all(w, view, mine->owned[i], &q->back);

@@ -21,7 +21,7 @@ rt_flow_keeps_its_rate_beside_a_flood() {
 	wait_for 10 is_flooded
 	ns rt timeout 20 iperf3 -c 10.0.0.9 -u -b 8M -l 500 -t 4 -J >"$work/rt.json"
 	expect "packets lost" 0 "$(lost "$work/rt.json")"
-	[ "$(flow_stat rt up guaranteed_pkts)" -ge 8000 ] || fail "the flow was not guaranteed"
+	[ "$(flow_stat rt up guaranteed_pkts)" -ge 7200 ] || fail "only $(flow_stat rt up guaranteed_pkts) were guaranteed"
 	expect "guarantees broken beyond the worker's own stalls" yes "$(is_explained rt up)"
 	wait_for 20 is_stopped flood
 	is_conserved
@@ -36,9 +36,10 @@ is_explained() { # FROM PORT
 	[ "$late" -le $((stall * 6 / 5)) ] && echo yes || echo "no: $late ns late, longest stall $stall ns"
 }
 
+lost_at_up() { echo $(($(port_stat up queue_full) + $(port_stat up aqm))); }
 # What is no guest may be an uplink, which many share.
 device_loses_packets_and_is_not_held_back() {
-	[ "$(port_stat up queue_full)" -gt 0 ] || fail "nothing was dropped"
+	[ "$(lost_at_up)" -gt 0 ] || fail "nothing was dropped"
 	expect "time held back" "0 0 0" "$(port_stat rt blocked_ns) $(port_stat bulk blocked_ns) $(port_stat up blocked_ns)"
 }
 
@@ -46,7 +47,7 @@ holds() { ctl -j port show "$1" | json '" ".join(h["port"] for h in d["'"$2"'"] 
 is_held_by_up() { [ "$(holds guest held_back_by)" = up ]; }
 guest_is_held_back_and_loses_nothing() {
 	local before
-	before=$(port_stat up queue_full)
+	before=$(lost_at_up)
 	ctl port add guest "socket=$work/guest.sock" bridge=br0
 	start events "$rtvsctl" -s "$work/rtvsd.sock" -j events 'port.held'
 	start guest python3 "$top/test/smoke/misbehave.py" sender "$work/guest.sock" "$(ns up cat /sys/class/net/up/address)"
@@ -58,7 +59,7 @@ guest_is_held_back_and_loses_nothing() {
 	stop guest
 	stop events
 	[ "$(port_stat guest blocked_ns)" -gt 0 ] || fail "its ring was always read"
-	expect "packets dropped at the uplink meanwhile" "$before" "$(port_stat up queue_full)"
+	expect "packets dropped at the uplink meanwhile" "$before" "$(lost_at_up)"
 	expect "time held back at a port without a rate" 0 "$(port_stat up blocked_ns)"
 	expect "flows that claim a port's time" 0 "$(ctl -j flow list | json 'sum("blocked_ns" in f for f in d)')"
 	expect_match 'port_blocked_seconds_total.port="guest",bridge="br0". ([1-9]|0\.0*[1-9])' \

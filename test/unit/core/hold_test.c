@@ -11,13 +11,13 @@ begins_at_half_and_ends_at_a_quarter(void **state)
 	struct hold h = {0};
 
 	(void)state;
-	assert_false(hold_queued(&h, LIMIT / 2 - 1, LIMIT, false, BEGIN_NS));
-	assert_true(hold_queued(&h, LIMIT / 2, LIMIT, false, BEGIN_NS));
+	assert_false(hold_queued(&h, LIMIT / 2 - 1, LIMIT, 0, BEGIN_NS));
+	assert_true(hold_queued(&h, LIMIT / 2, LIMIT, 0, BEGIN_NS));
 	assert_int_equal(h.since_ns, BEGIN_NS);
 	assert_false(hold_left(&h, LIMIT / 4 + 1, LIMIT));
 	assert_true(hold_left(&h, LIMIT / 4, LIMIT));
 	assert_false(hold_left(&h, LIMIT / 4 - 1, LIMIT));
-	assert_true(hold_queued(&h, LIMIT / 2, LIMIT, false, BEGIN_NS + 1));
+	assert_true(hold_queued(&h, LIMIT / 2, LIMIT, 0, BEGIN_NS + 1));
 }
 
 static void
@@ -26,16 +26,16 @@ lasts_no_longer_than_its_bound(void **state)
 	struct hold h = {0};
 
 	(void)state;
-	assert_true(hold_queued(&h, LIMIT / 2, LIMIT, false, BEGIN_NS));
-	assert_true(hold_queued(&h, LIMIT / 2 + 1, LIMIT, false, BEGIN_NS + HOLD_MAX_NS - 1));
+	assert_true(hold_queued(&h, LIMIT / 2, LIMIT, 0, BEGIN_NS));
+	assert_true(hold_queued(&h, LIMIT / 2 + 1, LIMIT, 0, BEGIN_NS + HOLD_MAX_NS - 1));
 	assert_int_equal(h.since_ns, BEGIN_NS); // told again, not begun again
-	assert_false(hold_queued(&h, LIMIT / 2 + 1, LIMIT, false, BEGIN_NS + HOLD_MAX_NS));
+	assert_false(hold_queued(&h, LIMIT / 2 + 1, LIMIT, 0, BEGIN_NS + HOLD_MAX_NS));
 	// It is spent, until the queue has fallen to a quarter.
-	assert_false(hold_queued(&h, LIMIT, LIMIT, false, BEGIN_NS + 2 * HOLD_MAX_NS));
+	assert_false(hold_queued(&h, LIMIT, LIMIT, 0, BEGIN_NS + 2 * HOLD_MAX_NS));
 	assert_false(hold_left(&h, LIMIT / 4 + 1, LIMIT));
-	assert_false(hold_queued(&h, LIMIT, LIMIT, false, BEGIN_NS + 3 * HOLD_MAX_NS));
+	assert_false(hold_queued(&h, LIMIT, LIMIT, 0, BEGIN_NS + 3 * HOLD_MAX_NS));
 	assert_false(hold_left(&h, LIMIT / 4, LIMIT));
-	assert_true(hold_queued(&h, LIMIT / 2, LIMIT, false, BEGIN_NS + 3 * HOLD_MAX_NS));
+	assert_true(hold_queued(&h, LIMIT / 2, LIMIT, 0, BEGIN_NS + 3 * HOLD_MAX_NS));
 }
 
 static void
@@ -45,10 +45,10 @@ ends_early_and_is_spent(void **state)
 
 	(void)state;
 	assert_false(hold_end(&h));
-	assert_true(hold_queued(&h, LIMIT / 2, LIMIT, false, BEGIN_NS));
+	assert_true(hold_queued(&h, LIMIT / 2, LIMIT, 0, BEGIN_NS));
 	assert_true(hold_end(&h));
 	assert_false(hold_end(&h));
-	assert_false(hold_queued(&h, LIMIT, LIMIT, false, BEGIN_NS));
+	assert_false(hold_queued(&h, LIMIT, LIMIT, 0, BEGIN_NS));
 }
 
 static void
@@ -57,29 +57,10 @@ stuck_device_holds_nobody(void **state)
 	struct hold h = {0};
 
 	(void)state;
-	assert_false(hold_queued(&h, LIMIT, LIMIT, true, BEGIN_NS));
-	assert_true(hold_queued(&h, LIMIT, LIMIT, false, BEGIN_NS));
-	assert_false(hold_queued(&h, LIMIT, LIMIT, true, BEGIN_NS + 1));
-	assert_false(hold_queued(&h, LIMIT, LIMIT, false, BEGIN_NS + 2));
-}
-
-static void
-device_is_stuck_that_took_nothing_for_long(void **state)
-{
-	struct hold_device d = {0};
-
-	(void)state;
-	assert_false(hold_offered(&d, false, BEGIN_NS));
-	assert_false(hold_offered(&d, false, BEGIN_NS + HOLD_STUCK_NS - 1));
-	assert_false(hold_offered(&d, true, BEGIN_NS + HOLD_STUCK_NS - 1));
-	assert_false(hold_offered(&d, false, BEGIN_NS + HOLD_STUCK_NS));
-	assert_false(hold_offered(&d, false, BEGIN_NS + 2 * HOLD_STUCK_NS - 1));
-	assert_false(d.is_stuck);
-	assert_true(hold_offered(&d, false, BEGIN_NS + 2 * HOLD_STUCK_NS));
-	assert_true(d.is_stuck);
-	assert_false(hold_offered(&d, false, BEGIN_NS + 3 * HOLD_STUCK_NS)); // told once
-	assert_false(hold_offered(&d, true, BEGIN_NS + 3 * HOLD_STUCK_NS));
-	assert_false(d.is_stuck);
+	assert_false(hold_queued(&h, LIMIT, LIMIT, HOLD_STUCK_NS, BEGIN_NS));
+	assert_true(hold_queued(&h, LIMIT, LIMIT, HOLD_STUCK_NS - 1, BEGIN_NS));
+	assert_false(hold_queued(&h, LIMIT, LIMIT, HOLD_STUCK_NS, BEGIN_NS + 1));
+	assert_false(hold_queued(&h, LIMIT, LIMIT, 0, BEGIN_NS + 2));
 }
 
 // A sender sends to a link as fast as it can: it is read once a us unless it is held. Whatever the link's rate is, no hold is longer
@@ -101,7 +82,7 @@ holds_are_bounded_at_any_rate(void **state)
 			if (now_ns >= until_ns) {
 				n_lost += n == LIMIT;
 				n += n < LIMIT;
-				if (hold_queued(&h, n, LIMIT, false, now_ns))
+				if (hold_queued(&h, n, LIMIT, 0, now_ns))
 					until_ns = h.since_ns + HOLD_MAX_NS;
 				assert_true(until_ns <= now_ns + HOLD_MAX_NS);
 			}
@@ -125,7 +106,6 @@ main(void)
 		cmocka_unit_test(lasts_no_longer_than_its_bound),
 		cmocka_unit_test(ends_early_and_is_spent),
 		cmocka_unit_test(stuck_device_holds_nobody),
-		cmocka_unit_test(device_is_stuck_that_took_nothing_for_long),
 		cmocka_unit_test(holds_are_bounded_at_any_rate),
 	};
 

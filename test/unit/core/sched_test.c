@@ -860,6 +860,57 @@ what_was_refused_could_not_be_kept(void **state)
 	assert_true(n_within < n_refused / 2);
 }
 
+// A flow sends five times what the link carries and does not slow down, another sends what it was guaranteed. Without management the
+// first one's packets wait for as long as its queue is; with it for an interval at most. The link is never idle, and what is
+// guaranteed is not touched.
+static void
+managed_flow_waits_for_an_interval_and_the_link_is_full(void **state)
+{
+	struct sched_params guaranteed = rt(50 * MS, MBIT / 2, 3000);
+
+	(void)state;
+	for (int is_managed = 0; is_managed < 2; is_managed++) {
+		uint64_t interval_ns =
+			CODEL_INTERVAL_NS - CODEL_TARGET_NS + codel_target_ns(2 * MBIT, SCHED_QUANTUM_BYTES);
+		uint64_t longest_ns = 0, sent_bytes = 0, n_dropped = 0;
+
+		begin(2, 0);
+		sched_set_link(&s, 2 * MBIT, 0, 0, 0);
+		sched_set_flow(&s, 0, &plain, 0);
+		sched_set_flow(&s, 1, &guaranteed, 0);
+		for (uint32_t i = 0; i < 2; i++)
+			sched_set_aqm(&s, i, is_managed);
+		for (uint64_t now_ns = 100 * US; now_ns <= 10 * NS_PER_S; now_ns += 100 * US) {
+			struct sched_item *item;
+
+			if (now_ns % MS == 0 && s.flow[0].n_queued < s.flow[0].limit)
+				(void)send(0, 1250, now_ns);
+			if (now_ns % (20 * MS) == 100 * US)
+				(void)send(1, 1000, now_ns);
+			while ((item = next(now_ns))) {
+				if (item->user)
+					assert_int_equal(item->verdict, SCHED_GUARANTEED);
+				if (item->verdict == SCHED_AQM) {
+					n_dropped++;
+					continue;
+				}
+				sent_bytes += item->len;
+				if (!item->user && now_ns - item->arrival_ns > longest_ns)
+					longest_ns = now_ns - item->arrival_ns;
+			}
+		}
+		assert_in_range(sent_bytes, 10 * 2 * MBIT * 99 / 100, 10 * 2 * MBIT + 1250);
+		if (is_managed) {
+			assert_true(n_dropped > 0);
+			assert_in_range(
+				longest_ns, 1, interval_ns + 10 * MS); // while a frame leaves, the next one waits
+		} else {
+			assert_int_equal(n_dropped, 0);
+			assert_true(longest_ns > NS_PER_S);
+		}
+	}
+}
+
 int
 main(void)
 {
@@ -882,6 +933,7 @@ main(void)
 		cmocka_unit_test_teardown(clock_at_its_edges, teardown),
 		cmocka_unit_test_teardown(rates_from_8_kbit_to_400_gbit_are_exact, teardown),
 		cmocka_unit_test_teardown(slack_makes_up_for_a_late_caller, teardown),
+		cmocka_unit_test_teardown(managed_flow_waits_for_an_interval_and_the_link_is_full, teardown),
 		cmocka_unit_test_teardown(equals_a_model_of_exact_rationals, teardown),
 		cmocka_unit_test_teardown(what_was_admitted_is_kept, teardown),
 		cmocka_unit_test_teardown(what_was_refused_could_not_be_kept, teardown),
