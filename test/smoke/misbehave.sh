@@ -39,6 +39,11 @@ bad_is_stopped_by_a_signal() {
 	front_end reader
 	kill -STOP "$(pid_of bad)"
 }
+# One that is well.
+bad_reads() {
+	ctl port add bad "socket=$work/bad.sock" "$@"
+	front_end reader
+}
 # A guest that leaves in the middle of the flood.
 bad_hangs_up() {
 	ctl port add bad "socket=$work/bad.sock" "$@"

@@ -67,7 +67,8 @@ for receiver in "${RECEIVERS[@]}"; do
 	name=${receiver//_/ }
 	run_case "$name" receives "$receiver"
 	run_case "$name, with a rate" receives "$receiver" rate=100Mbit
-	run_case "$name, with a small rate" receives "$receiver" rate=100kbit
 	run_case "$name, beside a deadline" receives_beside_deadline "$receiver"
 	run_case "$name, as a mirror with a rate" mirrors "$receiver" rate=1Mbit
 done
+run_case "reads, with a rate far below what it is sent" receives reads rate=100kbit
+run_case "a tap with a rate far below what it is sent" receives tap rate=100kbit
