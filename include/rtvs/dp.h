@@ -248,6 +248,7 @@ struct dp_port_stats {
 	uint64_t rx_pkts, rx_bytes; // taken from the port
 	uint64_t tx_pkts, tx_bytes; // given to the port
 	uint64_t replicated; // further copies made of packets taken from it (floods, mirrors, segments)
+	uint64_t to_daemon; // taken from it for the daemon itself: ARP, neighbour discovery, ping, peers
 	int64_t queued; // on their way to the port; workers are read one after another, so for a moment it may be below 0
 	uint64_t prewakes; // kicks ahead of packets
 	uint64_t guest_errors; // vhost: descriptors that lie, frames refused by the ring
@@ -349,7 +350,7 @@ int dp_port_del(struct dp *dp, unsigned id);
 int dp_port_move(struct dp *dp, unsigned id, uint64_t for_ns);
 int dp_port_state(const struct dp *dp, unsigned id, struct dp_port_state *ret_state); // -ENOENT
 // Monotonic since port add, as of the last dp_stats_refresh, at which each worker copied its counters between two
-// turns: over all ports and those removed, rx + replicated == tx + queued + sum(drops), exactly, under any load.
+// turns: over all ports and those removed, rx + replicated == tx + queued + to_daemon + sum(drops), exactly, under any load.
 // stats_gone: the sum over removed ports. -ETIMEDOUT: a worker did not come round within 100 ms.
 int dp_stats_refresh(struct dp *dp);
 int dp_port_stats(const struct dp *dp, unsigned id, struct dp_port_stats *ret_stats); // -ENOENT
@@ -374,6 +375,7 @@ struct dp_delay {
 struct dp_report {
 	unsigned tunnel; // id of the port
 	uint16_t flow;
+	uint64_t serial; // of the port, among all of this process
 	struct flow_delay_report report;
 };
 

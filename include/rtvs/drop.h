@@ -1,6 +1,6 @@
 // Every reason for which a packet is not delivered. One line here makes the enum, the name in RPC
 // results and metrics, the counter and its place in the conservation test:
-// rx + replicated == tx + queued + sum(drops), over all ports, those removed included.
+// rx + replicated == tx + queued + to_daemon + sum(drops), over all ports, those removed included.
 #pragma once
 
 #include <stdint.h>
@@ -26,17 +26,22 @@
 	X(DROP_FLOOD_LIMIT,   "flood_limit",    "ingress: broadcast or unknown destination above the port's flood rate") \
 	X(DROP_NO_TARGET,     "no_target",      "ingress: nobody else on the bridge and VLAN to receive it") \
 	X(DROP_MIRROR_PORT,   "mirror_port",    "ingress: sent by a port that only receives mirrored packets") \
-	X(DROP_TUNNEL_MALFORMED, "tunnel_malformed", "ingress: Geneve whose lengths or checksums are wrong, or a fragment of it") \
-	X(DROP_TUNNEL_VERSION, "tunnel_version", "ingress: Geneve of another version, for the endpoint itself, or without a frame inside") \
+	X(DROP_TUNNEL_MALFORMED, "tunnel_malformed", "ingress: Geneve whose lengths contradict each other") \
+	X(DROP_TUNNEL_CHECKSUM, "tunnel_checksum", "ingress: Geneve with a wrong checksum of IP or UDP") \
+	X(DROP_TUNNEL_FRAGMENT, "tunnel_fragment", "ingress: a fragment of Geneve: the network between the hosts is too narrow") \
+	X(DROP_TUNNEL_VERSION, "tunnel_version", "ingress: Geneve of another version than 0") \
+	X(DROP_TUNNEL_CONTROL, "tunnel_control", "ingress: Geneve with the O flag: a message for an endpoint that speaks more of it") \
+	X(DROP_TUNNEL_PROTOCOL, "tunnel_protocol", "ingress: Geneve without an Ethernet frame inside") \
 	X(DROP_TUNNEL_OPTION, "tunnel_option",  "ingress: Geneve with a critical option that is not known") \
 	X(DROP_NO_TUNNEL,     "no_tunnel",      "ingress: Geneve from a host, or with a VNI, that no tunnel has") \
 	X(DROP_NOT_OURS,      "not_ours",       "ingress: neither a tunnel's nor for the daemon") \
-	X(DROP_TO_DAEMON,     "to_daemon",      "ingress: not lost, but for the daemon itself: ARP, neighbour discovery, peers") \
+	X(DROP_DAEMON_BUSY,   "daemon_busy",    "ingress: for the daemon itself, which gets 2,000 such packets a second of a port at most") \
 	X(DROP_ECN,           "ecn",            "ingress: congestion was met on the way, and the frame cannot say so (RFC 6040)") \
 	X(DROP_NO_BUFFER,     "no_buffer",      "ingress: no packet buffer for a copy or a segment") \
 	X(DROP_NO_NEIGHBOR,   "no_neighbor",    "egress: the next hop's MAC address is not known") \
 	X(DROP_VLAN_EGRESS,   "vlan_egress",    "egress: the receiving port does not carry the VLAN") \
 	X(DROP_MTU,           "mtu",            "egress: frame longer than the receiving port's MTU") \
+	X(DROP_UNFRAGMENTABLE, "unfragmentable", "egress: longer than a tunnel takes, not to be fragmented, and nobody to tell: no IP, or wrong headers") \
 	X(DROP_OFFLOAD,       "offload",        "egress: checksum or segmentation needed that these headers do not allow; on the sender: asked for") \
 	X(DROP_LINK_DOWN,     "link_down",      "egress: nobody is connected to the receiving port") \
 	X(DROP_HANDOFF_FULL,  "handoff_full",   "egress: the ring to the worker that owns the port is full") \

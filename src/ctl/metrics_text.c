@@ -23,6 +23,7 @@ FAMILY_VALUE(port_rx_bytes, struct port_view, o->stats.rx_bytes)
 FAMILY_VALUE(port_tx_pkts, struct port_view, o->stats.tx_pkts)
 FAMILY_VALUE(port_tx_bytes, struct port_view, o->stats.tx_bytes)
 FAMILY_VALUE(port_replicated, struct port_view, o->stats.replicated)
+FAMILY_VALUE(port_to_daemon, struct port_view, o->stats.to_daemon)
 FAMILY_VALUE(port_guest_errors, struct port_view, o->stats.guest_errors)
 FAMILY_VALUE(port_blocked, struct port_view, o->stats.blocked_ns)
 FAMILY_VALUE(port_connects, struct port_view, o->state.n_connects)
@@ -39,6 +40,8 @@ static const struct family port_families[] = {
 	{"port_tx_bytes", "bytes", "Bytes given to the port.", COUNTER, port_tx_bytes},
 	{"port_replicated_packets", "packets", "Further copies made of packets taken from the port.", COUNTER,
 		port_replicated},
+	{"port_to_daemon_packets", "packets", "Packets of the port that were for the daemon itself.", COUNTER,
+		port_to_daemon},
 	{"port_guest_errors", "", "What the guest or its front-end did against the rules.", COUNTER, port_guest_errors},
 	{"port_blocked_seconds", "seconds",
 		"Time when the port's rings were left alone because its queue at an egress port was full.", COUNTER,

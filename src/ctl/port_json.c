@@ -164,10 +164,11 @@ port_json_n_drops(const struct dp_port_stats *stats)
 json_t *
 port_json_counters(const struct dp_port_stats *stats)
 {
-	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "rx_pkts", (json_int_t)stats->rx_pkts,
-		"rx_bytes", (json_int_t)stats->rx_bytes, "tx_pkts", (json_int_t)stats->tx_pkts, "tx_bytes",
-		(json_int_t)stats->tx_bytes, "drops", (json_int_t)port_json_n_drops(stats), "replicated",
-		(json_int_t)stats->replicated, "queued", (json_int_t)stats->queued, "guest_errors",
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "rx_pkts",
+		(json_int_t)stats->rx_pkts, "rx_bytes", (json_int_t)stats->rx_bytes, "tx_pkts",
+		(json_int_t)stats->tx_pkts, "tx_bytes", (json_int_t)stats->tx_bytes, "drops",
+		(json_int_t)port_json_n_drops(stats), "replicated", (json_int_t)stats->replicated, "to_daemon",
+		(json_int_t)stats->to_daemon, "queued", (json_int_t)stats->queued, "guest_errors",
 		(json_int_t)stats->guest_errors, "blocked_ns", (json_int_t)stats->blocked_ns, "prewakes",
 		(json_int_t)stats->prewakes);
 }

@@ -27,6 +27,7 @@ add_up(struct dp_port_stats *sum, const struct dp_port_stats *stats)
 	sum->tx_pkts += stats->tx_pkts;
 	sum->tx_bytes += stats->tx_bytes;
 	sum->replicated += stats->replicated;
+	sum->to_daemon += stats->to_daemon;
 	sum->queued += stats->queued;
 	sum->guest_errors += stats->guest_errors;
 	sum->blocked_ns += stats->blocked_ns;
@@ -185,7 +186,8 @@ const struct rpc_method rpc_stats_methods[] = {
 	{"stats.get",
 		"Show packets and bytes of ports, and how long they were held back (blocked_ns), since they were "
 		"added.",
-		"{ports, removed, total, consistent, flows_complete}; rx + replicated = tx + queued + drops holds for "
+		"{ports, removed, total, consistent, flows_complete}; rx + replicated = tx + queued + to_daemon + "
+		"drops holds for "
 		"total when consistent. flows of a port: those of flow.list that had packets; remote_flows of a "
 		"tunnel: those of flow.remote, without histograms; there are none from some port on when not "
 		"flows_complete.",

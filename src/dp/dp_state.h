@@ -21,7 +21,6 @@ struct dp {
 	int64_t realtime_offset_ns; // CLOCK_REALTIME - monotonic TSC time
 	_Atomic int64_t tai_offset_ns; // TAI - monotonic TSC time; ctl: wo, dp: ro
 	struct rte_ring *punt; // packets for the daemon itself; many producers, ctl consumes
-	_Atomic uint64_t punts_lost;
 	struct rte_ring *reports; // of struct dp_report; many producers, ctl consumes
 	unsigned n_delays; // flows measured; ctl
 	struct rte_mempool *pool;

@@ -277,7 +277,8 @@ account(struct worker *w, const struct view *view, struct arrivals *run)
 	interval_ns = atomic_load_explicit(&d->interval_ns, memory_order_relaxed);
 	if (unlikely(flow_delay_wants_report(
 		    &flow->account, interval_ns ? interval_ns : FLOW_DELAY_INTERVAL_NS, w->now_ns))) {
-		struct dp_report report = {.tunnel = run->tunnel, .flow = run->flow};
+		struct dp_report report = {
+			.tunnel = run->tunnel, .flow = run->flow, .serial = view->port[run->tunnel].port->serial};
 
 		if (flow_delay_take(&flow->account, &report.report, w->now_ns) &&
 			!rte_ring_mp_enqueue_elem(w->dp->reports, &report, sizeof(report)))
@@ -378,16 +379,30 @@ dp_delay_list(const struct dp *dp, unsigned tunnel, uint32_t *pos, struct dp_del
 bool
 dp_report_next(struct dp *dp, struct dp_report *ret_report)
 {
-	return !rte_ring_sc_dequeue_elem(dp->reports, ret_report, sizeof(*ret_report));
+	// One of a tunnel that is gone tells nothing of the one that has its number.
+	while (!rte_ring_sc_dequeue_elem(dp->reports, ret_report, sizeof(*ret_report)))
+		if (delays_of(dp, ret_report->tunnel) && dp->port[ret_report->tunnel]->serial == ret_report->serial)
+			return true;
+	return false;
 }
 
 static enum drop
 drop_of(enum geneve_result result)
 {
-	return result == GENEVE_CRITICAL ? DROP_TUNNEL_OPTION :
-		result == GENEVE_VERSION || result == GENEVE_CONTROL || result == GENEVE_PROTOCOL_TYPE ?
-					   DROP_TUNNEL_VERSION :
-					   DROP_TUNNEL_MALFORMED;
+	static const enum drop drops[GENEVE_RESULT_COUNT] = {
+		[GENEVE_OK] = DROP_TUNNEL_MALFORMED, // of more than one buffer
+		[GENEVE_MALFORMED] = DROP_TUNNEL_MALFORMED,
+		[GENEVE_FRAGMENT] = DROP_TUNNEL_FRAGMENT,
+		[GENEVE_IP_CHECKSUM] = DROP_TUNNEL_CHECKSUM,
+		[GENEVE_UDP_CHECKSUM] = DROP_TUNNEL_CHECKSUM,
+		[GENEVE_VERSION] = DROP_TUNNEL_VERSION,
+		[GENEVE_CONTROL] = DROP_TUNNEL_CONTROL,
+		[GENEVE_PROTOCOL_TYPE] = DROP_TUNNEL_PROTOCOL,
+		[GENEVE_CRITICAL] = DROP_TUNNEL_OPTION,
+		[GENEVE_INNER_SHORT] = DROP_TUNNEL_MALFORMED,
+	};
+
+	return drops[result];
 }
 
 // What a router of the underlay marked is the inner packet's to tell its receiver (RFC 6040).

@@ -361,6 +361,7 @@ add_counters(struct dp_port_stats *sum, const struct port_counters *c)
 	sum->tx_pkts += c->tx_pkts;
 	sum->tx_bytes += c->tx_bytes;
 	sum->replicated += c->replicated;
+	sum->to_daemon += c->to_daemon;
 	sum->prewakes += c->prewakes;
 	sum->queued += (int64_t)(c->queued_in - c->queued_out);
 	for (unsigned i = 0; i < DROP_COUNT; i++)

@@ -193,13 +193,19 @@ make_hop(const struct port *uplink, const struct prefix *addr)
 	return hop;
 }
 
+// The device's own; without one, as guests' sockets are, a locally administered one made of the end of the address, which is
+// the daemon's alone on its network.
 static struct mac
 mac_of(const struct port *uplink)
 {
+	static const struct mac none;
+	const uint8_t *end = uplink->cfg.address.addr + (uplink->cfg.address.is_v6 ? 12 : 0);
 	struct dp_port_state state = {0};
 
 	uplink->ops->state(uplink, &state);
-	return state.mac;
+	if (memcmp(&state.mac, &none, sizeof(none)) != 0)
+		return state.mac;
+	return (struct mac){{0x02, uplink->cfg.address.is_v6, end[0], end[1], end[2], end[3]}};
 }
 
 static const struct port *
@@ -339,15 +345,14 @@ underlay_punt(struct worker *w, const struct view *view, uint16_t in, struct rte
 		egress_drop(w, in, m, DROP_NOT_OURS);
 		return;
 	}
-	worker_count(&w->port[in].c.drops[DROP_TO_DAEMON], 1);
 	if (r->rate != PUNT_PPS)
 		rate_init(r, PUNT_PPS, PUNT_BURST, w->now_ns);
 	schedule_stamp(m, w->now_ns);
 	if (!rate_take(r, 1, w->now_ns) || rte_ring_mp_enqueue(w->dp->punt, m)) {
-		atomic_fetch_add(&w->dp->punts_lost, 1);
-		rte_pktmbuf_free(m);
+		egress_drop(w, in, m, DROP_DAEMON_BUSY);
 		return;
 	}
+	worker_count(&w->port[in].c.to_daemon, 1);
 	(void)eventfd_write(w->dp->event_fd, 1);
 }
 

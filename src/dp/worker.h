@@ -13,7 +13,7 @@
 // Counters of one port as one worker keeps them. // dp: wo (its worker), ctl: ro
 struct port_counters {
 	uint64_t rx_pkts, rx_bytes, tx_pkts, tx_bytes;
-	uint64_t replicated, prewakes;
+	uint64_t replicated, to_daemon, prewakes;
 	uint64_t queued_in, queued_out; // put into and taken from the port's handoff ring and its schedule
 	uint64_t blocked_ns; // its ring was not read because of full queues
 	uint64_t drops[DROP_COUNT];
@@ -140,5 +140,9 @@ struct frame_l2;
 // What the guest asked for, as librte_vhost's flags (RX) say it, becomes what is asked of the receiver (TX), or is done. m is nobody else's.
 // DROP_OFFLOAD: it cannot be done.
 enum drop gso_take(struct rte_mbuf *m, const struct frame_l2 *l2);
+// Fragments of an IPv4 packet that fragment_plan planned, each in one buffer. False: no buffer, or they do not fit one.
+struct fragment_plan;
+bool gso_fragment(
+	struct rte_mempool *pool, const struct rte_mbuf *m, const struct fragment_plan *plan, struct rte_mbuf **out);
 // Completes the checksum that m's offload flags ask for. False: headers do not allow it.
 bool gso_finish_checksum(struct rte_mbuf *m);

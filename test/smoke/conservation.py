@@ -2,7 +2,7 @@
 import json
 import sys
 
-KEYS = ("rx_pkts", "replicated", "tx_pkts", "queued", "drops")
+KEYS = ("rx_pkts", "replicated", "tx_pkts", "queued", "to_daemon", "drops")
 
 
 def main():
@@ -10,7 +10,7 @@ def main():
     total = stats["total"]
     values = {key: sum(total[key].values()) if isinstance(total[key], dict) else total[key] for key in KEYS}
     left = values["rx_pkts"] + values["replicated"]
-    right = values["tx_pkts"] + values["queued"] + values["drops"]
+    right = values["tx_pkts"] + values["queued"] + values["to_daemon"] + values["drops"]
     print(values, "difference", left - right, "consistent", stats["consistent"])
     if not stats["consistent"]:
         return 3

@@ -102,7 +102,7 @@ port_state() { ctl -j port show "$1" | json "d['state']['$2']"; }
 is_port_state() { [ "$(port_state "$1" "$2")" = "$3" ]; } # PORT KEY VALUE
 is_stat_above() { [ "$(port_stat "$1" "$2")" -gt "$3" ]; } # PORT COUNTER N
 
-# rx + replicated == tx + queued + sum(drops), over all ports and those that are gone.
+# rx + replicated == tx + queued + to_daemon + sum(drops), over all ports and those that are gone.
 # Asks again only while a worker did not come round to copy its counters; figures that differ are final.
 is_conserved() {
 	local rc

@@ -416,18 +416,23 @@ congestion_is_told_or_dropped() {
 }
 
 hostile_packets_are_refused_and_counted() {
-	local n
+	local n=20
 	wait_for 10 can_ping ga 10.0.0.2
 	ctl port add evil type=geneve uplink=uprtvsd remote=10.9.0.50 vni=5 bridge=br0
-	n=$(underlay lan hostile 10.9.0.50 10.9.0.1 5 20)
+	underlay lan hostile 10.9.0.50 10.9.0.1 5 $n
 	wait_for 5 are_refused "$n"
+	expect "among drops" none "$(ctl -j port show uprtvsd | json 'd["stats"]["drops_by_reason"].get("to_daemon", "none")')"
+	[ "$(port_stat uprtvsd to_daemon)" -gt 0 ] || fail "nothing was for the daemon"
 	expect "forwarded" 0 "$(port_stat evil rx_pkts)"
 	ctl port del evil
 	wait_for 5 can_ping ga 10.0.0.2
 	is_conserved
 }
-are_refused() { # AT LEAST
-	[ $(($(port_stat uprtvsd tunnel_malformed) + $(port_stat uprtvsd tunnel_version) + $(port_stat uprtvsd tunnel_option))) -ge "$1" ]
+are_refused() { # OF EACH KIND, AT LEAST
+	local reason
+	for reason in malformed checksum fragment version control protocol option; do
+		[ "$(port_stat uprtvsd tunnel_$reason)" -ge "$1" ] || return
+	done
 }
 
 stamp_is_reflected_where_it_may() {

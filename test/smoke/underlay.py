@@ -86,7 +86,6 @@ def hostile(host, own, daemon, vni, n):
     for _ in range(n * 100):
         junk = rng.randbytes(rng.randrange(0, 200))
         host.send(ipv4(own, daemon, udp(rng.choice((6081, 6081, 6082, 862)), junk + b"\0" * (len(junk) % 2))))
-    print(n * (len(kinds) + 2))
 
 
 def stamp(host, own, daemon, n):
