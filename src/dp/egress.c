@@ -4,6 +4,7 @@
 // Invariant: a packet given to egress_put is staged, in a ring, or counted as dropped on the egress port.
 #include "capture.h"
 #include "dp_state.h"
+#include "rtvs/fragment.h"
 #include "rtvs/frame.h"
 #include "schedule.h"
 #include "trace.h"
@@ -13,6 +14,7 @@
 #include <rte_ip.h>
 #include <rte_mbuf.h>
 
+#include <errno.h>
 #include <string.h>
 
 #define TAG_BYTES 4
@@ -402,6 +404,35 @@ takes_super_frame(const struct rte_mbuf *m, uint32_t caps)
 	return (caps & PORT_CAP_TSO6) && m->l3_len == sizeof(struct rte_ipv6_hdr);
 }
 
+// m leaves as parts of it.
+static void
+put_parts(
+	struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf *m, struct rte_mbuf **part, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		part[i]->port = m->port;
+	trace_copy(part[0], m);
+	rte_pktmbuf_free(m);
+	worker_count(&w->port[out].c.replicated, n - 1);
+	for (unsigned i = 0; i < n; i++)
+		stage_or_hand_over(w, view, out, part[i]);
+}
+
+// m with the checksum that was left to others. NULL: m is gone.
+static struct rte_mbuf *
+finish_checksum(struct worker *w, uint16_t out, struct rte_mbuf *m)
+{
+	m = make_writable(w, m);
+	if (!m) {
+		worker_count(&w->port[out].c.drops[DROP_NO_BUFFER], 1);
+		return NULL;
+	}
+	if (gso_finish_checksum(m))
+		return m;
+	egress_drop(w, out, m, DROP_OFFLOAD);
+	return NULL;
+}
+
 // What the port's far side does not take: segments, checksums, chains. Owns pkt->m.
 static void
 put_in_software(struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf *m, uint32_t caps)
@@ -416,25 +447,13 @@ put_in_software(struct worker *w, const struct view *view, uint16_t out, struct 
 			egress_drop(w, out, m, n ? DROP_NO_BUFFER : DROP_OFFLOAD);
 			return;
 		}
-		for (int i = 0; i < n; i++)
-			seg[i]->port = m->port;
-		trace_copy(seg[0], m);
-		rte_pktmbuf_free(m);
-		worker_count(&w->port[out].c.replicated, (uint64_t)n - 1);
-		for (int i = 0; i < n; i++)
-			stage_or_hand_over(w, view, out, seg[i]);
+		put_parts(w, view, out, m, seg, (unsigned)n);
 		return;
 	}
 	if ((m->ol_flags & OFFLOAD_FLAGS) && !(caps & PORT_CAP_CSUM)) {
-		m = make_writable(w, m);
-		if (!m) {
-			worker_count(&w->port[out].c.drops[DROP_NO_BUFFER], 1);
+		m = finish_checksum(w, out, m);
+		if (!m)
 			return;
-		}
-		if (!gso_finish_checksum(m)) {
-			egress_drop(w, out, m, DROP_OFFLOAD);
-			return;
-		}
 	}
 	if (m->nb_segs > 1 && !(caps & PORT_CAP_SEGS)) {
 		struct rte_mbuf *flat = linearize(w, m);
@@ -447,6 +466,33 @@ put_in_software(struct worker *w, const struct view *view, uint16_t out, struct 
 		m = flat;
 	}
 	stage_or_hand_over(w, view, out, m);
+}
+
+// A packet that is longer than the tunnel `out` takes: its sender is told why it does not leave, or it leaves in fragments; of a
+// super-frame the segments may be smaller, as TCP is a stream.
+static void
+put_too_long(struct worker *w, const struct view *view, uint16_t out, struct egress_pkt pkt)
+{
+	uint32_t mtu = view->port[out].frame_max - RTE_ETHER_HDR_LEN;
+	struct rte_mbuf *part[FRAGMENT_MAX], *m = pkt.m;
+	uint32_t tcp_headers = (uint32_t)(m->l3_len + m->l4_len);
+	struct fragment_plan plan;
+	int rc = fragment_plan(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len, m->pkt_len, mtu, &plan);
+
+	if (rc == -EMSGSIZE) {
+		overlay_too_big(w, view, out, &pkt);
+		egress_drop(w, out, m, DROP_MTU);
+	} else if ((m->ol_flags & RTE_MBUF_F_TX_TCP_SEG) && mtu > tcp_headers) {
+		m->tso_segsz = (uint16_t)(mtu - tcp_headers);
+		put_in_software(w, view, out, m, 0);
+	} else if (rc) {
+		egress_drop(w, out, m, DROP_UNFRAGMENTABLE);
+	} else if (!(m->ol_flags & OFFLOAD_FLAGS) || (m = finish_checksum(w, out, m))) {
+		if (gso_fragment(w->pool, m, &plan, part))
+			put_parts(w, view, out, m, part, plan.n);
+		else
+			egress_drop(w, out, m, DROP_NO_BUFFER);
+	}
 }
 
 void
@@ -464,8 +510,9 @@ egress_put(struct worker *w, const struct view *view, uint16_t out, struct egres
 		drop = shape(w, view, out, &pkt);
 		if (unlikely(drop != DROP_NONE)) {
 			if (drop == DROP_MTU && vp->tunnel)
-				overlay_too_big(w, view, out, &pkt);
-			egress_drop(w, out, pkt.m, drop);
+				put_too_long(w, view, out, pkt);
+			else
+				egress_drop(w, out, pkt.m, drop);
 			return;
 		}
 	}

@@ -1,5 +1,6 @@
-// Segmentation and checksums in software, for ports whose far side does not take them. The decisions about headers are
-// frame_tso_*'s; this file moves the bytes between buffers. One copy per segment, no allocation but the segments.
+// Segmentation, fragments and checksums in software, for ports whose far side does not take them. The decisions about headers are
+// frame_tso_*'s and fragment_*'s; this file moves the bytes between buffers. One copy per segment, no allocation but the segments.
+#include "rtvs/fragment.h"
 #include "rtvs/frame.h"
 #include "worker.h"
 
@@ -142,6 +143,38 @@ gso_take(struct rte_mbuf *m, const struct frame_l2 *l2)
 	if (is_super)
 		m->ol_flags |= RTE_MBUF_F_TX_TCP_SEG | (o.is_v6 ? 0 : RTE_MBUF_F_TX_IP_CKSUM);
 	return DROP_NONE;
+}
+
+static struct rte_mbuf *
+make_fragment(struct rte_mempool *pool, const struct rte_mbuf *m, const struct fragment_plan *plan, uint16_t i)
+{
+	struct rte_mbuf *part = rte_pktmbuf_alloc(pool);
+	uint8_t hdr[FRAGMENT_HEADERS_MAX], *to;
+	uint16_t payload;
+	size_t offset, len = fragment_header(plan, rte_pktmbuf_mtod(m, const uint8_t *), i, hdr, &offset, &payload);
+
+	to = part ? (uint8_t *)rte_pktmbuf_append(part, (uint16_t)(len + payload)) : NULL;
+	if (!to) {
+		rte_pktmbuf_free(part);
+		return NULL;
+	}
+	memcpy(to, hdr, len);
+	chain_read(m, (uint32_t)offset, payload, to + len);
+	return part;
+}
+
+bool
+gso_fragment(
+	struct rte_mempool *pool, const struct rte_mbuf *m, const struct fragment_plan *plan, struct rte_mbuf **out)
+{
+	for (uint16_t i = 0; i < plan->n; i++) {
+		out[i] = make_fragment(pool, m, plan, i);
+		if (!out[i]) {
+			rte_pktmbuf_free_bulk(out, i);
+			return false;
+		}
+	}
+	return true;
 }
 
 bool

@@ -218,6 +218,7 @@ burst_of_one_frame_is_guaranteed() {
 }
 
 large_packets_find_their_size() {
+	local before
 	wait_for 10 can_ping ga 10.0.0.2
 	ctl port set tob mtu=1400
 	expect_fails "mtu ?= ?1400" ns ga ping -c 2 -i 0.2 -W 1 -s 1472 -M "do" 10.0.0.2
@@ -227,8 +228,14 @@ large_packets_find_their_size() {
 	wait_for 10 can_ping ga fd00::2
 	expect_fails "mtu ?= ?1400" ns ga ping -c 2 -i 0.2 -W 1 -s 1452 -M "do" fd00::2
 	ns ga ping -c 2 -i 0.2 -W 1 -s 1452 fd00::2 # in fragments
-	ctl port set tob mtu=1500
+	# Who does not ask for the size is sent in fragments.
+	before=$(port_stat tob replicated)
 	ip -n ga route flush cache # it remembers
+	ns ga ping -c 3 -i 0.2 -W 1 -s 1472 -M dont 10.0.0.2
+	[ "$(port_stat tob replicated)" -ge $((before + 3)) ] || fail "they were not fragmented here"
+	expect "unfragmentable" 0 "$(port_stat tob unfragmentable)"
+	ctl port set tob mtu=1500
+	ip -n ga route flush cache
 	ip -n ga -6 route flush cache
 	is_conserved
 }
