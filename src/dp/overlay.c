@@ -8,6 +8,7 @@
 #include "rtvs/frame.h"
 #include "rtvs/icmp_too_big.h"
 #include "schedule.h"
+#include "trace.h"
 #include "underlay.h"
 #include "worker.h"
 
@@ -27,6 +28,7 @@
 // What an encapsulated packet carries to its departure.
 struct overlay_mark {
 	uint16_t tunnel;
+	uint16_t serial; // of its port, the low bits: another may have its number by then
 };
 
 static int mark_offset = -1;
@@ -135,6 +137,8 @@ overlay_encap(struct worker *w, const struct view *view, uint16_t out, struct rt
 		worker_count(&w->port[out].c.drops[DROP_NO_BUFFER], 1);
 		return NULL;
 	}
+	if (unlikely(vp->capture))
+		capture_burst(w, vp->capture, &m, 1, true);
 	tos = frame_tos(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len);
 	inner_tos = tos < 0 ? 0 : (uint8_t)tos;
 	dscp = vp->writes_dscp ? egress_dscp(w, view, m->port, m->pkt_len + t->headers.len) : DSCP_KEEP;
@@ -143,8 +147,8 @@ overlay_encap(struct worker *w, const struct view *view, uint16_t out, struct rt
 	source_port = geneve_source_port(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len);
 	geneve_push(&t->headers, (uint8_t *)rte_pktmbuf_prepend(m, t->headers.len), inner_len, source_port,
 		geneve_outer_tos(inner_tos, dscp), (uint32_t)RTE_MIN(from->deadline_ns, (uint64_t)UINT32_MAX), m->port);
-	m->ol_flags = mark_flag;
-	mark_of(m)->tunnel = out;
+	m->ol_flags = mark_flag | (unlikely(view->has_traces) ? m->ol_flags & trace_flags() : 0);
+	*mark_of(m) = (struct overlay_mark){.tunnel = out, .serial = (uint16_t)vp->port->serial};
 	schedule_stamp(m, w->now_ns);
 	worker_count(&w->port[out].c.tx_pkts, 1);
 	worker_count(&w->port[out].c.tx_bytes, inner_len);
@@ -183,7 +187,22 @@ overlay_too_big(struct worker *w, const struct view *view, uint16_t out, const s
 static const struct view_tunnel *
 tunnel_of(const struct view *view, struct rte_mbuf *m)
 {
-	return m->ol_flags & mark_flag ? view->port[mark_of(m)->tunnel].tunnel : NULL;
+	const struct overlay_mark *mark = mark_of(m);
+	const struct view_port *vp;
+
+	if (!(m->ol_flags & mark_flag))
+		return NULL;
+	vp = &view->port[mark->tunnel];
+	return vp->tunnel && (uint16_t)vp->port->serial == mark->serial ? vp->tunnel : NULL;
+}
+
+void
+overlay_queued(const struct view *view, struct rte_mbuf *m, int by)
+{
+	const struct view_tunnel *t = tunnel_of(view, m);
+
+	if (t)
+		__atomic_store_n(&t->queued[m->port], t->queued[m->port] + (uint32_t)by, __ATOMIC_RELAXED);
 }
 
 // The number, and the next one is `by` more. One writer; the control thread reads.

@@ -36,7 +36,8 @@ struct view_tunnel {
 	uint32_t vni;
 	struct geneve_template headers;
 	struct overlay_delays *delays;
-	uint64_t *seq; // of the next packet of each flow; the worker that owns the uplink
+	uint64_t *seq; // of the next packet of each flow; the worker that owns the uplink, and the next
+	uint32_t *queued; // packets of each flow in the uplink's schedule
 };
 
 // An uplink, as of one view: its tunnels by remote address and VNI, open addressing, VIEW_NO_PORT: free.
@@ -61,6 +62,8 @@ void overlay_too_big(struct worker *w, const struct view *view, uint16_t out, co
 // takes back the numbers of those from `sent` on.
 void overlay_stamp(struct worker *w, const struct view *view, struct rte_mbuf **pkts, uint16_t n);
 void overlay_unstamp(const struct view *view, struct rte_mbuf **pkts, uint16_t sent, uint16_t n);
+// The worker that owns the uplink: m came into its schedule (by: 1) or is out of it (-1).
+void overlay_queued(const struct view *view, struct rte_mbuf *m, int by);
 
 // Control thread: accounts for flows that have arrived and have none.
 void overlay_housekeeping(struct dp *dp);

@@ -450,14 +450,11 @@ uint64_t
 dp_flow_seq(const struct dp *dp, unsigned tunnel, unsigned id)
 {
 	const struct port *port = tunnel < DP_MAX_PORTS ? dp->port[tunnel] : NULL;
-	const struct port *uplink = port && port->cfg.type == DP_PORT_GENEVE ? port_find(dp, port->cfg.uplink) : NULL;
-	struct dp_flow flow = {0};
 
-	if (!uplink || id >= DP_MAX_PORTS)
+	if (!port || port->cfg.type != DP_PORT_GENEVE || id >= DP_MAX_PORTS)
 		return 0;
-	if (uplink->schedule)
-		(void)schedule_flow(uplink->schedule, (uint16_t)id, &flow);
-	return __atomic_load_n(&port_geneve_seq(port)[id], __ATOMIC_RELAXED) + flow.n_queued;
+	return __atomic_load_n(&port_geneve_seq(port)[id], __ATOMIC_RELAXED) +
+		__atomic_load_n(&port_geneve_queued(port)[id], __ATOMIC_RELAXED);
 }
 
 int

@@ -98,7 +98,9 @@ bool port_vhost_may_connect(const char *path, pid_t pid);
 void port_vhost_count_error(const char *line, size_t len);
 
 struct overlay_delays *port_geneve_delays(const struct port *port);
-uint64_t *port_geneve_seq(const struct port *port); // number of the next packet of each flow; the uplink's owner writes
+// The uplink's owner writes both: number of the next packet of each flow; packets of each flow in the uplink's schedule.
+uint64_t *port_geneve_seq(const struct port *port);
+uint32_t *port_geneve_queued(const struct port *port);
 
 void port_housekeeping(struct dp *dp); // of all ports
 struct port *port_find(const struct dp *dp, const char *name);

@@ -11,6 +11,7 @@
 
 struct tunnel {
 	uint64_t seq[DP_MAX_PORTS];
+	uint32_t queued[DP_MAX_PORTS];
 	struct overlay_delays delays;
 	bool is_started; // ctl
 };
@@ -19,6 +20,12 @@ uint64_t *
 port_geneve_seq(const struct port *port)
 {
 	return ((struct tunnel *)port->priv)->seq;
+}
+
+uint32_t *
+port_geneve_queued(const struct port *port)
+{
+	return ((struct tunnel *)port->priv)->queued;
 }
 
 struct overlay_delays *

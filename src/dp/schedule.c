@@ -176,6 +176,15 @@ schedule_arrival_ns(struct rte_mbuf *m)
 	return item_of(m)->arrival_ns;
 }
 
+// m waits here (by: 1), or does no longer (-1).
+static void
+count_waiting(struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf *m, int by)
+{
+	w->n_waiting[m->port] += (uint32_t)by;
+	if (view->port[out].uplink)
+		overlay_queued(view, m, by);
+}
+
 static void
 enqueue(struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf *m, uint64_t now_ns)
 {
@@ -189,7 +198,7 @@ enqueue(struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf
 		egress_drop(w, out, m, DROP_QUEUE_FULL);
 	} else {
 		worker_count(&w->port[out].c.queued_in, 1);
-		w->n_waiting[flow]++;
+		count_waiting(w, view, out, m, 1);
 	}
 	if (unlikely(f->n_queued >= f->limit / 2 || q->back.hold[flow].since_ns))
 		backpressure_queued(w, view, out, &q->back, flow, f->n_queued, f->limit);
@@ -221,7 +230,7 @@ drop_all(struct worker *w, const struct view *view, uint16_t out)
 	q->n_pending = 0;
 	for (uint16_t flow = 0; flow < DP_MAX_PORTS; flow++) {
 		for (; (item = sched_flush(&q->s, flow)); n++) {
-			w->n_waiting[flow]--;
+			count_waiting(w, view, out, mbuf_of(item), -1);
 			egress_drop(w, out, mbuf_of(item), DROP_LINK_DOWN);
 		}
 	}
@@ -244,7 +253,7 @@ take_due(struct worker *w, const struct view *view, uint16_t out)
 		struct rte_mbuf *m = mbuf_of(items[i]);
 		const struct sched_flow *f = &q->s.flow[m->port];
 
-		w->n_waiting[m->port]--;
+		count_waiting(w, view, out, m, -1);
 		worker_work(w, 1, m->pkt_len);
 		if (unlikely(q->back.hold[m->port].since_ns || q->back.hold[m->port].is_spent))
 			backpressure_left(w, view, out, &q->back, m->port, f->n_queued, f->limit);

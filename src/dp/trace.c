@@ -50,6 +50,12 @@ trace_init(void)
 	return 0;
 }
 
+uint64_t
+trace_flags(void)
+{
+	return followed | answer;
+}
+
 // Of a packet with one of the flags. In the buffer's field for such; the room for further fields is small, and drivers need theirs.
 static uint32_t *
 id_of(struct rte_mbuf *m)

@@ -38,6 +38,7 @@ void trace_before(struct worker *w, const struct view *view, uint16_t out, uint1
 void trace_after(struct worker *w, const struct view *view, uint16_t out, uint16_t q, uint16_t sent,
 	const struct trace_burst *burst);
 void trace_received(struct worker *w, const struct view *view, uint16_t in, struct rte_mbuf **pkts, uint16_t n);
+uint64_t trace_flags(void); // what a packet that is followed has in its ol_flags
 void trace_copy(struct rte_mbuf *to, struct rte_mbuf *from); // a packet that was made of one that may be followed
 // Each turn: what guests have consumed.
 void trace_poll(struct worker *w, const struct view *view);

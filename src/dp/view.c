@@ -103,6 +103,7 @@ build_tunnel(const struct dp *dp, struct view *view, const struct port *port)
 	t->remote = port->cfg.remote;
 	t->vni = port->cfg.vni;
 	t->seq = port_geneve_seq(port);
+	t->queued = port_geneve_queued(port);
 	t->delays = port_geneve_delays(port);
 	t->is_resolved = underlay_headers(dp, port, &t->headers);
 	view->port[port->id].tunnel = t;
