@@ -347,6 +347,9 @@ ladder_of(const struct ctl *ctl, const struct dp_port_cfg *cfg, uint8_t ret_step
 	for (unsigned i = 0; i < sizeof(higher); i++)
 		if ((base == DSCP_KEEP || higher[i] > base) && (higher[i] != DSCP_EF || cfg->min_rate_bps))
 			ret_steps[n++] = higher[i];
+	// A controller may be further up than a ladder that has become shorter since.
+	for (uint32_t i = n; i < FEEDBACK_MAX_STEPS; i++)
+		ret_steps[i] = ret_steps[n - 1];
 	return n;
 }
 

@@ -298,6 +298,21 @@ a_report_of_what_is_not_there_changes_nothing(void **state)
 	assert_int_equal(fake_dp_n_answers(), 0);
 }
 
+// Without its rate a port may not climb as high as it has: until its controller begins anew, the highest step left counts.
+static void
+a_ladder_that_became_shorter_has_a_highest_step(void **state)
+{
+	struct fixture *f = acquainted(state);
+	struct peer_msg msg;
+
+	fixture_ok(f, "port.set", "{\"name\": \"vm\", \"min_rate\": \"1Mbit\"}");
+	msg = late_report(f, 100);
+	remote_sends(f, &msg);
+	assert_int_equal(peers_dscp(f->ctl, model_port_find(f->ctl->live, "vm")), 46); // above the deadline's, AF41
+	fixture_ok(f, "port.set", "{\"name\": \"vm\", \"min_rate\": 0}");
+	assert_int_equal(peers_dscp(f->ctl, model_port_find(f->ctl->live, "vm")), 34);
+}
+
 static void
 a_peer_goes_with_its_tunnel(void **state)
 {
@@ -356,6 +371,7 @@ main(void)
 		T(random_datagrams_change_nothing),
 		T(strangers_are_counted),
 		T(a_report_of_what_is_not_there_changes_nothing),
+		T(a_ladder_that_became_shorter_has_a_highest_step),
 		T(a_peer_goes_with_its_tunnel),
 		T(key_files_are_read_when_that_is_asked_for),
 	};
