@@ -9,6 +9,7 @@
 #include "rtvs/drop.h"
 #include "rtvs/dscp.h"
 #include "rtvs/flow_delay.h"
+#include "rtvs/geneve_ignore.h"
 #include "rtvs/hist.h"
 #include "rtvs/types.h"
 
@@ -159,7 +160,7 @@ struct dp_port_cfg {
 	uint32_t socket_mode; // permission bits of the socket file, 0 to 0777
 	char socket_owner[RTVS_NAME_SIZE], socket_group[RTVS_NAME_SIZE]; // empty: the daemon's
 	bool packed; // offer packed rings
-	bool csum, tso; // offer checksum and segmentation offload to the guest
+	bool csum, tso; // offer checksum and segmentation offload to the guest; geneve: csum: UDP checksums outside
 	bool prewake; // may change: a guest that sleeps is kicked ahead of a packet that waits for its egress
 	// ethdev; fixed for the port's life.
 	char devargs[RTVS_DEVARGS_SIZE]; // "net_tap0,iface=t0", "0000:01:00.0", ...
@@ -172,6 +173,8 @@ struct dp_port_cfg {
 	char key_file[RTVS_PATH_SIZE]; // keys shared with the daemon there; empty: none, it is not talked to
 	uint32_t clock; // enum dp_clock: what relates its times to ours
 	bool timestamps; // packets say when they left and what deadline they have
+	char ignore_options
+		[GENEVE_IGNORE_TEXT]; // critical ones that are accepted unread, as geneve_ignore_parse reads them; may change
 
 	uint32_t n_queues; // queue pairs at most, 1 to DP_MAX_QUEUES; fixed for the port's life
 
@@ -293,6 +296,7 @@ enum dp_event_type {
 	DP_EVENT_GUEST_ERROR, // a guest or front-end did what it must not
 	DP_EVENT_REFUSED, // a front-end wanted a port that another has
 	DP_EVENT_HOLD, // a port is held back by the port `value`, which is slower; once in a while
+	DP_EVENT_PATH_MTU, // a router says that a tunnel takes packets of `value` bytes at most; is_up: that was long ago, and is forgotten
 };
 #define DP_CAUSE_SIZE 96
 

@@ -38,6 +38,7 @@ struct geneve_meta {
 struct geneve_tunnel {
 	bool is_ipv6;
 	bool has_meta;
+	bool has_csum; // UDP checksum; RFC 6936 asks endpoints over IPv6 that know each other no better for it
 	uint8_t hop_limit; // 1 to 255
 	uint16_t vlan; // of the underlay, 0: untagged, to RTVS_VLAN_MAX
 	uint16_t option_class;
@@ -52,23 +53,27 @@ struct geneve_template {
 	uint8_t len; // of headers
 	uint8_t l3_offset, udp_offset;
 	uint8_t meta_offset; // of our option; 0: none
-	bool is_ipv6;
+	bool is_ipv6, has_csum;
 	uint16_t ipv4_sum; // of the IPv4 header in bytes, folded, not inverted
+	uint16_t pseudo_sum; // of addresses and protocol, likewise
 };
 
 // -EINVAL: a field outside its range.
 int geneve_template_init(struct geneve_template *t, const struct geneve_tunnel *tunnel);
 
 // Writes t->len bytes of headers to out; the frame of inner_len bytes, GENEVE_INNER_MIN to GENEVE_INNER_MAX, is to follow
-// them. IPv4 identification 0 with DF (RFC 6864), UDP checksum 0 (RFC 8926, section 3.3; RFC 6935 and 6936 for IPv6), IPv6 flow
-// label from source_port (RFC 6438). tos: geneve_outer_tos. deadline_ns and flow, as in geneve_meta, count when the tunnel has
-// our option; the rest of it is geneve_patch_meta's.
+// them. IPv4 identification 0 with DF (RFC 6864), IPv6 flow label from source_port (RFC 6438). UDP checksum 0 (RFC 8926, section 3.3;
+// RFC 6935 and 6936 for IPv6), or with has_csum the folded sum of the pseudo-header, as devices that complete it want it. tos:
+// geneve_outer_tos. deadline_ns and flow, as in geneve_meta, count when the tunnel has our option; the rest of it is
+// geneve_patch_meta's.
 void geneve_push(const struct geneve_template *t, uint8_t *out, size_t inner_len, uint16_t source_port, uint8_t tos,
 	uint32_t deadline_ns, uint16_t flow);
-// Writes what is known only just before transmission into headers that geneve_push made from t. Does nothing when the
-// tunnel has no option. No checksum covers it.
-void geneve_patch_meta(
-	uint8_t *headers, const struct geneve_template *t, uint64_t seq, uint64_t time_ns, uint64_t residence_ns);
+// Completes the UDP checksum of headers that geneve_push made from t, in front of their frame.
+void geneve_finish_checksum(uint8_t *headers, const struct geneve_template *t, size_t inner_len);
+// Writes what is known only just before transmission into headers that geneve_push made from t; again if need be. Does nothing
+// when the tunnel has no option. has_whole_csum: the UDP checksum is complete, and is kept right.
+void geneve_patch_meta(uint8_t *headers, const struct geneve_template *t, uint64_t seq, uint64_t time_ns,
+	uint64_t residence_ns, bool has_whole_csum);
 
 // A UDP source port, GENEVE_SOURCE_PORT_MIN to 65535, that is the same for all packets of an inner flow and spreads flows
 // over paths and receive queues: from MACs, EtherType behind at most FRAME_MAX_TAGS tags, IP addresses, protocol and the ports
@@ -85,8 +90,8 @@ enum geneve_result {
 	GENEVE_VERSION, // other than 0
 	GENEVE_CONTROL, // O bit: a message for the endpoint, not to be forwarded
 	GENEVE_PROTOCOL_TYPE, // no Ethernet frame inside
-	GENEVE_CRITICAL, // an option that we do not know and may not skip
 	GENEVE_INNER_SHORT, // below GENEVE_INNER_MIN
+	GENEVE_CRITICAL, // nothing else is wrong, but there are options that only who knows them may skip (geneve_ignore)
 	GENEVE_RESULT_COUNT
 };
 
@@ -96,6 +101,7 @@ struct geneve_packet {
 	bool has_meta;
 	uint8_t tos; // outer
 	uint8_t n_options; // ours included
+	uint8_t options_len; // bytes, which end where the frame begins
 	uint16_t vlan; // of the underlay, as in frame_l2
 	uint16_t source_port;
 	uint16_t inner_offset, inner_len; // inside of data; what is behind them is padding
@@ -105,7 +111,7 @@ struct geneve_packet {
 
 // data: a frame from the underlay, untagged or with one 802.1Q tag. near_ns: TAI now, below 2^63; the option's 32-bit
 // seconds are taken as those within 68 years of it. Whom the packet is from and for, and whether the VNI is known, is the
-// caller's to check. Only after GENEVE_OK does ret_packet mean anything.
+// caller's to check. Only after GENEVE_OK and GENEVE_CRITICAL does ret_packet mean anything.
 enum geneve_result geneve_parse(
 	const uint8_t *data, size_t len, uint64_t near_ns, uint16_t option_class, struct geneve_packet *ret_packet);
 

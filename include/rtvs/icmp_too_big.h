@@ -1,8 +1,10 @@
 // The answer to a guest whose frame is larger than the way it would take: ICMP fragmentation needed (RFC 792, 1191) or ICMPv6
 // packet too big (RFC 4443, section 3.2), so that path MTU discovery works across a tunnel. Pure. How many are sent a second
 // is the caller's (RFC 1812, section 4.3.2.8; RFC 4443, section 2.4 f).
+// And the other way round: what routers of the underlay say about a tunnel's packets.
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,3 +21,16 @@
 // RFC 4443, section 2.4 e; packets too big for a multicast group would be allowed, but from what address); headers that are
 // malformed or not all there; no IP; an mtu below the family's minimum or, with IPv4, above 65535.
 size_t icmp_too_big(const uint8_t *data, size_t head_bytes, size_t len, uint32_t mtu, uint8_t out[ICMP_TOO_BIG_MAX]);
+
+// What a router said about a Geneve packet.
+struct icmp_too_big_news {
+	bool is_ipv6;
+	bool has_vni; // the quote is long enough
+	uint32_t mtu; // 0, with IPv4: it did not say (before RFC 1191)
+	uint32_t vni;
+	uint8_t src[16], dst[16]; // of the packet; IPv4: the first four bytes
+};
+
+// data: a frame. False: no such ICMP, whole and with right checksums, to the sender of the packet that it quotes; or a quote that cannot be
+// of a packet of ours: UDP as geneve_push makes it, longer than mtu. Whether there is a tunnel like that is the caller's to know.
+bool icmp_too_big_parse(const uint8_t *data, size_t len, struct icmp_too_big_news *ret_news);

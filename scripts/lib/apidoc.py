@@ -67,7 +67,7 @@ def man(api):
 
 # What an <rtvs:port> in a libvirt domain may say: what port.set can change, less what is no guest's, and as many queues as an interface
 # that is attached later may have.
-NOT_A_GUESTS = {"address", "admin_up", "clock", "domain", "domain_uuid", "gateway", "key_file", "probe", "stamp"}
+NOT_A_GUESTS = {"address", "admin_up", "clock", "domain", "domain_uuid", "gateway", "ignore_options", "key_file", "probe", "stamp"}
 
 
 def guest_attributes(api):

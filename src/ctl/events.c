@@ -273,6 +273,15 @@ on_port_event(struct ctl *ctl, const struct dp_event *ev, const struct dp_port_c
 	case DP_EVENT_HOLD:
 		on_hold(ctl, ev, cfg);
 		break;
+	case DP_EVENT_PATH_MTU:
+		events_log(ctl, ev->port, ev->is_up ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING, ABOUT_PORT(cfg, NULL),
+			ev->is_up ? "port %s: takes packets of %llu bytes again" :
+				    "port %s: takes packets of %llu bytes at most for 10 minutes, says the network",
+			port, value);
+		emit_at(ctl, "port.path_mtu",
+			json_pack("{s:s, s:I, s:b}", "port", port, "mtu", (json_int_t)ev->value, "lowered", !ev->is_up),
+			ev->time_ns);
+		break;
 	case DP_EVENT_MAC_MOVES:
 	case DP_EVENT_STALL:
 		break;

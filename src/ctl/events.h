@@ -25,6 +25,7 @@ struct ctl;
 	X("port.link",      "the link went up or down") \
 	X("port.refused",   "a process wanted a guest's port that another has") \
 	X("port.held",      "a slower device (by) holds the port back; once in 10 s for the same two") \
+	X("port.path_mtu",  "the network takes less through a tunnel than it did, or that was 10 minutes ago") \
 	X("mac.limit",      "a port or a bridge has its limit of MACs") \
 	X("mac.moves",      "more MACs move between a bridge's ports than it allows") \
 	X("guest.error",    "a guest or its QEMU broke the protocol") \

@@ -263,6 +263,8 @@ port_check_tunnel(
 {
 	const struct model_port *uplink = model_port_find(m, cfg->uplink);
 	uint32_t needed = cfg->mtu + DP_TUNNEL_OVERHEAD;
+	char wrong[GENEVE_IGNORE_ERR];
+	struct geneve_ignore ignore;
 
 	if (cfg->socket[0] || cfg->devargs[0])
 		return fail(-EINVAL, err, "%s: not for type=geneve", cfg->socket[0] ? "socket" : "devargs");
@@ -285,6 +287,8 @@ port_check_tunnel(
 		return fail(-EINVAL, err, "clock: peer needs key_file as well");
 	if (cfg->vni > DP_VNI_MAX)
 		return fail(-EINVAL, err, "vni: %u is out of range 0 to %u", cfg->vni, DP_VNI_MAX);
+	if (geneve_ignore_parse(cfg->ignore_options, &ignore, wrong))
+		return fail(-EINVAL, err, "ignore_options: %s", wrong);
 	if (needed > uplink->cfg.mtu)
 		return fail(-EINVAL, err, "mtu: %u needs an uplink with an mtu of %u at least, %s has %u", cfg->mtu,
 			needed, cfg->uplink, uplink->cfg.mtu);
@@ -349,13 +353,15 @@ port_check_type(
 			return fail(-EINVAL, err, "address: not for type=geneve");
 		return port_check_tunnel(m, cfg, self, err);
 	}
-	if (cfg->uplink[0] || cfg->remote.len || cfg->key_file[0] || cfg->clock != DP_CLOCK_SYSTEM || cfg->probe_ns)
+	if (cfg->uplink[0] || cfg->remote.len || cfg->key_file[0] || cfg->clock != DP_CLOCK_SYSTEM || cfg->probe_ns ||
+		cfg->ignore_options[0])
 		return fail(-EINVAL, err, "%s: only for type=geneve",
-			cfg->uplink[0]		 ? "uplink" :
-				cfg->remote.len	 ? "remote" :
-				cfg->key_file[0] ? "key_file" :
-				cfg->probe_ns	 ? "probe" :
-						   "clock");
+			cfg->uplink[0]		       ? "uplink" :
+				cfg->remote.len	       ? "remote" :
+				cfg->key_file[0]       ? "key_file" :
+				cfg->probe_ns	       ? "probe" :
+				cfg->ignore_options[0] ? "ignore_options" :
+							 "clock");
 	if (cfg->type == DP_PORT_ETHDEV) {
 		if (!cfg->devargs[0])
 			return fail(-EINVAL, err, "devargs: needed for type=ethdev");

@@ -29,7 +29,7 @@
 	P(socket_owner, RPC_STR, .max = RTVS_NAME_SIZE - 1, .help = "vhost, mode=listen: user who owns the socket file"), \
 	P(socket_group, RPC_STR, .max = RTVS_NAME_SIZE - 1, .help = "vhost, mode=listen: group of the socket file"), \
 	P(packed, RPC_BOOL, .def = "true", .help = "vhost: offer packed rings"), \
-	P(csum, RPC_BOOL, .def = "true", .help = "vhost: offer checksum offload"), \
+	P(csum, RPC_BOOL, .def = "true", .help = "vhost: offer checksum offload; geneve: UDP checksums outside; when not given true over IPv6, false over IPv4"), \
 	P(tso, RPC_BOOL, .def = "true", .help = "vhost: offer segmentation offload; needs csum"), \
 	P(devargs, RPC_STR, .max = RTVS_DEVARGS_SIZE - 1, \
 		.help = "ethdev: DPDK's name of the device (\"0000:01:00.0\", \"net_tap0,iface=t0\")"), \
@@ -56,6 +56,8 @@
 		.help = "geneve: keys shared with the daemon there, one or two lines \"NUMBER HEX\"; empty: it is not talked to"), \
 	P(clock, RPC_ENUM, .names = dp_clock_names, .def = "system", \
 		.help = "geneve: system: both hosts have theirs from PTP or NTP; peer: the daemons measure how far they are apart"), \
+	P(ignore_options, RPC_STR, .max = GENEVE_IGNORE_TEXT - 1, \
+		.help = "geneve: critical options that are accepted unread, CLASS[/TYPE],... (\"0x102/0x80\": OVN's)"), \
 	PAS("probe", probe_ns, RPC_TIME, .max = PROBES_MAX_NS, .def = "0", \
 		.help = "geneve: how often flows with a deadline that send nothing are probed (STAMP, RFC 8762); 0: never, or from 100ms"), \
 	P(stamp, RPC_BOOL, .def = "false", .help = "with address: answer STAMP test packets (RFC 8762)"), \
@@ -115,7 +117,15 @@ rpc_port_is_same(const struct dp_port_cfg *a, const struct dp_port_cfg *b)
 json_t *
 rpc_port_encode(const struct dp_port_cfg *cfg)
 {
-	return rpc_encode(add_params, N(add_params), cfg);
+	json_t *object = rpc_encode(add_params, N(add_params), cfg);
+
+	// Left out is what port_add makes of it.
+	if (object && cfg->type == DP_PORT_GENEVE) {
+		(void)json_object_del(object, "csum");
+		if (cfg->csum != cfg->remote.is_v6)
+			(void)json_object_set_new(object, "csum", json_boolean(cfg->csum));
+	}
+	return object;
 }
 
 // Did the caller give the parameter of this name?
@@ -133,7 +143,7 @@ static int
 check_given(uint64_t present, const struct dp_port_cfg *cfg, struct rpc_error *err)
 {
 	static const char *const listen_only[] = {"socket_mode", "socket_owner", "socket_group"};
-	static const char *const vhost_only[] = {"socket", "mode", "packed", "csum", "tso"};
+	static const char *const vhost_only[] = {"socket", "mode", "packed", "tso"};
 	static const char *const geneve_only[] = {"uplink", "remote", "vni", "timestamps"};
 	bool is_vhost = cfg->type == DP_PORT_VHOST;
 
@@ -154,6 +164,10 @@ check_given(uint64_t present, const struct dp_port_cfg *cfg, struct rpc_error *e
 		if (!is_given(add_params, N(add_params), present, geneve_only[i]))
 			continue;
 		rpc_error_set(err, RPC_INVALID_PARAMS, "%s: only for type=geneve", geneve_only[i]);
+		return -1;
+	}
+	if (cfg->type == DP_PORT_ETHDEV && is_given(add_params, N(add_params), present, "csum")) {
+		rpc_error_set(err, RPC_INVALID_PARAMS, "csum: only for type=vhost and type=geneve");
 		return -1;
 	}
 	if (is_vhost && cfg->tso && !cfg->csum) {
@@ -241,6 +255,8 @@ port_add(void *ctx, const void *params, uint64_t present, json_t **ret_result, s
 	if (check_given(present, &cfg, err) < 0)
 		return -1;
 	set_socket(&cfg);
+	if (cfg.type == DP_PORT_GENEVE && !is_given(add_params, N(add_params), present, "csum"))
+		cfg.csum = cfg.remote.is_v6; // RFC 8200, section 8.1: peers that know no better drop what has none
 	rc = check_keys(ctl, &cfg, text);
 	if (!rc)
 		rc = model_port_add(ctl->model, &cfg, text);

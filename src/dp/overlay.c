@@ -119,6 +119,21 @@ make_room(struct worker *w, struct rte_mbuf *m, uint16_t bytes)
 	return copy;
 }
 
+// By the uplink's device where it does so.
+static void
+add_checksum(const struct view *view, const struct view_tunnel *t, struct rte_mbuf *m, uint16_t inner_len)
+{
+	const struct geneve_template *h = &t->headers;
+
+	if (!(atomic_load_explicit(&view->port[t->uplink].port->caps, memory_order_relaxed) & PORT_CAP_CSUM)) {
+		geneve_finish_checksum(rte_pktmbuf_mtod(m, uint8_t *), h, inner_len);
+		return;
+	}
+	m->ol_flags |= RTE_MBUF_F_TX_UDP_CKSUM | (h->is_ipv6 ? RTE_MBUF_F_TX_IPV6 : RTE_MBUF_F_TX_IPV4);
+	m->l2_len = h->l3_offset;
+	m->l3_len = (uint16_t)(h->udp_offset - h->l3_offset);
+}
+
 struct rte_mbuf *
 overlay_encap(struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf *m)
 {
@@ -149,6 +164,8 @@ overlay_encap(struct worker *w, const struct view *view, uint16_t out, struct rt
 		geneve_outer_tos(inner_tos, dscp), (uint32_t)RTE_MIN(from->deadline_ns, (uint64_t)UINT32_MAX), m->port);
 	m->ol_flags = mark_flag | (unlikely(view->has_traces) ? m->ol_flags & trace_flags() : 0);
 	*mark_of(m) = (struct overlay_mark){.tunnel = out, .serial = (uint16_t)vp->port->serial};
+	if (t->headers.has_csum)
+		add_checksum(view, t, m, inner_len);
 	schedule_stamp(m, w->now_ns);
 	worker_count(&w->port[out].c.tx_pkts, 1);
 	worker_count(&w->port[out].c.tx_bytes, inner_len);
@@ -227,7 +244,8 @@ overlay_stamp(struct worker *w, const struct view *view, struct rte_mbuf **pkts,
 		if (t)
 			geneve_patch_meta(rte_pktmbuf_mtod(pkts[i], uint8_t *), &t->headers,
 				next_seq(t, pkts[i]->port, 1), (uint64_t)((int64_t)w->now_ns + tai_offset_ns),
-				w->now_ns - schedule_arrival_ns(pkts[i]));
+				w->now_ns - schedule_arrival_ns(pkts[i]),
+				t->headers.has_csum && !(pkts[i]->ol_flags & RTE_MBUF_F_TX_L4_MASK));
 	}
 }
 
@@ -438,6 +456,16 @@ take_over_ecn(struct rte_mbuf *m, uint8_t outer_tos)
 	return true;
 }
 
+// A guest whose NIC is the uplink leaves checksums to us. False: one that cannot be.
+static bool
+complete(struct rte_mbuf *m)
+{
+	struct frame_l2 l2;
+
+	return frame_parse_l2(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len, &l2) &&
+		gso_take(m, &l2) == DROP_NONE && (!(m->ol_flags & RTE_MBUF_F_TX_L4_MASK) || gso_finish_checksum(m));
+}
+
 // The tunnel that m is of, m being its frame then. VIEW_NO_PORT: m is gone.
 static uint16_t
 decap(struct worker *w, const struct view *view, uint16_t in, struct rte_mbuf *m, uint16_t last, struct arrivals *run)
@@ -445,16 +473,22 @@ decap(struct worker *w, const struct view *view, uint16_t in, struct rte_mbuf *m
 	const struct view_uplink *up = view->port[in].uplink;
 	uint64_t now_tai_ns =
 		(uint64_t)((int64_t)w->now_ns + atomic_load_explicit(&w->dp->tai_offset_ns, memory_order_relaxed));
+	enum geneve_result result;
 	struct geneve_packet p;
-	enum geneve_result result = geneve_parse(
-		rte_pktmbuf_mtod(m, const uint8_t *), m->data_len, now_tai_ns, (uint16_t)w->dp->cfg.option_class, &p);
 	uint16_t tunnel;
 
+	if (unlikely((m->ol_flags & GSO_ASKED) && !complete(m))) {
+		egress_drop(w, in, m, DROP_OFFLOAD);
+		return VIEW_NO_PORT;
+	}
+	result = geneve_parse(
+		rte_pktmbuf_mtod(m, const uint8_t *), m->data_len, now_tai_ns, (uint16_t)w->dp->cfg.option_class, &p);
 	if (result == GENEVE_NOT_OURS) {
 		underlay_punt(w, view, in, m);
 		return VIEW_NO_PORT;
 	}
-	if (unlikely(result != GENEVE_OK || m->nb_segs != 1)) { // a chain is longer than what fits an uplink
+	if (unlikely((result != GENEVE_OK && result != GENEVE_CRITICAL) ||
+		    m->nb_segs != 1)) { // a chain is longer than what fits an uplink
 		egress_drop(w, in, m, drop_of(result));
 		return VIEW_NO_PORT;
 	}
@@ -466,6 +500,13 @@ decap(struct worker *w, const struct view *view, uint16_t in, struct rte_mbuf *m
 	tunnel = find_tunnel(view, up, &p, last);
 	if (unlikely(tunnel == VIEW_NO_PORT)) {
 		egress_drop(w, in, m, DROP_NO_TUNNEL);
+		return VIEW_NO_PORT;
+	}
+	if (unlikely(result == GENEVE_CRITICAL &&
+		    !geneve_ignore_covers(&view->tunnels[tunnel].ignore,
+			    rte_pktmbuf_mtod_offset(m, const uint8_t *, p.inner_offset - p.options_len),
+			    p.options_len))) {
+		egress_drop(w, in, m, DROP_TUNNEL_OPTION);
 		return VIEW_NO_PORT;
 	}
 	if (p.has_meta)

@@ -35,6 +35,7 @@ struct view_tunnel {
 	struct prefix remote;
 	uint32_t vni;
 	struct geneve_template headers;
+	struct geneve_ignore ignore;
 	struct overlay_delays *delays;
 	uint64_t *seq; // of the next packet of each flow; the worker that owns the uplink, and the next
 	uint32_t *queued; // packets of each flow in the uplink's schedule

@@ -89,6 +89,9 @@ dp_port_check_qos(const struct dp_port_cfg *cfg, char err[DP_ERR_SIZE])
 static int
 check(const struct dp *dp, const struct dp_port_cfg *cfg, char err[DP_ERR_SIZE])
 {
+	char wrong[GENEVE_IGNORE_ERR];
+	struct geneve_ignore ignore;
+
 	if (cfg->type > DP_PORT_GENEVE)
 		dp_error(err, "type: must be vhost, ethdev or geneve");
 	else if (cfg->mtu < DP_MTU_MIN || cfg->mtu > DP_MTU_MAX)
@@ -102,6 +105,8 @@ check(const struct dp *dp, const struct dp_port_cfg *cfg, char err[DP_ERR_SIZE])
 	else if (cfg->bridge[0] && !bridge_find(dp, cfg->bridge)) {
 		dp_error(err, "bridge: there is no bridge '%s'", cfg->bridge);
 		return -ENOENT;
+	} else if (geneve_ignore_parse(cfg->ignore_options, &ignore, wrong)) {
+		dp_error(err, "ignore_options: %s", wrong);
 	} else
 		return dp_port_check_qos(cfg, err);
 	return -EINVAL;

@@ -2,6 +2,7 @@
 // through its uplink. Nothing is polled or transmitted here.
 #include "dp_state.h"
 #include "port.h"
+#include "rtvs/path_mtu.h"
 #include "underlay.h"
 
 #include <rte_malloc.h>
@@ -9,10 +10,13 @@
 #include <errno.h>
 #include <string.h>
 
+#define IPV6_MORE 20 // bytes of its header than IPv4's
+
 struct tunnel {
 	uint64_t seq[DP_MAX_PORTS];
 	uint32_t queued[DP_MAX_PORTS];
 	struct overlay_delays delays;
+	struct path_mtu path; // outside; ctl
 	bool is_started; // ctl
 };
 
@@ -32,6 +36,45 @@ struct overlay_delays *
 port_geneve_delays(const struct port *port)
 {
 	return &((struct tunnel *)port->priv)->delays;
+}
+
+uint32_t
+port_geneve_mtu(const struct port *port)
+{
+	const struct path_mtu *path = &((const struct tunnel *)port->priv)->path;
+	uint32_t headers = (port->cfg.remote.is_v6 ? DP_TUNNEL_OVERHEAD : DP_TUNNEL_OVERHEAD - IPV6_MORE) -
+		(port->cfg.timestamps ? 0 : GENEVE_META_BYTES);
+
+	return path->mtu ? RTE_MIN(port->cfg.mtu, path->mtu - headers) : port->cfg.mtu;
+}
+
+static bool
+tell_mtu(struct port *port, uint32_t before, bool is_up)
+{
+	uint32_t mtu = port_geneve_mtu(port);
+
+	if (mtu == before)
+		return false;
+	dp_event_post(
+		port->dp, (struct dp_event){.type = DP_EVENT_PATH_MTU, .port = port->id, .is_up = is_up, .value = mtu});
+	return true;
+}
+
+bool
+port_geneve_hear_mtu(struct port *port, uint32_t mtu, uint64_t now_ns)
+{
+	uint32_t before = port_geneve_mtu(port);
+
+	return path_mtu_hear(&((struct tunnel *)port->priv)->path, mtu, port->cfg.remote.is_v6, now_ns) &&
+		tell_mtu(port, before, false);
+}
+
+bool
+port_geneve_expire_mtu(struct port *port, uint64_t now_ns)
+{
+	uint32_t before = port_geneve_mtu(port);
+
+	return path_mtu_expire(&((struct tunnel *)port->priv)->path, now_ns) && tell_mtu(port, before, true);
 }
 
 static void
@@ -87,11 +130,15 @@ geneve_state(const struct port *port, struct dp_port_state *ret_state)
 	const struct port *uplink = port_find(port->dp, port->cfg.uplink);
 
 	ret_state->n_queues = 1;
+	ret_state->mtu = port_geneve_mtu(port);
 	ret_state->is_connected = underlay_is_resolved(port);
 	if (!uplink || !uplink->cfg.address.len)
 		snprintf(ret_state->detail, sizeof(ret_state->detail), "its uplink is gone");
 	else if (!ret_state->is_connected)
 		snprintf(ret_state->detail, sizeof(ret_state->detail), "the next hop does not answer");
+	else if (ret_state->mtu < port->cfg.mtu)
+		snprintf(ret_state->detail, sizeof(ret_state->detail), "the network takes packets of %u bytes at most",
+			((const struct tunnel *)port->priv)->path.mtu);
 }
 
 static uint16_t

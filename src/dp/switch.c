@@ -11,7 +11,6 @@
 
 #define RESERVED_GROUP UINT64_C(0x0180c2000000) // IEEE 802.1Q, table 8-1: the last four bits differ
 #define PAUSE_GROUP UINT64_C(0x0180c2000001) // IEEE 802.3, annex 31B: of one link
-#define GUEST_ASKS (RTE_MBUF_F_RX_LRO | RTE_MBUF_F_RX_L4_CKSUM_MASK) // for a checksum, or segments; see port_vhost.c
 #define NO_KEY UINT64_MAX // no VLAN has 16 bits
 
 // What is the same for all packets of a burst.
@@ -204,7 +203,7 @@ switch_one(struct burst *b, struct rte_mbuf *m)
 	if (unlikely(!frame_parse_l2(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len, &l2) ||
 		    (l2.src & FRAME_MAC_MULTICAST) || !l2.src))
 		return DROP_MALFORMED;
-	if (m->ol_flags & GUEST_ASKS) {
+	if (m->ol_flags & GSO_ASKED) {
 		drop = gso_take(m, &l2);
 		if (unlikely(drop != DROP_NONE))
 			return drop;

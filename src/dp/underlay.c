@@ -6,6 +6,7 @@
 
 #include "dp_state.h"
 #include "rtvs/frame.h"
+#include "rtvs/icmp_too_big.h"
 #include "rtvs/neighbor.h"
 #include "rtvs/udp.h"
 #include "schedule.h"
@@ -232,6 +233,7 @@ underlay_headers(const struct dp *dp, const struct port *tunnel, struct geneve_t
 	const struct hop *hop = uplink ? find_hop(uplink, next_hop(uplink, &tunnel->cfg.remote)) : NULL;
 	struct geneve_tunnel t = {.is_ipv6 = tunnel->cfg.remote.is_v6,
 		.has_meta = tunnel->cfg.timestamps,
+		.has_csum = tunnel->cfg.csum,
 		.hop_limit = 64,
 		.option_class = (uint16_t)dp->cfg.option_class,
 		.vni = tunnel->cfg.vni};
@@ -296,11 +298,13 @@ underlay_housekeeping(struct dp *dp)
 	set_clocks(dp);
 	overlay_housekeeping(dp);
 	for (unsigned i = 0; i < DP_MAX_PORTS; i++) {
-		const struct port *tunnel = dp->port[i], *uplink;
+		struct port *tunnel = dp->port[i];
+		const struct port *uplink;
 		struct hop *hop;
 
 		if (!tunnel || tunnel->cfg.type != DP_PORT_GENEVE)
 			continue;
+		is_changed |= port_geneve_expire_mtu(tunnel, now_ns);
 		uplink = uplink_of(dp, tunnel);
 		hop = uplink ? make_hop(uplink, next_hop(uplink, &tunnel->cfg.remote)) : NULL;
 		if (!hop)
@@ -375,12 +379,38 @@ learn(const struct port *uplink, const uint8_t *addr, const struct mac *mac, uin
 	return is_changed;
 }
 
+// A router says that packets to somebody are too big: all tunnels there take less then. Who quotes none of our packets is not heard.
+static void
+hear_too_big(struct dp *dp, const struct port *uplink, const struct icmp_too_big_news *news)
+{
+	size_t n = news->is_ipv6 ? 16 : 4;
+	bool is_ours = false, is_changed = false;
+
+	if (news->is_ipv6 != uplink->cfg.address.is_v6 || memcmp(news->src, uplink->cfg.address.addr, n) != 0)
+		return;
+	for (unsigned pass = 0; pass < 2; pass++)
+		for (unsigned i = 0; i < DP_MAX_PORTS; i++) {
+			struct port *tunnel = dp->port[i];
+
+			if (!tunnel || tunnel->cfg.type != DP_PORT_GENEVE || uplink_of(dp, tunnel) != uplink ||
+				memcmp(news->dst, tunnel->cfg.remote.addr, n) != 0)
+				continue;
+			if (!pass)
+				is_ours |= !news->has_vni || news->vni == tunnel->cfg.vni;
+			else if (is_ours)
+				is_changed |= port_geneve_hear_mtu(tunnel, news->mtu, dp_now_ns(dp));
+		}
+	if (is_changed)
+		(void)view_publish(dp);
+}
+
 // True: ret_d is for the daemon. What else the frame may ask for is answered.
 static bool
 take(struct dp *dp, const struct port *uplink, struct rte_mbuf *m, struct dp_datagram *ret_d)
 {
 	struct neighbor_self self = self_of(uplink);
 	uint8_t *data = rte_pktmbuf_mtod(m, uint8_t *), answer[NEIGHBOR_MAX];
+	struct icmp_too_big_news news;
 	struct neighbor_msg msg;
 	struct udp_datagram udp;
 
@@ -402,6 +432,10 @@ take(struct dp *dp, const struct port *uplink, struct rte_mbuf *m, struct dp_dat
 	}
 	if (!neighbor_echo(data, m->data_len, &self)) {
 		(void)inject(uplink, data, m->data_len);
+		return false;
+	}
+	if (icmp_too_big_parse(data, m->data_len, &news)) {
+		hear_too_big(dp, uplink, &news);
 		return false;
 	}
 	if (neighbor_parse(data, m->data_len, &msg) || msg.is_ipv6 != self.is_ipv6 || msg.vlan != self.vlan)

@@ -96,6 +96,7 @@ static void
 build_tunnel(const struct dp *dp, struct view *view, const struct port *port)
 {
 	struct view_tunnel *t = &view->tunnels[port->id];
+	char wrong[GENEVE_IGNORE_ERR];
 
 	t->uplink = id_of(dp, port->cfg.uplink);
 	if (t->uplink == VIEW_NO_PORT || !view->port[t->uplink].uplink)
@@ -106,6 +107,8 @@ build_tunnel(const struct dp *dp, struct view *view, const struct port *port)
 	t->queued = port_geneve_queued(port);
 	t->delays = port_geneve_delays(port);
 	t->is_resolved = underlay_headers(dp, port, &t->headers);
+	(void)geneve_ignore_parse(port->cfg.ignore_options, &t->ignore, wrong); // was checked
+	view->port[port->id].frame_max = port_geneve_mtu(port) + ETHER_HEADER;
 	view->port[port->id].tunnel = t;
 	overlay_index(view, port->id, port);
 }

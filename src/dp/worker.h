@@ -137,6 +137,8 @@ void egress_drop(struct worker *w, uint16_t port, struct rte_mbuf *m, enum drop 
 // gso.c: segments of a TCP super-frame, each in one buffer. Returns how many, 0: not possible (headers), -1: no buffer.
 int gso_segment(struct rte_mempool *pool, const struct rte_mbuf *m, struct rte_mbuf **out, unsigned max);
 struct frame_l2;
+#define GSO_ASKED \
+	(RTE_MBUF_F_RX_LRO | RTE_MBUF_F_RX_L4_CKSUM_MASK) // a guest asks for a checksum, or segments; see port_vhost.c
 // What the guest asked for, as librte_vhost's flags (RX) say it, becomes what is asked of the receiver (TX), or is done. m is nobody else's.
 // DROP_OFFLOAD: it cannot be done.
 enum drop gso_take(struct rte_mbuf *m, const struct frame_l2 *l2);

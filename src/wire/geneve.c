@@ -102,7 +102,7 @@ geneve_template_init(struct geneve_template *t, const struct geneve_tunnel *tunn
 
 	if (tunnel->vni > GENEVE_VNI_MAX || tunnel->vlan > RTVS_VLAN_MAX || !tunnel->hop_limit)
 		return -EINVAL;
-	*t = (struct geneve_template){.is_ipv6 = tunnel->is_ipv6};
+	*t = (struct geneve_template){.is_ipv6 = tunnel->is_ipv6, .has_csum = tunnel->has_csum};
 	l3 = put_ethernet(t->bytes, tunnel);
 	udp = l3 + put_ip(t->bytes + l3, tunnel);
 	bytes_store16(t->bytes + udp + 2, GENEVE_PORT);
@@ -112,6 +112,8 @@ geneve_template_init(struct geneve_template *t, const struct geneve_tunnel *tunn
 	t->udp_offset = (uint8_t)udp;
 	t->meta_offset = tunnel->has_meta ? (uint8_t)(geneve + GENEVE_BYTES) : 0;
 	t->len = (uint8_t)len;
+	t->pseudo_sum = frame_checksum_fold(t->is_ipv6 ? frame_checksum_add(PROTO_UDP, t->bytes + l3 + 8, 32) :
+							 frame_checksum_add(PROTO_UDP, t->bytes + l3 + 12, 8));
 	t->ipv4_sum = frame_checksum_fold(frame_checksum_add(0, t->bytes + l3, IPV4_BYTES));
 	return 0;
 }
@@ -153,6 +155,8 @@ geneve_push(const struct geneve_template *t, uint8_t *out, size_t inner_len, uin
 	}
 	bytes_store16(udp, source_port);
 	bytes_store16(udp + 4, udp_len);
+	if (t->has_csum)
+		bytes_store16(udp + 6, frame_checksum_fold((uint64_t)t->pseudo_sum + udp_len));
 	if (t->meta_offset) {
 		bytes_store32(out + t->meta_offset + META_DEADLINE, deadline_ns);
 		bytes_store16(out + t->meta_offset + META_FLOW, flow);
@@ -160,17 +164,32 @@ geneve_push(const struct geneve_template *t, uint8_t *out, size_t inner_len, uin
 }
 
 void
-geneve_patch_meta(
-	uint8_t *headers, const struct geneve_template *t, uint64_t seq, uint64_t time_ns, uint64_t residence_ns)
+geneve_finish_checksum(uint8_t *headers, const struct geneve_template *t, size_t inner_len)
 {
-	uint8_t *p = headers + t->meta_offset;
+	uint8_t *udp = headers + t->udp_offset;
+
+	bytes_store16(udp + 6, frame_checksum_finish(frame_checksum_add(0, udp, t->len - t->udp_offset + inner_len)));
+}
+
+void
+geneve_patch_meta(uint8_t *headers, const struct geneve_template *t, uint64_t seq, uint64_t time_ns,
+	uint64_t residence_ns, bool has_whole_csum)
+{
+	uint8_t *p = headers + t->meta_offset, *csum = headers + t->udp_offset + 6;
+	uint64_t sum = 0;
 
 	if (!t->meta_offset)
 		return;
+	if (has_whole_csum) // less what is there now (RFC 1624)
+		sum = (uint64_t)(uint16_t)~bytes_load16(csum) +
+			(uint16_t)~frame_checksum_fold(frame_checksum_add(0, p + META_SEQ, META_DEADLINE - META_SEQ));
 	bytes_store64(p + META_SEQ, seq);
 	bytes_store32(p + META_SECONDS, (uint32_t)(time_ns / TAI_NS_PER_S));
 	bytes_store32(p + META_FRACTION, (uint32_t)(time_ns % TAI_NS_PER_S));
 	bytes_store32(p + META_RESIDENCE, residence_ns < UINT32_MAX ? (uint32_t)residence_ns : UINT32_MAX);
+	if (has_whole_csum)
+		bytes_store16(
+			csum, frame_checksum_finish(frame_checksum_add(sum, p + META_SEQ, META_DEADLINE - META_SEQ)));
 }
 
 uint16_t
@@ -293,14 +312,15 @@ static enum geneve_result
 parse_options(const uint8_t *option, const uint8_t *end, uint64_t near_ns, uint16_t option_class,
 	struct geneve_packet *packet)
 {
+	bool is_critical = false;
+
 	while (option < end) {
 		size_t len = OPTION_BYTES + (size_t)(option[3] & 0x1f) * 4;
 
 		if ((size_t)(end - option) < len)
 			return GENEVE_MALFORMED;
 		packet->n_options++;
-		if (option[2] & OPTION_CRITICAL)
-			return GENEVE_CRITICAL;
+		is_critical |= option[2] & OPTION_CRITICAL;
 		if (is_meta(option, len, option_class)) {
 			enum geneve_result result = parse_meta(option, near_ns, packet);
 
@@ -309,7 +329,7 @@ parse_options(const uint8_t *option, const uint8_t *end, uint64_t near_ns, uint1
 		}
 		option += len;
 	}
-	return GENEVE_OK;
+	return is_critical ? GENEVE_CRITICAL : GENEVE_OK;
 }
 
 static enum geneve_result
@@ -328,13 +348,14 @@ parse_geneve(const struct datagram *d, uint64_t near_ns, uint16_t option_class, 
 	if (bytes_load16(geneve + 2) != GENEVE_PROTOCOL)
 		return GENEVE_PROTOCOL_TYPE;
 	result = parse_options(options, options + options_len, near_ns, option_class, packet);
-	if (result)
+	if (result && result != GENEVE_CRITICAL)
 		return result;
 	if ((size_t)(d->end - options) - options_len < GENEVE_INNER_MIN)
 		return GENEVE_INNER_SHORT;
+	packet->options_len = (uint8_t)options_len;
 	packet->vni = bytes_load32(geneve + 4) >> 8;
 	packet->inner_len = (uint16_t)((size_t)(d->end - options) - options_len);
-	return GENEVE_OK;
+	return result;
 }
 
 enum geneve_result
@@ -357,11 +378,11 @@ geneve_parse(const uint8_t *data, size_t len, uint64_t near_ns, uint16_t option_
 		result = parse_udp(&datagram, ret_packet);
 	if (!result)
 		result = parse_geneve(&datagram, near_ns, option_class, ret_packet);
-	if (result)
+	if (result && result != GENEVE_CRITICAL)
 		return result;
 	ret_packet->vlan = l2.vlan;
 	ret_packet->inner_offset = (uint16_t)(datagram.end - data - ret_packet->inner_len);
-	return GENEVE_OK;
+	return result;
 }
 
 bool

@@ -1,9 +1,11 @@
 // ICMP errors about packets too big, made from the packet. frame.c finds out what the packet is; where it cannot be sure, nothing is
-// sent. Invariant: no byte of the quote is outside of the packet or of what the caller has of it.
+// sent. Invariant: no byte of the quote is outside of the packet or of what the caller has of it. Those of others are read with less
+// trust: RFC 5927, section 7.
 #include "rtvs/icmp_too_big.h"
 
 #include "bytes.h"
 #include "ip.h"
+#include "rtvs/geneve.h"
 
 #define IPV4_ANSWER_MAX 576 // RFC 1812, section 4.3.2.3
 #define IPV6_ANSWER_MAX 1280 // RFC 4443, section 2.4 c
@@ -13,6 +15,8 @@
 #define ICMPV6_TOO_BIG 2
 #define ICMPV6_QUERIES 128 // types from here on are no errors
 #define ICMPV6_REDIRECT 137
+#define UDP_BYTES 8
+#define PROTO_UDP 17
 #define TOS_CONTROL 0xc0 // precedence 6, RFC 1812, section 4.3.2.5
 
 _Static_assert(FRAME_MIN + FRAME_MAX_TAGS * 4 + IPV6_ANSWER_MAX == ICMP_TOO_BIG_MAX, "ICMP_TOO_BIG_MAX is the longest");
@@ -122,4 +126,74 @@ icmp_too_big(const uint8_t *data, size_t head_bytes, size_t len, uint32_t mtu, u
 	size_t packet_len = min(IP_V6_BYTES + (size_t)bytes_load16(ip + 4), IPV6_ANSWER_MAX - IP_V6_BYTES - ICMP_BYTES);
 
 	return l2_len + put_ipv6(out + l2_len, &l3, mtu, ip, min(packet_len, room));
+}
+
+// The IP header of the quoted packet. Returns its length, 0: none of ours.
+static size_t
+parse_quote(const uint8_t *ip, size_t room, struct icmp_too_big_news *news)
+{
+	if (news->is_ipv6) {
+		if (room < IP_V6_BYTES + UDP_BYTES || ip[0] >> 4 != 6 || ip[6] != PROTO_UDP ||
+			IP_V6_BYTES + (uint32_t)bytes_load16(ip + 4) <= news->mtu)
+			return 0;
+		memcpy(news->src, ip + 8, 16);
+		memcpy(news->dst, ip + 24, 16);
+		return IP_V6_BYTES;
+	}
+	if (room < IP_V4_BYTES + UDP_BYTES || ip[0] != 0x45 || ip[9] != PROTO_UDP || bytes_load16(ip + 4) ||
+		bytes_load16(ip + 6) != IP_V4_DF || bytes_load16(ip + 2) <= news->mtu)
+		return 0;
+	memcpy(news->src, ip + 12, 4);
+	memcpy(news->dst, ip + 16, 4);
+	return IP_V4_BYTES;
+}
+
+// The UDP header of the quoted packet, and what there is of Geneve.
+static bool
+parse_quoted_udp(const uint8_t *udp, size_t room, struct icmp_too_big_news *news)
+{
+	const uint8_t *geneve = udp + UDP_BYTES;
+
+	if (bytes_load16(udp) < GENEVE_SOURCE_PORT_MIN || bytes_load16(udp + 2) != GENEVE_PORT)
+		return false;
+	news->has_vni = room >= UDP_BYTES + 8;
+	if (!news->has_vni)
+		return true;
+	news->vni = bytes_load32(geneve + 4) >> 8;
+	return !(geneve[0] >> 6) && bytes_load16(geneve + 2) == GENEVE_PROTOCOL;
+}
+
+bool
+icmp_too_big_parse(const uint8_t *data, size_t len, struct icmp_too_big_news *ret_news)
+{
+	struct icmp_too_big_news news = {0};
+	const uint8_t *ip, *icmp, *quote;
+	struct frame_l2 l2;
+	struct frame_l3 l3;
+	size_t icmp_len, quoted;
+
+	if (!frame_parse_l2(data, len, &l2))
+		return false;
+	frame_parse_l3(data, len, &l2, &l3);
+	news.is_ipv6 = l3.kind == FRAME_IPV6;
+	if (l3.is_malformed || l3.is_fragment || l3.has_more_fragments || !l3.l4_offset ||
+		l3.proto != (news.is_ipv6 ? IP_PROTO_ICMPV6 : IP_PROTO_ICMP) ||
+		(l3.kind != FRAME_IPV4 && (!news.is_ipv6 || l3.l3_len != IP_V6_BYTES)))
+		return false;
+	ip = l3.src - (news.is_ipv6 ? 8 : 12);
+	icmp = data + l3.l4_offset;
+	icmp_len = news.is_ipv6 ? bytes_load16(ip + 4) : (size_t)(bytes_load16(ip + 2) - l3.l3_len);
+	if (icmp_len < ICMP_BYTES || icmp[0] != (news.is_ipv6 ? ICMPV6_TOO_BIG : ICMP_UNREACHABLE) ||
+		icmp[1] != (news.is_ipv6 ? 0 : ICMP_FRAGMENTATION_NEEDED) ||
+		(news.is_ipv6 ? ip_icmpv6_sum(ip, icmp_len) :
+				frame_checksum_fold(frame_checksum_add(0, icmp, icmp_len))) != 0xffff)
+		return false;
+	news.mtu = news.is_ipv6 ? bytes_load32(icmp + 4) : bytes_load16(icmp + 6);
+	quote = icmp + ICMP_BYTES;
+	quoted = parse_quote(quote, icmp_len - ICMP_BYTES, &news);
+	if (!quoted || !parse_quoted_udp(quote + quoted, icmp_len - ICMP_BYTES - quoted, &news) ||
+		memcmp(l3.dst, news.src, news.is_ipv6 ? 16 : 4) != 0)
+		return false;
+	*ret_news = news;
+	return true;
 }

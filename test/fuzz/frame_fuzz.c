@@ -1,6 +1,7 @@
 // Fuzz target: what a guest can send. Parsing, the spoof guard and segmentation of one frame, with what their contracts
 // promise about it. The first two bytes are not the frame's: segment size.
 #include "promise.h"
+#include "rtvs/fragment.h"
 #include "rtvs/frame.h"
 #include "rtvs/guard.h"
 
@@ -93,6 +94,28 @@ check_offload(const uint8_t *data, size_t head, size_t len, const struct frame_l
 }
 
 static void
+check_fragments(const uint8_t *data, size_t len, uint16_t mtu)
+{
+	uint8_t out[FRAGMENT_HEADERS_MAX];
+	struct fragment_plan plan;
+	size_t sum = 0;
+
+	if (fragment_plan(data, len, len, mtu, &plan))
+		return;
+	PROMISE(plan.n && plan.n <= FRAGMENT_MAX);
+	for (uint16_t i = 0; i < plan.n; i++) {
+		size_t offset, headers;
+		uint16_t n;
+
+		headers = fragment_header(&plan, data, i, out, &offset, &n);
+		PROMISE(headers <= sizeof(out) && headers - plan.l3_offset + n <= mtu);
+		PROMISE(offset + n <= len && offset == plan.l3_offset + (size_t)plan.header_len + sum);
+		sum += n;
+	}
+	PROMISE(sum == plan.payload_len);
+}
+
+static void
 check_dscp(const uint8_t *data, size_t len, uint8_t dscp)
 {
 	static uint8_t out[FRAME_FUZZ_MAX];
@@ -125,6 +148,7 @@ LLVMFuzzerTestOneInput(const uint8_t *input, size_t len)
 	len -= 2;
 	(void)frame_checksum_fold(frame_checksum_add(0, data, len));
 	check_segments(data, len, mss);
+	check_fragments(data, len, mss);
 	check_dscp(data, len, mss & 0x3f);
 	if (!frame_parse_l2(data, len, &l2))
 		return 0;

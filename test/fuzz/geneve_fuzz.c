@@ -2,6 +2,7 @@
 // accepted must lie inside of the frame and come out the same when it is encapsulated again.
 #include "promise.h"
 #include "rtvs/geneve.h"
+#include "rtvs/geneve_ignore.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +26,17 @@ check_packet(const uint8_t *data, size_t len, const struct geneve_packet *packet
 	PROMISE(!packet->has_meta || packet->n_options);
 }
 
+// Who ignores nothing takes exactly what has nothing critical.
+static void
+check_options(const uint8_t *data, const struct geneve_packet *packet, enum geneve_result result)
+{
+	static const struct geneve_ignore none, all = {.n = 1, .option = {{GENEVE_CLASS_DEFAULT, -1}}};
+	const uint8_t *options = data + packet->inner_offset - packet->options_len;
+
+	PROMISE(geneve_ignore_covers(&none, options, packet->options_len) == (result == GENEVE_OK));
+	(void)geneve_ignore_covers(&all, options, packet->options_len);
+}
+
 // Through a tunnel that looks like the one it came from.
 static void
 check_again(const uint8_t *data, const struct geneve_packet *packet, uint64_t near_ns)
@@ -32,6 +44,7 @@ check_again(const uint8_t *data, const struct geneve_packet *packet, uint64_t ne
 	static uint8_t out[GENEVE_HEADER_MAX + GENEVE_INNER_MAX];
 	struct geneve_tunnel tunnel = {.is_ipv6 = packet->is_ipv6,
 		.has_meta = packet->has_meta,
+		.has_csum = packet->source_port & 1,
 		.hop_limit = 64,
 		.vlan = packet->vlan,
 		.option_class = GENEVE_CLASS_DEFAULT,
@@ -47,8 +60,11 @@ check_again(const uint8_t *data, const struct geneve_packet *packet, uint64_t ne
 	memcpy(out + template.len, data + packet->inner_offset, packet->inner_len);
 	geneve_push(&template, out, packet->inner_len, packet->source_port, packet->tos,
 		packet->has_meta ? packet->meta.deadline_ns : 0, packet->has_meta ? packet->meta.flow : 0);
+	if (tunnel.has_csum)
+		geneve_finish_checksum(out, &template, packet->inner_len);
 	if (packet->has_meta)
-		geneve_patch_meta(out, &template, packet->meta.seq, packet->meta.time_ns, packet->meta.residence_ns);
+		geneve_patch_meta(out, &template, packet->meta.seq, packet->meta.time_ns, packet->meta.residence_ns,
+			tunnel.has_csum);
 	PROMISE(geneve_parse(out, (size_t)template.len + packet->inner_len, near_ns, GENEVE_CLASS_DEFAULT, &again) ==
 		GENEVE_OK);
 	PROMISE(again.is_ipv6 == packet->is_ipv6 && again.has_meta == packet->has_meta);
@@ -77,9 +93,10 @@ LLVMFuzzerTestOneInput(const uint8_t *input, size_t len)
 	PROMISE(geneve_source_port(input, len) >= GENEVE_SOURCE_PORT_MIN);
 	enum geneve_result result = geneve_parse(input, len, near_ns, GENEVE_CLASS_DEFAULT, &packet);
 	PROMISE(result < GENEVE_RESULT_COUNT);
-	if (result)
+	if (result && result != GENEVE_CRITICAL)
 		return 0;
 	check_packet(input, len, &packet);
+	check_options(input, &packet, result);
 	check_again(input, &packet, near_ns);
 	(void)geneve_source_port(input + packet.inner_offset, packet.inner_len);
 	// One byte less than the inner frame's end is one too few.

@@ -87,6 +87,18 @@ check_too_big(const uint8_t *data, size_t len, uint32_t mtu)
 	}
 }
 
+static void
+check_news(const uint8_t *data, size_t len)
+{
+	struct icmp_too_big_news news;
+
+	if (!icmp_too_big_parse(data, len, &news))
+		return;
+	PROMISE(is_sound(data, len));
+	PROMISE(news.vni <= 0xffffff && (news.has_vni || !news.vni));
+	PROMISE(news.is_ipv6 || news.mtu <= UINT16_MAX);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *input, size_t len)
 {
@@ -97,5 +109,6 @@ LLVMFuzzerTestOneInput(const uint8_t *input, size_t len)
 	check_messages(input + 2, len - 2);
 	check_echo(input + 2, len - 2);
 	check_too_big(input + 2, len - 2, mtu);
+	check_news(input + 2, len - 2);
 	return 0;
 }

@@ -1,6 +1,7 @@
 // Methods of the noun port, and the counters of ports: what is accepted, what is refused with which field, what is shown.
 #include "ctl_fixture.h"
 #include "port_json.h"
+#include "rpc_port.h"
 
 #include <errno.h>
 #include <string.h>
@@ -21,6 +22,62 @@ defaults_are_filled_in(void **state)
 	assert_true(cfg->admin_up && cfg->packed && cfg->csum && cfg->tso && !cfg->isolated);
 }
 
+// What is not given is the family's, and comes back so from a dump.
+static void
+tunnels_have_checksums_over_ipv6(void **state)
+{
+	static const struct {
+		const char *address, *remote, *given;
+		bool csum, is_dumped;
+	} cases[] = {
+		{"10.9.0.1/24", "10.9.0.2", "", false, false},
+		{"10.9.0.1/24", "10.9.0.2", ", \"csum\": true", true, true},
+		{"fd09::1/64", "fd09::2", "", true, false},
+		{"fd09::1/64", "fd09::2", ", \"csum\": false", false, true},
+	};
+	struct fixture *f = *state;
+	char params[256];
+
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const struct model_port *port;
+		json_t *config;
+
+		(void)snprintf(params, sizeof(params),
+			"{\"name\": \"up\", \"type\": \"ethdev\", \"devargs\": \"x\", \"mtu\": 1700, \"address\": "
+			"\"%s\"}",
+			cases[i].address);
+		fixture_ok(f, "port.add", params);
+		(void)snprintf(params, sizeof(params),
+			"{\"name\": \"t\", \"type\": \"geneve\", \"uplink\": \"up\", \"remote\": \"%s\"%s}",
+			cases[i].remote, cases[i].given);
+		fixture_ok(f, "port.add", params);
+		port = model_port_find(f->ctl->live, "t");
+		assert_int_equal(port->cfg.csum, cases[i].csum);
+		config = rpc_port_encode(&port->cfg);
+		assert_int_equal(json_object_get(config, "csum") != NULL, cases[i].is_dumped);
+		json_decref(config);
+		fixture_ok(f, "port.del", "{\"name\": \"t\"}");
+		fixture_ok(f, "port.del", "{\"name\": \"up\"}");
+	}
+}
+
+static void
+ignored_options_are_checked(void **state)
+{
+	static const char add[] =
+		"{\"name\": \"t\", \"type\": \"geneve\", \"uplink\": \"up\", \"remote\": \"10.9.0.2\"}";
+	struct fixture *f = *state;
+
+	fixture_ok(f, "port.add",
+		"{\"name\": \"up\", \"type\": \"ethdev\", \"devargs\": \"x\", \"mtu\": 1700, \"address\": "
+		"\"10.9.0.1/24\"}");
+	fixture_ok(f, "port.add", add);
+	fixture_ok(f, "port.set", "{\"name\": \"t\", \"ignore_options\": \"0x102/0x80\"}");
+	fixture_refused(f, "port.set", "{\"name\": \"t\", \"ignore_options\": \"0x102/0x80,\"}", RPC_INVALID_PARAMS,
+		"ignore_options: must be CLASS[/TYPE],...");
+	assert_string_equal(model_port_find(f->ctl->live, "t")->cfg.ignore_options, "0x102/0x80");
+}
+
 static void
 wrong_combinations_name_the_field(void **state)
 {
@@ -37,6 +94,8 @@ wrong_combinations_name_the_field(void **state)
 			RPC_INVALID_PARAMS},
 		{"\"mode\": \"connect\", \"socket_group\": \"kvm\"", "socket_group: only", RPC_INVALID_PARAMS},
 		{"\"csum\": false", "tso: needs csum", RPC_INVALID_PARAMS},
+		{"\"type\": \"ethdev\", \"devargs\": \"x\", \"csum\": true", "csum: only", RPC_INVALID_PARAMS},
+		{"\"ignore_options\": \"0x102\"", "ignore_options: only for type=geneve", RPC_INVALID_PARAMS},
 		{"\"socket\": \"relative\"", "socket: must be", RPC_INVALID_PARAMS},
 		{"\"trunk\": \"1-3\"", "trunk: only", RPC_INVALID_PARAMS},
 		{"\"mirror\": \"rx\"", "mirror: needs mirror_to", RPC_INVALID_PARAMS},
@@ -276,6 +335,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(defaults_are_filled_in),
 		T(wrong_combinations_name_the_field),
+		T(tunnels_have_checksums_over_ipv6),
+		T(ignored_options_are_checked),
 		T(sockets_and_devices_have_one_port),
 		T(set_changes_what_is_given),
 		T(mirror_waits_for_its_target),

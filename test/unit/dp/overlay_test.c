@@ -240,9 +240,10 @@ receive_tunnelled(uint8_t out[FRAME_BYTES])
 }
 
 static struct geneve_template
-headers_of_other(uint32_t vni)
+headers_of_other(uint32_t vni, bool has_csum)
 {
 	struct geneve_tunnel t = {.is_ipv6 = other.is_ipv6,
+		.has_csum = has_csum,
 		.hop_limit = 64,
 		.option_class = GENEVE_CLASS_DEFAULT,
 		.vni = vni,
@@ -259,7 +260,7 @@ headers_of_other(uint32_t vni)
 static void
 send_tunnelled(uint32_t vni, const uint8_t *inner, size_t len)
 {
-	struct geneve_template t = headers_of_other(vni);
+	struct geneve_template t = headers_of_other(vni, false);
 	uint8_t frame[FRAME_BYTES];
 
 	memcpy(frame + t.len, inner, len);
@@ -535,6 +536,16 @@ wait_queued(int64_t n)
 		assert_true(rte_rdtsc() < end);
 }
 
+// So many packets of the guest have left through a tunnel, or wait for it.
+static void
+wait_seq(unsigned id, uint64_t n)
+{
+	uint64_t end = limit();
+
+	while (dp_flow_seq(dp, id, port[GUEST]) != n)
+		assert_true(rte_rdtsc() < end);
+}
+
 #define N_OLD 8
 
 static void
@@ -569,7 +580,6 @@ number_of_a_flow_counts_no_packets_for_other_tunnels(void **state)
 {
 	uint8_t inner[FRAME_BYTES], frame[FRAME_BYTES];
 	static const struct mac third = {{0x52, 0x54, 0, 0, 0, 3}};
-	uint64_t end = limit();
 	unsigned second;
 
 	(void)state;
@@ -583,13 +593,10 @@ number_of_a_flow_counts_no_packets_for_other_tunnels(void **state)
 	slow_down();
 	for (unsigned i = 0; i < N_OLD; i++)
 		send_frame(GUEST, inner, make_udp(inner, &guest_mac, &third, 1000, true));
-	wait_queued(N_OLD - 2);
+	wait_seq(second, N_OLD);
 	assert_int_equal(dp_flow_seq(dp, tunnel, port[GUEST]), 0);
-	assert_int_equal(dp_flow_seq(dp, second, port[GUEST]), N_OLD);
 	guest_sends(10);
-	while (!dp_flow_seq(dp, tunnel, port[GUEST]))
-		assert_true(rte_rdtsc() < end);
-	assert_int_equal(dp_flow_seq(dp, tunnel, port[GUEST]), 1);
+	wait_seq(tunnel, 1);
 	speed_up();
 	for (unsigned i = 0; i <= N_OLD; i++)
 		(void)receive_tunnelled(frame);
@@ -606,8 +613,7 @@ number_of_a_flow_forgets_what_was_dropped(void **state)
 	slow_down();
 	for (unsigned i = 0; i < N_OLD; i++)
 		guest_sends(1000);
-	wait_queued(N_OLD - 2);
-	assert_int_equal(dp_flow_seq(dp, tunnel, port[GUEST]), N_OLD);
+	wait_seq(tunnel, N_OLD);
 	uplink_cfg.admin_up = false;
 	set_port(port[NET], &uplink_cfg);
 	while (stats_of(port[NET]).queued)
@@ -717,6 +723,240 @@ packet_with_df_is_answered_and_no_ip_is_counted(void **state)
 	assert_conserved();
 }
 
+// The checksum field of the UDP header outside.
+static uint16_t
+outer_checksum(const uint8_t *frame)
+{
+	const uint8_t *udp = frame + RTE_ETHER_HDR_LEN + (other.is_ipv6 ? 40 : 20);
+
+	return (uint16_t)(udp[6] << 8 | udp[7]);
+}
+
+// receive_tunnelled has verified one that is there.
+static void
+checksum_outside_is_there_where_it_is_asked_for(void **state)
+{
+	uint8_t frame[FRAME_BYTES];
+
+	(void)state;
+	begin(true, 0, 0);
+	guest_sends(100);
+	(void)receive_tunnelled(frame);
+	assert_int_equal(outer_checksum(frame), 0);
+	assert_int_equal(dp_port_del(dp, tunnel), 0);
+	tunnel_cfg.csum = true;
+	tunnel = add_tunnel("t", VNI);
+	for (size_t payload = 0; payload < 8; payload++) {
+		guest_sends(100 + payload);
+		(void)receive_tunnelled(frame);
+		assert_true(outer_checksum(frame));
+	}
+	assert_int_equal(dp_port_del(dp, tunnel), 0);
+	tunnel_cfg.timestamps = false;
+	tunnel = add_tunnel("t", VNI);
+	guest_sends(100);
+	(void)receive_tunnelled(frame);
+	assert_true(outer_checksum(frame));
+}
+
+static void
+checksum_outside_works_over_ipv4(void **state)
+{
+	uint8_t frame[FRAME_BYTES];
+
+	(void)state;
+	begin(false, 0, 0);
+	assert_int_equal(dp_port_del(dp, tunnel), 0);
+	tunnel_cfg.csum = true;
+	tunnel = add_tunnel("t", VNI);
+	guest_sends(100);
+	(void)receive_tunnelled(frame);
+	assert_true(outer_checksum(frame));
+}
+
+// A network that completes checksums gets the pseudo-header's sum.
+static void
+checksum_outside_is_left_to_a_device_that_does_it(void **state)
+{
+	uint8_t frame[FRAME_BYTES];
+	const struct rte_ipv6_hdr *ip = (const struct rte_ipv6_hdr *)(frame + RTE_ETHER_HDR_LEN);
+	struct rte_mbuf *m;
+
+	(void)state;
+	begin(true, RTE_ETH_RX_OFFLOAD_UDP_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM, 0);
+	assert_int_equal(dp_port_del(dp, tunnel), 0);
+	tunnel_cfg.csum = true;
+	tunnel = add_tunnel("t", VNI);
+	guest_sends(100);
+	m = receive(NET);
+	assert_true(m->pkt_len <= FRAME_BYTES);
+	memcpy(frame, rte_pktmbuf_mtod(m, const void *), m->pkt_len);
+	rte_pktmbuf_free(m);
+	assert_int_equal(rte_cpu_to_be_16(outer_checksum(frame)), rte_ipv6_phdr_cksum(ip, 0));
+}
+
+// A guest that is the other host leaves checksums to its NIC, which the uplink is.
+static void
+checksum_that_the_network_left_to_us_is_right(void **state)
+{
+	struct geneve_template t;
+	uint8_t inner[FRAME_BYTES];
+	struct rte_mbuf *m;
+	size_t len = make_udp(inner, &far_mac, &guest_mac, 200, true);
+	uint8_t *data;
+
+	(void)state;
+	begin(true, 0, RTE_ETH_TX_OFFLOAD_UDP_CKSUM);
+	t = headers_of_other(VNI, true);
+	m = rte_pktmbuf_alloc(pool);
+	assert_non_null(m);
+	data = (uint8_t *)rte_pktmbuf_append(m, (uint16_t)(t.len + len));
+	memcpy(data + t.len, inner, len);
+	geneve_push(&t, data, len, 50000, 0, 0, 0);
+	m->l2_len = RTE_ETHER_HDR_LEN;
+	m->l3_len = sizeof(struct rte_ipv6_hdr);
+	m->ol_flags = RTE_MBUF_F_TX_IPV6 | RTE_MBUF_F_TX_UDP_CKSUM;
+	send_mbuf(NET, m);
+	m = receive(GUEST);
+	assert_int_equal(m->pkt_len, len);
+	rte_pktmbuf_free(m);
+	assert_int_equal(stats_of(port[NET]).drops[DROP_TUNNEL_CHECKSUM], 0);
+}
+
+// OVN's option, by itself.
+static void
+send_critical(const uint8_t *inner, size_t len)
+{
+	static const uint8_t option[] = {0x01, 0x02, 0x80, 1, 0, 1, 0, 2};
+	struct geneve_template t = headers_of_other(VNI, false);
+	uint8_t frame[FRAME_BYTES], *ip = frame + t.l3_offset, *udp = frame + t.udp_offset;
+	uint16_t total;
+
+	geneve_push(&t, frame, len + sizeof(option), 50000, 0, 0, 0);
+	udp[8] = sizeof(option) / 4;
+	udp[9] |= 0x40; // there are critical options
+	memcpy(frame + t.len, option, sizeof(option));
+	memcpy(frame + t.len + sizeof(option), inner, len);
+	total = (uint16_t)(t.len + sizeof(option) + len - t.l3_offset);
+	assert_int_equal(ip[2] << 8 | ip[3], total);
+	send_frame(NET, frame, t.l3_offset + total);
+}
+
+static void
+critical_option_is_ignored_where_its_tunnel_says_so(void **state)
+{
+	uint8_t inner[FRAME_BYTES];
+	size_t len = make_udp(inner, &far_mac, &guest_mac, 200, true);
+	char err[DP_ERR_SIZE];
+	struct rte_mbuf *m;
+
+	(void)state;
+	begin(false, 0, 0);
+	send_critical(inner, len);
+	wait_drops(port[NET], DROP_TUNNEL_OPTION, 1);
+	narrow(1400);
+	snprintf(tunnel_cfg.ignore_options, sizeof(tunnel_cfg.ignore_options), "0x102/");
+	assert_int_equal(dp_port_set(dp, tunnel, &tunnel_cfg, err), -EINVAL);
+	assert_non_null(strstr(err, "ignore_options: must be CLASS"));
+	snprintf(tunnel_cfg.ignore_options, sizeof(tunnel_cfg.ignore_options), "0x103,0x102/0x80");
+	set_port(tunnel, &tunnel_cfg);
+	send_critical(inner, len);
+	m = receive(GUEST);
+	assert_int_equal(m->pkt_len, len);
+	assert_memory_equal(rte_pktmbuf_mtod(m, const void *), inner, len);
+	rte_pktmbuf_free(m);
+	snprintf(tunnel_cfg.ignore_options, sizeof(tunnel_cfg.ignore_options), "0x102/0x81");
+	set_port(tunnel, &tunnel_cfg);
+	send_critical(inner, len);
+	wait_drops(port[NET], DROP_TUNNEL_OPTION, 2);
+}
+
+// A router says that mtu is the most for a packet that was seen, of which it quotes so many bytes.
+static void
+router_says(const uint8_t *seen, uint32_t mtu, size_t quote)
+{
+	uint8_t frame[FRAME_BYTES] = {0};
+	struct rte_ipv4_hdr *ip = (struct rte_ipv4_hdr *)(frame + RTE_ETHER_HDR_LEN);
+	uint8_t *icmp = (uint8_t *)(ip + 1);
+	uint16_t sum;
+
+	memcpy(frame, seen + 6, 6);
+	memcpy(frame + 6, seen, 6);
+	frame[12] = 0x08;
+	*ip = (struct rte_ipv4_hdr){.version_ihl = 0x45,
+		.total_length = rte_cpu_to_be_16((uint16_t)(sizeof(*ip) + 8 + quote)),
+		.time_to_live = 60,
+		.next_proto_id = IPPROTO_ICMP,
+		.src_addr = rte_cpu_to_be_32(RTE_IPV4(10, 9, 0, 254)),
+		.dst_addr = rte_cpu_to_be_32(RTE_IPV4(10, 9, 0, 1))};
+	ip->hdr_checksum = rte_ipv4_cksum(ip);
+	icmp[0] = 3;
+	icmp[1] = 4;
+	icmp[6] = (uint8_t)(mtu >> 8);
+	icmp[7] = (uint8_t)mtu;
+	memcpy(icmp + 8, seen + RTE_ETHER_HDR_LEN, quote);
+	sum = (uint16_t)~rte_raw_cksum(icmp, 8 + quote);
+	memcpy(icmp + 2, &sum, 2);
+	send_frame(NET, frame, RTE_ETHER_HDR_LEN + sizeof(*ip) + 8 + quote);
+}
+
+// The daemon has looked at all that was sent to it before.
+static void
+settle(void)
+{
+	uint64_t n = stats_of(port[NET]).to_daemon, end = limit();
+	uint8_t request[NEIGHBOR_MAX];
+	struct neighbor_self self = {.is_ipv6 = other.is_ipv6, .mac = other.mac};
+
+	memcpy(self.addr, other.addr, sizeof(self.addr));
+	send_frame(NET, request, neighbor_request(&self, uplink_cfg.address.addr, NULL, request));
+	while (stats_of(port[NET]).to_daemon == n)
+		assert_true(rte_rdtsc() < end);
+	for (unsigned i = 0; i < 100; i++)
+		rte_pktmbuf_free(poll_device(NET));
+}
+
+static void
+what_the_network_takes_is_what_the_tunnel_takes(void **state)
+{
+	uint8_t seen[FRAME_BYTES], frame[FRAME_BYTES], forged[FRAME_BYTES];
+	uint64_t end = limit();
+	size_t len;
+
+	(void)state;
+	begin(false, 0, 0);
+	guest_sends(1400);
+	(void)receive_tunnelled(seen);
+	// Of a packet to another host, of another network's, of one that would fit, of one that is not ours.
+	memcpy(forged, seen, FRAME_BYTES);
+	forged[RTE_ETHER_HDR_LEN + 19]++;
+	router_says(forged, 1300, 28);
+	memcpy(forged, seen, FRAME_BYTES);
+	forged[RTE_ETHER_HDR_LEN + 20 + 8 + 6]++; // VNI
+	router_says(forged, 1300, 100);
+	router_says(seen, 1600, 100);
+	memcpy(forged, seen, FRAME_BYTES);
+	forged[RTE_ETHER_HDR_LEN + 22]++; // destination port
+	router_says(forged, 1300, 28);
+	settle();
+	assert_int_equal(state_of(tunnel).mtu, 1500);
+	router_says(seen, 1300, 28);
+	while (state_of(tunnel).mtu == 1500) {
+		rte_pktmbuf_free(poll_device(NET));
+		assert_true(rte_rdtsc() < end);
+	}
+	assert_int_equal(state_of(tunnel).mtu, 1300 - 90);
+	assert_non_null(strstr(state_of(tunnel).detail, "1300 bytes at most"));
+	len = make_udp(frame, &guest_mac, &far_mac, 1472, false);
+	send_frame(GUEST, frame, len);
+	for (unsigned i = 0; i < 2; i++) {
+		struct geneve_packet p = receive_tunnelled(seen);
+
+		assert_true(p.inner_offset + p.inner_len <= RTE_ETHER_HDR_LEN + 1300);
+	}
+	assert_conserved();
+}
+
 #define WITH_BRIDGE(test) cmocka_unit_test_setup_teardown(test, add_bridge, remove_all)
 
 int
@@ -732,11 +972,15 @@ main(int argc, char **argv)
 		WITH_BRIDGE(packet_without_df_arrives_in_fragments),
 		WITH_BRIDGE(checksum_that_was_left_is_there_before_fragments_are),
 		WITH_BRIDGE(packet_with_df_is_answered_and_no_ip_is_counted),
+		WITH_BRIDGE(checksum_outside_is_there_where_it_is_asked_for),
+		WITH_BRIDGE(checksum_outside_works_over_ipv4),
+		WITH_BRIDGE(checksum_outside_is_left_to_a_device_that_does_it),
+		WITH_BRIDGE(checksum_that_the_network_left_to_us_is_right),
+		WITH_BRIDGE(critical_option_is_ignored_where_its_tunnel_says_so),
+		WITH_BRIDGE(what_the_network_takes_is_what_the_tunnel_takes),
 	};
 
 	if (argc > 1)
 		n_workers = (unsigned)strtoul(argv[1], NULL, 10);
-	if (argc > 2)
-		cmocka_set_test_filter(argv[2]);
 	return cmocka_run_group_tests_name("overlay", tests, start_dp, stop_dp);
 }

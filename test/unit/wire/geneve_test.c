@@ -86,7 +86,7 @@ push(const struct geneve_tunnel *tunnel, const uint8_t *frame, size_t len, uint1
 	memcpy(p.b + template.len, frame, len);
 	geneve_push(&template, p.b, len, source_port, tos, meta ? meta->deadline_ns : 0, meta ? meta->flow : 0);
 	if (meta)
-		geneve_patch_meta(p.b, &template, meta->seq, meta->time_ns, meta->residence_ns);
+		geneve_patch_meta(p.b, &template, meta->seq, meta->time_ns, meta->residence_ns, false);
 	p.len = template.len + len;
 	p.l3 = template.l3_offset;
 }
@@ -319,13 +319,13 @@ meta_is_patched_before_transmission(void **state)
 
 	(void)state;
 	push_golden(&tunnel);
-	geneve_patch_meta(p.b, &template, 99, NOW_NS, UINT32_MAX);
+	geneve_patch_meta(p.b, &template, 99, NOW_NS, UINT32_MAX, false);
 	assert_int_equal(parse(), GENEVE_OK);
 	assert_true(packet.meta.seq == 99 && packet.meta.time_ns == NOW_NS);
 	assert_int_equal(packet.meta.residence_ns, UINT32_MAX);
 	assert_int_equal(packet.meta.deadline_ns, golden_meta.deadline_ns);
 	assert_int_equal(packet.meta.flow, golden_meta.flow);
-	geneve_patch_meta(p.b, &template, 99, NOW_NS, UINT64_C(1) << 32);
+	geneve_patch_meta(p.b, &template, 99, NOW_NS, UINT64_C(1) << 32, false);
 	assert_int_equal(parse(), GENEVE_OK);
 	assert_int_equal(packet.meta.residence_ns, UINT32_MAX);
 
@@ -334,9 +334,38 @@ meta_is_patched_before_transmission(void **state)
 	struct packet *before = malloc(sizeof(p));
 	assert_non_null(before);
 	*before = p;
-	geneve_patch_meta(p.b, &template, 99, NOW_NS, 1);
+	geneve_patch_meta(p.b, &template, 99, NOW_NS, 1, false);
 	assert_memory_equal(p.b, before->b, p.len);
 	free(before);
+}
+
+// The checksum is right after encapsulation, and after each time that the option was written.
+static void
+checksum_is_kept_right(void **state)
+{
+	struct geneve_tunnel tunnels[] = {tunnel_v4(), tunnel_v6()};
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++)
+		for (size_t len = 60; len < 64; len++) {
+			tunnels[i].has_csum = true;
+			push(&tunnels[i], golden_frame, len < GOLDEN_FRAME_LEN ? len : GOLDEN_FRAME_LEN, 0xc123, 0xb9,
+				NULL);
+			geneve_finish_checksum(p.b, &template, p.len - template.len);
+			assert_true(get16(template.udp_offset + 6));
+			assert_int_equal(parse(), GENEVE_OK);
+			for (uint64_t seq = 0; seq < 100; seq++) {
+				geneve_patch_meta(
+					p.b, &template, seq << (seq % 60), NOW_NS + seq * 12345678, seq * 999, true);
+				assert_true(get16(template.udp_offset + 6));
+				assert_int_equal(parse(), GENEVE_OK);
+			}
+			// Left to a device the field has the pseudo-header's sum: added to the rest it makes the checksum.
+			push(&tunnels[i], golden_frame, GOLDEN_FRAME_LEN, 0xc123, 0xb9, &golden_meta);
+			assert_int_equal(parse(), GENEVE_UDP_CHECKSUM);
+			geneve_finish_checksum(p.b, &template, p.len - template.len);
+			assert_int_equal(parse(), GENEVE_OK);
+		}
 }
 
 static uint64_t
@@ -884,6 +913,7 @@ main(void)
 		cmocka_unit_test(largest_frame_fits),
 		cmocka_unit_test(template_refuses_what_has_no_bits),
 		cmocka_unit_test(meta_is_patched_before_transmission),
+		cmocka_unit_test(checksum_is_kept_right),
 		cmocka_unit_test(seconds_are_those_nearest_to_now),
 		cmocka_unit_test(every_truncation_is_refused),
 		cmocka_unit_test(every_shorter_datagram_is_refused),

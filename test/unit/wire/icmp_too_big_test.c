@@ -2,6 +2,7 @@
 #include "../unit.h"
 #include "packet.h"
 #include "rtvs/frame.h"
+#include "rtvs/geneve.h"
 #include "rtvs/icmp_too_big.h"
 
 #include <stdlib.h>
@@ -307,6 +308,153 @@ what_is_no_ip_gets_no_answer(void **state)
 	assert_int_equal(answer(1400), 0);
 }
 
+// What a router says about a packet of a tunnel: made by geneve_push, quoted by icmp_too_big with another's addresses.
+static struct geneve_tunnel
+tunnel_of(bool is_ipv6)
+{
+	static const uint8_t local[16] = {0x20, 0x01, 0x0d, 0xb8, [15] = 1},
+			     remote[16] = {0x20, 0x01, 0x0d, 0xb8, [15] = 2};
+	struct geneve_tunnel t = {.is_ipv6 = is_ipv6,
+		.has_meta = true,
+		.hop_limit = 64,
+		.option_class = GENEVE_CLASS_DEFAULT,
+		.vni = 0x123456,
+		.local_mac = {{2, 0, 0, 0, 0, 1}},
+		.remote_mac = {{2, 0, 0, 0, 0, 2}}};
+
+	memcpy(t.local, is_ipv6 ? local : (const uint8_t *)"\xc0\0\2\1", is_ipv6 ? 16 : 4);
+	memcpy(t.remote, is_ipv6 ? remote : (const uint8_t *)"\xc0\0\2\2", is_ipv6 ? 16 : 4);
+	return t;
+}
+
+// Into out; its length. The answer is from the packet's destination, which is a router as good as any.
+static size_t
+router_answers(bool is_ipv6, uint32_t mtu)
+{
+	struct geneve_tunnel tunnel = tunnel_of(is_ipv6);
+	struct geneve_template t;
+
+	assert_int_equal(geneve_template_init(&t, &tunnel), 0);
+	p.len = 0;
+	packet_put(&p, NULL, t.len + 1400u);
+	geneve_push(&t, p.b, 1400, 50000, 0, 0, 0);
+	return answer(mtu);
+}
+
+static bool
+parse_news(size_t len, struct icmp_too_big_news *news)
+{
+	uint8_t *copy = malloc(len + !len);
+	bool is_parsed;
+
+	assert_non_null(copy);
+	memcpy(copy, out, len);
+	is_parsed = icmp_too_big_parse(copy, len, news);
+	free(copy);
+	return is_parsed;
+}
+
+static void
+renew_icmp_checksum(bool is_ipv6, size_t len)
+{
+	size_t l3 = 14, l4 = l3 + (is_ipv6 ? 40 : 20);
+	uint64_t sum = is_ipv6 ? frame_checksum_add(58 + len - l4, out + l3 + 8, 32) : 0;
+
+	out[l4 + 2] = out[l4 + 3] = 0;
+	sum = (uint16_t)~frame_checksum_fold(frame_checksum_add(sum, out + l4, len - l4));
+	out[l4 + 2] = (uint8_t)(sum >> 8);
+	out[l4 + 3] = (uint8_t)sum;
+}
+
+static void
+news_of_a_router_are_read(void **state)
+{
+	(void)state;
+	for (unsigned is_ipv6 = 0; is_ipv6 < 2; is_ipv6++) {
+		struct geneve_tunnel tunnel = tunnel_of(is_ipv6);
+		struct icmp_too_big_news news;
+		size_t len = router_answers(is_ipv6, 1300);
+
+		assert_true(len && parse_news(len, &news));
+		assert_int_equal(news.is_ipv6, is_ipv6);
+		assert_int_equal(news.mtu, 1300);
+		assert_true(news.has_vni && news.vni == 0x123456);
+		assert_memory_equal(news.src, tunnel.local, is_ipv6 ? 16 : 4);
+		assert_memory_equal(news.dst, tunnel.remote, is_ipv6 ? 16 : 4);
+		for (size_t n = 0; n < len; n++)
+			assert_false(parse_news(n, &news));
+	}
+}
+
+// The least that a router may quote has no VNI.
+static void
+short_quote_has_no_vni(void **state)
+{
+	size_t len = 14 + 20 + 8 + 28;
+	struct icmp_too_big_news news;
+
+	(void)state;
+	(void)router_answers(false, 1300);
+	out[16] = 0;
+	out[17] = 56; // total length
+	out[24] = out[25] = 0;
+	out[25] = 0;
+	renew_icmp_checksum(false, len);
+	assert_true(parse_news(len, &news));
+	assert_false(news.has_vni);
+	assert_int_equal(news.mtu, 1300);
+	out[17] = 55;
+	renew_icmp_checksum(false, len - 1);
+	assert_false(parse_news(len - 1, &news));
+}
+
+// Each byte of what makes it ours may be wrong, with a right checksum: then it is not believed.
+static void
+news_of_what_is_not_ours_are_refused(void **state)
+{
+	static const struct {
+		bool is_ipv6;
+		size_t at;
+		uint8_t value;
+	} wrong[] = {
+		{false, 34, 11},
+		{false, 35, 1}, // type, code
+		{false, 42, 0x46},
+		{false, 42 + 5, 1},
+		{false, 42 + 6, 0},
+		{false, 42 + 9, 6}, // IP of the quote
+		{false, 42 + 12, 1}, // not from whom the message is to
+		{false, 42 + 20, 1},
+		{false, 42 + 23, 0xc2}, // ports
+		{false, 42 + 28, 0x40},
+		{false, 42 + 30, 0}, // Geneve
+		{true, 54, 1},
+		{true, 55, 1},
+		{true, 62, 0x40},
+		{true, 62 + 6, 6},
+		{true, 62 + 8, 1},
+		{true, 62 + 40, 1},
+		{true, 62 + 43, 0xc2},
+		{true, 62 + 48, 0x40},
+		{true, 62 + 50, 0},
+	};
+	struct icmp_too_big_news news;
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
+		size_t len = router_answers(wrong[i].is_ipv6, 1300);
+
+		assert_true(parse_news(len, &news));
+		out[wrong[i].at] = wrong[i].value;
+		assert_false(parse_news(len, &news)); // the checksum
+		renew_icmp_checksum(wrong[i].is_ipv6, len);
+		assert_false(parse_news(len, &news));
+	}
+	// What fits is not too big: the packet has 20 + 8 + 8 + 36 + 1400 bytes.
+	assert_true(parse_news(router_answers(false, 1471), &news));
+	assert_false(parse_news(router_answers(false, 1472), &news));
+}
+
 int
 main(void)
 {
@@ -322,6 +470,9 @@ main(void)
 		cmocka_unit_test(what_is_not_from_one_host_to_one_gets_no_answer),
 		cmocka_unit_test(icmp_errors_get_no_answer),
 		cmocka_unit_test(what_is_no_ip_gets_no_answer),
+		cmocka_unit_test(news_of_a_router_are_read),
+		cmocka_unit_test(short_quote_has_no_vni),
+		cmocka_unit_test(news_of_what_is_not_ours_are_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -77,7 +77,7 @@ write_geneve(const struct geneve_tunnel *tunnel)
 	memcpy(p.b + template.len, inner.b, inner.len);
 	geneve_push(
 		&template, p.b, inner.len, geneve_source_port(inner.b, inner.len), 0xb9, meta.deadline_ns, meta.flow);
-	geneve_patch_meta(p.b, &template, meta.seq, meta.time_ns, meta.residence_ns);
+	geneve_patch_meta(p.b, &template, meta.seq, meta.time_ns, meta.residence_ns, false);
 	p.len = template.len + inner.len;
 	write_packet();
 }
