@@ -207,7 +207,7 @@ burst_of_one_frame_is_guaranteed() {
 	local n
 	wait_for 10 can_ping ga 10.0.0.2
 	ctl port set uprtvsd rate=100Mbit
-	ctl port set ga min_rate=10Mbit deadline=50ms burst=1514
+	ctl port set ga min_rate=10Mbit deadline=50ms burst=1514B
 	n=$(ctl -j flow list port=uprtvsd from=ga | json 'd[0]["guaranteed_pkts"] if d else 0')
 	ns ga ping -c 10 -i 0.05 -W 1 -s 1472 -M "do" 10.0.0.2
 	n=$(($(ctl -j flow list port=uprtvsd from=ga | json 'd[0]["guaranteed_pkts"]') - n))
