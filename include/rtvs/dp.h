@@ -35,12 +35,12 @@
 #define DP_VNI_MAX 0xffffff
 #define DP_TUNNEL_OVERHEAD \
 	110 // of IP on the underlay, at most: IPv6, UDP, Geneve, its option, the inner Ethernet header with a tag
-#define DP_ETHER_OVERHEAD 18 // of an IP packet: the Ethernet header with a tag
+#define DP_ETHER_OVERHEAD 22 // of an IP packet: the Ethernet header with two tags
 #define DP_WEIGHT_MAX 256
 #define DP_QUEUE_MIN 64 // packets
 #define DP_QUEUE_MAX 65536
 
-// Bytes of the largest frame of a sender with this MTU where it leaves, tag included; at an uplink as a tunnel makes it.
+// Bytes of the largest frame of a sender with this MTU where it leaves, two tags included; at an uplink as a tunnel makes it.
 static inline uint32_t
 dp_frame_max(uint32_t mtu, bool is_uplink)
 {

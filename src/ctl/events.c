@@ -261,7 +261,7 @@ on_port_event(struct ctl *ctl, const struct dp_event *ev, const struct dp_port_c
 		break;
 	case DP_EVENT_GUEST_ERROR:
 		events_log(ctl, ev->port, LOG_LEVEL_WARNING, ABOUT_PORT(cfg, LOG_ID_GUEST_ERROR),
-			"port %s: guest or front-end broke the rules (%llu times so far)%s%s", port, value,
+			"port %s: guest or front-end broke the rules %llu times%s%s", port, value,
 			ev->cause[0] ? ", last: " : "", ev->cause);
 		emit_at(ctl, "guest.error",
 			json_pack("{s:s, s:I, s:s}", "port", port, "count", (json_int_t)ev->value, "cause", ev->cause),
