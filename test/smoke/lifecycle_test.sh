@@ -184,7 +184,7 @@ cli_does_not_wait_for_ever() {
 	kill -CONT "$(pid_of rtvsd)"
 	expect "exit code" 3 $rc
 	expect "what it says" "rtvsctl: rtvswitchd does not answer" "$(cat "$work/late.out")"
-	expect_fails "not 0 or a time from 1ms to 1h" ctl -t 1us port list
+	expect_fails "not 0 or a time with its unit, from 1ms to 1h" ctl -t 1us port list
 	stop rtvsd
 }
 
