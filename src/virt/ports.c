@@ -229,8 +229,9 @@ apply_port(const struct ports *p, const json_t *list, const json_t *params, stru
 		json_decref(now);
 		return rc;
 	}
+	// One that answered for another domain is made anew: whoever is connected to it is not this one's.
 	if (!is_same(params, config, "socket") || !is_same(params, config, "mode") ||
-		!is_same(params, config, "queues")) {
+		!is_same(params, config, "queues") || !is_same(params, config, "domain_uuid")) {
 		rc = remove_port(p, name, "to be made anew with another socket or number of queues", undo, config);
 		return rc ? rc : add_port(p, params, undo, err);
 	}
@@ -381,7 +382,7 @@ remove_others(const struct ports *p, const json_t *list, const char *uuid, const
 			is_wanted |= !strcmp(name, domain_port_name(&d->ports[k]));
 		if (strcmp(text_of(config, "domain_uuid"), uuid) ? !is_in_the_way(d, name, config) : is_wanted)
 			continue;
-		if (p->is_running && d && is_answering(p, d, config))
+		if (p->is_running && d && is_answering(p, d, config) && !is_in_the_way(d, name, config))
 			continue;
 		if (p->is_running && d && may_be_meant(d, config))
 			tell(p, true, "port %s: stays as it was: its interface is there without an element", name);
@@ -468,14 +469,16 @@ ports_answer(const struct ports *p, const char *uuid, const char *socket, char e
 	char name[RTVS_NAME_SIZE];
 	json_t *list = NULL, *port;
 	enum cli_exit rc = list_ports(p, &list, err);
-	bool is_there = false;
+	bool is_there = false, is_mirrored_to = false;
 	unsigned n = 0;
 	size_t i;
 
+	domain_name_of_socket(socket, name);
 	json_array_foreach (list, i, port) {
 		const json_t *config = json_object_get(port, "config");
 
 		is_there |= !strcmp(text_of(config, "socket"), socket);
+		is_mirrored_to |= !strcmp(text_of(config, "mirror_to"), name);
 		n += is_unknown(config) && !strcmp(text_of(config, "domain_uuid"), uuid);
 	}
 	json_decref(list);
@@ -486,7 +489,11 @@ ports_answer(const struct ports *p, const char *uuid, const char *socket, char e
 			PORTS_MAX_UNKNOWN);
 		return CLI_REFUSED;
 	}
-	domain_name_of_socket(socket, name);
+	// It would get what the mirror copies, with a bridge or without.
+	if (is_mirrored_to) {
+		(void)snprintf(err, DOMAIN_ERR_SIZE, "a mirror waits for a port called %s", name);
+		return CLI_REFUSED;
+	}
 	return call(p, "port.add",
 		json_pack("{s:s, s:s, s:s, s:s, s:i}", "name", name, "socket", socket, "domain", PORTS_UNKNOWN,
 			"domain_uuid", uuid, "queues", DOMAIN_MAX_QUEUES),

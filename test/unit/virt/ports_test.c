@@ -628,6 +628,23 @@ unknown_interface_is_answered(void **state)
 	assert_int_equal(json_array_size(model), 0);
 }
 
+// What QEMU says in its log is no reason to give it what another port's mirror copies.
+static void
+unknown_interface_is_no_mirrors_target(void **state)
+{
+	char err[DOMAIN_ERR_SIZE] = "";
+	struct domain *d = domain("<r:port mac='52:54:00:00:00:01' bridge='br0' mirror_to='probe' mirror='both'/>");
+
+	(void)state;
+	assert_int_equal(ports_apply(&ports, d, err), CLI_OK);
+	assert_int_equal(ports_answer(&ports, OTHER, "/run/guests/probe.sock", err), CLI_REFUSED);
+	assert_non_null(strstr(err, "a mirror waits for a port called probe"));
+	assert_int_equal(ports_answer(&ports, OTHER, "/run/guests/probe2.sock", err), CLI_OK);
+	assert_int_equal(ports_remove(&ports, OTHER, NULL), CLI_OK);
+	assert_int_equal(ports_remove(&ports, UUID, NULL), CLI_OK);
+	domain_free(d);
+}
+
 // Whoever says that he waits for another's socket does not keep that one from starting.
 static void
 unknown_interface_gives_way(void **state)
@@ -723,6 +740,7 @@ main(void)
 		TEST(waiting_port_with_an_interfaces_socket_is_refused),
 		TEST(what_a_port_has_otherwise_is_told),
 		TEST(unknown_interface_is_answered),
+		TEST(unknown_interface_is_no_mirrors_target),
 		TEST(unknown_interface_gives_way),
 		TEST(who_comes_first_does_not_matter),
 		TEST(check_changes_nothing),
