@@ -131,6 +131,7 @@ on_tick(struct loop_source *source, uint32_t events)
 	dp_housekeeping(ctl->dp);
 	datagrams_drain(ctl);
 	server_tick(&ctl->server);
+	metrics_tick(ctl->metrics);
 	rpc_trace_tick(ctl);
 	notify_tick(&ctl->notify, ctl->dp, ctl_now_ns());
 }

@@ -8,6 +8,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <microhttpd.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -79,11 +80,27 @@ on_request(void *arg, struct MHD_Connection *connection, const char *url, const 
 	return text ? answer(connection, status, "text/plain; charset=utf-8", text, strlen(text)) : MHD_NO;
 }
 
+// Without descriptors libmicrohttpd (1.0) leaves its listener in its epoll set while it has no connection, so the pending one would wake
+// us for ever: it is left alone until the next second.
 static void
 on_ready(struct loop_source *source, uint32_t events)
 {
+	struct metrics *m = LOOP_OWNER(source, struct metrics, source);
+	struct pollfd still = {.fd = source->fd, .events = POLLIN};
+	const union MHD_DaemonInfo *info;
+
 	(void)events;
-	metrics_run(LOOP_OWNER(source, struct metrics, source));
+	metrics_run(m);
+	info = MHD_get_daemon_info(m->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
+	if (info && info->num_connections == 0 && poll(&still, 1, 0) > 0)
+		loop_set(&m->ctl->loop, source, 0);
+}
+
+void
+metrics_tick(struct metrics *m)
+{
+	if (m)
+		loop_set(&m->ctl->loop, &m->source, EPOLLIN);
 }
 
 static int

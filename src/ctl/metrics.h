@@ -14,5 +14,6 @@ void metrics_destroy(struct metrics *metrics); // NULL is accepted
 // ms until metrics_run is due, -1: when its descriptor is ready.
 int metrics_timeout(const struct metrics *metrics);
 void metrics_run(struct metrics *metrics);
+void metrics_tick(struct metrics *metrics); // once a second; NULL is accepted
 // The text. The caller frees it; NULL when out of memory.
 char *metrics_text(const struct ctl *ctl, size_t *ret_len);
