@@ -35,7 +35,7 @@ int
 saved_diff(struct ctl *ctl, json_t **ret_running, json_t **ret_file, struct rpc_error *err)
 {
 	char text[DP_ERR_SIZE] = "";
-	struct model *target;
+	struct model *target, *live = ctl->live;
 	json_t *calls, *file, *running;
 	int rc = 0;
 
@@ -44,7 +44,9 @@ saved_diff(struct ctl *ctl, json_t **ret_running, json_t **ret_file, struct rpc_
 	calls = config_load(ctl->params.config, &rc, text);
 	if (!calls)
 		return ctl_refuse(err, rc, text);
+	ctl->live = NULL; // as at a start: what the file does not say is the command line's
 	rc = config_check(ctl, calls, true, &target, err);
+	ctl->live = ctl->model = live;
 	json_decref(calls);
 	if (rc < 0)
 		return -1;

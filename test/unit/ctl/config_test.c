@@ -467,7 +467,8 @@ expect_saved(struct fixture *f, bool is_saved)
 static void
 what_runs_and_is_not_saved_is_told(void **state)
 {
-	static const char *const changes[][2] = {{"bridge.set", "{\"name\": \"br0\", \"mac_age\": \"1min\"}"},
+	static const char *const changes[][2] = {{"system.set", "{\"idle_after\": \"7ms\"}"},
+		{"bridge.set", "{\"name\": \"br0\", \"mac_age\": \"1min\"}"},
 		{"port.add", "{\"name\": \"p\", \"bridge\": \"br0\"}"},
 		{"mac.add", "{\"bridge\": \"br0\", \"mac\": \"52:54:00:00:00:01\", \"port\": \"p\"}"},
 		{"mac.del", "{\"bridge\": \"br0\", \"mac\": \"52:54:00:00:00:01\"}"},
