@@ -232,6 +232,19 @@ client_line(struct server_client *c, const char *line, size_t len)
 	json_decref(answer);
 }
 
+static bool
+is_monitor(const struct server_client *c)
+{
+	return c->session.only_flags & RPC_READ_ONLY;
+}
+
+// A configuration is the longest request: who may not apply one needs no room for it.
+static size_t
+max_line(const struct server_client *c)
+{
+	return is_monitor(c) ? SERVER_MAX_READ_ONLY_BYTES : RPC_MAX_REQUEST_BYTES;
+}
+
 // The next line of the input, and at its end the rest.
 static bool
 client_next_line(struct server_client *c, const char **ret_line, size_t *ret_len)
@@ -241,7 +254,7 @@ client_next_line(struct server_client *c, const char **ret_line, size_t *ret_len
 		c->in_scanned < c->in_len ? memchr(c->in + c->in_scanned, '\n', c->in_len - c->in_scanned) : NULL;
 
 	c->in_scanned = end ? (size_t)(end - c->in) + 1 : c->in_len;
-	if (begin == c->in_len || (!end && !c->is_eof && c->in_len - begin <= RPC_MAX_REQUEST_BYTES))
+	if (begin == c->in_len || (!end && !c->is_eof && c->in_len - begin <= max_line(c)))
 		return false;
 	*ret_line = c->in + begin;
 	*ret_len = c->in_scanned - begin - (end ? 1 : 0);
@@ -266,12 +279,14 @@ client_run(struct server_client *c)
 
 	client_flush(c);
 	while (!c->is_dead && !c->is_ending && c->out_len == 0 && client_next_line(c, &line, &len)) {
-		if (len <= RPC_MAX_REQUEST_BYTES) {
+		if (len <= max_line(c)) {
 			client_line(c, line, len);
 			continue;
 		}
 		c->server->stats.n_too_long++;
-		client_refuse(c, RPC_INVALID_REQUEST, "request longer than " RPC_MAX_REQUEST_TEXT);
+		client_refuse(c, RPC_INVALID_REQUEST,
+			is_monitor(c) ? "request longer than 1 MiB on the monitors' socket" :
+					"request longer than " RPC_MAX_REQUEST_TEXT);
 	}
 	if (c->is_dead)
 		return;

@@ -16,6 +16,7 @@
 #define SERVER_MAX_PER_PROCESS 32 // clients of one process
 #define SERVER_MAX_SUBSCRIBERS 64 // clients
 #define SERVER_PATIENCE_TICKS 2 // a client without a complete request for so long is idle, whatever it has under way
+#define SERVER_MAX_READ_ONLY_BYTES (1u << 20) // of a line on the monitors' socket
 #define SERVER_MAX_BACKLOG_BYTES (8u << 20) // events that a client has not read yet
 #define SERVER_MAX_PATTERNS 256 // bytes of a subscription
 

@@ -100,9 +100,9 @@ garbage_is_answered(void **state)
 
 // len bytes and a newline.
 static int
-send_long(struct fixture *f, size_t len)
+send_long(struct fixture *f, const char *socket, size_t len)
 {
-	int fd = connect_to(f->socket);
+	int fd = connect_to(socket);
 	char *line = malloc(len + 1);
 
 	memset(line, ' ', len);
@@ -114,24 +114,33 @@ send_long(struct fixture *f, size_t len)
 }
 
 static void
-limit_of_a_request(void **state)
+expect_limit(struct fixture *f, const char *socket, size_t limit)
 {
-	struct fixture *f = *state;
+	uint64_t before = f->ctl->server.stats.n_too_long;
 	char buf[4096];
-	int fd = send_long(f, RPC_MAX_REQUEST_BYTES);
+	int fd = send_long(f, socket, limit);
 
 	assert_true(receive(fd, buf, sizeof(buf)) > 0);
 	assert_non_null(strstr(buf, "result"));
 	close(fd);
-	fd = send_long(f, RPC_MAX_REQUEST_BYTES + 1);
+	fd = send_long(f, socket, limit + 1);
 	fixture_turn(f);
-	assert_int_equal(f->ctl->server.stats.n_too_long, 1);
+	assert_int_equal(f->ctl->server.stats.n_too_long, before + 1);
 	(void)receive(fd, buf, sizeof(buf));
 	assert_non_null(strstr(buf, "longer than"));
 	assert_true(receive(fd, buf, sizeof(buf)) == 0 || errno == ECONNRESET);
 	close(fd);
 	fixture_turn(f);
 	assert_int_equal(f->ctl->server.n_clients, 0);
+}
+
+static void
+limit_of_a_request(void **state)
+{
+	struct fixture *f = *state;
+
+	expect_limit(f, f->socket, RPC_MAX_REQUEST_BYTES);
+	expect_limit(f, f->monitor, SERVER_MAX_READ_ONLY_BYTES);
 }
 
 // The daemon's end of a connection, as if the process had made it: a test is one process, and limits are per process. Time is
