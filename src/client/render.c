@@ -11,6 +11,7 @@
 #define MAX_COLUMNS 32
 #define CELL_SIZE 512
 #define INDENT 2
+#define LONG_TIME_NS UINT64_C(600000000000)
 
 static bool
 ends_with(const char *text, const char *end)
@@ -27,8 +28,10 @@ number_cell(const char *key, json_int_t n, char *buf, size_t size)
 	char *digits = buf + (n < 0);
 
 	buf[0] = '-';
+	// What is longer than minutes is a point in time, or a sum of which differences are made.
 	if (size > UNITS_TEXT_SIZE && ends_with(key, "_ns"))
-		(void)units_format_time_short(magnitude, digits);
+		(void)(magnitude < LONG_TIME_NS ? units_format_time_short(magnitude, digits) :
+						  units_format_time(magnitude, digits));
 	else if (size > UNITS_TEXT_SIZE && ends_with(key, "_bps"))
 		(void)units_format_rate(magnitude, digits);
 	else

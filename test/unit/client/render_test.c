@@ -40,12 +40,16 @@ units_are_of_numbers_below_zero_too(void **state)
 		"offset_ns   n\n"
 		"   -1.5us  -7\n");
 	expect_text("[{\"offset_ns\": -9223372036854775808, \"x_bps\": -8000}]",
-		"   offset_ns   x_bps\n"
-		"-9220000000s  -8kbit\n");
+		"             offset_ns   x_bps\n"
+		"-9223372036854775808ns  -8kbit\n");
 	// Three digits are what somebody reads; programs take -j.
 	expect_text("[{\"late_ns\": 14155775}]",
 		"late_ns\n"
 		" 14.2ms\n");
+	// But of points in time, which are long, differences are made.
+	expect_text("[{\"left_ns\": 87400123456789}]",
+		"         left_ns\n"
+		"87400123456789ns\n");
 }
 
 static void
