@@ -69,5 +69,5 @@ void rate_limit_charge(const struct rate_limit *l, uint64_t *paid, uint64_t n, u
 // Takes n units if they are there.
 bool rate_limit_take(const struct rate_limit *l, uint64_t *paid, uint64_t n, uint64_t now_ns);
 // How many things of at most `largest` units may be taken before anybody knows how large they are: 0 when something is owed, else so
-// many that what is owed then is below the burst and one of them. Threads that ask at the same time may owe one more each.
+// many that what is owed then is below the burst and one of them. Threads that ask at the same time may each owe as much.
 uint64_t rate_limit_room(const struct rate_limit *l, const uint64_t *paid, uint64_t largest, uint64_t now_ns);

@@ -15,7 +15,7 @@ help_usage(void)
 	     "Controls rtvswitchd(8). Values are written as people write them: mtu=9000 mac_age=5min trunk=10,20-29.\n"
 	     "\n"
 	     "  help [NOUN [VERB]]          what there is, with ranges and defaults\n"
-	     "  top [interval=1s] [count=N] packets, drops and workers, live\n"
+	     "  top [interval=1s] [count=N] packets, drops and workers, live; q ends it\n"
 	     "  latency FROM [port=EGRESS]  delays of what a port sent, as histograms\n"
 	     "  latency TUNNEL [flow=N]     delays of what the other host sent through it\n"
 	     "  events [names]              print events as they come\n"

@@ -77,7 +77,7 @@
 	PAS("min_rate", min_rate_bps, RPC_RATE, .max = DP_RATE_MAX, .def = "0", \
 		.help = "guaranteed to what it sends, at every egress port; 0 or from 8kbit"), \
 	PAS("burst", burst_bytes, RPC_SIZE, .max = DP_BURST_MAX, .def = "15kB", \
-		.help = "bytes that may come at once within min_rate; a frame of its mtu at least, tags and tunnel headers count"), \
+		.help = "bytes that may come at once within min_rate, and max_rate; a frame of its mtu at least, tags and tunnel headers count"), \
 	PAS("max_rate", max_rate_bps, RPC_RATE, .max = DP_RATE_MAX, .def = "0", \
 		.help = "taken from it at most; 0: no limit, or from 8kbit"), \
 	P(weight, RPC_UINT, .min = 1, .max = DP_WEIGHT_MAX, .def = "1", .help = "its share of what guarantees leave of an egress port"), \
@@ -89,7 +89,7 @@
 		.help = "UUID of that, when libvirt's hook makes and removes the port; empty: nobody but you"), \
 	P(force, RPC_BOOL, .def = "false", .help = "take its guarantee though an egress port may not be able to keep it"), \
 	P(queue, RPC_UINT, .min = DP_QUEUE_MIN, .max = DP_QUEUE_MAX, .def = "512", \
-		.help = "packets of it that wait at one egress port at most; its ring is not read from half of them on"), \
+		.help = "packets of it that wait at one egress port at most; a device with a rate holds a guest back from half of them on, up to 100 ms"), \
 	PAS("rate", rate_bps, RPC_RATE, .max = DP_RATE_MAX, .def = "0", \
 		.help = "egress rate: what the port is given; 0: as much as it takes, or from 8kbit"), \
 	P(dscp, RPC_ENUM, .names = dp_dscp_names, .def = "keep", \

@@ -201,7 +201,6 @@ guests_never_see_the_tunnel() {
 	expect "what the guest received" "$(printf '98\t0x28')" "$(sort -u "$work/seen")"
 }
 
-# The guest's kernel hears what fits, and sends that.
 # Frames of the guest's MTU, each within its tokens, with what the tunnel adds.
 burst_of_one_frame_is_guaranteed() {
 	local n
@@ -217,6 +216,7 @@ burst_of_one_frame_is_guaranteed() {
 	both_are_conserved
 }
 
+# The guest's kernel hears what fits, and sends that.
 large_packets_find_their_size() {
 	local before
 	wait_for 10 can_ping ga 10.0.0.2

@@ -98,7 +98,7 @@ restarted_peer_is_known_again() {
 cut_cable_is_survived() {
 	local accepted
 	ip -n net link set up2 nomaster
-	sleep 3
+	sleep 3 # nothing gets through meanwhile
 	accepted=$(peer accepted)
 	ip -n net link set up2 master lan
 	wait_for 10 is_accepted_above "$((accepted + 10))"
@@ -114,7 +114,7 @@ wrong_key_stays_unknown() {
 	daemon=b ctl port set tun "key_file=$work/other"
 	wait_for 10 is_forged
 	accepted=$(peer accepted)
-	sleep 1
+	sleep 1 # in which a good one would come
 	expect "accepted of it" "$accepted" "$(peer accepted)"
 	daemon=b ctl port set tun "key_file=$work/keys"
 	wait_for 15 is_right rtvsd 1

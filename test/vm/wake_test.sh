@@ -101,7 +101,7 @@ guest_is_replaced() {
 	wait_for 20 can_ping t1 10.0.0.11
 	wait_for 10 has_guest two
 	is_running one || fail "it ended"
-	sleep 1
+	sleep 1 # of packets to the new guest, for its report
 	stop one INT
 	tail -n 1 "$work/one.log" >"$work/two.json"
 	check_report "$work/two.json" a "$(pid_of a)" 5
