@@ -63,7 +63,7 @@ learn(struct burst *b, const struct frame_l2 *l2, uint16_t vlan)
 	// Whose MAC it is need be asked only for one that is not known here.
 	result = mac_table_learn(macs, l2->src, vlan, b->in_id, may_learn && !is_bound, &old, b->w->now_s);
 	if (result == MAC_REFUSED && may_learn) {
-		if (view_is_bound_elsewhere(b->view, b->in_id, l2->src))
+		if (view_is_bound_elsewhere(b->view, b->in_id, l2->src, vlan))
 			return DROP_MAC_STATIC;
 		result = mac_table_learn(macs, l2->src, vlan, b->in_id, true, &old, b->w->now_s);
 	}

@@ -12,6 +12,8 @@
 #include <string.h>
 
 #define ETHER_HEADER 14
+#define VRRP_IPV4 UINT64_C(0x00005e000100) // RFC 9568, section 7.3: the last byte is the virtual router's
+#define VRRP_IPV6 UINT64_C(0x00005e000200)
 #define FLOOD_BURST_DIV 10 // a tenth of a second's worth may come at once
 #define MAX_RATE_BURST_DIV 1000 // a millisecond's worth, which a late worker may make up for
 
@@ -180,6 +182,15 @@ bound_slot(const struct view *view, uint64_t mac)
 	return (uint32_t)(mac * UINT64_C(0x9e3779b97f4a7c15) >> 32) & view->bound_mask;
 }
 
+// Of whoever is master, at any host.
+static bool
+is_floating(uint64_t mac)
+{
+	uint64_t group = mac & ~UINT64_C(0xff);
+
+	return group == VRRP_IPV4 || group == VRRP_IPV6;
+}
+
 static void
 bind_macs(struct view *view, uint16_t port)
 {
@@ -188,6 +199,8 @@ bind_macs(struct view *view, uint16_t port)
 	for (unsigned i = 0; i < g->n_macs; i++) {
 		uint32_t slot = bound_slot(view, g->mac[i]);
 
+		if (is_floating(g->mac[i]))
+			continue;
 		while (view->bound[slot].mac)
 			slot = (slot + 1) & view->bound_mask;
 		view->bound[slot] = (struct view_bound){.mac = g->mac[i], .port = port};
@@ -195,7 +208,7 @@ bind_macs(struct view *view, uint16_t port)
 }
 
 bool
-view_is_bound_elsewhere(const struct view *view, uint16_t port, uint64_t mac)
+view_is_bound_elsewhere(const struct view *view, uint16_t port, uint64_t mac, uint16_t vlan)
 {
 	bool is_found = false;
 
@@ -204,7 +217,7 @@ view_is_bound_elsewhere(const struct view *view, uint16_t port, uint64_t mac)
 	for (uint32_t i = bound_slot(view, mac); view->bound[i].mac; i = (i + 1) & view->bound_mask) {
 		const struct view_port *other = &view->port[view->bound[i].port];
 
-		if (view->bound[i].mac != mac || other->bridge != view->port[port].bridge)
+		if (view->bound[i].mac != mac || other->bridge != view->port[port].bridge || !view_carries(other, vlan))
 			continue;
 		if (view->bound[i].port == port)
 			return false;

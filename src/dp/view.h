@@ -104,9 +104,9 @@ view_carries(const struct view_port *vp, uint16_t vlan)
 	return vlan && vp->is_trunk && (vp->carries_all || vlan_set_has(&vp->trunk, vlan));
 }
 
-// Is the MAC that of another port of the bridge, by its allowed_macs? Not while that port is down: its guest may have moved to
-// another host; and not when the port has it in its own list.
-bool view_is_bound_elsewhere(const struct view *view, uint16_t port, uint64_t mac);
+// Is the MAC in this VLAN that of another port of the bridge, by its allowed_macs? Not while that port is down: its guest may have moved
+// to another host; not when the port has it in its own list; not one that floats between hosts (VRRP, CARP).
+bool view_is_bound_elsewhere(const struct view *view, uint16_t port, uint64_t mac, uint16_t vlan);
 
 // Builds a view of dp's present state, swaps it in and waits until no worker uses the one before. -ENOMEM: nothing changed
 int view_publish(struct dp *dp);

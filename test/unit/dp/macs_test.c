@@ -157,6 +157,62 @@ mac_in_the_lists_of_two_ports_moves_between_them(void **state)
 	wait_drops(2, DROP_MAC_STATIC, 1);
 }
 
+// Who is in another VLAN has networks of its own, and may use any MAC there.
+static void
+allowed_mac_is_its_ports_in_the_vlans_of_the_port_alone(void **state)
+{
+	struct dp_port_cfg cfgs[N_GUESTS] = {port_cfg(0), port_cfg(1), port_cfg(2)};
+
+	(void)state;
+	cfgs[0].allowed_macs.n = 1;
+	cfgs[0].allowed_macs.mac[0] = guest_mac(9);
+	cfgs[0].vlan = 10;
+	cfgs[1].vlan = cfgs[2].vlan = 20;
+	add_guests(cfgs);
+	send_mbuf(2, make_frame(9, BROADCAST, 0, 60));
+	expect_frame(1, 60);
+	assert_int_equal(place_of(9), guest[2].port);
+	cfgs[0].vlan_mode = DP_VLAN_TRUNK; // which carries VLAN 20, too
+	set_port(0, &cfgs[0]);
+	send_mbuf(1, make_frame(9, BROADCAST, 0, 61));
+	wait_drops(1, DROP_MAC_STATIC, 1);
+}
+
+static void
+floating_mac_is_no_ports(void **state)
+{
+	static const struct {
+		struct mac mac;
+		bool is_floating;
+	} cases[] = {
+		{{{0, 0, 0x5e, 0, 0x01, 0}}, true},
+		{{{0, 0, 0x5e, 0, 0x01, 0xff}}, true},
+		{{{0, 0, 0x5e, 0, 0x02, 0}}, true},
+		{{{0, 0, 0x5e, 0, 0x02, 0xff}}, true},
+		{{{0, 0, 0x5e, 0, 0x00, 0xff}}, false},
+		{{{0, 0, 0x5e, 0, 0x03, 0}}, false},
+		{{{2, 0, 0x5e, 0, 0x01, 0}}, false},
+	};
+	struct dp_port_cfg cfgs[N_GUESTS] = {port_cfg(0), port_cfg(1), port_cfg(2)};
+	uint64_t n_drops = 0;
+
+	(void)state;
+	cfgs[0].allowed_macs.n = RTE_DIM(cases);
+	for (unsigned i = 0; i < RTE_DIM(cases); i++)
+		cfgs[0].allowed_macs.mac[i] = cases[i].mac;
+	add_guests(cfgs);
+	for (unsigned i = 0; i < RTE_DIM(cases); i++) {
+		struct rte_mbuf *m = make_frame(2, BROADCAST, 0, 60 + i);
+
+		memcpy(rte_pktmbuf_mtod_offset(m, void *, 6), &cases[i].mac, 6);
+		send_mbuf(2, m);
+		if (cases[i].is_floating)
+			expect_at_others(2, 60 + i);
+		else
+			wait_drops(2, DROP_MAC_STATIC, ++n_drops);
+	}
+}
+
 // As a guest that has moved to another host: its frames come from a tunnel.
 static void
 allowed_mac_of_a_port_that_is_down_may_be_elsewhere(void **state)
@@ -218,6 +274,8 @@ main(int argc, char **argv)
 		WITH_BRIDGE(port_whose_link_goes_down_forgets_its_macs),
 		WITH_BRIDGE(allowed_mac_is_not_learned_elsewhere),
 		WITH_BRIDGE(mac_in_the_lists_of_two_ports_moves_between_them),
+		WITH_BRIDGE(allowed_mac_is_its_ports_in_the_vlans_of_the_port_alone),
+		WITH_BRIDGE(floating_mac_is_no_ports),
 		WITH_BRIDGE(allowed_mac_of_a_port_that_is_down_may_be_elsewhere),
 		WITH_BRIDGE(more_moves_than_allowed_are_told),
 	};
