@@ -6,6 +6,7 @@
 #include "dp_state.h"
 #include "rtvs/fragment.h"
 #include "rtvs/frame.h"
+#include "rtvs/path_mtu.h"
 #include "schedule.h"
 #include "trace.h"
 #include "worker.h"
@@ -124,19 +125,34 @@ apply_vlan(struct worker *w, const struct view_port *vp, struct egress_pkt *pkt)
 	return pkt->m ? DROP_NONE : DROP_NO_BUFFER;
 }
 
-// The MTU counts what is behind the tags, as other switches and hosts have it.
+// What the port takes of a packet behind its tags, which end at *ret_l3_offset. The way of a tunnel must have room for the tags, too. A tunnel
+// takes IPv6 packets of 1,280 bytes in any case, as hosts need not make smaller ones (RFC 8200, section 5).
+static uint32_t
+egress_mtu(const struct view_port *vp, const struct rte_mbuf *m, uint32_t *ret_l3_offset)
+{
+	uint32_t mtu = vp->frame_max - RTE_ETHER_HDR_LEN;
+	uint16_t type = 0;
+
+	*ret_l3_offset = (uint32_t)frame_skip_tags(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len, &type);
+	if (likely(!vp->tunnel))
+		return mtu;
+	mtu = RTE_MIN(mtu, vp->tunnel->frame_max - *ret_l3_offset);
+	return type == FRAME_ETHER_IPV6 ? RTE_MAX(mtu, PATH_MTU_FLOOR_IPV6) : mtu;
+}
+
+// The MTU counts what is behind the tags, as other switches and hosts have it. A shorter frame fits with any tags, since the way of
+// a tunnel has room for one.
 static bool
 exceeds_mtu(const struct view_port *vp, const struct rte_mbuf *m)
 {
-	uint32_t len = m->pkt_len;
-	size_t l3_offset;
+	uint32_t len = m->pkt_len, mtu, l3_offset;
 
 	if (m->ol_flags & RTE_MBUF_F_TX_TCP_SEG)
 		len = (uint32_t)(m->l2_len + m->l3_len + m->l4_len + m->tso_segsz);
 	if (likely(len <= vp->frame_max))
 		return false;
-	l3_offset = frame_skip_tags(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len, &(uint16_t){0});
-	return len - l3_offset > vp->frame_max - RTE_ETHER_HDR_LEN;
+	mtu = egress_mtu(vp, m, &l3_offset);
+	return len - l3_offset > mtu;
 }
 
 // A TCP frame that its sender's own MTU does not allow, without a word about segments: librte_vhost has lost it behind tags that it does
@@ -473,14 +489,14 @@ put_in_software(struct worker *w, const struct view *view, uint16_t out, struct 
 static void
 put_too_long(struct worker *w, const struct view *view, uint16_t out, struct egress_pkt pkt)
 {
-	uint32_t mtu = view->port[out].frame_max - RTE_ETHER_HDR_LEN;
+	uint32_t l3_offset, mtu = egress_mtu(&view->port[out], pkt.m, &l3_offset);
 	struct rte_mbuf *part[FRAGMENT_MAX], *m = pkt.m;
 	uint32_t tcp_headers = (uint32_t)(m->l3_len + m->l4_len);
 	struct fragment_plan plan;
 	int rc = fragment_plan(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len, m->pkt_len, mtu, &plan);
 
 	if (rc == -EMSGSIZE) {
-		overlay_too_big(w, view, out, &pkt);
+		overlay_too_big(w, view, out, &pkt, mtu);
 		egress_drop(w, out, m, DROP_MTU);
 	} else if ((m->ol_flags & RTE_MBUF_F_TX_TCP_SEG) && mtu > tcp_headers) {
 		m->tso_segsz = (uint16_t)(mtu - tcp_headers);

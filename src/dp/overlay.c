@@ -21,7 +21,6 @@
 #include <string.h>
 #include <sys/eventfd.h>
 
-#define ETHER_HEADER 14
 #define TOO_BIG_PPS 100 // answers to one port
 #define TOO_BIG_BURST 10
 
@@ -173,7 +172,7 @@ overlay_encap(struct worker *w, const struct view *view, uint16_t out, struct rt
 }
 
 void
-overlay_too_big(struct worker *w, const struct view *view, uint16_t out, const struct egress_pkt *pkt)
+overlay_too_big(struct worker *w, const struct view *view, uint16_t out, const struct egress_pkt *pkt, uint32_t mtu)
 {
 	struct rate *r = &w->port[pkt->m->port].too_big;
 	struct egress_pkt answer = *pkt;
@@ -188,8 +187,7 @@ overlay_too_big(struct worker *w, const struct view *view, uint16_t out, const s
 	if (!answer.m)
 		return;
 	frame = rte_pktmbuf_mtod(answer.m, uint8_t *);
-	len = icmp_too_big(rte_pktmbuf_mtod(pkt->m, const uint8_t *), pkt->m->data_len, pkt->m->pkt_len,
-		view->port[out].frame_max - ETHER_HEADER, frame);
+	len = icmp_too_big(rte_pktmbuf_mtod(pkt->m, const uint8_t *), pkt->m->data_len, pkt->m->pkt_len, mtu, frame);
 	if (!len) {
 		rte_pktmbuf_free(answer.m);
 		return;

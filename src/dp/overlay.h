@@ -34,6 +34,7 @@ struct view_tunnel {
 	bool is_resolved; // the next hop's MAC is known
 	struct prefix remote;
 	uint32_t vni;
+	uint32_t frame_max; // bytes with tags that its way takes
 	struct geneve_template headers;
 	struct geneve_ignore ignore;
 	struct overlay_delays *delays;
@@ -55,10 +56,11 @@ void overlay_index(struct view *view, uint16_t tunnel, const struct port *port);
 // The ingress worker. m, which the tunnel port `out` is to send, with the headers before it, for the uplink. NULL: dropped
 // and counted.
 struct rte_mbuf *overlay_encap(struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf *m);
-// A frame that does not fit the tunnel port `out`: tells its sender what would (path MTU discovery), a limited number of times a
-// second. The frame stays the caller's.
+// A frame that does not fit the tunnel port `out`: tells its sender the mtu that would (path MTU discovery), a limited number of times
+// a second. The frame stays the caller's.
 struct egress_pkt;
-void overlay_too_big(struct worker *w, const struct view *view, uint16_t out, const struct egress_pkt *pkt);
+void overlay_too_big(
+	struct worker *w, const struct view *view, uint16_t out, const struct egress_pkt *pkt, uint32_t mtu);
 // The worker that owns the uplink, right before and after it gives packets to the device: writes sequence, time and residence;
 // takes back the numbers of those from `sent` on.
 void overlay_stamp(struct worker *w, const struct view *view, struct rte_mbuf **pkts, uint16_t n);

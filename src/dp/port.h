@@ -104,6 +104,8 @@ uint32_t *port_geneve_queued(const struct port *port);
 // Control thread. What the tunnel takes of an IP packet: its MTU, or what the network takes now. hear: a router said that mtu is the most
 // outside; expire: what it said may be old. True: what the tunnel takes has changed.
 uint32_t port_geneve_mtu(const struct port *port);
+// Bytes of a frame, tags included, that fit the uplink and the network behind it.
+uint32_t port_geneve_frame_max(const struct port *port, uint32_t uplink_mtu);
 bool port_geneve_hear_mtu(struct port *port, uint32_t mtu, uint64_t now_ns);
 bool port_geneve_expire_mtu(struct port *port, uint64_t now_ns);
 

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define IPV6_MORE 20 // bytes of its header than IPv4's
+#define TAGGED_HEADER 18 // Ethernet, with one tag
 
 struct tunnel {
 	uint64_t seq[DP_MAX_PORTS];
@@ -38,14 +39,29 @@ port_geneve_delays(const struct port *port)
 	return &((struct tunnel *)port->priv)->delays;
 }
 
+// Before an IP packet inside, a tag among them.
+static uint32_t
+headers_of(const struct port *port)
+{
+	return (port->cfg.remote.is_v6 ? DP_TUNNEL_OVERHEAD : DP_TUNNEL_OVERHEAD - IPV6_MORE) -
+		(port->cfg.timestamps ? 0 : GENEVE_META_BYTES);
+}
+
 uint32_t
 port_geneve_mtu(const struct port *port)
 {
 	const struct path_mtu *path = &((const struct tunnel *)port->priv)->path;
-	uint32_t headers = (port->cfg.remote.is_v6 ? DP_TUNNEL_OVERHEAD : DP_TUNNEL_OVERHEAD - IPV6_MORE) -
-		(port->cfg.timestamps ? 0 : GENEVE_META_BYTES);
 
-	return path->mtu ? RTE_MIN(port->cfg.mtu, path->mtu - headers) : port->cfg.mtu;
+	return path->mtu ? RTE_MIN(port->cfg.mtu, path->mtu - headers_of(port)) : port->cfg.mtu;
+}
+
+uint32_t
+port_geneve_frame_max(const struct port *port, uint32_t uplink_mtu)
+{
+	const struct path_mtu *path = &((const struct tunnel *)port->priv)->path;
+	uint32_t outside = path->mtu ? RTE_MIN(uplink_mtu, path->mtu) : uplink_mtu;
+
+	return outside - headers_of(port) + TAGGED_HEADER;
 }
 
 static bool

@@ -111,6 +111,7 @@ build_tunnel(const struct dp *dp, struct view *view, const struct port *port)
 	t->is_resolved = underlay_headers(dp, port, &t->headers);
 	(void)geneve_ignore_parse(port->cfg.ignore_options, &t->ignore, wrong); // was checked
 	view->port[port->id].frame_max = port_geneve_mtu(port) + ETHER_HEADER;
+	t->frame_max = port_geneve_frame_max(port, view->port[t->uplink].frame_max - ETHER_HEADER);
 	view->port[port->id].tunnel = t;
 	overlay_index(view, port->id, port);
 }

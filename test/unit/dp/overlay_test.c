@@ -920,10 +920,20 @@ settle(void)
 }
 
 static void
+wait_mtu(uint32_t mtu)
+{
+	uint64_t end = limit();
+
+	while (state_of(tunnel).mtu != mtu) {
+		rte_pktmbuf_free(poll_device(NET));
+		assert_true(rte_rdtsc() < end);
+	}
+}
+
+static void
 what_the_network_takes_is_what_the_tunnel_takes(void **state)
 {
 	uint8_t seen[FRAME_BYTES], frame[FRAME_BYTES], forged[FRAME_BYTES];
-	uint64_t end = limit();
 	size_t len;
 
 	(void)state;
@@ -944,11 +954,7 @@ what_the_network_takes_is_what_the_tunnel_takes(void **state)
 	settle();
 	assert_int_equal(state_of(tunnel).mtu, 1500);
 	router_says(seen, 1300, 28);
-	while (state_of(tunnel).mtu == 1500) {
-		rte_pktmbuf_free(poll_device(NET));
-		assert_true(rte_rdtsc() < end);
-	}
-	assert_int_equal(state_of(tunnel).mtu, 1300 - 90);
+	wait_mtu(1300 - 90);
 	assert_non_null(strstr(state_of(tunnel).detail, "1300 bytes at most"));
 	len = make_udp(frame, &guest_mac, &far_mac, 1472, false);
 	send_frame(GUEST, frame, len);
@@ -957,6 +963,103 @@ what_the_network_takes_is_what_the_tunnel_takes(void **state)
 
 		assert_true(p.inner_offset + p.inner_len <= RTE_ETHER_HDR_LEN + 1300);
 	}
+	assert_conserved();
+}
+
+// An IPv6 packet of len bytes inside of a frame.
+static size_t
+make_ipv6(uint8_t *out, size_t len)
+{
+	struct rte_ipv6_hdr *ip = (struct rte_ipv6_hdr *)(out + RTE_ETHER_HDR_LEN);
+
+	memset(out, 0, RTE_ETHER_HDR_LEN + len);
+	memcpy(out, far_mac.b, 6);
+	memcpy(out + 6, guest_mac.b, 6);
+	out[12] = 0x86;
+	out[13] = 0xdd;
+	ip->vtc_flow = rte_cpu_to_be_32(6u << 28);
+	ip->payload_len = rte_cpu_to_be_16((uint16_t)(len - sizeof(*ip)));
+	ip->proto = 59; // no next header
+	ip->hop_limits = 64;
+	memset(&ip->src_addr, 0x21, 16);
+	memset(&ip->dst_addr, 0x22, 16);
+	return RTE_ETHER_HDR_LEN + len;
+}
+
+// A router may say less, or somebody who forges what it says, and hosts need not take less (RFC 8200, section 5).
+static void
+ipv6_is_not_asked_for_less_than_its_minimum(void **state)
+{
+	uint8_t frame[FRAME_BYTES], seen[FRAME_BYTES];
+	const uint8_t *answer;
+	struct geneve_packet p;
+	struct rte_mbuf *m;
+	size_t len;
+
+	(void)state;
+	begin(false, 0, 0);
+	guest_sends(1400);
+	(void)receive_tunnelled(seen);
+	router_says(seen, 576, 28);
+	wait_mtu(576 - 90);
+	len = make_ipv6(frame, 1280);
+	send_frame(GUEST, frame, len);
+	p = receive_tunnelled(seen);
+	assert_int_equal(p.inner_len, len);
+	assert_memory_equal(seen + p.inner_offset, frame, len);
+	send_frame(GUEST, frame, make_ipv6(frame, 1281));
+	wait_drops(tunnel, DROP_MTU, 1);
+	m = receive(GUEST);
+	answer = rte_pktmbuf_mtod(m, const uint8_t *) + RTE_ETHER_HDR_LEN + 40;
+	assert_int_equal(answer[0], 2); // ICMPv6 packet too big
+	assert_int_equal(answer[6] << 8 | answer[7], 1280);
+	rte_pktmbuf_free(m);
+	assert_conserved();
+}
+
+// IPv4 with DF, its tags before it. Returns the frame's length.
+static size_t
+make_tagged(uint8_t *out, size_t ip_len)
+{
+	static const uint8_t tags[] = {0x88, 0xa8, 0, 5, 0x81, 0, 0, 6};
+	size_t len = make_udp(out, &guest_mac, &far_mac, ip_len - 28, true);
+
+	memmove(out + 12 + sizeof(tags), out + 12, len - 12);
+	memcpy(out + 12, tags, sizeof(tags));
+	return len + sizeof(tags);
+}
+
+// An uplink that has room for a tunnel's headers and one tag, as its configuration must, says so before it drops.
+static void
+packet_behind_two_tags_fits_its_uplink_or_is_answered(void **state)
+{
+	uint8_t frame[FRAME_BYTES], seen[FRAME_BYTES];
+	const uint8_t *answer;
+	struct geneve_packet p;
+	struct rte_mbuf *m;
+	size_t len;
+
+	(void)state;
+	begin(true, 0, 0);
+	for (unsigned room = 0; room < 2; room++) {
+		uint32_t mtu = room ? 1500 : 1496;
+
+		uplink_cfg.mtu = 1500 + DP_TUNNEL_OVERHEAD + 4 * room;
+		set_port(port[NET], &uplink_cfg);
+		len = make_tagged(frame, mtu);
+		send_frame(GUEST, frame, len);
+		p = receive_tunnelled(seen);
+		assert_int_equal(p.inner_len, len);
+		send_frame(GUEST, frame, make_tagged(frame, mtu + 1));
+		wait_drops(tunnel, DROP_MTU, room + 1);
+		m = receive(GUEST);
+		answer = rte_pktmbuf_mtod(m, const uint8_t *) + RTE_ETHER_HDR_LEN + 8 + 20;
+		assert_int_equal(answer[0], 3);
+		assert_int_equal(answer[1], 4); // fragmentation needed
+		assert_int_equal(answer[6] << 8 | answer[7], mtu);
+		rte_pktmbuf_free(m);
+	}
+	assert_int_equal(stats_of(port[NET]).drops[DROP_MTU], 0);
 	assert_conserved();
 }
 
@@ -981,6 +1084,8 @@ main(int argc, char **argv)
 		WITH_BRIDGE(checksum_that_the_network_left_to_us_is_right),
 		WITH_BRIDGE(critical_option_is_ignored_where_its_tunnel_says_so),
 		WITH_BRIDGE(what_the_network_takes_is_what_the_tunnel_takes),
+		WITH_BRIDGE(ipv6_is_not_asked_for_less_than_its_minimum),
+		WITH_BRIDGE(packet_behind_two_tags_fits_its_uplink_or_is_answered),
 	};
 
 	if (argc > 1)
