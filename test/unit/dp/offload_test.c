@@ -230,18 +230,46 @@ request_that_cannot_be_executed_is_dropped_by_name(void **state)
 	rte_pktmbuf_free(receive(1));
 }
 
-// A frame that is long because the guest's MTU is.
+// A frame that is long because the guest's MTU is. Where librte_vhost sees TCP, one without a request is no super-frame.
 static void
 long_frame_that_is_no_super_frame_is_named_so(void **state)
 {
-	struct rte_mbuf *m;
+	static const enum tags seen[] = {PLAIN, VLAN, QINQ_VLAN};
+	static const unsigned protos[] = {TCP, UDP};
+	uint64_t n_drops = 0;
 
 	(void)state;
 	add_two(false);
-	m = make_request(PLAIN, false, 0, UDP, 1600);
-	m->ol_flags = 0;
-	send_mbuf(0, m);
-	wait_drops(1, DROP_MTU, 1);
+	for (unsigned i = 0; i < RTE_DIM(seen); i++)
+		for (unsigned k = 0; k < RTE_DIM(protos); k++) {
+			struct rte_mbuf *m = make_request(seen[i], false, 0, protos[k], 1600);
+
+			m->ol_flags = 0;
+			send_mbuf(0, m);
+			wait_drops(1, DROP_MTU, ++n_drops);
+		}
+}
+
+// A super-frame of 64 kB has 151 where a way takes 576 bytes outside of a tunnel.
+static void
+super_frame_has_so_many_segments_at_most(void **state)
+{
+	(void)state;
+	add_two(false);
+	for (unsigned more = 0; more < 2; more++) {
+		struct rte_mbuf *m = make_request(PLAIN, false, 0, TCP, 256 * 8 + more);
+		unsigned sum = 0;
+
+		m->ol_flags |= RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_IP_CKSUM;
+		m->tso_segsz = 8;
+		send_mbuf(0, m);
+		if (more) {
+			wait_drops(1, DROP_OFFLOAD, 1);
+			continue;
+		}
+		for (; sum < 256; sum++)
+			rte_pktmbuf_free(receive(1));
+	}
 }
 
 // librte_vhost may write a byte behind what it knows to be a buffer. Also after a buffer was another one's clone.
@@ -275,6 +303,7 @@ main(int argc, char **argv)
 		WITH_BRIDGE(receiver_with_offloads_gets_right_frames_too),
 		WITH_BRIDGE(super_frame_is_segmented_behind_all_headers_or_dropped_by_name),
 		WITH_BRIDGE(request_that_cannot_be_executed_is_dropped_by_name),
+		WITH_BRIDGE(super_frame_has_so_many_segments_at_most),
 		WITH_BRIDGE(long_frame_that_is_no_super_frame_is_named_so),
 		cmocka_unit_test(buffers_have_room_that_nobody_knows_of),
 	};
