@@ -292,8 +292,10 @@ fixed_difference(const struct dp_port_cfg *a, const struct dp_port_cfg *b)
 
 // With a guest, when its driver starts.
 static bool
-is_negotiated(const char *param)
+is_negotiated(const struct dp_port_cfg *cfg, const char *param)
 {
+	if (cfg->type != DP_PORT_VHOST)
+		return false;
 	return !strcmp(param, "packed") || !strcmp(param, "csum") || !strcmp(param, "tso") || !strcmp(param, "queues");
 }
 
@@ -315,7 +317,7 @@ dp_port_set(struct dp *dp, unsigned id, const struct dp_port_cfg *cfg, char err[
 	if (fixed) {
 		dp_error(err, "%s: fixed when the port is added; delete the port and add it again to change it%s",
 			fixed,
-			is_negotiated(fixed) ?
+			is_negotiated(cfg, fixed) ?
 				", then power its guest off and on: while it runs it keeps what it uses" :
 				"");
 		return -EINVAL;
