@@ -328,9 +328,6 @@ dp_port_set(struct dp *dp, unsigned id, const struct dp_port_cfg *cfg, char err[
 			return rc;
 	}
 	port->cfg = *cfg;
-	// A new limit grants nothing for the past, and what was owed at the old one is forgiven.
-	if (cfg->max_rate_bps != old.max_rate_bps || cfg->burst_bytes != old.burst_bytes)
-		__atomic_store_n(&port->paid.max_rate, dp_now_ns(dp) * RATE_LIMIT_PARTS, __ATOMIC_RELAXED);
 	if (cfg->admin_up && !old.admin_up) {
 		rc = port->ops->start(port, err);
 		if (rc)
@@ -343,6 +340,9 @@ dp_port_set(struct dp *dp, unsigned id, const struct dp_port_cfg *cfg, char err[
 			port->ops->stop(port);
 		goto err_cfg;
 	}
+	// A new limit grants nothing for the past, and what was owed at the old one is forgiven: now that no worker charges by that.
+	if (cfg->max_rate_bps != old.max_rate_bps || cfg->burst_bytes != old.burst_bytes)
+		__atomic_store_n(&port->paid.max_rate, dp_now_ns(dp) * RATE_LIMIT_PARTS, __ATOMIC_RELAXED);
 	if (!cfg->admin_up && old.admin_up)
 		port->ops->stop(port);
 	if (strcmp(old.bridge, cfg->bridge) && old.bridge[0])

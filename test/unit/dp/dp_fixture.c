@@ -231,6 +231,12 @@ drops_of(unsigned i, enum drop reason)
 	return s.drops[reason];
 }
 
+uint64_t
+ns_since(uint64_t tsc)
+{
+	return (uint64_t)((double)(rte_rdtsc() - tsc) * 1e9 / (double)rte_get_tsc_hz()) + 1;
+}
+
 void
 wait_drops(unsigned i, enum drop reason, uint64_t n)
 {

@@ -46,6 +46,7 @@ void add_guests(const struct dp_port_cfg *cfgs); // and plugs them in
 void plain_guests(void);
 void assert_conserved(void);
 uint64_t drops_of(unsigned i, enum drop reason);
+uint64_t ns_since(uint64_t tsc); // for bounds that follow from how long the test itself took
 void wait_drops(unsigned i, enum drop reason, uint64_t n);
 // to: a guest, or BROADCAST. vlan 0: no tag.
 struct rte_mbuf *make_frame(unsigned from, unsigned to, uint16_t vlan, unsigned len);
