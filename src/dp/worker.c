@@ -29,6 +29,7 @@
 #define STALL_LOG_NS 50000
 #define STALL_EVENT_NS 10000000
 #define SUPER_FRAME 65550 // bytes of the longest that a guest sends
+#define TWO_TAGS 8
 
 void
 worker_stalled(struct worker *w, uint64_t took_ns, uint64_t now_ns)
@@ -80,8 +81,9 @@ readable(struct worker *w, const struct view_port *vp)
 	}
 	if (likely(!vp->max_rate.rate))
 		return PORT_BURST;
-	return (uint16_t)RTE_MIN(
-		rate_limit_room(&vp->max_rate, &vp->port->paid.max_rate, SUPER_FRAME, w->now_ns), (uint64_t)PORT_BURST);
+	return (uint16_t)RTE_MIN(rate_limit_room(&vp->max_rate, &vp->port->paid.max_rate,
+					 vp->sends_super_frames ? SUPER_FRAME : vp->frame_max + TWO_TAGS, w->now_ns),
+		(uint64_t)PORT_BURST);
 }
 
 // A burst of a port with a max_rate: no more at a time than may turn out to be the longest there are.
