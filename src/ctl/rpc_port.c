@@ -89,7 +89,7 @@
 		.help = "UUID of that, when libvirt's hook makes and removes the port; empty: nobody but you"), \
 	P(force, RPC_BOOL, .def = "false", .help = "take its guarantee though an egress port may not be able to keep it"), \
 	P(queue, RPC_UINT, .min = DP_QUEUE_MIN, .max = DP_QUEUE_MAX, .def = "512", \
-		.help = "packets of it that wait at one egress port at most; a device with a rate holds a guest back from half of them on, up to 100 ms"), \
+		.help = "packets of it that wait at one egress port at most, in no more than system buffers / 16 / workers; a device with a rate holds a guest back from half of either on, up to 100 ms"), \
 	PAS("rate", rate_bps, RPC_RATE, .max = DP_RATE_MAX, .def = "0", \
 		.help = "egress rate: what the port is given; 0: as much as it takes, or from 8kbit"), \
 	P(dscp, RPC_ENUM, .names = dp_dscp_names, .def = "keep", \

@@ -44,14 +44,16 @@ end(struct worker *w, const struct view *view, uint16_t out, struct backpressure
 
 void
 backpressure_queued(struct worker *w, const struct view *view, uint16_t out, struct backpressure *b, uint16_t sender,
-	uint32_t n_queued, uint32_t limit)
+	struct fill fill)
 {
 	struct hold *h = &b->hold[sender];
 	uint64_t since_ns = h->since_ns;
 
-	if (!view->port[out].may_hold || !view->port[sender].may_be_held)
+	if (!since_ns && fill.n < fill.limit / 2)
 		return;
-	if (hold_queued(h, n_queued, limit, b->stuck_ns, w->now_ns))
+	if (!view->port[sender].may_be_held)
+		return;
+	if (hold_queued(h, fill.n, fill.limit, b->stuck_ns, w->now_ns))
 		hold(w, view, out, b, sender);
 	else if (since_ns)
 		end(w, view, out, b, sender, since_ns);
@@ -59,11 +61,13 @@ backpressure_queued(struct worker *w, const struct view *view, uint16_t out, str
 
 void
 backpressure_left(struct worker *w, const struct view *view, uint16_t out, struct backpressure *b, uint16_t sender,
-	uint32_t n_queued, uint32_t limit)
+	struct fill fill)
 {
 	uint64_t since_ns = b->hold[sender].since_ns;
 
-	if (hold_left(&b->hold[sender], n_queued, limit))
+	if (!since_ns && !b->hold[sender].is_spent)
+		return;
+	if (hold_left(&b->hold[sender], fill.n, fill.limit))
 		end(w, view, out, b, sender, since_ns);
 }
 

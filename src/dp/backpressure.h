@@ -7,6 +7,10 @@
 #include "rtvs/hold.h"
 #include "worker.h"
 
+struct fill { // of a queue
+	uint32_t n, limit; // packets, or buffers
+};
+
 struct backpressure {
 	struct hold hold[DP_MAX_PORTS]; // by sender
 	uint64_t stuck_ns; // for how long the device has refused what it is offered
@@ -14,12 +18,12 @@ struct backpressure {
 	_Atomic uint64_t held_ns[DP_MAX_PORTS]; // how long each was held. dp: wo, ctl: ro
 };
 
-// A packet of `sender` was queued or refused: n_queued of `limit` wait.
+// A packet of `sender` was queued or refused, at a port that may hold.
 void backpressure_queued(struct worker *w, const struct view *view, uint16_t out, struct backpressure *b,
-	uint16_t sender, uint32_t n_queued, uint32_t limit);
+	uint16_t sender, struct fill fill);
 // A packet of `sender` left.
 void backpressure_left(struct worker *w, const struct view *view, uint16_t out, struct backpressure *b, uint16_t sender,
-	uint32_t n_queued, uint32_t limit);
+	struct fill fill);
 // The device was offered packets: for how long it has taken none, 0: it took some.
 void backpressure_offered(
 	struct worker *w, const struct view *view, uint16_t out, struct backpressure *b, uint64_t stuck_ns);

@@ -25,6 +25,7 @@
 #define PENDING_MAX_NS 200000000
 // A sender has at most 1/8 of all buffers waiting, and at one port no more than what is left of that: a flood to slow ports
 // neither takes the buffers of others nor what the sender (an uplink) has for further ports. Choudhury and Hahne (1998).
+// Buffers, not packets: a super-frame takes some thirty.
 #define SENDER_SHARE 8
 #define BLOCKED_POLL_NS 500000 // a receiver that took nothing is asked again
 
@@ -35,6 +36,7 @@ struct schedule {
 	uint64_t taken_ns; // when the device last took a packet, or the first pending one became so
 	struct rte_mbuf *pending[PORT_BURST];
 	struct backpressure back;
+	uint32_t n_buffers[DP_MAX_PORTS]; // of each flow's packets in s
 	uint64_t serial[DP_MAX_PORTS]; // of the port whose packets each flow has counted; dp
 	_Atomic(struct hist *) delay[DP_MAX_PORTS]; // ctl: wo, dp: ro
 	_Atomic uint64_t tokens_bytes[DP_MAX_PORTS]; // as of the last snapshot; dp: wo, ctl: ro
@@ -180,9 +182,25 @@ schedule_arrival_ns(struct rte_mbuf *m)
 static void
 count_waiting(struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf *m, int by)
 {
-	w->n_waiting[m->port] += (uint32_t)by;
+	int n_buffers = by * m->nb_segs;
+
+	view->port[out].schedule->n_buffers[m->port] += (uint32_t)n_buffers;
+	w->n_waiting[m->port] += (uint32_t)n_buffers;
 	if (view->port[out].uplink)
 		overlay_queued(view, m, by);
+}
+
+// How full the queue of a flow is: of its packets or, where these have reached more of what they may have, of its buffers, of which a
+// port alone takes half of the sender's.
+static struct fill
+fill_of(const struct worker *w, const struct schedule *q, uint16_t flow)
+{
+	const struct sched_flow *f = &q->s.flow[flow];
+	uint32_t room = w->max_waiting / 2;
+
+	if ((uint64_t)q->n_buffers[flow] * f->limit > (uint64_t)f->n_queued * room)
+		return (struct fill){q->n_buffers[flow], room};
+	return (struct fill){f->n_queued, f->limit};
 }
 
 static void
@@ -191,17 +209,17 @@ enqueue(struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf
 	struct schedule *q = view->port[out].schedule;
 	struct sched_item *item = item_of(m);
 	uint16_t flow = m->port;
-	const struct sched_flow *f = &q->s.flow[flow];
 
 	item->len = m->pkt_len;
-	if (unlikely(w->n_waiting[flow] + f->n_queued >= w->max_waiting) || sched_enqueue(&q->s, flow, item, now_ns)) {
+	if (unlikely(w->n_waiting[flow] + q->n_buffers[flow] >= w->max_waiting) ||
+		sched_enqueue(&q->s, flow, item, now_ns)) {
 		egress_drop(w, out, m, DROP_QUEUE_FULL);
 	} else {
 		worker_count(&w->port[out].c.queued_in, 1);
 		count_waiting(w, view, out, m, 1);
 	}
-	if (unlikely(f->n_queued >= f->limit / 2 || q->back.hold[flow].since_ns))
-		backpressure_queued(w, view, out, &q->back, flow, f->n_queued, f->limit);
+	if (view->port[out].may_hold)
+		backpressure_queued(w, view, out, &q->back, flow, fill_of(w, q, flow));
 }
 
 // Packets that leave without having been queued: one account for each run of one sender.
@@ -244,6 +262,7 @@ take_due(struct worker *w, const struct view *view, uint16_t out)
 {
 	struct schedule *q = view->port[out].schedule;
 	struct sched_item *items[PORT_BURST];
+	bool may_hold = view->port[out].may_hold;
 	unsigned n;
 
 	worker_tick(w);
@@ -251,12 +270,11 @@ take_due(struct worker *w, const struct view *view, uint16_t out)
 	n = sched_dequeue(&q->s, items, PORT_BURST, w->now_ns);
 	for (unsigned i = 0; i < n; i++) {
 		struct rte_mbuf *m = mbuf_of(items[i]);
-		const struct sched_flow *f = &q->s.flow[m->port];
 
 		count_waiting(w, view, out, m, -1);
 		worker_work(w, 1, m->pkt_len);
-		if (unlikely(q->back.hold[m->port].since_ns || q->back.hold[m->port].is_spent))
-			backpressure_left(w, view, out, &q->back, m->port, f->n_queued, f->limit);
+		if (may_hold)
+			backpressure_left(w, view, out, &q->back, m->port, fill_of(w, q, m->port));
 		if (items[i]->verdict == SCHED_LATE || items[i]->verdict == SCHED_AQM) {
 			worker_count(&w->port[out].c.queued_out, 1);
 			egress_drop(w, out, m, items[i]->verdict == SCHED_LATE ? DROP_LATE : DROP_AQM);
@@ -379,7 +397,7 @@ schedule_apply(struct worker *w, const struct view *view)
 {
 	const struct view_worker *mine = &view->worker[w->index];
 
-	// Ports that went took packets with them, whose number is known only here.
+	// Ports that went took buffers with them, whose number is known only here.
 	for (uint16_t flow = 0; flow < DP_MAX_PORTS; flow++)
 		w->n_waiting[flow] = 0;
 	w->max_waiting = RTE_MAX(w->dp->cfg.n_mbufs / SENDER_SHARE / w->dp->n_workers, (uint32_t)DP_QUEUE_MIN);
@@ -396,7 +414,7 @@ schedule_apply(struct worker *w, const struct view *view)
 
 			if (params.min_rate)
 				params.burst = view_bucket_bytes(&view->port[flow], vp->uplink);
-			w->n_waiting[flow] += q->s.flow[flow].n_queued;
+			w->n_waiting[flow] += q->n_buffers[flow];
 			q->s.flow[flow].delay = atomic_load_explicit(&q->delay[flow], memory_order_acquire);
 			if (port && port->serial != q->serial[flow]) {
 				q->serial[flow] = port->serial;

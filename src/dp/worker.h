@@ -60,7 +60,7 @@ struct worker {
 	struct worker_step step;
 	uint32_t now_s;
 	uint64_t view_gen; // of the view whose parameters its schedules have
-	uint32_t max_waiting; // packets of one sender in all its schedules
+	uint32_t max_waiting; // buffers of one sender in all its schedules
 	uint32_t n_waiting[DP_MAX_PORTS]; // of each
 	uint16_t n_dirty; // ports with staged packets
 	uint16_t dirty[DP_MAX_PORTS];
