@@ -12,9 +12,11 @@ _Static_assert(DP_MAX_PORTS <= HELD_BY_MASK + 1, "a port's number fits");
 static void
 hold(struct worker *w, const struct view *view, uint16_t out, struct backpressure *b, uint16_t sender)
 {
-	uint64_t until_ns = b->hold[sender].since_ns + HOLD_MAX_NS;
+	uint64_t held = ((b->hold[sender].since_ns + HOLD_MAX_NS) & ~HELD_BY_MASK) | out;
+	_Atomic uint64_t *shared = &view->port[sender].port->held; // with the workers that read its ring
 
-	atomic_store_explicit(&view->port[sender].port->held, (until_ns & ~HELD_BY_MASK) | out, memory_order_relaxed);
+	if (atomic_load_explicit(shared, memory_order_relaxed) != held)
+		atomic_store_explicit(shared, held, memory_order_relaxed);
 	if (b->told_ns[sender] && w->now_ns - b->told_ns[sender] < EVENT_NS)
 		return;
 	b->told_ns[sender] = w->now_ns;
@@ -36,6 +38,7 @@ end(struct worker *w, const struct view *view, uint16_t out, struct backpressure
 {
 	uint64_t lasted_ns = RTE_MIN(w->now_ns - since_ns, HOLD_MAX_NS);
 
+	b->n_holds--;
 	atomic_store_explicit(&b->held_ns[sender],
 		atomic_load_explicit(&b->held_ns[sender], memory_order_relaxed) + lasted_ns, memory_order_relaxed);
 	if (view->port[sender].port)
@@ -53,10 +56,12 @@ backpressure_queued(struct worker *w, const struct view *view, uint16_t out, str
 		return;
 	if (!view->port[sender].may_be_held)
 		return;
-	if (hold_queued(h, fill.n, fill.limit, b->stuck_ns, w->now_ns))
+	if (hold_queued(h, fill.n, fill.limit, b->stuck_ns, w->now_ns)) {
+		b->n_holds += !since_ns;
 		hold(w, view, out, b, sender);
-	else if (since_ns)
+	} else if (since_ns) {
 		end(w, view, out, b, sender, since_ns);
+	}
 }
 
 void
@@ -84,7 +89,7 @@ backpressure_offered(struct worker *w, const struct view *view, uint16_t out, st
 void
 backpressure_release_all(struct worker *w, const struct view *view, uint16_t out, struct backpressure *b)
 {
-	for (uint16_t i = 0; i < DP_MAX_PORTS; i++) {
+	for (uint16_t i = 0; b->n_holds && i < DP_MAX_PORTS; i++) {
 		uint64_t since_ns = b->hold[i].since_ns;
 
 		if (hold_end(&b->hold[i]))
@@ -95,6 +100,7 @@ backpressure_release_all(struct worker *w, const struct view *view, uint16_t out
 void
 backpressure_forget(struct backpressure *b, uint16_t sender)
 {
+	b->n_holds -= b->hold[sender].since_ns != 0;
 	b->hold[sender] = (struct hold){0};
 	b->told_ns[sender] = 0;
 	atomic_store_explicit(&b->held_ns[sender], 0, memory_order_relaxed);

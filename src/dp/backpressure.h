@@ -13,6 +13,7 @@ struct fill { // of a queue
 
 struct backpressure {
 	struct hold hold[DP_MAX_PORTS]; // by sender
+	unsigned n_holds; // that have begun and not ended
 	uint64_t stuck_ns; // for how long the device has refused what it is offered
 	uint64_t told_ns[DP_MAX_PORTS]; // when the last event about the sender was posted, 0: none was
 	_Atomic uint64_t held_ns[DP_MAX_PORTS]; // how long each was held. dp: wo, ctl: ro

@@ -310,7 +310,7 @@ serve(struct worker *w, const struct view *view, uint16_t out)
 		if (likely(n)) {
 			q->taken_ns = w->now_ns;
 		} else if (w->now_ns - q->taken_ns >= PENDING_MAX_NS) {
-			// The one behind it may be taken: the clock runs on until one is.
+			// The one behind it may be taken. The rest of the burst has no time of its own, the next burst has.
 			egress_drop(w, out, q->pending[0], DROP_TX_TIMEOUT);
 			n = 1;
 		}
@@ -411,6 +411,7 @@ schedule_apply(struct worker *w, const struct view *view)
 		for (uint16_t flow = 0; flow < DP_MAX_PORTS; flow++) {
 			const struct port *port = view->port[flow].port;
 			struct sched_params params = view->port[flow].flow;
+			bool has_aqm;
 
 			if (params.min_rate)
 				params.burst = view_bucket_bytes(&view->port[flow], vp->uplink);
@@ -423,7 +424,9 @@ schedule_apply(struct worker *w, const struct view *view)
 			}
 			if (!is_same(&q->s.flow[flow].params, &params))
 				sched_set_flow(&q->s, flow, &params, w->now_ns);
-			sched_set_aqm(&q->s, flow, !(vp->may_hold && view->port[flow].may_be_held));
+			has_aqm = !(vp->may_hold && view->port[flow].may_be_held);
+			if (q->s.flow[flow].has_aqm != has_aqm)
+				sched_set_aqm(&q->s, flow, has_aqm);
 		}
 		if (!vp->may_hold)
 			backpressure_release_all(w, view, mine->owned[i], &q->back);
