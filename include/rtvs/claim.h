@@ -9,9 +9,11 @@
 
 #define CLAIM_BAN_NS UINT64_C(1000000000)
 #define CLAIM_TELL_NS UINT64_C(10000000000) // between two reports of one process that is refused again and again
+#define CLAIM_TELL_OTHER_NS \
+	UINT64_C(1000000000) // between those of different processes, of which there may be any number
 
 struct claim {
-	uint64_t banned_until_ns, move_until_ns, told_ns;
+	uint64_t banned_until_ns, move_until_ns, told_ns; // 0: never
 	bool is_refusing; // somebody wants the port in vain
 	int32_t refused_pid, holder_pid; // then
 };

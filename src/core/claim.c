@@ -35,7 +35,7 @@ claim_ask(struct claim *c, int32_t pid, bool is_held, int32_t holder_pid, uint64
 	c->is_refusing = true;
 	c->refused_pid = pid;
 	c->holder_pid = holder_pid;
-	if (is_same && now_ns - c->told_ns < CLAIM_TELL_NS)
+	if (c->told_ns && now_ns - c->told_ns < (is_same ? CLAIM_TELL_NS : CLAIM_TELL_OTHER_NS))
 		return CLAIM_REFUSED;
 	c->told_ns = now_ns;
 	return CLAIM_REFUSED_TELL;

@@ -16,8 +16,9 @@ free_port_is_granted_and_a_held_one_refused(void **state)
 	assert_true(c.is_refusing);
 	assert_int_equal(c.refused_pid, 8);
 	assert_int_equal(c.holder_pid, 7);
-	assert_int_equal(claim_ask(&c, 7, true, 7, 3), CLAIM_REFUSED_TELL); // a second interface of the same process
-	assert_int_equal(claim_ask(&c, 8, false, 0, 4), CLAIM_GRANTED); // the first has gone
+	assert_int_equal(claim_ask(&c, 7, true, 7, 2 + CLAIM_TELL_OTHER_NS),
+		CLAIM_REFUSED_TELL); // a second interface of the same process
+	assert_int_equal(claim_ask(&c, 8, false, 0, 3 + CLAIM_TELL_OTHER_NS), CLAIM_GRANTED); // the first has gone
 	assert_false(c.is_refusing);
 }
 
@@ -30,7 +31,20 @@ refusal_is_told_once_in_a_while(void **state)
 	assert_int_equal(claim_ask(&c, 8, true, 7, 1), CLAIM_REFUSED_TELL);
 	assert_int_equal(claim_ask(&c, 8, true, 7, CLAIM_TELL_NS), CLAIM_REFUSED);
 	assert_int_equal(claim_ask(&c, 8, true, 7, CLAIM_TELL_NS + 1), CLAIM_REFUSED_TELL);
-	assert_int_equal(claim_ask(&c, 9, true, 7, CLAIM_TELL_NS + 2), CLAIM_REFUSED_TELL); // somebody else
+}
+
+// Children of one process that take turns, with a front-end that was granted the port between them.
+static void
+refusals_of_many_are_told_at_a_bounded_rate(void **state)
+{
+	struct claim c = {0};
+
+	(void)state;
+	assert_int_equal(claim_ask(&c, 8, true, 7, 1), CLAIM_REFUSED_TELL);
+	assert_int_equal(claim_ask(&c, 9, true, 7, CLAIM_TELL_OTHER_NS), CLAIM_REFUSED);
+	assert_int_equal(claim_ask(&c, 10, false, 0, CLAIM_TELL_OTHER_NS), CLAIM_GRANTED);
+	assert_int_equal(claim_ask(&c, 8, true, 10, CLAIM_TELL_OTHER_NS), CLAIM_REFUSED);
+	assert_int_equal(claim_ask(&c, 9, true, 10, CLAIM_TELL_OTHER_NS + 1), CLAIM_REFUSED_TELL);
 }
 
 static void
@@ -42,6 +56,7 @@ move_lets_one_successor_in_within_its_time(void **state)
 	claim_move(&c, FOR_NS, 5);
 	assert_int_equal(claim_ask(&c, 8, true, 7, 5 + FOR_NS - 1), CLAIM_GRANTED);
 	assert_int_equal(claim_ask(&c, 9, true, 7, 5 + FOR_NS - 1), CLAIM_REFUSED_TELL);
+	c = (struct claim){0};
 	claim_move(&c, FOR_NS, 5);
 	assert_int_equal(claim_ask(&c, 8, true, 7, 5 + FOR_NS), CLAIM_REFUSED_TELL);
 }
@@ -66,6 +81,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(free_port_is_granted_and_a_held_one_refused),
 		cmocka_unit_test(refusal_is_told_once_in_a_while),
+		cmocka_unit_test(refusals_of_many_are_told_at_a_bounded_rate),
 		cmocka_unit_test(move_lets_one_successor_in_within_its_time),
 		cmocka_unit_test(ban_ends),
 	};
