@@ -277,8 +277,6 @@ port_vhost_may_connect(const char *path, pid_t pid)
 	pthread_mutex_lock(&v->claim_lock);
 	if (!vhost_guard_is_closing(v->port->serial))
 		answer = claim_ask(&v->claim, pid, has, has_pid, dp_now_ns(v->port->dp));
-	if (answer == CLAIM_GRANTED)
-		v->fault[0] = '\0';
 	pthread_mutex_unlock(&v->claim_lock);
 	if (answer == CLAIM_REFUSED_TELL)
 		dp_event_post(v->port->dp,
@@ -363,6 +361,9 @@ cb_new_connection(int vid)
 	pthread_mutex_unlock(&v->lock);
 	if (!f)
 		return -1;
+	pthread_mutex_lock(&v->claim_lock);
+	v->fault[0] = '\0';
+	pthread_mutex_unlock(&v->claim_lock);
 	atomic_fetch_add(&v->n_connects, 1);
 	if (!is_flapping(v)) // changes in this thread only
 		tell_connection(v, true);
@@ -533,8 +534,11 @@ unregister_socket(struct vhost *v)
 	vhost_fds_unregister_end();
 	v->is_registered = false;
 	pthread_mutex_lock(&v->lock);
-	for (unsigned i = 0; i < MAX_FRONTENDS; i++)
+	for (unsigned i = 0; i < MAX_FRONTENDS; i++) {
+		if (v->frontend[i].vid != NO_VID) // the library does not tell
+			atomic_fetch_add(&v->n_disconnects, 1);
 		v->frontend[i] = (struct frontend){.vid = NO_VID};
+	}
 	update_pid(v);
 	pthread_mutex_unlock(&v->lock);
 }
@@ -730,7 +734,8 @@ vhost_state(const struct port *port, struct dp_port_state *ret_state)
 	} else {
 		snprintf(ret_state->detail, sizeof(ret_state->detail), "connecting: %s", strerror(err));
 	}
-	describe_claim(v, ret_state->is_connected, ret_state->detail, sizeof(ret_state->detail));
+	if (port->cfg.admin_up)
+		describe_claim(v, ret_state->is_connected, ret_state->detail, sizeof(ret_state->detail));
 }
 
 // Where the library has no port left it ends its event thread, and waits for it, which takes a second: it always has this one, whose

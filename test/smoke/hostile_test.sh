@@ -145,7 +145,11 @@ event_thread_outlives_ports() {
 	local before
 	before=$(event_thread)
 	ctl port del evil
+	ctl port set peer admin_up=no
+	ctl port set peer admin_up=yes
 	ctl port del peer
+	ctl port add out mode=connect "socket=$work/out.sock"
+	ctl port del out
 	ctl port add evil "socket=$work/evil.sock" bridge=br1
 	ctl port add peer "socket=$work/peer.sock" bridge=br1
 	expect "event thread" "$before" "$(event_thread)"
@@ -210,6 +214,17 @@ move_is_asked_for() {
 	nothing_stays
 }
 
+down_is_not_connected() {
+	ctl port add shared "socket=$work/shared.sock" bridge=br1
+	holder one shared
+	expect_fails 'reset|closed|Broken|unpack' hostile "$work/shared.sock" good
+	ctl port set shared admin_up=no
+	wait_for 5 is_port_state shared connected false
+	expect detail "administratively down" "$(port_state shared detail)"
+	ends_holder one
+	ctl port del shared
+}
+
 begin
 run_case "a QEMU that hangs up at once" hangs_up_at_once
 run_case "an honest front-end" honest_works
@@ -219,5 +234,6 @@ done
 run_case "a front-end that stops in a message holds nobody up" neighbour_can_connect
 run_case "two front-ends want one port" second_is_refused
 run_case "a move that was asked for" move_is_asked_for
+run_case "a port that is taken down has no front-end" down_is_not_connected
 run_case "the event thread outlives the last port" event_thread_outlives_ports
 run_case "no descriptors are left" no_descriptors_left
