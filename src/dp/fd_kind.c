@@ -9,7 +9,6 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -20,7 +19,6 @@ const char *const fd_kind_names[] = {
 	[FD_FOREIGN] = "something else",
 	[FD_EVENT] = "an eventfd",
 	[FD_MEMORY] = "memory on tmpfs, hugetlbfs, ext4 or XFS",
-	[FD_SOCKET] = "a unix socket",
 };
 
 static bool
@@ -53,17 +51,8 @@ is_memory(int fd)
 	return st.stx_dev_major && !fstatfs(fd, &fs) && (fs.f_type == EXT4_SUPER_MAGIC || fs.f_type == XFS_SUPER_MAGIC);
 }
 
-static bool
-is_socket(int fd)
-{
-	int domain = 0;
-	socklen_t len = sizeof(domain);
-
-	return !getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) && domain == AF_UNIX;
-}
-
 enum fd_kind
 fd_kind(int fd)
 {
-	return is_socket(fd) ? FD_SOCKET : is_memory(fd) ? FD_MEMORY : is_event(fd) ? FD_EVENT : FD_FOREIGN;
+	return is_memory(fd) ? FD_MEMORY : is_event(fd) ? FD_EVENT : FD_FOREIGN;
 }

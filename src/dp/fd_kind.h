@@ -4,10 +4,9 @@
 #pragma once
 
 enum fd_kind {
-	FD_FOREIGN, // anything else: even close may wait
+	FD_FOREIGN, // anything else: even close may wait, a unix socket's for what lies in its queue
 	FD_EVENT, // an eventfd
 	FD_MEMORY, // a file of tmpfs (memfd), hugetlbfs, ext2 to ext4 or XFS
-	FD_SOCKET, // a unix socket
 };
 extern const char *const fd_kind_names[]; // as a message says what it must be
 

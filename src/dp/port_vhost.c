@@ -32,6 +32,8 @@
 #define FLAPS_TOLD 3 // in a row
 #define STUCK_POLLS 1024 // empty ones in a row between two looks at a ring that may stand still
 #define NO_VID (-1)
+// The back-end's own channel: BACKEND_REQ, BACKEND_SEND_FD, HOST_NOTIFIER. Nothing here uses it, and no socket of a front-end's is taken.
+#define NO_PROTOCOL_FEATURES (1ULL << 5 | 1ULL << 10 | 1ULL << 11)
 #define RXQ(pair) ((uint16_t)((pair) * 2)) // virtio's receive queue: we give packets to it
 #define TXQ(pair) ((uint16_t)((pair) * 2 + 1))
 
@@ -512,11 +514,14 @@ register_socket(struct vhost *v)
 	// requests behind all but plain headers; this one executes checksums that it has no flag for.
 	uint64_t flags = RTE_VHOST_USER_NET_COMPLIANT_OL_FLAGS |
 		(cfg->vhost_mode == DP_VHOST_CONNECT ? RTE_VHOST_USER_CLIENT | RTE_VHOST_USER_NO_RECONNECT : 0);
+	uint64_t protocol;
 
 	if (rte_vhost_driver_register(cfg->socket, flags))
 		return -ENOMEM;
 	v->is_registered = true;
-	if (rte_vhost_driver_disable_features(cfg->socket, features_off(cfg)) ||
+	if (rte_vhost_driver_get_protocol_features(cfg->socket, &protocol) ||
+		rte_vhost_driver_set_protocol_features(cfg->socket, protocol & ~NO_PROTOCOL_FEATURES) ||
+		rte_vhost_driver_disable_features(cfg->socket, features_off(cfg)) ||
 		rte_vhost_driver_set_max_queue_num(cfg->socket, cfg->n_queues) ||
 		rte_vhost_driver_callback_register(cfg->socket, &device_ops) ||
 		rte_vhost_driver_get_features(cfg->socket, &v->offered))

@@ -1,7 +1,7 @@
 // Calls of the C library that librte_vhost makes on a front-end's behalf, seen on their way: this program's own symbols come before the
-// library's. recvmsg checks what came; close keeps the account; sendmsg does not wait for a front-end that does not read;
-// accept and connect tell the descriptor, which librte_vhost (24.11) keeps to itself; eventfd_write is watched. Whatever is
-// not a front-end's is passed through.
+// library's. recvmsg checks what came; close keeps the account, and lets another thread close; sendmsg does not wait for a front-end that
+// does not read; accept and connect tell the descriptor, which librte_vhost (24.11) keeps to itself; eventfd_write is watched, and so are
+// recvmsg and read, which drop what a message should not have. Whatever is not a front-end's is passed through.
 //
 // Invariant: conn_of names a descriptor's connection from recvmsg (or adopt) until close, so a number that the kernel gives out anew is never
 // taken for the old one; librte_vhost and this file are the only ones that close these numbers. What librte_vhost forgets (descriptors of a
@@ -82,14 +82,14 @@ static const struct request {
 	[18] = {true, true, .name = "SET_VRING_ENABLE"},
 	[19] = {true, .name = "SEND_RARP"},
 	[20] = {true, .name = "NET_SET_MTU"},
-	[21] = {true, .kind = FD_SOCKET, .name = "SET_BACKEND_REQ_FD"},
 	[39] = {true, .name = "SET_STATUS"},
 	[40] = {true, .name = "GET_STATUS"},
 };
 
 static _Atomic uint16_t conn_of[VHOST_FDS_MAX]; // index of a descriptor's connection + 1, 0: none
 static struct conn conns[MAX_CONNS] = {[0 ... MAX_CONNS - 1] = {.socket = SOCKET_FREE}};
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; // of socket and port in conns, and of reserve
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; // of socket and port in conns
+static pthread_mutex_t shedding = PTHREAD_MUTEX_INITIALIZER; // of reserve; the supervisor never waits for it
 static pthread_mutex_t connecting = PTHREAD_MUTEX_INITIALIZER;
 static int reserve = -1; // a descriptor that is there when there are no more
 static _Thread_local bool is_connecting, is_unregistering;
@@ -99,6 +99,7 @@ ssize_t recvmsg(int socket, struct msghdr *msg, int flags);
 ssize_t sendmsg(int socket, const struct msghdr *msg, int flags);
 int accept(int socket, struct sockaddr *addr, socklen_t *len);
 int connect(int socket, const struct sockaddr *addr, socklen_t len);
+ssize_t read(int fd, void *buf, size_t size);
 int close(int fd);
 int eventfd_write(int fd, eventfd_t value);
 
@@ -108,6 +109,14 @@ static int
 close_now(int fd)
 {
 	return (int)syscall(SYS_close, fd);
+}
+
+// At once for its other end. What lies unread in it goes later.
+static void
+drop_socket(int socket)
+{
+	(void)shutdown(socket, SHUT_RDWR);
+	vhost_guard_close(socket, 0);
 }
 
 unsigned
@@ -197,7 +206,7 @@ close_rest(struct conn *c)
 		if (atomic_load_explicit(&conn_of[fd], memory_order_relaxed) == owner) {
 			atomic_store(&conn_of[fd], 0);
 			atomic_fetch_sub(&c->n_fds, 1);
-			(void)close_now(fd);
+			vhost_guard_close(fd, 0);
 		}
 	pthread_mutex_lock(&lock);
 	c->socket = SOCKET_FREE;
@@ -216,7 +225,8 @@ close(int fd)
 	atomic_store(&conn_of[fd], 0);
 	if (c->socket != fd) {
 		atomic_fetch_sub(&c->n_fds, 1);
-		return close_now(fd);
+		vhost_guard_close(fd, 0); // it may be the last that holds a guest's memory
+		return 0;
 	}
 	pthread_mutex_lock(&lock);
 	c->socket = is_unregistering ? SOCKET_LEFT : SOCKET_CLOSING;
@@ -224,7 +234,8 @@ close(int fd)
 	// librte_vhost's event thread closes a connection when it is done with it.
 	if (!is_unregistering)
 		close_rest(c);
-	return close_now(fd);
+	drop_socket(fd);
+	return 0;
 }
 
 void
@@ -350,6 +361,21 @@ take_fds(struct msghdr *msg, int fds[MAX_MESSAGE_FDS])
 	return 0;
 }
 
+// The kernel drops descriptors that have no room.
+static ssize_t
+receive(ssize_t (*next)(int, struct msghdr *, int), int socket, struct msghdr *msg, int flags)
+{
+	size_t room = msg->msg_controllen; // which a failure may have changed
+	ssize_t n;
+
+	vhost_guard_enter();
+	n = next(socket, msg, flags | MSG_DONTWAIT);
+	vhost_guard_leave();
+	if (n < 0)
+		msg->msg_controllen = room;
+	return n;
+}
+
 ssize_t
 recvmsg(int socket, struct msghdr *msg, int flags)
 {
@@ -367,7 +393,11 @@ recvmsg(int socket, struct msghdr *msg, int flags)
 	if (!c)
 		return next(socket, msg, flags);
 	wait_connected();
-	n = next(socket, msg, flags | MSG_DONTWAIT);
+	n = receive(next, socket, msg, flags);
+	// An event may have been of a connection that had this number before.
+	if (n < 0 && errno == EAGAIN &&
+		poll(&(struct pollfd){.fd = socket, .events = POLLIN}, 1, VHOST_MESSAGE_WAIT_MS) > 0)
+		n = receive(next, socket, msg, flags);
 	if (n <= 0)
 		return n;
 	memcpy(&m, msg->msg_iov[0].iov_base, RTE_MIN((size_t)n, sizeof(m)));
@@ -380,7 +410,7 @@ recvmsg(int socket, struct msghdr *msg, int flags)
 		if (fd_kind(fds[i]) == FD_FOREIGN) {
 			vhost_guard_close(fds[i], c->port->serial);
 		} else if (fault) {
-			(void)close_now(fds[i]);
+			vhost_guard_close(fds[i], 0);
 		} else {
 			atomic_store(&conn_of[fds[i]], (uint16_t)(c - conns + 1));
 			atomic_fetch_add(&c->n_fds, 1);
@@ -392,6 +422,21 @@ recvmsg(int socket, struct msghdr *msg, int flags)
 	msg->msg_controllen = 0;
 	errno = EPROTO;
 	return -1;
+}
+
+// The rest of a message, whose descriptors the kernel drops.
+ssize_t
+read(int fd, void *buf, size_t size)
+{
+	bool is_watched = vhost_fds_owner(fd);
+	ssize_t n;
+
+	if (is_watched)
+		vhost_guard_enter();
+	n = syscall(SYS_read, fd, buf, size);
+	if (is_watched)
+		vhost_guard_leave();
+	return n;
 }
 
 ssize_t
@@ -420,20 +465,23 @@ shed(int socket, int (*next)(int, struct sockaddr *, socklen_t *))
 	int fd;
 
 	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	pthread_mutex_lock(&lock);
+	pthread_mutex_lock(&shedding);
 	if (reserve >= 0)
 		(void)close_now(reserve);
 	fd = next(socket, NULL, NULL);
+	vhost_guard_enter();
 	if (fd >= 0)
 		(void)close_now(fd);
 	else
 		(void)nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL); // somebody was faster
+	vhost_guard_leave();
 	reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	if (!told || now.tv_sec - told >= SHED_TOLD_S)
+	if (!told || now.tv_sec - told >= SHED_TOLD_S) {
 		log_error("out of descriptors: new front-ends are hung up on; raise LimitNOFILE= of the service "
 			  "(ulimit -n)");
-	told = now.tv_sec;
-	pthread_mutex_unlock(&lock);
+		told = now.tv_sec;
+	}
+	pthread_mutex_unlock(&shedding);
 }
 
 // False: it connected to a port that it may not have. librte_vhost need not know.
@@ -464,7 +512,7 @@ accept(int socket, struct sockaddr *addr, socklen_t *len)
 		errno = EMFILE;
 	}
 	if (fd >= 0 && !may_stay(fd)) {
-		(void)close_now(fd);
+		drop_socket(fd);
 		errno = ECONNABORTED;
 		fd = -1;
 	}

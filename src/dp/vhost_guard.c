@@ -1,13 +1,19 @@
-// The supervisor looks at each worker's mark once a period while there are marks that move, and sleeps otherwise: a worker that finds it
-// asleep wakes it. A mark that stands at one call for a whole period is overdue: the worker gets a signal, each period until the mark moves,
-// since a signal may come before the call that it is meant for. A call that the signal interrupted was waiting, unlike one whose worker
-// had no core: its front-end filled the eventfd, and is hung up on.
-// Invariant: a mark is set before the supervisor's is_asleep is read, and is_asleep before the marks are read once more.
+// The supervisor looks at each thread's mark once a period while there are marks that move, and sleeps otherwise: a thread that finds it
+// asleep wakes it. A mark that stands at one call for a whole period is overdue: its thread gets a signal, each period until the mark moves,
+// since a signal may come before the call that it is meant for. An interrupt that the signal interrupted was waiting, unlike one whose worker
+// had no core: its front-end filled the eventfd, and is hung up on. So is one whose interrupts take their worker's CPU time instead, as
+// an eventfd does that very many wait for: no signal ends that.
+// Other calls drop what a front-end left somewhere (a TCP socket that lingers, in a queue of messages). The signal ends the lingering,
+// and nobody is hung up on, since it may be anybody's.
+// Invariants: a mark is set before the supervisor's is_asleep is read, and is_asleep before the marks are read once more. A thread that has
+// left a call of the second kind gets no signal for it any more: its next call may not expect one.
 #include "vhost_guard.h"
 
 #include "rtvs/dp.h"
 #include "rtvs/log.h"
 #include "vhost_fds.h"
+
+#include <rte_branch_prediction.h>
 
 #include <errno.h>
 #include <pthread.h>
@@ -20,29 +26,37 @@
 
 #define GUARD_SIGNAL SIGURG // ignored by default, and nothing here has out-of-band data
 #define QUIET_PERIODS 100 // without a call, then the supervisor sleeps
-#define MAX_CLOSING (DP_MAX_PORTS * 32) // a port has those of one message of each connection
+#define MAX_CLOSING (DP_MAX_PORTS * 32 + MAX_HARMLESS) // a port has those of one message of each connection
+#define MAX_HARMLESS 1024 // of all ports
 #define OWNER_BITS 16
+#define NOBODY ((1u << OWNER_BITS) - 1) // a call that is not one connection's interrupt
+#define N_OTHERS 4 // librte_vhost's event thread, the control thread, whoever else accepts connections
+#define N_MARKS (DP_MAX_WORKERS + N_OTHERS + 1) // the last is the closer's of what is harmless
+#define BURNT_PERIODS 3 // in which an owner's interrupts took most of a worker's time, until it is hung up on
+#define FORGIVEN_PERIODS 20 // for one of them
 
-// Of one worker: the number of the call << OWNER_BITS | the owner of the call's descriptor, 0: outside of a call.
+// Of one thread: the number of the call << OWNER_BITS | the owner of the call's descriptor, 0: outside of a call.
 struct mark {
 	_Atomic uint64_t at;
 	_Atomic unsigned stuck; // owner of the last descriptor that made it wait, until the supervisor has seen it
+	_Atomic uint64_t costly; // the call that is its owner's last
 	pthread_t thread;
 } __attribute__((aligned(64)));
 
-static struct mark marks[DP_MAX_WORKERS];
+static struct mark marks[N_MARKS];
 static _Thread_local struct mark *mine;
+static _Atomic unsigned n_others;
 static _Atomic bool is_asleep, is_ending;
+static pthread_mutex_t signalling = PTHREAD_MUTEX_INITIALIZER;
 static int wake_fd = -1;
-static pthread_t supervisor, closer;
+static pthread_t supervisor;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; // of closing and n_closing
-static pthread_cond_t has_closing = PTHREAD_COND_INITIALIZER;
-static struct {
+static struct closing {
 	int fd;
 	uint64_t serial;
-} closing[MAX_CLOSING];
-static unsigned n_closing; // the first is being closed
+} closing[MAX_CLOSING]; // the first of each serial is being closed, by the serial's own thread
+static unsigned n_closing;
 
 static void
 on_signal(int sig)
@@ -50,22 +64,64 @@ on_signal(int sig)
 	(void)sig; // the call that it interrupts returns, which is all
 }
 
-// True: some worker made a call since the last look.
+// What the supervisor knows of a mark.
+struct seen {
+	uint64_t at, cpu_ns;
+	unsigned burnt_by, burnt; // burnt periods * FORGIVEN_PERIODS, less those that have passed
+};
+
+static uint64_t
+cpu_ns_of(pthread_t thread)
+{
+	struct timespec used;
+	clockid_t clock;
+
+	if (pthread_getcpuclockid(thread, &clock) || clock_gettime(clock, &used))
+		return 0;
+	return (uint64_t)used.tv_sec * 1000000000 + (uint64_t)used.tv_nsec;
+}
+
+// A worker was in the same interrupt at the last look. Without its core it used no time.
+static void
+judge_cost(struct mark *m, struct seen *last, unsigned owner, uint64_t cpu_ns)
+{
+	if (!last->cpu_ns || cpu_ns - last->cpu_ns < VHOST_GUARD_PERIOD_MS * 1000000 / 2)
+		return;
+	if (last->burnt_by != owner)
+		last->burnt = 0;
+	last->burnt_by = owner;
+	last->burnt += FORGIVEN_PERIODS;
+	if (last->burnt > (BURNT_PERIODS - 1) * FORGIVEN_PERIODS)
+		atomic_store(&m->costly, last->at);
+}
+
+// True: some thread made a call since the last look.
 static bool
-look(uint64_t last[DP_MAX_WORKERS])
+look(struct seen last[N_MARKS])
 {
 	bool is_moving = false;
 
-	for (unsigned i = 0; i < DP_MAX_WORKERS; i++) {
-		uint64_t at = atomic_load(&marks[i].at);
-		unsigned owner = at & ((1u << OWNER_BITS) - 1), stuck = atomic_exchange(&marks[i].stuck, 0);
+	for (unsigned i = 0; i < N_MARKS; i++) {
+		struct mark *m = &marks[i];
+		uint64_t at = atomic_load(&m->at), cpu_ns = 0;
+		unsigned owner = at & NOBODY, stuck = atomic_exchange(&m->stuck, 0);
 
-		is_moving |= at != last[i] || owner;
-		if (owner && at == last[i])
-			(void)pthread_kill(marks[i].thread, GUARD_SIGNAL);
+		if (owner && at == last[i].at) {
+			pthread_mutex_lock(&signalling);
+			if (atomic_load(&m->at) == at)
+				(void)pthread_kill(m->thread, GUARD_SIGNAL);
+			pthread_mutex_unlock(&signalling);
+		}
+		if (owner && owner != NOBODY)
+			cpu_ns = cpu_ns_of(m->thread);
+		is_moving |= at != last[i].at || owner;
+		last[i].burnt -= !!last[i].burnt;
+		if (cpu_ns && at == last[i].at)
+			judge_cost(m, &last[i], owner, cpu_ns);
+		last[i].at = at;
+		last[i].cpu_ns = cpu_ns;
 		if (stuck)
 			vhost_fds_hang_up(stuck, "a call descriptor that took no interrupt");
-		last[i] = at;
 	}
 	return is_moving;
 }
@@ -74,7 +130,7 @@ static void *
 supervise(void *arg)
 {
 	static const struct timespec period = {.tv_nsec = VHOST_GUARD_PERIOD_MS * 1000000};
-	uint64_t last[DP_MAX_WORKERS] = {0};
+	struct seen last[N_MARKS] = {0};
 	unsigned n_quiet = 0;
 	uint64_t ignored;
 
@@ -94,30 +150,6 @@ supervise(void *arg)
 	return NULL;
 }
 
-static void *
-close_all(void *arg)
-{
-	(void)arg;
-	pthread_mutex_lock(&lock);
-	for (;;) {
-		int fd;
-
-		while (!n_closing && !atomic_load(&is_ending))
-			pthread_cond_wait(&has_closing, &lock);
-		if (!n_closing)
-			break;
-		fd = closing[0].fd;
-		pthread_mutex_unlock(&lock);
-		close(fd); // for as long as its owner likes
-		pthread_mutex_lock(&lock);
-		n_closing--;
-		for (unsigned i = 0; i < n_closing; i++)
-			closing[i] = closing[i + 1];
-	}
-	pthread_mutex_unlock(&lock);
-	return NULL;
-}
-
 int
 vhost_guard_start(void)
 {
@@ -128,14 +160,8 @@ vhost_guard_start(void)
 	if (wake_fd < 0 || sigaction(GUARD_SIGNAL, &action, NULL))
 		return -errno;
 	rc = pthread_create(&supervisor, NULL, supervise, NULL);
-	if (rc)
-		return -rc;
-	(void)pthread_setname_np(supervisor, "rtvs-guard");
-	rc = pthread_create(&closer, NULL, close_all, NULL);
-	if (!rc) {
-		(void)pthread_setname_np(closer, "rtvs-closer");
-		(void)pthread_detach(closer); // it may be in a call that never returns
-	}
+	if (!rc)
+		(void)pthread_setname_np(supervisor, "rtvs-guard");
 	return -rc;
 }
 
@@ -156,9 +182,6 @@ vhost_guard_stop(void)
 	wake();
 	pthread_join(supervisor, NULL);
 	supervisor = 0;
-	pthread_mutex_lock(&lock);
-	pthread_cond_signal(&has_closing);
-	pthread_mutex_unlock(&lock);
 }
 
 void
@@ -168,48 +191,142 @@ vhost_guard_join(unsigned worker)
 	mine->thread = pthread_self();
 }
 
+static void
+enter(unsigned owner)
+{
+	uint64_t at = atomic_load_explicit(&mine->at, memory_order_relaxed) + (1u << OWNER_BITS);
+
+	atomic_store(&mine->at, (at & ~(uint64_t)NOBODY) | owner);
+	if (atomic_load(&is_asleep))
+		wake();
+}
+
+void
+vhost_guard_enter(void)
+{
+	if (!mine && atomic_load(&n_others) < N_OTHERS) {
+		unsigned i = atomic_fetch_add(&n_others, 1);
+
+		if (i < N_OTHERS)
+			vhost_guard_join(DP_MAX_WORKERS + i);
+	}
+	if (mine)
+		enter(NOBODY);
+}
+
+void
+vhost_guard_leave(void)
+{
+	if (!mine)
+		return;
+	pthread_mutex_lock(&signalling); // the supervisor sends no more signals
+	atomic_store(&mine->at, atomic_load(&mine->at) & ~(uint64_t)NOBODY);
+	pthread_mutex_unlock(&signalling);
+	(void)syscall(SYS_gettid); // a signal that was sent is taken here at the latest
+}
+
 bool
 vhost_guard_notify(int fd, unsigned owner)
 {
 	static const uint64_t one = 1;
 	uint64_t at;
-	bool is_written;
+	bool is_written, is_stuck;
 
 	if (!mine || vhost_fds_is_broken(owner))
 		return false;
-	at = atomic_load_explicit(&mine->at, memory_order_relaxed) + (1u << OWNER_BITS);
-	atomic_store(&mine->at, at | owner);
-	if (atomic_load(&is_asleep))
-		wake();
+	enter(owner);
+	at = atomic_load_explicit(&mine->at, memory_order_relaxed);
 	is_written = write(fd, &one, sizeof(one)) == sizeof(one);
-	if (!is_written && errno == EINTR) {
+	is_stuck = !is_written && errno == EINTR;
+	if (unlikely(is_stuck || atomic_load_explicit(&mine->costly, memory_order_relaxed) == at)) {
 		vhost_fds_break(owner);
 		atomic_store(&mine->stuck, owner);
 	}
-	atomic_store_explicit(&mine->at, at, memory_order_release);
+	atomic_store_explicit(&mine->at, at & ~(uint64_t)NOBODY, memory_order_release);
 	return is_written;
+}
+
+static int
+close_now(int fd)
+{
+	int rc;
+
+	vhost_guard_enter();
+	rc = (int)syscall(SYS_close, fd);
+	vhost_guard_leave();
+	return rc;
+}
+
+// The first of that serial, n_closing: none.
+static unsigned
+find_closing(uint64_t serial)
+{
+	unsigned i = 0;
+
+	while (i < n_closing && closing[i].serial != serial)
+		i++;
+	return i;
+}
+
+// A foreign one takes for as long as its owner likes.
+static void *
+close_all(void *arg)
+{
+	uint64_t serial = (uintptr_t)arg;
+	unsigned i;
+
+	(void)pthread_setname_np(pthread_self(), "rtvs-closer");
+	if (!serial)
+		vhost_guard_join(N_MARKS - 1);
+	pthread_mutex_lock(&lock);
+	while ((i = find_closing(serial)) < n_closing) {
+		int fd = closing[i].fd;
+
+		pthread_mutex_unlock(&lock);
+		if (serial)
+			(void)syscall(SYS_close, fd);
+		else
+			(void)close_now(fd);
+		pthread_mutex_lock(&lock);
+		i = find_closing(serial);
+		for (n_closing--; i < n_closing; i++)
+			closing[i] = closing[i + 1];
+	}
+	pthread_mutex_unlock(&lock);
+	return NULL;
 }
 
 void
 vhost_guard_close(int fd, uint64_t serial)
 {
+	unsigned n_harmless = 0;
+	bool is_taken;
+	pthread_t thread;
+
 	pthread_mutex_lock(&lock);
-	if (n_closing < MAX_CLOSING) { // else it stays open, which is less harm than a wait
-		closing[n_closing].fd = fd;
-		closing[n_closing++].serial = serial;
-		pthread_cond_signal(&has_closing);
+	for (unsigned i = 0; i < n_closing; i++)
+		n_harmless += !closing[i].serial;
+	is_taken = n_closing < MAX_CLOSING && (serial || n_harmless < MAX_HARMLESS) &&
+		(find_closing(serial) < n_closing ||
+			!pthread_create(&thread, NULL, close_all, (void *)(uintptr_t)serial));
+	if (is_taken) {
+		if (find_closing(serial) == n_closing)
+			(void)pthread_detach(thread);
+		closing[n_closing++] = (struct closing){fd, serial};
 	}
 	pthread_mutex_unlock(&lock);
+	// A foreign one stays open, which is less harm than a wait.
+	if (!is_taken && !serial)
+		(void)close_now(fd);
 }
 
 bool
 vhost_guard_is_closing(uint64_t serial)
 {
-	bool is = false;
+	bool is;
 
 	pthread_mutex_lock(&lock);
-	for (unsigned i = 0; i < n_closing; i++)
-		is |= closing[i].serial == serial;
+	is = find_closing(serial) < n_closing;
 	pthread_mutex_unlock(&lock);
 	return is;
 }

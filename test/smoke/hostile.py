@@ -11,6 +11,7 @@ import mmap
 import os
 import random
 import select
+import signal
 import socket
 import struct
 import sys
@@ -517,6 +518,35 @@ def full_socket():
     return ours.detach()
 
 
+def watched_eventfd():
+    """So many wait for it that a write to it takes its writer milliseconds."""
+    fd = os.eventfd(0)
+    copies = [os.dup(fd) for _ in range(300)]
+    for _ in range(300):
+        KEPT.append(select.epoll())
+        for copy in copies:
+            KEPT[-1].register(copy, select.EPOLLIN)
+    return fd
+
+
+def lingering(kept):
+    """A TCP socket whose closing waits, for the reader of what it has sent."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+    ours = socket.socket()
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
+    ours.connect(listener.getsockname())
+    kept.append(listener.accept()[0])
+    ours.setblocking(False)
+    try:
+        while True:
+            ours.send(bytes(65536))
+    except BlockingIOError:
+        pass
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 60))
+    return ours
+
+
 def call_takes_nothing(f):
     f.start()
     for q in (0, 1):
@@ -548,6 +578,100 @@ def call_is_filled_later(f):
     must_hang_up(f)
 
 
+def call_is_costly(f):
+    f.start()
+    call = watched_eventfd()
+    for q in (0, 1):
+        f.send(SET_VRING_CALL, struct.pack("<Q", q), [call])
+    f.put(0x20000, FRAME)
+    for i in range(N_RING):
+        f.desc(1, i, 0x20000, len(FRAME))
+    f.conn.setblocking(False)
+    end = time.time() + 5
+    while time.time() < end:
+        f.avail(1, [0])
+        try:
+            assert f.conn.recv(1) == b""
+            return
+        except BlockingIOError:
+            time.sleep(0.001)
+    raise AssertionError("the device keeps the line")
+
+
+def is_served(path):
+    end = time.time() + 5
+    while time.time() < end:
+        try:
+            f = Frontend(path)
+            f.ask(GET_FEATURES)
+            f.end()
+            return True
+        except (OSError, struct.error):
+            time.sleep(0.01)
+    return False
+
+
+def last_reference_waits(path):
+    """The device drops the last reference of a socket that lingers, wherever that can lie: its neighbours do not notice."""
+    kept = []
+
+    def head(request, size):
+        return struct.pack("<III", request, 1, size)
+
+    def send(conn, data, n=1):
+        socks = [lingering(kept) for _ in range(n)]
+        socket.send_fds(conn, [data], [s.fileno() for s in socks])
+        for s in socks:
+            s.close()
+
+    def send_nested(conn, data):
+        """In the queue of the socket that is sent."""
+        ours, theirs = socket.socketpair()
+        send(ours, b"x")
+        socket.send_fds(conn, [data], [theirs.fileno()])
+        theirs.close()
+        kept.append(ours)
+
+    def unread(f):
+        f.conn.sendall(head(POSTCOPY_ADVISE, 0))
+        send(f.conn, head(SET_OWNER, 0))
+
+    def of_payload(f):
+        f.conn.sendall(head(SET_FEATURES, 8))
+        send(f.conn, bytes(8))
+
+    def too_many(f):
+        send(f.conn, head(SET_OWNER, 0), n=10)
+
+    def refused(f):
+        second = socket.socket(socket.AF_UNIX)
+        second.connect(path)
+        send(second, head(SET_OWNER, 0))
+        kept.append(second)
+
+    def wrong(f):
+        send_nested(f.conn, head(SET_VRING_CALL, 8) + bytes(8))
+
+    def backend_channel(f):
+        for _ in range(2):
+            send_nested(f.conn, head(SET_BACKEND_REQ_FD, 0))
+
+    for way in (unread, of_payload, too_many, refused, wrong, backend_channel):
+        assert is_served(path), f"before {way.__name__}"
+        f = Frontend(path)
+        f.ask(GET_FEATURES)
+        pid = struct.unpack("iII", f.conn.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+        os.kill(pid, signal.SIGSTOP)  # what is closed meanwhile is not the last
+        try:
+            way(f)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        assert is_served(os.path.dirname(path) + "/peer.sock"), f"{way.__name__} holds up its neighbours"
+        f.end()
+        while kept:
+            kept.pop().close()
+
+
 def descriptors_are_wrong(path):
     """Each message that has descriptors, with each kind that it must not have."""
     KEPT.append(select.epoll())
@@ -562,7 +686,7 @@ def descriptors_are_wrong(path):
         (SET_VRING_KICK, bytes(8), [memory, line]),
         (SET_VRING_CALL, bytes(8), [memory, line]),
         (SET_VRING_ERR, bytes(8), [memory, line]),
-        (SET_BACKEND_REQ_FD, b"", [memory, event]),
+        (SET_BACKEND_REQ_FD, b"", [memory, event, line]),
         (SET_INFLIGHT_FD, bytes(24), [memory]),
     ):
         for fd in wrong + others:
@@ -686,10 +810,11 @@ def cut(f, messages):
     good(f)
 
 
-HELPERS = (Frontend, Fuse, good, hold, halves, cut, must_hang_up, full_eventfd, full_pipe, full_socket)
+HELPERS = (Frontend, Fuse, good, hold, halves, cut, must_hang_up, full_eventfd, full_pipe, full_socket,
+    watched_eventfd, lingering, is_served)
 ATTACKS = {name: value for name, value in list(globals().items())
     if callable(value) and getattr(value, "__module__", "") == __name__ and value not in HELPERS}
-OF_THEIR_OWN = (descriptors_are_wrong, all_messages, memory_of_fuse)  # they make their connections themselves
+OF_THEIR_OWN = (descriptors_are_wrong, all_messages, memory_of_fuse, last_reference_waits)  # they make their connections themselves
 
 
 def main(path, name):

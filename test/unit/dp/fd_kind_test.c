@@ -27,7 +27,7 @@ each_kind_is_known(void **state)
 		{eventfd(UINT32_MAX, EFD_NONBLOCK | EFD_SEMAPHORE), FD_EVENT},
 		{memfd_create("a", 0), FD_MEMORY},
 		{memfd_create("\neventfd-count: 0", MFD_ALLOW_SEALING), FD_MEMORY},
-		{pair[0], FD_SOCKET},
+		{pair[0], FD_FOREIGN},
 		{inet, FD_FOREIGN},
 		{pipes[1], FD_FOREIGN},
 		{open("/dev/null", O_RDWR), FD_FOREIGN},
