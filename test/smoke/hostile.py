@@ -611,6 +611,15 @@ def is_served(path):
     return False
 
 
+def stop(pid):
+    """Until each thread has stopped, which takes the signal a moment."""
+    os.kill(pid, signal.SIGSTOP)
+    end = time.time() + 5
+    tasks = f"/proc/{pid}/task"
+    while any(open(f"{tasks}/{t}/stat").read().rsplit(")", 1)[1].split()[0] != "T" for t in os.listdir(tasks)):
+        assert time.time() < end, "it goes on"
+
+
 def last_reference_waits(path):
     """The device drops the last reference of a socket that lingers, wherever that can lie: its neighbours do not notice."""
     kept = []
@@ -620,7 +629,12 @@ def last_reference_waits(path):
 
     def send(conn, data, n=1):
         socks = [lingering(kept) for _ in range(n)]
-        socket.send_fds(conn, [data], [s.fileno() for s in socks])
+        try:
+            socket.send_fds(conn, [data], [s.fileno() for s in socks])
+        except OSError:
+            for s in socks:
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 0, 0))
+            raise
         for s in socks:
             s.close()
 
@@ -661,7 +675,7 @@ def last_reference_waits(path):
         f = Frontend(path)
         f.ask(GET_FEATURES)
         pid = struct.unpack("iII", f.conn.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
-        os.kill(pid, signal.SIGSTOP)  # what is closed meanwhile is not the last
+        stop(pid)  # what is closed meanwhile is not the last reference
         try:
             way(f)
         finally:
@@ -811,7 +825,7 @@ def cut(f, messages):
 
 
 HELPERS = (Frontend, Fuse, good, hold, halves, cut, must_hang_up, full_eventfd, full_pipe, full_socket,
-    watched_eventfd, lingering, is_served)
+    watched_eventfd, lingering, is_served, stop)
 ATTACKS = {name: value for name, value in list(globals().items())
     if callable(value) and getattr(value, "__module__", "") == __name__ and value not in HELPERS}
 OF_THEIR_OWN = (descriptors_are_wrong, all_messages, memory_of_fuse, last_reference_waits)  # they make their connections themselves
