@@ -43,6 +43,14 @@ matches(const struct capture *c, const struct rte_mbuf *m)
 		bpf_filter(c->filter.bf_insns, rte_pktmbuf_mtod(m, const uint8_t *), m->pkt_len, m->data_len);
 }
 
+// Without an order: the worst is one wake-up of the control thread more or less.
+static bool
+is_empty(const struct rte_ring *ring)
+{
+	return __atomic_load_n(&ring->prod.tail, __ATOMIC_RELAXED) ==
+		__atomic_load_n(&ring->cons.tail, __ATOMIC_RELAXED);
+}
+
 void
 capture_burst(struct worker *w, struct capture *c, struct rte_mbuf **pkts, uint16_t n, bool is_tx)
 {
@@ -65,7 +73,7 @@ capture_burst(struct worker *w, struct capture *c, struct rte_mbuf **pkts, uint1
 		from = rte_pktmbuf_read(pkts[i], 0, slot->caplen, slot->data);
 		if (from != slot->data)
 			memcpy(slot->data, from, slot->caplen);
-		is_first |= rte_ring_empty(c->filled);
+		is_first |= is_empty(c->filled);
 		(void)rte_ring_enqueue(c->filled, slot); // has room for all slots
 	}
 	if (is_first) // the control thread looks at captures when it wakes

@@ -49,6 +49,7 @@ struct frontend {
 
 struct vhost {
 	struct port *port;
+	struct dp_port_cfg fixed; // as it was when the port was made: what other threads than control may read
 	bool is_registered; // ctl
 	pthread_mutex_t lock; // of frontend[]; event thread and control thread
 	struct frontend frontend[MAX_FRONTENDS];
@@ -114,7 +115,7 @@ find_path(const char *path)
 
 	pthread_mutex_lock(&by_path_lock);
 	for (unsigned i = 0; i < DP_MAX_PORTS && !found; i++)
-		if (by_path[i] && !strcmp(by_path[i]->port->cfg.socket, path))
+		if (by_path[i] && !strcmp(by_path[i]->fixed.socket, path))
 			found = by_path[i];
 	pthread_mutex_unlock(&by_path_lock);
 	return found;
@@ -136,7 +137,7 @@ port_vhost_count_error(const char *line, size_t len)
 	if (len < 2 || line[0] != '(' || pthread_mutex_trylock(&by_path_lock)) // busy: the library's own count has it
 		return;
 	for (unsigned i = 0; i < DP_MAX_PORTS; i++) {
-		const char *path = by_path[i] ? by_path[i]->port->cfg.socket : "";
+		const char *path = by_path[i] ? by_path[i]->fixed.socket : "";
 
 		path_len = strlen(path);
 		if (path_len && len > path_len + 1 && !memcmp(line + 1, path, path_len) && line[path_len + 1] == ')')
@@ -205,7 +206,7 @@ connect_workers(struct vhost *v, const struct frontend *f)
 	(void)rte_vhost_get_negotiated_features(f->vid, &features);
 	atomic_store(&v->features, features);
 	atomic_store(&port->caps, caps_of(features));
-	for (uint16_t q = 0; q < port->cfg.n_queues; q++) {
+	for (uint16_t q = 0; q < v->fixed.n_queues; q++) {
 		struct rte_vhost_vring ring;
 
 		if (!(f->tx_enabled >> q & 1))
@@ -331,8 +332,8 @@ note_flap(struct vhost *v)
 	if (atomic_fetch_add(&v->n_flaps, 1) + 1 != FLAPS_TOLD)
 		return;
 	explain_flaps(v, why, sizeof(why));
-	log_about(LOG_LEVEL_WARNING, LOG_ABOUT(NULL, {"PORT", v->port->cfg.name}, {"DOMAIN", v->port->cfg.domain}),
-		"port %s: %s", v->port->cfg.name, why);
+	log_about(LOG_LEVEL_WARNING, LOG_ABOUT(NULL, {"PORT", v->fixed.name}, {"DOMAIN", v->fixed.domain}),
+		"port %s: %s", v->fixed.name, why);
 }
 
 static void
@@ -394,12 +395,12 @@ cb_destroy_connection(int vid)
 	pthread_mutex_unlock(&v->lock);
 	if (!f)
 		return;
-	atomic_fetch_add(&v->n_disconnects, 1);
-	if (is_told)
-		tell_connection(v, false);
 	if (is_flap)
 		note_flap(v);
-	if (is_last && v->port->cfg.vhost_mode == DP_VHOST_CONNECT)
+	atomic_fetch_add(&v->n_disconnects, 1); // last: whoever sees it sees what was made of it
+	if (is_told)
+		tell_connection(v, false);
+	if (is_last && v->fixed.vhost_mode == DP_VHOST_CONNECT)
 		connector_lost(v->port->dp->connector, v->port);
 }
 
@@ -465,11 +466,11 @@ cb_vring_state_changed(int vid, uint16_t queue, int enable)
 		return -1;
 	pthread_mutex_lock(&v->lock);
 	f = find_frontend(v, vid);
-	if (f && pair < v->port->cfg.n_queues) {
+	if (f && pair < v->fixed.n_queues) {
 		uint32_t *bits = queue & 1 ? &f->tx_enabled : &f->rx_enabled;
 
 		if (enable) {
-			if (vhost_ring_recover(vid, queue, v->port->cfg.name))
+			if (vhost_ring_recover(vid, queue, v->fixed.name))
 				atomic_fetch_add(&v->n_rings_recovered, 1);
 			*bits |= 1u << pair;
 		} else {
@@ -631,6 +632,7 @@ vhost_open(struct port *port, char err[DP_ERR_SIZE])
 		return -ENOMEM;
 	}
 	v->port = port;
+	v->fixed = port->cfg;
 	v->vid = NO_VID;
 	pthread_mutex_init(&v->lock, NULL);
 	pthread_mutex_init(&v->claim_lock, NULL);

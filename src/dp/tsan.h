@@ -2,6 +2,10 @@
 // what was done before tsan_release(x) is done for whoever calls tsan_acquire(x) after. Nothing in other builds.
 #pragma once
 
+#include <sys/syscall.h>
+#include <sys/types.h>
+#include <unistd.h>
+
 #if defined(__has_feature)
 #if __has_feature(thread_sanitizer)
 #define RTVS_TSAN
@@ -19,7 +23,19 @@
 #ifdef RTVS_TSAN
 void __tsan_acquire(void *object);
 void __tsan_release(void *object);
+ssize_t __interceptor_read(int fd, void *buf, size_t size);
 #endif
+
+// read of the C library, for whoever has a function of that name: the checker's own knows which write came before.
+static inline ssize_t
+tsan_read(int fd, void *buf, size_t size)
+{
+#ifdef RTVS_TSAN
+	return __interceptor_read(fd, buf, size);
+#else
+	return syscall(SYS_read, fd, buf, size);
+#endif
+}
 
 static inline void
 tsan_acquire(void *object)

@@ -14,9 +14,9 @@
 #include "fd_kind.h"
 #include "port.h"
 #include "rtvs/log.h"
+#include "tsan.h"
 #include "vhost_guard.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -48,7 +48,7 @@ struct message { // the head of each, vhost-user specification, "Header"
 #define SOCKET_LEFT (-3) // by the control thread, whose vhost_fds_unregister_end does
 
 struct conn {
-	int socket; // SOCKET_*: there is none
+	_Atomic int socket; // SOCKET_*: there is none
 	struct port *port;
 	_Atomic unsigned n_fds;
 	_Atomic bool is_broken; // its eventfds are not written any more
@@ -103,7 +103,17 @@ ssize_t read(int fd, void *buf, size_t size);
 int close(int fd);
 int eventfd_write(int fd, eventfd_t value);
 
-#define NEXT(function) ((__typeof__(&(function)))dlsym(RTLD_NEXT, #function))
+static char
+	in_order; // what comes through a socket was sent before: ThreadSanitizer knows it of the C library's functions only
+
+static ssize_t
+receive_now(int socket, struct msghdr *msg, int flags)
+{
+	ssize_t n = syscall(SYS_recvmsg, socket, msg, flags);
+
+	tsan_acquire(&in_order);
+	return n;
+}
 
 static int
 close_now(int fd)
@@ -180,7 +190,10 @@ vhost_fds_adopt(struct port *port, pid_t *ret_pid)
 	while (i < MAX_CONNS && conns[i].socket != SOCKET_FREE)
 		i++;
 	if (i < MAX_CONNS) {
-		conns[i] = (struct conn){.socket = socket, .port = port};
+		conns[i].port = port;
+		atomic_store(&conns[i].n_fds, 0);
+		atomic_store(&conns[i].is_broken, false);
+		atomic_store(&conns[i].socket, socket);
 		atomic_store(&conn_of[socket], (uint16_t)(i + 1));
 	}
 	pthread_mutex_unlock(&lock);
@@ -363,13 +376,13 @@ take_fds(struct msghdr *msg, int fds[MAX_MESSAGE_FDS])
 
 // The kernel drops descriptors that have no room.
 static ssize_t
-receive(ssize_t (*next)(int, struct msghdr *, int), int socket, struct msghdr *msg, int flags)
+receive(int socket, struct msghdr *msg, int flags)
 {
 	size_t room = msg->msg_controllen; // which a failure may have changed
 	ssize_t n;
 
 	vhost_guard_enter();
-	n = next(socket, msg, flags | MSG_DONTWAIT);
+	n = receive_now(socket, msg, flags | MSG_DONTWAIT);
 	vhost_guard_leave();
 	if (n < 0)
 		msg->msg_controllen = room;
@@ -379,7 +392,6 @@ receive(ssize_t (*next)(int, struct msghdr *, int), int socket, struct msghdr *m
 ssize_t
 recvmsg(int socket, struct msghdr *msg, int flags)
 {
-	static ssize_t (*next)(int, struct msghdr *, int);
 	struct conn *c = conn_at(socket);
 	struct message m = {0};
 	int fds[MAX_MESSAGE_FDS];
@@ -388,16 +400,14 @@ recvmsg(int socket, struct msghdr *msg, int flags)
 	unsigned n_fds;
 	ssize_t n;
 
-	if (!next)
-		next = NEXT(recvmsg);
 	if (!c)
-		return next(socket, msg, flags);
+		return receive_now(socket, msg, flags);
 	wait_connected();
-	n = receive(next, socket, msg, flags);
+	n = receive(socket, msg, flags);
 	// An event may have been of a connection that had this number before.
 	if (n < 0 && errno == EAGAIN &&
 		poll(&(struct pollfd){.fd = socket, .events = POLLIN}, 1, VHOST_MESSAGE_WAIT_MS) > 0)
-		n = receive(next, socket, msg, flags);
+		n = receive(socket, msg, flags);
 	if (n <= 0)
 		return n;
 	memcpy(&m, msg->msg_iov[0].iov_base, RTE_MIN((size_t)n, sizeof(m)));
@@ -433,7 +443,7 @@ read(int fd, void *buf, size_t size)
 
 	if (is_watched)
 		vhost_guard_enter();
-	n = syscall(SYS_read, fd, buf, size);
+	n = tsan_read(fd, buf, size);
 	if (is_watched)
 		vhost_guard_leave();
 	return n;
@@ -442,13 +452,11 @@ read(int fd, void *buf, size_t size)
 ssize_t
 sendmsg(int socket, const struct msghdr *msg, int flags)
 {
-	static ssize_t (*next)(int, const struct msghdr *, int);
 	struct conn *c = conn_at(socket);
 	ssize_t n;
 
-	if (!next)
-		next = NEXT(sendmsg);
-	n = next(socket, msg, c ? flags | MSG_DONTWAIT : flags);
+	tsan_release(&in_order);
+	n = syscall(SYS_sendmsg, socket, msg, c ? flags | MSG_DONTWAIT : flags);
 	// librte_vhost takes no notice of what sendmsg says.
 	if (c && (n < 0 ? errno == EAGAIN || errno == EWOULDBLOCK : (size_t)n < msg->msg_iov[0].iov_len))
 		hang_up(c, "answers that it does not read", false);
@@ -458,7 +466,7 @@ sendmsg(int socket, const struct msghdr *msg, int flags)
 // A connection that cannot be accepted would keep its listener readable, and who waits for the listener busy: it is accepted with the
 // descriptor that is kept for that, and closed.
 static void
-shed(int socket, int (*next)(int, struct sockaddr *, socklen_t *))
+shed(int socket)
 {
 	static time_t told;
 	struct timespec now;
@@ -468,7 +476,7 @@ shed(int socket, int (*next)(int, struct sockaddr *, socklen_t *))
 	pthread_mutex_lock(&shedding);
 	if (reserve >= 0)
 		(void)close_now(reserve);
-	fd = next(socket, NULL, NULL);
+	fd = (int)syscall(SYS_accept, socket, NULL, NULL);
 	vhost_guard_enter();
 	if (fd >= 0)
 		(void)close_now(fd);
@@ -501,14 +509,12 @@ may_stay(int socket)
 int
 accept(int socket, struct sockaddr *addr, socklen_t *len)
 {
-	static int (*next)(int, struct sockaddr *, socklen_t *);
 	int fd;
 
-	if (!next)
-		next = NEXT(accept);
-	fd = next(socket, addr, len);
+	fd = (int)syscall(SYS_accept, socket, addr, len);
+	tsan_acquire(&in_order);
 	if (fd < 0 && (errno == EMFILE || errno == ENFILE)) {
-		shed(socket, next);
+		shed(socket);
 		errno = EMFILE;
 	}
 	if (fd >= 0 && !may_stay(fd)) {
@@ -523,12 +529,10 @@ accept(int socket, struct sockaddr *addr, socklen_t *len)
 int
 connect(int socket, const struct sockaddr *addr, socklen_t len)
 {
-	static int (*next)(int, const struct sockaddr *, socklen_t);
 	int rc;
 
-	if (!next)
-		next = NEXT(connect);
-	rc = next(socket, addr, len);
+	tsan_release(&in_order);
+	rc = (int)syscall(SYS_connect, socket, addr, len);
 	last_socket = rc ? -1 : socket;
 	return rc;
 }

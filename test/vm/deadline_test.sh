@@ -61,7 +61,8 @@ guests_keep_their_delay_with_deadlines() {
 		[ "$(flow_stat $name up guaranteed_pkts)" -gt 1500 ] || fail "$name was not guaranteed"
 	done
 	expect "guarantees of c" 0 "$(flow_stat c up guaranteed_pkts)"
-	expect "dropped at the uplink" 0 "$(port_stat up queue_full)"
+	# c waits for up to 100 ms at a time, in which the uplink sends less than a quarter of its queue; then it loses packets.
+	[ "$(port_stat c blocked_ns)" -gt 0 ] || fail "c was not held back"
 	is_conserved
 }
 

@@ -41,7 +41,7 @@ stats_of(unsigned i)
 {
 	struct dp_port_stats s;
 
-	assert_int_equal(dp_stats_refresh(dp), 0);
+	refresh_stats();
 	assert_int_equal(dp_port_stats(dp, guest[i].port, &s), 0);
 	return s;
 }

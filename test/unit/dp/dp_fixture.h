@@ -6,8 +6,11 @@
 #include "../unit.h"
 #include "rtvs/dp.h"
 
+#include <rte_cycles.h>
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
+
+#include <errno.h>
 
 #define N_GUESTS 3
 #define BROADCAST N_GUESTS
@@ -44,6 +47,19 @@ void plug(unsigned i, uint64_t rx_offloads, uint64_t tx_offloads);
 void unplug(unsigned i);
 void add_guests(const struct dp_port_cfg *cfgs); // and plugs them in
 void plain_guests(void);
+// A worker may wait for its processor longer than dp_stats_refresh waits for it.
+static inline void
+refresh_stats(void)
+{
+	uint64_t end = rte_rdtsc() + rte_get_tsc_hz() * WAIT_S;
+	int rc;
+
+	do
+		rc = dp_stats_refresh(dp);
+	while (rc == -ETIMEDOUT && rte_rdtsc() < end);
+	assert_int_equal(rc, 0);
+}
+
 void assert_conserved(void);
 uint64_t drops_of(unsigned i, enum drop reason);
 uint64_t ns_since(uint64_t tsc); // for bounds that follow from how long the test itself took
