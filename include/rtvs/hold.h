@@ -1,8 +1,7 @@
 // Whether a sender is held back because its queue at one egress port is full: its ring is then not read, so its guest waits as
 // behind a busy NIC instead of losing packets. A hold begins when the queue is half full. It ends when the queue has fallen to a
-// quarter, or after HOLD_MAX_NS, or when the device has
-// been stuck for HOLD_STUCK_NS. A hold that ended early is followed by no other until the queue has
-// fallen to a quarter: meanwhile the sender loses packets at its limit.
+// quarter, or after HOLD_MAX_NS, or when the device has been stuck for HOLD_STUCK_NS. After a hold that ended early no other begins
+// until the queue has fallen to a quarter: meanwhile the sender loses packets at its limit.
 //
 // Who may be held, and by whom, the caller decides. Any one thread; times are ns on one monotonic clock, never 0.
 #pragma once
