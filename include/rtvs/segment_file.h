@@ -1,0 +1,45 @@
+// A segment in a file that processes map: tmpfs, hugetlbfs, a DAX device, the memory of an ivshmem device. Adds to rtvs/segment.h what
+// needs a kernel: the mapping, a lock of each node's number, by which nodes of one host know who lives, and wake-ups.
+// Functions return 0 or a negative errno, and then say in err what was wrong and what to do.
+#pragma once
+
+#include "rtvs/segment.h"
+
+#define SEGMENT_ERR_SIZE 256
+
+struct segment_file;
+
+// Makes the file, whole, so that no later write can fail for want of space; -EEXIST when there is one, -ENOSPC. mode: of the file; group: its
+// group by name, or NULL. A device (DAX, ivshmem) exists already: is_device formats it, if no node lives there or is_forced.
+struct segment_create {
+	const char *path;
+	struct segment_geometry geometry;
+	uint32_t mode;
+	const char *group;
+	bool is_forced; // over a segment that is there already
+};
+int segment_file_create(const struct segment_create *create, char err[SEGMENT_ERR_SIZE]);
+
+// Maps it. is_readonly: to look only. The file's length is compared with its header's.
+int segment_file_open(const char *path, bool is_readonly, struct segment_file **ret_file, char err[SEGMENT_ERR_SIZE]);
+void segment_file_close(struct segment_file *file); // leaves first; NULL is accepted
+struct segment *segment_file_segment(const struct segment_file *file);
+
+// Takes a number, -1: any that is free; the lock of the number comes first. identity->host, pid and the flags SEGMENT_LOCKED and SEGMENT_SLEEPS
+// are filled in. A name that a living node has is refused with -EEXIST; that of a dead one is taken over at once.
+int segment_file_join(struct segment_file *file, int node, const struct segment_identity *identity, char err[SEGMENT_ERR_SIZE]);
+void segment_file_leave(struct segment_file *file);
+// segment_tend with the locks of this host, at CLOCK_MONOTONIC. Also joins again, with the same identity, when others took this node for dead
+// while it did not run. Returns the number of nodes that were found dead.
+unsigned segment_file_tend(struct segment_file *file);
+// Wakes nodes that segment_send or segment_put named.
+void segment_file_wake(struct segment_file *file, uint64_t nodes);
+// The receiving thread waits until a frame comes, but for max_ns at most. True: there may be one. Nodes of other hosts cannot wake this one:
+// while such a node lives the wait is short.
+bool segment_file_wait(struct segment_file *file, uint64_t max_ns);
+// True: the file was truncated under the mapping; its pages were replaced by empty ones and the node is deaf. See segment_file_catch_truncation.
+bool segment_file_is_broken(const struct segment_file *file);
+// Installs a SIGBUS handler for the process that keeps it alive when a segment's file is truncated. For programs without one.
+int segment_file_catch_truncation(void);
+// True: the address lies in a segment's mapping, which is now empty pages. For the SIGBUS handler of a program that has its own.
+bool segment_file_mend(const void *address);

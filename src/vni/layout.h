@@ -1,0 +1,133 @@
+// What lies where in a segment, and the words that nodes share. docs/segment.md is this file in prose.
+//
+// header | nodes | inboxes | slot words | slots, each part at a multiple of SEGMENT_PAGE. Each word has few writers and most change only by
+// compare-and-swap from a value that was seen, so that whoever was overtaken by a reaper fails instead of doing harm.
+#pragma once
+
+#include "rtvs/segment.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+
+#define SEGMENT_PAGE 4096
+#define SEGMENT_LINE 64
+#define SEGMENT_MAGIC UINT64_C(0x47455353'56545200) // "\0RTVSSEG", little-endian; written last
+
+// The first page. Everything before `addresses` is written once.
+struct layout_header {
+	_Atomic uint64_t magic;
+	uint32_t version;
+	uint32_t memory, buffers;
+	uint32_t n_nodes, n_slots, slot_bytes, inbox_size;
+	uint32_t reserved;
+	uint64_t bytes; // of the object
+	uint8_t id[16];
+	_Alignas(SEGMENT_LINE) _Atomic uint64_t addresses; // moves after a node's addresses did
+	_Alignas(SEGMENT_LINE) _Atomic uint64_t n_reaped;
+};
+
+// state: enum segment_state | epoch << 8. Whole words, so that a reader sees each as its writer wrote it.
+struct layout_node {
+	_Alignas(SEGMENT_LINE) _Atomic uint64_t state; // by compare-and-swap
+	_Alignas(SEGMENT_LINE) _Atomic uint64_t host[2]; // the rest of the entry: the node writes
+	_Atomic uint64_t who; // pid | flags << 32
+	_Atomic uint64_t mtu;
+	_Atomic uint64_t n_macs;
+	_Atomic uint64_t mac[SEGMENT_MAX_MACS]; // first byte lowest
+	_Atomic uint64_t name[RTVS_NAME_SIZE / 8];
+	_Alignas(SEGMENT_LINE) _Atomic uint64_t beat;
+	_Alignas(SEGMENT_LINE) _Atomic uint32_t asleep; // the node sets it, senders clear it
+	_Alignas(SEGMENT_LINE) _Atomic uint64_t tx[6]; // as in struct segment_counters
+	_Alignas(SEGMENT_LINE) _Atomic uint64_t rx[4];
+};
+
+// Entries follow at once.
+struct layout_inbox {
+	_Alignas(SEGMENT_LINE) _Atomic uint64_t tail; // a hint: senders look for the end from here
+	_Alignas(SEGMENT_LINE) _Atomic uint64_t head; // the node writes it, for who looks
+	_Alignas(SEGMENT_LINE) _Atomic uint64_t entry[];
+};
+
+// At the beginning of a slot, in front of its bytes. The sender writes it; refs and held: see slot.c.
+struct layout_slot {
+	_Alignas(SEGMENT_LINE) _Atomic uint64_t shape; // len | n_slots << 32
+	_Atomic uint64_t offload; // flags, gso_type, hdr_len, gso_size, csum_start
+	_Atomic uint64_t csum_offset;
+	_Atomic uint64_t next; // the following slot of the frame, as layout_ref
+	_Atomic uint64_t refs; // of a frame for several nodes: those that have not read it
+	_Atomic uint64_t held; // those of them that took it out of their inbox
+};
+
+static_assert(sizeof(struct layout_header) <= SEGMENT_PAGE, "one page");
+static_assert(sizeof(struct layout_slot) == SEGMENT_LINE, "one line");
+
+// Where the parts begin, from the geometry alone.
+struct layout {
+	size_t nodes, inboxes, words, slots, bytes;
+	size_t inbox_stride, slot_stride;
+};
+
+void layout_of(const struct segment_geometry *g, struct layout *ret_layout);
+
+// A slot's word says whose it is: owner + 1, or 0: free; the owner's epoch; and a number that moves whenever the slot changes hands other
+// than from the pool, so that nobody takes a slot for the one that it was before.
+#define WORD_SHARED (UINT64_C(1) << 55) // a frame for several nodes: slot.c
+
+static inline uint64_t
+layout_word(unsigned node, uint16_t epoch, uint32_t gen)
+{
+	return (uint64_t)(node + 1) << 56 | (uint64_t)epoch << 32 | gen;
+}
+
+static inline unsigned
+layout_word_owner(uint64_t word) // SEGMENT_MAX_NODES or more: no node's number
+{
+	return (unsigned)(word >> 56) - 1;
+}
+
+static inline bool
+layout_word_is_free(uint64_t word)
+{
+	return !(word >> 56);
+}
+
+static inline uint16_t
+layout_word_epoch(uint64_t word)
+{
+	return (uint16_t)(word >> 32);
+}
+
+static inline uint64_t
+layout_word_freed(uint64_t word)
+{
+	return (uint32_t)((uint32_t)word + 1);
+}
+
+// How an inbox or a slot names a slot: its number, and the low bits of the word's number as a tag.
+#define REF_SLOT_BITS 22
+#define REF_TAG_BITS 22
+#define REF_MASK ((UINT64_C(1) << (REF_SLOT_BITS + REF_TAG_BITS)) - 1)
+
+static inline uint64_t
+layout_ref(uint32_t slot, uint64_t word)
+{
+	return slot | (word & ((1u << REF_TAG_BITS) - 1)) << REF_SLOT_BITS;
+}
+
+static inline uint32_t
+layout_ref_slot(uint64_t ref)
+{
+	return (uint32_t)(ref & ((1u << REF_SLOT_BITS) - 1));
+}
+
+static inline bool
+layout_ref_fits(uint64_t ref, uint64_t word)
+{
+	return ((ref >> REF_SLOT_BITS) & ((1u << REF_TAG_BITS) - 1)) == (word & ((1u << REF_TAG_BITS) - 1));
+}
+
+static inline uint64_t
+layout_state(enum segment_state state, uint16_t epoch)
+{
+	return (uint64_t)state | (uint64_t)epoch << 8;
+}
