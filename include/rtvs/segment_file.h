@@ -9,14 +9,15 @@
 
 struct segment_file;
 
-// Makes the file, whole, so that no later write can fail for want of space; -EEXIST when there is one, -ENOSPC. mode: of the file; group: its
-// group by name, or NULL. A device (DAX, ivshmem) exists already: is_device formats it, if no node lives there or is_forced.
+// Makes the file, whole, so that no later write can fail for want of space; -EEXIST when there is one, -ENOSPC. A device (DAX, the memory of
+// an ivshmem device) exists already: it is formatted, unless a node lives there: -EBUSY.
 struct segment_create {
 	const char *path;
-	struct segment_geometry geometry;
-	uint32_t mode;
-	const char *group;
-	bool is_forced; // over a segment that is there already
+	struct segment_geometry geometry; // n_slots 0: as many as size has room for
+	uint64_t size; // of the file in bytes, 0: what the geometry needs. A device has its own.
+	uint32_t mode; // of the file
+	const char *group; // of the file, a name of /etc/group or a number; NULL: the caller's
+	bool is_forced; // over a segment that is there already: its nodes are cut off
 };
 int segment_file_create(const struct segment_create *create, char err[SEGMENT_ERR_SIZE]);
 
@@ -29,9 +30,13 @@ struct segment *segment_file_segment(const struct segment_file *file);
 // are filled in. A name that a living node has is refused with -EEXIST; that of a dead one is taken over at once.
 int segment_file_join(struct segment_file *file, int node, const struct segment_identity *identity, char err[SEGMENT_ERR_SIZE]);
 void segment_file_leave(struct segment_file *file);
-// segment_tend with the locks of this host, at CLOCK_MONOTONIC. Also joins again, with the same identity, when others took this node for dead
-// while it did not run. Returns the number of nodes that were found dead.
+// segment_tend with the locks of this host, at CLOCK_MONOTONIC. Returns the number of nodes that were found dead.
 unsigned segment_file_tend(struct segment_file *file);
+// Joins again with the same identity, after others took this node for dead while it did not run (segment_is_expelled). The tending thread, while
+// the others keep off the segment. As segment_file_join; the node has then left.
+int segment_file_rejoin(struct segment_file *file, char err[SEGMENT_ERR_SIZE]);
+// 1: a process of this kernel holds the lock of that number, 0: none does, -1: it cannot be told. Any thread; a segment_lock_fn.
+int segment_file_has_lock(void *file, unsigned node);
 // Wakes nodes that segment_send or segment_put named.
 void segment_file_wake(struct segment_file *file, uint64_t nodes);
 // The receiving thread waits until a frame comes, but for max_ns at most. True: there may be one. Nodes of other hosts cannot wake this one:
