@@ -28,7 +28,8 @@
 #define SEGMENT_MAX_MACS 16 // of a node
 #define SEGMENT_BURST 32 // frames that one call takes at best
 #define SEGMENT_TEND_NS UINT64_C(50000000) // segment_tend is called this often
-#define SEGMENT_SILENCE_NS UINT64_C(600000000) // a node that no lock tells of is dead when its heart has not beaten for so long
+#define SEGMENT_SILENCE_NS \
+	UINT64_C(600000000) // a node that no lock tells of is dead when its heart has not beaten for so long
 
 enum segment_memory {
 	SEGMENT_COHERENT, // all nodes see one memory: one computer, its virtual machines, CXL 3
@@ -157,7 +158,8 @@ void segment_shorten(struct segment *seg, struct segment_frame *frame, uint32_t 
 // *ret_wake |= nodes that sleep and are to be woken. Returns how many frames reached a node.
 unsigned segment_send(struct segment *seg, struct segment_frame *frames, unsigned n, uint64_t *ret_wake);
 // Route, reserve, copy, send. offload NULL: none. 0, -ENOBUFS, -EMSGSIZE, -EHOSTUNREACH: nobody took it.
-int segment_put(struct segment *seg, const void *data, uint32_t len, const struct segment_offload *offload, uint64_t *ret_wake);
+int segment_put(
+	struct segment *seg, const void *data, uint32_t len, const struct segment_offload *offload, uint64_t *ret_wake);
 
 // Takes up to n frames out of the inbox. Their slots are this node's until release.
 unsigned segment_receive(struct segment *seg, struct segment_frame *ret_frames, unsigned n);
@@ -171,7 +173,8 @@ void segment_awake(struct segment *seg);
 _Atomic uint32_t *segment_sleep_word(const struct segment *seg, unsigned node);
 
 // Any thread.
-bool segment_look(const struct segment *seg, unsigned node, struct segment_node_info *ret_info); // false: the number is free
+bool segment_look(
+	const struct segment *seg, unsigned node, struct segment_node_info *ret_info); // false: the number is free
 void segment_look_pool(const struct segment *seg, struct segment_pool_info *ret_info);
 
 // 1: a process of this host holds the lock of that number, 0: none does, -1: it cannot be told.

@@ -28,7 +28,8 @@ struct segment *segment_file_segment(const struct segment_file *file);
 
 // Takes a number, -1: any that is free; the lock of the number comes first. identity->host, pid and the flags SEGMENT_LOCKED and SEGMENT_SLEEPS
 // are filled in. A name that a living node has is refused with -EEXIST; that of a dead one is taken over at once.
-int segment_file_join(struct segment_file *file, int node, const struct segment_identity *identity, char err[SEGMENT_ERR_SIZE]);
+int segment_file_join(
+	struct segment_file *file, int node, const struct segment_identity *identity, char err[SEGMENT_ERR_SIZE]);
 void segment_file_leave(struct segment_file *file);
 // segment_tend with the locks of this host, at CLOCK_MONOTONIC. Returns the number of nodes that were found dead.
 unsigned segment_file_tend(struct segment_file *file);
