@@ -18,7 +18,7 @@
 #define SEGMENT_VERSION 1
 #define SEGMENT_MAX_NODES 64 // a set of nodes is 64 bits
 #define SEGMENT_MIN_SLOTS 64
-#define SEGMENT_MAX_SLOTS (1u << 22)
+#define SEGMENT_MAX_SLOTS (1u << 21)
 #define SEGMENT_MIN_SLOT_BYTES 2048
 #define SEGMENT_MAX_SLOT_BYTES 65536
 #define SEGMENT_MIN_INBOX 64
@@ -47,7 +47,7 @@ struct segment_geometry {
 	uint32_t n_nodes; // 2 to SEGMENT_MAX_NODES
 	uint32_t n_slots; // SEGMENT_MIN_SLOTS to SEGMENT_MAX_SLOTS
 	uint32_t slot_bytes; // of a frame in one slot: a power of two
-	uint32_t inbox_size; // frames that wait for a node at most: a power of two
+	uint32_t inbox_size; // slots that wait for a node at most: a power of two
 };
 
 enum segment_state {
@@ -90,7 +90,7 @@ struct segment_node_info {
 	enum segment_state state;
 	uint16_t epoch; // counts the nodes that had the number
 	uint64_t beat;
-	uint32_t inbox_depth; // frames that wait
+	uint32_t inbox_depth; // slots that wait for it
 	struct segment_identity identity;
 	struct segment_counters counters;
 };
@@ -120,6 +120,8 @@ struct segment_frame {
 
 struct segment; // what a node knows by itself; in memory of its own
 
+// The fewest slots that such a segment may have; n_slots is not looked at.
+uint32_t segment_min_slots(const struct segment_geometry *g);
 // -EINVAL, and *ret_field names the field that is out of range.
 int segment_check_geometry(const struct segment_geometry *g, const char **ret_field);
 size_t segment_bytes(const struct segment_geometry *g); // of the object, 0: bad geometry

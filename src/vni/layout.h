@@ -11,7 +11,7 @@
 
 #define SEGMENT_PAGE 4096
 #define SEGMENT_LINE 64
-#define SEGMENT_MAGIC UINT64_C(0x47455353'56545200) // "\0RTVSSEG", little-endian; written last
+#define SEGMENT_MAGIC UINT64_C(0x4745535356545200) // "\0RTVSSEG", little-endian; written last
 
 // The first page. Everything before `addresses` is written once.
 struct layout_header {
@@ -48,18 +48,20 @@ struct layout_inbox {
 	_Alignas(SEGMENT_LINE) _Atomic uint64_t entry[];
 };
 
-// At the beginning of a slot, in front of its bytes. The sender writes it; refs and held: see slot.c.
+// At the beginning of a slot, in front of its bytes. The sender writes it.
 struct layout_slot {
+	// Of a frame's first slot.
 	_Alignas(SEGMENT_LINE) _Atomic uint64_t shape; // len | n_slots << 32
-	_Atomic uint64_t offload; // flags, gso_type, hdr_len, gso_size, csum_start
+	_Atomic uint64_t offload; // flags, gso_type, hdr_len, gso_size, csum_start, from the lowest byte
 	_Atomic uint64_t csum_offset;
-	_Atomic uint64_t next; // the following slot of the frame, as layout_ref
-	_Atomic uint64_t refs; // of a frame for several nodes: those that have not read it
-	_Atomic uint64_t held; // those of them that took it out of their inbox
+	_Atomic uint64_t reserved;
+	_Atomic uint64_t share[4]; // of a frame for several nodes: what each of 16 nodes has to do with it, see share.h
+	// Of a parcel's first slot: the others, as layout_ref.
+	_Atomic uint64_t other[SEGMENT_MAX_CHAIN - 1];
 };
 
 static_assert(sizeof(struct layout_header) <= SEGMENT_PAGE, "one page");
-static_assert(sizeof(struct layout_slot) == SEGMENT_LINE, "one line");
+static_assert(sizeof(struct layout_slot) % (2 * SEGMENT_LINE) == SEGMENT_LINE, "slots of an odd number of lines");
 
 // Where the parts begin, from the geometry alone.
 struct layout {
@@ -67,11 +69,11 @@ struct layout {
 	size_t inbox_stride, slot_stride;
 };
 
-void layout_of(const struct segment_geometry *g, struct layout *ret_layout);
+void segment_layout(const struct segment_geometry *g, struct layout *ret_layout);
 
-// A slot's word says whose it is: owner + 1, or 0: free; the owner's epoch; and a number that moves whenever the slot changes hands other
-// than from the pool, so that nobody takes a slot for the one that it was before.
-#define WORD_SHARED (UINT64_C(1) << 55) // a frame for several nodes: slot.c
+// A slot's word says whose it is: owner + 1, or 0: free; the owner's epoch; and a generation, which moves whenever the slot is freed or
+// taken by a receiver, so that nobody takes a slot for the one that it was before.
+#define WORD_SHARED (UINT64_C(1) << 55) // a frame for several nodes: share.h
 
 static inline uint64_t
 layout_word(unsigned node, uint16_t epoch, uint32_t gen)
@@ -103,31 +105,51 @@ layout_word_freed(uint64_t word)
 	return (uint32_t)((uint32_t)word + 1);
 }
 
-// How an inbox or a slot names a slot: its number, and the low bits of the word's number as a tag.
-#define REF_SLOT_BITS 22
+static inline bool
+layout_word_is(uint64_t word, unsigned node, uint16_t epoch)
+{
+	return layout_word_owner(word) == node && layout_word_epoch(word) == epoch;
+}
+
+// How an inbox or a slot names a slot: its number, and the low bits of its generation as a tag.
+#define REF_SLOT_BITS 21
 #define REF_TAG_BITS 22
-#define REF_MASK ((UINT64_C(1) << (REF_SLOT_BITS + REF_TAG_BITS)) - 1)
+#define REF_BITS (REF_SLOT_BITS + REF_TAG_BITS)
+#define REF_TAG_MASK ((1u << REF_TAG_BITS) - 1)
 
 static inline uint64_t
 layout_ref(uint32_t slot, uint64_t word)
 {
-	return slot | (word & ((1u << REF_TAG_BITS) - 1)) << REF_SLOT_BITS;
+	return slot | (word & REF_TAG_MASK) << REF_SLOT_BITS;
 }
 
 static inline uint32_t
 layout_ref_slot(uint64_t ref)
 {
-	return (uint32_t)(ref & ((1u << REF_SLOT_BITS) - 1));
+	return (uint32_t)ref & ((1u << REF_SLOT_BITS) - 1);
 }
 
 static inline bool
 layout_ref_fits(uint64_t ref, uint64_t word)
 {
-	return ((ref >> REF_SLOT_BITS) & ((1u << REF_TAG_BITS) - 1)) == (word & ((1u << REF_TAG_BITS) - 1));
+	return ((ref >> REF_SLOT_BITS) & REF_TAG_MASK) == (word & REF_TAG_MASK);
 }
 
+// A node's state with its epoch. A node that joins has nothing yet; when it lives no longer, its epoch never comes back.
 static inline uint64_t
 layout_state(enum segment_state state, uint16_t epoch)
 {
 	return (uint64_t)state | (uint64_t)epoch << 8;
+}
+
+static inline enum segment_state
+layout_state_of(uint64_t state)
+{
+	return (enum segment_state)(state & 3);
+}
+
+static inline uint16_t
+layout_state_epoch(uint64_t state)
+{
+	return (uint16_t)(state >> 8);
 }

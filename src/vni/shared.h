@@ -13,6 +13,17 @@ void segment_step(void); // the test's
 #define SHARED_STEP() ((void)0)
 #endif
 
+// The line is going to be written: it comes as this CPU's own. (The compiler's prefetch for writing fetches it as shared on plain x86-64.)
+static inline void
+shared_prefetch_write(const void *line)
+{
+#if defined(__x86_64__)
+	__asm__("prefetchw %0" : : "m"(*(const char *)line));
+#else
+	__builtin_prefetch(line, 1);
+#endif
+}
+
 static inline uint64_t
 shared_load(const _Atomic uint64_t *word)
 {

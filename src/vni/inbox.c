@@ -1,0 +1,229 @@
+// An entry is one word: full or empty, the lap of the ring in which it is to be used next, the epoch of the node that reads it, how many slots
+// the parcel has, and the reference of the first. A sender publishes by one compare-and-swap from the empty entry to the full one: it cannot die
+// in between, and an entry that was meant for a node's former life fails. The ring's end is found by looking: where an entry is empty in its
+// lap. The tail is a hint, so it does not matter that a sender died before it moved it. After Tsigas and Zhang's queue (SPAA 2001), with laps
+// in place of two kinds of empty.
+//
+// A parcel of n slots covers n entries, the first of which is full: so the ring's size bounds the slots that wait, however they come. A sender
+// that was overtaken may fill an entry that another parcel covers; the reader finds it, since it looks at each entry that it passes.
+//
+// Positions count on through the laps: lap = position / size. Push and pop are O(1); a push looks at PUSH_STEPS entries at most.
+#include "inbox.h"
+
+#define COUNT_SHIFT REF_BITS
+#define COUNT_MASK 0x3f
+#define EPOCH_SHIFT (COUNT_SHIFT + 6)
+#define EPOCH_MASK 0xff
+#define LAP_SHIFT (EPOCH_SHIFT + 8)
+#define LAP_MASK ((1u << (63 - LAP_SHIFT)) - 1)
+#define ENTRY_FULL (UINT64_C(1) << 63)
+#define REF_MASK ((UINT64_C(1) << REF_BITS) - 1)
+#define PARCEL_MASK ((UINT64_C(1) << EPOCH_SHIFT) - 1) // count and reference
+#define POSITION_BITS 48
+#define POSITION_MASK ((UINT64_C(1) << POSITION_BITS) - 1)
+#define PUSH_STEPS 256
+#define PASS_MAX 128 // entries that one peek passes over
+
+static uint64_t
+empty_entry(const struct segment *seg, uint64_t position, uint16_t epoch)
+{
+	return ((position >> seg->inbox_shift) & LAP_MASK) << LAP_SHIFT | (uint64_t)(epoch & EPOCH_MASK) << EPOCH_SHIFT;
+}
+
+static _Atomic uint64_t *
+entry_at(const struct segment *seg, struct layout_inbox *inbox, uint64_t position)
+{
+	return &inbox->entry[position & (seg->g.inbox_size - 1)];
+}
+
+static uint64_t
+read_tail(struct layout_inbox *inbox, uint16_t epoch, uint64_t or_else)
+{
+	uint64_t tail = shared_load(&inbox->tail);
+
+	return tail >> POSITION_BITS == epoch ? tail & POSITION_MASK : or_else;
+}
+
+static uint64_t
+parcel_of(uint64_t ref, unsigned n)
+{
+	return ref | (uint64_t)n << COUNT_SHIFT;
+}
+
+static unsigned
+count_of(uint64_t entry)
+{
+	return (unsigned)(entry >> COUNT_SHIFT) & COUNT_MASK;
+}
+
+static bool
+is_empty_at(const struct segment *seg, struct layout_inbox *inbox, uint64_t position, uint16_t epoch)
+{
+	return shared_load(entry_at(seg, inbox, position)) == empty_entry(seg, position, epoch);
+}
+
+enum inbox_result
+inbox_push(struct segment *seg, unsigned to, uint16_t epoch, uint64_t ref, unsigned n)
+{
+	struct layout_inbox *inbox = own_inbox(seg, to);
+	uint64_t at = seg->tx.end[to].epoch == epoch ? seg->tx.end[to].position : read_tail(inbox, epoch, 0);
+	enum inbox_result result = INBOX_FULL;
+	bool has_read_tail = false;
+
+	for (unsigned step = 0; step < PUSH_STEPS; step++) {
+		_Atomic uint64_t *entry = entry_at(seg, inbox, at);
+		uint64_t empty = empty_entry(seg, at, epoch), seen = shared_load(entry);
+		uint32_t laps_ahead;
+
+		if (seen == empty) {
+			if (n > 1 && !is_empty_at(seg, inbox, at + n - 1, epoch))
+				break;
+			if (!shared_cas(entry, seen, empty | ENTRY_FULL | parcel_of(ref, n)))
+				continue; // another sender was faster
+			at += n;
+			result = INBOX_TAKEN;
+			break;
+		}
+		if (((seen ^ empty) >> EPOCH_SHIFT) & EPOCH_MASK) {
+			result = INBOX_GONE;
+			break;
+		}
+		laps_ahead = (uint32_t)((seen >> LAP_SHIFT) - (empty >> LAP_SHIFT)) & LAP_MASK;
+		if (!laps_ahead) { // taken, and the tail does not know yet
+			at += seen & ENTRY_FULL && count_of(seen) ? count_of(seen) : 1;
+		} else if (!has_read_tail) { // full; or others have gone on for some laps
+			has_read_tail = true;
+			at = read_tail(inbox, epoch, at);
+		} else if (laps_ahead > LAP_MASK / 2) {
+			break;
+		} else {
+			at++;
+		}
+	}
+	seg->tx.end[to].epoch = epoch;
+	seg->tx.end[to].position = at & POSITION_MASK;
+	return result;
+}
+
+void
+inbox_settle(struct segment *seg, unsigned to)
+{
+	struct layout_inbox *inbox = own_inbox(seg, to);
+	uint64_t end = (uint64_t)seg->tx.end[to].epoch << POSITION_BITS | seg->tx.end[to].position;
+
+	for (unsigned tries = 0; tries < 4; tries++) {
+		uint64_t tail = shared_load(&inbox->tail);
+
+		if (tail >> POSITION_BITS != end >> POSITION_BITS || tail >= end || shared_cas(&inbox->tail, tail, end))
+			return;
+	}
+}
+
+// The entry at the head becomes empty for the next lap. seen: as it is.
+static void
+pass(struct segment *seg, uint64_t seen)
+{
+	(void)shared_cas(entry_at(seg, own_inbox(seg, (unsigned)seg->self), seg->rx.head), seen,
+		empty_entry(seg, seg->rx.head + seg->g.inbox_size, seg->epoch));
+	seg->rx.head++;
+	if (seg->rx.n_covered)
+		seg->rx.n_covered--;
+}
+
+bool
+inbox_peek(struct segment *seg, uint64_t *ret_ref, unsigned *ret_n)
+{
+	struct layout_inbox *inbox = own_inbox(seg, (unsigned)seg->self);
+
+	for (unsigned passed = 0; passed < PASS_MAX; passed++) {
+		uint64_t empty = empty_entry(seg, seg->rx.head, seg->epoch);
+		uint64_t seen = shared_load(entry_at(seg, inbox, seg->rx.head));
+
+		if ((seen & ~PARCEL_MASK) == (empty | ENTRY_FULL)) {
+			*ret_ref = seen & REF_MASK;
+			*ret_n = count_of(seen);
+			return true;
+		}
+		if (seen == empty && !seg->rx.n_covered)
+			return false;
+		if (seen != empty) // nobody who keeps to the rules wrote this
+			own_count_rx(seg, RX_BAD, 1);
+		pass(seg, seen);
+	}
+	return false;
+}
+
+void
+inbox_pop(struct segment *seg, uint64_t ref, unsigned n)
+{
+	struct layout_inbox *inbox = own_inbox(seg, (unsigned)seg->self);
+
+	pass(seg, empty_entry(seg, seg->rx.head, seg->epoch) | ENTRY_FULL | parcel_of(ref, n));
+	if (n > seg->rx.n_covered + 1)
+		seg->rx.n_covered = n - 1;
+	// At once, for whom the inbox is full.
+	while (seg->rx.n_covered && is_empty_at(seg, inbox, seg->rx.head, seg->epoch))
+		pass(seg, empty_entry(seg, seg->rx.head, seg->epoch));
+}
+
+// A hole, an entry that somebody emptied who must not, would stop the reader for ever: it is passed over when an entry behind it is full.
+void
+inbox_mend(struct segment *seg)
+{
+	struct layout_inbox *inbox = own_inbox(seg, (unsigned)seg->self);
+
+	for (uint32_t n = 1; n < seg->g.inbox_size; n++) {
+		uint64_t position = seg->rx.head + n, full = empty_entry(seg, position, seg->epoch) | ENTRY_FULL;
+
+		if ((shared_load(entry_at(seg, inbox, position)) & ~PARCEL_MASK) == full &&
+			is_empty_at(seg, inbox, seg->rx.head, seg->epoch)) {
+			seg->rx.n_covered = n; // peek looks at each of them once more
+			own_count_rx(seg, RX_BAD, 1);
+			return;
+		}
+	}
+}
+
+void
+inbox_renew(struct segment *seg)
+{
+	struct layout_inbox *inbox = own_inbox(seg, (unsigned)seg->self);
+
+	for (uint32_t i = 0; i < seg->g.inbox_size; i++)
+		for (unsigned tries = 0; tries < PUSH_STEPS; tries++) {
+			uint64_t seen = shared_load(&inbox->entry[i]);
+
+			if (shared_cas(&inbox->entry[i], seen, empty_entry(seg, i, seg->epoch)))
+				break;
+		}
+	shared_store(&inbox->tail, (uint64_t)seg->epoch << POSITION_BITS);
+	shared_store(&inbox->head, 0);
+	seg->rx.head = 0;
+	seg->rx.n_covered = seg->rx.n_idle = 0;
+	seg->rx.n_slots = seg->rx.at = 0;
+}
+
+bool
+inbox_look_dead(const struct segment *seg, unsigned node, uint32_t i, uint64_t *ret_ref, unsigned *ret_n)
+{
+	uint64_t seen = shared_load(&own_inbox(seg, node)->entry[i]), state;
+
+	if (!(seen & ENTRY_FULL))
+		return false;
+	state = shared_load_ordered(&own_node(seg, node)->state);
+	if (layout_state_of(state) == SEGMENT_LIVE &&
+		(layout_state_epoch(state) & EPOCH_MASK) == ((seen >> EPOCH_SHIFT) & EPOCH_MASK))
+		return false;
+	*ret_ref = seen & REF_MASK;
+	*ret_n = count_of(seen);
+	return true;
+}
+
+uint32_t
+inbox_depth(const struct segment *seg, unsigned node)
+{
+	struct layout_inbox *inbox = own_inbox(seg, node);
+	uint64_t depth = (shared_load(&inbox->tail) & POSITION_MASK) - shared_load(&inbox->head);
+
+	return depth > seg->g.inbox_size ? seg->g.inbox_size : (uint32_t)depth; // the tail may be behind
+}

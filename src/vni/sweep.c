@@ -1,0 +1,163 @@
+// Who lives, and what the dead leave behind. Anybody may clear up, also several nodes at once, and may die while doing it: every change is a
+// compare-and-swap from a value that names the dead one, and the number becomes free only after a whole turn over the segment.
+//
+// Three places name a slot's holder: the slot's word, the share words of a frame for several nodes, the inbox that the slot waits in.
+// A turn looks at all of them: O(slots + nodes * inbox_size).
+#include "address.h"
+#include "inbox.h"
+#include "noncoherent.h"
+#include "own.h"
+#include "parcel.h"
+#include "share.h"
+#include "slot.h"
+
+// A parcel that nobody will take out of a dead node's inbox. From its end, as a receiver does it.
+static uint32_t
+sweep_parcel(struct segment *seg, uint64_t ref, unsigned n)
+{
+	struct parcel p;
+	uint32_t n_freed = 0;
+
+	(void)parcel_read(seg, ref, n, &p);
+	while (p.n--)
+		if (!(p.word[p.n] & WORD_SHARED))
+			n_freed += slot_free_seen(seg, p.slot[p.n], p.word[p.n]);
+	return n_freed;
+}
+
+uint32_t
+segment_sweep(struct segment *seg)
+{
+	uint32_t n_freed = 0;
+
+	if (seg->g.memory == SEGMENT_NONCOHERENT)
+		return 0; // each node's slots are its own, and come back when it is told or sees who died
+	for (unsigned node = 0; node < seg->g.n_nodes; node++)
+		for (uint32_t i = 0; i < seg->g.inbox_size; i++) {
+			uint64_t ref;
+			unsigned n;
+
+			if (inbox_look_dead(seg, node, i, &ref, &n))
+				n_freed += sweep_parcel(seg, ref, n);
+		}
+	for (uint32_t slot = 0; slot < seg->g.n_slots; slot++) {
+		uint64_t word = shared_load(own_word(seg, slot));
+
+		if (layout_word_is_free(word))
+			continue;
+		if (word & WORD_SHARED)
+			n_freed += share_sweep(seg, slot, word);
+		else if (!own_is_alive(seg, layout_word_owner(word), layout_word_epoch(word)))
+			n_freed += slot_free_seen(seg, slot, word);
+	}
+	if (n_freed) {
+		SHARED_STEP();
+		atomic_fetch_add_explicit(&own_header(seg)->n_reaped, n_freed, memory_order_relaxed);
+	}
+	return n_freed;
+}
+
+void
+segment_look_pool(const struct segment *seg, struct segment_pool_info *ret_info)
+{
+	struct segment_pool_info info = {0};
+
+	info.n_reaped = atomic_load_explicit(&own_header(seg)->n_reaped, memory_order_relaxed);
+	if (seg->g.memory == SEGMENT_NONCOHERENT) {
+		noncoherent_look_pool(seg, &info);
+		*ret_info = info;
+		return;
+	}
+	for (uint32_t slot = 0; slot < seg->g.n_slots; slot++) {
+		uint64_t word = atomic_load_explicit(own_word(seg, slot), memory_order_relaxed);
+
+		if (layout_word_is_free(word))
+			info.n_free++;
+		else if (layout_word_owner(word) < SEGMENT_MAX_NODES)
+			info.n_held[layout_word_owner(word)]++;
+	}
+	*ret_info = info;
+}
+
+static bool
+is_of_one_host(const struct layout_node *a, const struct layout_node *b)
+{
+	return shared_load(&a->host[0]) == shared_load(&b->host[0]) &&
+		shared_load(&a->host[1]) == shared_load(&b->host[1]);
+}
+
+// A node of that node's host, whose heart beats: it knows better whether that node lives, by its lock.
+static bool
+has_kin(const struct segment *seg, unsigned number, uint64_t now_ns)
+{
+	for (unsigned i = 0; i < seg->g.n_nodes; i++)
+		if (i != number && (int)i != seg->self &&
+			layout_state_of(shared_load(&own_node(seg, i)->state)) == SEGMENT_LIVE &&
+			now_ns - seg->watched[i].since_ns < SEGMENT_SILENCE_NS &&
+			is_of_one_host(own_node(seg, i), own_node(seg, number)))
+			return true;
+	return false;
+}
+
+// What says that a node is dead: nobody holds the lock of its number; or, for a node that no lock tells of, a heart that stands still.
+static bool
+is_dead(struct segment *seg, unsigned number, segment_lock_fn has_lock, void *ctx, uint64_t now_ns)
+{
+	struct layout_node *node = own_node(seg, number);
+	uint64_t state = shared_load(&node->state), beat = shared_load(&node->beat);
+	bool has_locked = shared_load(&node->who) >> 32 & SEGMENT_LOCKED;
+	int lock = -1;
+
+	if (seg->watched[number].state != state || seg->watched[number].beat != beat) {
+		seg->watched[number].state = state;
+		seg->watched[number].beat = beat;
+		seg->watched[number].since_ns = now_ns;
+		return false;
+	}
+	if (has_locked && has_lock && seg->self >= 0 && is_of_one_host(node, own_node(seg, (unsigned)seg->self)))
+		lock = has_lock(ctx, number);
+	if (lock >= 0)
+		return !lock;
+	return now_ns - seg->watched[number].since_ns > SEGMENT_SILENCE_NS &&
+		!(has_locked && has_kin(seg, number, now_ns));
+}
+
+unsigned
+segment_tend(struct segment *seg, segment_lock_fn has_lock, void *ctx, uint64_t now_ns)
+{
+	uint64_t to_free[SEGMENT_MAX_NODES] = {0};
+	unsigned n_dead = 0;
+	bool is_to_sweep = false;
+
+	address_age(seg, now_ns);
+	if (seg->g.memory == SEGMENT_NONCOHERENT)
+		return noncoherent_tend(seg, has_lock, ctx, now_ns);
+	if (seg->self >= 0)
+		shared_count(&own_node(seg, (unsigned)seg->self)->beat, 1);
+	for (unsigned i = 0; i < seg->g.n_nodes; i++) {
+		_Atomic uint64_t *state = &own_node(seg, i)->state;
+		uint64_t seen = shared_load(state);
+
+		if ((int)i == seg->self || layout_state_of(seen) == SEGMENT_FREE)
+			continue;
+		// One that is being reaped has been found dead already; whoever began may have died.
+		if (layout_state_of(seen) != SEGMENT_REAPING) {
+			if (!is_dead(seg, i, has_lock, ctx, now_ns))
+				continue;
+			if (!shared_cas(state, seen, layout_state(SEGMENT_REAPING, layout_state_epoch(seen))))
+				continue;
+			n_dead++;
+		}
+		to_free[i] = layout_state(SEGMENT_REAPING, layout_state_epoch(seen));
+		is_to_sweep = true;
+	}
+	if (!is_to_sweep)
+		return 0;
+	(void)segment_sweep(seg);
+	for (unsigned i = 0; i < seg->g.n_nodes; i++)
+		if (to_free[i])
+			(void)shared_cas(&own_node(seg, i)->state, to_free[i],
+				layout_state(SEGMENT_FREE, layout_state_epoch(to_free[i])));
+	address_moved(seg);
+	return n_dead;
+}

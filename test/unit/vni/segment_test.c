@@ -1,0 +1,441 @@
+// Nodes of one segment in one thread: joining, sending to one, to several, to none, what is refused, and what is left when a node is gone.
+#include "segment_fixture.h"
+
+#include <errno.h>
+
+static const struct segment_geometry SMALL = {
+	.n_nodes = FIXTURE_NODES, .n_slots = 256, .slot_bytes = 2048, .inbox_size = 64};
+
+static void
+make_frame(uint8_t *frame, uint32_t len, uint8_t to, uint8_t from, uint8_t mark)
+{
+	for (uint32_t i = 0; i < len; i++)
+		frame[i] = (uint8_t)(i * 7 + mark);
+	memcpy(frame, (uint8_t[]){2, 0, 0, 0, 0, to, 2, 0, 0, 0, 0, from, 8, 0}, 14);
+}
+
+static int
+put(struct fixture *f, uint8_t from, uint8_t to, uint32_t len, uint8_t mark)
+{
+	uint8_t frame[SEGMENT_MAX_FRAME];
+	uint64_t wake = 0;
+
+	make_frame(frame, len, to, from, mark);
+	if (to == 0xff)
+		memset(frame, 0xff, 6);
+	return segment_put(f->node[from], frame, len, NULL, &wake);
+}
+
+// The next frame is the one that put made.
+static void
+assert_received(struct fixture *f, uint8_t node, uint8_t from, uint32_t len, uint8_t mark)
+{
+	uint8_t frame[SEGMENT_MAX_FRAME], got[SEGMENT_MAX_FRAME];
+	struct segment_frame received;
+
+	assert_int_equal(segment_receive(f->node[node], &received, 1), 1);
+	assert_int_equal(received.len, len);
+	assert_int_equal(received.from, from);
+	segment_copy(f->node[node], &received, got);
+	make_frame(frame, len, node, from, mark); // the destination may be an address behind the node
+	assert_memory_equal(got + 6, frame + 6, len - 6);
+	segment_release(f->node[node], &received, 1);
+}
+
+static void
+assert_nothing(struct fixture *f, uint8_t node)
+{
+	struct segment_frame received;
+
+	assert_int_equal(segment_receive(f->node[node], &received, 1), 0);
+}
+
+static void
+assert_all_free_after_leave(struct fixture *f)
+{
+	struct segment *looker = fixture_attach(f);
+	struct segment_pool_info info;
+
+	for (unsigned i = 0; i < f->g.n_nodes; i++)
+		if (f->node[i])
+			segment_leave(f->node[i]);
+	segment_look_pool(looker, &info);
+	assert_int_equal(info.n_free, f->g.n_slots);
+	free(looker);
+}
+
+static void
+geometry_is_refused_beyond_each_limit(void **state)
+{
+	static const struct {
+		struct segment_geometry g;
+		const char *field;
+	} cases[] = {
+		{{.n_nodes = 1, .n_slots = 256, .slot_bytes = 2048, .inbox_size = 64}, "nodes"},
+		{{.n_nodes = SEGMENT_MAX_NODES + 1, .n_slots = 4096, .slot_bytes = 2048, .inbox_size = 64}, "nodes"},
+		{{.n_nodes = 2, .n_slots = 256, .slot_bytes = 1024, .inbox_size = 64}, "slot_bytes"},
+		{{.n_nodes = 2, .n_slots = 256, .slot_bytes = 3000, .inbox_size = 64}, "slot_bytes"},
+		{{.n_nodes = 2, .n_slots = 256, .slot_bytes = 2 * SEGMENT_MAX_SLOT_BYTES, .inbox_size = 64},
+			"slot_bytes"},
+		{{.n_nodes = 2, .n_slots = 256, .slot_bytes = 2048, .inbox_size = 32}, "inbox"},
+		{{.n_nodes = 2, .n_slots = 256, .slot_bytes = 2048, .inbox_size = 65}, "inbox"},
+		{{.n_nodes = 2, .n_slots = 256, .slot_bytes = 2048, .inbox_size = 2 * SEGMENT_MAX_INBOX}, "inbox"},
+		{{.n_nodes = 2, .n_slots = 65, .slot_bytes = 2048, .inbox_size = 64}, "slots"},
+		{{.n_nodes = 2, .n_slots = SEGMENT_MAX_SLOTS + 1, .slot_bytes = 2048, .inbox_size = 64}, "slots"},
+		{{.n_nodes = 4, .n_slots = 395, .slot_bytes = 2048, .inbox_size = 64, .buffers = SEGMENT_SEPARATE},
+			"slots"},
+		{{.n_nodes = 2, .n_slots = 256, .slot_bytes = 2048, .inbox_size = 64, .memory = 2}, "memory"},
+		{{.n_nodes = 2, .n_slots = 256, .slot_bytes = 2048, .inbox_size = 64, .buffers = 2}, "buffers"},
+	};
+	struct segment_geometry least = {.n_nodes = 2, .n_slots = 66, .slot_bytes = 2048, .inbox_size = 64};
+	struct segment_geometry most = {.n_nodes = SEGMENT_MAX_NODES,
+		.n_slots = SEGMENT_MAX_SLOTS,
+		.slot_bytes = SEGMENT_MAX_SLOT_BYTES,
+		.inbox_size = SEGMENT_MAX_INBOX};
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const char *field = "none";
+
+		assert_int_equal(segment_check_geometry(&cases[i].g, &field), -EINVAL);
+		assert_string_equal(field, cases[i].field);
+		assert_int_equal(segment_bytes(&cases[i].g), 0);
+	}
+	assert_int_equal(segment_check_geometry(&least, NULL), 0);
+	assert_int_equal(segment_check_geometry(&most, NULL), 0);
+}
+
+static void
+object_that_is_no_segment_is_refused(void **state)
+{
+	struct fixture f;
+	struct segment_geometry g;
+	size_t bytes = segment_bytes(&SMALL);
+	uint32_t *words;
+
+	(void)state;
+	fixture_make(&f, &SMALL, 0);
+	assert_int_equal(segment_read_geometry(f.mem, bytes, &g), 0);
+	assert_memory_equal(&g, &SMALL, sizeof(g));
+	assert_int_equal(segment_read_geometry(f.mem, bytes - 1, &g), -EFBIG);
+	assert_int_equal(segment_read_geometry(f.mem, 4095, &g), -ENODATA);
+	assert_int_equal(segment_format(f.mem, bytes - 1, &SMALL, (uint8_t[16]){0}), -ENOSPC);
+	words = f.mem;
+	words[2]++; // the version
+	assert_int_equal(segment_read_geometry(f.mem, bytes, &g), -EPROTO);
+	words[2]--;
+	words[5] = SEGMENT_MAX_NODES + 1;
+	assert_int_equal(segment_read_geometry(f.mem, bytes, &g), -EINVAL);
+	words[5] = SMALL.n_nodes;
+	words[6] = SMALL.n_slots / 2 + 10; // in range, but not what the length was made for
+	assert_int_equal(segment_read_geometry(f.mem, bytes, &g), -EINVAL);
+	words[0] = 0;
+	assert_int_equal(segment_read_geometry(f.mem, bytes, &g), -ENODATA);
+	fixture_free(&f);
+}
+
+static void
+frame_reaches_the_node_of_its_address(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	fixture_make(&f, &SMALL, 3);
+	for (uint32_t len = 14; len <= 2049; len += len < 2040 ? 61 : 1) {
+		assert_int_equal(put(&f, 0, 1, len, (uint8_t)len), 0);
+		assert_received(&f, 1, 0, len, (uint8_t)len);
+		assert_nothing(&f, 0);
+		assert_nothing(&f, 2);
+	}
+	assert_int_equal(put(&f, 0, 1, SEGMENT_MAX_FRAME, 9), 0);
+	assert_received(&f, 1, 0, SEGMENT_MAX_FRAME, 9);
+	assert_int_equal(put(&f, 0, 1, 13, 9), -EMSGSIZE);
+	assert_int_equal(put(&f, 0, 0, 60, 9), -EHOSTUNREACH); // to itself
+	assert_int_equal(put(&f, 0, 9, 60, 9), -EHOSTUNREACH); // no such address, no bridge
+	assert_nothing(&f, 1);
+	assert_all_free_after_leave(&f);
+	fixture_free(&f);
+}
+
+static void
+frame_longer_than_the_longest_is_refused(void **state)
+{
+	struct fixture f;
+	struct segment_frame frame;
+
+	(void)state;
+	fixture_make(&f, &SMALL, 2);
+	assert_int_equal(segment_reserve(f.node[0], 2, SEGMENT_MAX_FRAME, &frame), 0);
+	assert_int_equal(frame.n_slots, SEGMENT_MAX_CHAIN);
+	segment_shorten(f.node[0], &frame, 100);
+	assert_int_equal(frame.n_slots, 1);
+	segment_unreserve(f.node[0], &frame);
+	assert_int_equal(segment_reserve(f.node[0], 2, SEGMENT_MAX_FRAME + 1, &frame), -EMSGSIZE);
+	assert_all_free_after_leave(&f);
+	fixture_free(&f);
+}
+
+static void
+broadcast_reaches_all_others_once(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	fixture_make(&f, &SMALL, 4);
+	for (unsigned i = 0; i < 1000; i++) {
+		uint32_t len = i % 2 ? 60 : 3000; // one slot that all read, or several slots for each
+
+		assert_int_equal(put(&f, 1, 0xff, len, (uint8_t)i), 0);
+		for (uint8_t node = 0; node < 4; node++)
+			if (node != 1)
+				assert_received(&f, node, 1, len, (uint8_t)i);
+		for (uint8_t node = 0; node < 4; node++)
+			assert_nothing(&f, node);
+	}
+	assert_all_free_after_leave(&f);
+	fixture_free(&f);
+}
+
+static void
+unknown_address_goes_to_bridges_and_is_learned(void **state)
+{
+	struct fixture f;
+	struct segment_frame received;
+	uint8_t behind[60];
+	uint64_t wake = 0;
+
+	(void)state;
+	fixture_make(&f, &SMALL, 2);
+	fixture_join(&f, 2, SEGMENT_BRIDGE);
+	fixture_join(&f, 3, SEGMENT_BRIDGE);
+	assert_int_equal(put(&f, 0, 77, 60, 5), 0);
+	assert_received(&f, 2, 0, 60, 5);
+	assert_received(&f, 3, 0, 60, 5);
+	assert_nothing(&f, 1);
+	make_frame(behind, 60, 0, 77, 6); // 77 is behind node 2
+	assert_int_equal(segment_put(f.node[2], behind, 60, NULL, &wake), 0);
+	assert_int_equal(segment_receive(f.node[0], &received, 1), 1);
+	assert_int_equal(received.from, 2);
+	segment_release(f.node[0], &received, 1);
+	assert_int_equal(put(&f, 0, 77, 60, 7), 0);
+	assert_received(&f, 2, 0, 60, 7);
+	assert_nothing(&f, 3);
+	segment_leave(f.node[2]); // and with it what is behind it
+	assert_int_equal(put(&f, 0, 77, 60, 8), 0);
+	assert_received(&f, 3, 0, 60, 8);
+	assert_all_free_after_leave(&f);
+	fixture_free(&f);
+}
+
+static void
+full_inbox_costs_its_node_alone(void **state)
+{
+	struct fixture f;
+	struct segment_node_info info;
+	unsigned n = 0;
+
+	(void)state;
+	fixture_make(&f, &SMALL, 3);
+	while (!put(&f, 0, 1, 60, (uint8_t)n))
+		n++;
+	assert_int_equal(n, SMALL.inbox_size);
+	assert_true(segment_look(f.node[0], 0, &info));
+	assert_int_equal(info.counters.tx_inbox_full, 1);
+	assert_true(segment_look(f.node[0], 1, &info));
+	assert_int_equal(info.inbox_depth, SMALL.inbox_size);
+	assert_int_equal(put(&f, 0, 2, 60, 1), 0);
+	assert_received(&f, 2, 0, 60, 1);
+	for (unsigned i = 0; i < n; i++)
+		assert_received(&f, 1, 0, 60, (uint8_t)i);
+	assert_nothing(&f, 1);
+	assert_int_equal(put(&f, 0, 1, 60, 1), 0);
+	assert_received(&f, 1, 0, 60, 1);
+	assert_all_free_after_leave(&f);
+	fixture_free(&f);
+}
+
+// The inbox bounds slots, however they come: parcels of bursts, super-frames.
+static void
+inbox_bounds_slots_not_parcels(void **state)
+{
+	struct fixture f;
+	unsigned n = 0;
+
+	(void)state;
+	fixture_make(&f, &SMALL, 2);
+	while (!put(&f, 0, 1, 20 * 2048, (uint8_t)n))
+		n++;
+	assert_int_equal(n, SMALL.inbox_size / 20);
+	for (unsigned i = 0; i < 1000; i++) {
+		assert_received(&f, 1, 0, 20 * 2048, (uint8_t)i);
+		assert_int_equal(put(&f, 0, 1, 20 * 2048, (uint8_t)(i + n)), 0);
+	}
+	assert_all_free_after_leave(&f);
+	fixture_free(&f);
+}
+
+static void
+burst_keeps_its_order_through_many_laps(void **state)
+{
+	struct fixture f;
+	struct segment_frame frames[SEGMENT_BURST], received[SEGMENT_BURST];
+	uint32_t sent = 0, got = 0;
+	uint64_t wake = 0;
+
+	(void)state;
+	fixture_make(&f, &SMALL, 2);
+	for (unsigned turn = 0; turn < 20000; turn++) {
+		unsigned n = turn * 7 % SEGMENT_BURST + 1, n_got;
+
+		for (unsigned i = 0; i < n; i++) {
+			uint8_t data[60];
+			uint32_t len;
+
+			make_frame(data, 60, 1, 0, 0);
+			memcpy(data + 20, &sent, 4);
+			assert_int_equal(segment_reserve(f.node[0], segment_route(f.node[0], data), 60, &frames[i]), 0);
+			memcpy(segment_piece(f.node[0], &frames[i], 0, &len), data, 60);
+			sent++;
+		}
+		sent -= n - segment_send(f.node[0], frames, n, &wake);
+		n_got = segment_receive(f.node[1], received, turn % 5 + 14);
+		for (unsigned i = 0; i < n_got; i++, got++) {
+			uint32_t len;
+
+			assert_memory_equal(segment_piece(f.node[1], &received[i], 0, &len) + 20, &got, 4);
+		}
+		segment_release(f.node[1], received, n_got);
+	}
+	assert_true(got > 100000);
+	assert_all_free_after_leave(&f);
+	fixture_free(&f);
+}
+
+static void
+offload_header_comes_with_its_frame(void **state)
+{
+	static const struct segment_offload offload = {1, 4, 66, 1448, 34, 16};
+	struct fixture f;
+	struct segment_frame received;
+	uint8_t data[3000];
+	uint64_t wake = 0;
+
+	(void)state;
+	fixture_make(&f, &SMALL, 2);
+	make_frame(data, sizeof(data), 1, 0, 0);
+	assert_int_equal(segment_put(f.node[0], data, sizeof(data), &offload, &wake), 0);
+	assert_int_equal(segment_receive(f.node[1], &received, 1), 1);
+	assert_memory_equal(&received.offload, &offload, sizeof(offload));
+	segment_release(f.node[1], &received, 1);
+	fixture_free(&f);
+}
+
+static void
+sleeper_is_woken_once(void **state)
+{
+	struct fixture f;
+	uint8_t data[60];
+	uint64_t wake = 0;
+
+	(void)state;
+	fixture_make(&f, &SMALL, 2);
+	make_frame(data, 60, 1, 0, 0);
+	assert_true(segment_sleep(f.node[1]));
+	assert_int_equal(segment_put(f.node[0], data, 60, NULL, &wake), 0);
+	assert_int_equal(wake, 2);
+	wake = 0;
+	assert_int_equal(segment_put(f.node[0], data, 60, NULL, &wake), 0);
+	assert_int_equal(wake, 0);
+	assert_false(segment_sleep(f.node[1])); // frames wait
+	fixture_free(&f);
+}
+
+static void
+number_is_taken_once(void **state)
+{
+	struct segment_identity identity = fixture_identity(1);
+	struct fixture f;
+	struct segment *other;
+
+	(void)state;
+	fixture_make(&f, &SMALL, 2);
+	other = fixture_attach(&f);
+	assert_int_equal(segment_join(other, 1, &identity), -EBUSY);
+	assert_int_equal(segment_join(other, SMALL.n_nodes, &identity), -EINVAL);
+	assert_int_equal(segment_join(other, 2, &identity), 0);
+	assert_int_equal(segment_join(other, 3, &identity), -EINVAL); // has joined already
+	segment_leave(other);
+	assert_int_equal(segment_self(other), -1);
+	segment_leave(other);
+	free(other);
+	fixture_free(&f);
+}
+
+// A node ends without a word, with frames in its own inbox, in others', in its hands.
+static void
+dead_node_leaves_no_slot_behind(void **state)
+{
+	struct fixture f;
+	struct segment_frame held[2];
+	uint64_t now_ns = 1;
+
+	(void)state;
+	fixture_make(&f, &SMALL, 4);
+	for (unsigned i = 0; i < 10; i++) {
+		assert_int_equal(put(&f, 1, 2, i % 3 ? 60 : 5000, (uint8_t)i), 0);
+		assert_int_equal(put(&f, 2, 1, i % 3 ? 60 : 5000, (uint8_t)i), 0);
+		assert_int_equal(put(&f, 1, 0xff, 60, (uint8_t)i), 0);
+		assert_int_equal(put(&f, 3, 0xff, 60, (uint8_t)i), 0);
+	}
+	assert_int_equal(segment_receive(f.node[1], held, 2), 2);
+	assert_int_equal(segment_tend(f.node[0], NULL, NULL, now_ns), 0);
+	assert_int_equal(segment_tend(f.node[2], NULL, NULL, now_ns), 0);
+	assert_int_equal(segment_tend(f.node[3], NULL, NULL, now_ns), 0);
+	for (unsigned i = 0; i < 12; i++) { // beating, without node 1
+		now_ns += SEGMENT_TEND_NS;
+		assert_int_equal(segment_tend(f.node[2], NULL, NULL, now_ns), 0);
+		assert_int_equal(segment_tend(f.node[3], NULL, NULL, now_ns), 0);
+		assert_int_equal(segment_tend(f.node[0], NULL, NULL, now_ns), 0);
+		assert_false(segment_is_expelled(f.node[1]));
+	}
+	now_ns += SEGMENT_TEND_NS;
+	assert_int_equal(segment_tend(f.node[0], NULL, NULL, now_ns), 1);
+	assert_true(segment_is_expelled(f.node[1]));
+	segment_release(f.node[1], held, 2); // comes too late: nothing happens
+	assert_int_equal(put(&f, 1, 2, 60, 1), -ENOBUFS);
+	for (uint8_t node = 0; node < 4; node++) { // node 3's frames arrive, node 1's are lost
+		if (node == 1 || node == 3)
+			continue;
+		for (unsigned i = 0; i < 10; i++)
+			assert_received(&f, node, 3, 60, (uint8_t)i);
+		assert_nothing(&f, node);
+	}
+	fixture_join(&f, 1, 0);
+	assert_nothing(&f, 1);
+	assert_int_equal(put(&f, 2, 1, 60, 1), 0);
+	assert_received(&f, 1, 2, 60, 1);
+	assert_all_free_after_leave(&f);
+	fixture_free(&f);
+}
+
+int
+main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(geometry_is_refused_beyond_each_limit),
+		cmocka_unit_test(object_that_is_no_segment_is_refused),
+		cmocka_unit_test(frame_reaches_the_node_of_its_address),
+		cmocka_unit_test(frame_longer_than_the_longest_is_refused),
+		cmocka_unit_test(broadcast_reaches_all_others_once),
+		cmocka_unit_test(unknown_address_goes_to_bridges_and_is_learned),
+		cmocka_unit_test(full_inbox_costs_its_node_alone),
+		cmocka_unit_test(inbox_bounds_slots_not_parcels),
+		cmocka_unit_test(burst_keeps_its_order_through_many_laps),
+		cmocka_unit_test(offload_header_comes_with_its_frame),
+		cmocka_unit_test(sleeper_is_woken_once),
+		cmocka_unit_test(number_is_taken_once),
+		cmocka_unit_test(dead_node_leaves_no_slot_behind),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
