@@ -1,9 +1,12 @@
 // Whether a sender is held back because its queue at one egress port is full: its ring is then not read, so its guest waits as
 // behind a busy NIC instead of losing packets. A hold begins when the queue is half full. It ends when the queue has fallen to a
-// quarter, or after HOLD_MAX_NS, or when the device has been stuck for HOLD_STUCK_NS. After a hold that ended early no other begins
-// until the queue has fallen to a quarter: meanwhile the sender loses packets at its limit.
+// quarter, or after HOLD_MAX_NS, or when the device has been stuck for HOLD_STUCK_NS. The device is slow when it was stuck, or less
+// than a quarter of the queue's limit left in those HOLD_MAX_NS. The sender of a slow device is not held and loses packets at
+// its limit, until a quarter of the limit has left within HOLD_MAX_NS, or the queue has fallen to a quarter. So nothing is lost to a
+// device that always sends a quarter in that time, where the sender is read by no more than a quarter at once.
 //
-// Who may be held, and by whom, the caller decides. Any one thread; times are ns on one monotonic clock, never 0.
+// Who may be held, and by whom, the caller decides. Any one thread; times are ns on one monotonic clock, never 0. Amounts are in the
+// unit of the limit, packets or buffers.
 #pragma once
 
 #include <stdbool.h>
@@ -16,13 +19,14 @@
 
 struct hold {
 	uint64_t since_ns; // 0: not held
-	bool is_spent; // no further hold until the queue has fallen to a quarter
+	uint64_t slow_since_ns; // the device is slow, and n_left counts from then on; 0: it is not
+	uint32_t n_left; // in the hold
 };
 
 // A packet came: n_queued of at most `limit` wait. stuck_ns: for how long the device has refused what it is offered. True: the
 // sender is to be held until since_ns + HOLD_MAX_NS, as begun now or before.
 bool hold_queued(struct hold *h, uint32_t n_queued, uint32_t limit, uint64_t stuck_ns, uint64_t now_ns);
-// A packet left. True: the hold ends.
-bool hold_left(struct hold *h, uint32_t n_queued, uint32_t limit);
-// The hold ends early, if there is one. True: there was.
-bool hold_end(struct hold *h);
+// A packet, of n_left, left; n_queued wait. True: the hold ends.
+bool hold_left(struct hold *h, uint32_t n_left, uint32_t n_queued, uint32_t limit, uint64_t now_ns);
+// The hold ends early, if there is one: the device is slow. True: there was.
+bool hold_end(struct hold *h, uint64_t now_ns);

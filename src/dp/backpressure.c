@@ -70,9 +70,9 @@ backpressure_left(struct worker *w, const struct view *view, uint16_t out, struc
 {
 	uint64_t since_ns = b->hold[sender].since_ns;
 
-	if (!since_ns && !b->hold[sender].is_spent)
+	if (!since_ns && !b->hold[sender].slow_since_ns)
 		return;
-	if (hold_left(&b->hold[sender], fill.n, fill.limit))
+	if (hold_left(&b->hold[sender], fill.one, fill.n, fill.limit, w->now_ns))
 		end(w, view, out, b, sender, since_ns);
 }
 
@@ -92,7 +92,7 @@ backpressure_release_all(struct worker *w, const struct view *view, uint16_t out
 	for (uint16_t i = 0; b->n_holds && i < DP_MAX_PORTS; i++) {
 		uint64_t since_ns = b->hold[i].since_ns;
 
-		if (hold_end(&b->hold[i]))
+		if (hold_end(&b->hold[i], w->now_ns))
 			end(w, view, out, b, i, since_ns);
 	}
 }

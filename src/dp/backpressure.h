@@ -7,8 +7,9 @@
 #include "rtvs/hold.h"
 #include "worker.h"
 
-struct fill { // of a queue
-	uint32_t n, limit; // packets, or buffers
+struct fill { // of a queue, in packets or buffers
+	uint32_t n, limit;
+	uint32_t one; // the packet that came or left
 };
 
 struct backpressure {

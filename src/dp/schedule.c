@@ -192,17 +192,17 @@ count_waiting(struct worker *w, const struct view *view, uint16_t out, struct rt
 		overlay_queued(view, m, by);
 }
 
-// How full the queue of a flow is: of its packets or, where these have reached more of what they may have, of its buffers, of which a
-// port alone takes half of the sender's.
+// How full the queue of a flow is, after a packet of n_segs buffers came or left: of its packets or, where these have reached more
+// of what they may have, of its buffers, of which a port alone takes half of the sender's.
 static struct fill
-fill_of(const struct worker *w, const struct schedule *q, uint16_t flow)
+fill_of(const struct worker *w, const struct schedule *q, uint16_t flow, uint16_t n_segs)
 {
 	const struct sched_flow *f = &q->s.flow[flow];
 	uint32_t room = w->max_waiting / 2;
 
 	if ((uint64_t)q->n_buffers[flow] * f->limit > (uint64_t)f->n_queued * room)
-		return (struct fill){q->n_buffers[flow], room};
-	return (struct fill){f->n_queued, f->limit};
+		return (struct fill){q->n_buffers[flow], room, n_segs};
+	return (struct fill){f->n_queued, f->limit, 1};
 }
 
 static void
@@ -210,7 +210,7 @@ enqueue(struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf
 {
 	struct schedule *q = view->port[out].schedule;
 	struct sched_item *item = item_of(m);
-	uint16_t flow = m->port;
+	uint16_t flow = m->port, n_segs = m->nb_segs; // of one that is dropped, too
 
 	item->len = m->pkt_len;
 	if (unlikely(w->n_waiting[flow] + q->n_buffers[flow] >= w->max_waiting) ||
@@ -221,7 +221,7 @@ enqueue(struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf
 		count_waiting(w, view, out, m, 1);
 	}
 	if (view->port[out].may_hold)
-		backpressure_queued(w, view, out, &q->back, flow, fill_of(w, q, flow));
+		backpressure_queued(w, view, out, &q->back, flow, fill_of(w, q, flow, n_segs));
 }
 
 // Packets that leave without having been queued: one account for each run of one sender.
@@ -276,7 +276,7 @@ take_due(struct worker *w, const struct view *view, uint16_t out)
 		count_waiting(w, view, out, m, -1);
 		worker_work(w, 1, m->pkt_len);
 		if (may_hold)
-			backpressure_left(w, view, out, &q->back, m->port, fill_of(w, q, m->port));
+			backpressure_left(w, view, out, &q->back, m->port, fill_of(w, q, m->port, m->nb_segs));
 		if (items[i]->verdict == SCHED_LATE || items[i]->verdict == SCHED_AQM) {
 			worker_count(&w->port[out].c.queued_out, 1);
 			egress_drop(w, out, m, items[i]->verdict == SCHED_LATE ? DROP_LATE : DROP_AQM);
