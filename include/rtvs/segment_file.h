@@ -20,6 +20,7 @@ struct segment_create {
 	bool is_forced; // over a segment that is there already: its nodes are cut off
 };
 int segment_file_create(const struct segment_create *create, char err[SEGMENT_ERR_SIZE]);
+bool segment_file_is_device(const char *path); // it exists, and has a size of its own
 
 // Maps it. is_readonly: to look only. The file's length is compared with its header's.
 int segment_file_open(const char *path, bool is_readonly, struct segment_file **ret_file, char err[SEGMENT_ERR_SIZE]);
@@ -36,6 +37,8 @@ unsigned segment_file_tend(struct segment_file *file);
 // Joins again with the same identity, after others took this node for dead while it did not run (segment_is_expelled). The tending thread, while
 // the others keep off the segment. As segment_file_join; the node has then left.
 int segment_file_rejoin(struct segment_file *file, char err[SEGMENT_ERR_SIZE]);
+// The node is of this host: locks and wake-ups reach it. Any thread.
+bool segment_file_is_neighbour(const struct segment_file *file, const struct segment_node_info *info);
 // 1: a process of this kernel holds the lock of that number, 0: none does, -1: it cannot be told. Any thread; a segment_lock_fn.
 int segment_file_has_lock(void *file, unsigned node);
 // Wakes nodes that segment_send or segment_put named.
@@ -43,6 +46,8 @@ void segment_file_wake(struct segment_file *file, uint64_t nodes);
 // The receiving thread waits until a frame comes, but for max_ns at most. True: there may be one. Nodes of other hosts cannot wake this one:
 // while such a node lives the wait is short.
 bool segment_file_wait(struct segment_file *file, uint64_t max_ns);
+// Another file has the path by now: who is in this one talks to nobody who comes. Any thread.
+bool segment_file_is_replaced(const struct segment_file *file, const char *path);
 // True: the file was truncated under the mapping; its pages were replaced by empty ones and the node is deaf. See segment_file_catch_truncation.
 bool segment_file_is_broken(const struct segment_file *file);
 // Installs a SIGBUS handler for the process that keeps it alive when a segment's file is truncated. For programs without one.
