@@ -7,7 +7,7 @@
 // that lies can spoil frames and take slots, since all nodes may write everything, but it makes no other node crash or hang.
 //
 // A node may use three threads: one that sends (route, reserve, send, put, unreserve), one that receives (receive, release, sleep), one that
-// tends (tend, sweep, leave). join comes before them. The others are for any thread. Functions return 0 or a negative errno.
+// tends (tend, sweep). join and leave are called while the others keep off. The rest is for any thread. Functions return 0 or a negative errno.
 #pragma once
 
 #include "rtvs/types.h"
@@ -139,7 +139,7 @@ const struct segment_geometry *segment_geometry_of(const struct segment *seg);
 // Takes the number. -EBUSY: another node has it, or is being reaped. After an exit without leave the number is free when a node has tended,
 // or at once for who knows that the former node is dead: segment_expel.
 int segment_join(struct segment *seg, unsigned node, const struct segment_identity *identity);
-// What the node has sent and no one has taken is lost. A node that did not join is accepted.
+// What the node has sent and no one has taken is lost; frames that it reserved or received are void. A node that did not join is accepted.
 void segment_leave(struct segment *seg);
 // The node of that number is dead, the caller knows. Takes back what it had. False: it is not there.
 bool segment_expel(struct segment *seg, unsigned node);

@@ -159,7 +159,7 @@ send_parcel(struct segment *seg, const struct segment_frame *frames, unsigned n,
 		for (unsigned k = 0; k < frames[i].n_slots; k++, at++) {
 			uint64_t word = shared_load(own_word(seg, frames[i].slot[k]));
 
-			if (!layout_word_is(word, (unsigned)seg->self, seg->epoch))
+			if (!slot_is_taken(seg, word))
 				return INBOX_GONE; // others took this node for dead
 			if (at)
 				shared_store(&first->other[at - 1], layout_ref(frames[i].slot[k], word));
@@ -199,7 +199,7 @@ send_shared(struct segment *seg, const struct segment_frame *frame)
 	uint32_t slot = frame->slot[0];
 	uint64_t word = shared_load(own_word(seg, slot)), shared = word | WORD_SHARED, reached = 0;
 
-	if (!layout_word_is(word, (unsigned)seg->self, seg->epoch))
+	if (!slot_is_taken(seg, word))
 		return 0;
 	write_shape(seg, frame);
 	share_begin(seg, slot, word);
@@ -353,7 +353,7 @@ take_own(struct segment *seg, const struct parcel *p, unsigned n)
 	if (!i && p->n == n)
 		return RX_FRAMES;
 	for (; i < p->n; i++)
-		slot_free(seg, p->slot[i]);
+		slot_free_received(seg, p->slot[i]);
 	return RX_STALE;
 }
 
@@ -463,7 +463,7 @@ segment_release(struct segment *seg, const struct segment_frame *frames, unsigne
 			share_drop(seg, frame->slot[0], frame->to, (unsigned)seg->self);
 		else
 			for (unsigned k = frame->n_slots; k--;)
-				slot_free(seg, frame->slot[k]);
+				slot_free_received(seg, frame->slot[k]);
 	}
 }
 

@@ -1,5 +1,6 @@
-// An entry is one word: full or empty, the lap of the ring in which it is to be used next, the epoch of the node that reads it, how many slots
-// the parcel has, and the reference of the first. A sender publishes by one compare-and-swap from the empty entry to the full one: it cannot die
+// An entry is one word: full or empty, the lap of the ring in which it is to be used next, the epoch of the node that reads it, and when it is
+// full how many slots the parcel has and the reference of the first. An empty entry has the rest of lap and epoch in their place: a sender that
+// did not look for many laps does not take it for the one that it was before. A sender publishes by one compare-and-swap from the empty entry to the full one: it cannot die
 // in between, and an entry that was meant for a node's former life fails. The ring's end is found by looking: where an entry is empty in its
 // lap. The tail is a hint, so it does not matter that a sender died before it moved it. After Tsigas and Zhang's queue (SPAA 2001), with laps
 // in place of two kinds of empty.
@@ -15,19 +16,31 @@
 #define EPOCH_SHIFT (COUNT_SHIFT + 6)
 #define EPOCH_MASK 0xff
 #define LAP_SHIFT (EPOCH_SHIFT + 8)
-#define LAP_MASK ((1u << (63 - LAP_SHIFT)) - 1)
+#define LAP_BITS (63 - LAP_SHIFT)
+#define LAP_MASK ((1u << LAP_BITS) - 1)
 #define ENTRY_FULL (UINT64_C(1) << 63)
 #define REF_MASK ((UINT64_C(1) << REF_BITS) - 1)
 #define PARCEL_MASK ((UINT64_C(1) << EPOCH_SHIFT) - 1) // count and reference
-#define POSITION_BITS 48
+#define POSITION_BITS 56 // the low bits of the epoch are above it
 #define POSITION_MASK ((UINT64_C(1) << POSITION_BITS) - 1)
 #define PUSH_STEPS 256
+#define NEAR 8 // entries that others have filled since, before the tail is asked
 #define PASS_MAX 128 // entries that one peek passes over
 
 static uint64_t
 empty_entry(const struct segment *seg, uint64_t position, uint16_t epoch)
 {
-	return ((position >> seg->inbox_shift) & LAP_MASK) << LAP_SHIFT | (uint64_t)(epoch & EPOCH_MASK) << EPOCH_SHIFT;
+	uint64_t lap = position >> seg->inbox_shift;
+
+	return (lap & LAP_MASK) << LAP_SHIFT | (uint64_t)(epoch & EPOCH_MASK) << EPOCH_SHIFT |
+		(lap >> LAP_BITS << 8 & PARCEL_MASK) | epoch >> 8;
+}
+
+// Of the same lap and epoch. parcel: count and reference, or 0.
+static uint64_t
+full_entry(uint64_t empty, uint64_t parcel)
+{
+	return (empty & ~PARCEL_MASK) | ENTRY_FULL | parcel;
 }
 
 static _Atomic uint64_t *
@@ -41,7 +54,7 @@ read_tail(struct layout_inbox *inbox, uint16_t epoch, uint64_t or_else)
 {
 	uint64_t tail = shared_load(&inbox->tail);
 
-	return tail >> POSITION_BITS == epoch ? tail & POSITION_MASK : or_else;
+	return tail >> POSITION_BITS == (epoch & EPOCH_MASK) ? tail & POSITION_MASK : or_else;
 }
 
 static uint64_t
@@ -74,11 +87,12 @@ inbox_push(struct segment *seg, unsigned to, uint16_t epoch, uint64_t ref, unsig
 		_Atomic uint64_t *entry = entry_at(seg, inbox, at);
 		uint64_t empty = empty_entry(seg, at, epoch), seen = shared_load(entry);
 		uint32_t laps_ahead;
+		bool is_taken;
 
 		if (seen == empty) {
 			if (n > 1 && !is_empty_at(seg, inbox, at + n - 1, epoch))
 				break;
-			if (!shared_cas(entry, seen, empty | ENTRY_FULL | parcel_of(ref, n)))
+			if (!shared_cas(entry, seen, full_entry(empty, parcel_of(ref, n))))
 				continue; // another sender was faster
 			at += n;
 			result = INBOX_TAKEN;
@@ -89,11 +103,15 @@ inbox_push(struct segment *seg, unsigned to, uint16_t epoch, uint64_t ref, unsig
 			break;
 		}
 		laps_ahead = (uint32_t)((seen >> LAP_SHIFT) - (empty >> LAP_SHIFT)) & LAP_MASK;
-		if (!laps_ahead) { // taken, and the tail does not know yet
-			at += seen & ENTRY_FULL && count_of(seen) ? count_of(seen) : 1;
-		} else if (!has_read_tail) { // full; or others have gone on for some laps
+		is_taken = !laps_ahead && seen & ENTRY_FULL;
+		if (!has_read_tail && (!is_taken || step >= NEAR)) { // full; or others have gone on
+			uint64_t tail = read_tail(inbox, epoch, at);
+
 			has_read_tail = true;
-			at = read_tail(inbox, epoch, at);
+			if (tail > at) // never back: who died before it moved it may have left it far behind
+				at = tail;
+		} else if (is_taken) {
+			at += count_of(seen) ? count_of(seen) : 1;
 		} else if (laps_ahead > LAP_MASK / 2) {
 			break;
 		} else {
@@ -109,7 +127,7 @@ void
 inbox_settle(struct segment *seg, unsigned to)
 {
 	struct layout_inbox *inbox = own_inbox(seg, to);
-	uint64_t end = (uint64_t)seg->tx.end[to].epoch << POSITION_BITS | seg->tx.end[to].position;
+	uint64_t end = (uint64_t)(seg->tx.end[to].epoch & EPOCH_MASK) << POSITION_BITS | seg->tx.end[to].position;
 
 	for (unsigned tries = 0; tries < 4; tries++) {
 		uint64_t tail = shared_load(&inbox->tail);
@@ -119,15 +137,17 @@ inbox_settle(struct segment *seg, unsigned to)
 	}
 }
 
-// The entry at the head becomes empty for the next lap. seen: as it is.
-static void
+// The entry at the head becomes empty for the next lap. seen: as it is. False: a sender that was overtaken has filled it just then.
+static bool
 pass(struct segment *seg, uint64_t seen)
 {
-	(void)shared_cas(entry_at(seg, own_inbox(seg, (unsigned)seg->self), seg->rx.head), seen,
-		empty_entry(seg, seg->rx.head + seg->g.inbox_size, seg->epoch));
+	if (!shared_cas(entry_at(seg, own_inbox(seg, (unsigned)seg->self), seg->rx.head), seen,
+		    empty_entry(seg, seg->rx.head + seg->g.inbox_size, seg->epoch)))
+		return false;
 	seg->rx.head++;
 	if (seg->rx.n_covered)
 		seg->rx.n_covered--;
+	return true;
 }
 
 bool
@@ -137,18 +157,17 @@ inbox_peek(struct segment *seg, uint64_t *ret_ref, unsigned *ret_n)
 
 	for (unsigned passed = 0; passed < PASS_MAX; passed++) {
 		uint64_t empty = empty_entry(seg, seg->rx.head, seg->epoch);
-		uint64_t seen = shared_load(entry_at(seg, inbox, seg->rx.head));
+		uint64_t seen = shared_load_ordered(entry_at(seg, inbox, seg->rx.head)); // after segment_sleep's store
 
-		if ((seen & ~PARCEL_MASK) == (empty | ENTRY_FULL)) {
+		if ((seen & ~PARCEL_MASK) == full_entry(empty, 0)) {
 			*ret_ref = seen & REF_MASK;
 			*ret_n = count_of(seen);
 			return true;
 		}
 		if (seen == empty && !seg->rx.n_covered)
 			return false;
-		if (seen != empty) // nobody who keeps to the rules wrote this
+		if (pass(seg, seen) && seen != empty) // nobody who keeps to the rules wrote this
 			own_count_rx(seg, RX_BAD, 1);
-		pass(seg, seen);
 	}
 	return false;
 }
@@ -158,12 +177,14 @@ inbox_pop(struct segment *seg, uint64_t ref, unsigned n)
 {
 	struct layout_inbox *inbox = own_inbox(seg, (unsigned)seg->self);
 
-	pass(seg, empty_entry(seg, seg->rx.head, seg->epoch) | ENTRY_FULL | parcel_of(ref, n));
+	if (!pass(seg, full_entry(empty_entry(seg, seg->rx.head, seg->epoch), parcel_of(ref, n))))
+		return; // written by somebody who must not
 	if (n > seg->rx.n_covered + 1)
 		seg->rx.n_covered = n - 1;
 	// At once, for whom the inbox is full.
-	while (seg->rx.n_covered && is_empty_at(seg, inbox, seg->rx.head, seg->epoch))
-		pass(seg, empty_entry(seg, seg->rx.head, seg->epoch));
+	while (seg->rx.n_covered && is_empty_at(seg, inbox, seg->rx.head, seg->epoch) &&
+		pass(seg, empty_entry(seg, seg->rx.head, seg->epoch)))
+		;
 }
 
 // A hole, an entry that somebody emptied who must not, would stop the reader for ever: it is passed over when an entry behind it is full.
@@ -173,7 +194,7 @@ inbox_mend(struct segment *seg)
 	struct layout_inbox *inbox = own_inbox(seg, (unsigned)seg->self);
 
 	for (uint32_t n = 1; n < seg->g.inbox_size; n++) {
-		uint64_t position = seg->rx.head + n, full = empty_entry(seg, position, seg->epoch) | ENTRY_FULL;
+		uint64_t position = seg->rx.head + n, full = full_entry(empty_entry(seg, position, seg->epoch), 0);
 
 		if ((shared_load(entry_at(seg, inbox, position)) & ~PARCEL_MASK) == full &&
 			is_empty_at(seg, inbox, seg->rx.head, seg->epoch)) {
@@ -184,19 +205,26 @@ inbox_mend(struct segment *seg)
 	}
 }
 
+// A node that others took for dead while it joined goes on here: what is of a later life is left alone. epoch: its low bits.
+static void
+renew(_Atomic uint64_t *word, unsigned epoch_shift, uint64_t value)
+{
+	for (unsigned tries = 0; tries < PUSH_STEPS; tries++) {
+		uint64_t seen = shared_load(word);
+
+		if ((int8_t)((seen >> epoch_shift) - (value >> epoch_shift)) > 0 || shared_cas(word, seen, value))
+			return;
+	}
+}
+
 void
 inbox_renew(struct segment *seg)
 {
 	struct layout_inbox *inbox = own_inbox(seg, (unsigned)seg->self);
 
 	for (uint32_t i = 0; i < seg->g.inbox_size; i++)
-		for (unsigned tries = 0; tries < PUSH_STEPS; tries++) {
-			uint64_t seen = shared_load(&inbox->entry[i]);
-
-			if (shared_cas(&inbox->entry[i], seen, empty_entry(seg, i, seg->epoch)))
-				break;
-		}
-	shared_store(&inbox->tail, (uint64_t)seg->epoch << POSITION_BITS);
+		renew(&inbox->entry[i], EPOCH_SHIFT, empty_entry(seg, i, seg->epoch));
+	renew(&inbox->tail, POSITION_BITS, (uint64_t)(seg->epoch & EPOCH_MASK) << POSITION_BITS);
 	shared_store(&inbox->head, 0);
 	seg->rx.head = 0;
 	seg->rx.n_covered = seg->rx.n_idle = 0;
@@ -206,7 +234,7 @@ inbox_renew(struct segment *seg)
 bool
 inbox_look_dead(const struct segment *seg, unsigned node, uint32_t i, uint64_t *ret_ref, unsigned *ret_n)
 {
-	uint64_t seen = shared_load(&own_inbox(seg, node)->entry[i]), state;
+	uint64_t seen = shared_load_ordered(&own_inbox(seg, node)->entry[i]), state;
 
 	if (!(seen & ENTRY_FULL))
 		return false;

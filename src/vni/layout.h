@@ -74,6 +74,7 @@ void segment_layout(const struct segment_geometry *g, struct layout *ret_layout)
 // A slot's word says whose it is: owner + 1, or 0: free; the owner's epoch; and a generation, which moves whenever the slot is freed or
 // taken by a receiver, so that nobody takes a slot for the one that it was before.
 #define WORD_SHARED (UINT64_C(1) << 55) // a frame for several nodes: share.h
+#define WORD_RECEIVED (UINT64_C(1) << 54) // its owner has it to read, not to send
 
 static inline uint64_t
 layout_word(unsigned node, uint16_t epoch, uint32_t gen)

@@ -47,6 +47,9 @@ struct segment {
 
 	// The tending thread.
 	uint64_t aged_ns;
+	uint64_t tended_ns; // when last, by the caller's clock
+	uint64_t clock_ns; // what of it counts: sweep.c
+	uint32_t patrolled; // slots
 	struct {
 		uint64_t state, beat, since_ns;
 	} watched[SEGMENT_MAX_NODES];

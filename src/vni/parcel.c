@@ -35,6 +35,9 @@ parcel_read(const struct segment *seg, uint64_t ref, unsigned n, struct parcel *
 		__builtin_prefetch(own_slot(seg, p->slot[i]));
 		__builtin_prefetch(own_bytes(seg, p->slot[i]));
 	}
+	// While they were read, somebody may have cleared up and the same sender begun another parcel here.
+	if (n > 1 && shared_load(own_word(seg, p->slot[0])) != p->word[0])
+		return true;
 	for (p->n = 1; p->n < n; p->n++) {
 		uint64_t word = shared_load(own_word(seg, p->slot[p->n]));
 

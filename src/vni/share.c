@@ -46,16 +46,17 @@ change(struct segment *seg, uint32_t slot, uint64_t word, unsigned node, uint64_
 	return false;
 }
 
-static void
+// A word of another generation in a slot that is shared still was spoiled by somebody: whoever it named is forgotten.
+static bool
 free_if_last(struct segment *seg, uint32_t slot, uint64_t word)
 {
 	for (unsigned i = 0; i < SHARE_WORDS; i++) {
 		uint64_t seen = shared_load_ordered(&own_slot(seg, slot)->share[i]);
 
-		if (!is_of(seen, word) || (uint32_t)seen)
-			return;
+		if (is_of(seen, word) && (uint32_t)seen)
+			return false;
 	}
-	(void)slot_free_seen(seg, slot, word);
+	return slot_free_seen(seg, slot, word);
 }
 
 void
@@ -85,7 +86,7 @@ void
 share_drop(struct segment *seg, uint32_t slot, uint64_t word, unsigned node)
 {
 	(void)change(seg, slot, word, node, 0, waiting(node) | held(node), 0);
-	free_if_last(seg, slot, word);
+	(void)free_if_last(seg, slot, word);
 }
 
 bool
@@ -97,7 +98,7 @@ share_sweep(struct segment *seg, uint32_t slot, uint64_t word)
 		_Atomic uint64_t *share = &own_slot(seg, slot)->share[i];
 
 		for (unsigned tries = 0; tries < TRIES; tries++) {
-			uint64_t seen = shared_load(share), left = seen;
+			uint64_t seen = shared_load_ordered(share), left = seen;
 
 			if (!is_of(seen, word))
 				break;
@@ -120,6 +121,5 @@ share_sweep(struct segment *seg, uint32_t slot, uint64_t word)
 				break;
 		}
 	}
-	free_if_last(seg, slot, word);
-	return layout_word_is_free(shared_load(own_word(seg, slot)));
+	return free_if_last(seg, slot, word);
 }

@@ -15,5 +15,5 @@ bool share_hold(
 	struct segment *seg, uint32_t slot, uint64_t word); // it waited for this node, which holds it from here on
 // The node is done with it, or will not come; who is last frees the slot.
 void share_drop(struct segment *seg, uint32_t slot, uint64_t word, unsigned node);
-// Of a slot whose word says that it is shared: takes out dead nodes, and those that wait in vain when the sender is dead. True: it is free.
+// Of a slot whose word says that it is shared: takes out dead nodes, and those that wait in vain when the sender is dead. True: it was the last to look, and has freed it.
 bool share_sweep(struct segment *seg, uint32_t slot, uint64_t word);

@@ -14,10 +14,10 @@ mine(const struct segment *seg, uint32_t gen)
 	return layout_word((unsigned)seg->self, seg->epoch, gen);
 }
 
-static bool
-is_mine(const struct segment *seg, uint64_t word)
+bool
+slot_is_taken(const struct segment *seg, uint64_t word)
 {
-	return seg->self >= 0 && layout_word_is(word, (unsigned)seg->self, seg->epoch);
+	return seg->self >= 0 && word == mine(seg, (uint32_t)word);
 }
 
 static uint32_t
@@ -32,7 +32,7 @@ slot_begin(struct segment *seg)
 	uint32_t share = seg->g.n_slots / seg->g.n_nodes;
 
 	seg->tx.n_slots = 0;
-	seg->tx.limit = least(SLOT_CACHE, share / 4);
+	seg->tx.limit = share < 8 ? 1 : least(SLOT_CACHE, share / 4);
 	seg->tx.home = share * (uint32_t)seg->self;
 	seg->tx.window = least(WINDOW, seg->g.n_slots);
 	seg->tx.at = seg->tx.n_found = 0;
@@ -47,7 +47,7 @@ slot_free_seen(struct segment *seg, uint32_t slot, uint64_t word)
 bool
 slot_claim_seen(struct segment *seg, uint32_t slot, uint64_t word)
 {
-	return shared_cas(own_word(seg, slot), word, mine(seg, (uint32_t)word + 1));
+	return shared_cas(own_word(seg, slot), word, mine(seg, (uint32_t)word + 1) | WORD_RECEIVED);
 }
 
 void
@@ -55,7 +55,16 @@ slot_free(struct segment *seg, uint32_t slot)
 {
 	uint64_t word = shared_load(own_word(seg, slot));
 
-	if (is_mine(seg, word) && !(word & WORD_SHARED))
+	if (slot_is_taken(seg, word))
+		(void)slot_free_seen(seg, slot, word);
+}
+
+void
+slot_free_received(struct segment *seg, uint32_t slot)
+{
+	uint64_t word = shared_load(own_word(seg, slot));
+
+	if (word & WORD_RECEIVED && slot_is_taken(seg, word & ~WORD_RECEIVED))
 		(void)slot_free_seen(seg, slot, word);
 }
 
@@ -89,8 +98,6 @@ refill(struct segment *seg)
 {
 	uint32_t n_words = least(SCAN_MAX, 2 * seg->g.n_slots);
 
-	if (!own_is_alive(seg, (unsigned)seg->self, seg->epoch))
-		return; // others took this node for dead: what it takes now nobody would take back
 	for (uint32_t i = 0; i < n_words && seg->tx.n_slots < seg->tx.limit; i++) {
 		uint32_t slot = seg->tx.home + seg->tx.at;
 
@@ -106,6 +113,10 @@ refill(struct segment *seg)
 		if (++seg->tx.at >= seg->tx.window)
 			turn_window(seg);
 	}
+	// Others took this node for dead, and have looked for its slots perhaps already.
+	if (!own_is_alive(seg, (unsigned)seg->self, seg->epoch))
+		while (seg->tx.n_slots)
+			slot_free(seg, seg->tx.slot[seg->tx.limit - seg->tx.n_slots--]);
 }
 
 // Of the slots that frames from this node to that one may have, when buffers are separate.
@@ -141,7 +152,7 @@ slot_take(struct segment *seg, unsigned to, uint32_t *ret_slot)
 			return false;
 		slot = seg->tx.slot[seg->tx.limit - seg->tx.n_slots--];
 		// A node that others took for dead has nothing at hand any more.
-		if (is_mine(seg, shared_load(own_word(seg, slot)))) {
+		if (slot_is_taken(seg, shared_load(own_word(seg, slot)))) {
 			*ret_slot = slot;
 			return true;
 		}

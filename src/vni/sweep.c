@@ -11,6 +11,9 @@
 #include "share.h"
 #include "slot.h"
 
+#define PATROL_TURNS 16 // tendings in which all slots are looked at once, though nobody died
+#define STEP_MAX_NS (SEGMENT_SILENCE_NS / 4) // that a clock moves on between two tendings
+
 // A parcel that nobody will take out of a dead node's inbox. From its end, as a receiver does it.
 static uint32_t
 sweep_parcel(struct segment *seg, uint64_t ref, unsigned n)
@@ -23,6 +26,27 @@ sweep_parcel(struct segment *seg, uint64_t ref, unsigned n)
 		if (!(p.word[p.n] & WORD_SHARED))
 			n_freed += slot_free_seen(seg, p.slot[p.n], p.word[p.n]);
 	return n_freed;
+}
+
+static uint32_t
+sweep_slot(struct segment *seg, uint32_t slot)
+{
+	uint64_t word = shared_load_ordered(own_word(seg, slot));
+
+	if (layout_word_is_free(word))
+		return 0;
+	if (word & WORD_SHARED)
+		return share_sweep(seg, slot, word);
+	return !own_is_alive(seg, layout_word_owner(word), layout_word_epoch(word)) && slot_free_seen(seg, slot, word);
+}
+
+static void
+count_reaped(struct segment *seg, uint32_t n)
+{
+	if (!n)
+		return;
+	SHARED_STEP();
+	atomic_fetch_add_explicit(&own_header(seg)->n_reaped, n, memory_order_relaxed);
 }
 
 uint32_t
@@ -40,21 +64,34 @@ segment_sweep(struct segment *seg)
 			if (inbox_look_dead(seg, node, i, &ref, &n))
 				n_freed += sweep_parcel(seg, ref, n);
 		}
-	for (uint32_t slot = 0; slot < seg->g.n_slots; slot++) {
-		uint64_t word = shared_load(own_word(seg, slot));
-
-		if (layout_word_is_free(word))
-			continue;
-		if (word & WORD_SHARED)
-			n_freed += share_sweep(seg, slot, word);
-		else if (!own_is_alive(seg, layout_word_owner(word), layout_word_epoch(word)))
-			n_freed += slot_free_seen(seg, slot, word);
-	}
-	if (n_freed) {
-		SHARED_STEP();
-		atomic_fetch_add_explicit(&own_header(seg)->n_reaped, n_freed, memory_order_relaxed);
-	}
+	for (uint32_t slot = 0; slot < seg->g.n_slots; slot++)
+		n_freed += sweep_slot(seg, slot);
+	count_reaped(seg, n_freed);
 	return n_freed;
+}
+
+// A node that others took for dead, and that does not know yet, may take slots after they looked for its own, and then die.
+static void
+patrol(struct segment *seg)
+{
+	uint32_t n_freed = 0;
+
+	for (uint32_t n = seg->g.n_slots / PATROL_TURNS + 1; n--;) {
+		n_freed += sweep_slot(seg, seg->patrolled);
+		seg->patrolled = (seg->patrolled + 1) % seg->g.n_slots;
+	}
+	count_reaped(seg, n_freed);
+}
+
+// A clock that only moves on, and never by much: a step of the caller's, or a computer that stood still with all its nodes, kills nobody.
+static uint64_t
+move_clock(struct segment *seg, uint64_t now_ns)
+{
+	uint64_t passed_ns = now_ns > seg->tended_ns ? now_ns - seg->tended_ns : 0;
+
+	seg->tended_ns = now_ns;
+	seg->clock_ns += passed_ns < STEP_MAX_NS ? passed_ns : STEP_MAX_NS;
+	return seg->clock_ns;
 }
 
 void
@@ -130,9 +167,11 @@ segment_tend(struct segment *seg, segment_lock_fn has_lock, void *ctx, uint64_t 
 	bool is_to_sweep = false;
 
 	address_age(seg, now_ns);
+	now_ns = move_clock(seg, now_ns);
 	if (seg->g.memory == SEGMENT_NONCOHERENT)
 		return noncoherent_tend(seg, has_lock, ctx, now_ns);
-	if (seg->self >= 0)
+	patrol(seg);
+	if (seg->self >= 0 && own_is_alive(seg, (unsigned)seg->self, seg->epoch))
 		shared_count(&own_node(seg, (unsigned)seg->self)->beat, 1);
 	for (unsigned i = 0; i < seg->g.n_nodes; i++) {
 		_Atomic uint64_t *state = &own_node(seg, i)->state;

@@ -418,6 +418,161 @@ dead_node_leaves_no_slot_behind(void **state)
 	fixture_free(&f);
 }
 
+// Others fill and empty the inbox for many laps while a node sends nothing: its next frame is the next there, not one of a lap to come.
+static void
+rare_sender_finds_the_end_of_the_inbox(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	for (unsigned n = 64 * 64 - 70; n < 64 * 64 + 70; n++) {
+		fixture_make(&f, &SMALL, 3);
+		for (uint8_t lap = 0; lap < 3; lap++) {
+			assert_int_equal(put(&f, 0, 1, 60, lap), 0);
+			assert_received(&f, 1, 0, 60, lap);
+			for (unsigned i = 0; i < n; i++) {
+				assert_int_equal(put(&f, 2, 1, 60, (uint8_t)i), 0);
+				assert_received(&f, 1, 2, 60, (uint8_t)i);
+			}
+		}
+		assert_all_free_after_leave(&f);
+		fixture_free(&f);
+	}
+}
+
+static void
+rare_sender_has_room_behind_many_that_wait(void **state)
+{
+	static const struct segment_geometry big = {
+		.n_nodes = 3, .n_slots = 1536, .slot_bytes = 2048, .inbox_size = 1024};
+	struct fixture f;
+
+	(void)state;
+	fixture_make(&f, &big, 3);
+	assert_int_equal(put(&f, 0, 1, 60, 0), 0);
+	for (unsigned i = 0; i < big.inbox_size - 2; i++)
+		assert_int_equal(put(&f, 2, 1, 60, 0), 0);
+	assert_int_equal(put(&f, 0, 1, 60, 0), 0);
+	assert_int_equal(put(&f, 0, 1, 60, 0), -EHOSTUNREACH); // at the limit
+	assert_all_free_after_leave(&f);
+	fixture_free(&f);
+}
+
+// In the smallest pool of the largest slots each of the most nodes can send; there is no number for one more.
+static void
+all_nodes_of_the_smallest_pool_can_send(void **state)
+{
+	struct segment_geometry g = {
+		.n_nodes = SEGMENT_MAX_NODES, .slot_bytes = SEGMENT_MAX_SLOT_BYTES, .inbox_size = 64};
+	struct segment_identity identity = fixture_identity(0);
+	struct fixture f;
+	struct segment *other;
+
+	(void)state;
+	g.n_slots = segment_min_slots(&g);
+	fixture_make(&f, &g, SEGMENT_MAX_NODES);
+	other = fixture_attach(&f);
+	for (unsigned i = 0; i < SEGMENT_MAX_NODES; i++)
+		assert_int_equal(segment_join(other, i, &identity), -EBUSY);
+	assert_int_equal(segment_join(other, SEGMENT_MAX_NODES, &identity), -EINVAL);
+	for (uint8_t i = 0; i < SEGMENT_MAX_NODES; i++) {
+		uint8_t to = (uint8_t)(i + 1) % SEGMENT_MAX_NODES;
+
+		assert_int_equal(put(&f, i, to, 60, i), 0);
+		assert_received(&f, to, i, 60, i);
+	}
+	assert_int_equal(put(&f, 63, 0xff, 60, 9), 0);
+	for (uint8_t i = 0; i < SEGMENT_MAX_NODES - 1; i++)
+		assert_received(&f, i, 63, 60, 9);
+	free(other);
+	assert_all_free_after_leave(&f);
+	fixture_free(&f);
+}
+
+static void
+tend_all(struct fixture *f, uint64_t now_ns)
+{
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(segment_tend(f->node[i], NULL, NULL, now_ns), 0);
+}
+
+// Clocks are set, and computers stand still and go on: that alone kills nobody. A node that is dead is found all the same.
+static void
+clock_that_steps_kills_nobody(void **state)
+{
+	static const int64_t steps_ns[] = {
+		-1, -1000000000, 3600000000000, -3600000000000, INT64_MAX, INT64_MIN, 600000001};
+	struct fixture f;
+	uint64_t now_ns = 1000000000;
+	unsigned n_tends = 0;
+
+	(void)state;
+	fixture_make(&f, &SMALL, 3);
+	for (unsigned i = 0; i < 200; i++) {
+		now_ns += i % 5 ? SEGMENT_TEND_NS : (uint64_t)steps_ns[i / 5 % 7];
+		tend_all(&f, now_ns);
+	}
+	while (!segment_is_expelled(f.node[1])) { // it tends no more
+		now_ns += n_tends++ % 5 ? SEGMENT_TEND_NS : (uint64_t)steps_ns[n_tends / 5 % 7];
+		segment_tend(f.node[0], NULL, NULL, now_ns);
+		assert_int_equal(segment_tend(f.node[2], NULL, NULL, now_ns), 0);
+		assert_true(n_tends < 20);
+	}
+	assert_true(n_tends >= 4); // not by one step alone
+	assert_all_free_after_leave(&f);
+	fixture_free(&f);
+}
+
+// A node that does not know yet that others took it for dead lends its number's next node no life.
+static void
+late_node_beats_for_nobody_else(void **state)
+{
+	struct segment_node_info before, after;
+	struct segment *late;
+	struct fixture f;
+
+	(void)state;
+	fixture_make(&f, &SMALL, 2);
+	late = f.node[1];
+	assert_true(segment_expel(f.node[0], 1));
+	segment_tend(f.node[0], NULL, NULL, 1);
+	fixture_join(&f, 1, 0);
+	assert_true(segment_look(f.node[0], 1, &before));
+	segment_tend(late, NULL, NULL, 1);
+	assert_true(segment_look(f.node[0], 1, &after));
+	assert_int_equal(before.beat, after.beat);
+	segment_leave(late);
+	free(late);
+	assert_false(segment_is_expelled(f.node[1]));
+	assert_all_free_after_leave(&f);
+	fixture_free(&f);
+}
+
+// A number's epochs have 16 bits, and come round.
+static void
+number_can_be_taken_for_ever(void **state)
+{
+	struct segment_identity identity = fixture_identity(1);
+	struct fixture f;
+
+	(void)state;
+	fixture_make(&f, &SMALL, 2);
+	for (unsigned i = 0; i < (1u << 16) + 300; i++) {
+		if (i % 256 < 2 || i > 65500) {
+			assert_int_equal(put(&f, 0, 1, 60, (uint8_t)i), 0);
+			assert_int_equal(put(&f, 1, 0, 60, (uint8_t)i), 0);
+			assert_received(&f, 1, 0, 60, (uint8_t)i);
+			assert_received(&f, 0, 1, 60, (uint8_t)i);
+			assert_int_equal(put(&f, 0, 1, 60, (uint8_t)i), 0); // is lost
+		}
+		segment_leave(f.node[1]);
+		assert_int_equal(segment_join(f.node[1], 1, &identity), 0);
+		assert_nothing(&f, 1);
+	}
+	assert_all_free_after_leave(&f);
+	fixture_free(&f);
+}
+
 int
 main(void)
 {
@@ -435,6 +590,12 @@ main(void)
 		cmocka_unit_test(sleeper_is_woken_once),
 		cmocka_unit_test(number_is_taken_once),
 		cmocka_unit_test(dead_node_leaves_no_slot_behind),
+		cmocka_unit_test(rare_sender_finds_the_end_of_the_inbox),
+		cmocka_unit_test(rare_sender_has_room_behind_many_that_wait),
+		cmocka_unit_test(all_nodes_of_the_smallest_pool_can_send),
+		cmocka_unit_test(clock_that_steps_kills_nobody),
+		cmocka_unit_test(late_node_beats_for_nobody_else),
+		cmocka_unit_test(number_can_be_taken_for_ever),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
