@@ -39,9 +39,12 @@ unsigned segment_file_tend(struct segment_file *file);
 int segment_file_rejoin(struct segment_file *file, char err[SEGMENT_ERR_SIZE]);
 // The node is of this host: locks and wake-ups reach it. Any thread.
 bool segment_file_is_neighbour(const struct segment_file *file, const struct segment_node_info *info);
+// Nodes of other hosts live, as of the last tending, which cannot wake this one. Any thread.
+bool segment_file_has_strangers(const struct segment_file *file);
 // 1: a process of this kernel holds the lock of that number, 0: none does, -1: it cannot be told. Any thread; a segment_lock_fn.
 int segment_file_has_lock(void *file, unsigned node);
-// Wakes nodes that segment_send or segment_put named.
+// Wakes nodes that segment_send or segment_put named: of each the one thread that waits. Others that wait for the same word wait longer then,
+// and cost this one no time.
 void segment_file_wake(struct segment_file *file, uint64_t nodes);
 // The receiving thread waits until a frame comes, but for max_ns at most. True: there may be one. Nodes of other hosts cannot wake this one:
 // while such a node lives the wait is short.

@@ -635,6 +635,12 @@ expel_former(struct segment_file *file, unsigned node)
 		(void)segment_expel(file->seg, node);
 }
 
+bool
+segment_file_has_strangers(const struct segment_file *file)
+{
+	return atomic_load_explicit(&file->has_strangers, memory_order_relaxed);
+}
+
 // The number of another node with the name, or -1. One of this host that is dead is taken away.
 static int
 find_name(struct segment_file *file, const char *name)
@@ -782,7 +788,7 @@ void
 segment_file_wake(struct segment_file *file, uint64_t nodes)
 {
 	for (; nodes; nodes &= nodes - 1)
-		(void)futex(segment_sleep_word(file->seg, (unsigned)__builtin_ctzll(nodes)), FUTEX_WAKE, INT_MAX, NULL);
+		(void)futex(segment_sleep_word(file->seg, (unsigned)__builtin_ctzll(nodes)), FUTEX_WAKE, 1, NULL);
 }
 
 bool
