@@ -11,6 +11,7 @@
 #include "rtvs/flow_delay.h"
 #include "rtvs/geneve_ignore.h"
 #include "rtvs/hist.h"
+#include "rtvs/segment.h"
 #include "rtvs/types.h"
 
 #include <stdbool.h>
@@ -97,8 +98,9 @@ enum dp_port_type {
 	DP_PORT_VHOST,
 	DP_PORT_ETHDEV,
 	DP_PORT_GENEVE, // a tunnel to another host, through an uplink: a port without bridge that has an address
+	DP_PORT_SEGMENT, // a node of a segment in shared memory, which takes frames for addresses that no node has
 };
-extern const char *const dp_port_type_names[]; // "vhost", "ethdev", "geneve", NULL
+extern const char *const dp_port_type_names[]; // "vhost", "ethdev", "geneve", "segment", NULL
 
 enum dp_vhost_mode {
 	DP_VHOST_LISTEN, // the daemon makes the socket, QEMU connects
@@ -176,6 +178,9 @@ struct dp_port_cfg {
 	char ignore_options
 		[GENEVE_IGNORE_TEXT]; // critical ones that are accepted unread, as geneve_ignore_parse reads them; may change
 
+	// segment; fixed for the port's life.
+	char path[RTVS_PATH_SIZE]; // of the segment's file, absolute; it may come, go and be made again
+
 	uint32_t n_queues; // queue pairs at most, 1 to DP_MAX_QUEUES; fixed for the port's life
 
 	uint32_t vlan_mode; // enum dp_vlan_mode
@@ -230,9 +235,18 @@ struct dp_flow {
 	struct hist delay; // ns from arrival to departure; empty without a deadline
 };
 
+// What a node sees of its segment.
+struct dp_segment_state {
+	int32_t node; // its own number; -1: it has not joined, and the rest is 0
+	uint32_t n_nodes; // that live, itself among them
+	uint32_t n_slots, n_slots_free, n_slots_held; // held: by itself, frames that wait for others among them
+	uint32_t inbox_depth, inbox_size; // frames that wait for it; and may
+	struct segment_counters counters; // from its joining
+};
+
 struct dp_port_state {
-	bool is_link_up; // a guest's driver (or a cable) is there
-	bool is_connected; // vhost: a front-end holds the socket; its driver may not be ready yet
+	bool is_link_up; // a guest's driver (or a cable) is there; segment: as is_connected
+	bool is_connected; // vhost: a front-end holds the socket; its driver may not be ready yet; segment: it has joined
 	bool is_packed; // vhost: ring layout negotiated
 	uint32_t n_queues; // queue pairs in use
 	uint64_t features; // vhost: negotiated virtio feature bits
@@ -240,11 +254,12 @@ struct dp_port_state {
 	uint64_t speed_bps; // ethdev: 0 when unknown
 	struct mac mac; // ethdev: its own address
 	uint16_t worker; // index of the worker that owns its egress
-	uint64_t n_connects, n_disconnects; // front-ends that came and went
+	uint64_t n_connects, n_disconnects; // front-ends that came and went; segment: times that it joined and left
 	uint64_t wake_ns; // vhost with prewake: from a kick until the guest has consumed, the median; 0: not known yet
 	int32_t pid; // vhost: of the process that holds the socket, 0: none or not known
 	uint64_t n_rings_recovered; // vhost: rings whose position was found again after a crash of ours
 	char detail[DP_DETAIL_SIZE]; // why the link is down, what it waits for: "connecting: No such file or directory"
+	struct dp_segment_state segment;
 };
 
 struct dp_port_stats {
@@ -349,6 +364,8 @@ int dp_port_check_qos(const struct dp_port_cfg *cfg, char err[DP_ERR_SIZE]);
 int dp_port_add(struct dp *dp, const struct dp_port_cfg *cfg, unsigned *ret_id, char err[DP_ERR_SIZE]);
 int dp_port_set(struct dp *dp, unsigned id, const struct dp_port_cfg *cfg, char err[DP_ERR_SIZE]);
 int dp_port_del(struct dp *dp, unsigned id);
+// What can be said of a segment's file before a port waits for it: 0 also when there is none yet. What segment_file_open returns.
+int dp_port_check_segment(const char *path, char err[DP_ERR_SIZE]);
 // A guest moves to another process: within for_ns one may connect to the port though another has it. -ENOENT, -EOPNOTSUPP: not a port
 // whose socket listens.
 int dp_port_move(struct dp *dp, unsigned id, uint64_t for_ns);

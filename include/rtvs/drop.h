@@ -39,6 +39,7 @@
 	X(DROP_ECN,           "ecn",            "ingress: congestion was met on the way, and the frame cannot say so (RFC 6040)") \
 	X(DROP_NO_BUFFER,     "no_buffer",      "ingress: no packet buffer for a copy or a segment") \
 	X(DROP_NO_NEIGHBOR,   "no_neighbor",    "egress: the next hop's MAC address is not known") \
+	X(DROP_NO_NODE,       "no_node",        "egress: no node of the segment has the address, and none takes unknown ones") \
 	X(DROP_VLAN_EGRESS,   "vlan_egress",    "egress: the receiving port does not carry the VLAN") \
 	X(DROP_MTU,           "mtu",            "egress: frame longer than the receiving port's MTU") \
 	X(DROP_UNFRAGMENTABLE, "unfragmentable", "egress: longer than a tunnel takes, not to be fragmented, and nobody to tell: no IP, or wrong headers") \

@@ -4,6 +4,7 @@
 #include "family.h"
 #include "metrics.h"
 #include "metrics_remote.h"
+#include "port_json.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -52,6 +53,28 @@ static const struct family port_families[] = {
 	{"port_queued_packets", "packets", "Packets on their way to the port.", GAUGE, port_queued},
 	{"port_link_up", "", "1: a guest's driver, or a cable, is there.", GAUGE, port_link},
 	{"port_connected", "", "1: a front-end holds the socket.", GAUGE, port_connected},
+};
+
+// A port that is a node of a segment.
+struct segment_view {
+	const struct port_view *port;
+};
+
+FAMILY_VALUE(segment_nodes, struct segment_view, o->port->state.segment.n_nodes)
+FAMILY_VALUE(segment_slots, struct segment_view, o->port->state.segment.n_slots)
+FAMILY_VALUE(segment_free, struct segment_view, o->port->state.segment.n_slots_free)
+FAMILY_VALUE(segment_held, struct segment_view, o->port->state.segment.n_slots_held)
+FAMILY_VALUE(segment_inbox, struct segment_view, o->port->state.segment.inbox_depth)
+FAMILY_VALUE(segment_inbox_size, struct segment_view, o->port->state.segment.inbox_size)
+
+static const struct family segment_families[] = {
+	{"segment_nodes", "", "Nodes of the segment that live, the switch among them.", GAUGE, segment_nodes},
+	{"segment_slots", "", "Buffers in the segment's pool.", GAUGE, segment_slots},
+	{"segment_slots_free", "", "Buffers of the pool that are free.", GAUGE, segment_free},
+	{"segment_slots_held", "", "Buffers that the switch has, those of frames that wait for others among them.",
+		GAUGE, segment_held},
+	{"segment_inbox_packets", "packets", "Frames in the segment that wait for the switch.", GAUGE, segment_inbox},
+	{"segment_inbox_size", "", "Frames that may wait for the switch.", GAUGE, segment_inbox_size},
 };
 
 FAMILY_VALUE(worker_turns, struct dp_worker_stats, o->turns)
@@ -159,6 +182,38 @@ print_ports(FILE *f, const struct port_view *views, unsigned n)
 		for (unsigned d = 0; d < DROP_COUNT; d++)
 			(void)fprintf(f, "rtvs_port_dropped_packets_total%s,reason=\"%s\"} %" PRIu64 "\n", labels,
 				drop_names[d], views[k].stats.drops[d]);
+	}
+}
+
+static void
+segment_labels(const void *object, char ret_labels[FAMILY_LABELS_SIZE])
+{
+	port_labels(((const struct segment_view *)object)->port, ret_labels);
+}
+
+static void
+print_segments(FILE *f, const struct port_view *views, unsigned n)
+{
+	struct segment_view segments[DP_MAX_PORTS];
+	struct series found = {segment_labels, segments, sizeof(segments[0]), 0};
+	char labels[FAMILY_LABELS_SIZE];
+	const char *reason;
+	uint64_t count;
+
+	for (unsigned k = 0; k < n; k++)
+		if (views[k].port->cfg.type == DP_PORT_SEGMENT)
+			segments[found.n++].port = &views[k];
+	if (!found.n)
+		return;
+	family_each(f, segment_families, N(segment_families), &found);
+	family_head(f, "segment_dropped_packets", "counter", "packets",
+		"Frames that the switch as a node of the segment did not pass on, by reason.");
+	for (unsigned k = 0; k < found.n; k++) {
+		segment_labels(&segments[k], labels);
+		for (unsigned i = 0;
+			port_json_segment_drop(&segments[k].port->state.segment.counters, i, &reason, &count); i++)
+			(void)fprintf(f, "rtvs_segment_dropped_packets_total%s,reason=\"%s\"} %" PRIu64 "\n", labels,
+				reason, count);
 	}
 }
 
@@ -292,6 +347,7 @@ metrics_text(const struct ctl *ctl, size_t *ret_len)
 	family_one(f, stranger_families, N(stranger_families), &ctl->peers);
 	print_bridges(f, ctl);
 	print_ports(f, views, ctl->live->n_ports);
+	print_segments(f, views, ctl->live->n_ports);
 	print_workers(f, workers, n_workers);
 	print_flows(f, ctl);
 	metrics_remote(f, ctl);

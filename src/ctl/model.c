@@ -343,11 +343,25 @@ port_check_uplink(
 }
 
 static int
+port_check_segment(const struct dp_port_cfg *cfg, char err[DP_ERR_SIZE])
+{
+	if (cfg->socket[0] || cfg->devargs[0])
+		return fail(-EINVAL, err, "%s: not for type=segment", cfg->socket[0] ? "socket" : "devargs");
+	if (cfg->path[0] != '/')
+		return fail(-EINVAL, err, "path: needed for type=segment, absolute: /dev/shm/NAME");
+	if (cfg->n_queues != 1)
+		return fail(-EINVAL, err, "queues: must be 1 for type=segment");
+	return 0;
+}
+
+static int
 port_check_type(
 	const struct model *m, const struct dp_port_cfg *cfg, const struct model_port *self, char err[DP_ERR_SIZE])
 {
 	if (cfg->prewake && cfg->type != DP_PORT_VHOST)
 		return fail(-EINVAL, err, "prewake: only for type=vhost");
+	if (cfg->path[0] && cfg->type != DP_PORT_SEGMENT)
+		return fail(-EINVAL, err, "path: only for type=segment");
 	if (cfg->type == DP_PORT_GENEVE) {
 		if (cfg->address.len || cfg->gateway.len || cfg->stamp)
 			return fail(-EINVAL, err, "address: not for type=geneve");
@@ -362,6 +376,8 @@ port_check_type(
 				cfg->probe_ns	       ? "probe" :
 				cfg->ignore_options[0] ? "ignore_options" :
 							 "clock");
+	if (cfg->type == DP_PORT_SEGMENT)
+		return port_check_segment(cfg, err);
 	if (cfg->type == DP_PORT_ETHDEV) {
 		if (!cfg->devargs[0])
 			return fail(-EINVAL, err, "devargs: needed for type=ethdev");
@@ -400,6 +416,8 @@ port_check(const struct model *m, const struct dp_port_cfg *cfg, const struct mo
 			continue;
 		if (cfg->socket[0] && strcmp(other->socket, cfg->socket) == 0)
 			return fail(-EEXIST, err, "socket: %s belongs to port %s", cfg->socket, other->name);
+		if (cfg->path[0] && strcmp(other->path, cfg->path) == 0)
+			return fail(-EEXIST, err, "path: %s is the segment of port %s", cfg->path, other->name);
 		if (cfg->devargs[0] && strcmp(other->devargs, cfg->devargs) == 0)
 			return fail(-EEXIST, err, "devargs: the device belongs to port %s", other->name);
 	}

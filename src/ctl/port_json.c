@@ -5,6 +5,7 @@
 #include "rtvs/units.h"
 
 #include <stdio.h>
+#include <string.h>
 
 static const char *const feature_names[64] = {
 	[0] = "csum",
@@ -110,6 +111,52 @@ add_vhost_state(json_t *object, const struct dp_port_state *state)
 	(void)json_object_set_new(object, "rings_recovered", json_integer((json_int_t)state->n_rings_recovered));
 }
 
+static const struct {
+	const char *name;
+	size_t offset; // in struct segment_counters
+} segment_drops[] = {
+#define N(reason) {#reason, offsetof(struct segment_counters, reason)}
+	N(tx_no_slot),
+	N(tx_inbox_full),
+	N(tx_nobody),
+	N(tx_gone),
+	N(rx_stale),
+	N(rx_bad),
+#undef N
+};
+
+bool
+port_json_segment_drop(const struct segment_counters *counters, unsigned i, const char **ret_reason, uint64_t *ret_n)
+{
+	if (i >= sizeof(segment_drops) / sizeof(segment_drops[0]))
+		return false;
+	*ret_reason = segment_drops[i].name;
+	memcpy(ret_n, (const char *)counters + segment_drops[i].offset, sizeof(*ret_n));
+	return true;
+}
+
+static void
+add_segment_state(json_t *object, const struct dp_port_state *state)
+{
+	const struct dp_segment_state *s = &state->segment;
+	json_t *drops = json_object();
+	const char *reason;
+	uint64_t n;
+
+	for (unsigned i = 0; port_json_segment_drop(&s->counters, i, &reason, &n); i++)
+		(void)json_object_set_new(drops, reason, json_integer((json_int_t)n));
+	(void)json_object_set_new(object, "node", s->node < 0 ? json_null() : json_integer(s->node));
+	(void)json_object_set_new(object, "nodes", json_integer(s->n_nodes));
+	(void)json_object_set_new(object, "slots", json_integer(s->n_slots));
+	(void)json_object_set_new(object, "slots_free", json_integer(s->n_slots_free));
+	(void)json_object_set_new(object, "slots_held", json_integer(s->n_slots_held));
+	(void)json_object_set_new(object, "inbox", json_integer(s->inbox_depth));
+	(void)json_object_set_new(object, "inbox_size", json_integer(s->inbox_size));
+	(void)json_object_set_new(object, "segment_drops", drops);
+	(void)json_object_set_new(object, "connects", json_integer((json_int_t)state->n_connects));
+	(void)json_object_set_new(object, "disconnects", json_integer((json_int_t)state->n_disconnects));
+}
+
 json_t *
 port_json_state(const struct dp *dp, const struct model_port *port)
 {
@@ -126,6 +173,8 @@ port_json_state(const struct dp *dp, const struct model_port *port)
 	(void)json_object_set_new(object, "n_macs", json_integer(dp_port_n_macs(dp, port->id)));
 	if (port->cfg.type == DP_PORT_VHOST) {
 		add_vhost_state(object, &state);
+	} else if (port->cfg.type == DP_PORT_SEGMENT) {
+		add_segment_state(object, &state);
 	} else {
 		(void)json_object_set_new(object, "speed", json_string(units_format_rate(state.speed_bps, text)));
 		(void)json_object_set_new(object, "mac", json_string(units_format_mac(&state.mac, text)));

@@ -21,7 +21,7 @@
 	P(name, RPC_NAME, .is_required = true, .is_key = true, .min = 1, .max = RTVS_NAME_SIZE - 1, .help = "name of the port")
 #define PORT_FIXED_PARAMS \
 	P(type, RPC_ENUM, .names = dp_port_type_names, .def = "vhost", \
-		.help = "vhost: a guest's vhost-user socket; ethdev: a DPDK device; geneve: a tunnel to another host"), \
+		.help = "vhost: a guest's vhost-user socket; ethdev: a DPDK device; geneve: a tunnel to another host; segment: Ethernet over shared memory"), \
 	P(socket, RPC_STR, .max = RTVS_PATH_SIZE - 1, .help = "vhost: path of the socket; " RUN_DIR "/NAME.sock when not given"), \
 	PAS("mode", vhost_mode, RPC_ENUM, .names = dp_vhost_mode_names, .def = "listen", \
 		.help = "vhost: listen makes the socket, connect waits for QEMU's (server=on)"), \
@@ -33,6 +33,8 @@
 	P(tso, RPC_BOOL, .def = "true", .help = "vhost: offer segmentation offload; needs csum"), \
 	P(devargs, RPC_STR, .max = RTVS_DEVARGS_SIZE - 1, \
 		.help = "ethdev: DPDK's name of the device (\"0000:01:00.0\", \"net_tap0,iface=t0\")"), \
+	P(path, RPC_STR, .max = RTVS_PATH_SIZE - 1, \
+		.help = "segment: its file (\"/dev/shm/NAME\"), made by rtvs-vni create; where there is none yet the port waits for it"), \
 	P(uplink, RPC_NAME, .max = RTVS_NAME_SIZE - 1, .help = "geneve: port that it goes through, which has an address"), \
 	P(remote, RPC_ADDR, .help = "geneve: address of the other host on the underlay"), \
 	P(vni, RPC_UINT, .max = DP_VNI_MAX, .def = "0", .help = "geneve: virtual network, as the other host has it"), \
@@ -142,9 +144,23 @@ is_given(const struct rpc_param *params, unsigned n, uint64_t present, const cha
 static int
 check_given(uint64_t present, const struct dp_port_cfg *cfg, struct rpc_error *err)
 {
+	static const struct {
+		const char *name;
+		uint32_t types; // bit per enum dp_port_type
+		const char *only;
+	} rules[] = {
+		{"socket", 1 << DP_PORT_VHOST, "type=vhost"},
+		{"mode", 1 << DP_PORT_VHOST, "type=vhost"},
+		{"packed", 1 << DP_PORT_VHOST, "type=vhost"},
+		{"tso", 1 << DP_PORT_VHOST, "type=vhost"},
+		{"csum", 1 << DP_PORT_VHOST | 1 << DP_PORT_GENEVE, "type=vhost and type=geneve"},
+		{"uplink", 1 << DP_PORT_GENEVE, "type=geneve"},
+		{"remote", 1 << DP_PORT_GENEVE, "type=geneve"},
+		{"vni", 1 << DP_PORT_GENEVE, "type=geneve"},
+		{"timestamps", 1 << DP_PORT_GENEVE, "type=geneve"},
+		{"path", 1 << DP_PORT_SEGMENT, "type=segment"},
+	};
 	static const char *const listen_only[] = {"socket_mode", "socket_owner", "socket_group"};
-	static const char *const vhost_only[] = {"socket", "mode", "packed", "tso"};
-	static const char *const geneve_only[] = {"uplink", "remote", "vni", "timestamps"};
 	bool is_vhost = cfg->type == DP_PORT_VHOST;
 
 	for (unsigned i = 0; i < N(listen_only); i++) {
@@ -154,20 +170,10 @@ check_given(uint64_t present, const struct dp_port_cfg *cfg, struct rpc_error *e
 		rpc_error_set(err, RPC_INVALID_PARAMS, "%s: only for type=vhost with mode=listen", listen_only[i]);
 		return -1;
 	}
-	for (unsigned i = 0; i < N(vhost_only) && !is_vhost; i++) {
-		if (!is_given(add_params, N(add_params), present, vhost_only[i]))
+	for (unsigned i = 0; i < N(rules); i++) {
+		if ((rules[i].types >> cfg->type & 1) || !is_given(add_params, N(add_params), present, rules[i].name))
 			continue;
-		rpc_error_set(err, RPC_INVALID_PARAMS, "%s: only for type=vhost", vhost_only[i]);
-		return -1;
-	}
-	for (unsigned i = 0; i < N(geneve_only) && cfg->type != DP_PORT_GENEVE; i++) {
-		if (!is_given(add_params, N(add_params), present, geneve_only[i]))
-			continue;
-		rpc_error_set(err, RPC_INVALID_PARAMS, "%s: only for type=geneve", geneve_only[i]);
-		return -1;
-	}
-	if (cfg->type == DP_PORT_ETHDEV && is_given(add_params, N(add_params), present, "csum")) {
-		rpc_error_set(err, RPC_INVALID_PARAMS, "csum: only for type=vhost and type=geneve");
+		rpc_error_set(err, RPC_INVALID_PARAMS, "%s: only for %s", rules[i].name, rules[i].only);
 		return -1;
 	}
 	if (is_vhost && cfg->tso && !cfg->csum) {
@@ -236,6 +242,16 @@ check_keys(const struct ctl *ctl, const struct dp_port_cfg *cfg, char text[DP_ER
 	return peers_check_keys(cfg->key_file, text);
 }
 
+// A wrong file is most likely the caller's slip. One that is in the configuration was right once: it may not keep the daemon, and with it all
+// other ports, from starting, since whoever is a node of the segment can spoil it.
+static int
+check_segment(const struct ctl *ctl, const struct dp_port_cfg *cfg, char text[DP_ERR_SIZE])
+{
+	return ctl->model == ctl->live && cfg->type == DP_PORT_SEGMENT && cfg->path[0] == '/' ?
+		dp_port_check_segment(cfg->path, text) :
+		0;
+}
+
 static void
 set_socket(struct dp_port_cfg *cfg)
 {
@@ -258,6 +274,8 @@ port_add(void *ctx, const void *params, uint64_t present, json_t **ret_result, s
 	if (cfg.type == DP_PORT_GENEVE && !is_given(add_params, N(add_params), present, "csum"))
 		cfg.csum = cfg.remote.is_v6; // RFC 8200, section 8.1: peers that know no better drop what has none
 	rc = check_keys(ctl, &cfg, text);
+	if (!rc)
+		rc = check_segment(ctl, &cfg, text);
 	if (!rc)
 		rc = model_port_add(ctl->model, &cfg, text);
 	if (!rc) {

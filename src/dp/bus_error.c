@@ -3,6 +3,7 @@
 #include "bus_error.h"
 
 #include "dp_state.h"
+#include "rtvs/segment_file.h"
 
 #include <rte_memory.h>
 
@@ -30,7 +31,7 @@ handle(int sig, siginfo_t *info, void *context)
 {
 	(void)context;
 	if (info->si_code == BUS_ADRERR && !rte_mem_virt2memseg_list(info->si_addr) &&
-		put_page((uintptr_t)info->si_addr)) {
+		(segment_file_mend(info->si_addr) || put_page((uintptr_t)info->si_addr))) {
 		atomic_fetch_add(&owner->bus_errors, 1);
 		return;
 	}

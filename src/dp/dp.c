@@ -51,7 +51,7 @@
 #define RCU_THREADS (DP_MAX_WORKERS)
 
 const char *const dp_idle_names[] = {"busy", "adaptive", NULL};
-const char *const dp_port_type_names[] = {"vhost", "ethdev", "geneve", NULL};
+const char *const dp_port_type_names[] = {"vhost", "ethdev", "geneve", "segment", NULL};
 const char *const dp_vhost_mode_names[] = {"listen", "connect", NULL};
 const char *const dp_vlan_mode_names[] = {"access", "trunk", NULL};
 const char *const dp_clock_names[] = {"system", "peer", NULL};

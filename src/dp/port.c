@@ -28,6 +28,7 @@ static const struct port_ops *const port_types[] = {
 	[DP_PORT_VHOST] = &port_vhost_ops,
 	[DP_PORT_ETHDEV] = &port_ethdev_ops,
 	[DP_PORT_GENEVE] = &port_geneve_ops,
+	[DP_PORT_SEGMENT] = &port_segment_ops,
 };
 
 struct port *
@@ -92,8 +93,8 @@ check(const struct dp *dp, const struct dp_port_cfg *cfg, char err[DP_ERR_SIZE])
 	char wrong[GENEVE_IGNORE_ERR];
 	struct geneve_ignore ignore;
 
-	if (cfg->type > DP_PORT_GENEVE)
-		dp_error(err, "type: must be vhost, ethdev or geneve");
+	if (cfg->type > DP_PORT_SEGMENT)
+		dp_error(err, "type: must be vhost, ethdev, geneve or segment");
 	else if (cfg->mtu < DP_MTU_MIN || cfg->mtu > DP_MTU_MAX)
 		dp_error(err, "mtu: %u is out of range %u to %u", cfg->mtu, DP_MTU_MIN, DP_MTU_MAX);
 	else if (!cfg->n_queues || cfg->n_queues > DP_MAX_QUEUES)
@@ -279,6 +280,8 @@ fixed_difference(const struct dp_port_cfg *a, const struct dp_port_cfg *b)
 		return "socket_owner";
 	if (strcmp(a->socket_group, b->socket_group))
 		return "socket_group";
+	if (strcmp(a->path, b->path))
+		return "path";
 	if (strcmp(a->uplink, b->uplink))
 		return "uplink";
 	if (memcmp(&a->remote, &b->remote, sizeof(a->remote)))

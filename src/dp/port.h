@@ -88,6 +88,7 @@ struct port {
 extern const struct port_ops port_vhost_ops;
 extern const struct port_ops port_ethdev_ops;
 extern const struct port_ops port_geneve_ops;
+extern const struct port_ops port_segment_ops;
 
 int port_vhost_init(void); // after EAL; 0 or a negative errno
 // Any thread: the port's front-end broke a rule and is hung up on. is_costly: others waited for it, it may come back a while later.

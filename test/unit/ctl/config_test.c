@@ -368,8 +368,8 @@ system_init_comes_on_top_of_the_command_line(void **state)
 static void
 shipped_examples_load(void **state)
 {
-	static const char *const names[] = {
-		"deadlines.json", "two-guests.json", "two-hosts.json", "vlan-trunk.json", "uplink.json"};
+	static const char *const names[] = {"deadlines.json", "segment.json", "two-guests.json", "two-hosts.json",
+		"vlan-trunk.json", "uplink.json"};
 	struct fixture *f = *state;
 	char err[DP_ERR_SIZE], path[512];
 

@@ -15,7 +15,7 @@
 #define MAX_PKTS 64
 
 const char *const dp_idle_names[] = {"busy", "adaptive", NULL};
-const char *const dp_port_type_names[] = {"vhost", "ethdev", "geneve", NULL};
+const char *const dp_port_type_names[] = {"vhost", "ethdev", "geneve", "segment", NULL};
 const char *const dp_vhost_mode_names[] = {"listen", "connect", NULL};
 const char *const dp_vlan_mode_names[] = {"access", "trunk", NULL};
 const char *const dp_clock_names[] = {"system", "peer", NULL};
@@ -408,6 +408,12 @@ dp_port_set(struct dp *dp, unsigned id, const struct dp_port_cfg *cfg, char err[
 	*old = *cfg;
 	count_port(cfg->name);
 	return 0;
+}
+
+int
+dp_port_check_segment(const char *path, char err[DP_ERR_SIZE])
+{
+	return strcmp(path, FAKE_BAD_SEGMENT) ? 0 : refuse(-EINVAL, err, "no segment");
 }
 
 int

@@ -4,6 +4,7 @@
 #include "rtvs/dp.h"
 
 #define FAKE_BAD_DEADLINE_NS 666 // dp_port_check_qos refuses it
+#define FAKE_BAD_SEGMENT "/bad/segment" // dp_port_check_segment refuses it
 
 // From here on the n-th change (1: the next) fails with rc, and only that one. 0: none. Returns changes counted so far.
 unsigned fake_dp_fail(unsigned n, int rc);

@@ -173,6 +173,45 @@ the_page_is_openmetrics(void **state)
 	free(c);
 }
 
+static void
+segments_are_on_the_page(void **state)
+{
+	static const char *const expected[] = {
+		"rtvs_segment_nodes{port=\"s\",bridge=\"\"} 3\n",
+		"rtvs_segment_slots{port=\"s\",bridge=\"\"} 4096\n",
+		"rtvs_segment_slots_free{port=\"s\",bridge=\"\"} 4000\n",
+		"rtvs_segment_slots_held{port=\"s\",bridge=\"\"} 7\n",
+		"rtvs_segment_inbox_packets{port=\"s\",bridge=\"\"} 5\n",
+		"rtvs_segment_inbox_size{port=\"s\",bridge=\"\"} 512\n",
+		"rtvs_segment_dropped_packets_total{port=\"s\",bridge=\"\",reason=\"tx_inbox_full\"} 9\n",
+		"rtvs_segment_dropped_packets_total{port=\"s\",bridge=\"\",reason=\"rx_bad\"} 0\n",
+	};
+	struct fixture *f = *state;
+	struct checker *c = calloc(1, sizeof(*c));
+	char *text;
+	size_t len;
+
+	fixture_ok(f, "port.add", "{\"name\": \"vm1\"}");
+	text = metrics_text(f->ctl, &len);
+	assert_null(strstr(text, "rtvs_segment"));
+	free(text);
+	fixture_ok(f, "port.add", "{\"name\": \"s\", \"type\": \"segment\", \"path\": \"/dev/shm/s\"}");
+	fake_dp_state("s")->segment = (struct dp_segment_state){.n_nodes = 3,
+		.n_slots = 4096,
+		.n_slots_free = 4000,
+		.n_slots_held = 7,
+		.inbox_depth = 5,
+		.inbox_size = 512,
+		.counters = {.tx_inbox_full = 9}};
+	text = metrics_text(f->ctl, &len);
+	check_page(c, text);
+	for (unsigned i = 0; i < sizeof(expected) / sizeof(expected[0]); i++)
+		if (!strstr(text, expected[i]))
+			fail_msg("not there: %s", expected[i]);
+	free(text);
+	free(c);
+}
+
 // One request over an open socket; the whole answer (static).
 static const char *
 get(struct fixture *f, int fd, const char *request)
@@ -311,6 +350,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(the_page_is_openmetrics, fixture_setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(segments_are_on_the_page, fixture_setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(other_hosts_are_on_the_page, fixture_setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(served_on_a_unix_socket, fixture_setup_stopped, fixture_teardown),
 		cmocka_unit_test_setup_teardown(served_on_loopback_only, fixture_setup_stopped, fixture_teardown),

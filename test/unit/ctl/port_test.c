@@ -96,6 +96,21 @@ wrong_combinations_name_the_field(void **state)
 		{"\"csum\": false", "tso: needs csum", RPC_INVALID_PARAMS},
 		{"\"type\": \"ethdev\", \"devargs\": \"x\", \"csum\": true", "csum: only", RPC_INVALID_PARAMS},
 		{"\"ignore_options\": \"0x102\"", "ignore_options: only for type=geneve", RPC_INVALID_PARAMS},
+		{"\"path\": \"/dev/shm/s\"", "path: only for type=segment", RPC_INVALID_PARAMS},
+		{"\"type\": \"segment\"", "path: needed for type=segment, absolute", RPC_INVALID_PARAMS},
+		{"\"type\": \"segment\", \"path\": \"s\"", "path: needed for type=segment, absolute",
+			RPC_INVALID_PARAMS},
+		{"\"type\": \"segment\", \"path\": \"/s\", \"queues\": 2", "queues: must be 1 for type=segment",
+			RPC_INVALID_PARAMS},
+		{"\"type\": \"segment\", \"path\": \"/s\", \"tso\": false", "tso: only for type=vhost",
+			RPC_INVALID_PARAMS},
+		{"\"type\": \"segment\", \"path\": \"/s\", \"csum\": false",
+			"csum: only for type=vhost and type=geneve", RPC_INVALID_PARAMS},
+		{"\"type\": \"segment\", \"path\": \"/s\", \"devargs\": \"x\"", "devargs: not for type=segment",
+			RPC_INVALID_PARAMS},
+		{"\"type\": \"segment\", \"path\": \"/s\", \"prewake\": true", "prewake: only for type=vhost",
+			RPC_INVALID_PARAMS},
+		{"\"type\": \"segment\", \"path\": \"" FAKE_BAD_SEGMENT "\"", "fake: no segment", RPC_INVALID_PARAMS},
 		{"\"socket\": \"relative\"", "socket: must be", RPC_INVALID_PARAMS},
 		{"\"trunk\": \"1-3\"", "trunk: only", RPC_INVALID_PARAMS},
 		{"\"mirror\": \"rx\"", "mirror: needs mirror_to", RPC_INVALID_PARAMS},
@@ -129,6 +144,62 @@ sockets_and_devices_have_one_port(void **state)
 	fixture_ok(f, "port.add", "{\"name\": \"c\", \"type\": \"ethdev\", \"devargs\": \"net_tap0\"}");
 	fixture_refused(f, "port.add", "{\"name\": \"d\", \"type\": \"ethdev\", \"devargs\": \"net_tap0\"}",
 		RPC_STATE_ERROR, "belongs to port c");
+	fixture_ok(f, "port.add", "{\"name\": \"e\", \"type\": \"segment\", \"path\": \"/dev/shm/s\"}");
+	fixture_refused(f, "port.add", "{\"name\": \"f\", \"type\": \"segment\", \"path\": \"/dev/shm/s\"}",
+		RPC_STATE_ERROR, "path: /dev/shm/s is the segment of port e");
+}
+
+// A daemon starts again with what it had, whatever others did to a segment's file meanwhile.
+static void
+spoiled_segments_do_not_refuse_a_configuration(void **state)
+{
+	struct fixture *f = *state;
+
+	fixture_ok(f, "config.apply",
+		"{\"calls\": [{\"method\": \"port.add\", \"params\": {\"name\": \"s\", \"type\": \"segment\", "
+		"\"path\": \"" FAKE_BAD_SEGMENT "\"}}]}");
+	assert_string_equal(model_port_find(f->ctl->live, "s")->cfg.path, FAKE_BAD_SEGMENT);
+}
+
+static void
+show_tells_of_a_segment(void **state)
+{
+	struct fixture *f = *state;
+	const json_t *part;
+	json_t *port;
+	struct rpc_error err;
+
+	fixture_ok(f, "port.add", "{\"name\": \"s\", \"type\": \"segment\", \"path\": \"/dev/shm/s\"}");
+	*fake_dp_state("s") = (struct dp_port_state){.detail = "waiting", .n_disconnects = 1, .segment = {.node = -1}};
+	port = fixture_call(f, "port.show", "{\"name\": \"s\"}", &err);
+	part = json_object_get(port, "state");
+	assert_true(json_is_null(json_object_get(part, "node")));
+	assert_string_equal(json_string_value(json_object_get(part, "detail")), "waiting");
+	assert_int_equal(json_integer_value(json_object_get(part, "disconnects")), 1);
+	json_decref(port);
+	fake_dp_state("s")->segment = (struct dp_segment_state){.node = 0,
+		.n_nodes = 3,
+		.n_slots = 4096,
+		.n_slots_free = 4000,
+		.n_slots_held = 7,
+		.inbox_depth = 5,
+		.inbox_size = 512,
+		.counters = {.tx_inbox_full = 9}};
+	port = fixture_call(f, "port.show", "{\"name\": \"s\"}", &err);
+	part = json_object_get(port, "config");
+	assert_string_equal(json_string_value(json_object_get(part, "path")), "/dev/shm/s");
+	part = json_object_get(port, "state");
+	assert_int_equal(json_integer_value(json_object_get(part, "node")), 0);
+	assert_int_equal(json_integer_value(json_object_get(part, "nodes")), 3);
+	assert_int_equal(json_integer_value(json_object_get(part, "slots")), 4096);
+	assert_int_equal(json_integer_value(json_object_get(part, "slots_free")), 4000);
+	assert_int_equal(json_integer_value(json_object_get(part, "slots_held")), 7);
+	assert_int_equal(json_integer_value(json_object_get(part, "inbox")), 5);
+	assert_int_equal(json_integer_value(json_object_get(part, "inbox_size")), 512);
+	part = json_object_get(part, "segment_drops");
+	assert_int_equal(json_object_size(part), 6);
+	assert_int_equal(json_integer_value(json_object_get(part, "tx_inbox_full")), 9);
+	json_decref(port);
 }
 
 static void
@@ -338,6 +409,8 @@ main(void)
 		T(tunnels_have_checksums_over_ipv6),
 		T(ignored_options_are_checked),
 		T(sockets_and_devices_have_one_port),
+		T(spoiled_segments_do_not_refuse_a_configuration),
+		T(show_tells_of_a_segment),
 		T(set_changes_what_is_given),
 		T(mirror_waits_for_its_target),
 		T(show_has_config_state_and_stats),

@@ -1,0 +1,25 @@
+// The switch as a node of one segment, from joining it until it has left: the mapping, and a thread of its own that tends it. It must be
+// tended each 50 ms, or nodes of other kernels take the switch for dead; the control thread may be away for longer (a device is
+// added, a disk is slow). The same thread wakes a worker that sleeps, whose descriptors have no place for a futex.
+#pragma once
+
+#include "rtvs/dp.h"
+#include "rtvs/segment_file.h"
+
+struct port;
+struct segment_node;
+
+// Control thread. The node has the port's name. Errors: those of segment_file_open and segment_file_join, -ENOMEM, -EAGAIN: no thread. When
+// the segment is lost (its file was truncated, others took the node for dead) connector_lost is called once, and the node is of no
+// use any more.
+int segment_node_join(struct port *port, struct segment_node **ret_node, char err[SEGMENT_ERR_SIZE]);
+void segment_node_leave(struct segment_node *node); // no worker uses it; NULL is accepted
+
+// Any thread.
+struct segment *segment_node_segment(const struct segment_node *node);
+// Control thread. Its path leads to another file by now.
+bool segment_node_is_replaced(const struct segment_node *node);
+// The worker that receives, before and after it sleeps. What port_ops.rx_wakeup returns.
+int segment_node_rx_wakeup(struct segment_node *node, bool is_on);
+// The worker that sends: nodes that segment_send named.
+void segment_node_wake(struct segment_node *node, uint64_t nodes);

@@ -1,0 +1,829 @@
+// The switch as a node of segments. Their other nodes are the test's own, of the same process: locks and numbers do not know the
+// difference. A vhost guest is on the same bridge.
+#include "dp_fixture.h"
+#include "rtvs/frame.h"
+#include "rtvs/segment_file.h"
+
+#include <fcntl.h>
+#include <linux/virtio_net.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define N_NODES 4
+#define N_SLOTS 512
+#define SLOT_BYTES 2048
+#define INBOX 64
+#define MTU 9000
+#define GUEST 0 // on vhost
+#define PORT 1 // of the segment A
+#define OTHER_PORT 2 // of the segment B
+#define TCP 6
+#define UDP 17
+#define SCTP 132
+
+struct node {
+	struct segment_file *file;
+	struct segment *seg;
+	uint8_t mac;
+};
+
+static char path_a[64], path_b[64];
+static struct sigaction bus_errors; // as the datapath handles them; cmocka has its own handler for each case
+
+static const struct segment_geometry geometry = {
+	.n_nodes = N_NODES, .n_slots = N_SLOTS, .slot_bytes = SLOT_BYTES, .inbox_size = INBOX};
+
+static void
+create(const char *path)
+{
+	struct segment_create c = {.path = path, .geometry = geometry, .mode = 0600, .is_forced = true};
+	char err[SEGMENT_ERR_SIZE];
+
+	if (segment_file_create(&c, err))
+		fail_msg("%s", err);
+}
+
+static struct dp_port_cfg
+segment_cfg(unsigned i, const char *path)
+{
+	struct dp_port_cfg cfg = port_cfg(i);
+
+	cfg.type = DP_PORT_SEGMENT;
+	cfg.mtu = MTU;
+	cfg.socket[0] = '\0';
+	snprintf(cfg.path, sizeof(cfg.path), "%s", path);
+	return cfg;
+}
+
+static struct node
+join_as(const char *path, const char *name, uint8_t mac)
+{
+	struct segment_identity identity = {.mtu = MTU, .n_macs = 1, .mac = {{{0x52, 0x54, 0, 0, 1, mac}}}};
+	struct node node = {.mac = mac};
+	char err[SEGMENT_ERR_SIZE];
+
+	snprintf(identity.name, sizeof(identity.name), "%s", name);
+	if (segment_file_open(path, false, &node.file, err) || segment_file_join(node.file, -1, &identity, err))
+		fail_msg("%s", err);
+	node.seg = segment_file_segment(node.file);
+	return node;
+}
+
+static struct node
+join(const char *path, uint8_t mac)
+{
+	char name[16];
+
+	snprintf(name, sizeof(name), "node%u", mac);
+	return join_as(path, name, mac);
+}
+
+static void
+housekeep(void)
+{
+	struct dp_event ignored;
+
+	dp_housekeeping(dp);
+	while (dp_event_next(dp, &ignored))
+		;
+}
+
+#define WAIT_FOR(condition)                                                  \
+	do {                                                                 \
+		uint64_t wait_end = rte_rdtsc() + rte_get_tsc_hz() * WAIT_S; \
+		while (!(condition)) {                                       \
+			housekeep();                                         \
+			if (rte_rdtsc() > wait_end)                          \
+				fail_msg("waited in vain for " #condition);  \
+		}                                                            \
+	} while (0)
+
+static struct dp_port_state
+state_of(unsigned i)
+{
+	struct dp_port_state state;
+
+	assert_int_equal(dp_port_state(dp, guest[i].port, &state), 0);
+	return state;
+}
+
+static bool
+says(unsigned i, const char *text)
+{
+	return strstr(state_of(i).detail, text);
+}
+
+static void
+fill(uint8_t *p, unsigned len)
+{
+	for (unsigned i = ETHER_HDR; i < len; i++)
+		p[i] = (uint8_t)(i * 7 + i / 256);
+}
+
+static void
+address(uint8_t *p, const uint8_t dst[6], uint8_t src)
+{
+	memcpy(p, dst, 6);
+	memcpy(p + 6, (const uint8_t[]){0x52, 0x54, 0, 0, 1, src, 0x88, 0xb5}, 8);
+}
+
+static int
+put(struct node *node, uint8_t *data, uint32_t len, const struct segment_offload *offload)
+{
+	uint64_t wake = 0;
+	int rc = segment_put(node->seg, data, len, offload, &wake);
+
+	segment_file_wake(node->file, wake);
+	return rc;
+}
+
+static void
+put_frame(struct node *node, const uint8_t dst[6], unsigned len)
+{
+	static uint8_t data[SEGMENT_MAX_FRAME];
+
+	fill(data, len);
+	address(data, dst, node->mac);
+	assert_int_equal(put(node, data, len, NULL), 0);
+}
+
+// The next frame, with its offload; until WAIT_S.
+static uint32_t
+get(struct node *node, uint8_t *ret_data, struct segment_offload *ret_offload)
+{
+	struct segment_frame frame;
+
+	WAIT_FOR(segment_receive(node->seg, &frame, 1));
+	segment_copy(node->seg, &frame, ret_data);
+	if (ret_offload)
+		*ret_offload = frame.offload;
+	segment_release(node->seg, &frame, 1);
+	return frame.len;
+}
+
+static void
+expect_at(struct node *node, unsigned len)
+{
+	static uint8_t data[SEGMENT_MAX_FRAME], expected[SEGMENT_MAX_FRAME];
+
+	assert_int_equal(get(node, data, NULL), len);
+	fill(expected, len);
+	assert_memory_equal(data + ETHER_HDR, expected + ETHER_HDR, len - ETHER_HDR);
+}
+
+static const uint8_t *
+mac_of(uint8_t node)
+{
+	static uint8_t mac[6] = {0x52, 0x54, 0, 0, 1};
+
+	mac[5] = node;
+	return mac;
+}
+
+static const uint8_t broadcast[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+
+static int
+add_segments(void **state)
+{
+	int rc = fixture_add_bridge(state);
+	struct dp_port_cfg cfg = port_cfg(GUEST);
+
+	create(path_a);
+	create(path_b);
+	cfg.mtu = MTU;
+	add_port(GUEST, &cfg);
+	plug(GUEST, 0, 0);
+	cfg = segment_cfg(PORT, path_a);
+	add_port(PORT, &cfg);
+	cfg = segment_cfg(OTHER_PORT, path_b);
+	add_port(OTHER_PORT, &cfg);
+	wait_link(guest[PORT].port, true);
+	wait_link(guest[OTHER_PORT].port, true);
+	return rc;
+}
+
+static int
+remove_segments(void **state)
+{
+	int rc = fixture_remove_all(state);
+
+	(void)unlink(path_a);
+	(void)unlink(path_b);
+	return rc;
+}
+
+// All slots that the others gave back, and are not the sender's own.
+static uint32_t
+n_free(const struct segment *seg)
+{
+	struct segment_pool_info info;
+
+	segment_look_pool(seg, &info);
+	return info.n_free;
+}
+
+// --- frames
+
+// The guest's MAC is learned by the switch, the node's is told by the segment.
+static void
+guests_and_nodes_talk(void **state)
+{
+	struct node a = join(path_a, 7), b = join(path_b, 8);
+	const struct mac guest_0 = guest_mac(0);
+
+	(void)state;
+	put_frame(&a, broadcast, 100);
+	expect_at(&b, 100);
+	expect_frame(GUEST, 100);
+	put_frame(&b, broadcast, 99);
+	expect_at(&a, 99);
+	expect_frame(GUEST, 99);
+	put_frame(&a, mac_of(8), 101);
+	expect_at(&b, 101);
+	put_frame(&b, mac_of(7), 102);
+	expect_at(&a, 102);
+	send_frame(GUEST, BROADCAST, 0, 103);
+	assert_int_equal(get(&a, (uint8_t[128]){0}, NULL), 103);
+	assert_int_equal(get(&b, (uint8_t[128]){0}, NULL), 103);
+	put_frame(&a, guest_0.b, 104);
+	expect_frame(GUEST, 104);
+	put_frame(&b, mac_of(7), 105); // what was not for it did not come
+	expect_at(&a, 105);
+	assert_conserved();
+	segment_file_close(a.file);
+	segment_file_close(b.file);
+}
+
+static void
+all_lengths_pass_whole(void **state)
+{
+	static const unsigned lens[] = {
+		60, SLOT_BYTES - 1, SLOT_BYTES, SLOT_BYTES + 1, 2 * SLOT_BYTES, 5000, MTU + ETHER_HDR};
+	struct node a = join(path_a, 7), b = join(path_b, 8);
+	uint32_t before = n_free(a.seg);
+
+	(void)state;
+	for (unsigned i = 0; i < RTE_DIM(lens); i++) {
+		put_frame(&a, mac_of(8), lens[i]);
+		expect_at(&b, lens[i]);
+		put_frame(&b, mac_of(7), lens[i]);
+		expect_at(&a, lens[i]);
+	}
+	put_frame(&a, mac_of(8), MTU + ETHER_HDR + 1);
+	wait_drops(OTHER_PORT, DROP_MTU, 1);
+	// Slots are at hand for the next frames, of both senders.
+	assert_true(n_free(a.seg) + 2 * 32 >= before);
+	assert_conserved();
+	segment_file_close(a.file);
+	segment_file_close(b.file);
+}
+
+// --- offloads
+
+static void
+store16(uint8_t *p, unsigned value)
+{
+	p[0] = (uint8_t)(value >> 8);
+	p[1] = (uint8_t)value;
+}
+
+static uint64_t
+pseudo_sum(const uint8_t *ip, unsigned proto, unsigned l4_bytes)
+{
+	return frame_checksum_add(proto + l4_bytes, ip + 12, 8);
+}
+
+#define IP (ETHER_HDR)
+#define L4 (ETHER_HDR + 20)
+
+// An IPv4 packet; the pseudo header's sum is where the checksum will be.
+static uint32_t
+make_ip(uint8_t *p, uint8_t dst, uint8_t src, unsigned proto, unsigned payload)
+{
+	unsigned l4_len = proto == TCP ? 20 : proto == UDP ? 8 : 12, len = L4 + l4_len + payload;
+	uint8_t *ip = p + IP, *l4 = p + L4;
+
+	memset(p, 0, len);
+	address(p, mac_of(dst), src);
+	store16(p + 12, FRAME_ETHER_IPV4);
+	ip[0] = 0x45;
+	store16(ip + 2, len - IP);
+	ip[8] = 64;
+	ip[9] = (uint8_t)proto;
+	memset(ip + 12, 0x0a, 4);
+	memset(ip + 16, 0x0b, 4);
+	store16(ip + 10, (uint16_t)~frame_checksum_fold(frame_checksum_add(0, ip, 20)));
+	if (proto == TCP)
+		l4[12] = 0x50;
+	if (proto == UDP)
+		store16(l4 + 4, l4_len + payload);
+	for (unsigned i = 0; i < payload; i++)
+		l4[l4_len + i] = (uint8_t)(i * 13);
+	if (proto == TCP || proto == UDP)
+		store16(l4 + (proto == TCP ? 16 : 6), frame_checksum_fold(pseudo_sum(ip, proto, len - L4)));
+	return len;
+}
+
+static bool
+is_checksum_right(const uint8_t *p, uint32_t len, unsigned proto)
+{
+	return frame_checksum_fold(frame_checksum_add(pseudo_sum(p + IP, proto, len - L4), p + L4, len - L4)) == 0xffff;
+}
+
+static struct segment_offload
+needs_checksum(unsigned proto)
+{
+	return (struct segment_offload){
+		.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM, .csum_start = L4, .csum_offset = proto == TCP ? 16 : 6};
+}
+
+// To another segment what is asked for goes on; a guest that takes no offloads gets it done.
+static void
+checksums_are_left_or_done(void **state)
+{
+	static const unsigned protos[] = {TCP, UDP};
+	struct node a = join(path_a, 7), b = join(path_b, 8);
+	uint8_t sent[512], got[512];
+
+	(void)state;
+	put_frame(&b, broadcast, 60);
+	expect_at(&a, 60);
+	expect_frame(GUEST, 60);
+	send_frame(GUEST, BROADCAST, 0, 60);
+	(void)get(&a, got, NULL);
+	(void)get(&b, got, NULL);
+	for (unsigned i = 0; i < RTE_DIM(protos); i++) {
+		struct segment_offload asked = needs_checksum(protos[i]), left;
+		uint32_t len = make_ip(sent, 8, 7, protos[i], 201);
+		const struct mac guest_0 = guest_mac(0);
+		struct rte_mbuf *m;
+
+		assert_int_equal(put(&a, sent, len, &asked), 0);
+		assert_int_equal(get(&b, got, &left), len);
+		assert_memory_equal(got, sent, len);
+		assert_memory_equal(&left, &asked, sizeof(left));
+		memcpy(sent, guest_0.b, 6);
+		assert_int_equal(put(&a, sent, len, &asked), 0);
+		m = receive(GUEST);
+		assert_int_equal(m->pkt_len, len);
+		assert_true(is_checksum_right(rte_pktmbuf_mtod(m, const uint8_t *), len, protos[i]));
+		rte_pktmbuf_free(m);
+	}
+	assert_conserved();
+	segment_file_close(a.file);
+	segment_file_close(b.file);
+}
+
+// The longest there is, in a chain of slots and of buffers.
+static void
+super_frames_pass_whole_or_in_segments(void **state)
+{
+	static uint8_t sent[SEGMENT_MAX_FRAME], got[SEGMENT_MAX_FRAME];
+	struct node a = join(path_a, 7), b = join(path_b, 8);
+	struct segment_offload asked = needs_checksum(TCP), left;
+	const struct mac guest_0 = guest_mac(0);
+	unsigned payload = 65535 - 40, bytes = 0;
+	uint32_t len;
+
+	(void)state;
+	put_frame(&b, broadcast, 60);
+	expect_at(&a, 60);
+	expect_frame(GUEST, 60);
+	len = make_ip(sent, 8, 7, TCP, payload);
+	asked.gso_type = VIRTIO_NET_HDR_GSO_TCPV4;
+	asked.gso_size = 1400;
+	asked.hdr_len = L4 + 20;
+	assert_int_equal(put(&a, sent, len, &asked), 0);
+	assert_int_equal(get(&b, got, &left), len);
+	assert_memory_equal(got, sent, IP + 10);
+	assert_memory_equal(got + IP + 12, sent + IP + 12, L4 + 16 - (IP + 12));
+	assert_memory_equal(got + L4 + 18, sent + L4 + 18, len - (L4 + 18));
+	assert_memory_equal(&left, &asked, sizeof(left));
+	memcpy(sent, guest_0.b, 6);
+	send_frame(GUEST, BROADCAST, 0, 60);
+	(void)get(&a, got, NULL);
+	assert_int_equal(put(&a, sent, 10000, &asked), 0); // shorter than it says it is
+	len = make_ip(sent, 8, 7, TCP, 10000);
+	memcpy(sent, guest_0.b, 6);
+	assert_int_equal(put(&a, sent, len, &asked), 0);
+	while (bytes < 10000) {
+		struct rte_mbuf *m = receive(GUEST);
+
+		assert_true(m->pkt_len <= 1400 + L4 + 20);
+		assert_true(is_checksum_right(rte_pktmbuf_mtod(m, const uint8_t *), m->pkt_len, TCP));
+		bytes += m->pkt_len - L4 - 20;
+		rte_pktmbuf_free(m);
+	}
+	assert_int_equal(bytes, 10000);
+	wait_drops(PORT, DROP_OFFLOAD, 1);
+	assert_conserved();
+	segment_file_close(a.file);
+	segment_file_close(b.file);
+}
+
+// Segments of what is no TCP; a size of 0; checksums behind the end, inside of headers, of another protocol, inside of a tunnel.
+static void
+false_claims_harm_nobody(void **state)
+{
+	static const struct segment_offload claims[] = {
+		{.flags = 1, .csum_start = 65535, .csum_offset = 65535},
+		{.flags = 1, .csum_start = 0, .csum_offset = 500},
+		{.flags = 1, .csum_start = 241, .csum_offset = 0},
+		{.flags = 1, .csum_start = 242, .csum_offset = 0},
+		{.flags = 0xfe, .hdr_len = 65535, .csum_start = 3},
+	};
+	struct node a = join(path_a, 7), b = join(path_b, 8);
+	uint8_t sent[512], got[512];
+	struct segment_offload o;
+	uint32_t len;
+
+	(void)state;
+	for (unsigned i = 0; i < RTE_DIM(claims); i++) {
+		len = make_ip(sent, 8, 7, UDP, 200);
+		assert_int_equal(len, 242);
+		assert_int_equal(put(&a, sent, len, &claims[i]), 0);
+		assert_int_equal(get(&b, got, &o), len);
+		assert_int_equal(o.flags, 0);
+		assert_memory_equal(got + 6, sent + 6, len - 6);
+	}
+	len = make_ip(sent, 8, 7, UDP, 200);
+	o = (struct segment_offload){.gso_type = VIRTIO_NET_HDR_GSO_UDP_L4, .gso_size = 100};
+	assert_int_equal(put(&a, sent, len, &o), 0);
+	wait_drops(PORT, DROP_OFFLOAD, 1);
+	len = make_ip(sent, 8, 7, TCP, 200);
+	o = (struct segment_offload){.gso_type = VIRTIO_NET_HDR_GSO_TCPV4};
+	assert_int_equal(put(&a, sent, len, &o), 0);
+	WAIT_FOR(drops_of(OTHER_PORT, DROP_OFFLOAD) == 1);
+	assert_conserved();
+	segment_file_close(a.file);
+	segment_file_close(b.file);
+}
+
+// The sum of everything behind csum_start; its place crosses buffers.
+static void
+other_checksums_are_done_at_once(void **state)
+{
+	static uint8_t sent[8000], got[8000];
+	struct node a = join(path_a, 7), b = join(path_b, 8);
+	struct segment_offload o = {
+		.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM, .csum_start = 61, .csum_offset = SLOT_BYTES - 1 - 61};
+	uint32_t len = make_ip(sent, 8, 7, SCTP, 7000);
+
+	(void)state;
+	memset(sent + SLOT_BYTES - 1, 0, 2);
+	assert_int_equal(put(&a, sent, len, &o), 0);
+	assert_int_equal(get(&b, got, &o), len);
+	assert_int_equal(o.flags, 0);
+	assert_int_equal(frame_checksum_fold(frame_checksum_add(0, got + 61, len - 61)), 0xffff);
+	memset(got + SLOT_BYTES - 1, 0, 2);
+	assert_memory_equal(got, sent, len);
+	segment_file_close(a.file);
+	segment_file_close(b.file);
+}
+
+// --- what does not take frames
+
+static void
+nobody_is_a_reason(void **state)
+{
+	struct node a = join(path_a, 7);
+
+	(void)state;
+	send_frame(GUEST, BROADCAST, 0, 60); // to A, and to nobody in B
+	(void)get(&a, (uint8_t[64]){0}, NULL);
+	wait_drops(OTHER_PORT, DROP_NO_NODE, 1);
+	assert_int_equal(drops_of(PORT, DROP_NO_NODE), 0);
+	assert_conserved();
+	segment_file_close(a.file);
+}
+
+// A node that takes nothing: its inbox's worth waits for it, the rest is dropped by name; its neighbour and the guest lose nothing.
+static void
+a_stuck_node_holds_up_nobody(void **state)
+{
+	struct node stuck = join(path_a, 7), other = join(path_a, 9), b = join(path_b, 8);
+	static uint8_t data[256];
+	unsigned n = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < 2 * INBOX; i++) {
+		put_frame(&b, mac_of(7), 60);
+		put_frame(&b, mac_of(9), 61);
+		expect_at(&other, 61);
+	}
+	wait_drops(PORT, DROP_TX_FULL, INBOX);
+	send_frame(GUEST, BROADCAST, 0, 62); // to those who have room
+	assert_int_equal(get(&other, data, NULL), 62);
+	assert_int_equal(get(&b, data, NULL), 62);
+	assert_int_equal(drops_of(PORT, DROP_TX_FULL), INBOX);
+	while (n < INBOX) {
+		assert_int_equal(get(&stuck, data, NULL), 60);
+		n++;
+	}
+	put_frame(&b, mac_of(7), 63);
+	expect_at(&stuck, 63);
+	assert_conserved();
+	segment_file_close(stuck.file);
+	segment_file_close(other.file);
+	segment_file_close(b.file);
+}
+
+// Another node has all slots, but for those that the switch has at hand. When they come back, all is well.
+static void
+an_empty_pool_costs_frames_by_name(void **state)
+{
+	static struct segment_frame held[N_SLOTS];
+	struct node a = join(path_a, 7), b = join(path_b, 8);
+	unsigned n = 0, n_got = 0;
+	uint8_t data[64];
+
+	(void)state;
+	put_frame(&b, mac_of(7), 60);
+	expect_at(&a, 60);
+	while (!segment_reserve(a.seg, 0, 60, &held[n]))
+		n++;
+	for (unsigned i = 0; i < INBOX; i++)
+		put_frame(&b, mac_of(7), 61);
+	WAIT_FOR(drops_of(PORT, DROP_TX_FULL) + state_of(PORT).segment.counters.tx_frames == INBOX + 1);
+	assert_true(drops_of(PORT, DROP_TX_FULL) > 0);
+	assert_int_equal(state_of(PORT).segment.n_slots_free, 0);
+	while (n--)
+		segment_unreserve(a.seg, &held[n]);
+	while (n_got + drops_of(PORT, DROP_TX_FULL) < INBOX) {
+		assert_int_equal(get(&a, data, NULL), 61);
+		n_got++;
+	}
+	put_frame(&b, mac_of(7), 62);
+	expect_at(&a, 62);
+	assert_conserved();
+	segment_file_close(a.file);
+	segment_file_close(b.file);
+}
+
+// With a rate they wait at the port instead, and are sent when slots are free again.
+static void
+with_a_schedule_frames_wait_for_slots(void **state)
+{
+	static struct segment_frame held[N_SLOTS];
+	struct node a = join(path_a, 7), b = join(path_b, 8);
+	struct dp_port_cfg cfg = segment_cfg(PORT, path_a);
+	struct dp_port_stats stats;
+	char err[DP_ERR_SIZE];
+	unsigned n = 0;
+
+	(void)state;
+	cfg.rate_bps = UINT64_C(100000000000);
+	assert_int_equal(dp_port_set(dp, guest[PORT].port, &cfg, err), 0);
+	put_frame(&b, mac_of(7), 60);
+	expect_at(&a, 60);
+	while (!segment_reserve(a.seg, 0, 60, &held[n]))
+		n++;
+	// More than the switch has at hand. What is next to leave waits for 200 ms at most.
+	for (unsigned i = 0; i < INBOX; i++)
+		put_frame(&b, mac_of(7), 61);
+	do {
+		refresh_stats();
+		assert_int_equal(dp_port_stats(dp, guest[PORT].port, &stats), 0);
+	} while (stats.queued + (int64_t)stats.tx_pkts + (int64_t)stats.drops[DROP_TX_TIMEOUT] < INBOX + 1);
+	assert_int_equal(stats.drops[DROP_TX_FULL], 0);
+	while (n--)
+		segment_unreserve(a.seg, &held[n]);
+	for (unsigned i = 0; i < INBOX; i++)
+		if (i + drops_of(PORT, DROP_TX_TIMEOUT) < INBOX)
+			assert_int_equal(get(&a, (uint8_t[64]){0}, NULL), 61);
+	assert_conserved();
+	segment_file_close(a.file);
+	segment_file_close(b.file);
+}
+
+// --- the segment comes and goes
+
+static void
+the_port_waits_for_its_file(void **state)
+{
+	struct dp_port_cfg cfg = segment_cfg(PORT, path_a);
+	char err[DP_ERR_SIZE] = "";
+	struct node a;
+	int fd;
+
+	(void)state;
+	assert_int_equal(dp_port_check_segment(path_a, err), 0);
+	add_port(PORT, &cfg);
+	assert_false(state_of(PORT).is_link_up);
+	assert_int_equal(state_of(PORT).segment.node, -1);
+	assert_true(says(PORT, "waiting for the segment: "));
+	assert_true(says(PORT, "no such file"));
+	// What lies there then is no segment yet.
+	fd = open(path_a, O_CREAT | O_RDWR, 0600);
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, 65536), 0);
+	WAIT_FOR(says(PORT, "is no segment"));
+	assert_int_equal(dp_port_check_segment(path_a, err), -ENODATA);
+	assert_non_null(strstr(err, "path: "));
+	close(fd);
+	assert_int_equal(unlink(path_a), 0);
+	WAIT_FOR(says(PORT, "no such file"));
+	create(path_a);
+	WAIT_FOR(state_of(PORT).is_link_up);
+	assert_int_equal(dp_port_check_segment(path_a, err), 0);
+	assert_string_equal(state_of(PORT).detail, "");
+	a = join(path_a, 7);
+	put_frame(&a, broadcast, 60);
+	wait_drops(PORT, DROP_NO_TARGET, 1);
+	segment_file_close(a.file);
+	assert_int_equal(state_of(PORT).n_connects, 1);
+}
+
+static void
+a_file_made_anew_is_joined(void **state)
+{
+	struct node a = join(path_a, 7), b = join(path_b, 8);
+
+	(void)state;
+	assert_int_equal(unlink(path_a), 0);
+	WAIT_FOR(says(PORT, "was removed"));
+	put_frame(&a, mac_of(8), 60); // those who have it go on
+	expect_at(&b, 60);
+	create(path_a);
+	WAIT_FOR(state_of(PORT).n_connects == 2);
+	assert_true(state_of(PORT).is_link_up);
+	assert_string_equal(state_of(PORT).detail, "");
+	segment_file_close(a.file);
+	a = join(path_a, 7);
+	put_frame(&a, mac_of(8), 61);
+	expect_at(&b, 61);
+	put_frame(&b, mac_of(7), 62);
+	expect_at(&a, 62);
+	assert_conserved();
+	segment_file_close(a.file);
+	segment_file_close(b.file);
+}
+
+// By whoever may write it, to any length; the other ports go on.
+static void
+a_truncated_file_costs_its_port_only(void **state)
+{
+	static const off_t lens[] = {0, 1 << 20, 4096, 1};
+	struct node b = join(path_b, 8);
+
+	(void)state;
+	assert_int_equal(sigaction(SIGBUS, &bus_errors, NULL), 0);
+	for (unsigned i = 0; i < RTE_DIM(lens); i++) {
+		uint64_t n_before = state_of(PORT).n_disconnects;
+
+		assert_int_equal(truncate(path_a, lens[i]), 0);
+		put_frame(&b, broadcast, 60); // into what is left
+		expect_frame(GUEST, 60);
+		WAIT_FOR(state_of(PORT).n_disconnects == n_before + 1);
+		assert_false(state_of(PORT).is_link_up);
+		assert_true(says(PORT, "waiting for the segment: "));
+		send_frame(GUEST, BROADCAST, 0, 61);
+		assert_int_equal(get(&b, (uint8_t[64]){0}, NULL), 61);
+		assert_int_equal(unlink(path_a), 0);
+		create(path_a);
+		WAIT_FOR(state_of(PORT).is_link_up);
+	}
+	assert_conserved();
+	segment_file_close(b.file);
+}
+
+static void
+expelled_it_joins_again(void **state)
+{
+	struct node a = join(path_a, 7), b = join(path_b, 8);
+
+	(void)state;
+	for (unsigned i = 0; i < 3; i++) {
+		assert_true(segment_expel(a.seg, (unsigned)state_of(PORT).segment.node));
+		WAIT_FOR(state_of(PORT).n_connects == i + 2);
+		put_frame(&a, mac_of(8), 60 + i);
+		expect_at(&b, 60 + i);
+		put_frame(&b, mac_of(7), 70 + i);
+		expect_at(&a, 70 + i);
+	}
+	assert_conserved();
+	segment_file_close(a.file);
+	segment_file_close(b.file);
+}
+
+static void
+a_name_that_lives_is_waited_for(void **state)
+{
+	struct dp_port_cfg cfg = segment_cfg(PORT, path_a);
+	struct node twin;
+
+	(void)state;
+	create(path_a);
+	twin = join_as(path_a, cfg.name, 7);
+	add_port(PORT, &cfg);
+	assert_false(state_of(PORT).is_link_up);
+	assert_true(says(PORT, "has the name p1"));
+	segment_file_close(twin.file);
+	WAIT_FOR(state_of(PORT).is_link_up);
+}
+
+// Its slots are free again, and its number.
+static void
+a_dead_node_is_cleared_up(void **state)
+{
+	struct node b = join(path_b, 8);
+	uint32_t before = n_free(b.seg);
+	unsigned n_nodes;
+	int status;
+	pid_t pid;
+
+	(void)state;
+	n_nodes = state_of(OTHER_PORT).segment.n_nodes;
+	assert_int_equal(n_nodes, 2);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (!pid) {
+		struct segment_identity identity = {.name = "mortal", .mtu = MTU};
+		struct segment_frame frame;
+		struct segment_file *file;
+		char err[SEGMENT_ERR_SIZE];
+
+		if (!segment_file_open(path_b, false, &file, err) && !segment_file_join(file, -1, &identity, err))
+			for (unsigned i = 0; i < 100; i++)
+				(void)segment_reserve(segment_file_segment(file), 0, SEGMENT_MAX_FRAME, &frame);
+		(void)raise(SIGKILL);
+		_exit(1);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status));
+	WAIT_FOR(state_of(OTHER_PORT).segment.n_nodes == n_nodes && n_free(b.seg) == before);
+	put_frame(&b, broadcast, 60);
+	expect_frame(GUEST, 60);
+	assert_conserved();
+	segment_file_close(b.file);
+}
+
+static void
+down_is_left(void **state)
+{
+	struct dp_port_cfg cfg = segment_cfg(PORT, path_a);
+	struct node a = join(path_a, 7);
+	char err[DP_ERR_SIZE];
+
+	(void)state;
+	cfg.admin_up = false;
+	assert_int_equal(dp_port_set(dp, guest[PORT].port, &cfg, err), 0);
+	assert_false(state_of(PORT).is_link_up);
+	assert_true(says(PORT, "administratively down"));
+	assert_int_equal(put(&a, (uint8_t[60]){0x52, 0x54, 0, 0, 1, 8}, 60, NULL), -EHOSTUNREACH);
+	cfg.admin_up = true;
+	assert_int_equal(dp_port_set(dp, guest[PORT].port, &cfg, err), 0);
+	WAIT_FOR(state_of(PORT).is_link_up);
+	assert_int_equal(dp_port_del(dp, guest[PORT].port), 0);
+	assert_int_equal(put(&a, (uint8_t[60]){0x52, 0x54, 0, 0, 1, 8}, 60, NULL), -EHOSTUNREACH);
+	add_port(PORT, &cfg);
+	cfg.path[5] = 'X';
+	assert_int_equal(dp_port_set(dp, guest[PORT].port, &cfg, err), -EINVAL);
+	assert_non_null(strstr(err, "path: fixed"));
+	segment_file_close(a.file);
+}
+
+static int
+start(void **state)
+{
+	int rc = fixture_start(state);
+
+	return rc ? rc : sigaction(SIGBUS, NULL, &bus_errors);
+}
+
+int
+main(int argc, char **argv)
+{
+#define T(test) cmocka_unit_test_setup_teardown(test, add_segments, remove_segments)
+#define T_ALONE(test) cmocka_unit_test_setup_teardown(test, fixture_add_bridge, remove_segments)
+	const struct CMUnitTest tests[] = {
+		T(guests_and_nodes_talk),
+		T(all_lengths_pass_whole),
+		T(checksums_are_left_or_done),
+		T(super_frames_pass_whole_or_in_segments),
+		T(false_claims_harm_nobody),
+		T(other_checksums_are_done_at_once),
+		T(nobody_is_a_reason),
+		T(a_stuck_node_holds_up_nobody),
+		T(an_empty_pool_costs_frames_by_name),
+		T(with_a_schedule_frames_wait_for_slots),
+		T_ALONE(the_port_waits_for_its_file),
+		T(a_file_made_anew_is_joined),
+		T(a_truncated_file_costs_its_port_only),
+		T(expelled_it_joins_again),
+		T_ALONE(a_name_that_lives_is_waited_for),
+		T(a_dead_node_is_cleared_up),
+		T(down_is_left),
+	};
+
+	n_workers = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 10) : 1;
+	(void)snprintf(path_a, sizeof(path_a), "/dev/shm/rtvs-test-%d-a", (int)getpid());
+	(void)snprintf(path_b, sizeof(path_b), "/dev/shm/rtvs-test-%d-b", (int)getpid());
+	return cmocka_run_group_tests_name("dp/segment_port", tests, start, fixture_stop);
+}
