@@ -115,7 +115,7 @@ struct segment_frame {
 	bool is_shared; // received: others read the same slot
 	uint64_t to; // to send: set of nodes
 	struct segment_offload offload;
-	uint32_t slot[SEGMENT_MAX_CHAIN];
+	uint64_t slot[SEGMENT_MAX_CHAIN]; // number | generation << 32
 };
 
 struct segment; // what a node knows by itself; in memory of its own
@@ -151,7 +151,7 @@ int segment_set_macs(struct segment *seg, const struct mac *macs, unsigned n);
 // The set of nodes that a frame to this address goes to: one, all, all bridges, or none. vlans do not matter.
 uint64_t segment_route(struct segment *seg, const uint8_t mac[6]);
 // Slots for a frame of len bytes, 14 to SEGMENT_MAX_FRAME, to these nodes; the caller then writes its pieces and its offload.
-// -ENOBUFS: none are left (counted); -EMSGSIZE: bad len. A segment with separate buffers wants the right set of one node here.
+// -ENOBUFS: none are left (counted); -EMSGSIZE: bad len; -ENOTCONN: not joined, or expelled. A segment with separate buffers wants the right set of one node here.
 int segment_reserve(struct segment *seg, uint64_t to, uint32_t len, struct segment_frame *ret_frame);
 void segment_unreserve(struct segment *seg, const struct segment_frame *frame);
 // The frame is shorter than reserved: gives back what is left over.
@@ -159,7 +159,7 @@ void segment_shorten(struct segment *seg, struct segment_frame *frame, uint32_t 
 // Hands over n frames, in order, to frame->to. The slots are the segment's afterwards, also of frames that were dropped (and counted).
 // *ret_wake |= nodes that sleep and are to be woken. Returns how many frames reached a node.
 unsigned segment_send(struct segment *seg, struct segment_frame *frames, unsigned n, uint64_t *ret_wake);
-// Route, reserve, copy, send. offload NULL: none. 0, -ENOBUFS, -EMSGSIZE, -EHOSTUNREACH: nobody took it.
+// Route, reserve, copy, send. offload NULL: none. 0, or as reserve; -EHOSTUNREACH: nobody took it.
 int segment_put(
 	struct segment *seg, const void *data, uint32_t len, const struct segment_offload *offload, uint64_t *ret_wake);
 

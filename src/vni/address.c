@@ -4,6 +4,9 @@
 // O(1) a frame. A node that moves its addresses all the time makes a sender build its table LOOKS times between two tendings at most.
 #include "address.h"
 
+#include <endian.h>
+#include <string.h>
+
 #define LOOKS 16
 #define AGE_NS UINT64_C(150000000000) // an address is forgotten after one to two of these without a frame
 #define FRESH (UINT64_C(1) << 63)
@@ -12,11 +15,12 @@
 static uint64_t
 pack(const uint8_t mac[6])
 {
-	uint64_t packed = 0;
+	uint32_t low;
+	uint16_t high;
 
-	for (unsigned i = 6; i--;)
-		packed = packed << 8 | mac[i];
-	return packed;
+	memcpy(&low, mac, sizeof(low));
+	memcpy(&high, mac + sizeof(low), sizeof(high));
+	return le32toh(low) | (uint64_t)le16toh(high) << 32;
 }
 
 static uint32_t
@@ -126,32 +130,38 @@ address_begin(struct segment *seg)
 		atomic_store_explicit(&seg->learned[i], 0, memory_order_relaxed);
 }
 
+static uint64_t
+find(const struct segment *seg, uint64_t mac)
+{
+	uint64_t bridges = atomic_load_explicit(&seg->bridges, memory_order_relaxed), entry;
+
+	if (mac & 1)
+		return seg->tx.live;
+	for (uint32_t at = hash(mac); (entry = seg->tx.known[at % KNOWN]); at++)
+		if ((entry & MAC_MASK) == mac)
+			return UINT64_C(1) << node_of(entry);
+	entry = atomic_load_explicit(&seg->learned[hash(mac)], memory_order_relaxed);
+	if (entry && (entry & MAC_MASK) == mac && bridges >> node_of(entry) & 1)
+		return UINT64_C(1) << node_of(entry);
+	return bridges;
+}
+
 uint64_t
 segment_route(struct segment *seg, const uint8_t mac[6])
 {
-	uint64_t packed = pack(mac), bridges, entry;
-
 	look_if_moved(seg);
-	if (mac[0] & 1)
-		return seg->tx.live;
-	for (uint32_t at = hash(packed); (entry = seg->tx.known[at % KNOWN]); at++)
-		if ((entry & MAC_MASK) == packed)
-			return UINT64_C(1) << node_of(entry);
-	bridges = atomic_load_explicit(&seg->bridges, memory_order_relaxed);
-	entry = atomic_load_explicit(&seg->learned[hash(packed)], memory_order_relaxed);
-	if (entry && (entry & MAC_MASK) == packed && bridges >> node_of(entry) & 1)
-		return UINT64_C(1) << node_of(entry);
-	return bridges;
+	return find(seg, pack(mac));
 }
 
 void
 address_learn(struct segment *seg, const uint8_t mac[6], unsigned from)
 {
-	uint64_t entry = pack(mac) | (uint64_t)(from + 1) << 48 | FRESH;
+	uint64_t entry;
 	_Atomic uint64_t *learned;
 
 	if (mac[0] & 1 || !(atomic_load_explicit(&seg->bridges, memory_order_relaxed) >> from & 1))
 		return;
+	entry = pack(mac) | (uint64_t)(from + 1) << 48 | FRESH;
 	learned = &seg->learned[hash(entry & MAC_MASK)];
 	if (atomic_load_explicit(learned, memory_order_relaxed) != entry)
 		atomic_store_explicit(learned, entry, memory_order_relaxed);

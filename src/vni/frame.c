@@ -25,7 +25,7 @@ is_one(uint64_t set)
 static uint16_t
 slots_for(const struct segment *seg, uint32_t len)
 {
-	return (uint16_t)((len + seg->g.slot_bytes - 1) / seg->g.slot_bytes);
+	return (uint16_t)((len + seg->g.slot_bytes - 1) >> seg->slot_shift);
 }
 
 int
@@ -36,7 +36,8 @@ segment_reserve(struct segment *seg, uint64_t to, uint32_t len, struct segment_f
 
 	if (len < FRAME_MIN || len > SEGMENT_MAX_FRAME)
 		return -EMSGSIZE;
-	if (seg->self < 0)
+	// Also when others took this node for dead: what it takes now nobody would take back.
+	if (seg->self < 0 || !own_is_alive(seg, (unsigned)seg->self, seg->epoch))
 		return -ENOTCONN;
 	ret_frame->len = len;
 	ret_frame->n_slots = n;
@@ -81,35 +82,58 @@ segment_shorten(struct segment *seg, struct segment_frame *frame, uint32_t len)
 	frame->n_slots = n;
 }
 
-static void
-write_shape(struct segment *seg, const struct segment_frame *frame)
+static bool
+has_offload(const struct segment_offload *o)
 {
-	struct layout_slot *slot = own_slot(seg, frame->slot[0]);
-	const struct segment_offload *o = &frame->offload;
-
-	shared_store(&slot->shape, frame->len | (uint64_t)frame->n_slots << 32);
-	shared_store(&slot->offload,
-		o->flags | (uint64_t)o->gso_type << 8 | (uint64_t)o->hdr_len << 16 | (uint64_t)o->gso_size << 32 |
-			(uint64_t)o->csum_start << 48);
-	shared_store(&slot->csum_offset, o->csum_offset);
+	return o->flags || o->gso_type;
 }
 
+// flags, gso_type, hdr_len, gso_size, csum_start, from the lowest byte, and csum_offset.
 static void
-read_shape(const struct segment *seg, uint32_t slot, struct segment_frame *ret_frame)
+write_offload(const struct segment *seg, uint32_t slot, const struct segment_offload *o)
+{
+	struct layout_slot *s = own_slot(seg, slot);
+
+	shared_store(&s->offload[0],
+		o->flags | (uint64_t)o->gso_type << 8 | (uint64_t)o->hdr_len << 16 | (uint64_t)o->gso_size << 32 |
+			(uint64_t)o->csum_start << 48);
+	shared_store(&s->offload[1], o->csum_offset);
+}
+
+static struct segment_offload
+read_offload(const struct segment *seg, uint32_t slot)
 {
 	const struct layout_slot *s = own_slot(seg, slot);
-	uint64_t shape = shared_load(&s->shape), offload = shared_load(&s->offload);
+	uint64_t offload = shared_load(&s->offload[0]);
 
-	ret_frame->len = (uint32_t)shape;
-	ret_frame->n_slots = (uint16_t)(shape >> 32);
-	ret_frame->offload = (struct segment_offload){
+	return (struct segment_offload){
 		.flags = (uint8_t)offload,
 		.gso_type = (uint8_t)(offload >> 8),
 		.hdr_len = (uint16_t)(offload >> 16),
 		.gso_size = (uint16_t)(offload >> 32),
 		.csum_start = (uint16_t)(offload >> 48),
-		.csum_offset = (uint16_t)shared_load(&s->csum_offset),
+		.csum_offset = (uint16_t)shared_load(&s->offload[1]),
 	};
+}
+
+static uint64_t
+ref_of(uint64_t slot)
+{
+	return layout_ref((uint32_t)slot, slot >> 32);
+}
+
+// The frame's slots as the items `at` and following of a parcel.
+static void
+write_items(struct segment *seg, uint32_t first, unsigned at, const struct segment_frame *frame)
+{
+	bool has_more = has_offload(&frame->offload);
+	uint64_t item = layout_item(ref_of(frame->slot[0]), frame->len) | (has_more ? ITEM_OFFLOAD : 0);
+
+	if (has_more)
+		write_offload(seg, (uint32_t)frame->slot[0], &frame->offload);
+	shared_store(parcel_item(seg, first, at), item);
+	for (unsigned i = 1; i < frame->n_slots; i++)
+		shared_store(parcel_item(seg, first, at + i), layout_item(ref_of(frame->slot[i]), 0));
 }
 
 static void
@@ -150,24 +174,11 @@ take_back(struct segment *seg, const struct segment_frame *frame)
 static enum inbox_result
 send_parcel(struct segment *seg, const struct segment_frame *frames, unsigned n, unsigned n_slots)
 {
-	struct layout_slot *first = own_slot(seg, frames[0].slot[0]);
-	uint64_t ref = 0;
 	unsigned at = 0;
 
-	for (unsigned i = 0; i < n; i++) {
-		write_shape(seg, &frames[i]);
-		for (unsigned k = 0; k < frames[i].n_slots; k++, at++) {
-			uint64_t word = shared_load(own_word(seg, frames[i].slot[k]));
-
-			if (!slot_is_taken(seg, word))
-				return INBOX_GONE; // others took this node for dead
-			if (at)
-				shared_store(&first->other[at - 1], layout_ref(frames[i].slot[k], word));
-			else
-				ref = layout_ref(frames[i].slot[k], word);
-		}
-	}
-	return hand_over(seg, (unsigned)__builtin_ctzll(frames[0].to), ref, n_slots);
+	for (unsigned i = 0; i < n; at += frames[i++].n_slots)
+		write_items(seg, (uint32_t)frames[0].slot[0], at, &frames[i]);
+	return hand_over(seg, (unsigned)__builtin_ctzll(frames[0].to), ref_of(frames[0].slot[0]), n_slots);
 }
 
 static void
@@ -196,15 +207,13 @@ send_to_one(struct segment *seg, const struct segment_frame *frames, unsigned n,
 static uint64_t
 send_shared(struct segment *seg, const struct segment_frame *frame)
 {
-	uint32_t slot = frame->slot[0];
-	uint64_t word = shared_load(own_word(seg, slot)), shared = word | WORD_SHARED, reached = 0;
+	uint32_t slot = (uint32_t)frame->slot[0];
+	uint64_t word = own_mine(seg, (uint32_t)(frame->slot[0] >> 32)), shared = word | WORD_SHARED, reached = 0;
 
-	if (!slot_is_taken(seg, word))
-		return 0;
-	write_shape(seg, frame);
+	write_items(seg, slot, 0, frame);
 	share_begin(seg, slot, word);
 	if (!shared_cas(own_word(seg, slot), word, shared))
-		return 0;
+		return 0; // others took this node for dead
 	for (uint64_t left = frame->to; left; left &= left - 1) {
 		unsigned node = (unsigned)__builtin_ctzll(left);
 		enum inbox_result result;
@@ -239,7 +248,7 @@ send_copies(struct segment *seg, const struct segment_frame *frame)
 			uint32_t len;
 			uint8_t *piece = segment_piece(seg, &copy, i, &len);
 
-			memcpy(piece, own_bytes(seg, frame->slot[i]), len);
+			memcpy(piece, own_bytes(seg, (uint32_t)frame->slot[i]), len);
 		}
 		if (send_to_one(seg, &copy, 1, copy.n_slots))
 			reached |= copy.to;
@@ -344,16 +353,16 @@ take_shared(struct segment *seg, uint32_t slot, uint64_t word)
 
 // Makes the parcel's slots this node's, from the end.
 static enum own_rx
-take_own(struct segment *seg, const struct parcel *p, unsigned n)
+take_own(struct segment *seg, const struct own_parcel *p, unsigned n)
 {
 	unsigned i = p->n;
 
-	while (i && slot_claim_seen(seg, p->slot[i - 1], p->word[i - 1]))
+	while (i && slot_claim_seen(seg, layout_ref_slot(p->item[i - 1]), p->word[i - 1]))
 		i--;
 	if (!i && p->n == n)
 		return RX_FRAMES;
 	for (; i < p->n; i++)
-		slot_free_received(seg, p->slot[i]);
+		(void)slot_free_seen(seg, layout_ref_slot(p->item[i]), own_mine(seg, (uint32_t)p->word[i] + 1));
 	return RX_STALE;
 }
 
@@ -361,50 +370,56 @@ take_own(struct segment *seg, const struct parcel *p, unsigned n)
 static enum own_rx
 take_parcel(struct segment *seg, uint64_t ref, unsigned n)
 {
-	struct parcel p;
-	enum own_rx result;
-	bool is_possible = parcel_read(seg, ref, n, &p);
+	struct own_parcel *p = &seg->rx.parcel;
+	bool is_possible = parcel_read(seg, ref, n, p);
+	enum own_rx result = is_possible ? RX_STALE : RX_BAD;
 
-	if (!is_possible || !p.n) {
-		if (p.n)
-			(void)slot_free_seen(seg, p.slot[0], p.word[0]);
-		return is_possible ? RX_STALE : RX_BAD;
-	}
-	seg->rx.shared = p.word[0] & WORD_SHARED ? p.word[0] : 0;
-	result = seg->rx.shared ? take_shared(seg, p.slot[0], p.word[0]) : take_own(seg, &p, n);
-	if (result != RX_FRAMES)
-		return result;
-	for (unsigned i = 0; i < n; i++)
-		seg->rx.slot[i] = p.slot[i];
-	seg->rx.from = (uint8_t)layout_word_owner(p.word[0]);
-	seg->rx.n_slots = (uint8_t)n;
 	seg->rx.at = 0;
-	return RX_FRAMES;
+	seg->rx.shared = is_possible && p->n && p->word[0] & WORD_SHARED ? p->word[0] : 0;
+	if (!is_possible && p->n)
+		(void)slot_free_seen(seg, layout_ref_slot(p->item[0]), p->word[0]);
+	else if (p->n)
+		result = seg->rx.shared ? take_shared(seg, layout_ref_slot(p->item[0]), p->word[0]) :
+					  take_own(seg, p, n);
+	if (result != RX_FRAMES)
+		p->n = 0;
+	else
+		seg->rx.from = (uint8_t)layout_word_owner(p->word[0]);
+	return result;
 }
 
-// The next frame of the parcel that was taken. What its slots say of it was written by its sender, who may lie.
-static bool
-unpack(struct segment *seg, struct segment_frame *ret_frame)
+static void
+hand_out(struct segment *seg, struct segment_frame *ret_frame, unsigned n)
 {
-	unsigned at = seg->rx.at, left = seg->rx.n_slots - at;
+	const struct own_parcel *p = &seg->rx.parcel;
 
-	read_shape(seg, seg->rx.slot[at], ret_frame);
+	for (unsigned i = 0; i < n; i++, seg->rx.at++)
+		ret_frame->slot[i] = layout_ref_slot(p->item[seg->rx.at]) |
+			(p->word[seg->rx.at] + 1) << 32; // taken: the next generation
+	ret_frame->n_slots = (uint16_t)n;
 	ret_frame->from = seg->rx.from;
 	ret_frame->is_shared = seg->rx.shared;
 	ret_frame->to = seg->rx.shared;
-	if (ret_frame->len < FRAME_MIN || ret_frame->len > SEGMENT_MAX_FRAME || ret_frame->n_slots > left ||
-		ret_frame->n_slots != slots_for(seg, ret_frame->len)) {
-		ret_frame->n_slots = (uint16_t)left; // all that is left of it
-		for (unsigned i = 0; i < left; i++)
-			ret_frame->slot[i] = seg->rx.slot[at + i];
+}
+
+// The next frame of the parcel that was taken. What its sender says of it may be a lie.
+static bool
+unpack(struct segment *seg, struct segment_frame *ret_frame)
+{
+	uint64_t item = seg->rx.parcel.item[seg->rx.at];
+	unsigned left = seg->rx.parcel.n - seg->rx.at, n;
+
+	ret_frame->len = layout_item_len(item);
+	n = slots_for(seg, ret_frame->len);
+	if (ret_frame->len < FRAME_MIN || ret_frame->len > SEGMENT_MAX_FRAME || n > left) {
+		hand_out(seg, ret_frame, left); // all that is left of it
 		segment_release(seg, ret_frame, 1);
 		own_count_rx(seg, RX_BAD, 1);
-		seg->rx.at = seg->rx.n_slots;
 		return false;
 	}
-	for (unsigned i = 0; i < ret_frame->n_slots; i++)
-		ret_frame->slot[i] = seg->rx.slot[at + i];
-	seg->rx.at = (uint8_t)(at + ret_frame->n_slots);
+	ret_frame->offload =
+		item & ITEM_OFFLOAD ? read_offload(seg, layout_ref_slot(item)) : (struct segment_offload){0};
+	hand_out(seg, ret_frame, n);
 	return true;
 }
 
@@ -419,14 +434,14 @@ segment_receive(struct segment *seg, struct segment_frame *ret_frames, unsigned 
 	if (seg->g.memory == SEGMENT_NONCOHERENT)
 		return noncoherent_receive(seg, ret_frames, n);
 	for (unsigned n_parcels = 0; n_taken < n;) {
-		if (seg->rx.at < seg->rx.n_slots) {
+		if (seg->rx.at < seg->rx.parcel.n) {
 			struct segment_frame *frame = &ret_frames[n_taken];
 
 			if (!unpack(seg, frame))
 				continue;
 			n_taken++;
 			bytes += frame->len;
-			address_learn(seg, own_bytes(seg, frame->slot[0]) + 6, frame->from);
+			address_learn(seg, own_bytes(seg, (uint32_t)frame->slot[0]) + 6, frame->from);
 		} else if (n_parcels++ < PARCELS_MAX && inbox_peek(seg, &ref, &n_slots)) {
 			enum own_rx result = take_parcel(seg, ref, n_slots);
 
@@ -460,10 +475,10 @@ segment_release(struct segment *seg, const struct segment_frame *frames, unsigne
 		const struct segment_frame *frame = &frames[i];
 
 		if (frame->is_shared)
-			share_drop(seg, frame->slot[0], frame->to, (unsigned)seg->self);
+			share_drop(seg, (uint32_t)frame->slot[0], frame->to, (unsigned)seg->self);
 		else
 			for (unsigned k = frame->n_slots; k--;)
-				slot_free_received(seg, frame->slot[k]);
+				slot_free(seg, frame->slot[k]);
 	}
 }
 
@@ -481,7 +496,7 @@ segment_sleep(struct segment *seg)
 	asleep = segment_sleep_word(seg, (unsigned)seg->self);
 	SHARED_STEP();
 	atomic_store(asleep, 1);
-	if (seg->rx.at == seg->rx.n_slots && !inbox_peek(seg, &ref, &n))
+	if (seg->rx.at == seg->rx.parcel.n && !inbox_peek(seg, &ref, &n))
 		return true;
 	atomic_store(asleep, 0);
 	return false;

@@ -176,15 +176,19 @@ void
 inbox_pop(struct segment *seg, uint64_t ref, unsigned n)
 {
 	struct layout_inbox *inbox = own_inbox(seg, (unsigned)seg->self);
+	uint64_t head = seg->rx.head, full = full_entry(empty_entry(seg, head, seg->epoch), parcel_of(ref, n));
+	unsigned n_covered = n > seg->rx.n_covered ? n - 1 : seg->rx.n_covered, i = 1;
 
-	if (!pass(seg, full_entry(empty_entry(seg, seg->rx.head, seg->epoch), parcel_of(ref, n))))
-		return; // written by somebody who must not
-	if (n > seg->rx.n_covered + 1)
-		seg->rx.n_covered = n - 1;
-	// At once, for whom the inbox is full.
-	while (seg->rx.n_covered && is_empty_at(seg, inbox, seg->rx.head, seg->epoch) &&
-		pass(seg, empty_entry(seg, seg->rx.head, seg->epoch)))
-		;
+	while (i <= n_covered && is_empty_at(seg, inbox, head + i, seg->epoch))
+		i++;
+	// From the end, the first entry last: while it is full, senders pass over those that it covers, and nobody else changes them. One that
+	// an overtaken sender filled, long ago, ends the loop above and is found by the next peek.
+	for (unsigned k = i; --k;)
+		shared_store(
+			entry_at(seg, inbox, head + k), empty_entry(seg, head + k + seg->g.inbox_size, seg->epoch));
+	(void)shared_cas(entry_at(seg, inbox, head), full, empty_entry(seg, head + seg->g.inbox_size, seg->epoch));
+	seg->rx.head = head + i;
+	seg->rx.n_covered = n_covered - (i - 1);
 }
 
 // A hole, an entry that somebody emptied who must not, would stop the reader for ever: it is passed over when an entry behind it is full.
@@ -228,7 +232,7 @@ inbox_renew(struct segment *seg)
 	shared_store(&inbox->head, 0);
 	seg->rx.head = 0;
 	seg->rx.n_covered = seg->rx.n_idle = 0;
-	seg->rx.n_slots = seg->rx.at = 0;
+	seg->rx.parcel.n = seg->rx.at = 0;
 }
 
 bool

@@ -50,14 +50,12 @@ struct layout_inbox {
 
 // At the beginning of a slot, in front of its bytes. The sender writes it.
 struct layout_slot {
-	// Of a frame's first slot.
-	_Alignas(SEGMENT_LINE) _Atomic uint64_t shape; // len | n_slots << 32
-	_Atomic uint64_t offload; // flags, gso_type, hdr_len, gso_size, csum_start, from the lowest byte
-	_Atomic uint64_t csum_offset;
+	// Of a parcel's first slot: all its slots, this one first, as layout_item.
+	_Alignas(SEGMENT_LINE) _Atomic uint64_t first;
+	_Atomic uint64_t offload[2]; // of a frame's first slot, if it has any; see frame.c
 	_Atomic uint64_t reserved;
 	_Atomic uint64_t share[4]; // of a frame for several nodes: what each of 16 nodes has to do with it, see share.h
-	// Of a parcel's first slot: the others, as layout_ref.
-	_Atomic uint64_t other[SEGMENT_MAX_CHAIN - 1];
+	_Atomic uint64_t other[SEGMENT_MAX_CHAIN - 1]; // after `first`
 };
 
 static_assert(sizeof(struct layout_header) <= SEGMENT_PAGE, "one page");
@@ -74,7 +72,6 @@ void segment_layout(const struct segment_geometry *g, struct layout *ret_layout)
 // A slot's word says whose it is: owner + 1, or 0: free; the owner's epoch; and a generation, which moves whenever the slot is freed or
 // taken by a receiver, so that nobody takes a slot for the one that it was before.
 #define WORD_SHARED (UINT64_C(1) << 55) // a frame for several nodes: share.h
-#define WORD_RECEIVED (UINT64_C(1) << 54) // its owner has it to read, not to send
 
 static inline uint64_t
 layout_word(unsigned node, uint16_t epoch, uint32_t gen)
@@ -128,6 +125,22 @@ static inline uint32_t
 layout_ref_slot(uint64_t ref)
 {
 	return (uint32_t)ref & ((1u << REF_SLOT_BITS) - 1);
+}
+
+// An item of a parcel's list: a slot, and the length of the frame that begins there, 0: it goes on.
+#define ITEM_LEN_BITS 17
+#define ITEM_OFFLOAD (UINT64_C(1) << 63) // the frame's first slot has more to say
+
+static inline uint64_t
+layout_item(uint64_t ref, uint32_t len)
+{
+	return ref | (uint64_t)len << REF_BITS;
+}
+
+static inline uint32_t
+layout_item_len(uint64_t item)
+{
+	return (uint32_t)(item >> REF_BITS) & ((1u << ITEM_LEN_BITS) - 1);
 }
 
 static inline bool

@@ -4,22 +4,29 @@
 #include "layout.h"
 #include "shared.h"
 
-#define SLOT_CACHE 32 // slots that a sender has at hand
+#define SLOT_CACHE 64 // slots that a sender has at hand; a power of two
 #define LEARNED 4096 // addresses behind bridges; a power of two
 #define KNOWN 4096 // for SEGMENT_MAX_NODES * SEGMENT_MAX_MACS addresses, at most a quarter full; a power of two
+
+// What one entry of an inbox hands over.
+struct own_parcel {
+	unsigned n; // slots
+	uint64_t item[SEGMENT_MAX_CHAIN]; // layout_item
+	uint64_t word[SEGMENT_MAX_CHAIN]; // of each slot, as seen
+};
 
 struct segment {
 	struct segment_geometry g;
 	struct layout at;
 	uint8_t *mem;
-	unsigned inbox_shift; // log2 of inbox_size
+	unsigned inbox_shift, slot_shift; // log2 of inbox_size, slot_bytes
 	int self; // -1: has not joined
 	uint16_t epoch;
 
 	// The sending thread.
 	struct {
-		_Alignas(SEGMENT_LINE) uint32_t slot[SLOT_CACHE];
-		uint32_t n_slots, limit; // limit: SLOT_CACHE, or less in a small segment
+		_Alignas(SEGMENT_LINE) uint64_t slot[SLOT_CACHE]; // a ring; as in struct segment_frame
+		uint32_t first, n_slots, limit; // limit: SLOT_CACHE, or less in a small segment
 		uint32_t home, window, at, n_found; // where it looks for free slots: slot.c
 		uint32_t at_of[SEGMENT_MAX_NODES]; // separate buffers: likewise, for each destination
 		struct {
@@ -40,8 +47,8 @@ struct segment {
 		_Alignas(SEGMENT_LINE) uint64_t head;
 		uint32_t n_covered; // entries from the head on that belong to the parcel before
 		uint32_t n_idle; // turns since an entry was found or the inbox mended
-		uint32_t slot[SEGMENT_MAX_CHAIN]; // of a parcel that was taken; frames are handed out from `at` on
-		uint8_t n_slots, at, from;
+		struct own_parcel parcel; // that was taken; frames are handed out from `at` on
+		uint8_t at, from;
 		uint64_t shared; // its word, when the frame is for several nodes, else 0
 	} rx;
 
@@ -91,6 +98,12 @@ static inline uint8_t *
 own_bytes(const struct segment *seg, uint32_t slot)
 {
 	return (uint8_t *)(own_slot(seg, slot) + 1);
+}
+
+static inline uint64_t
+own_mine(const struct segment *seg, uint32_t gen)
+{
+	return layout_word((unsigned)seg->self, seg->epoch, gen);
 }
 
 // The node of that epoch lives. What is asked of others' words: load the word first, then ask; a dead epoch never comes back.

@@ -146,6 +146,8 @@ segment_attach(void *own, void *mem, const struct segment_geometry *g)
 	seg->self = -1;
 	while (1u << seg->inbox_shift < g->inbox_size)
 		seg->inbox_shift++;
+	while (1u << seg->slot_shift < g->slot_bytes)
+		seg->slot_shift++;
 	return seg;
 }
 
@@ -167,7 +169,7 @@ segment_piece(const struct segment *seg, const struct segment_frame *frame, unsi
 	uint32_t before = i * seg->g.slot_bytes;
 
 	*ret_len = frame->len - before < seg->g.slot_bytes ? frame->len - before : seg->g.slot_bytes;
-	return own_bytes(seg, frame->slot[i]);
+	return own_bytes(seg, (uint32_t)frame->slot[i]);
 }
 
 void

@@ -402,7 +402,7 @@ dead_node_leaves_no_slot_behind(void **state)
 	assert_int_equal(segment_tend(f.node[0], NULL, NULL, now_ns), 1);
 	assert_true(segment_is_expelled(f.node[1]));
 	segment_release(f.node[1], held, 2); // comes too late: nothing happens
-	assert_int_equal(put(&f, 1, 2, 60, 1), -ENOBUFS);
+	assert_int_equal(put(&f, 1, 2, 60, 1), -ENOTCONN);
 	for (uint8_t node = 0; node < 4; node++) { // node 3's frames arrive, node 1's are lost
 		if (node == 1 || node == 3)
 			continue;
