@@ -19,7 +19,7 @@ struct command {
 	const char *summary, *help;
 };
 
-extern const struct command command_create, command_join, command_list, command_watch, command_reap;
+extern const struct command command_bench, command_create, command_join, command_list, command_watch, command_reap;
 
 #define COMMAND_HELP_OPTION {"help", no_argument, NULL, 'h'}
 

@@ -14,6 +14,7 @@ static const struct command *const commands[] = {
 	&command_list,
 	&command_watch,
 	&command_reap,
+	&command_bench,
 };
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
 

@@ -468,6 +468,53 @@ watch_and_reap_tell() {
 	rm "$work/screen.pid" "$work/node_a.pid" "$work/node_b.pid"
 }
 
+# It takes numbers that are free, and nodes that are there go on meanwhile. Figures are not looked at: they are the machine's.
+bench_measures() {
+	node_start a
+	"$vni" bench --nodes 2 --time 30 "$seg"
+	"$vni" bench -j --frame 1518 --time 300 "$seg" >"$work/bench"
+	expect "frame" 1518 "$(json 'd["frame"]' <"$work/bench")"
+	expect "frames came" true "$(json 'd["mpps"] > 0 and d["sent"] > d["lost"] >= 0' <"$work/bench")"
+	expect "answers came" true "$(json 'd["pings"] > 0 and 0 < d["rtt_p50_us"] <= d["rtt_p99_us"]' <"$work/bench")"
+	"$vni" bench -j --frame 65557 --time 300 "$seg" >"$work/bench" # a chain of slots
+	expect "super-frames came" true "$(json 'd["sent"] > d["lost"]' <"$work/bench")"
+	expect "nodes" 1 "$(list | json 'len(d["nodes"])')"
+	nodes_end a
+	is_all_free
+	"$vni" bench --nodes 4 --time 30 "$seg"
+	"$vni" create /dev/shm/other --size 16M --nodes 4 --separate
+	"$vni" bench -j --nodes 4 --time 300 /dev/shm/other >"$work/bench"
+	expect "frames came, and answers" true "$(json 'd["sent"] > d["lost"] and d["pings"] > 0' <"$work/bench")"
+	rm /dev/shm/other
+	# Killed half way: others get its slots back.
+	start bench "$vni" bench --time 20000 "$seg"
+	wait_for 5 two_nodes_live
+	stop bench KILL
+	wait_for 5 no_node_lives
+	"$vni" reap "$seg"
+	is_all_free
+}
+two_nodes_live() { [ "$(list | json 'sum(n["state"] == "live" for n in d["nodes"])')" = 2 ]; }
+no_node_lives() { [ "$(list | json 'sum(n["state"] == "live" for n in d["nodes"])')" = 0 ]; }
+
+bench_refuses() {
+	refused 2 'from 64 to 65557' "$vni" bench --frame 63 "$seg"
+	refused 2 'from 64 to 65557' "$vni" bench --frame 65558 "$seg"
+	refused 2 'an even number' "$vni" bench --nodes 3 "$seg"
+	refused 2 'from 2 to 64' "$vni" bench --nodes 66 "$seg"
+	refused 2 'from 10 to 60000' "$vni" bench --time 9 "$seg"
+	refused 2 'from 10 to 60000' "$vni" bench --time 60001 "$seg"
+	refused 2 'is not two CPUs' "$vni" bench --cpus 0,0 "$seg"
+	refused 2 'is not two CPUs' "$vni" bench --cpus 0 "$seg"
+	refused 1 'needs two CPUs' taskset -c 0 "$vni" bench "$seg"
+	refused 1 "CPU: Invalid argument" "$vni" bench --cpus 0,1000 "$seg"
+	refused 1 'there is no such file' "$vni" bench /dev/shm/nothing
+	node_start a
+	refused 1 '' "$vni" bench --nodes 4 --time 30 "$seg" # it has room for 4
+	nodes_end a
+	is_all_free
+}
+
 # For guests: needs no library at all.
 static_program_works() {
 	[ -x "$vni.static" ] || skip "not built: sanitizers, or no static C library"
@@ -511,5 +558,7 @@ run_case "the interface's address, MTU, state and end" interface_is_followed
 run_case "a bridge behind a node" bridge_is_reached
 run_case "nodes of another host" other_host_is_watched_by_its_heart
 run_case "watch and reap" watch_and_reap_tell
+run_case "bench" bench_measures
+run_case "bench refuses" bench_refuses
 run_case "the static program" static_program_works
 run_case "the service manager is told" service_manager_is_told
