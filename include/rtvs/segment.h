@@ -47,7 +47,7 @@ struct segment_geometry {
 	uint32_t n_nodes; // 2 to SEGMENT_MAX_NODES
 	uint32_t n_slots; // SEGMENT_MIN_SLOTS to SEGMENT_MAX_SLOTS
 	uint32_t slot_bytes; // of a frame in one slot: a power of two
-	uint32_t inbox_size; // slots that wait for a node at most: a power of two
+	uint32_t inbox_size; // slots that wait for a node at most, non-coherent: from each other; a power of two
 };
 
 enum segment_state {
@@ -112,7 +112,7 @@ struct segment_frame {
 	uint32_t len;
 	uint16_t n_slots;
 	uint8_t from; // received: the sender's number
-	bool is_shared; // received: others read the same slot
+	bool is_shared; // received: others read the same slots, they are not to be written
 	uint64_t to; // to send: set of nodes
 	struct segment_offload offload;
 	uint64_t slot[SEGMENT_MAX_CHAIN]; // number | generation << 32
@@ -141,7 +141,8 @@ const struct segment_geometry *segment_geometry_of(const struct segment *seg);
 int segment_join(struct segment *seg, unsigned node, const struct segment_identity *identity);
 // What the node has sent and no one has taken is lost; frames that it reserved or received are void. A node that did not join is accepted.
 void segment_leave(struct segment *seg);
-// The node of that number is dead, the caller knows. Takes back what it had. False: it is not there.
+// The node of that number is dead, the caller knows. Takes back what it had. False: it is not there. Non-coherent: known to this node alone,
+// which may join with the number then; it was a node of this host, or of one that was started anew.
 bool segment_expel(struct segment *seg, unsigned node);
 int segment_self(const struct segment *seg); // number, or -1
 bool segment_is_expelled(const struct segment *seg); // others took it for dead: leave, then join again

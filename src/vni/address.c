@@ -4,6 +4,9 @@
 // O(1) a frame. A node that moves its addresses all the time makes a sender build its table LOOKS times between two tendings at most.
 #include "address.h"
 
+#include "node.h"
+#include "noncoherent.h"
+
 #include <endian.h>
 #include <string.h>
 
@@ -51,11 +54,22 @@ address_read(const struct layout_node *node, struct mac ret_macs[SEGMENT_MAX_MAC
 	return (uint8_t)n;
 }
 
+static uint64_t
+moves(const struct segment *seg)
+{
+	return seg->g.memory == SEGMENT_NONCOHERENT ? noncoherent_addresses(seg) :
+						      shared_load(&own_header(seg)->addresses);
+}
+
 void
 address_moved(struct segment *seg)
 {
 	_Atomic uint64_t *addresses = &own_header(seg)->addresses;
 
+	if (seg->g.memory == SEGMENT_NONCOHERENT) {
+		noncoherent_moved(seg);
+		return;
+	}
 	SHARED_STEP();
 	atomic_fetch_add(addresses, 1);
 }
@@ -95,7 +109,7 @@ look(struct segment *seg)
 		struct mac macs[SEGMENT_MAX_MACS];
 		uint8_t n;
 
-		if (i == (unsigned)seg->self || layout_state_of(shared_load(&node->state)) != SEGMENT_LIVE)
+		if (i == (unsigned)seg->self || layout_state_of(node_state(seg, i)) != SEGMENT_LIVE)
 			continue;
 		live |= UINT64_C(1) << i;
 		if (shared_load(&node->who) >> 32 & SEGMENT_BRIDGE)
@@ -111,7 +125,7 @@ look(struct segment *seg)
 static void
 look_if_moved(struct segment *seg)
 {
-	uint64_t addresses = shared_load(&own_header(seg)->addresses);
+	uint64_t addresses = moves(seg);
 	uint32_t looks = atomic_load_explicit(&seg->may_look, memory_order_relaxed);
 
 	if (addresses == seg->tx.addresses || !looks)
@@ -124,7 +138,7 @@ look_if_moved(struct segment *seg)
 void
 address_begin(struct segment *seg)
 {
-	seg->tx.addresses = shared_load(&own_header(seg)->addresses) - 1;
+	seg->tx.addresses = moves(seg) - 1;
 	atomic_store(&seg->may_look, LOOKS);
 	for (unsigned i = 0; i < LEARNED; i++)
 		atomic_store_explicit(&seg->learned[i], 0, memory_order_relaxed);

@@ -1,8 +1,11 @@
 // Frames between nodes. A sender takes slots, writes frames, and names the slots in the receiver's inbox, in parcels: what one burst has for one
 // node costs one entry. The receiver makes the slots its own, reads, and frees them. Whoever dies in between leaves words that name a dead
 // node, by which sweep.c finds the slots.
+#include "frame.h"
+
 #include "address.h"
 #include "inbox.h"
+#include "lane.h"
 #include "noncoherent.h"
 #include "own.h"
 #include "parcel.h"
@@ -12,7 +15,6 @@
 #include <errno.h>
 #include <string.h>
 
-#define FRAME_MIN 14 // an Ethernet header
 #define PARCELS_MAX 64 // that one call takes, of which all may be stale
 #define IDLE_TURNS 4096 // without an entry, before it is looked for a hole
 
@@ -22,16 +24,10 @@ is_one(uint64_t set)
 	return set && !(set & (set - 1));
 }
 
-static uint16_t
-slots_for(const struct segment *seg, uint32_t len)
-{
-	return (uint16_t)((len + seg->g.slot_bytes - 1) >> seg->slot_shift);
-}
-
 int
 segment_reserve(struct segment *seg, uint64_t to, uint32_t len, struct segment_frame *ret_frame)
 {
-	uint16_t n = slots_for(seg, len), got;
+	uint16_t n = frame_n_slots(seg, len), got;
 	unsigned first_to = to ? (unsigned)__builtin_ctzll(to) : 0;
 
 	if (len < FRAME_MIN || len > SEGMENT_MAX_FRAME)
@@ -44,7 +40,7 @@ segment_reserve(struct segment *seg, uint64_t to, uint32_t len, struct segment_f
 	ret_frame->to = to;
 	ret_frame->offload = (struct segment_offload){0};
 	if (seg->g.memory == SEGMENT_NONCOHERENT)
-		return noncoherent_reserve(seg, len, ret_frame);
+		return lane_tx_reserve(seg, ret_frame);
 	for (got = 0; got < n; got++)
 		if (!slot_take(seg, first_to, &ret_frame->slot[got]))
 			break;
@@ -60,7 +56,7 @@ void
 segment_unreserve(struct segment *seg, const struct segment_frame *frame)
 {
 	if (seg->g.memory == SEGMENT_NONCOHERENT) {
-		noncoherent_unreserve(seg, frame);
+		lane_tx_unreserve(seg, frame);
 		return;
 	}
 	for (unsigned i = frame->n_slots; i--;)
@@ -71,7 +67,7 @@ void
 segment_shorten(struct segment *seg, struct segment_frame *frame, uint32_t len)
 {
 	struct segment_frame rest = {0};
-	uint16_t n = slots_for(seg, len);
+	uint16_t n = frame_n_slots(seg, len);
 
 	if (len < FRAME_MIN || len > frame->len)
 		return;
@@ -82,29 +78,19 @@ segment_shorten(struct segment *seg, struct segment_frame *frame, uint32_t len)
 	frame->n_slots = n;
 }
 
-static bool
-has_offload(const struct segment_offload *o)
+void
+frame_write_offload(struct layout_slot *slot, const struct segment_offload *o)
 {
-	return o->flags || o->gso_type;
-}
-
-// flags, gso_type, hdr_len, gso_size, csum_start, from the lowest byte, and csum_offset.
-static void
-write_offload(const struct segment *seg, uint32_t slot, const struct segment_offload *o)
-{
-	struct layout_slot *s = own_slot(seg, slot);
-
-	shared_store(&s->offload[0],
+	shared_store(&slot->offload[0],
 		o->flags | (uint64_t)o->gso_type << 8 | (uint64_t)o->hdr_len << 16 | (uint64_t)o->gso_size << 32 |
 			(uint64_t)o->csum_start << 48);
-	shared_store(&s->offload[1], o->csum_offset);
+	shared_store(&slot->offload[1], o->csum_offset);
 }
 
-static struct segment_offload
-read_offload(const struct segment *seg, uint32_t slot)
+struct segment_offload
+frame_read_offload(const struct layout_slot *slot)
 {
-	const struct layout_slot *s = own_slot(seg, slot);
-	uint64_t offload = shared_load(&s->offload[0]);
+	uint64_t offload = shared_load(&slot->offload[0]);
 
 	return (struct segment_offload){
 		.flags = (uint8_t)offload,
@@ -112,7 +98,7 @@ read_offload(const struct segment *seg, uint32_t slot)
 		.hdr_len = (uint16_t)(offload >> 16),
 		.gso_size = (uint16_t)(offload >> 32),
 		.csum_start = (uint16_t)(offload >> 48),
-		.csum_offset = (uint16_t)shared_load(&s->offload[1]),
+		.csum_offset = (uint16_t)shared_load(&slot->offload[1]),
 	};
 }
 
@@ -126,11 +112,11 @@ ref_of(uint64_t slot)
 static void
 write_items(struct segment *seg, uint32_t first, unsigned at, const struct segment_frame *frame)
 {
-	bool has_more = has_offload(&frame->offload);
+	bool has_more = frame_has_offload(&frame->offload);
 	uint64_t item = layout_item(ref_of(frame->slot[0]), frame->len) | (has_more ? ITEM_OFFLOAD : 0);
 
 	if (has_more)
-		write_offload(seg, (uint32_t)frame->slot[0], &frame->offload);
+		frame_write_offload(own_slot(seg, (uint32_t)frame->slot[0]), &frame->offload);
 	shared_store(parcel_item(seg, first, at), item);
 	for (unsigned i = 1; i < frame->n_slots; i++)
 		shared_store(parcel_item(seg, first, at + i), layout_item(ref_of(frame->slot[i]), 0));
@@ -287,7 +273,7 @@ segment_send(struct segment *seg, struct segment_frame *frames, unsigned n, uint
 	unsigned n_sent = 0, n_now;
 
 	if (seg->g.memory == SEGMENT_NONCOHERENT)
-		return noncoherent_send(seg, frames, n, ret_wake);
+		return lane_tx_send(seg, frames, n); // nobody can be woken
 	for (unsigned i = 0; i < n; i += n_now) {
 		struct segment_frame *frame = &frames[i];
 		unsigned n_slots, n_taken;
@@ -410,15 +396,15 @@ unpack(struct segment *seg, struct segment_frame *ret_frame)
 	unsigned left = seg->rx.parcel.n - seg->rx.at, n;
 
 	ret_frame->len = layout_item_len(item);
-	n = slots_for(seg, ret_frame->len);
+	n = frame_n_slots(seg, ret_frame->len);
 	if (ret_frame->len < FRAME_MIN || ret_frame->len > SEGMENT_MAX_FRAME || n > left) {
 		hand_out(seg, ret_frame, left); // all that is left of it
 		segment_release(seg, ret_frame, 1);
 		own_count_rx(seg, RX_BAD, 1);
 		return false;
 	}
-	ret_frame->offload =
-		item & ITEM_OFFLOAD ? read_offload(seg, layout_ref_slot(item)) : (struct segment_offload){0};
+	ret_frame->offload = item & ITEM_OFFLOAD ? frame_read_offload(own_slot(seg, layout_ref_slot(item))) :
+						   (struct segment_offload){0};
 	hand_out(seg, ret_frame, n);
 	return true;
 }
@@ -432,7 +418,7 @@ segment_receive(struct segment *seg, struct segment_frame *ret_frames, unsigned 
 	if (seg->self < 0)
 		return 0;
 	if (seg->g.memory == SEGMENT_NONCOHERENT)
-		return noncoherent_receive(seg, ret_frames, n);
+		return lane_rx_receive(seg, ret_frames, n);
 	for (unsigned n_parcels = 0; n_taken < n;) {
 		if (seg->rx.at < seg->rx.parcel.n) {
 			struct segment_frame *frame = &ret_frames[n_taken];
@@ -468,7 +454,7 @@ segment_release(struct segment *seg, const struct segment_frame *frames, unsigne
 	if (seg->self < 0)
 		return;
 	if (seg->g.memory == SEGMENT_NONCOHERENT) {
-		noncoherent_release(seg, frames, n);
+		lane_rx_release(seg, frames, n);
 		return;
 	}
 	for (unsigned i = 0; i < n; i++) {
@@ -505,6 +491,8 @@ segment_sleep(struct segment *seg)
 void
 segment_awake(struct segment *seg)
 {
-	if (seg->self >= 0)
+	if (seg->self >= 0 && seg->g.memory == SEGMENT_NONCOHERENT)
+		noncoherent_awake(seg);
+	else if (seg->self >= 0)
 		atomic_store(segment_sleep_word(seg, (unsigned)seg->self), 0);
 }

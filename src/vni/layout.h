@@ -36,8 +36,11 @@ struct layout_node {
 	_Atomic uint64_t mac[SEGMENT_MAX_MACS]; // first byte lowest
 	_Atomic uint64_t name[RTVS_NAME_SIZE / 8];
 	_Alignas(SEGMENT_LINE) _Atomic uint64_t beat;
+	_Atomic uint64_t addresses; // non-coherent: moves after the node's addresses did
+	_Atomic uint64_t incarnation; // non-coherent: of whoever writes the entry, so that two with one number notice
 	_Alignas(SEGMENT_LINE) _Atomic uint32_t asleep; // the node sets it, senders clear it
 	_Alignas(SEGMENT_LINE) _Atomic uint64_t tx[6]; // as in struct segment_counters
+	_Atomic uint64_t held; // non-coherent: slots handed over | slots reserved << 32
 	_Alignas(SEGMENT_LINE) _Atomic uint64_t rx[4];
 };
 
@@ -48,6 +51,17 @@ struct layout_inbox {
 	_Alignas(SEGMENT_LINE) _Atomic uint64_t entry[];
 };
 
+// Of a non-coherent segment, instead of inboxes: n_nodes lanes from node 0, one to each node, then those from node 1, and so on; after the
+// lanes as many struct layout_passed in the same order of their *readers*. See lane.h.
+struct layout_lane {
+	_Alignas(SEGMENT_LINE) _Atomic uint64_t gone; // LANE_GONE | epoch of a reader that the sender took for dead
+	_Alignas(SEGMENT_LINE) _Atomic uint64_t entry[];
+};
+
+struct layout_passed {
+	_Alignas(SEGMENT_LINE) _Atomic uint64_t passed; // epoch of the reader << 48 | how many entries it is done with
+};
+
 // At the beginning of a slot, in front of its bytes. The sender writes it.
 struct layout_slot {
 	// Of a parcel's first slot: all its slots, this one first, as layout_item.
@@ -55,7 +69,8 @@ struct layout_slot {
 	_Atomic uint64_t offload[2]; // of a frame's first slot, if it has any; see frame.c
 	_Atomic uint64_t reserved;
 	_Atomic uint64_t share[4]; // of a frame for several nodes: what each of 16 nodes has to do with it, see share.h
-	_Atomic uint64_t other[SEGMENT_MAX_CHAIN - 1]; // after `first`
+	// After `first`. Non-coherent: a frame's other slots, their numbers in the sender's partition.
+	_Atomic uint64_t other[SEGMENT_MAX_CHAIN - 1];
 };
 
 static_assert(sizeof(struct layout_header) <= SEGMENT_PAGE, "one page");

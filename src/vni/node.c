@@ -1,5 +1,7 @@
 // Who is attached: a node's entry in the table is written by the node, its state by compare-and-swap. Free, joining, living, reaping, free again
 // in the next epoch: a number's former life is told from its present one by the epoch, wherever it is named.
+#include "node.h"
+
 #include "address.h"
 #include "inbox.h"
 #include "noncoherent.h"
@@ -9,8 +11,8 @@
 #include <errno.h>
 #include <string.h>
 
-static void
-write_identity(struct layout_node *node, const struct segment_identity *identity)
+void
+node_write_identity(struct layout_node *node, const struct segment_identity *identity)
 {
 	uint64_t words[RTVS_NAME_SIZE / 8];
 
@@ -27,7 +29,7 @@ write_identity(struct layout_node *node, const struct segment_identity *identity
 	for (unsigned i = 0; i < 4; i++)
 		shared_store(&node->rx[i], 0);
 	shared_store(&node->beat, 1);
-	atomic_store(&node->asleep, 0);
+	atomic_store_explicit(&node->asleep, 0, memory_order_release);
 }
 
 static void
@@ -48,6 +50,13 @@ read_identity(const struct layout_node *node, struct segment_identity *ret_ident
 	identity.mtu = (uint32_t)shared_load(&node->mtu);
 	identity.n_macs = address_read(node, identity.mac);
 	*ret_identity = identity;
+}
+
+uint64_t
+node_state(const struct segment *seg, unsigned number)
+{
+	return seg->g.memory == SEGMENT_NONCOHERENT ? noncoherent_look(seg, number) :
+						      shared_load(&own_node(seg, number)->state);
 }
 
 int
@@ -97,7 +106,7 @@ segment_join(struct segment *seg, unsigned number, const struct segment_identity
 	inbox_renew(seg);
 	slot_begin(seg);
 	address_begin(seg);
-	write_identity(node, identity);
+	node_write_identity(node, identity);
 	address_write(seg, identity->mac, identity->n_macs);
 	if (!shared_cas(&node->state, layout_state(SEGMENT_JOINING, epoch), layout_state(SEGMENT_LIVE, epoch))) {
 		seg->self = -1;
@@ -143,9 +152,7 @@ segment_look(const struct segment *seg, unsigned number, struct segment_node_inf
 
 	if (number >= seg->g.n_nodes)
 		return false;
-	if (seg->g.memory == SEGMENT_NONCOHERENT)
-		noncoherent_look(seg, number);
-	state = shared_load(&node->state);
+	state = node_state(seg, number);
 	info.state = layout_state_of(state);
 	info.epoch = layout_state_epoch(state);
 	if (info.state == SEGMENT_FREE)

@@ -1,130 +1,376 @@
-// Memory that hosts do not see alike: see noncoherent.h.
+// Who is attached, in memory that hosts do not see alike. A node's entry in the table is written by the node alone, its state, too: nothing is
+// taken by compare-and-swap. Each node decides for itself who is dead, keeps that to itself, and tells the dead one in the lane's first line,
+// in case it lives. So there is nothing to reap: what a dead node had in its hands are others' slots, which those take back by themselves, and
+// its own slots, which are its next life's: docs/segment.md.
+//
+// Two that take one number at the same time write one entry: each writes who it is beside its heartbeat, and finds the other's name there.
 #include "noncoherent.h"
+
+#include "address.h"
+#include "lane.h"
+#include "node.h"
+#include "plain.h"
+#include "sweep.h"
 
 #include <errno.h>
 
-size_t
-noncoherent_ring_bytes(const struct segment_geometry *g)
+static size_t
+n_entries(const struct segment_geometry *g)
 {
-	(void)g;
-	return 0;
+	return (size_t)g->n_nodes * g->inbox_size;
+}
+
+static uint32_t
+per_node(const struct segment_geometry *g)
+{
+	return g->n_slots / g->n_nodes;
+}
+
+size_t
+noncoherent_lane_bytes(const struct segment_geometry *g)
+{
+	return g->n_nodes *
+		(g->n_nodes * (sizeof(struct layout_lane) + sizeof(struct layout_passed)) +
+			n_entries(g) * sizeof(uint64_t));
 }
 
 size_t
 noncoherent_own_bytes(const struct segment_geometry *g)
 {
-	(void)g;
-	return 0;
-}
-
-int
-noncoherent_join(struct segment *seg, unsigned number, const struct segment_identity *identity)
-{
-	(void)seg;
-	(void)number;
-	(void)identity;
-	return -ENOTSUP;
+	return sizeof(struct lanes) + n_entries(g) / 8 + n_entries(g) * sizeof(uint32_t) +
+		per_node(g) * (sizeof(uint32_t) + 2 * sizeof(uint8_t));
 }
 
 void
-noncoherent_leave(struct segment *seg)
+noncoherent_attach(struct segment *seg)
 {
-	(void)seg;
+	struct lanes *l = lane_own(seg);
+
+	l->how = lines_look();
+	l->per_node = per_node(&seg->g);
+	l->released = (uint64_t *)(void *)(l + 1);
+	l->entry = (uint32_t *)(void *)(l->released + n_entries(&seg->g) / 64);
+	l->next = l->entry + n_entries(&seg->g);
+	l->use = (uint8_t *)(l->next + l->per_node);
+	l->n_readers = l->use + l->per_node;
 }
 
-bool
-noncoherent_expel(struct segment *seg, unsigned number)
+static uint64_t
+load(const _Atomic uint64_t *word)
 {
-	(void)seg;
-	(void)number;
-	return false;
+	return atomic_load_explicit(word, memory_order_acquire);
 }
 
-bool
-noncoherent_is_expelled(const struct segment *seg)
+static void
+store(_Atomic uint64_t *word, uint64_t value)
 {
-	(void)seg;
-	return false;
+	atomic_store_explicit(word, value, memory_order_release);
 }
 
-void
+static void
+drop_node(const struct segment *seg, unsigned number)
+{
+	lines_drop(lane_own(seg)->how, own_node(seg, number), sizeof(struct layout_node));
+}
+
+static void
+write_back_node(const struct segment *seg)
+{
+	lines_write_back(lane_own(seg)->how, own_node(seg, (unsigned)seg->self), sizeof(struct layout_node));
+}
+
+// After drop_node and a fence.
+static uint64_t
+state_of(const struct segment *seg, unsigned number)
+{
+	uint64_t state = shared_load(&own_node(seg, number)->state);
+
+	if (layout_state_of(state) != SEGMENT_LIVE)
+		return layout_state(SEGMENT_FREE, layout_state_epoch(state));
+	return state == load(&lane_own(seg)->dead[number]) ? layout_state(SEGMENT_REAPING, layout_state_epoch(state)) :
+							     state;
+}
+
+uint64_t
 noncoherent_look(const struct segment *seg, unsigned number)
 {
-	(void)seg;
-	(void)number;
+	drop_node(seg, number);
+	lines_fence();
+	return state_of(seg, number);
 }
 
 uint32_t
 noncoherent_depth(const struct segment *seg, unsigned number)
 {
-	(void)seg;
-	(void)number;
+	uint16_t epoch = layout_state_epoch(shared_load(&own_node(seg, number)->state));
+	uint32_t depth = 0;
+
+	for (unsigned from = 0; from < seg->g.n_nodes; from++)
+		depth += lane_n_waiting(seg, from, number, epoch);
+	return depth;
+}
+
+uint64_t
+noncoherent_addresses(const struct segment *seg)
+{
+	return load(&lane_own(seg)->addresses);
+}
+
+static void
+others_moved(struct segment *seg)
+{
+	store(&lane_own(seg)->addresses, load(&lane_own(seg)->addresses) + 1);
+}
+
+void
+noncoherent_moved(struct segment *seg)
+{
+	struct layout_node *node = own_node(seg, (unsigned)seg->self);
+
+	write_back_node(seg);
+	lines_fence_writes();
+	shared_store(&node->addresses, shared_load(&node->addresses) + 1);
+	lines_write_back(lane_own(seg)->how, &node->addresses, sizeof(node->addresses));
+}
+
+// A node has come to live, or lives no more.
+static void
+set_life(struct segment *seg, unsigned number, uint64_t life)
+{
+	struct lanes *l = lane_own(seg);
+	uint64_t bit = UINT64_C(1) << number;
+
+	store(&l->life[number], life);
+	store(&l->live, life ? load(&l->live) | bit : load(&l->live) & ~bit);
+	others_moved(seg);
+}
+
+static _Atomic uint64_t *
+gone_word(const struct segment *seg, unsigned from, unsigned to)
+{
+	return &lane_at(seg, from, to)->gone;
+}
+
+static uint64_t
+gone_in(uint64_t state)
+{
+	return LANE_GONE | layout_state_epoch(state);
+}
+
+// This node does not speak with it any more, in this life of it.
+static void
+take_for_dead(struct segment *seg, unsigned number, uint64_t state)
+{
+	store(&lane_own(seg)->dead[number], state);
+	if (load(&lane_own(seg)->life[number]))
+		set_life(seg, number, 0);
+	if (seg->self < 0)
+		return;
+	shared_store(gone_word(seg, (unsigned)seg->self, number), gone_in(state));
+	lines_write_back(lane_own(seg)->how, gone_word(seg, (unsigned)seg->self, number), sizeof(uint64_t));
+}
+
+bool
+noncoherent_expel(struct segment *seg, unsigned number)
+{
+	uint64_t state = noncoherent_look(seg, number);
+
+	if (layout_state_of(state) != SEGMENT_LIVE)
+		return false;
+	take_for_dead(seg, number, state);
+	return true;
+}
+
+bool
+noncoherent_is_expelled(const struct segment *seg)
+{
+	return atomic_load_explicit(&lane_own(seg)->expelled, memory_order_relaxed) != LANE_NOT_EXPELLED;
+}
+
+static uint64_t
+make_incarnation(const struct segment *seg, const struct segment_identity *identity)
+{
+	uint64_t mix = (uintptr_t)seg + identity->pid;
+
+	for (unsigned i = 0; i < sizeof(identity->host); i++)
+		mix = (mix ^ identity->host[i]) * UINT64_C(0x100000001b3);
+	return mix | 1;
+}
+
+// Those whom this node's former life has taken for dead do not speak with this one, either, until they have joined again.
+static void
+look_at_all(struct segment *seg)
+{
+	unsigned self = (unsigned)seg->self;
+
+	for (unsigned i = 0; i < seg->g.n_nodes; i++) {
+		lines_drop(lane_own(seg)->how, gone_word(seg, self, i), sizeof(uint64_t));
+		drop_node(seg, i);
+	}
+	lines_fence();
+	for (unsigned i = 0; i < seg->g.n_nodes; i++) {
+		uint64_t state = state_of(seg, i);
+
+		if (i != self && layout_state_of(state) == SEGMENT_LIVE &&
+			shared_load(gone_word(seg, self, i)) == gone_in(state))
+			store(&lane_own(seg)->dead[i], state);
+		state = state_of(seg, i);
+		set_life(seg, i, i != self && layout_state_of(state) == SEGMENT_LIVE ? state : 0);
+	}
+}
+
+int
+noncoherent_join(struct segment *seg, unsigned number, const struct segment_identity *identity)
+{
+	struct lanes *l = lane_own(seg);
+	struct layout_node *node = own_node(seg, number);
+	uint64_t seen = noncoherent_look(seg, number);
+
+	if (layout_state_of(seen) == SEGMENT_LIVE)
+		return -EBUSY;
+	seg->self = (int)number;
+	seg->epoch = (uint16_t)(layout_state_epoch(seen) + 1);
+	atomic_store_explicit(&l->expelled, LANE_NOT_EXPELLED, memory_order_relaxed);
+	l->incarnation = make_incarnation(seg, identity);
+	look_at_all(seg);
+	lane_rx_join(seg);
+	lane_tx_join(seg);
+	address_begin(seg);
+	node_write_identity(node, identity);
+	shared_store(&node->incarnation, l->incarnation);
+	address_write(seg, identity->mac, identity->n_macs);
+	write_back_node(seg);
+	lines_fence_writes();
+	shared_store(&node->state, layout_state(SEGMENT_LIVE, seg->epoch));
+	lines_write_back(l->how, &node->state, sizeof(node->state));
+	lines_fence_writes();
 	return 0;
+}
+
+// Nothing of this node may stay behind in this host's caches, to be written back when another host's node has the number.
+void
+noncoherent_leave(struct segment *seg)
+{
+	struct lanes *l = lane_own(seg);
+	struct layout_node *node = own_node(seg, (unsigned)seg->self);
+
+	if (atomic_load_explicit(&l->expelled, memory_order_relaxed) != LANE_ROBBED) {
+		lines_write_back(
+			l->how, own_slot(seg, (uint32_t)seg->self * l->per_node), l->n_touched * seg->at.slot_stride);
+		write_back_node(seg);
+		lines_fence_writes();
+		shared_store(&node->state, layout_state(SEGMENT_FREE, seg->epoch));
+		lines_write_back(l->how, &node->state, sizeof(node->state));
+		lines_fence_writes();
+	}
+	for (unsigned i = 0; i < seg->g.n_nodes; i++)
+		set_life(seg, i, 0);
+	seg->self = -1;
+}
+
+// Whether this node's entry is its own still, and whether others have taken it for dead.
+static enum lane_expelled
+look_at_self(const struct segment *seg)
+{
+	unsigned self = (unsigned)seg->self;
+	const struct layout_node *node = own_node(seg, self);
+
+	if (shared_load(&node->incarnation) != lane_own(seg)->incarnation ||
+		shared_load(&node->state) != layout_state(SEGMENT_LIVE, seg->epoch))
+		return LANE_ROBBED;
+	for (unsigned i = 0; i < seg->g.n_nodes; i++)
+		if (shared_load(gone_word(seg, i, self)) == (LANE_GONE | seg->epoch))
+			return LANE_TAKEN_FOR_DEAD;
+	return LANE_NOT_EXPELLED;
+}
+
+static void
+beat(struct segment *seg)
+{
+	struct lanes *l = lane_own(seg);
+	struct layout_node *node = own_node(seg, (unsigned)seg->self);
+
+	if (!noncoherent_is_expelled(seg))
+		atomic_store_explicit(&l->expelled, look_at_self(seg), memory_order_relaxed);
+	if (atomic_load_explicit(&l->expelled, memory_order_relaxed) == LANE_ROBBED)
+		return;
+	shared_count(&node->beat, 1);
+	write_back_node(seg); // the counters, too
 }
 
 unsigned
 noncoherent_tend(struct segment *seg, segment_lock_fn has_lock, void *ctx, uint64_t now_ns)
 {
-	(void)seg;
-	(void)has_lock;
-	(void)ctx;
-	(void)now_ns;
-	return 0;
-}
+	struct lanes *l = lane_own(seg);
+	unsigned n_dead = 0;
 
-int
-noncoherent_reserve(struct segment *seg, uint32_t len, struct segment_frame *ret_frame)
-{
-	(void)seg;
-	(void)len;
-	(void)ret_frame;
-	return -ENOTSUP;
-}
+	for (unsigned i = 0; i < seg->g.n_nodes; i++) {
+		if (seg->self >= 0)
+			lines_drop(l->how, gone_word(seg, i, (unsigned)seg->self), sizeof(uint64_t));
+		drop_node(seg, i);
+	}
+	lines_fence();
+	if (seg->self >= 0)
+		beat(seg);
+	for (unsigned i = 0; i < seg->g.n_nodes; i++) {
+		uint64_t state = state_of(seg, i), addresses = shared_load(&own_node(seg, i)->addresses);
 
-void
-noncoherent_unreserve(struct segment *seg, const struct segment_frame *frame)
-{
-	(void)seg;
-	(void)frame;
-}
-
-unsigned
-noncoherent_send(struct segment *seg, struct segment_frame *frames, unsigned n, uint64_t *ret_wake)
-{
-	(void)seg;
-	(void)frames;
-	(void)n;
-	(void)ret_wake;
-	return 0;
-}
-
-unsigned
-noncoherent_receive(struct segment *seg, struct segment_frame *ret_frames, unsigned n)
-{
-	(void)seg;
-	(void)ret_frames;
-	(void)n;
-	return 0;
-}
-
-void
-noncoherent_release(struct segment *seg, const struct segment_frame *frames, unsigned n)
-{
-	(void)seg;
-	(void)frames;
-	(void)n;
+		if ((int)i == seg->self)
+			continue;
+		if (layout_state_of(state) == SEGMENT_LIVE && sweep_is_dead(seg, i, has_lock, ctx, now_ns)) {
+			take_for_dead(seg, i, state);
+			n_dead++;
+			continue;
+		}
+		if (layout_state_of(state) != SEGMENT_LIVE)
+			state = 0;
+		if (state != load(&l->life[i]))
+			set_life(seg, i, state);
+		else if (addresses != l->seen_addresses[i])
+			others_moved(seg);
+		l->seen_addresses[i] = addresses;
+	}
+	return n_dead;
 }
 
 bool
 noncoherent_sleep(struct segment *seg)
 {
-	(void)seg;
-	return false;
+	if (!lane_rx_is_idle(seg))
+		return false;
+	atomic_store_explicit(segment_sleep_word(seg, (unsigned)seg->self), 1, memory_order_release);
+	return true;
 }
 
 void
+noncoherent_awake(struct segment *seg)
+{
+	atomic_store_explicit(segment_sleep_word(seg, (unsigned)seg->self), 0, memory_order_release);
+}
+
+// Of a node's slots: what is reserved; and what was handed over as it says, but no more than waits, since it collects only when it needs to.
+void
 noncoherent_look_pool(const struct segment *seg, struct segment_pool_info *ret_info)
 {
-	(void)seg;
-	(void)ret_info;
+	uint32_t per_node = lane_own(seg)->per_node;
+
+	for (unsigned from = 0; from < seg->g.n_nodes; from++) {
+		uint64_t held, waiting = 0, out;
+
+		if (layout_state_of(noncoherent_look(seg, from)) != SEGMENT_LIVE) {
+			ret_info->n_free += per_node;
+			continue;
+		}
+		for (unsigned to = 0; to < seg->g.n_nodes; to++) {
+			uint64_t state = noncoherent_look(seg, to);
+
+			if (layout_state_of(state) == SEGMENT_LIVE)
+				waiting += lane_n_waiting(seg, from, to, layout_state_epoch(state));
+		}
+		held = shared_load(&own_node(seg, from)->held);
+		out = (uint32_t)held < waiting ? (uint32_t)held : waiting;
+		held = (held >> 32) + out;
+		ret_info->n_held[from] = held < per_node ? (uint32_t)held : per_node;
+		ret_info->n_free += per_node - ret_info->n_held[from];
+	}
 }

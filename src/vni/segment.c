@@ -1,5 +1,6 @@
 // Geometry and header: what is looked at once, when a segment is made or attached. A node works with its copy of the geometry, so that nothing
 // that is written into the header later moves a pointer.
+#include "lines.h"
 #include "noncoherent.h"
 #include "own.h"
 
@@ -17,7 +18,7 @@ segment_check_geometry(const struct segment_geometry *g, const char **ret_field)
 {
 	const char *field = NULL;
 
-	if (g->memory != SEGMENT_COHERENT)
+	if (g->memory != SEGMENT_COHERENT && g->memory != SEGMENT_NONCOHERENT)
 		field = "memory";
 	else if (g->buffers != SEGMENT_POOL && (g->buffers != SEGMENT_SEPARATE || g->memory == SEGMENT_NONCOHERENT))
 		field = "buffers";
@@ -64,7 +65,7 @@ segment_layout(const struct segment_geometry *g, struct layout *ret_layout)
 	at.slot_stride = sizeof(struct layout_slot) + g->slot_bytes;
 	at.inboxes = page_up(at.nodes + g->n_nodes * sizeof(struct layout_node));
 	at.words = page_up(at.inboxes +
-		(g->memory == SEGMENT_COHERENT ? g->n_nodes * at.inbox_stride : noncoherent_ring_bytes(g)));
+		(g->memory == SEGMENT_COHERENT ? g->n_nodes * at.inbox_stride : noncoherent_lane_bytes(g)));
 	at.slots = page_up(at.words + (g->memory == SEGMENT_COHERENT ? g->n_slots * sizeof(uint64_t) : 0));
 	at.bytes = page_up(at.slots + g->n_slots * at.slot_stride);
 	*ret_layout = at;
@@ -105,7 +106,13 @@ segment_format(void *mem, size_t size, const struct segment_geometry *g, const u
 	header->inbox_size = g->inbox_size;
 	header->bytes = segment_bytes(g);
 	memcpy(header->id, id, sizeof(header->id));
+	// Also what the caller has made zero.
+	if (g->memory == SEGMENT_NONCOHERENT)
+		lines_write_back(lines_look(), mem, segment_bytes(g));
+	lines_fence_writes();
 	shared_store(&header->magic, SEGMENT_MAGIC);
+	if (g->memory == SEGMENT_NONCOHERENT)
+		lines_write_back(lines_look(), header, sizeof(*header));
 	return 0;
 }
 
@@ -115,7 +122,11 @@ segment_read_geometry(const void *mem, size_t size, struct segment_geometry *ret
 	const struct layout_header *header = mem;
 	struct segment_geometry g;
 
-	if (size < SEGMENT_PAGE || shared_load(&header->magic) != SEGMENT_MAGIC)
+	if (size < SEGMENT_PAGE)
+		return -ENODATA;
+	lines_drop(lines_look(), mem, sizeof(*header)); // another host may have made it
+	lines_fence();
+	if (shared_load(&header->magic) != SEGMENT_MAGIC)
 		return -ENODATA;
 	if (header->version != SEGMENT_VERSION)
 		return -EPROTO;
@@ -148,6 +159,8 @@ segment_attach(void *own, void *mem, const struct segment_geometry *g)
 		seg->inbox_shift++;
 	while (1u << seg->slot_shift < g->slot_bytes)
 		seg->slot_shift++;
+	if (g->memory == SEGMENT_NONCOHERENT)
+		noncoherent_attach(seg);
 	return seg;
 }
 

@@ -3,6 +3,8 @@
 //
 // Three places name a slot's holder: the slot's word, the share words of a frame for several nodes, the inbox that the slot waits in.
 // A turn looks at all of them: O(slots + nodes * inbox_size).
+#include "sweep.h"
+
 #include "address.h"
 #include "inbox.h"
 #include "noncoherent.h"
@@ -136,9 +138,8 @@ has_kin(const struct segment *seg, unsigned number, uint64_t now_ns)
 	return false;
 }
 
-// What says that a node is dead: nobody holds the lock of its number; or, for a node that no lock tells of, a heart that stands still.
-static bool
-is_dead(struct segment *seg, unsigned number, segment_lock_fn has_lock, void *ctx, uint64_t now_ns)
+bool
+sweep_is_dead(struct segment *seg, unsigned number, segment_lock_fn has_lock, void *ctx, uint64_t now_ns)
 {
 	struct layout_node *node = own_node(seg, number);
 	uint64_t state = shared_load(&node->state), beat = shared_load(&node->beat);
@@ -181,7 +182,7 @@ segment_tend(struct segment *seg, segment_lock_fn has_lock, void *ctx, uint64_t 
 			continue;
 		// One that is being reaped has been found dead already; whoever began may have died.
 		if (layout_state_of(seen) != SEGMENT_REAPING) {
-			if (!is_dead(seg, i, has_lock, ctx, now_ns))
+			if (!sweep_is_dead(seg, i, has_lock, ctx, now_ns))
 				continue;
 			if (!shared_cas(state, seen, layout_state(SEGMENT_REAPING, layout_state_epoch(seen))))
 				continue;
