@@ -2,6 +2,7 @@
 #include "command.h"
 #include "rtvs/segment_file.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@
 enum {
 	OPTION_FORCE = 256,
 	OPTION_GROUP,
+	OPTION_IF_MISSING,
 	OPTION_INBOX,
 	OPTION_IVSHMEM,
 	OPTION_MODE,
@@ -31,6 +33,7 @@ static const struct option long_options[] = {
 	{"force", no_argument, NULL, OPTION_FORCE},
 	{"group", required_argument, NULL, OPTION_GROUP},
 	COMMAND_HELP_OPTION,
+	{"if-missing", no_argument, NULL, OPTION_IF_MISSING},
 	{"inbox", required_argument, NULL, OPTION_INBOX},
 	{"ivshmem", no_argument, NULL, OPTION_IVSHMEM},
 	{"mode", required_argument, NULL, OPTION_MODE},
@@ -104,6 +107,17 @@ parse_option(int c, const char *value, struct segment_create *create)
 	}
 }
 
+static bool
+is_there(const char *path)
+{
+	struct segment_file *file = NULL;
+	char err[SEGMENT_ERR_SIZE];
+	int rc = segment_file_open(path, true, &file, err);
+
+	segment_file_close(file);
+	return !rc;
+}
+
 static int
 run(int argc, char **argv)
 {
@@ -112,7 +126,7 @@ run(int argc, char **argv)
 		.mode = DEFAULT_MODE,
 	};
 	char err[SEGMENT_ERR_SIZE];
-	bool is_ivshmem = false;
+	bool is_ivshmem = false, if_missing = false;
 	int c, rc;
 
 	while ((c = getopt_long(argc, argv, "h", long_options, NULL)) != -1) {
@@ -120,15 +134,22 @@ run(int argc, char **argv)
 			return command_help(&command_create);
 		if (c == OPTION_IVSHMEM)
 			is_ivshmem = true;
+		else if (c == OPTION_IF_MISSING)
+			if_missing = true;
 		else if (!parse_option(c, optarg, &create))
 			return COMMAND_USAGE;
 	}
 	rc = command_path(argc, argv, optind, is_ivshmem, &create.path);
 	if (rc)
 		return rc;
+	if (if_missing && is_there(create.path))
+		return COMMAND_OK;
 	if (!create.size && !create.geometry.n_slots && !segment_file_is_device(create.path))
 		create.size = DEFAULT_SIZE;
-	return segment_file_create(&create, err) ? command_refused(err) : COMMAND_OK;
+	rc = segment_file_create(&create, err);
+	if (rc == -EEXIST && if_missing && is_there(create.path))
+		rc = 0; // somebody else was faster
+	return rc ? command_refused(err) : COMMAND_OK;
 }
 
 const struct command command_create = {"create", run, "makes a segment",
@@ -146,5 +167,6 @@ const struct command command_create = {"create", run, "makes a segment",
 	"      --separate       buffers of their own for each pair of nodes, instead of one pool: for comparison\n"
 	"      --noncoherent    for CXL 2.0, where hosts do not see each other's caches\n"
 	"      --mode MODE      of the file; default 0660        --group GROUP  of the file, a name or a number\n"
+	"      --if-missing     a segment that is there stays as it is, with its nodes\n"
 	"      --force          over a segment that is there: its nodes are cut off\n"
 	"      --ivshmem        the device of a virtual machine, instead of a file\n"};

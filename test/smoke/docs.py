@@ -21,7 +21,7 @@ import sys
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 WORK, PREFIX, PLACE = (os.environ.get(name, "") for name in ("WORK", "PREFIX", "PLACE"))
-PROGRAMS = ("rtvswitchd", "rtvsctl", "rtvs-wake", "rtvs-sim")
+PROGRAMS = ("rtvswitchd", "rtvsctl", "rtvs-wake", "rtvs-sim", "rtvs-vni")
 TIME_LIMIT = 60
 
 # Placeholders, and what is there in their place.
@@ -47,6 +47,7 @@ ENDLESS = [
     (r"^rtvsctl capture (?!start|stop)", 1),
     (r"^rtvs-wake (?!.*(--replay|-d))", 2),
     (r"^rtvswitchd ", 3),
+    (r"^(ip netns exec \S+ )?rtvs-vni (join|watch)", 2),
 ]
 
 # What is there before a document's first block, and is saved. Then what a command needs of the world.
@@ -70,6 +71,8 @@ PREPARE = [
     (r"^rtvsctl capture .*write=/tmp/", "rm -f $WORK/vm1.pcapng"),
     (r"^rtvsctl port add uplink .*address=", "rtvsctl port del uplink"),
     (r"^rtvsctl port add host2", "! rtvsctl -j port show host2 >/dev/null 2>&1 || rtvsctl port del host2"),
+    (r"^rtvs-vni create /dev/shm/net0", "rm -f /dev/shm/net0"),
+    (r"^rtvs-vni (list|watch|reap)", "rtvs-vni create --if-missing /dev/shm/net0"),
     (r"^rtvsctl advise web1", "[ -e $WORK/qemu.pid ] || " + QEMU),
     (r"^promtool check config", "mkdir -p /etc/prometheus; cp $WORK/block.yaml /etc/prometheus/prometheus.yml"),
     (r"^ls -l /etc/libvirt/hooks", "mkdir -p /etc/libvirt/hooks/qemu.d"),
@@ -81,6 +84,7 @@ THEN = [
     (r"^rtvsctl capture (\w+) .*write=(\S+)", r"test -s \2"),
     (r"^adduser (\S+) (\S+)", r"id -nG \1 | grep -qw \2"),
     (r"^printf .*> (\S+)", r"chmod 600 \1; test -s \1"),
+    (r"systemctl enable --now (rtvs-vni@\w+)", r"systemctl is-active \1 && systemctl disable --now \1"),
     (r"^rtvsctl config save", "grep -q br0 /etc/rtvswitch/rtvswitch.json"),
 ]
 
@@ -281,6 +285,9 @@ def check_ini(block):
             os.makedirs("%s/sys/devices/system/node/node0/hugepages/hugepages-%skB" % (root, size), exist_ok=True)
             open("%s/sys/devices/system/node/node0/hugepages/hugepages-%skB/nr_hugepages" % (root, size), "w").write("0")
         return execute("rtvswitch-hugepages --config $WORK/block.ini --root $WORK/pages")
+    if "SEGMENT=" in text:
+        # Of the service that the next block starts.
+        return execute("mkdir -p /etc/rtvs-vni; cp $WORK/block.ini /etc/rtvs-vni/vni0.conf")
     return "nobody knows what reads this"
 
 
@@ -341,6 +348,8 @@ def unknown_options(words, known):
 
 def helps():
     texts = {p: run([PREFIX_OF[p], "--help"]).stdout for p in PROGRAMS if p in PREFIX_OF}
+    for command in re.findall(r"^  (\w+) ", texts.get("rtvs-vni", ""), re.M):
+        texts["rtvs-vni"] += run([PREFIX_OF["rtvs-vni"], "help", command]).stdout
     for path in glob.glob(os.path.join(TOP, "scripts", "*")):
         if os.path.isfile(path) and os.access(path, os.X_OK):
             texts["scripts/" + os.path.basename(path)] = open(path).read()

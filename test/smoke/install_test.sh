@@ -12,14 +12,15 @@ installs() {
 	"$prefix/bin/rtvsctl" --version
 }
 
-# Points of systemd-analyze security, in tenths: 0 is the best, 100 nothing done. The services have 32, 11 and 7.
+# Points of systemd-analyze security, in tenths: 0 is the best, 100 nothing done. The services have 32, 11, 7 and 20.
 daemon_exposure_max=35
 hugepages_exposure_max=20
 libvirt_exposure_max=10
+vni_exposure_max=25
 
 # The units name programs where they will be; here they are below $root.
 placed_unit() { # NAME
-	sed "s|^ExecStart=/|ExecStart=$root/|" "$prefix/lib/systemd/system/$1.service" >"$work/$1.service"
+	sed -E "s|^(ExecStart\w*)=/|\1=$root/|" "$prefix/lib/systemd/system/$1.service" >"$work/$1.service"
 }
 unit_is_valid() { # NAME
 	placed_unit "$1"
@@ -91,6 +92,18 @@ virt_is_there() {
 	expect_match 'attach' "$(completions rtvsctl virt at)"
 }
 
+vni_is_there() {
+	local program
+	for program in "$prefix/bin/rtvs-vni" "$prefix/libexec/rtvswitch/rtvs-vni.static"; do
+		[ -x "$program" ] || [ "${program##*.}" = static ] || fail "$program is not there"
+		[ ! -x "$program" ] || "$program" --version
+	done
+	expect "a command" join "$(completions rtvs-vni jo)"
+	expect "an option" --if-missing "$(completions rtvs-vni create --if)"
+	expect "nothing for a number" "" "$(completions rtvs-vni create --nodes 1)"
+	cmp "$top/conf/rtvs-vni.conf" "$prefix/share/doc/rtvswitch/examples/rtvs-vni.conf"
+}
+
 wake_is_there() {
 	[ -x "$build/src/wake/rtvs-wake" ] || skip "rtvs-wake is not built"
 	"$prefix/bin/rtvs-wake" --version
@@ -103,12 +116,15 @@ run_case "meson install gives working programs" installs
 run_case "the systemd unit is valid" unit_is_valid rtvswitchd
 run_case "that of hugepages, too" unit_is_valid rtvswitch-hugepages
 run_case "and that of libvirt's domains" unit_is_valid rtvswitch-libvirt
+run_case "and that of an interface on a segment" unit_is_valid rtvs-vni@
 run_case "the service is closed as far as it can be" unit_is_closed rtvswitchd $daemon_exposure_max
 run_case "that of hugepages, too, is closed" unit_is_closed rtvswitch-hugepages $hugepages_exposure_max
 run_case "and that of libvirt's domains is closed" unit_is_closed rtvswitch-libvirt $libvirt_exposure_max
+run_case "and that of an interface on a segment is closed" unit_is_closed rtvs-vni@ $vni_exposure_max
 run_case "an open service would be seen" open_unit_is_seen
 run_case "a wrong unit would be seen" bad_unit_is_seen
 run_case "what libvirt needs is there" virt_is_there
 run_case "man pages are well-formed" man_pages_are_clean
 run_case "the shell completes commands" completes
+run_case "rtvs-vni, its completion and its example" vni_is_there
 run_case "rtvs-wake, its man page and its completion" wake_is_there

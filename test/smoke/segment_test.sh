@@ -340,6 +340,19 @@ no_room_leaves_nothing() {
 	rmdir "$work/small"
 }
 
+missing_ones_are_made() {
+	local seg=/dev/shm/missing
+	"$vni" create $seg --if-missing --size 4M
+	node_start c
+	"$vni" create $seg --if-missing --size 8M
+	expect "size" $((4 << 20)) "$(stat -c %s $seg)"
+	expect "state" live "$(of_node c state)"
+	node_ends c 0 TERM
+	echo "a letter" >$seg
+	refused 1 'exists already' "$vni" create $seg --if-missing
+	rm $seg
+}
+
 rights_are_the_files() {
 	local seg=/dev/shm/closed
 	as() { setpriv --reuid 12345 --regid "$1" --clear-groups "${@:2}"; } # GID COMMAND...
@@ -551,6 +564,7 @@ run_case "separate buffers, other sizes" other_geometries_work
 run_case "files that are no segment, or another one" wrong_files_are_refused
 run_case "truncated while in use" truncated_file_is_said
 run_case "a full file system" no_room_leaves_nothing
+run_case "--if-missing" missing_ones_are_made
 run_case "rights" rights_are_the_files
 run_case "bad options" usage_is_checked
 run_case "--force" forced_segment_is_a_new_one

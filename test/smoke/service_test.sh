@@ -370,6 +370,41 @@ impossible_hugepages_are_refused() {
 	expect "state" active "$(show ActiveState)"
 }
 
+# An interface on a segment, by its own service: it makes the segment, comes back when it is killed, and when the segment is not what it was.
+vni() { inside systemctl "$1" rtvs-vni@vni7; }
+is_vni() { [ "$(show ActiveState rtvs-vni@vni7)" = "$1" ]; }
+segment_of() { inside "$prefix/bin/rtvs-vni" list -j /dev/shm/service | json "$1"; }
+vni_service_works() {
+	inside mkdir -p /etc/rtvs-vni
+	inside sh -c 'printf "%s\n" SEGMENT=/dev/shm/service "CREATE=--size 8M --group 12345" "OPTIONS=--name x7 --mtu 9000" >/etc/rtvs-vni/vni7.conf'
+	vni start
+	expect "state" active "$(show ActiveState rtvs-vni@vni7)"
+	expect_match 'Node 0 of /dev/shm/service, interface vni7' "$(show StatusText rtvs-vni@vni7)"
+	expect "group" 12345 "$(inside stat -c %g /dev/shm/service)"
+	expect "node" "x7 live 9000" "$(segment_of '" ".join(str(d["nodes"][0][k]) for k in ("name", "state", "mtu"))')"
+	expect_match $'Seccomp:\t2' "$(inside cat "/proc/$(show MainPID rtvs-vni@vni7)/status")"
+	inside systemctl kill --signal=KILL rtvs-vni@vni7
+	restarted() { [ "$(show NRestarts rtvs-vni@vni7)" -ge "$1" ] && is_vni active; }
+	wait_for 20 restarted 1
+	inside truncate -s 0 /dev/shm/service
+	inside rm /dev/shm/service
+	wait_for 20 restarted 2
+	vni restart
+	expect "nodes" 1 "$(segment_of 'len(d["nodes"])')"
+	vni stop
+	expect "result" success "$(show Result rtvs-vni@vni7)"
+	expect "nodes" 0 "$(segment_of 'len(d["nodes"])')"
+	inside rm /dev/shm/service
+}
+wrong_vni_configuration_is_not_tried_again() {
+	inside mkdir -p /etc/rtvs-vni
+	inside sh -c 'printf "%s\n" SEGMENT=/dev/shm/service OPTIONS=--mtu=1 >/etc/rtvs-vni/vni7.conf'
+	vni start && fail "it started"
+	expect "status" 2 "$(show ExecMainStatus rtvs-vni@vni7)"
+	expect "restarts" 0 "$(show NRestarts rtvs-vni@vni7)"
+	inside rm -f /dev/shm/service
+}
+
 stops_well() {
 	inside systemctl stop rtvswitchd
 	expect "state" inactive "$(show ActiveState)"
@@ -397,6 +432,8 @@ run_case "a wrong configuration is not tried again" wrong_configuration_is_not_t
 run_case "a crash is, but not for ever" crash_is_restarted_until_it_is_too_much
 run_case "a hung daemon is restarted by the watchdog" hung_daemon_is_restarted
 run_case "messages in the journal have fields" messages_have_fields
+run_case "an interface on a segment by its service" vni_service_works
+run_case "and with a wrong configuration" wrong_vni_configuration_is_not_tried_again
 run_case "hugepages by their service" hugepages_are_reserved
 run_case "hugepages that cannot be had: said, and no obstacle" impossible_hugepages_are_refused
 run_case "the service stops and leaves nothing" stops_well
