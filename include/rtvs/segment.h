@@ -61,6 +61,7 @@ enum segment_flag {
 	SEGMENT_BRIDGE = 1, // takes frames for addresses that no node has
 	SEGMENT_LOCKED = 2, // holds the lock of its number at the file: nodes of its host see by it that the node lives
 	SEGMENT_SLEEPS = 4, // waits for a wake-up by its host's kernel; other hosts' nodes cannot give it
+	SEGMENT_USO = 8, // takes super-frames of UDP, which nobody sends while a node lives that does not
 };
 
 // Who a node is. Written when it joins.
@@ -180,7 +181,8 @@ bool segment_look(
 	const struct segment *seg, unsigned node, struct segment_node_info *ret_info); // false: the number is free
 void segment_look_pool(const struct segment *seg, struct segment_pool_info *ret_info);
 
-// 1: a process of this host holds the lock of that number, 0: none does, -1: it cannot be told.
+// 1: a process of this host holds the lock of that number, 0: none does, -1: it cannot be told. Asked of nodes of this node's host; by who has
+// not joined of all nodes.
 typedef int (*segment_lock_fn)(void *ctx, unsigned node);
 // Each SEGMENT_TEND_NS: beats this node's heart, if it has joined, and takes back what dead nodes had. Returns the number of nodes that
 // it found dead.

@@ -41,7 +41,10 @@ int segment_file_rejoin(struct segment_file *file, char err[SEGMENT_ERR_SIZE]);
 bool segment_file_is_neighbour(const struct segment_file *file, const struct segment_node_info *info);
 // Nodes of other hosts live, as of the last tending, which cannot wake this one. Any thread.
 bool segment_file_has_strangers(const struct segment_file *file);
-// 1: a process of this kernel holds the lock of that number, 0: none does, -1: it cannot be told. Any thread; a segment_lock_fn.
+// Every node that lives has these flags. Any thread.
+bool segment_file_all_have(const struct segment_file *file, uint32_t flags);
+// 1: a process of this kernel holds the lock of that number, 0: none does, -1: it cannot be told, as of other hosts' nodes, or nobody's number.
+// Any thread; a segment_lock_fn.
 int segment_file_has_lock(void *file, unsigned node);
 // Wakes nodes that segment_send or segment_put named: of each the one thread that waits. Others that wait for the same word wait longer then,
 // and cost this one no time.

@@ -528,8 +528,8 @@ format_device(const struct segment_create *c, char *err)
 	unsigned n = 0;
 	int fd, rc;
 
-	if (c->size)
-		return failure(err, -EINVAL, "size: a device has its own");
+	if (c->size || c->group)
+		return failure(err, -EINVAL, "%s: a device has its own", c->size ? "size" : "group");
 	if (!c->is_forced) {
 		rc = segment_file_open(c->path, false, &file, err);
 		if (!rc)
@@ -609,8 +609,12 @@ segment_file_has_lock(void *ctx, unsigned node)
 	const struct segment_file *file = ctx;
 	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = LOCKS_AT + node, .l_len = 1};
 
+	struct segment_node_info info;
+
 	if (segment_self(file->seg) == (int)node)
 		return 1; // which our own question does not meet
+	if (!segment_look(file->seg, node, &info) || !segment_file_is_neighbour(file, &info))
+		return -1;
 	if (fcntl(file->fd, F_OFD_GETLK, &lock))
 		return -1;
 	return lock.l_type != F_UNLCK;
@@ -622,6 +626,21 @@ bool
 segment_file_is_neighbour(const struct segment_file *file, const struct segment_node_info *info)
 {
 	return !memcmp(info->identity.host, file->host, sizeof(file->host));
+}
+
+bool
+segment_file_all_have(const struct segment_file *file, uint32_t flags)
+{
+	unsigned n_nodes = segment_geometry_of(file->seg)->n_nodes;
+
+	for (unsigned i = 0; i < n_nodes; i++) {
+		struct segment_node_info info;
+
+		if (segment_look(file->seg, i, &info) && info.state == SEGMENT_LIVE &&
+			(info.identity.flags & flags) != flags)
+			return false;
+	}
+	return true;
 }
 
 // With the lock of the number: whoever of this host had it is dead.
@@ -728,7 +747,7 @@ segment_file_join(
 		return failure(err, -EINVAL, "node: %d is not from 0 to %" PRIu32, node, n_nodes - 1);
 	file->wanted = node;
 	file->identity = *identity;
-	file->identity.flags = (identity->flags & SEGMENT_BRIDGE) | SEGMENT_SLEEPS;
+	file->identity.flags = (identity->flags & (SEGMENT_BRIDGE | SEGMENT_USO)) | SEGMENT_SLEEPS;
 	file->identity.pid = (uint32_t)getpid();
 	memcpy(file->identity.host, file->host, sizeof(file->host));
 	return join(file, err);

@@ -58,6 +58,8 @@ struct join {
 	struct tap interface;
 	struct mac mac;
 	int signals;
+	bool has_uso; // the interface may hand over UDP super-frames: every node takes them
+	bool has_said_refused;
 	bool is_out; // left, and could not join again yet
 };
 
@@ -193,6 +195,17 @@ follow_mac(struct join *j, const struct mac *mac)
 	(void)segment_set_macs(segment_file_segment(j->carry.file), mac, 1);
 }
 
+// A few that were on their way to a node that came are lost.
+static void
+follow_uso(struct join *j)
+{
+	bool has_uso = segment_file_all_have(j->carry.file, SEGMENT_USO);
+
+	if (has_uso != j->has_uso)
+		tap_offload(&j->interface, has_uso);
+	j->has_uso = has_uso;
+}
+
 // Until a signal comes. COMMAND_OK, or what went wrong was said.
 static int
 tend(struct join *j)
@@ -205,6 +218,10 @@ tend(struct join *j)
 
 		if (n_dead)
 			fprintf(stderr, "rtvs-vni: %s: nodes died: %u; their slots were taken back\n", j->path, n_dead);
+		if (!j->has_said_refused && atomic_load(&j->carry.n_refused)) {
+			say(j, "the interface does not take frames: is it up?");
+			j->has_said_refused = true;
+		}
 		if (segment_file_is_broken(j->carry.file)) {
 			say(j, "the file was truncated, or its memory failed: create the segment again");
 			return COMMAND_REFUSED;
@@ -221,6 +238,7 @@ tend(struct join *j)
 			come_back(j);
 		if (!j->is_out)
 			follow_mac(j, &mac);
+		follow_uso(j);
 	}
 	return COMMAND_OK;
 }
@@ -269,6 +287,9 @@ join(struct join *j)
 	(void)tap_mac(j->interface.fd, &j->mac);
 	j->identity.n_macs = 1;
 	j->identity.mac[0] = j->mac;
+	if (j->interface.has_uso)
+		j->identity.flags |= SEGMENT_USO;
+	j->has_uso = j->interface.has_uso;
 	j->identity.mtu = j->interface.mtu;
 	rc = join_patiently(j, err) ? command_refused(err) : carry_on(j);
 	close(j->interface.fd);

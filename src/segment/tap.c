@@ -1,5 +1,5 @@
 // The kernel's TAP (Documentation/networking/tuntap.rst). A TAP takes super-frames whatever becomes of them behind it: the kernel segments what
-// the next interface cannot. TUNSETOFFLOAD is about the other direction: what we may be given.
+// the next interface cannot. But for those of UDP, which kernels before 6.2 do not know. TUNSETOFFLOAD is about the other direction: what we may be given.
 #include "tap.h"
 
 #include "rtvs/segment.h"
@@ -15,6 +15,13 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#ifndef TUN_F_USO4 // headers before 6.2
+#define TUN_F_USO4 0x20
+#define TUN_F_USO6 0x40
+#endif
+#define WITHOUT_USO (TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN)
+#define WITH_USO (WITHOUT_USO | TUN_F_USO4 | TUN_F_USO6)
 
 __attribute__((format(printf, 3, 4))) static int
 failure(char *err, int rc, const char *format, ...)
@@ -58,9 +65,16 @@ attach(struct tap *tap, const struct tap_options *o, char *err)
 		return cannot_take(err, o->name, errno);
 	memcpy(tap->name, ifr.ifr_name, IFNAMSIZ);
 	if (ioctl(tap->fd, TUNSETVNETHDRSZ, &header) || ioctl(tap->fd, TUNSETVNETLE, &little_endian) ||
-		ioctl(tap->fd, TUNSETOFFLOAD, TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN))
+		ioctl(tap->fd, TUNSETOFFLOAD, WITHOUT_USO))
 		return failure(err, -errno, "--tap: %s: the kernel refuses offloads: %s", o->name, strerror(errno));
+	tap->has_uso = !ioctl(tap->fd, TUNSETOFFLOAD, WITH_USO);
 	return 0;
+}
+
+void
+tap_offload(const struct tap *tap, bool has_uso)
+{
+	(void)ioctl(tap->fd, TUNSETOFFLOAD, has_uso ? WITH_USO : WITHOUT_USO);
 }
 
 // Of the namespace that the interface is in now.

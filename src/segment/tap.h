@@ -20,10 +20,13 @@ struct tap {
 	int fd;
 	char name[IFNAMSIZ];
 	uint32_t mtu;
+	bool has_uso; // the kernel (6.2) knows UDP super-frames
 };
 
 // Takes the interface, or makes it, and sets it up. Reads and writes do not block; each begins with a struct segment_offload. 0, or a negative
 // errno, and err says why. Closing fd is all that it takes to end.
 int tap_open(const struct tap_options *options, struct tap *ret_tap, char err[TAP_ERR_SIZE]);
+// What the interface's programs may hand over unsegmented. The kernel segments the rest.
+void tap_offload(const struct tap *tap, bool has_uso);
 // Where it is by now, which may be another network namespace.
 bool tap_mac(int fd, struct mac *ret_mac);

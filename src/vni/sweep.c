@@ -152,7 +152,7 @@ sweep_is_dead(struct segment *seg, unsigned number, segment_lock_fn has_lock, vo
 		seg->watched[number].since_ns = now_ns;
 		return false;
 	}
-	if (has_locked && has_lock && seg->self >= 0 && is_of_one_host(node, own_node(seg, (unsigned)seg->self)))
+	if (has_locked && has_lock && (seg->self < 0 || is_of_one_host(node, own_node(seg, (unsigned)seg->self))))
 		lock = has_lock(ctx, number);
 	if (lock >= 0)
 		return !lock;
