@@ -180,9 +180,11 @@ send_to_one(struct segment *seg, const struct segment_frame *frames, unsigned n,
 	enum inbox_result result = send_parcel(seg, frames, n, n_slots);
 	unsigned n_sent = result == INBOX_TAKEN ? n : 0;
 
-	while (n_sent < n && n > 1 &&
-		(result = send_parcel(seg, &frames[n_sent], 1, frames[n_sent].n_slots)) == INBOX_TAKEN)
-		n_sent++;
+	// Not when the node is gone: whoever clears up behind it may have found the parcel, and the slots may be others' by now.
+	if (result == INBOX_FULL && n > 1)
+		while (n_sent < n &&
+			(result = send_parcel(seg, &frames[n_sent], 1, frames[n_sent].n_slots)) == INBOX_TAKEN)
+			n_sent++;
 	for (unsigned i = n_sent; i < n; i++) {
 		count_refused(seg, result);
 		take_back(seg, &frames[i]);

@@ -194,6 +194,42 @@ sending_thread_frees_nothing_that_the_receiving_thread_holds(void **state)
 	}
 }
 
+// R dies, and T clears up, between a sender's entry in its inbox and the sender's look whether it lives. The slots are B's by then.
+static void
+slots_go_on_to_other_frames(struct fixture *f)
+{
+	segment_expel(f->node[T], R);
+	segment_sweep(f->node[T]);
+	for (unsigned i = 0; i < 104; i++)
+		send_burst(f, B, T, 1, &number);
+}
+
+static void
+sender_of_a_dead_node_writes_into_no_slot_that_went_on(void **state)
+{
+	bool has_stopped = true;
+
+	(void)state;
+	for (unsigned at = 1; has_stopped; at++) {
+		struct segment_frame frames[3], got_frame;
+		struct fixture f;
+		uint64_t wake = 0;
+
+		start(&f);
+		for (unsigned i = 0; i < 3; i++)
+			assert_int_equal(segment_reserve(f.node[A], 1 << R, 100, &frames[i]), 0);
+		hooks[0] = (struct hook){at, slots_go_on_to_other_frames};
+		segment_send(f.node[A], frames, 3, &wake);
+		has_stopped = has_stopped_at(&hooks[0]);
+		for (uint32_t i = 0; has_stopped && i < number; i++) {
+			assert_int_equal(segment_receive(f.node[T], &got_frame, 1), 1);
+			assert_int_equal(got_frame.len, 60);
+			segment_release(f.node[T], &got_frame, 1);
+		}
+		finish(&f);
+	}
+}
+
 // What one sweeper reads of a parcel in a dead node's inbox is cleared up by another, and its slots go on to a living node.
 static void
 slots_go_on_to_b(struct fixture *f)
@@ -313,6 +349,7 @@ main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(entry_between_those_that_a_parcel_covers_is_found),
 		cmocka_unit_test(sending_thread_frees_nothing_that_the_receiving_thread_holds),
+		cmocka_unit_test(sender_of_a_dead_node_writes_into_no_slot_that_went_on),
 		cmocka_unit_test(sweeper_that_was_overtaken_frees_no_later_parcel),
 		cmocka_unit_test(node_that_joins_too_late_spoils_nothing_of_the_next),
 		cmocka_unit_test(slots_that_a_late_node_takes_come_back_without_another_death),
