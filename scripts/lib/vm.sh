@@ -35,9 +35,12 @@ vm_probe_kvm() {
 #   mac=MAC queues=N packed=on|off csum=on|off tso=on|off mtu=N
 #   ip=ADDR/LEN        address of the first NIC;  guest_mtu=N its MTU
 #   mem=MiB cpus=N     of the guest (default 256, 1);  append=WORD  one more of its kernel's command line
+#   segment=FILE       next ivshmem device: its memory is the file. The first is 0000:00:10.0 in the guest, then 11.0
+#   files=TAR          what the guest unpacks from its second drive: vm_unpack
+#   qemu=WORD          one more of QEMU's command line
 vm_start() { # NAME OPTION...
-	local name=$1 word n=-1 mem=256 cpus=1 append='' accel
-	local -a path mode mac queues extra args
+	local name=$1 word n=-1 mem=256 cpus=1 append='' n_segments=0 accel
+	local -a path mode mac queues extra args more=()
 	shift
 	printf '%q ' "$@" >"$work/$name.options"
 	for word in "$@"; do
@@ -56,6 +59,13 @@ vm_start() { # NAME OPTION...
 		append=*) append+=" ${word#*=}" ;;
 		mem=*) mem=${word#*=} ;;
 		cpus=*) cpus=${word#*=} ;;
+		segment=*)
+			more+=(-object "memory-backend-file,id=segment$n_segments,share=on,mem-path=${word#*=},size=$(stat -c %s "${word#*=}")"
+				-device "ivshmem-plain,memdev=segment$n_segments,addr=0x1$n_segments")
+			n_segments=$((n_segments + 1))
+			;;
+		files=*) more+=(-drive "file=${word#*=},format=raw,if=none,id=d1,readonly=on" -device virtio-blk-pci,drive=d1) ;;
+		qemu=*) more+=("${word#*=}") ;;
 		*) die "vm_start: unknown option $word" ;;
 		esac
 	done
@@ -84,7 +94,7 @@ vm_start() { # NAME OPTION...
 			-device "virtio-net-pci,netdev=n$n,mac=${mac[n]}$mq${extra[n]}")
 	done
 	rm -f "$work/$name".{serial,con,qmp}
-	start "$name" qemu-system-x86_64 "${args[@]}"
+	start "$name" qemu-system-x86_64 "${args[@]}" "${more[@]}"
 }
 
 vm_is_ready() { grep -q G-READY "$work/$1.serial"; }
@@ -103,6 +113,7 @@ vm_qmp() { # NAME COMMAND [JSON]
 	shift
 	python3 "$lib/guest.py" qmp "$work/$name.qmp" "$@"
 }
+vm_unpack() { vm_run "$1" 10 "tar -xf /dev/vdb -C $2"; } # NAME DIR
 # Restarts the guest's kernel inside the same QEMU; vm_wait then waits for the new one.
 vm_reboot() {
 	: >"$work/$1.serial"
