@@ -61,7 +61,8 @@ FIXTURES = {
     "docs/operations.md": PORTS + "; rtvsctl port add probe bridge=br0",
     "docs/tuning.md": PORTS,
     "docs/monitoring.md": PORTS,
-    "docs/troubleshooting.md": PORTS + "; " + UNDERLAY + "; rtvsctl port set uplink rate=1Gbit",
+    "docs/troubleshooting.md": PORTS + "; " + UNDERLAY + "; rtvsctl port set uplink rate=1Gbit; "
+        "rtvsctl port add seg bridge=br0 type=segment path=/dev/shm/segment",
     "docs/comparison.md": PORTS + "; rtvsctl port add server bridge=br0",
     "docs/man/rtvs-wake.1": PORTS,
 }
