@@ -2,7 +2,7 @@
 // for that: the thread here, which then wakes the worker. While the word is not 1 the thread waits for the worker to sleep. A worker that
 // sleeps and wakes by other ports' packets makes no system call: the thread goes on waiting for the word meanwhile.
 // Invariants: the worker sets the word first and reads is_watching then, the thread clears is_watching first and reads the word then; so
-// one of them sees the other. The thread ends for good within SEGMENT_TEND_NS, whatever other nodes write.
+// one of them sees the other. The thread waits for SEGMENT_TEND_NS at most, so it ends whatever other nodes write.
 #include "segment_node.h"
 
 #include "connector.h"
@@ -20,7 +20,6 @@
 #include <unistd.h>
 
 #define SLEEPS 1 // the word of a node that does
-#define JOIN_NS 1000000 // between two attempts to reach the thread that shall end
 
 struct segment_node {
 	struct port *port;
@@ -155,19 +154,13 @@ err_free:
 void
 segment_node_leave(struct segment_node *node)
 {
-	struct timespec until;
-	uint64_t until_ns;
-
 	if (!node)
 		return;
 	atomic_store(&node->is_ending, true);
-	do {
-		atomic_fetch_add(&node->n_sleeps, 1);
-		futex_wake(&node->n_sleeps);
-		futex_wake(node->word);
-		until_ns = now_ns() + JOIN_NS;
-		until = (struct timespec){(time_t)(until_ns / 1000000000), (long)(until_ns % 1000000000)};
-	} while (pthread_clockjoin_np(node->thread, NULL, CLOCK_MONOTONIC, &until));
+	atomic_fetch_add(&node->n_sleeps, 1);
+	futex_wake(&node->n_sleeps);
+	futex_wake(node->word);
+	pthread_join(node->thread, NULL);
 	segment_file_close(node->file);
 	free(node);
 }

@@ -6,10 +6,10 @@ rtvs_vni=$build/src/segment/rtvs-vni
 segment=/dev/shm/${work##*/}
 daemon_args=(--metrics "unix:$work/metrics.sock")
 
-# A container on the segment.
-node_up() { # NAME ADDRESS/LEN
+# A container on a segment.
+node_up() { # NAME ADDRESS/LEN [FILE]
 	netns_add "$1"
-	start "$1" ip netns exec "$1" "$rtvs_vni" join "$segment" --tap "$1" --name "$1"
+	start "$1" ip netns exec "$1" "$rtvs_vni" join "${3:-$segment}" --tap "$1" --name "$1"
 	wait_for 5 ns "$1" ip link show "$1"
 	ip -n "$1" address add "$2" dev "$1"
 	ip -n "$1" link set "$1" up
@@ -19,8 +19,8 @@ is_up() { ns "$1" ip link show "$1" | grep -q LOWER_UP; }
 mac_of() { ns "$1" cat "/sys/class/net/$1/address"; }
 segment_up() { "$rtvs_vni" create "$segment" --size 8M --nodes 4 --inbox 64; }
 nodes_are() { [ "$(port_state seg nodes)" = "$1" ]; }
-# The switch and each node have a few at hand.
-slots_are_back() { [ $(($(port_state seg slots) - $(port_state seg slots_free))) -le 160 ]; }
+# Each that is not free is a living node's.
+slots_are_back() { [ "$("$rtvs_vni" list -j "$segment" | json 'd["slots"] - d["slots_free"] - sum(n["slots_held"] for n in d["nodes"])')" = 0 ]; }
 # The whole of the configuration, as a restart would have it.
 restart_daemon() { # SIGNAL
 	ctl config dump >"$work/before.json"
@@ -118,9 +118,10 @@ exports_metrics() {
 # The other node notices nothing; the dead one's place is taken again at once.
 node_dies_and_comes_back() {
 	wait_for 10 can_ping t1 10.0.0.2
-	start flow ip netns exec t1 ping -i 0.02 -c 100 -W 1 10.0.0.3
+	start flow ip netns exec t1 ping -i 0.02 -c 100 -W 5 10.0.0.3
 	kill -KILL "$(pid_of n1)"
 	wait_for 5 nodes_are 2
+	wait_for 5 slots_are_back
 	rm "$work/n1.pid"
 	node_up n1 10.0.0.2/24
 	forget_neighbours t1
@@ -128,7 +129,6 @@ node_dies_and_comes_back() {
 	wait_for 5 can_ping t1 10.0.0.2
 	wait_for 20 is_stopped flow
 	expect_match ' 0% packet loss' "$(cat "$work/flow.log")"
-	wait_for 5 slots_are_back
 	is_conserved
 }
 
@@ -137,7 +137,7 @@ daemon_dies_and_comes_back() {
 	local node signal
 	for signal in KILL TERM; do
 		node=$(port_state seg node)
-		start flow ip netns exec n1 ping -i 0.02 -c 100 -W 1 10.0.0.3
+		start flow ip netns exec n1 ping -i 0.02 -c 100 -W 5 10.0.0.3
 		restart_daemon $signal
 		expect "number" "$node" "$(port_state seg node)"
 		ctl config dump >"$work/after.json"
@@ -148,7 +148,6 @@ daemon_dies_and_comes_back() {
 		wait_for 20 is_stopped flow
 		expect_match ' 0% packet loss' "$(cat "$work/flow.log")"
 	done
-	wait_for 5 slots_are_back
 	is_conserved
 }
 
@@ -161,15 +160,14 @@ stuck_node_holds_up_nobody() {
 	kill -STOP "$(pid_of n1)"
 	start flood ip netns exec t1 ping -i 0.002 -c 400 -W 1 -q 10.0.0.2
 	wait_for 5 is_stat_above seg tx_full "$before"
-	ns t1 ping -c 50 -i 0.02 -W 1 -q 10.0.0.3 | tee "$work/pings"
-	ns n2 ping -c 20 -i 0.02 -W 1 -q 10.0.0.1 | tee -a "$work/pings"
+	ns t1 ping -c 50 -i 0.02 -W 5 -q 10.0.0.3 | tee "$work/pings"
+	ns n2 ping -c 20 -i 0.02 -W 5 -q 10.0.0.1 | tee -a "$work/pings"
 	expect "pings without loss" 2 "$(grep -c ' 0% packet loss' "$work/pings")"
 	expect "inbox of the switch" 64 "$(port_state seg inbox_size)"
 	stop flood INT || :
 	kill -CONT "$(pid_of n1)"
 	wait_for 5 can_ping t1 10.0.0.2
 	ip -n t1 neigh del 10.0.0.2 dev t1
-	wait_for 5 slots_are_back
 	is_conserved
 }
 
@@ -177,17 +175,45 @@ stuck_node_holds_up_nobody() {
 stopped_daemon_goes_on() {
 	wait_for 10 can_ping t1 10.0.0.2
 	kill -STOP "$(pid_of rtvsd)"
-	ns n1 ping -c 100 -i 0.01 -W 1 -q 10.0.0.3 | tee "$work/pings"
+	ns n1 ping -c 100 -i 0.01 -W 5 -q 10.0.0.3 | tee "$work/pings"
 	expect_match ' 0% packet loss' "$(cat "$work/pings")"
 	kill -CONT "$(pid_of rtvsd)"
 	wait_for 5 can_ping t1 10.0.0.2
 	is_conserved
 }
 
+# A second way to the same memory that shares no locks with the first is another host, which knows of a node by its heart only, and cannot
+# wake it. A switch that stands still for longer than others wait is dead to them, and joins again when it goes on.
+nodes_of_another_host_are_heard() {
+	local upper=$segment.upper lower=$segment.lower overlay=$segment.overlay before
+	mkdir "$upper" "$lower" "$overlay" "$work/host2"
+	mount -t overlay -o "lowerdir=$lower,upperdir=$upper,workdir=$overlay" overlay "$work/host2" || skip "no overlay"
+	"$rtvs_vni" create "$upper/s" --size 8M --nodes 4
+	ctl port add far type=segment "path=$upper/s" bridge=br0
+	node_up n3 10.0.0.5/24 "$work/host2/s"
+	wait_for 5 can_ping n3 10.0.0.1
+	wait_for 10 ns n3 ping -c 10 -i 0.05 -W 1 10.0.0.1
+	before=$(port_state far connects)
+	kill -STOP "$(pid_of rtvsd)"
+	is_away() { ! "$rtvs_vni" list -j "$work/host2/s" | json '[n for n in d["nodes"] if n["name"] == "far"]' | grep live; }
+	wait_for 5 is_away
+	kill -CONT "$(pid_of rtvsd)"
+	is_back() { [ "$(port_state far connects)" -gt "$before" ]; }
+	wait_for 5 is_back
+	wait_for 10 can_ping t1 10.0.0.5
+	kill -KILL "$(pid_of n3)"
+	wait_for 5 is_port_state far nodes 1
+	rm "$work/n3.pid"
+	ctl port del far
+	umount "$work/host2"
+	rm -r "$upper" "$lower" "$overlay"
+	is_conserved
+}
+
 truncated_file_costs_its_port_only() {
 	tap_port t2 10.0.0.4/24 bridge=br0
 	wait_for 10 can_ping t1 10.0.0.4
-	start flow ip netns exec t1 ping -i 0.02 -c 100 -W 1 10.0.0.4
+	start flow ip netns exec t1 ping -i 0.02 -c 100 -W 5 10.0.0.4
 	start to_segment ip netns exec t1 ping -i 0.02 -W 1 10.0.0.2
 	truncate -s 4096 "$segment"
 	wait_for 5 is_port_state seg link down
@@ -205,7 +231,7 @@ truncated_file_costs_its_port_only() {
 	stop to_segment INT || :
 	wait_for 20 is_stopped flow
 	expect_match ' 0% packet loss' "$(cat "$work/flow.log")"
-	[ "$(ctl -j system info | json "d['datapath']['bus_errors']")" -le 1 ] || fail "more than one signal"
+	[ "$(ctl -j system info | json "d['datapath']['bus_errors']")" -le 3 ] || fail "more than one signal a thread"
 	ctl port del t2
 	is_conserved
 }
@@ -241,6 +267,7 @@ run_case "a node dies and comes back" node_dies_and_comes_back
 run_case "the daemon dies and comes back" daemon_dies_and_comes_back
 run_case "a stuck node holds up nobody" stuck_node_holds_up_nobody
 run_case "a daemon that was stopped goes on" stopped_daemon_goes_on
+run_case "nodes of another host are heard" nodes_of_another_host_are_heard
 run_case "a truncated file costs its port only" truncated_file_costs_its_port_only
 run_case "wrong files are refused" wrong_files_are_refused
 rm -f "$segment"

@@ -90,6 +90,20 @@ vhost_works() {
 	wait_for 10 is_port_state v1 link down
 	is_conserved
 }
+segment_works() {
+	inside "$prefix/bin/rtvs-vni" create /dev/shm/segment --group rtvswitch
+	ctl port add seg bridge=br0 type=segment path=/dev/shm/segment
+	far_start
+	far port add fseg bridge=br0 type=segment path=/dev/shm/segment
+	forget_neighbours t1
+	wait_for 20 can_ping t1 10.0.0.4
+	ns t4 ping -c 10 -i 0.02 -W 1 10.0.0.1
+	far system stop
+	wait_for 10 is_port_state seg nodes 1
+	ctl port del seg
+	inside rm /dev/shm/segment
+	is_conserved
+}
 # The socket of a QEMU that runs as somebody else, where only it may go.
 connects_to_another_users_socket() {
 	inside install -d -m 700 -o 64055 -g 64055 /run/qemu
@@ -417,6 +431,7 @@ run_case "systemd starts the installed service" service_starts
 run_case "capabilities, NoNewPrivileges, seccomp" is_in_the_sandbox
 run_case "tap ports in the sandbox" tap_works
 run_case "vhost ports in the sandbox" vhost_works
+run_case "segments in the sandbox" segment_works
 run_case "vhost ports to another user's socket" connects_to_another_users_socket
 run_case "AF_PACKET in the sandbox" af_packet_works
 run_case "a tunnel in the sandbox" tunnel_works
