@@ -141,6 +141,35 @@ example_is_built() {
 	# shellcheck disable=SC2086 # words
 	$cc -Wall -Wextra -Werror -o "$work/late-ports" "$example" $flags
 }
+node_is_built() {
+	local pc flags cc=cc sanitize
+	pc=$(find "$work/root" -name rtvswitch-segment.pc)
+	flags=$(PKG_CONFIG_PATH=$(dirname "$pc") PKG_CONFIG_SYSROOT_DIR=$work/root pkg-config --cflags --libs rtvswitch-segment)
+	sanitize=$(option b_sanitize)
+	[ "$sanitize" = none ] || cc="clang -fsanitize=$sanitize"
+	# shellcheck disable=SC2086 # words
+	$cc -Wall -Wextra -Werror -o "$work/segment-echo" "$(dirname "$example")/segment-echo.c" $flags
+}
+node_answers() {
+	local vni=$build/src/segment/rtvs-vni
+	"$vni" create /dev/shm/segment --size 4M
+	start echo "$work/segment-echo" /dev/shm/segment
+	wait_for 10 grep -q '^node 0 of' "$work/echo.log"
+	expect_fails echo "$work/segment-echo" /dev/shm/segment # the name is taken
+	netns_add node
+	ns node ip tuntap add dev seg0 mode tap
+	ip -n node address add 192.0.2.1/24 dev seg0
+	ip -n node link set dev seg0 up
+	ip -n node neighbor add 192.0.2.2 lladdr 02:65:63:68:6f:01 dev seg0
+	start node ip netns exec node "$vni" join /dev/shm/segment --tap seg0 --name node
+	wait_for 10 grep -q 'joined as node' "$work/node.log"
+	ns node ping -c 3 -i 0.1 -W 1 192.0.2.2 || : # its own requests come back
+	answered() { [ "$(ip -n node -j -s link show seg0 | json 'd[0]["stats64"]["rx"]["packets"]')" -ge 3 ]; }
+	wait_for 10 answered
+	stop node
+	stop echo
+	rm /dev/shm/segment
+}
 example_counts_what_was_late() {
 	local missed
 	ctl bridge add br0
@@ -172,9 +201,11 @@ example_says_what_is_wrong() {
 # A library has no business on somebody's terminal, and no names but its own.
 library_is_silent() {
 	local archive
-	archive=$(find "$work/root" -name librtvswitch.a)
-	expect "ways to say something" "" "$(nm -u "$archive" | grep -wE 'std(err|out)|(v?f?printf|f?puts|perror|syslog|__fprintf_chk|__printf_chk)' || :)"
-	expect "foreign symbols" "" "$(nm -g --defined-only "$archive" | awk 'NF == 3 && $3 !~ /^(rtvs_client|_)_/ {print $3}')"
+	for archive in librtvswitch.a librtvs-segment.a; do
+		archive=$(find "$work/root" -name $archive)
+		expect "ways to say something" "" "$(nm -u "$archive" | grep -wE 'std(err|out)|(v?f?printf|f?puts|perror|syslog|__fprintf_chk|__printf_chk)' || :)"
+		expect "foreign symbols" "" "$(nm -g --defined-only "$archive" | awk 'NF == 3 && $3 !~ /^(rtvs_client|rtvs_segment|_)_/ {print $3}')"
+	done
 }
 
 run_case "Python finds its module where it is installed" python_is_found_where_it_is_installed
@@ -187,6 +218,8 @@ run_case "Python does not wait for ever" python_does_not_wait_for_ever
 run_case "Python: nobody at the socket" python_says_that_nobody_is_there
 run_case "Python: the daemon goes" python_sees_the_daemon_go
 run_case "C: the example is built with pkg-config" example_is_built
+run_case "C: a node of a segment is built with pkg-config" node_is_built
+run_case "C: the node of a segment answers frames" node_answers
 run_case "C: the example counts what was late" example_counts_what_was_late
 run_case "C: the example follows events" example_follows_events
 run_case "C: the example says what is wrong" example_says_what_is_wrong
