@@ -116,6 +116,7 @@ struct segment_frame {
 	bool is_shared; // received: others read the same slots, they are not to be written
 	uint64_t to; // to send: set of nodes
 	struct segment_offload offload;
+	uint16_t offset; // of a small frame that shares its slot with others of one burst
 	uint64_t slot[SEGMENT_MAX_CHAIN]; // number | generation << 32
 };
 
@@ -152,7 +153,7 @@ int segment_set_macs(struct segment *seg, const struct mac *macs, unsigned n);
 
 // The set of nodes that a frame to this address goes to: one, all, all bridges, or none. vlans do not matter.
 uint64_t segment_route(struct segment *seg, const uint8_t mac[6]);
-// Slots for a frame of len bytes, 14 to SEGMENT_MAX_FRAME, to these nodes; the caller then writes its pieces and its offload.
+// Room for a frame of len bytes, 14 to SEGMENT_MAX_FRAME, to these nodes; the caller then writes its pieces and its offload.
 // -ENOBUFS: none are left (counted); -EMSGSIZE: bad len; -ENOTCONN: not joined, or expelled. A segment with separate buffers wants the right set of one node here.
 int segment_reserve(struct segment *seg, uint64_t to, uint32_t len, struct segment_frame *ret_frame);
 void segment_unreserve(struct segment *seg, const struct segment_frame *frame);

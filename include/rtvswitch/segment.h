@@ -47,6 +47,7 @@ struct rtvs_segment_frame {
 	bool is_shared; // received: other nodes read the same bytes, which are not to be changed
 	uint64_t to; // to send: set of nodes, bit i: node i
 	struct rtvs_segment_offload offload;
+	uint16_t offset; // the library's
 	uint64_t slot[RTVS_SEGMENT_MAX_PIECES]; // the library's
 };
 

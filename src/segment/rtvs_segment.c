@@ -19,6 +19,7 @@ SAME(from, from);
 SAME(is_shared, is_shared);
 SAME(to, to);
 SAME(offload, offload);
+SAME(offset, offset);
 SAME(slot, slot);
 static_assert(sizeof(struct segment_frame) == sizeof(struct rtvs_segment_frame), "frame");
 static_assert(sizeof(struct segment_offload) == sizeof(struct rtvs_segment_offload), "offload");

@@ -173,7 +173,7 @@ address_learn(struct segment *seg, const uint8_t mac[6], unsigned from)
 	uint64_t entry;
 	_Atomic uint64_t *learned;
 
-	if (mac[0] & 1 || !(atomic_load_explicit(&seg->bridges, memory_order_relaxed) >> from & 1))
+	if (mac[0] & 1)
 		return;
 	entry = pack(mac) | (uint64_t)(from + 1) << 48 | FRESH;
 	learned = &seg->learned[hash(entry & MAC_MASK)];

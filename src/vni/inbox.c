@@ -232,7 +232,7 @@ inbox_renew(struct segment *seg)
 	shared_store(&inbox->head, 0);
 	seg->rx.head = 0;
 	seg->rx.n_covered = seg->rx.n_idle = 0;
-	seg->rx.parcel.n = seg->rx.at = 0;
+	seg->rx.parcel.n_items = seg->rx.at = 0;
 }
 
 bool

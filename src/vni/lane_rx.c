@@ -222,6 +222,7 @@ lane_rx_receive(struct segment *seg, struct segment_frame *ret_frames, unsigned 
 {
 	struct lanes *l = lane_own(seg);
 	uint64_t live = atomic_load_explicit(&l->live, memory_order_acquire), more = 0, bytes = 0;
+	uint64_t bridges = atomic_load_explicit(&seg->bridges, memory_order_relaxed);
 
 	if (atomic_load_explicit(&l->expelled, memory_order_relaxed) != LANE_NOT_EXPELLED)
 		return 0;
@@ -248,7 +249,8 @@ lane_rx_receive(struct segment *seg, struct segment_frame *ret_frames, unsigned 
 		lines_fence();
 	for (unsigned i = 0; i < n; i++) {
 		bytes += ret_frames[i].len;
-		address_learn(seg, own_bytes(seg, (uint32_t)ret_frames[i].slot[0]) + 6, ret_frames[i].from);
+		if (bridges >> ret_frames[i].from & 1)
+			address_learn(seg, own_bytes(seg, (uint32_t)ret_frames[i].slot[0]) + 6, ret_frames[i].from);
 	}
 	pass(seg, live); // what could not be
 	own_count_rx(seg, RX_FRAMES, n);

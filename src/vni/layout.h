@@ -64,10 +64,10 @@ struct layout_passed {
 
 // At the beginning of a slot, in front of its bytes. The sender writes it.
 struct layout_slot {
-	// Of a parcel's first slot: all its slots, this one first, as layout_item.
+	// Of a parcel's first slot: all its slots and frames, this one first, as layout_item.
 	_Alignas(SEGMENT_LINE) _Atomic uint64_t first;
 	_Atomic uint64_t offload[2]; // of a frame's first slot, if it has any; see frame.c
-	_Atomic uint64_t reserved;
+	_Atomic uint64_t n_items; // of the parcel
 	_Atomic uint64_t share[4]; // of a frame for several nodes: what each of 16 nodes has to do with it, see share.h
 	// After `first`. Non-coherent: a frame's other slots, their numbers in the sender's partition.
 	_Atomic uint64_t other[SEGMENT_MAX_CHAIN - 1];
@@ -142,9 +142,18 @@ layout_ref_slot(uint64_t ref)
 	return (uint32_t)ref & ((1u << REF_SLOT_BITS) - 1);
 }
 
-// An item of a parcel's list: a slot, and the length of the frame that begins there, 0: it goes on.
+// An item of a parcel's list: a slot, and the length of the frame that begins there, 0: it goes on. Or, with ITEM_PACKED, one more frame in the same
+// slot: where it begins, its length, and what it says of checksums, in place of the reference.
 #define ITEM_LEN_BITS 17
-#define ITEM_OFFLOAD (UINT64_C(1) << 63) // the frame's first slot has more to say
+#define ITEM_OFFLOAD (UINT64_C(1) << 63) // the frame's slot has more to say
+#define ITEM_PACKED (UINT64_C(1) << 62)
+#define PACK_ALIGN 64
+#define PACK_OFFSET_BITS 10 // in units of PACK_ALIGN
+#define PACK_FLAGS_BITS 2
+#define PACK_CSUM_BITS 15
+
+static_assert(PACK_OFFSET_BITS + PACK_FLAGS_BITS + 2 * PACK_CSUM_BITS <= REF_BITS, "in place of a reference");
+static_assert(SEGMENT_MAX_SLOT_BYTES / PACK_ALIGN <= 1 << PACK_OFFSET_BITS, "any place of a slot");
 
 static inline uint64_t
 layout_item(uint64_t ref, uint32_t len)

@@ -10,9 +10,10 @@
 
 // What one entry of an inbox hands over.
 struct own_parcel {
-	unsigned n; // slots
-	uint64_t item[SEGMENT_MAX_CHAIN]; // layout_item
+	unsigned n, n_items; // slots; items of its list
+	uint32_t slot[SEGMENT_MAX_CHAIN];
 	uint64_t word[SEGMENT_MAX_CHAIN]; // of each slot, as seen
+	uint64_t item[SEGMENT_MAX_CHAIN]; // layout_item
 };
 
 struct segment {
@@ -33,6 +34,10 @@ struct segment {
 			uint64_t position; // where this node looks for the end of an inbox first
 			uint16_t epoch;
 		} end[SEGMENT_MAX_NODES];
+		struct {
+			uint64_t to, slot; // small frames for that one node go into this slot; to 0: none
+			uint32_t used; // bytes
+		} open;
 		uint64_t addresses; // of the header, when the tables were made
 		uint64_t live; // set of nodes, likewise
 		uint64_t known[KNOWN]; // address | (node + 1) << 48, 0: none
@@ -47,8 +52,8 @@ struct segment {
 		_Alignas(SEGMENT_LINE) uint64_t head;
 		uint32_t n_covered; // entries from the head on that belong to the parcel before
 		uint32_t n_idle; // turns since an entry was found or the inbox mended
-		struct own_parcel parcel; // that was taken; frames are handed out from `at` on
-		uint8_t at, from;
+		struct own_parcel parcel; // that was taken; frames are handed out from item `at` and slot `at_slot` on
+		uint8_t at, at_slot, from;
 		uint64_t shared; // its word, when the frame is for several nodes, else 0
 	} rx;
 
@@ -61,7 +66,8 @@ struct segment {
 		uint64_t state, beat, since_ns;
 	} watched[SEGMENT_MAX_NODES];
 
-	_Alignas(SEGMENT_LINE) uint8_t more[]; // of a non-coherent segment
+	// Coherent: two bytes for each slot, the frames in it that this node has reserved, and those that it has received.
+	_Alignas(SEGMENT_LINE) uint8_t more[];
 };
 
 static inline struct layout_header *
@@ -98,6 +104,18 @@ static inline uint8_t *
 own_bytes(const struct segment *seg, uint32_t slot)
 {
 	return (uint8_t *)(own_slot(seg, slot) + 1);
+}
+
+static inline uint8_t *
+own_n_reserved(struct segment *seg, uint64_t slot)
+{
+	return &seg->more[(uint32_t)slot];
+}
+
+static inline uint8_t *
+own_n_received(struct segment *seg, uint64_t slot)
+{
+	return &seg->more[seg->g.n_slots + (uint32_t)slot];
 }
 
 static inline uint64_t

@@ -1,5 +1,5 @@
 // What one entry of an inbox hands over: up to SEGMENT_MAX_CHAIN slots, of one frame or of several that go to one node. The first slot lists them
-// all. Internal to src/vni.
+// all, and the small frames that share a slot. Internal to src/vni.
 #pragma once
 
 #include "own.h"

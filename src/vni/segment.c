@@ -85,7 +85,8 @@ segment_bytes(const struct segment_geometry *g)
 size_t
 segment_own_bytes(const struct segment_geometry *g)
 {
-	return sizeof(struct segment) + (g->memory == SEGMENT_NONCOHERENT ? noncoherent_own_bytes(g) : 0);
+	return sizeof(struct segment) +
+		(g->memory == SEGMENT_NONCOHERENT ? noncoherent_own_bytes(g) : 2 * (size_t)g->n_slots);
 }
 
 int
@@ -182,7 +183,7 @@ segment_piece(const struct segment *seg, const struct segment_frame *frame, unsi
 	uint32_t before = i * seg->g.slot_bytes;
 
 	*ret_len = frame->len - before < seg->g.slot_bytes ? frame->len - before : seg->g.slot_bytes;
-	return own_bytes(seg, (uint32_t)frame->slot[i]);
+	return own_bytes(seg, (uint32_t)frame->slot[i]) + (i ? 0 : frame->offset);
 }
 
 void

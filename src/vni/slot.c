@@ -23,6 +23,7 @@ slot_begin(struct segment *seg)
 	uint32_t share = seg->g.n_slots / seg->g.n_nodes;
 
 	seg->tx.first = seg->tx.n_slots = 0;
+	seg->tx.open.to = 0;
 	seg->tx.limit = share < 8 ? 1 : least(SLOT_CACHE, share / 4);
 	seg->tx.home = share * (uint32_t)seg->self;
 	seg->tx.window = least(WINDOW, seg->g.n_slots);

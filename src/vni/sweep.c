@@ -26,7 +26,7 @@ sweep_parcel(struct segment *seg, uint64_t ref, unsigned n)
 	(void)parcel_read(seg, ref, n, &p);
 	while (p.n--)
 		if (!(p.word[p.n] & WORD_SHARED))
-			n_freed += slot_free_seen(seg, layout_ref_slot(p.item[p.n]), p.word[p.n]);
+			n_freed += slot_free_seen(seg, p.slot[p.n], p.word[p.n]);
 	return n_freed;
 }
 
