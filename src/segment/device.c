@@ -34,47 +34,75 @@ read_number(const char *path)
 	return strtoull(text, NULL, 0);
 }
 
+// The directory of a PCI device below /sys.
+static bool
+is_ivshmem(const char *dir, int len)
+{
+	char vendor[DEVICE_PATH_SIZE], device[DEVICE_PATH_SIZE];
+
+	if (snprintf(vendor, sizeof(vendor), "%.*s/vendor", len, dir) >= (int)sizeof(vendor) ||
+		snprintf(device, sizeof(device), "%.*s/device", len, dir) >= (int)sizeof(device))
+		return false;
+	return read_number(vendor) == IVSHMEM_VENDOR && read_number(device) == IVSHMEM_DEVICE;
+}
+
+static bool
+has_address(const char *address)
+{
+	char dir[DEVICE_PATH_SIZE];
+	int len = snprintf(dir, sizeof(dir), PCI "/%s", address);
+
+	return len < (int)sizeof(dir) && !strchr(address, '/') && is_ivshmem(dir, len);
+}
+
+static bool
+is_in_sysfs(const struct stat *st, const struct statfs *fs)
+{
+	return S_ISREG(st->st_mode) && fs->f_type == SYSFS_MAGIC;
+}
+
 bool
 device_is(const char *path)
 {
+	const char *slash = strrchr(path, '/');
 	struct statfs fs;
 	struct stat st;
 
 	if (stat(path, &st) || statfs(path, &fs))
 		return false;
-	return S_ISCHR(st.st_mode) || (S_ISREG(st.st_mode) && fs.f_type == SYSFS_MAGIC);
+	return S_ISCHR(st.st_mode) || (is_in_sysfs(&st, &fs) && slash && is_ivshmem(path, (int)(slash - path)));
+}
+
+static uint64_t
+dax_bytes(dev_t device)
+{
+	char path[DEVICE_PATH_SIZE], subsystem[DEVICE_PATH_SIZE];
+	const char *name;
+	ssize_t n;
+
+	(void)snprintf(path, sizeof(path), "/sys/dev/char/%u:%u/subsystem", major(device), minor(device));
+	n = readlink(path, subsystem, sizeof(subsystem) - 1);
+	subsystem[n < 0 ? 0 : n] = '\0';
+	name = strrchr(subsystem, '/');
+	if (!name || strcmp(name, "/dax"))
+		return 0;
+	(void)snprintf(path, sizeof(path), "/sys/dev/char/%u:%u/size", major(device), minor(device));
+	return read_number(path);
 }
 
 int
 device_bytes(int fd, uint64_t *ret_bytes, bool *ret_is_regular)
 {
-	char path[64];
 	struct statfs fs;
 	struct stat st;
 
 	if (fstat(fd, &st) || fstatfs(fd, &fs))
 		return -errno;
-	*ret_is_regular = S_ISREG(st.st_mode) && fs.f_type != SYSFS_MAGIC;
-	if (S_ISREG(st.st_mode)) {
-		*ret_bytes = (uint64_t)st.st_size;
-		return 0;
-	}
-	if (!S_ISCHR(st.st_mode))
+	if (!S_ISREG(st.st_mode) && !S_ISCHR(st.st_mode))
 		return -EINVAL;
-	(void)snprintf(path, sizeof(path), "/sys/dev/char/%u:%u/size", major(st.st_rdev), minor(st.st_rdev));
-	*ret_bytes = read_number(path);
-	return *ret_bytes ? 0 : -EINVAL;
-}
-
-static bool
-is_ivshmem(const char *address)
-{
-	char vendor[DEVICE_PATH_SIZE], device[DEVICE_PATH_SIZE];
-
-	if (snprintf(vendor, sizeof(vendor), PCI "/%s/vendor", address) >= (int)sizeof(vendor) ||
-		snprintf(device, sizeof(device), PCI "/%s/device", address) >= (int)sizeof(device))
-		return false;
-	return read_number(vendor) == IVSHMEM_VENDOR && read_number(device) == IVSHMEM_DEVICE;
+	*ret_is_regular = S_ISREG(st.st_mode) && !is_in_sysfs(&st, &fs);
+	*ret_bytes = S_ISREG(st.st_mode) ? (uint64_t)st.st_size : dax_bytes(st.st_rdev);
+	return S_ISREG(st.st_mode) || *ret_bytes ? 0 : -EINVAL;
 }
 
 // Lets the device answer. Whoever has no right to has none to its memory either, and is told so there.
@@ -103,12 +131,12 @@ device_find_ivshmem(const char *address, char ret_path[DEVICE_PATH_SIZE])
 	DIR *dir;
 
 	if (address) {
-		if (strchr(address, '/') || !is_ivshmem(address) || !text_copy(found, sizeof(found), address))
+		if (!has_address(address) || !text_copy(found, sizeof(found), address))
 			return -ENOENT;
 	} else {
 		dir = opendir(PCI);
 		while (dir && (entry = readdir(dir)))
-			if (entry->d_name[0] != '.' && is_ivshmem(entry->d_name) &&
+			if (entry->d_name[0] != '.' && has_address(entry->d_name) &&
 				text_copy(found, sizeof(found), entry->d_name))
 				n++;
 		if (dir)

@@ -7,7 +7,7 @@
 
 #define DEVICE_PATH_SIZE 128
 
-// It exists whatever is in it.
+// It is a character device, or the memory of an ivshmem device; no other memory of PCI devices is ever formatted.
 bool device_is(const char *path);
 // The size of what is open. *ret_is_regular: it is a file, whose length may change. -EINVAL: it is nothing that could hold a segment.
 int device_bytes(int fd, uint64_t *ret_bytes, bool *ret_is_regular);

@@ -1,24 +1,25 @@
-// A segment in a file: rtvs/segment_file.h. The file is made without a name and gets one when it is whole, so that nobody maps half a segment.
+// A segment in a file: rtvs/segment_file.h, but for its making (file_create.c).
+//
 // Who lives is told by locks of single bytes far behind the data (fcntl's locks of open file descriptions): the kernel takes them back from whoever
 // dies, at that moment, and they do not meet the locks of anybody else. A node's host is the running kernel and the file as this kernel knows
 // it: two ways to one memory that do not share locks are two hosts, which watch each other's hearts instead.
 //
 // A file that somebody truncates under the mapping costs a signal, and then the node its segment, but nobody the process: segment_file_mend.
+#include "file.h"
+
 #include "device.h"
+#include "failure.h"
 #include "rtvs/segment_file.h"
 #include "rtvs/units.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <linux/futex.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -57,20 +58,8 @@ struct segment_file {
 	_Atomic bool has_strangers; // nodes of other hosts live; tending: wo, receiving: ro
 };
 
-// Returns rc.
-__attribute__((format(printf, 3, 4))) static int
-failure(char *err, int rc, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	(void)vsnprintf(err, SEGMENT_ERR_SIZE, format, args);
-	va_end(args);
-	return rc;
-}
-
-static int
-cannot_open(char *err, const char *path, int error)
+int
+file_cannot_open(char *err, const char *path, int error)
 {
 	switch (error) {
 	case ENOENT:
@@ -164,198 +153,6 @@ segment_file_is_replaced(const struct segment_file *file, const char *path)
 		(ours.st_ino != theirs.st_ino || ours.st_dev != theirs.st_dev);
 }
 
-// --- making one
-
-static int
-check_geometry(const struct segment_geometry *g, char *err)
-{
-	const char *field;
-
-	if (!segment_check_geometry(g, &field))
-		return 0;
-	if (!strcmp(field, "nodes"))
-		return failure(err, -EINVAL, "nodes: %" PRIu32 " is not from 2 to %d", g->n_nodes, SEGMENT_MAX_NODES);
-	if (!strcmp(field, "slot_bytes"))
-		return failure(err, -EINVAL, "slot-bytes: %" PRIu32 " is not a power of two from %d to %d",
-			g->slot_bytes, SEGMENT_MIN_SLOT_BYTES, SEGMENT_MAX_SLOT_BYTES);
-	if (!strcmp(field, "inbox"))
-		return failure(err, -EINVAL, "inbox: %" PRIu32 " is not a power of two from %d to %d", g->inbox_size,
-			SEGMENT_MIN_INBOX, SEGMENT_MAX_INBOX);
-	if (!strcmp(field, "slots"))
-		return failure(err, -EINVAL,
-			"slots: %" PRIu32 " is not from %" PRIu32 ", which so many nodes need, to %d", g->n_slots,
-			segment_min_slots(g), SEGMENT_MAX_SLOTS);
-	return failure(err, -EINVAL, "%s: what is asked for does not go together", field);
-}
-
-// As many slots as size has room for.
-static int
-fit_slots(struct segment_geometry *g, uint64_t size, char *err)
-{
-	char need[UNITS_TEXT_SIZE];
-	uint32_t low, high = SEGMENT_MAX_SLOTS;
-	int rc;
-
-	g->n_slots = low = segment_min_slots(g);
-	rc = check_geometry(g, err);
-	if (rc)
-		return rc;
-	if (segment_bytes(g) > size)
-		return failure(err, -ENOSPC, "size: is too small for %" PRIu32 " nodes, who need %s at least",
-			g->n_nodes, units_format_size(segment_bytes(g), need));
-	while (low < high) {
-		g->n_slots = low + (high - low + 1) / 2;
-		if (segment_bytes(g) <= size)
-			low = g->n_slots;
-		else
-			high = g->n_slots - 1;
-	}
-	g->n_slots = low;
-	return 0;
-}
-
-static int
-settle_geometry(const struct segment_create *c, uint64_t size, struct segment_geometry *ret_g, char *err)
-{
-	char need[UNITS_TEXT_SIZE];
-	int rc;
-
-	*ret_g = c->geometry;
-	rc = ret_g->n_slots ? check_geometry(ret_g, err) : fit_slots(ret_g, size, err);
-	if (!rc && size && segment_bytes(ret_g) > size)
-		return failure(err, -ENOSPC, "size: is too small for this, which needs %s",
-			units_format_size(segment_bytes(ret_g), need));
-	return rc;
-}
-
-// Not getgrnam, which a static program cannot have.
-static int
-find_group(const char *name, gid_t *ret_gid, char *err)
-{
-	struct group *group;
-	uint64_t number;
-	FILE *in;
-
-	if (!units_parse_uint(name, &number) && number < UINT32_MAX) {
-		*ret_gid = (gid_t)number;
-		return 0;
-	}
-	in = fopen("/etc/group", "re");
-	do
-		group = in ? fgetgrent(in) : NULL;
-	while (group && strcmp(group->gr_name, name));
-	if (group)
-		*ret_gid = group->gr_gid;
-	if (in)
-		fclose(in);
-	return group ? 0 : failure(err, -ENOENT, "group: /etc/group has no '%s'; a number works, too", name);
-}
-
-static int
-format(int fd, size_t bytes, const struct segment_geometry *g, bool is_empty)
-{
-	uint8_t id[16];
-	void *mem;
-	int rc;
-
-	if (getrandom(id, sizeof(id), 0) != (ssize_t)sizeof(id))
-		return -EIO;
-	mem = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (mem == MAP_FAILED)
-		return -errno;
-	if (!is_empty)
-		memset(mem, 0, bytes);
-	rc = segment_format(mem, bytes, g, id);
-	(void)munmap(mem, bytes);
-	return rc;
-}
-
-// Gives the nameless file its name. What has the name already is replaced in one step, when that is wanted.
-static int
-name_file(int fd, const char *dir, const struct segment_create *c)
-{
-	char self[32], other[PATH_MAX];
-
-	(void)snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
-	if (!linkat(AT_FDCWD, self, AT_FDCWD, c->path, AT_SYMLINK_FOLLOW))
-		return 0;
-	if (errno != EEXIST || !c->is_forced)
-		return -errno;
-	if (snprintf(other, sizeof(other), "%s/.rtvs-%d", dir, (int)getpid()) >= (int)sizeof(other))
-		return -ENAMETOOLONG;
-	if (linkat(AT_FDCWD, self, AT_FDCWD, other, AT_SYMLINK_FOLLOW))
-		return -errno;
-	if (!rename(other, c->path))
-		return 0;
-	(void)unlink(other);
-	return -EBUSY;
-}
-
-static int
-fill_file(int fd, const struct segment_create *c, const struct segment_geometry *g, char *err)
-{
-	uint64_t bytes = c->size > segment_bytes(g) ? c->size : segment_bytes(g);
-	char text[UNITS_TEXT_SIZE];
-	struct stat st;
-	gid_t gid = 0;
-	int rc;
-
-	if (c->group) {
-		rc = find_group(c->group, &gid, err);
-		if (rc)
-			return rc;
-		if (fchown(fd, (uid_t)-1, gid))
-			return failure(
-				err, -errno, "group: only root and its members may give a file to '%s'", c->group);
-	}
-	if (fchmod(fd, c->mode) || fstat(fd, &st))
-		return failure(err, -errno, "%s: %s", c->path, strerror(errno));
-	// Hugepages are whole.
-	if (st.st_blksize > 0)
-		bytes = (bytes + (uint64_t)st.st_blksize - 1) / (uint64_t)st.st_blksize * (uint64_t)st.st_blksize;
-	do
-		rc = posix_fallocate(fd, 0, (off_t)bytes);
-	while (rc == EINTR);
-	if (!rc)
-		rc = -format(fd, bytes, g, true);
-	if (rc == ENOSPC || rc == ENOMEM)
-		return failure(err, -ENOSPC, "%s: its file system has no room for %s", c->path,
-			units_format_size(bytes, text));
-	return rc ? failure(err, -rc, "%s: %s", c->path, strerror(rc)) : 0;
-}
-
-static int
-make_file(const struct segment_create *c, char *err)
-{
-	const char *slash = strrchr(c->path, '/');
-	struct segment_geometry g;
-	char dir[PATH_MAX];
-	int fd, rc;
-
-	rc = settle_geometry(c, c->size, &g, err);
-	if (rc)
-		return rc;
-	if (snprintf(dir, sizeof(dir), "%.*s", slash ? (int)(slash - c->path + 1) : 1, slash ? c->path : ".") >=
-		(int)sizeof(dir))
-		return failure(err, -ENAMETOOLONG, "the path is too long");
-	fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-	if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR))
-		return failure(err, -EOPNOTSUPP,
-			"%s: its file system cannot hold a segment: use a tmpfs, such as /dev/shm", c->path);
-	if (fd < 0)
-		return failure(err, -errno, "%s: %s", c->path, strerror(errno));
-	rc = fill_file(fd, c, &g, err);
-	if (!rc) {
-		rc = name_file(fd, dir, c);
-		if (rc == -EEXIST)
-			(void)failure(err, rc, "%s: exists already: --force replaces it", c->path);
-		else if (rc)
-			(void)failure(err, rc, "%s: %s", c->path, strerror(-rc));
-	}
-	close(fd);
-	return rc;
-}
-
 // --- opening one
 
 // The kernel's boot, and the file as it is known to it.
@@ -422,7 +219,7 @@ map(struct segment_file *file, const char *path, bool is_readonly, char *err)
 	// Without waiting for the other end of what is no file.
 	file->fd = open(path, (is_readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK);
 	if (file->fd < 0)
-		return cannot_open(err, path, errno);
+		return file_cannot_open(err, path, errno);
 	rc = device_bytes(file->fd, &bytes, &file->is_regular);
 	if (rc)
 		return failure(err, rc, "%s: is neither a file nor a DAX device nor the memory of a PCI device", path);
@@ -490,107 +287,16 @@ segment_file_close(struct segment_file *file)
 	free(file);
 }
 
-struct segment *
-segment_file_segment(const struct segment_file *file)
-{
-	return file->seg;
-}
-
-// --- devices
-
-// Whoever lives there beats its heart within this time, and a dead one's is silent.
-static unsigned
-count_living(struct segment_file *file)
-{
-	unsigned n_nodes = segment_geometry_of(file->seg)->n_nodes, n = 0;
-	uint64_t end_ns = now_ns() + SEGMENT_SILENCE_NS + 2 * SEGMENT_TEND_NS;
-	struct timespec pause = {.tv_nsec = (long)SEGMENT_TEND_NS};
-
-	while (now_ns() < end_ns) {
-		(void)segment_file_tend(file);
-		(void)nanosleep(&pause, NULL);
-	}
-	for (unsigned i = 0; i < n_nodes; i++) {
-		struct segment_node_info info;
-
-		n += segment_look(file->seg, i, &info) && info.state == SEGMENT_LIVE;
-	}
-	return n;
-}
-
-static int
-format_device(const struct segment_create *c, char *err)
-{
-	struct segment_file *file = NULL;
-	struct segment_geometry g;
-	uint64_t bytes;
-	bool is_regular;
-	unsigned n = 0;
-	int fd, rc;
-
-	if (c->size || c->group)
-		return failure(err, -EINVAL, "%s: a device has its own", c->size ? "size" : "group");
-	if (!c->is_forced) {
-		rc = segment_file_open(c->path, false, &file, err);
-		if (!rc)
-			n = count_living(file);
-		segment_file_close(file);
-		if (rc && rc != -ENODATA)
-			return rc;
-		if (n)
-			return failure(err, -EBUSY, "%s: nodes live there: %u; --force cuts them off", c->path, n);
-	}
-	fd = open(c->path, O_RDWR | O_CLOEXEC);
-	if (fd < 0)
-		return cannot_open(err, c->path, errno);
-	rc = device_bytes(fd, &bytes, &is_regular);
-	rc = rc ? failure(err, rc, "%s: is no device that can hold a segment", c->path) :
-		  settle_geometry(c, bytes, &g, err);
-	if (!rc) {
-		rc = format(fd, bytes, &g, false);
-		if (rc)
-			(void)failure(err, rc, "%s: %s", c->path, strerror(-rc));
-	}
-	close(fd);
-	return rc;
-}
-
-// What is there is a segment, of whichever version: nothing else is replaced.
-static int
-check_replaced(const struct segment_create *c, char *err)
-{
-	struct segment_file *file = NULL;
-	int rc;
-
-	if (!c->is_forced)
-		return failure(err, -EEXIST, "%s: exists already: --force replaces it", c->path);
-	rc = segment_file_open(c->path, true, &file, err);
-	segment_file_close(file);
-	if (rc == -ENODATA)
-		return failure(
-			err, -EEXIST, "%s: exists and is no segment: it is not replaced; remove it yourself", c->path);
-	return rc == -EPROTO || rc == -EINVAL || rc == -EFBIG ? 0 : rc;
-}
-
 bool
 segment_file_is_device(const char *path)
 {
 	return device_is(path);
 }
 
-int
-segment_file_create(const struct segment_create *c, char err[SEGMENT_ERR_SIZE])
+struct segment *
+segment_file_segment(const struct segment_file *file)
 {
-	struct stat st;
-	int rc = 0;
-
-	if (stat(c->path, &st))
-		rc = errno == ENOENT ? 0 : failure(err, -errno, "%s: %s", c->path, strerror(errno));
-	else if (device_is(c->path))
-		return format_device(c, err);
-	else
-		rc = check_replaced(c, err);
-	return rc ? rc : make_file(c, err);
+	return file->seg;
 }
 
 // --- locks

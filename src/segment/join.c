@@ -169,7 +169,7 @@ join_patiently(struct join *j, char *err)
 static void
 come_back(struct join *j)
 {
-	char err[SEGMENT_ERR_SIZE];
+	char err[SEGMENT_ERR_SIZE] = "no threads";
 	int rc;
 
 	if (!j->is_out) {
@@ -179,10 +179,12 @@ come_back(struct join *j)
 	rc = segment_file_rejoin(j->carry.file, err);
 	if (!rc)
 		rc = carry_start(&j->carry);
-	if (!rc)
+	if (!rc) {
+		(void)segment_set_macs(segment_file_segment(j->carry.file), &j->mac, 1); // as it is by now
 		say_joined(j, "back");
-	else if (!j->is_out)
+	} else if (!j->is_out) {
 		say(j, err);
+	}
 	j->is_out = rc;
 }
 
@@ -191,7 +193,7 @@ follow_mac(struct join *j, const struct mac *mac)
 {
 	if (!memcmp(mac, &j->mac, sizeof(j->mac)))
 		return;
-	j->mac = j->identity.mac[0] = *mac;
+	j->mac = *mac;
 	(void)segment_set_macs(segment_file_segment(j->carry.file), mac, 1);
 }
 
@@ -264,7 +266,7 @@ carry_on(struct join *j)
 static int
 join(struct join *j)
 {
-	char err[SEGMENT_ERR_SIZE > TAP_ERR_SIZE ? SEGMENT_ERR_SIZE : TAP_ERR_SIZE];
+	char err[SEGMENT_ERR_SIZE];
 	sigset_t set;
 	int rc;
 
@@ -331,5 +333,5 @@ const struct command command_join = {"join", run, "attaches a TAP interface to a
 	"      --node N      its number, 0 to 63; default: any that is free\n"
 	"      --bridge      takes frames for addresses that no node has: the interface is in a bridge\n"
 	"      --mtu N       of the interface, 68 to 65521        --mac ADDRESS  of the interface\n"
-	"      --poll        the receiving thread never sleeps: a processor for half the latency\n"
+	"      --poll        the receiving thread never sleeps: less latency for a processor\n"
 	"      --ivshmem     the device of a virtual machine, instead of a file\n"};

@@ -2,6 +2,7 @@
 // the next interface cannot. But for those of UDP, which kernels before 6.2 do not know. TUNSETOFFLOAD is about the other direction: what we may be given.
 #include "tap.h"
 
+#include "failure.h"
 #include "rtvs/segment.h"
 #include "rtvs/text.h"
 
@@ -9,8 +10,6 @@
 #include <fcntl.h>
 #include <linux/if_tun.h>
 #include <net/if_arp.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -22,17 +21,6 @@
 #endif
 #define WITHOUT_USO (TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN)
 #define WITH_USO (WITHOUT_USO | TUN_F_USO4 | TUN_F_USO6)
-
-__attribute__((format(printf, 3, 4))) static int
-failure(char *err, int rc, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	(void)vsnprintf(err, TAP_ERR_SIZE, format, args);
-	va_end(args);
-	return rc;
-}
 
 static int
 cannot_take(char *err, const char *name, int error)
@@ -110,7 +98,7 @@ configure(struct tap *tap, const struct tap_options *o, char *err)
 }
 
 int
-tap_open(const struct tap_options *o, struct tap *ret_tap, char err[TAP_ERR_SIZE])
+tap_open(const struct tap_options *o, struct tap *ret_tap, char err[SEGMENT_ERR_SIZE])
 {
 	struct tap tap = {.fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC)};
 	int rc;

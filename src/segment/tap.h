@@ -1,13 +1,12 @@
 // A TAP interface that carries super-frames: checksums and TCP segmentation are left to whoever is last (virtio's header).
 #pragma once
 
-#include "rtvs/types.h"
+#include "rtvs/segment_file.h"
 
 #include <net/if.h>
 
 #define TAP_MIN_MTU 68
 #define TAP_MAX_MTU 65521 // the kernel's
-#define TAP_ERR_SIZE 256
 
 struct tap_options {
 	const char *name;
@@ -25,7 +24,7 @@ struct tap {
 
 // Takes the interface, or makes it, and sets it up. Reads and writes do not block; each begins with a struct segment_offload. 0, or a negative
 // errno, and err says why. Closing fd is all that it takes to end.
-int tap_open(const struct tap_options *options, struct tap *ret_tap, char err[TAP_ERR_SIZE]);
+int tap_open(const struct tap_options *options, struct tap *ret_tap, char err[SEGMENT_ERR_SIZE]);
 // What the interface's programs may hand over unsegmented. The kernel segments the rest.
 void tap_offload(const struct tap *tap, bool has_uso);
 // Where it is by now, which may be another network namespace.

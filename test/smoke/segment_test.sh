@@ -234,7 +234,10 @@ other_host_is_watched_by_its_heart() {
 	wait_for 5 can_ping a 10.0.0.2
 	ns a ping -c 20 -i 0.05 -W 1 10.0.0.2 | grep '20 received'
 	tcp a b 10.0.0.2
-	# Nobody waits for a kernel that cannot wake it.
+	# It has another address when it comes back than when it came.
+	ip -n b link set dev b address 52:54:00:00:00:0b
+	is_mac() { [ "$(of_node b macs | tr -d "[]'")" = 52:54:00:00:00:0b ]; }
+	wait_for 5 is_mac
 	kill -STOP "$(pid_of node_b)"
 	is_away() { ! list | json '[n for n in d["nodes"] if n["name"] == "b"]' | grep live; }
 	wait_for 5 is_away
@@ -242,6 +245,8 @@ other_host_is_watched_by_its_heart() {
 	kill -CONT "$(pid_of node_b)"
 	says_soon b 'took this one for dead'
 	says_soon b 'back as node'
+	wait_for 5 is_mac
+	forget_neighbours a
 	wait_for 5 can_ping a 10.0.0.2
 	# And when somebody has its name by then, it waits.
 	kill -STOP "$(pid_of node_b)"
@@ -312,6 +317,9 @@ wrong_files_are_refused() {
 	refused 1 'there is no such file: rtvs-vni create' "$vni" list $bad
 	refused 1 'is neither a file nor' "$vni" list /dev/shm
 	refused 1 'is neither a file nor' "$vni" list /dev/null
+	refused 1 'is neither a file nor' "$vni" create /dev/zero
+	refused 1 'is no device that can hold a segment' "$vni" create /dev/zero --force
+	refused 1 'exists already' "$vni" create /sys/kernel/mm/transparent_hugepage/enabled
 	echo "a letter" >$bad
 	refused 1 'is no segment' "$vni" list $bad
 	refused 1 'is no segment' ns c "$vni" join $bad --tap c

@@ -1,0 +1,5 @@
+// What file.c and file_create.c share.
+#pragma once
+
+// Says in err what open said, and what to do. Returns -error.
+int file_cannot_open(char *err, const char *path, int error);

@@ -1,0 +1,300 @@
+// Makes a segment. A file is made without a name and gets one when it is whole, so that nobody maps half a segment, and a full file system keeps
+// nothing. A device is there already: it is formatted where it lies.
+#include "device.h"
+#include "failure.h"
+#include "file.h"
+#include "rtvs/segment_file.h"
+#include "rtvs/units.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+static int
+check_geometry(const struct segment_geometry *g, char *err)
+{
+	const char *field;
+
+	if (!segment_check_geometry(g, &field))
+		return 0;
+	if (!strcmp(field, "nodes"))
+		return failure(err, -EINVAL, "nodes: %" PRIu32 " is not from 2 to %d", g->n_nodes, SEGMENT_MAX_NODES);
+	if (!strcmp(field, "slot_bytes"))
+		return failure(err, -EINVAL, "slot-bytes: %" PRIu32 " is not a power of two from %d to %d",
+			g->slot_bytes, SEGMENT_MIN_SLOT_BYTES, SEGMENT_MAX_SLOT_BYTES);
+	if (!strcmp(field, "inbox"))
+		return failure(err, -EINVAL, "inbox: %" PRIu32 " is not a power of two from %d to %d", g->inbox_size,
+			SEGMENT_MIN_INBOX, SEGMENT_MAX_INBOX);
+	if (!strcmp(field, "slots"))
+		return failure(err, -EINVAL,
+			"slots: %" PRIu32 " is not from %" PRIu32 ", which so many nodes need, to %d", g->n_slots,
+			segment_min_slots(g), SEGMENT_MAX_SLOTS);
+	return failure(err, -EINVAL, "%s: what is asked for does not go together", field);
+}
+
+// As many slots as size has room for.
+static int
+fit_slots(struct segment_geometry *g, uint64_t size, char *err)
+{
+	char need[UNITS_TEXT_SIZE];
+	uint32_t low, high = SEGMENT_MAX_SLOTS;
+	int rc;
+
+	g->n_slots = low = segment_min_slots(g);
+	rc = check_geometry(g, err);
+	if (rc)
+		return rc;
+	if (segment_bytes(g) > size)
+		return failure(err, -ENOSPC, "size: is too small for %" PRIu32 " nodes, who need %s at least",
+			g->n_nodes, units_format_size(segment_bytes(g), need));
+	while (low < high) {
+		g->n_slots = low + (high - low + 1) / 2;
+		if (segment_bytes(g) <= size)
+			low = g->n_slots;
+		else
+			high = g->n_slots - 1;
+	}
+	g->n_slots = low;
+	return 0;
+}
+
+static int
+settle_geometry(const struct segment_create *c, uint64_t size, struct segment_geometry *ret_g, char *err)
+{
+	char need[UNITS_TEXT_SIZE];
+	int rc;
+
+	*ret_g = c->geometry;
+	rc = ret_g->n_slots ? check_geometry(ret_g, err) : fit_slots(ret_g, size, err);
+	if (!rc && size && segment_bytes(ret_g) > size)
+		return failure(err, -ENOSPC, "size: is too small for this, which needs %s",
+			units_format_size(segment_bytes(ret_g), need));
+	return rc;
+}
+
+// Not getgrnam, which a static program cannot have.
+static int
+find_group(const char *name, gid_t *ret_gid, char *err)
+{
+	struct group *group;
+	uint64_t number;
+	FILE *in;
+
+	if (!units_parse_uint(name, &number) && number < UINT32_MAX) {
+		*ret_gid = (gid_t)number;
+		return 0;
+	}
+	in = fopen("/etc/group", "re");
+	do
+		group = in ? fgetgrent(in) : NULL;
+	while (group && strcmp(group->gr_name, name));
+	if (group)
+		*ret_gid = group->gr_gid;
+	if (in)
+		fclose(in);
+	return group ? 0 : failure(err, -ENOENT, "group: /etc/group has no '%s'; a number works, too", name);
+}
+
+static int
+format(int fd, size_t bytes, const struct segment_geometry *g, bool is_empty)
+{
+	uint8_t id[16];
+	void *mem;
+	int rc;
+
+	if (getrandom(id, sizeof(id), 0) != (ssize_t)sizeof(id))
+		return -EIO;
+	mem = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (mem == MAP_FAILED)
+		return -errno;
+	if (!is_empty)
+		memset(mem, 0, bytes);
+	rc = segment_format(mem, bytes, g, id);
+	(void)munmap(mem, bytes);
+	return rc;
+}
+
+// Gives the nameless file its name. What has the name already is replaced in one step, when that is wanted.
+static int
+name_file(int fd, const char *dir, const struct segment_create *c)
+{
+	char self[32], other[PATH_MAX];
+
+	(void)snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+	if (!linkat(AT_FDCWD, self, AT_FDCWD, c->path, AT_SYMLINK_FOLLOW))
+		return 0;
+	if (errno != EEXIST || !c->is_forced)
+		return -errno;
+	if (snprintf(other, sizeof(other), "%s/.rtvs-%d", dir, (int)getpid()) >= (int)sizeof(other))
+		return -ENAMETOOLONG;
+	if (linkat(AT_FDCWD, self, AT_FDCWD, other, AT_SYMLINK_FOLLOW))
+		return -errno;
+	if (!rename(other, c->path))
+		return 0;
+	(void)unlink(other);
+	return -EBUSY;
+}
+
+static int
+fill_file(int fd, const struct segment_create *c, const struct segment_geometry *g, char *err)
+{
+	uint64_t bytes = c->size > segment_bytes(g) ? c->size : segment_bytes(g);
+	char text[UNITS_TEXT_SIZE];
+	struct stat st;
+	gid_t gid = 0;
+	int rc;
+
+	if (c->group) {
+		rc = find_group(c->group, &gid, err);
+		if (rc)
+			return rc;
+		if (fchown(fd, (uid_t)-1, gid))
+			return failure(
+				err, -errno, "group: only root and its members may give a file to '%s'", c->group);
+	}
+	if (fchmod(fd, c->mode) || fstat(fd, &st))
+		return failure(err, -errno, "%s: %s", c->path, strerror(errno));
+	// Hugepages are whole.
+	if (st.st_blksize > 0)
+		bytes = (bytes + (uint64_t)st.st_blksize - 1) / (uint64_t)st.st_blksize * (uint64_t)st.st_blksize;
+	do
+		rc = posix_fallocate(fd, 0, (off_t)bytes);
+	while (rc == EINTR);
+	if (!rc)
+		rc = -format(fd, bytes, g, true);
+	if (rc == ENOSPC || rc == ENOMEM)
+		return failure(err, -ENOSPC, "%s: its file system has no room for %s", c->path,
+			units_format_size(bytes, text));
+	return rc ? failure(err, -rc, "%s: %s", c->path, strerror(rc)) : 0;
+}
+
+static int
+make_file(const struct segment_create *c, char *err)
+{
+	const char *slash = strrchr(c->path, '/');
+	struct segment_geometry g;
+	char dir[PATH_MAX];
+	int fd, rc;
+
+	rc = settle_geometry(c, c->size, &g, err);
+	if (rc)
+		return rc;
+	if (snprintf(dir, sizeof(dir), "%.*s", slash ? (int)(slash - c->path + 1) : 1, slash ? c->path : ".") >=
+		(int)sizeof(dir))
+		return failure(err, -ENAMETOOLONG, "the path is too long");
+	fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR))
+		return failure(err, -EOPNOTSUPP,
+			"%s: its file system cannot hold a segment: use a tmpfs, such as /dev/shm", c->path);
+	if (fd < 0)
+		return failure(err, -errno, "%s: %s", c->path, strerror(errno));
+	rc = fill_file(fd, c, &g, err);
+	if (!rc) {
+		rc = name_file(fd, dir, c);
+		if (rc == -EEXIST)
+			(void)failure(err, rc, "%s: exists already: --force replaces it", c->path);
+		else if (rc)
+			(void)failure(err, rc, "%s: %s", c->path, strerror(-rc));
+	}
+	close(fd);
+	return rc;
+}
+
+// Whoever lives there beats its heart within this time, and a dead one's is silent.
+static unsigned
+count_living(struct segment_file *file)
+{
+	struct segment *seg = segment_file_segment(file);
+	unsigned n_nodes = segment_geometry_of(seg)->n_nodes, n = 0;
+	struct timespec pause = {.tv_nsec = (long)SEGMENT_TEND_NS};
+
+	for (uint64_t ns = 0; ns < SEGMENT_SILENCE_NS + 3 * SEGMENT_TEND_NS; ns += SEGMENT_TEND_NS) {
+		(void)segment_file_tend(file);
+		(void)nanosleep(&pause, NULL);
+	}
+	for (unsigned i = 0; i < n_nodes; i++) {
+		struct segment_node_info info;
+
+		n += segment_look(seg, i, &info) && info.state == SEGMENT_LIVE;
+	}
+	return n;
+}
+
+static int
+format_device(const struct segment_create *c, char *err)
+{
+	struct segment_file *file = NULL;
+	struct segment_geometry g;
+	uint64_t bytes;
+	bool is_regular;
+	unsigned n = 0;
+	int fd, rc;
+
+	if (c->size || c->group)
+		return failure(err, -EINVAL, "%s: a device has its own", c->size ? "size" : "group");
+	if (!c->is_forced) {
+		rc = segment_file_open(c->path, false, &file, err);
+		if (!rc)
+			n = count_living(file);
+		segment_file_close(file);
+		if (rc && rc != -ENODATA)
+			return rc;
+		if (n)
+			return failure(err, -EBUSY, "%s: nodes live there: %u; --force cuts them off", c->path, n);
+	}
+	fd = open(c->path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+		return file_cannot_open(err, c->path, errno);
+	rc = device_bytes(fd, &bytes, &is_regular);
+	rc = rc ? failure(err, rc, "%s: is no device that can hold a segment", c->path) :
+		  settle_geometry(c, bytes, &g, err);
+	if (!rc) {
+		rc = format(fd, bytes, &g, false);
+		if (rc)
+			(void)failure(err, rc, "%s: %s", c->path, strerror(-rc));
+	}
+	close(fd);
+	return rc;
+}
+
+// What is there is a segment, of whichever version: nothing else is replaced.
+static int
+check_replaced(const struct segment_create *c, char *err)
+{
+	struct segment_file *file = NULL;
+	int rc;
+
+	if (!c->is_forced)
+		return failure(err, -EEXIST, "%s: exists already: --force replaces it", c->path);
+	rc = segment_file_open(c->path, true, &file, err);
+	segment_file_close(file);
+	if (rc == -ENODATA)
+		return failure(
+			err, -EEXIST, "%s: exists and is no segment: it is not replaced; remove it yourself", c->path);
+	return rc == -EPROTO || rc == -EINVAL || rc == -EFBIG ? 0 : rc;
+}
+
+int
+segment_file_create(const struct segment_create *c, char err[SEGMENT_ERR_SIZE])
+{
+	struct stat st;
+	int rc = 0;
+
+	if (stat(c->path, &st))
+		rc = errno == ENOENT ? 0 : failure(err, -errno, "%s: %s", c->path, strerror(errno));
+	else if (device_is(c->path))
+		return format_device(c, err);
+	else
+		rc = check_replaced(c, err);
+	return rc ? rc : make_file(c, err);
+}
