@@ -39,7 +39,7 @@ unsigned segment_file_tend(struct segment_file *file);
 int segment_file_rejoin(struct segment_file *file, char err[SEGMENT_ERR_SIZE]);
 // The node is of this host: locks and wake-ups reach it. Any thread.
 bool segment_file_is_neighbour(const struct segment_file *file, const struct segment_node_info *info);
-// Nodes of other hosts live, as of the last tending, which cannot wake this one. Any thread.
+// Nodes live, as of the last tending, that cannot wake this one: of other hosts; in non-coherent memory there is no wake-up. Any thread.
 bool segment_file_has_strangers(const struct segment_file *file);
 // Every node that lives has these flags. Any thread.
 bool segment_file_all_have(const struct segment_file *file, uint32_t flags);

@@ -55,7 +55,7 @@ struct segment_file {
 	uint8_t host[16];
 	int wanted; // number, -1: any
 	struct segment_identity identity; // as joined
-	_Atomic bool has_strangers; // nodes of other hosts live; tending: wo, receiving: ro
+	_Atomic bool has_strangers; // there are nodes that cannot wake this one; tending: wo, receiving: ro
 };
 
 int
@@ -483,7 +483,7 @@ segment_file_tend(struct segment_file *file)
 	unsigned n_nodes = segment_geometry_of(file->seg)->n_nodes;
 	unsigned n = segment_tend(file->seg, segment_file_has_lock, file, now_ns());
 	int self = segment_self(file->seg);
-	bool has_strangers = false;
+	bool has_strangers = segment_geometry_of(file->seg)->memory == SEGMENT_NONCOHERENT;
 	struct stat st;
 
 	for (unsigned i = 0; i < n_nodes; i++) {

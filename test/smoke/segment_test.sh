@@ -299,7 +299,7 @@ every_number_and_no_more() {
 
 other_geometries_work() {
 	local options seg=/dev/shm/other
-	for options in --separate "--slot-bytes 65536" "--slots 1000 --nodes 2 --slot-bytes 4096"; do
+	for options in --separate "--noncoherent --slots 30000" "--slot-bytes 65536" "--slots 1000 --nodes 2 --slot-bytes 4096"; do
 		# shellcheck disable=SC2086 # words
 		"$vni" create $seg $options --nodes 3
 		node_start a
@@ -621,7 +621,7 @@ run_case "SIGTERM and Ctrl-C leave cleanly" leaves_cleanly
 run_case "a stopped node delays nobody and comes back" stopped_node_delays_nobody
 run_case "numbers, names and interfaces in use" what_is_taken_is_refused
 run_case "64 nodes and no more" every_number_and_no_more
-run_case "separate buffers, other sizes" other_geometries_work
+run_case "separate buffers, non-coherent memory, other sizes" other_geometries_work
 run_case "files that are no segment, or another one" wrong_files_are_refused
 run_case "truncated while in use" truncated_file_is_said
 run_case "a full file system" no_room_leaves_nothing
