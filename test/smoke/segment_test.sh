@@ -210,7 +210,8 @@ stopped_node_delays_nobody() {
 	ns a python3 -c 'import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); [s.sendto(bytes(1400), ("10.0.0.3", 9)) for i in range(5000)]'
 	is_full() { [ "$(of_node a tx_inbox_full)" -gt 0 ]; }
 	wait_for 5 is_full
-	ns a ping -c 20 -i 0.05 -W 1 10.0.0.2 | grep '20 received'
+	ns a ping -c 20 -i 0.05 -W 1 10.0.0.2 | tee "$work/pings"
+	grep '20 received' "$work/pings"
 	tcp a b 10.0.0.2
 	sleep 1 # longer than hearts may be silent
 	expect "state" live "$(of_node c state)"
@@ -232,7 +233,8 @@ other_host_is_watched_by_its_heart() {
 	node_start a
 	seg=$work/host2/segment node_start b
 	wait_for 5 can_ping a 10.0.0.2
-	ns a ping -c 20 -i 0.05 -W 1 10.0.0.2 | grep '20 received'
+	ns a ping -c 20 -i 0.05 -W 1 10.0.0.2 | tee "$work/pings"
+	grep '20 received' "$work/pings"
 	tcp a b 10.0.0.2
 	# It has another address when it comes back than when it came.
 	ip -n b link set dev b address 52:54:00:00:00:0b
@@ -486,6 +488,7 @@ interface_is_followed() {
 # A container may get its interface from outside.
 interface_may_move() {
 	node_start a
+	: >"$work/node_d.log"
 	start node_d "$vni" join "$seg" --tap moves --name d
 	wait_for 5 grep -q 'joined as node' "$work/node_d.log"
 	netns_give d moves 10.0.0.4/24
