@@ -452,7 +452,7 @@ usage_is_checked() {
 # Nodes of the segment that was there talk to nobody who comes: they say so and end, and their services start them in the new one.
 forced_segment_is_a_new_one() {
 	node_start a
-	"$vni" create "$seg" --force --size 8M
+	"$vni" create "$seg" --force --size 8M --nodes 4
 	node_ends a 1
 	says a 'another segment has this path'
 	expect "nodes" "[]" "$(list | json 'd["nodes"]')"
