@@ -15,6 +15,7 @@
 #define ENTRY_SLOT_BITS 20 // SEGMENT_MAX_SLOTS of two nodes
 #define ENTRY_COUNT_SHIFT ENTRY_SLOT_BITS
 #define ENTRY_LEN_SHIFT (ENTRY_COUNT_SHIFT + 6)
+#define ENTRY_LEN_MASK 0x1ffffu
 #define ENTRY_MORE \
 	(UINT64_C(1) << (ENTRY_LEN_SHIFT + 17)) // the first slot's header says more: offload, the other slots
 #define ENTRY_LAP_SHIFT (ENTRY_LEN_SHIFT + 18)
@@ -71,7 +72,6 @@ struct lanes {
 		_Alignas(SEGMENT_LINE) uint64_t head, passed;
 		uint64_t hole; // head + 1 when an entry behind the head was seen without it
 		bool is_busy; // more than one line is looked at
-		bool is_left; // the entry at the head is there already
 	} rx[SEGMENT_MAX_NODES];
 	unsigned turn; // whose lane is first
 	uint32_t n_turns;

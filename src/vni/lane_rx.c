@@ -69,23 +69,19 @@ read_head(const struct segment *seg, unsigned from, uint64_t *ret_entry)
 	return lane_is_full(seg, *ret_entry, seg->epoch, head);
 }
 
-// Lanes whose entry at the head is not known to be there yet are read anew.
+// The heads of all lanes are read anew: also entries that were seen already, whose slots may be used for something else since, if this node
+// did not run for so long that others took it for dead.
 static void
 look(struct segment *seg, uint64_t live)
 {
 	struct lanes *l = lane_own(seg);
-	bool has_dropped = false;
 
 	for (; live; live &= live - 1) {
 		unsigned from = (unsigned)__builtin_ctzll(live);
 
-		if (l->rx[from].is_left)
-			continue;
 		lane_drop(seg, from, (unsigned)seg->self, l->rx[from].head, l->rx[from].is_busy ? BUSY_ENTRIES : 1);
-		has_dropped = true;
 	}
-	if (has_dropped)
-		lines_fence();
+	lines_fence();
 }
 
 // The frame that the entry at the head tells of, in memory of this node's own. False: it is none.
@@ -98,7 +94,7 @@ take(struct segment *seg, unsigned from, uint64_t entry, struct segment_frame *r
 
 	l->rx[from].head = (position + 1) & POSITION_MASK;
 	*ret_frame = (struct segment_frame){
-		.len = (uint32_t)(entry >> ENTRY_LEN_SHIFT) & 0x1ffff,
+		.len = (uint32_t)(entry >> ENTRY_LEN_SHIFT) & ENTRY_LEN_MASK,
 		.n_slots = (uint16_t)lane_count_of(entry),
 		.from = (uint8_t)from,
 		.is_shared = true, // its lines are the sender's alone to write
@@ -127,19 +123,14 @@ take_all(struct segment *seg, uint64_t live, struct segment_frame *ret_frames, u
 	for (unsigned i = 0; i < seg->g.n_nodes; i++) {
 		unsigned from = (l->turn + i) % seg->g.n_nodes, n_seen;
 		uint64_t entry;
-		bool is_full = false;
 
 		if (!(live >> from & 1))
 			continue;
-		for (n_seen = 0; n_seen < BUSY_ENTRIES && (is_full = read_head(seg, from, &entry)); n_seen++) {
-			if (n_taken == n)
-				break;
+		for (n_seen = 0; n_seen < BUSY_ENTRIES && n_taken < n && read_head(seg, from, &entry); n_seen++)
 			if (take(seg, from, entry, &ret_frames[n_taken])) {
 				*ret_more |= (uint64_t)!!(entry & ENTRY_MORE) << n_taken;
 				n_taken++;
 			}
-		}
-		l->rx[from].is_left = is_full && n_taken == n;
 		l->rx[from].is_busy = n_seen >= ENTRIES_PER_LINE / 2;
 	}
 	l->turn = (l->turn + 1) % seg->g.n_nodes;
@@ -296,7 +287,7 @@ lane_rx_join(struct segment *seg)
 		l->released[i] = 0;
 	for (unsigned i = 0; i < seg->g.n_nodes; i++) {
 		l->rx[i].head = l->rx[i].passed = l->rx[i].hole = 0;
-		l->rx[i].is_busy = l->rx[i].is_left = false;
+		l->rx[i].is_busy = false;
 		show_passed(seg, i);
 	}
 	l->turn = l->n_turns = 0;

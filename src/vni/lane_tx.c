@@ -419,7 +419,7 @@ take_over_frame(struct segment *seg, uint64_t entry)
 }
 
 // The reader goes on where it is. It has read some of the entries from its position on, and is not done with them; of the others their
-// sender has died: they say nothing from here on.
+// sender has died: they have no length from here on. But they name their slots, for whichever life comes after this one.
 static void
 take_over(struct segment *seg, unsigned to, uint64_t life)
 {
@@ -443,7 +443,7 @@ take_over(struct segment *seg, unsigned to, uint64_t life)
 		*entry_of(seg, to, at) = take_over_frame(seg, entry);
 		if (*entry_of(seg, to, at) != NO_SLOT)
 			l->tx[to].n_slots += lane_count_of(*entry_of(seg, to, at));
-		shared_store(word, lane_mark(seg, epoch, at));
+		shared_store(word, entry & ~((uint64_t)ENTRY_LEN_MASK << ENTRY_LEN_SHIFT));
 	}
 	l->tx[to].passed = position;
 	l->tx[to].tail = l->tx[to].written = at & POSITION_MASK;
