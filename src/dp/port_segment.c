@@ -203,7 +203,8 @@ segment_rx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n)
 	return got;
 }
 
-// DROP_NONE: it is the segment's, or *ret_later: it can be taken when slots are free again.
+// DROP_NONE: it is the segment's, or *ret_later: it can be taken when slots are free again, and no other frame before. Slots that
+// only one node's frames may have are like its inbox.
 static enum drop
 send_one(struct segment *seg, struct rte_mbuf *m, uint64_t *wake, bool *ret_later)
 {
@@ -214,9 +215,9 @@ send_one(struct segment *seg, struct rte_mbuf *m, uint64_t *wake, bool *ret_late
 	if (!to)
 		return DROP_NO_NODE;
 	rc = segment_reserve(seg, to, m->pkt_len, &frame);
-	*ret_later = rc == -ENOBUFS;
+	*ret_later = rc == -ENOBUFS && segment_geometry_of(seg)->buffers == SEGMENT_POOL;
 	if (rc)
-		return *ret_later ? DROP_NONE : DROP_REFUSED;
+		return *ret_later ? DROP_NONE : rc == -ENOBUFS ? DROP_TX_FULL : DROP_REFUSED;
 	segment_mbuf_write(m, seg, &frame);
 	return segment_send(seg, &frame, 1, wake) ? DROP_NONE : DROP_TX_FULL;
 }

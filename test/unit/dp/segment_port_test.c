@@ -43,9 +43,10 @@ struct node {
 };
 
 static char path_a[64], path_b[64];
+static struct segment_file *joined[N_NODES * 2]; // by the test
 static struct sigaction bus_errors; // as the datapath handles them; cmocka has its own handler for each case
 
-static const struct segment_geometry geometry = {
+static struct segment_geometry geometry = {
 	.n_nodes = N_NODES, .n_slots = N_SLOTS, .slot_bytes = SLOT_BYTES, .inbox_size = INBOX};
 
 static void
@@ -81,7 +82,29 @@ join_as(const char *path, const char *name, uint8_t mac)
 	if (segment_file_open(path, false, &node.file, err) || segment_file_join(node.file, -1, &identity, err))
 		fail_msg("%s", err);
 	node.seg = segment_file_segment(node.file);
+	for (unsigned i = 0; i < RTE_DIM(joined); i++)
+		if (!joined[i]) {
+			joined[i] = node.file;
+			break;
+		}
 	return node;
+}
+
+static void
+leave(struct node *node)
+{
+	for (unsigned i = 0; i < RTE_DIM(joined); i++)
+		if (joined[i] == node->file)
+			joined[i] = NULL;
+	segment_file_close(node->file);
+}
+
+static void
+tend(void)
+{
+	for (unsigned i = 0; i < RTE_DIM(joined); i++)
+		if (joined[i])
+			(void)segment_file_tend(joined[i]);
 }
 
 static struct node
@@ -98,9 +121,22 @@ housekeep(void)
 {
 	struct dp_event ignored;
 
+	tend();
 	dp_housekeeping(dp);
 	while (dp_event_next(dp, &ignored))
 		;
+}
+
+// What became of packets, for whoever reads that a case waited in vain.
+static void
+print_drops(void)
+{
+	struct dp_port_stats s;
+
+	for (unsigned i = 0; i < N_GUESTS; i++)
+		for (unsigned d = 0; d < DROP_COUNT && !dp_port_stats(dp, guest[i].port, &s); d++)
+			if (s.drops[d])
+				print_message("p%u: %s %u\n", i, drop_names[d], (unsigned)s.drops[d]);
 }
 
 #define WAIT_FOR(condition)                                                  \
@@ -108,8 +144,11 @@ housekeep(void)
 		uint64_t wait_end = rte_rdtsc() + rte_get_tsc_hz() * WAIT_S; \
 		while (!(condition)) {                                       \
 			housekeep();                                         \
-			if (rte_rdtsc() > wait_end)                          \
+			if (rte_rdtsc() > wait_end) {                        \
+				refresh_stats();                             \
+				print_drops();                               \
 				fail_msg("waited in vain for " #condition);  \
+			}                                                    \
 		}                                                            \
 	} while (0)
 
@@ -146,8 +185,10 @@ static int
 put(struct node *node, uint8_t *data, uint32_t len, const struct segment_offload *offload)
 {
 	uint64_t wake = 0;
-	int rc = segment_put(node->seg, data, len, offload, &wake);
+	int rc;
 
+	tend();
+	rc = segment_put(node->seg, data, len, offload, &wake);
 	segment_file_wake(node->file, wake);
 	return rc;
 }
@@ -218,8 +259,17 @@ add_segments(void **state)
 }
 
 static int
+add_separate_segments(void **state)
+{
+	geometry.buffers = SEGMENT_SEPARATE;
+	return add_segments(state);
+}
+
+static int
 remove_segments(void **state)
 {
+	geometry.buffers = SEGMENT_POOL;
+	memset(joined, 0, sizeof(joined)); // of a case that failed
 	(void)unlink(path_a);
 	(void)unlink(path_b);
 	return fixture_remove_all(state);
@@ -263,8 +313,8 @@ guests_and_nodes_talk(void **state)
 	put_frame(&b, mac_of(7), 105); // what was not for it did not come
 	expect_at(&a, 105);
 	assert_conserved();
-	segment_file_close(a.file);
-	segment_file_close(b.file);
+	leave(&a);
+	leave(&b);
 }
 
 static void
@@ -287,8 +337,8 @@ all_lengths_pass_whole(void **state)
 	// Slots are at hand for the next frames, of both senders.
 	assert_true(n_free(a.seg) + 2 * 32 >= before);
 	assert_conserved();
-	segment_file_close(a.file);
-	segment_file_close(b.file);
+	leave(&a);
+	leave(&b);
 }
 
 // --- offloads
@@ -383,8 +433,8 @@ checksums_are_left_or_done(void **state)
 		rte_pktmbuf_free(m);
 	}
 	assert_conserved();
-	segment_file_close(a.file);
-	segment_file_close(b.file);
+	leave(&a);
+	leave(&b);
 }
 
 // The longest there is, in a chain of slots and of buffers.
@@ -430,8 +480,8 @@ super_frames_pass_whole_or_in_segments(void **state)
 	assert_int_equal(bytes, 10000);
 	wait_drops(PORT, DROP_OFFLOAD, 1);
 	assert_conserved();
-	segment_file_close(a.file);
-	segment_file_close(b.file);
+	leave(&a);
+	leave(&b);
 }
 
 // Segments of what is no TCP; a size of 0; checksums behind the end, inside of headers, of another protocol, inside of a tunnel.
@@ -468,8 +518,8 @@ false_claims_harm_nobody(void **state)
 	assert_int_equal(put(&a, sent, len, &o), 0);
 	WAIT_FOR(drops_of(OTHER_PORT, DROP_OFFLOAD) == 1);
 	assert_conserved();
-	segment_file_close(a.file);
-	segment_file_close(b.file);
+	leave(&a);
+	leave(&b);
 }
 
 // The sum of everything behind csum_start; its place crosses buffers.
@@ -490,8 +540,8 @@ other_checksums_are_done_at_once(void **state)
 	assert_int_equal(frame_checksum_fold(frame_checksum_add(0, got + 61, len - 61)), 0xffff);
 	memset(got + SLOT_BYTES - 1, 0, 2);
 	assert_memory_equal(got, sent, len);
-	segment_file_close(a.file);
-	segment_file_close(b.file);
+	leave(&a);
+	leave(&b);
 }
 
 // --- what does not take frames
@@ -507,7 +557,7 @@ nobody_is_a_reason(void **state)
 	wait_drops(OTHER_PORT, DROP_NO_NODE, 1);
 	assert_int_equal(drops_of(PORT, DROP_NO_NODE), 0);
 	assert_conserved();
-	segment_file_close(a.file);
+	leave(&a);
 }
 
 // A node that takes nothing: its inbox's worth waits for it, the rest is dropped by name; its neighbour and the guest lose nothing.
@@ -536,9 +586,29 @@ a_stuck_node_holds_up_nobody(void **state)
 	put_frame(&b, mac_of(7), 63);
 	expect_at(&stuck, 63);
 	assert_conserved();
-	segment_file_close(stuck.file);
-	segment_file_close(other.file);
-	segment_file_close(b.file);
+	leave(&stuck);
+	leave(&other);
+	leave(&b);
+}
+
+// Its own buffers are all that it can fill.
+static void
+a_node_without_buffers_holds_up_nobody(void **state)
+{
+	struct node stuck = join(path_a, 7), other = join(path_a, 9), b = join(path_b, 8);
+	unsigned n_slots = N_SLOTS / (N_NODES * (N_NODES - 1));
+
+	(void)state;
+	for (unsigned i = 0; i < 2 * n_slots; i++) {
+		put_frame(&b, mac_of(7), 60);
+		put_frame(&b, mac_of(9), 61);
+		expect_at(&other, 61);
+	}
+	wait_drops(PORT, DROP_TX_FULL, n_slots);
+	assert_conserved();
+	leave(&stuck);
+	leave(&other);
+	leave(&b);
 }
 
 // Another node has all slots, but for those that the switch has at hand. When they come back, all is well.
@@ -569,8 +639,8 @@ an_empty_pool_costs_frames_by_name(void **state)
 	put_frame(&b, mac_of(7), 62);
 	expect_at(&a, 62);
 	assert_conserved();
-	segment_file_close(a.file);
-	segment_file_close(b.file);
+	leave(&a);
+	leave(&b);
 }
 
 // With a rate they wait at the port instead, and are sent when slots are free again.
@@ -605,8 +675,8 @@ with_a_schedule_frames_wait_for_slots(void **state)
 		if (i + drops_of(PORT, DROP_TX_TIMEOUT) < INBOX)
 			assert_int_equal(get(&a, (uint8_t[64]){0}, NULL), 61);
 	assert_conserved();
-	segment_file_close(a.file);
-	segment_file_close(b.file);
+	leave(&a);
+	leave(&b);
 }
 
 // --- the segment comes and goes
@@ -643,7 +713,7 @@ the_port_waits_for_its_file(void **state)
 	a = join(path_a, 7);
 	put_frame(&a, broadcast, 60);
 	wait_drops(PORT, DROP_NO_TARGET, 1);
-	segment_file_close(a.file);
+	leave(&a);
 	assert_int_equal(state_of(PORT).n_connects, 1);
 }
 
@@ -661,15 +731,15 @@ a_file_made_anew_is_joined(void **state)
 	WAIT_FOR(state_of(PORT).n_connects == 2);
 	assert_true(state_of(PORT).is_link_up);
 	assert_string_equal(state_of(PORT).detail, "");
-	segment_file_close(a.file);
+	leave(&a);
 	a = join(path_a, 7);
 	put_frame(&a, mac_of(8), 61);
 	expect_at(&b, 61);
 	put_frame(&b, mac_of(7), 62);
 	expect_at(&a, 62);
 	assert_conserved();
-	segment_file_close(a.file);
-	segment_file_close(b.file);
+	leave(&a);
+	leave(&b);
 }
 
 // By whoever may write it, to any length; the other ports go on.
@@ -699,7 +769,7 @@ a_truncated_file_costs_its_port_only(void **state)
 		WAIT_FOR(state_of(PORT).is_link_up);
 	}
 	assert_conserved();
-	segment_file_close(b.file);
+	leave(&b);
 }
 
 static void
@@ -709,6 +779,7 @@ expelled_it_joins_again(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < 3; i++) {
+		WAIT_FOR(state_of(PORT).segment.n_nodes == 2);
 		assert_true(segment_expel(a.seg, (unsigned)state_of(PORT).segment.node));
 		WAIT_FOR(state_of(PORT).n_connects == i + 2);
 		put_frame(&a, mac_of(8), 60 + i);
@@ -717,8 +788,8 @@ expelled_it_joins_again(void **state)
 		expect_at(&a, 70 + i);
 	}
 	assert_conserved();
-	segment_file_close(a.file);
-	segment_file_close(b.file);
+	leave(&a);
+	leave(&b);
 }
 
 static void
@@ -733,7 +804,7 @@ a_name_that_lives_is_waited_for(void **state)
 	add_port(PORT, &cfg);
 	assert_false(state_of(PORT).is_link_up);
 	assert_true(says(PORT, "has the name p1"));
-	segment_file_close(twin.file);
+	leave(&twin);
 	WAIT_FOR(state_of(PORT).is_link_up);
 }
 
@@ -770,7 +841,7 @@ a_dead_node_is_cleared_up(void **state)
 	put_frame(&b, broadcast, 60);
 	expect_frame(GUEST, 60);
 	assert_conserved();
-	segment_file_close(b.file);
+	leave(&b);
 }
 
 static void
@@ -795,7 +866,7 @@ down_is_left(void **state)
 	cfg.path[5] = 'X';
 	assert_int_equal(dp_port_set(dp, guest[PORT].port, &cfg, err), -EINVAL);
 	assert_non_null(strstr(err, "path: fixed"));
-	segment_file_close(a.file);
+	leave(&a);
 }
 
 static int
@@ -809,7 +880,8 @@ start(void **state)
 int
 main(int argc, char **argv)
 {
-#define T(test) cmocka_unit_test_setup_teardown(test, add_segments, remove_segments)
+#define T_OF(test, add) cmocka_unit_test_setup_teardown(test, add, remove_segments)
+#define T(test) T_OF(test, add_segments)
 #define T_ALONE(test) cmocka_unit_test_setup_teardown(test, fixture_add_bridge, remove_segments)
 	const struct CMUnitTest tests[] = {
 		T(guests_and_nodes_talk),
@@ -820,6 +892,8 @@ main(int argc, char **argv)
 		T(other_checksums_are_done_at_once),
 		T(nobody_is_a_reason),
 		T(a_stuck_node_holds_up_nobody),
+		T_OF(guests_and_nodes_talk, add_separate_segments),
+		T_OF(a_node_without_buffers_holds_up_nobody, add_separate_segments),
 		T(an_empty_pool_costs_frames_by_name),
 		T(with_a_schedule_frames_wait_for_slots),
 		T_ALONE(the_port_waits_for_its_file),
