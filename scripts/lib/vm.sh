@@ -79,7 +79,8 @@ vm_start() { # NAME OPTION...
 		-device virtio-blk-pci,drive=d0 -device virtio-serial-pci
 		-chardev "socket,id=con,path=$work/$name.con,server=on,wait=off" -device virtconsole,chardev=con
 		-serial "file:$work/$name.serial" -qmp "unix:$work/$name.qmp,server=on,wait=off")
-	if [ "$accel" = kvm ]; then args+=(-accel kvm -cpu host); else args+=(-accel tcg,thread=multi -cpu max); fi
+	# TCG runs "rep movsb", with which kernels copy where these flags say that it is fast, a byte at a time.
+	if [ "$accel" = kvm ]; then args+=(-accel kvm -cpu host); else args+=(-accel tcg,thread=multi -cpu max,erms=off,fsrm=off); fi
 	for n in "${!path[@]}"; do
 		local chardev="socket,id=c$n,path=${path[n]}" mq=''
 		if [ "${mode[n]}" = tap ]; then
