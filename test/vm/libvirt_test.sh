@@ -578,6 +578,24 @@ foreign_ports_are_left() {
 	wait_for 20 has_no_port ghost
 	has_port up
 }
+# As docs/libvirt.md has it. QEMU reaches the file by a group that its user has.
+segment_is_given() {
+	local segment=/dev/shm/${work##*/}
+	"$build/src/segment/rtvs-vni" create "$segment" --size 64M --group rtvswitch-vhost
+	domain_xml web3 '' "$(sed -n '/<shmem/,/<\/shmem>/p' "$top/docs/libvirt.md" | sed "s/'net0'/'${segment##*/}'/")" >"$work/web3.xml"
+	v define --validate "$work/web3.xml"
+	v start --paused web3
+	v qemu-monitor-command --hmp web3 'info memdev' >"$work/memdev"
+	expect_match 'size: +67108864.*share: true' "$(cat "$work/memdev")"
+	v qemu-monitor-command --hmp web3 'info qtree' >"$work/devices"
+	expect_match 'dev: ivshmem-plain' "$(cat "$work/devices")"
+	expect_fails "disabled when using feature 'peer mode' in device 'ivshmem'" v save web3 "$work/web3.saved"
+	v destroy web3
+	chmod 600 "$segment"
+	expect_fails 'Permission denied' v start --paused web3
+	v undefine web3
+	rm "$segment"
+}
 watched_by_its_domains_name() {
 	[ -x "$build/src/wake/rtvs-wake" ] || skip "built without rtvs-wake"
 	expect_fails "no vhost port or domain 'nosuch'" "$build/src/wake/rtvs-wake" -s "$work/rtvsd.sock" -d 1 nosuch
@@ -637,6 +655,7 @@ run_case "the daemon is killed and comes back" daemon_goes_and_comes
 run_case "rename and undefine" rename_and_undefine
 run_case "a stop waits for nobody" stop_does_not_wait
 run_case "ports of others are left alone" foreign_ports_are_left
+run_case "a segment's device" segment_is_given
 run_case "rtvs-wake takes a domain's name" watched_by_its_domains_name
 run_case "destroy removes the ports" destroy_removes_ports
 run_case "the listener sleeps" listener_sleeps

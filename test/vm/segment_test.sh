@@ -87,6 +87,7 @@ guest_makes_a_segment() {
 	in_guest g2 10 "rtvs-vni list --ivshmem $other_device" | grep -q 'n2 .*live'
 	stop n2
 	in_guest g2 10 "$create"
+	in_guest g2 10 "$create --if-missing" # as the service does
 }
 
 all_meet_all() {
