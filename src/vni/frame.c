@@ -25,6 +25,13 @@ is_one(uint64_t set)
 	return set && !(set & (set - 1));
 }
 
+// All nodes that there may be but this one.
+static uint64_t
+others(const struct segment *seg)
+{
+	return UINT64_MAX >> (SEGMENT_MAX_NODES - seg->g.n_nodes) & ~(UINT64_C(1) << seg->self);
+}
+
 static uint32_t
 room_for(uint32_t len)
 {
@@ -77,7 +84,7 @@ segment_reserve(struct segment *seg, uint64_t to, uint32_t len, struct segment_f
 		return -ENOTCONN;
 	ret_frame->len = len;
 	ret_frame->n_slots = frame_n_slots(seg, len);
-	ret_frame->to = to;
+	ret_frame->to = to & others(seg);
 	ret_frame->offset = 0;
 	ret_frame->offload = (struct segment_offload){0};
 	if (seg->g.memory == SEGMENT_NONCOHERENT)
@@ -85,7 +92,7 @@ segment_reserve(struct segment *seg, uint64_t to, uint32_t len, struct segment_f
 	if (pack(seg, ret_frame))
 		return 0;
 	rc = reserve_slots(seg, ret_frame);
-	seg->tx.open.to = !rc && is_one(to) && len <= seg->g.slot_bytes / 2 ? to : 0;
+	seg->tx.open.to = !rc && is_one(ret_frame->to) && len <= seg->g.slot_bytes / 2 ? ret_frame->to : 0;
 	seg->tx.open.slot = ret_frame->slot[0];
 	seg->tx.open.used = room_for(len);
 	return rc;
@@ -386,14 +393,16 @@ count_sent(struct segment *seg, const struct segment_frame *frames, unsigned n)
 unsigned
 segment_send(struct segment *seg, struct segment_frame *frames, unsigned n, uint64_t *ret_wake)
 {
-	uint64_t reached = 0, self = UINT64_C(1) << seg->self;
+	uint64_t reached = 0;
 	unsigned n_sent = 0, n_now;
 
+	if (seg->self < 0)
+		return 0; // what it reserved is void
 	if (seg->g.memory == SEGMENT_NONCOHERENT)
 		return lane_tx_send(seg, frames, n); // nobody can be woken
 	seg->tx.open.to = 0;
 	for (unsigned i = 0; i < n; i++)
-		frames[i].to &= ~self;
+		frames[i].to &= others(seg);
 	for (unsigned i = 0; i < n; i += n_now) {
 		struct segment_frame *frame = &frames[i];
 		unsigned n_taken;
@@ -408,7 +417,8 @@ segment_send(struct segment *seg, struct segment_frame *frames, unsigned n, uint
 			if (!frame->to) {
 				own_count_tx(seg, TX_NOBODY, 1);
 				segment_unreserve(seg, frame);
-			} else if (!is_one(frame->to) && frame->n_slots == 1 && seg->g.buffers == SEGMENT_POOL) {
+			} else if (!is_one(frame->to) && frame->n_slots == 1 && run_of(seg, frame, 1) &&
+				seg->g.buffers == SEGMENT_POOL) {
 				got = send_shared(seg, frame);
 			} else {
 				got = send_copies(seg, frame);

@@ -432,6 +432,71 @@ frames_that_share_a_slot_need_not_leave_together(void **state)
 	fixture_free(&f);
 }
 
+// The same to several nodes: they would free the slot under the frames that stay behind.
+static void
+frame_that_shares_a_slot_goes_to_several_nodes(void **state)
+{
+	struct segment_frame frames[2];
+	struct fixture f;
+	uint64_t wake = 0;
+	uint32_t len;
+
+	(void)state;
+	if (!IS_COHERENT)
+		return; // each frame has slots of its own there
+	for (uint8_t first = 0; first < 2; first++) {
+		fixture_make(&f, &SMALL, 3);
+		for (uint8_t i = 0; i < 2; i++) {
+			uint8_t data[60];
+
+			make_frame(data, 60, 1, 0, i);
+			assert_int_equal(segment_reserve(f.node[0], 2, 60, &frames[i]), 0);
+			memcpy(segment_piece(f.node[0], &frames[i], 0, &len), data, 60);
+		}
+		assert_int_equal(frames[1].slot[0], frames[0].slot[0]);
+		frames[first].to = 2 | 4;
+		assert_int_equal(segment_send(f.node[0], &frames[first], 1, &wake), 1);
+		assert_received(&f, 1, 0, 60, first);
+		assert_received(&f, 2, 0, 60, first);
+		for (unsigned i = 0; i < SMALL.n_slots; i++) { // in every slot that is free
+			assert_int_equal(put(&f, 2, 1, 60, 77), 0);
+			assert_received(&f, 1, 2, 60, 77);
+		}
+		assert_int_equal(segment_send(f.node[0], &frames[!first], 1, &wake), 1);
+		assert_received(&f, 1, 0, 60, !first);
+		assert_nothing(&f, 2);
+		assert_all_free_after_leave(&f);
+		fixture_free(&f);
+	}
+}
+
+// What lies where a node's entry would be is nobody's.
+static void
+frame_goes_to_no_number_that_there_is_not(void **state)
+{
+	struct segment_node_info info;
+	struct segment_frame frame;
+	struct fixture f;
+	uint64_t wake = 0;
+
+	(void)state;
+	fixture_make(&f, &SMALL, FIXTURE_NODES);
+	assert_int_equal(segment_reserve(f.node[0], UINT64_MAX, 60, &frame), 0);
+	frame.to = UINT64_MAX;
+	assert_int_equal(segment_send(f.node[0], &frame, 1, &wake), 1);
+	assert_int_equal(frame.to, 0xe);
+	fixture_settle(&f);
+	assert_true(segment_look(f.node[0], 0, &info));
+	assert_int_equal(info.counters.tx_gone, 0);
+	for (uint8_t i = 1; i < FIXTURE_NODES; i++) {
+		assert_int_equal(segment_receive(f.node[i], &frame, 1), 1);
+		segment_release(f.node[i], &frame, 1);
+	}
+	assert_all_free_after_leave(&f);
+	assert_int_equal(segment_send(f.node[0], &frame, 0, &wake), 0); // and not without a number
+	fixture_free(&f);
+}
+
 static void
 offload_header_comes_with_its_frame(void **state)
 {
@@ -726,6 +791,8 @@ main(void)
 		cmocka_unit_test(burst_keeps_its_order_through_many_laps),
 		cmocka_unit_test(small_frames_share_a_slot),
 		cmocka_unit_test(frames_that_share_a_slot_need_not_leave_together),
+		cmocka_unit_test(frame_that_shares_a_slot_goes_to_several_nodes),
+		cmocka_unit_test(frame_goes_to_no_number_that_there_is_not),
 		cmocka_unit_test(offload_header_comes_with_its_frame),
 		cmocka_unit_test(sleeper_is_woken_once),
 		cmocka_unit_test(number_is_taken_once),
