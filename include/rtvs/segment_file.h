@@ -29,6 +29,7 @@ struct segment *segment_file_segment(const struct segment_file *file);
 
 // Takes a number, -1: any that is free; the lock of the number comes first. identity->host, pid and the flags SEGMENT_LOCKED and SEGMENT_SLEEPS
 // are filled in. A name that a living node has is refused with -EEXIST; that of a dead one is taken over at once.
+// -EFBIG: the file was truncated meanwhile.
 int segment_file_join(
 	struct segment_file *file, int node, const struct segment_identity *identity, char err[SEGMENT_ERR_SIZE]);
 void segment_file_leave(struct segment_file *file);

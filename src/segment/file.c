@@ -424,8 +424,12 @@ static int
 join(struct segment_file *file, char *err)
 {
 	const char *name = file->identity.name;
-	int other = find_name(file, name), rc;
+	int other, rc;
 
+	// It would be alone there, and think that all is well.
+	if (segment_file_is_broken(file))
+		return failure(err, -EFBIG, "the file was truncated, or its memory failed: create the segment again");
+	other = find_name(file, name);
 	if (other < 0) {
 		rc = file->wanted < 0 ? join_any(file) : join_at(file, (unsigned)file->wanted);
 		if (rc == -EBUSY && file->wanted < 0)

@@ -438,6 +438,8 @@ truncated_file_ends_nobody(void **state)
 		assert_true(segment_file_is_broken(a));
 		(void)segment_reserve(segment_file_segment(a), 2, 1500, &frame);
 		assert_int_equal(segment_receive(segment_file_segment(a), &frame, 1), 0);
+		assert_int_equal(segment_file_rejoin(a, err), -EFBIG);
+		assert_int_equal(segment_self(segment_file_segment(a)), -1);
 		// Who only reads touches it.
 		segment_look_pool(segment_file_segment(reader), &pool);
 		assert_int_equal(segment_file_is_broken(reader), i < 2);
