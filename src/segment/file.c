@@ -225,8 +225,7 @@ map(struct segment_file *file, const char *path, bool is_readonly, char *err)
 		return failure(err, rc, "%s: is neither a file nor a DAX device nor the memory of a PCI device", path);
 	if (!bytes)
 		return failure(err, -ENODATA, "%s: is empty, no segment: rtvs-vni create makes one", path);
-	mem = mmap(NULL, bytes, PROT_READ | (is_readonly ? 0 : PROT_WRITE),
-		MAP_SHARED | (is_readonly ? 0 : MAP_POPULATE), file->fd, 0);
+	mem = mmap(NULL, bytes, PROT_READ | (is_readonly ? 0 : PROT_WRITE), MAP_SHARED, file->fd, 0);
 	if (mem == MAP_FAILED)
 		return failure(err, -errno, "%s: cannot be mapped: %s", path, strerror(errno));
 	file->bytes = bytes;
@@ -239,6 +238,9 @@ map(struct segment_file *file, const char *path, bool is_readonly, char *err)
 	rc = read_geometry(path, mem, bytes, &g, err);
 	if (rc)
 		return rc;
+	// Not what somebody has added behind the segment, which would cost memory. A kernel or a device that cannot does it page by page, later.
+	if (!is_readonly)
+		(void)madvise(mem, segment_bytes(&g), MADV_POPULATE_WRITE);
 	file->own_bytes = segment_own_bytes(&g);
 	file->own = mmap(NULL, file->own_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (file->own == MAP_FAILED) {

@@ -451,6 +451,25 @@ truncated_file_ends_nobody(void **state)
 	(void)signal(SIGBUS, SIG_DFL);
 }
 
+// What is missing in it is no node's to allocate.
+static void
+grown_file_costs_no_memory(void **state)
+{
+	struct stat before, after;
+	struct segment_file *a;
+
+	(void)state;
+	make();
+	assert_int_equal(truncate(path, 64 << 20), 0);
+	assert_int_equal(stat(path, &before), 0);
+	a = join(0, "a");
+	assert_int_equal(stat(path, &after), 0);
+	assert_int_equal(after.st_size, 64 << 20);
+	assert_int_equal(after.st_blocks, before.st_blocks);
+	segment_file_close(a);
+	assert_int_equal(unlink(path), 0);
+}
+
 static void *
 send_one(void *arg)
 {
@@ -503,6 +522,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(stopped_node_is_not_taken_for_dead, begin, end),
 		cmocka_unit_test_setup_teardown(expelled_node_joins_again, begin, end),
 		cmocka_unit_test_setup_teardown(truncated_file_ends_nobody, begin, end),
+		cmocka_unit_test_setup_teardown(grown_file_costs_no_memory, begin, end),
 		cmocka_unit_test_setup_teardown(frame_wakes_the_receiver, begin, end),
 	};
 	int rc;
