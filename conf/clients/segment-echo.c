@@ -70,6 +70,10 @@ main(int argc, char **argv)
 		fprintf(stderr, "usage: segment-echo SEGMENT [FRAMES]\n");
 		return 2;
 	}
+	if (rtvs_segment_catch_truncation()) {
+		perror("segment-echo: SIGBUS");
+		return 1;
+	}
 	if (rtvs_segment_open(argv[1], &node, &s, err)) {
 		fprintf(stderr, "segment-echo: %s\n", err);
 		return 1;

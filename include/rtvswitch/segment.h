@@ -70,6 +70,12 @@ void rtvs_segment_close(struct rtvs_segment *s); // leaves; NULL is accepted
 int rtvs_segment_number(const struct rtvs_segment *s); // this node's
 uint32_t rtvs_segment_piece_bytes(const struct rtvs_segment *s); // of all pieces of a frame but the last
 
+// Somebody who may write the segment's file may also truncate it: the next access is then a SIGBUS, which ends a program that does not catch it.
+// The first installs a handler that puts empty pages there; rejoin then fails with -EFBIG. The second is for the handler of a program that has one: true:
+// the address was a segment's, and is mended.
+int rtvs_segment_catch_truncation(void);
+bool rtvs_segment_mend(const void *address);
+
 // To be called each RTVS_SEGMENT_TEND_MS: tells other nodes that this one lives, and takes back what dead ones had. -ESTALE: others took this node for
 // dead, while it did not run; nothing is sent or received any more: rejoin.
 int rtvs_segment_tend(struct rtvs_segment *s);

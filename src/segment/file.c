@@ -525,9 +525,16 @@ segment_file_wake(struct segment_file *file, uint64_t nodes)
 bool
 segment_file_wait(struct segment_file *file, uint64_t max_ns)
 {
-	_Atomic uint32_t *word = segment_sleep_word(file->seg, (unsigned)segment_self(file->seg));
+	int self = segment_self(file->seg);
+	_Atomic uint32_t *word = self < 0 ? NULL : segment_sleep_word(file->seg, (unsigned)self);
 	uint64_t nap_ns = MIN_NAP_NS;
 
+	if (!word) { // nothing will come
+		struct timespec ts = {.tv_sec = (time_t)(max_ns / 1000000000), .tv_nsec = (long)(max_ns % 1000000000)};
+
+		(void)nanosleep(&ts, NULL);
+		return false;
+	}
 	while (segment_sleep(file->seg)) {
 		uint64_t wait_ns = max_ns;
 		struct timespec ts;

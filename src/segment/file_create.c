@@ -137,6 +137,7 @@ name_file(int fd, const char *dir, const struct segment_create *c)
 		return -errno;
 	if (snprintf(other, sizeof(other), "%s/.rtvs-%d", dir, (int)getpid()) >= (int)sizeof(other))
 		return -ENAMETOOLONG;
+	(void)unlink(other); // left by a process of this number that was killed here
 	if (linkat(AT_FDCWD, self, AT_FDCWD, other, AT_SYMLINK_FOLLOW))
 		return -errno;
 	if (!rename(other, c->path))

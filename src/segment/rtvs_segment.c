@@ -101,6 +101,18 @@ rtvs_segment_piece_bytes(const struct rtvs_segment *s)
 }
 
 EXPORT int
+rtvs_segment_catch_truncation(void)
+{
+	return segment_file_catch_truncation();
+}
+
+EXPORT bool
+rtvs_segment_mend(const void *address)
+{
+	return segment_file_mend(address);
+}
+
+EXPORT int
 rtvs_segment_tend(struct rtvs_segment *s)
 {
 	(void)segment_file_tend(file_of(s));

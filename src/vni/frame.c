@@ -364,7 +364,7 @@ send_copies(struct segment *seg, const struct segment_frame *frame)
 
 		copy.to = left & -left;
 		copy.offset = 0;
-		if (reserve_slots(seg, &copy))
+		if (!own_is_alive(seg, (unsigned)seg->self, seg->epoch) || reserve_slots(seg, &copy))
 			continue;
 		for (unsigned i = 0; i < copy.n_slots; i++) {
 			uint32_t len;

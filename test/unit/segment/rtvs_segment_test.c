@@ -110,6 +110,25 @@ node_that_was_taken_for_dead_joins_again(void **state)
 	rtvs_segment_close(b);
 }
 
+// Also a program that is not prepared for it at each access lives on, is told, and does not join empty pages.
+static void
+truncated_file_is_told_and_not_joined_again(void **state)
+{
+	struct rtvs_segment *a = open_as("a", 1);
+	uint8_t data[60] = {2, 0, 0, 0, 0, 2};
+
+	(void)state;
+	assert_int_equal(rtvs_segment_catch_truncation(), 0);
+	assert_int_equal(truncate(path, 0), 0);
+	(void)rtvs_segment_put(a, data, sizeof(data), NULL);
+	assert_int_equal(rtvs_segment_tend(a), -ESTALE);
+	assert_int_equal(rtvs_segment_rejoin(a, err), -EFBIG);
+	assert_false(rtvs_segment_wait(a, 1000));
+	rtvs_segment_close(a);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(make(state), 0);
+}
+
 static void
 who_may_not_join_is_told_why(void **state)
 {
@@ -151,6 +170,7 @@ main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(frames_go_there_and_back),
 		cmocka_unit_test(node_that_was_taken_for_dead_joins_again),
+		cmocka_unit_test(truncated_file_is_told_and_not_joined_again),
 		cmocka_unit_test(who_may_not_join_is_told_why),
 	};
 
