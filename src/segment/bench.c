@@ -85,8 +85,7 @@ parse_option(int c, const char *value, struct measure_spec *spec)
 	case OPTION_TIME:
 		return parse_u32("--time", value, MIN_MS, MAX_MS, &spec->ms);
 	default:
-		(void)command_wrong("bench: unknown option, or one without its value");
-		return false;
+		return false; // not reached
 	}
 }
 
@@ -115,9 +114,11 @@ run(int argc, char **argv)
 	bool is_json = false;
 	int c, rc;
 
-	while ((c = getopt_long(argc, argv, "hj", long_options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, ":hj", long_options, NULL)) != -1) {
 		if (c == 'h')
 			return command_help(&command_bench);
+		if (c == '?' || c == ':')
+			return command_bad_option(c, argv);
 		if (c == 'j')
 			is_json = true;
 		else if (!parse_option(c, optarg, &spec))
@@ -138,9 +139,9 @@ run(int argc, char **argv)
 const struct command command_bench = {"bench", run, "measures what a segment carries between two processes",
 	"usage: rtvs-vni bench [OPTION...] FILE\n"
 	"\n"
-	"Nodes join, half of them in a process that sends, half in one that receives; both poll, each at a CPU of its "
-	"own. Then one frame at\n"
-	"a time goes there and back. Others on the segment are served meanwhile, as well as the machine can.\n"
+	"Nodes join, half of them in a process that sends, half in one that receives; both poll, each on a CPU of its "
+	"own.\n"
+	"Then one frame at a time goes there and back. Other nodes of the segment are served meanwhile, but slower.\n"
 	"\n"
 	"      --nodes N    an even number from 2 (default); the segment must have as many free\n"
 	"      --frame N    bytes as on a wire, 64 (default) to 65557\n"

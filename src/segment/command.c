@@ -5,6 +5,7 @@
 #include "rtvs/units.h"
 
 #include <errno.h>
+#include <getopt.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -28,6 +29,19 @@ command_refused(const char *text)
 {
 	fprintf(stderr, "rtvs-vni: %s\n", text);
 	return COMMAND_REFUSED;
+}
+
+int
+command_bad_option(int c, char **argv)
+{
+	const char *last = argv[optind - 1];
+
+	if (c == ':')
+		return command_wrong("%s: %s needs a value", argv[0], last);
+	if (optopt > 0 && optopt < 256 && strncmp(last, "--", 2) != 0)
+		return command_wrong("%s: there is no option -%c", argv[0], optopt);
+	return command_wrong(
+		"%s: %s %s", argv[0], last, strchr(last, '=') ? "is no option, or takes no value" : "is no option");
 }
 
 int

@@ -27,6 +27,8 @@ extern const struct command command_bench, command_create, command_join, command
 int command_wrong(const char *format, ...) __attribute__((format(printf, 1, 2)));
 int command_refused(const char *text);
 int command_help(const struct command *command);
+// What getopt_long with ":..." refused: c is its answer.
+int command_bad_option(int c, char **argv);
 
 // The value of an option. False: was said; the caller returns COMMAND_USAGE.
 bool command_number(const char *option, const char *text, uint64_t min, uint64_t max, uint64_t *ret_value);

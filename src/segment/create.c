@@ -102,8 +102,7 @@ parse_option(int c, const char *value, struct segment_create *create)
 	case OPTION_SLOTS:
 		return parse_u32("--slots", value, SEGMENT_MIN_SLOTS, SEGMENT_MAX_SLOTS, &g->n_slots);
 	default:
-		(void)command_wrong("create: unknown option, or one without its value");
-		return false;
+		return false; // not reached
 	}
 }
 
@@ -129,9 +128,11 @@ run(int argc, char **argv)
 	bool is_ivshmem = false, if_missing = false;
 	int c, rc;
 
-	while ((c = getopt_long(argc, argv, "h", long_options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, ":h", long_options, NULL)) != -1) {
 		if (c == 'h')
 			return command_help(&command_create);
+		if (c == '?' || c == ':')
+			return command_bad_option(c, argv);
 		if (c == OPTION_IVSHMEM)
 			is_ivshmem = true;
 		else if (c == OPTION_IF_MISSING)

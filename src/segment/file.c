@@ -456,7 +456,9 @@ segment_file_join(
 
 	assert(segment_self(file->seg) < 0);
 	if (node >= (int)n_nodes)
-		return failure(err, -EINVAL, "node: %d is not from 0 to %" PRIu32, node, n_nodes - 1);
+		return failure(err, -EINVAL,
+			"node: %d is not from 0 to %" PRIu32 ": the segment was made for %" PRIu32 " nodes", node,
+			n_nodes - 1, n_nodes);
 	file->wanted = node;
 	file->identity = *identity;
 	file->identity.flags = (identity->flags & (SEGMENT_BRIDGE | SEGMENT_USO)) | SEGMENT_SLEEPS;

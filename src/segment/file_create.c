@@ -37,8 +37,8 @@ check_geometry(const struct segment_geometry *g, char *err)
 			SEGMENT_MIN_INBOX, SEGMENT_MAX_INBOX);
 	if (!strcmp(field, "slots"))
 		return failure(err, -EINVAL,
-			"slots: %" PRIu32 " is not from %" PRIu32 ", which so many nodes need, to %d", g->n_slots,
-			segment_min_slots(g), SEGMENT_MAX_SLOTS);
+			"slots: %" PRIu32 " is not from %" PRIu32 " to %d: fewer do not suffice for %" PRIu32 " nodes",
+			g->n_slots, segment_min_slots(g), SEGMENT_MAX_SLOTS, g->n_nodes);
 	return failure(err, -EINVAL, "%s: what is asked for does not go together", field);
 }
 
@@ -77,7 +77,7 @@ settle_geometry(const struct segment_create *c, uint64_t size, struct segment_ge
 	*ret_g = c->geometry;
 	rc = ret_g->n_slots ? check_geometry(ret_g, err) : fit_slots(ret_g, size, err);
 	if (!rc && size && segment_bytes(ret_g) > size)
-		return failure(err, -ENOSPC, "size: is too small for this, which needs %s",
+		return failure(err, -ENOSPC, "size: is too small for %" PRIu32 " slots, which need %s", ret_g->n_slots,
 			units_format_size(segment_bytes(ret_g), need));
 	return rc;
 }
@@ -129,6 +129,7 @@ static int
 name_file(int fd, const char *dir, const struct segment_create *c)
 {
 	char self[32], other[PATH_MAX];
+	int rc;
 
 	(void)snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
 	if (!linkat(AT_FDCWD, self, AT_FDCWD, c->path, AT_SYMLINK_FOLLOW))
@@ -142,8 +143,9 @@ name_file(int fd, const char *dir, const struct segment_create *c)
 		return -errno;
 	if (!rename(other, c->path))
 		return 0;
+	rc = -errno;
 	(void)unlink(other);
-	return -EBUSY;
+	return rc;
 }
 
 static int
@@ -197,6 +199,8 @@ make_file(const struct segment_create *c, char *err)
 	if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR))
 		return failure(err, -EOPNOTSUPP,
 			"%s: its file system cannot hold a segment: use a tmpfs, such as /dev/shm", c->path);
+	if (fd < 0 && errno == ENOENT)
+		return failure(err, -errno, "%s: there is no such directory", dir);
 	if (fd < 0)
 		return failure(err, -errno, "%s: %s", c->path, strerror(errno));
 	rc = fill_file(fd, c, &g, err);
@@ -275,13 +279,13 @@ check_replaced(const struct segment_create *c, char *err)
 	struct segment_file *file = NULL;
 	int rc;
 
-	if (!c->is_forced)
-		return failure(err, -EEXIST, "%s: exists already: --force replaces it", c->path);
 	rc = segment_file_open(c->path, true, &file, err);
 	segment_file_close(file);
 	if (rc == -ENODATA)
 		return failure(
 			err, -EEXIST, "%s: exists and is no segment: it is not replaced; remove it yourself", c->path);
+	if (!c->is_forced)
+		return failure(err, -EEXIST, "%s: exists already: --force replaces it", c->path);
 	return rc == -EPROTO || rc == -EINVAL || rc == -EFBIG ? 0 : rc;
 }
 
@@ -295,6 +299,8 @@ segment_file_create(const struct segment_create *c, char err[SEGMENT_ERR_SIZE])
 		rc = errno == ENOENT ? 0 : failure(err, -errno, "%s: %s", c->path, strerror(errno));
 	else if (device_is(c->path))
 		return format_device(c, err);
+	else if (!S_ISREG(st.st_mode))
+		rc = failure(err, -EEXIST, "%s: exists and is no file: a segment needs a path of its own", c->path);
 	else
 		rc = check_replaced(c, err);
 	return rc ? rc : make_file(c, err);

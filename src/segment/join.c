@@ -59,7 +59,7 @@ struct join {
 	struct mac mac;
 	int signals;
 	bool has_uso; // the interface may hand over UDP super-frames: every node takes them
-	bool has_said_refused;
+	bool has_said_refused, has_said_removed;
 	bool is_out; // left, and could not join again yet
 };
 
@@ -113,8 +113,7 @@ parse_option(int c, const char *value, struct join *j)
 		j->wanted.name = value;
 		return true;
 	default:
-		(void)command_wrong("join: unknown option, or one without its value");
-		return false;
+		return false; // not reached
 	}
 }
 
@@ -208,6 +207,20 @@ follow_uso(struct join *j)
 	j->has_uso = has_uso;
 }
 
+// Once a second. False: nobody who comes by this path would meet this node.
+static bool
+look_at_path(struct join *j)
+{
+	bool is_removed = access(j->path, F_OK) && errno == ENOENT;
+
+	if (is_removed && !j->has_said_removed)
+		say(j,
+			"the file was removed: only nodes that have it already are reached; create it again, then join "
+			"again");
+	j->has_said_removed = is_removed;
+	return !segment_file_is_replaced(j->carry.file, j->path);
+}
+
 // Until a signal comes. COMMAND_OK, or what went wrong was said.
 static int
 tend(struct join *j)
@@ -232,7 +245,7 @@ tend(struct join *j)
 			say(j, "the interface is gone");
 			return COMMAND_REFUSED;
 		}
-		if (turn % TURNS_PER_LOOK == 0 && segment_file_is_replaced(j->carry.file, j->path)) {
+		if (turn % TURNS_PER_LOOK == 0 && !look_at_path(j)) {
 			say(j, "another segment has this path by now: join again");
 			return COMMAND_REFUSED;
 		}
@@ -307,17 +320,20 @@ run(int argc, char **argv)
 	static struct join j = {.node = -1};
 	int c, rc;
 
-	while ((c = getopt_long(argc, argv, "h", long_options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, ":h", long_options, NULL)) != -1) {
 		if (c == 'h')
 			return command_help(&command_join);
+		if (c == '?' || c == ':')
+			return command_bad_option(c, argv);
 		if (!parse_option(c, optarg, &j))
 			return COMMAND_USAGE;
 	}
 	rc = command_path(argc, argv, optind, j.is_ivshmem, &j.path);
 	if (rc)
 		return rc;
-	return j.wanted.name ? join(&j) :
-			       command_wrong("join: --tap NAME is needed: the interface that programs will use");
+	return j.wanted.name && *j.wanted.name ?
+		join(&j) :
+		command_wrong("join: --tap NAME is needed: the interface that programs will use");
 }
 
 const struct command command_join = {"join", run, "attaches a TAP interface to a segment, until it is ended",

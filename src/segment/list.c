@@ -113,7 +113,7 @@ run(int argc, char **argv)
 	const char *path;
 	int c, rc;
 
-	while ((c = getopt_long(argc, argv, "hj", long_options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, ":hj", long_options, NULL)) != -1) {
 		if (c == 'h')
 			return command_help(&command_list);
 		if (c == 'i')
@@ -121,7 +121,7 @@ run(int argc, char **argv)
 		else if (c == 'j')
 			is_json = true;
 		else
-			return command_wrong("list: unknown option");
+			return command_bad_option(c, argv);
 	}
 	rc = command_path(argc, argv, optind, is_ivshmem, &path);
 	if (rc)
@@ -145,8 +145,9 @@ const struct command command_list = {"list", run, "shows a segment and its nodes
 	"\n"
 	"The segment's geometry, how much of its pool is in use, and a line for each node: SENT, RECEIVED and DROPPED "
 	"are\n"
-	"frames since it joined, INBOX those that wait for it, HOLDS slots of the pool. Each reason of a drop is in "
-	"the JSON.\n"
+	"frames since it joined, INBOX slots that wait for it, HOLDS slots that it has, up to 64 in reserve. The JSON "
+	"has the\n"
+	"drops by reason.\n"
 	"\n"
 	"  -j, --json     print JSON\n"
 	"      --ivshmem  the device of a virtual machine, instead of a file\n"};

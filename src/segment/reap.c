@@ -22,7 +22,7 @@ run(int argc, char **argv)
 	const char *path;
 	int c, rc;
 
-	while ((c = getopt_long(argc, argv, "hj", long_options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, ":hj", long_options, NULL)) != -1) {
 		if (c == 'h')
 			return command_help(&command_reap);
 		if (c == 'i')
@@ -30,7 +30,7 @@ run(int argc, char **argv)
 		else if (c == 'j')
 			is_json = true;
 		else
-			return command_wrong("reap: unknown option");
+			return command_bad_option(c, argv);
 	}
 	rc = command_path(argc, argv, optind, is_ivshmem, &path);
 	if (rc)

@@ -116,13 +116,14 @@ now_seconds(void)
 	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
 }
 
-// Rounds of a second each. False: the file is gone.
-static bool
+// Rounds of a second each. What ended it, or NULL.
+static const char *
 watch(struct segment_file *file, const char *path, uint64_t n_rounds)
 {
 	static struct picture pictures[2];
 	bool is_screen = isatty(STDOUT_FILENO);
 	double before = now_seconds();
+	const char *why = NULL;
 
 	picture_take(file, &pictures[0]);
 	screen_keys_begin();
@@ -134,6 +135,10 @@ watch(struct segment_file *file, const char *path, uint64_t n_rounds)
 		now = now_seconds();
 		picture_take(file, &pictures[i % 2]);
 		if (segment_file_is_broken(file))
+			why = "the file was truncated: create the segment again";
+		else if (segment_file_is_replaced(file, path))
+			why = "another segment has this path by now: watch again";
+		if (why)
 			break;
 		if (is_screen)
 			draw(&pictures[i % 2], &pictures[(i + 1) % 2], now - before, path);
@@ -142,7 +147,7 @@ watch(struct segment_file *file, const char *path, uint64_t n_rounds)
 		before = now;
 	}
 	screen_keys_end();
-	return !segment_file_is_broken(file);
+	return why;
 }
 
 static int
@@ -155,16 +160,16 @@ run(int argc, char **argv)
 	char err[SEGMENT_ERR_SIZE];
 	bool is_ivshmem = false;
 	uint64_t n_rounds = 0;
-	const char *path;
+	const char *path, *why;
 	int c, rc;
 
-	while ((c = getopt_long(argc, argv, "c:h", long_options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, ":c:h", long_options, NULL)) != -1) {
 		if (c == 'h')
 			return command_help(&command_watch);
 		if (c == 'i')
 			is_ivshmem = true;
 		else if (c != 'c')
-			return command_wrong("watch: unknown option, or one without its value");
+			return command_bad_option(c, argv);
 		else if (!command_number("--count", optarg, 1, MAX_COUNT, &n_rounds))
 			return COMMAND_USAGE;
 	}
@@ -175,7 +180,8 @@ run(int argc, char **argv)
 		return command_refused(err);
 	(void)sigaction(SIGINT, &action, NULL);
 	(void)sigaction(SIGTERM, &action, NULL);
-	rc = watch(file, path, n_rounds) ? COMMAND_OK : command_refused("the file was truncated");
+	why = watch(file, path, n_rounds);
+	rc = why ? command_refused(why) : COMMAND_OK;
 	segment_file_close(file);
 	return rc;
 }
@@ -184,8 +190,11 @@ const struct command command_watch = {"watch", run, "shows a segment's traffic a
 	"usage: rtvs-vni watch [-c N] FILE\n"
 	"       rtvs-vni watch [-c N] --ivshmem [PCI-ADDRESS]\n"
 	"\n"
-	"Draws a table anew each second, until q or Ctrl-C; not on a terminal, a line for each node. Rates are per "
-	"second.\n"
+	"Draws a table anew each second, until q or Ctrl-C; not on a terminal, prints a line for each node. SENT/s, "
+	"RECEIVED/s and\n"
+	"DROPPED/s are frames, MBIT/s is what the node sends; INBOX slots that wait for it, HOLDS slots that it has, "
+	"up "
+	"to 64 in reserve.\n"
 	"\n"
 	"  -c, --count N  end after so many seconds\n"
 	"      --ivshmem  the device of a virtual machine, instead of a file\n"};

@@ -397,7 +397,7 @@ missing_ones_are_made() {
 	expect "state" live "$(of_node c state)"
 	node_ends c 0 TERM
 	echo "a letter" >$seg
-	refused 1 'exists already' "$vni" create $seg --if-missing
+	refused 1 'exists and is no segment' "$vni" create $seg --if-missing
 	rm $seg
 }
 
@@ -424,6 +424,14 @@ usage_is_checked() {
 	refused 2 'which command' "$vni"
 	refused 2 "no command 'jion'; did you mean 'join'" "$vni" jion
 	refused 2 'which file' "$vni" list
+	refused 2 'create: --foo is no option' "$vni" create x --foo
+	refused 2 'create: --size needs a value' "$vni" create x --size
+	refused 2 'create: --force=yes is no option, or takes no value' "$vni" create x --force=yes
+	refused 2 'list: there is no option -x' "$vni" list x -jx
+	refused 2 'watch: -c needs a value' "$vni" watch x -c
+	refused 2 '--tap NAME is needed' "$vni" join x --tap ''
+	refused 1 'exists and is no file' "$vni" create /dev/shm --force
+	refused 1 '/dev/shm/no/: there is no such directory' "$vni" create /dev/shm/no/x
 	refused 2 'more than one file: y' "$vni" create x y
 	refused 2 "\--size: '64' is not a size with its unit" "$vni" create x --size 64
 	refused 2 "\--size: '64Q'" "$vni" create x --size 64Q
@@ -452,8 +460,16 @@ usage_is_checked() {
 # Nodes of the segment that was there talk to nobody who comes: they say so and end, and their services start them in the new one.
 forced_segment_is_a_new_one() {
 	node_start a
+	mv "$seg" "$seg.away"
+	says_soon a 'the file was removed: only nodes that have it already are reached'
+	mv "$seg.away" "$seg"
+	start watch "$vni" watch "$seg"
+	wait_for 5 grep -q 'node=0' "$work/watch.log"
 	"$vni" create "$seg" --force --size 8M --nodes 4
 	node_ends a 1
+	wait_for 5 is_stopped watch
+	rm "$work/watch.pid"
+	expect_match 'another segment has this path' "$(cat "$work/watch.log")"
 	says a 'another segment has this path'
 	expect "nodes" "[]" "$(list | json 'd["nodes"]')"
 	expect "size" $((8 << 20)) "$(stat -c %s "$seg")"

@@ -192,7 +192,7 @@ wrong_wishes_are_refused_by_name(void **state)
 		{"slot-bytes: 3000", -EINVAL, wanted()}, {"inbox: 63", -EINVAL, wanted()},
 		{"slots: 63", -EINVAL, wanted()}, {"size: is too small", -ENOSPC, wanted()},
 		{"size: is too small", -ENOSPC, wanted()}, {"group: /etc/group has no", -ENOENT, wanted()},
-		{"No such file", -ENOENT, wanted()}};
+		{"no-such-directory/: there is no such directory", -ENOENT, wanted()}};
 
 	(void)state;
 	cases[0].create.geometry.n_nodes = 65;
