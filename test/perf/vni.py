@@ -4,7 +4,8 @@
 #   containers   rtvs-vni's TAPs, a Linux bridge with veths, rtvswitchd between TAPs (vni_containers.py)
 #   guests       rtvs-vni over ivshmem, an emulated e1000 (vni_guests.py)
 #   turns        what bursts lose at equal memory: pool and separate buffers (vni_loss.c)
-# All are there from the beginning, rounds alternate between them, and who is not measured is stopped.
+# Rounds alternate between the networks of the same ends, and who is not measured is stopped. Guests come first, alone: they cannot be stopped
+# without their clocks noticing.
 import json
 import os
 import subprocess
@@ -12,6 +13,7 @@ import subprocess
 import report
 import systems
 import vni_containers
+import vni_guests
 import vni_processes
 from vni_processes import MEMIF, MEMIF_ZERO_COPY, SEGMENT, SEPARATE, VETH, VHOST
 
@@ -24,7 +26,7 @@ EQUAL_MEMORY = 128
 N_PAIRS = 240
 LOADS = {"even": 0.8, "skewed": 0.95, "stuck": 0.8}
 TURNS, SEEDS = 200000, 3
-QUICK_CONTAINER_ROUNDS = 2
+QUICK_ROUNDS = {"processes": 3, "containers": 2, "guests": 1}
 
 
 def couples(build, hugepages, quick):
@@ -74,10 +76,27 @@ def lose(build, buffers, load, slots, seed, turns):
     return json.loads(done.stdout)
 
 
+def measure_guests(build, quick, rounds, say, seconds):
+    """Boots them, computes the losses meanwhile, and measures. (losses, {network: rounds})"""
+    guests, got = vni_guests.Guests(build), {}
+    try:
+        guests.start()
+        lost = losses(build, quick, say)
+        guests.ready()
+        say("2 guests are up")
+        for n in range(rounds):
+            for network in vni_guests.NETWORKS:
+                got.setdefault(network, []).append(guests.measure(network, seconds))
+            say(f"round {n + 1} of {rounds}, guests, TCP: " + ", ".join(f"{k} {v[-1]['gbps']:.2f} Gbit/s" for k, v in got.items()))
+    finally:
+        guests.stop()
+    return lost, got
+
+
 def losses(build, quick, say):
     got = {}
     for slots in (EQUAL_MEMORY,) if quick else SLOTS_PER_PAIR:
-        for load in LOADS:
+        for load in [name for name in LOADS if not quick or name != "stuck"]:
             for buffers in (POOL, "separate"):
                 got[buffers, load, slots] = [lose(build, buffers, load, slots, seed + 1, TURNS // (4 if quick else 1))
                                              for seed in range(1 if quick else SEEDS)]
@@ -87,37 +106,38 @@ def losses(build, quick, say):
 
 
 def run(build, quick, rounds, say, hugepages=True):
-    times = {"warmup": 30, "ms": 150, "rtt": 50} if quick else {"warmup": 100, "ms": 500, "rtt": 250}
+    times = {"warmup": 30, "ms": 120, "rtt": 50} if quick else {"warmup": 100, "ms": 500, "rtt": 250}
     seconds = 1 if quick else 2
     tests = [t for t in vni_containers.TESTS if not quick or t != "TCP_RR"]
     running, ends, processes, containers = [], {}, {}, {}
     steal = report.Steal()
-    lost = losses(build, quick, say)
+    rounds = {ends: QUICK_ROUNDS[ends] if quick else rounds for ends in QUICK_ROUNDS}
+    lost, guests = measure_guests(build, quick, rounds["guests"], say, seconds)
     try:
         for name, nodes, make in couples(build, hugepages, quick):
             ends[name, nodes] = start(make, running)
         say(f"{len(ends)} networks of processes are up")
         boxes = [start(lambda c=c: c(build, hugepages), running) for c in vni_containers.ALL]
         say(f"{len(boxes)} networks of containers are up")
-        for n in range(rounds):
+        for n in range(rounds["processes"]):
             for (name, nodes), part in ends.items():
                 part.thaw()
                 for frame in FRAMES:
                     processes.setdefault((name, nodes, frame), []).append(measure_processes(part, frame, times))
                 part.freeze()
-            say(f"round {n + 1} of {rounds}, 64 bytes, 2 nodes: " + ", ".join(
+            say(f"round {n + 1} of {rounds['processes']}, 64 bytes, 2 nodes: " + ", ".join(
                 f"{name} {processes[name, 2, 64][-1]['mpps']:.1f} Mpps" for name, nodes in ends if nodes == 2))
-            if quick and n >= QUICK_CONTAINER_ROUNDS:
+            if n >= rounds["containers"]:
                 continue
             for part in boxes:
                 part.thaw()
                 containers.setdefault(part.name, []).append(measure_containers(part, seconds, tests))
                 part.freeze()
-            say(f"round {n + 1} of {rounds}, containers, TCP: " + ", ".join(f"{k} {v[-1]['gbps']:.1f} Gbit/s" for k, v in containers.items()))
+            say(f"round {n + 1} of {rounds['containers']}, containers, TCP: " + ", ".join(f"{k} {v[-1]['gbps']:.1f} Gbit/s" for k, v in containers.items()))
     finally:
         for part in reversed(running):
             part.stop()
-    return result(processes, containers, lost, {**report.machine(), **steal.result(), "hugepages": hugepages})
+    return result(processes, containers, guests, lost, {**report.machine(), **steal.result(), "hugepages": hugepages})
 
 
 def share(a, b):
@@ -142,11 +162,12 @@ def ratio(ours, theirs):
     return round(report.spread([a / b for a, b in zip(ours, theirs)])["median"], 3)
 
 
-def result(processes, containers, lost, machine):
+def result(processes, containers, guests, lost, machine):
     rows = [row(name, "processes", nodes, frame, got, ("mpps", "gbps", "rtt_p50_us", "rtt_p99_us", "lost", "stalls_us"))
             for (name, nodes, frame), got in processes.items()]
     rows += [row(name, "containers", 2, vni_containers.MTU, got, ("gbps", "rtt_p50_us", "rtt_p99_us"))
              for name, got in containers.items()]
+    rows += [row(name, "guests", 2, vni_guests.MTU, got, ("gbps", "rtt_p50_us", "rtt_p99_us")) for name, got in guests.items()]
     rows += [{"system": f"segment, {b}" if b != POOL else SEGMENT, "ends": "turns", "nodes": 16, "frame": 1518, "load": load,
               "slots_per_pair": slots, "lost": share(sum(g["lost"] for g in got), sum(g["offered"] for g in got)),
               "lost_of_others": share(sum(g["lost_others"] for g in got), sum(g["offered"] for g in got)),
@@ -159,8 +180,8 @@ def result(processes, containers, lost, machine):
     def memif(key, frame, best):
         return [best(pair) for pair in zip(of(MEMIF, key, frame), of(MEMIF_ZERO_COPY, key, frame))]  # the stronger one of the round
 
-    def tcp(name):
-        return [g["gbps"] for g in containers[name]]
+    def tcp(name, ends=containers):
+        return [g["gbps"] for g in ends[name]]
 
     def loss(buffers, load):
         return sum(g["lost"] for g in lost[buffers, load, EQUAL_MEMORY])
@@ -175,6 +196,7 @@ def result(processes, containers, lost, machine):
         "vs_memif_copying_rtt": ratio(of(SEGMENT, "rtt_p50_us", 64), of(MEMIF, "rtt_p50_us", 64)),
         "vs_veth": ratio(tcp(vni_containers.SEGMENT), tcp(vni_containers.BRIDGE)),
         "vs_rtvswitchd_taps": ratio(tcp(vni_containers.SEGMENT), tcp(vni_containers.SWITCH)),
+        "ivshmem_vs_e1000": ratio(tcp(vni_guests.IVSHMEM, guests), tcp(vni_guests.E1000, guests)),
         "processes_vs_veth": ratio(of(SEGMENT, "mpps", 64), of(VETH, "mpps", 64)),
         "processes_vs_rtvswitchd": ratio(of(SEGMENT, "mpps", 64), of(VHOST, "mpps", 64)),
         "pool_vs_separate_loss": share(loss(POOL, "skewed"), loss("separate", "skewed")),
@@ -195,18 +217,18 @@ def page(res):
     boxes = [r for r in res["rows"] if r["ends"] in ("containers", "guests")]
     names = list(dict.fromkeys(r["system"] for r in boxes))
     groups = list(dict.fromkeys(r["ends"] for r in boxes))
-    plots.append(("TCP between containers", report.bars(
-        groups, names, {n: {r["ends"]: r["gbps"] for r in boxes if r["system"] == n} for n in names}, "TCP", "Gbit/s",
-        {n: {r["ends"]: (r["gbps_min"], r["gbps_max"]) for r in boxes if r["system"] == n} for n in names})))
+    plots.append(("TCP between containers and between guests", report.bars(
+        groups, names, {n: {r["ends"]: r["gbps"] for r in boxes if r["system"] == n} for n in names}, "TCP", "Gbit/s, log scale",
+        {n: {r["ends"]: (r["gbps_min"], r["gbps_max"]) for r in boxes if r["system"] == n} for n in names}, is_log=True)))
     turns = [r for r in res["rows"] if r["ends"] == "turns"]
     names = list(dict.fromkeys(r["system"] for r in turns))
-    for load in LOADS:
+    for load in dict.fromkeys(r["load"] for r in turns):
         some = [r for r in turns if r["load"] == load]
         groups = list(dict.fromkeys(f"{r['slots_per_pair']}" for r in some))
         plots.append((f"Lost at equal memory, {load} load", report.bars(
             groups, names, {n: {f"{r['slots_per_pair']}": 100 * r["lost"] for r in some if r["system"] == n} for n in names},
             "by slots a pair of nodes", "% of frames")))
     return ("Ethernet over one pool in shared memory",
-            "Frames between processes on two cores, which poll; TCP between containers; and what bursts lose between 16 nodes that share "
+            "Frames between processes on two cores, which poll; TCP between containers and between guests; and what bursts lose between 16 nodes that share "
             "one pool, or have buffers for each pair, of the same size together. lost is a share of the frames that were sent; memif "
             "keeps what its ring has no room for. vs_memif compares with the stronger of memif's two ways in each round.", plots)

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #define N_NODES 16
+#define PAGE 4096
 #define FRAME 1514
 #define SLOT_BYTES 2048
 #define TAKE 8 // frames that a node takes out of its inbox in a turn
@@ -120,20 +121,26 @@ receive_turn(struct segment *seg, struct tally *tally)
 	segment_release(seg, frames, n);
 }
 
+// own: what the node knows by itself.
 static struct segment *
-attach(void *mem, const struct segment_geometry *g, unsigned node)
+join(void *own, void *mem, const struct segment_geometry *g, unsigned node)
 {
-	size_t size = (segment_own_bytes(g) + 63) & ~(size_t)63;
-	void *own = aligned_alloc(64, size);
 	struct segment_identity who = {.mtu = 1500, .n_macs = 1, .mac = {{{2, 0, 0, 0, 0, (uint8_t)node}}}};
-	struct segment *seg;
+	struct segment *seg = segment_attach(own, mem, g);
 
-	if (!own)
-		return NULL;
-	memset(own, 0, size);
 	(void)snprintf(who.name, sizeof(who.name), "n%u", node);
-	seg = segment_attach(own, mem, g);
 	return segment_join(seg, node, &who) ? NULL : seg;
+}
+
+// Zero.
+static uint8_t *
+pages(size_t size)
+{
+	void *mem = aligned_alloc(PAGE, (size + PAGE - 1) & ~(size_t)(PAGE - 1));
+
+	if (mem)
+		memset(mem, 0, size);
+	return mem;
 }
 
 static void
@@ -167,8 +174,8 @@ main(int argc, char **argv)
 	uint64_t inbox_full = 0;
 	const char *field;
 	enum load load;
-	size_t size;
-	void *mem;
+	size_t size, own_size;
+	uint8_t *mem, *own;
 
 	if (argc != 8)
 		return 2;
@@ -181,14 +188,13 @@ main(int argc, char **argv)
 		return 2;
 	}
 	size = segment_bytes(&g);
-	mem = aligned_alloc(4096, (size + 4095) & ~(size_t)4095);
-	if (!mem)
-		return 1;
-	memset(mem, 0, size);
-	if (segment_format(mem, size, &g, id))
+	own_size = (segment_own_bytes(&g) + 63) & ~(size_t)63;
+	mem = pages(size);
+	own = pages(own_size * N_NODES);
+	if (!mem || !own || segment_format(mem, size, &g, id))
 		return 1;
 	for (unsigned i = 0; i < N_NODES; i++) {
-		nodes[i] = attach(mem, &g, i);
+		nodes[i] = join(own + i * own_size, mem, &g, i);
 		if (!nodes[i])
 			return 1;
 	}
