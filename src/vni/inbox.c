@@ -166,7 +166,10 @@ inbox_peek(struct segment *seg, uint64_t *ret_ref, unsigned *ret_n)
 		}
 		if (seen == empty && !seg->rx.n_covered)
 			return false;
-		if (pass(seg, seen) && seen != empty) // nobody who keeps to the rules wrote this
+		// Either nobody who keeps to the rules wrote this, or it is of the number's next life.
+		if (seen != empty && !own_is_alive(seg, (unsigned)seg->self, seg->epoch))
+			return false;
+		if (pass(seg, seen) && seen != empty)
 			own_count_rx(seg, RX_BAD, 1);
 	}
 	return false;

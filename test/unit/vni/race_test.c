@@ -11,6 +11,8 @@ enum {
 	T
 };
 
+#define LEN 1500 // of a frame that has a slot for itself
+
 static const struct segment_geometry GEOMETRY = {
 	.n_nodes = FIXTURE_NODES, .n_slots = 132, .slot_bytes = 2048, .inbox_size = 128};
 
@@ -53,7 +55,7 @@ send_burst(struct fixture *f, unsigned from, unsigned to, unsigned n, uint32_t *
 	for (unsigned i = 0; i < n; i++) {
 		uint32_t len;
 
-		if (segment_reserve(f->node[from], UINT64_C(1) << to, 60, &frames[i])) {
+		if (segment_reserve(f->node[from], UINT64_C(1) << to, LEN, &frames[i])) {
 			n = i;
 			break;
 		}
@@ -149,7 +151,7 @@ entry_between_those_that_a_parcel_covers_is_found(void **state)
 }
 
 static struct segment_frame held[128];
-static uint8_t held_data[128][60];
+static uint8_t held_data[128][LEN];
 static unsigned n_held;
 
 // R dies, and T clears up; A's slots become B's, which uses them for frames to A, which A's receiving thread holds.
@@ -184,7 +186,7 @@ sending_thread_frees_nothing_that_the_receiving_thread_holds(void **state)
 		for (unsigned i = 0; i < 8; i++)
 			send_burst(&f, B, T, 16, &number);
 		for (unsigned i = 0; i < n_held; i++) {
-			uint8_t data[60];
+			uint8_t data[LEN];
 
 			segment_copy(f.node[A], &held[i], data);
 			assert_memory_equal(data, held_data[i], 4);
@@ -217,13 +219,13 @@ sender_of_a_dead_node_writes_into_no_slot_that_went_on(void **state)
 
 		start(&f);
 		for (unsigned i = 0; i < 3; i++)
-			assert_int_equal(segment_reserve(f.node[A], 1 << R, 100, &frames[i]), 0);
+			assert_int_equal(segment_reserve(f.node[A], 1 << R, LEN + 1, &frames[i]), 0);
 		hooks[0] = (struct hook){at, slots_go_on_to_other_frames};
 		segment_send(f.node[A], frames, 3, &wake);
 		has_stopped = has_stopped_at(&hooks[0]);
 		for (uint32_t i = 0; has_stopped && i < number; i++) {
 			assert_int_equal(segment_receive(f.node[T], &got_frame, 1), 1);
-			assert_int_equal(got_frame.len, 60);
+			assert_int_equal(got_frame.len, LEN);
 			segment_release(f.node[T], &got_frame, 1);
 		}
 		finish(&f);
@@ -343,6 +345,47 @@ slots_that_a_late_node_takes_come_back_without_another_death(void **state)
 	}
 }
 
+// A frame for several is held by a node that others take for dead. Its slot is used again for such a frame, which the number's next node holds.
+static void
+late_release_ends_no_later_use(void **state)
+{
+	struct segment_frame late_frame, next_frame, b_frame;
+	struct segment *late;
+	struct fixture f;
+	uint64_t wake = 0;
+	uint32_t len, n_free;
+
+	(void)state;
+	start(&f);
+	for (bool is_first = true;; is_first = false) {
+		assert_int_equal(segment_reserve(f.node[A], 1 << B | 1 << R, LEN, &next_frame), 0);
+		memcpy(segment_piece(f.node[A], &next_frame, 0, &len), &number, sizeof(number));
+		assert_int_equal(segment_send(f.node[A], &next_frame, 1, &wake), 1);
+		assert_int_equal(segment_receive(f.node[R], &next_frame, 1), 1);
+		assert_int_equal(segment_receive(f.node[B], &b_frame, 1), 1);
+		if (is_first) {
+			late_frame = next_frame;
+			late = f.node[R];
+			expel_r(&f);
+			fixture_join(&f, R, 0);
+		} else if ((uint32_t)next_frame.slot[0] == (uint32_t)late_frame.slot[0]) {
+			break;
+		} else {
+			segment_release(f.node[R], &next_frame, 1);
+		}
+		segment_release(f.node[B], &b_frame, 1);
+		number++;
+	}
+	n_free = fixture_n_free(&f);
+	segment_release(late, &late_frame, 1);
+	segment_release(f.node[B], &b_frame, 1);
+	assert_int_equal(fixture_n_free(&f), n_free); // the next R reads it
+	segment_release(f.node[R], &next_frame, 1);
+	segment_leave(late);
+	free(late);
+	finish(&f);
+}
+
 int
 main(void)
 {
@@ -352,6 +395,7 @@ main(void)
 		cmocka_unit_test(sender_of_a_dead_node_writes_into_no_slot_that_went_on),
 		cmocka_unit_test(sweeper_that_was_overtaken_frees_no_later_parcel),
 		cmocka_unit_test(node_that_joins_too_late_spoils_nothing_of_the_next),
+		cmocka_unit_test(late_release_ends_no_later_use),
 		cmocka_unit_test(slots_that_a_late_node_takes_come_back_without_another_death),
 	};
 
