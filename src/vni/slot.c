@@ -34,6 +34,8 @@ slot_begin(struct segment *seg)
 
 	seg->tx.first = seg->tx.n_slots = 0;
 	seg->tx.open.to = 0;
+	for (unsigned i = 0; i < SEGMENT_MAX_NODES; i++) // looked for anew, should a number's epoch have come back
+		seg->tx.end[i].position = seg->tx.end[i].epoch = 0;
 	seg->tx.limit = share < 8 ? 1 : least(SLOT_CACHE, share / 4);
 	seg->tx.home = share * (uint32_t)seg->self;
 	seg->tx.window = least_window(seg);
