@@ -14,6 +14,8 @@ enter_world "$@"
 suite=${RTVS_PREFIX:-$(basename "$(dirname "$(readlink -f "$0")")")}/$(basename "$0" _test.sh)
 n_failed=0
 make_work
+# The world has shared memory of its own (scripts/enter); what a script before this one left there, as by a document's commands, is not this one's.
+rm -rf /dev/shm/*
 exec 3>&1 >"$work/setup.out" 2>&1 # results go to 3; what the set-up says is shown when it fails
 
 end_suite() {
