@@ -95,9 +95,9 @@ is_clean() { hundred_arrive && [ "$missed" = 0 ]; }
 
 reroute() { network_ovs "$top/scripts/sdn-reroute" --socket "$work/rtvsd.sock" --bridge net "$@"; }
 # in_port: path b leads back into the bridge, where the rule must not match again.
-reroute_start() {
+reroute_start() { # [OFCTL]
 	: >"$work/sdn.log"
-	network_ovs start sdn "$top/scripts/sdn-reroute" --socket "$work/rtvsd.sock" --bridge net --ofctl "ovs-ofctl --names" \
+	network_ovs start sdn "$top/scripts/sdn-reroute" --socket "$work/rtvsd.sock" --bridge net --ofctl "${1:-ovs-ofctl --names}" \
 		--match "in_port=host1,udp,nw_dst={peer},tp_dst=6081,ip_dscp={dscp}" --actions output:b1
 	wait_for 10 grep -q connected "$work/sdn.log"
 }
@@ -156,6 +156,28 @@ nothing_is_left_behind() {
 	flow_end
 }
 
+# What is on its way to a switch arrives, also when who sent it has gone.
+ended_while_a_rule_is_on_its_way() {
+	cat >"$work/slow-ofctl" <<-EOF
+		#!/bin/sh
+		case " \$* " in
+		*" add-flow "*) setsid -w sh -c 'touch $work/leaves; sleep 0.5; ovs-ofctl "\$@"; touch $work/arrived' sh --names "\$@" ;;
+		*) exec ovs-ofctl --names "\$@" ;;
+		esac
+	EOF
+	chmod +x "$work/slow-ofctl"
+	reroute_start "$work/slow-ofctl"
+	flow_begin
+	congest
+	wait_for 60 test -e "$work/leaves"
+	stop sdn
+	wait_for 10 test -e "$work/arrived"
+	has_no_rules
+	relieve
+	wait_for 90 is_at_start
+	flow_end
+}
+
 # Last: the daemon forgets its ports.
 daemon_may_restart() {
 	reroute_start
@@ -201,4 +223,5 @@ run_case "bad options are refused" bad_options_are_refused
 run_case "without help the highest class stays late" highest_class_is_late_and_told
 run_case "a flow that escalates is moved, and comes back" flow_is_moved_and_comes_back
 run_case "ended, it leaves no rules" nothing_is_left_behind
+run_case "nor one that is on its way then" ended_while_a_rule_is_on_its_way
 run_case "the daemon may restart" daemon_may_restart
