@@ -545,7 +545,7 @@ watch_and_reap_tell() {
 	expect_match 'node=0 name=a state=live sent/s=[1-9]' "$(cat "$work/watched")"
 	stop flood INT
 	# A terminal gets a screen; Ctrl-C ends it.
-	start screen script -qfec "stty cols 200 rows 50; $vni watch $seg" "$work/screen"
+	start screen script -qfec "stty cols 200 rows 50; exec $vni watch $seg" "$work/screen"
 	wait_for 10 grep -q 'RECEIVED/s' "$work/screen"
 	kill -KILL "$(pid_of node_a)" "$(pid_of node_b)"
 	wait_for 5 is_stopped node_a
