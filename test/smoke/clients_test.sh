@@ -171,15 +171,19 @@ node_answers() {
 	rm /dev/shm/segment
 }
 example_counts_what_was_late() {
-	local missed
 	ctl bridge add br0
 	tap_port t1 10.0.0.1/24 bridge=br0 deadline=1ms
 	tap_port t2 10.0.0.2/24 bridge=br0 rate=1Mbit
 	wait_for 10 can_ping t1 10.0.0.2
 	ns t1 ping -q -c 30 -i 0.002 -s 1300 -W 2 10.0.0.2 || :
+	wait_for 10 late_ports_agrees
+}
+# A packet of the kernel's own (neighbour discovery) may be counted between the two answers.
+late_ports_agrees() {
+	local missed
 	missed=$(ctl -j flow list | json 'sum(f["missed_pkts"] for f in d if f["from"] == "t1")')
-	[ "$missed" -gt 0 ]
-	expect "what it prints" "t1: deadline 1ms, $missed packets missed it" "$("$work/late-ports" "$work/rtvsd.sock")"
+	[ "$missed" -gt 0 ] || return 1
+	"$work/late-ports" "$work/rtvsd.sock" | tee /dev/stderr | grep -qx "t1: deadline 1ms, $missed packets missed it"
 }
 example_follows_events() {
 	start follow stdbuf -oL "$work/late-ports" "$work/rtvsd.sock" --events
