@@ -85,6 +85,7 @@ struct segment_counters {
 	uint64_t rx_frames, rx_bytes;
 	uint64_t rx_stale; // dropped: the sender died before the frame was taken
 	uint64_t rx_bad; // dropped: what the segment says of the frame cannot be true
+	uint64_t rx_refused; // dropped by the node after it was received: segment_count_refused
 };
 
 struct segment_node_info {
@@ -170,8 +171,11 @@ int segment_put(
 unsigned segment_receive(struct segment *seg, struct segment_frame *ret_frames, unsigned n);
 void segment_release(struct segment *seg, const struct segment_frame *frames, unsigned n);
 uint8_t *segment_piece(const struct segment *seg, const struct segment_frame *frame, unsigned i, uint32_t *ret_len);
-// Copies a received frame; size at least frame->len.
+// Copies a received frame; size at least frame->len. The other writes a reserved one.
 void segment_copy(const struct segment *seg, const struct segment_frame *frame, void *ret_data);
+void segment_fill(const struct segment *seg, const struct segment_frame *frame, const void *data);
+// What the node passes frames to, such as an interface, did not take one. The receiving thread.
+void segment_count_refused(struct segment *seg);
 // Before the receiving thread sleeps. False: a frame waits, do not sleep. The word is 1 until a sender wakes the node.
 bool segment_sleep(struct segment *seg);
 void segment_awake(struct segment *seg);

@@ -56,7 +56,7 @@ print_json_node(const struct picture *p, unsigned i, FILE *out)
 	} numbers[] = {{"tx_frames", c->tx_frames}, {"tx_bytes", c->tx_bytes}, {"tx_no_slot", c->tx_no_slot},
 		{"tx_inbox_full", c->tx_inbox_full}, {"tx_nobody", c->tx_nobody}, {"tx_gone", c->tx_gone},
 		{"rx_frames", c->rx_frames}, {"rx_bytes", c->rx_bytes}, {"rx_stale", c->rx_stale},
-		{"rx_bad", c->rx_bad}};
+		{"rx_bad", c->rx_bad}, {"rx_refused", c->rx_refused}};
 	char mac[UNITS_TEXT_SIZE];
 
 	fprintf(out,

@@ -153,20 +153,7 @@ receive_some(struct segment *seg, uint64_t *sum)
 	return n;
 }
 
-// From the template; its first bytes say to whom and from whom.
-static void
-write_frame(struct segment *seg, const struct segment_frame *frame, const uint8_t *content)
-{
-	uint32_t done = 0, len;
-
-	for (unsigned k = 0; k < frame->n_slots; k++, done += len) {
-		uint8_t *piece = segment_piece(seg, frame, k, &len);
-
-		memcpy(piece, content + done, len);
-	}
-}
-
-// Takes slots for all, writes all, hands over all: stores and compare-and-swaps that alternate wait for each other. What finds no slot or no
+// From the template, whose first bytes say to whom and from whom. Takes slots for all, writes all, hands over all: stores and compare-and-swaps that alternate wait for each other. What finds no slot or no
 // room in the inbox is lost, as on a wire. Returns n.
 static unsigned
 send_some(struct segment *seg, uint8_t *content, const struct mac *to, uint32_t len, unsigned n)
@@ -180,7 +167,7 @@ send_some(struct segment *seg, uint8_t *content, const struct mac *to, uint32_t 
 	while (made < n && !segment_reserve(seg, set, len, &frames[made]))
 		made++;
 	for (unsigned i = 0; i < made; i++)
-		write_frame(seg, &frames[i], content);
+		segment_fill(seg, &frames[i], content);
 	(void)segment_send(seg, frames, made, &wake);
 	return n;
 }

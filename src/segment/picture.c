@@ -41,7 +41,7 @@ picture_state(const struct picture *p, unsigned i)
 uint64_t
 picture_dropped(const struct segment_counters *c)
 {
-	return c->tx_no_slot + c->tx_inbox_full + c->tx_nobody + c->tx_gone + c->rx_stale + c->rx_bad;
+	return c->tx_no_slot + c->tx_inbox_full + c->tx_nobody + c->tx_gone + c->rx_stale + c->rx_bad + c->rx_refused;
 }
 
 void

@@ -452,12 +452,7 @@ segment_put(
 		return rc;
 	if (offload)
 		frame.offload = *offload;
-	for (unsigned i = 0; i < frame.n_slots; i++) {
-		uint32_t piece_len;
-		uint8_t *piece = segment_piece(seg, &frame, i, &piece_len);
-
-		memcpy(piece, (const uint8_t *)data + i * seg->g.slot_bytes, piece_len);
-	}
+	segment_fill(seg, &frame, data);
 	return segment_send(seg, &frame, 1, ret_wake) ? 0 : -EHOSTUNREACH;
 }
 

@@ -41,7 +41,7 @@ struct layout_node {
 	_Alignas(SEGMENT_LINE) _Atomic uint32_t asleep; // the node sets it, senders clear it
 	_Alignas(SEGMENT_LINE) _Atomic uint64_t tx[6]; // as in struct segment_counters
 	_Atomic uint64_t held; // non-coherent: slots handed over | slots reserved << 32
-	_Alignas(SEGMENT_LINE) _Atomic uint64_t rx[4];
+	_Alignas(SEGMENT_LINE) _Atomic uint64_t rx[5];
 };
 
 // Entries follow at once.

@@ -26,7 +26,7 @@ node_write_identity(struct layout_node *node, const struct segment_identity *ide
 	shared_store(&node->mtu, identity->mtu);
 	for (unsigned i = 0; i < 6; i++)
 		shared_store(&node->tx[i], 0);
-	for (unsigned i = 0; i < 4; i++)
+	for (unsigned i = 0; i < 5; i++)
 		shared_store(&node->rx[i], 0);
 	shared_store(&node->beat, 1);
 	atomic_store_explicit(&node->asleep, 0, memory_order_release);
@@ -148,7 +148,7 @@ segment_look(const struct segment *seg, unsigned number, struct segment_node_inf
 {
 	const struct layout_node *node = own_node(seg, number);
 	struct segment_node_info info = {0};
-	uint64_t state, counters[10];
+	uint64_t state, counters[11];
 
 	if (number >= seg->g.n_nodes)
 		return false;
@@ -161,7 +161,7 @@ segment_look(const struct segment *seg, unsigned number, struct segment_node_inf
 	info.inbox_depth =
 		seg->g.memory == SEGMENT_NONCOHERENT ? noncoherent_depth(seg, number) : inbox_depth(seg, number);
 	read_identity(node, &info.identity);
-	for (unsigned i = 0; i < 10; i++)
+	for (unsigned i = 0; i < 11; i++)
 		counters[i] = atomic_load_explicit(i < 6 ? &node->tx[i] : &node->rx[i - 6], memory_order_relaxed);
 	info.counters = (struct segment_counters){
 		.tx_frames = counters[TX_FRAMES],
@@ -174,6 +174,7 @@ segment_look(const struct segment *seg, unsigned number, struct segment_node_inf
 		.rx_bytes = counters[6 + RX_BYTES],
 		.rx_stale = counters[6 + RX_STALE],
 		.rx_bad = counters[6 + RX_BAD],
+		.rx_refused = counters[6 + RX_REFUSED],
 	};
 	*ret_info = info;
 	return true;

@@ -144,7 +144,8 @@ enum own_rx {
 	RX_FRAMES,
 	RX_BYTES,
 	RX_STALE,
-	RX_BAD
+	RX_BAD,
+	RX_REFUSED
 };
 
 static inline void

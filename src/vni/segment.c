@@ -196,3 +196,20 @@ segment_copy(const struct segment *seg, const struct segment_frame *frame, void 
 		memcpy((uint8_t *)ret_data + i * seg->g.slot_bytes, piece, len);
 	}
 }
+
+void
+segment_fill(const struct segment *seg, const struct segment_frame *frame, const void *data)
+{
+	for (unsigned i = 0; i < frame->n_slots; i++) {
+		uint32_t len;
+		uint8_t *piece = segment_piece(seg, frame, i, &len);
+
+		memcpy(piece, (const uint8_t *)data + i * seg->g.slot_bytes, len);
+	}
+}
+
+void
+segment_count_refused(struct segment *seg)
+{
+	own_count_rx(seg, RX_REFUSED, 1);
+}

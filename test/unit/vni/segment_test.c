@@ -470,6 +470,31 @@ frame_that_shares_a_slot_goes_to_several_nodes(void **state)
 	}
 }
 
+// Of each life of the node.
+static void
+refused_frames_are_counted(void **state)
+{
+	struct segment_node_info info;
+	struct fixture f;
+
+	(void)state;
+	fixture_make(&f, &SMALL, 2);
+	segment_count_refused(f.node[1]);
+	segment_count_refused(f.node[1]);
+	fixture_settle(&f);
+	assert_true(segment_look(f.node[0], 1, &info));
+	assert_int_equal(info.counters.rx_refused, 2);
+	segment_leave(f.node[1]);
+	segment_count_refused(f.node[1]);
+	fixture_settle(&f);
+	fixture_join(&f, 1, 0);
+	fixture_settle(&f);
+	assert_true(segment_look(f.node[0], 1, &info));
+	assert_int_equal(info.counters.rx_refused, 0);
+	assert_all_free_after_leave(&f);
+	fixture_free(&f);
+}
+
 // What lies where a node's entry would be is nobody's.
 static void
 frame_goes_to_no_number_that_there_is_not(void **state)
@@ -792,6 +817,7 @@ main(void)
 		cmocka_unit_test(small_frames_share_a_slot),
 		cmocka_unit_test(frames_that_share_a_slot_need_not_leave_together),
 		cmocka_unit_test(frame_that_shares_a_slot_goes_to_several_nodes),
+		cmocka_unit_test(refused_frames_are_counted),
 		cmocka_unit_test(frame_goes_to_no_number_that_there_is_not),
 		cmocka_unit_test(offload_header_comes_with_its_frame),
 		cmocka_unit_test(sleeper_is_woken_once),
