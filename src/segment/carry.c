@@ -1,10 +1,10 @@
-// The sending thread reads a burst out of the TAP and hands it over; the receiving one writes a burst out of the slots and gives them back.
+// The sending thread reads a burst out of the TAP and sends it at once; the receiving thread writes a burst out of the slots and releases them.
 //
-// The length of a frame is known when it has been read. A frame that is expected to be long is read where it will be sent from, into slots for
-// the longest one, of which the rest goes back; others are read aside, since taking and giving back slots would cost more than the copy.
-// What a long frame follows is most often another one: that is the expectation. Slots are never held while the thread sleeps.
+// The length of a frame is known when it has been read. A frame that is expected to be long is read into the slots that it is sent from, which are reserved
+// for the longest one, and shortened. Other frames are read aside and copied: to take and return slots would cost more than the copy.
+// Most long frames follow another long frame: that is the expectation. No slots are held while the thread sleeps.
 //
-// Nothing here waits for the TAP's reader or for another node: what a TAP or an inbox does not take is counted and dropped, by this node alone.
+// Nothing here waits for the TAP's reader or for another node: a frame that a TAP or an inbox does not take is counted and dropped, by this node alone.
 #include "carry.h"
 
 #include <assert.h>
@@ -72,25 +72,27 @@ read_frame(struct sending *s, struct segment_offload *ret_offload, const uint8_t
 	return n < (ssize_t)sizeof(*ret_offload) ? 0 : (int)(n - (ssize_t)sizeof(*ret_offload));
 }
 
-// One frame that was read, of len bytes, into the burst; false: it was sent or dropped at once.
+// The frame that was read, of len bytes, into slots. False: it was dropped.
 static bool
-take_frame(struct sending *s, const struct segment_offload *offload, const uint8_t *data, uint32_t len,
-	uint64_t *ret_wake, struct segment_frame *ret_frame)
+take_frame(struct sending *s, const uint8_t *data, uint32_t len, struct segment_frame *ret_frame)
 {
+	bool is_short = len <= SHORT_BYTES;
+
 	if (len > SEGMENT_MAX_FRAME) {
 		atomic_fetch_add_explicit(&s->c->n_refused, 1, memory_order_relaxed);
 		return false;
 	}
-	s->expects_long = len > SHORT_BYTES;
-	if (!s->has_room || !s->expects_long) {
-		(void)segment_put(s->seg, data, len, offload, ret_wake);
-		return false;
+	s->expects_long = !is_short;
+	if (s->has_room && !is_short) {
+		*ret_frame = s->room;
+		s->has_room = false;
+		segment_shorten(s->seg, ret_frame, len);
+		ret_frame->to = segment_route(s->seg, data);
+		return true;
 	}
-	*ret_frame = s->room;
-	s->has_room = false;
-	segment_shorten(s->seg, ret_frame, len);
-	ret_frame->to = segment_route(s->seg, data);
-	ret_frame->offload = *offload;
+	if (segment_reserve(s->seg, segment_route(s->seg, data), len, ret_frame))
+		return false;
+	segment_fill(s->seg, ret_frame, data);
 	return true;
 }
 
@@ -108,12 +110,9 @@ send_burst(struct sending *s)
 		len = read_frame(s, &offload, &data);
 		if (len < 0)
 			break;
-		// In order: what is sent at once comes after what waits here.
-		if (n && (!s->has_room || len <= SHORT_BYTES)) {
-			(void)segment_send(s->seg, frames, n, &wake);
-			n = 0;
-		}
-		n += take_frame(s, &offload, data, (uint32_t)len, &wake, &frames[n]);
+		if (!take_frame(s, data, (uint32_t)len, &frames[n]))
+			continue;
+		frames[n++].offload = offload;
 	}
 	if (n)
 		(void)segment_send(s->seg, frames, n, &wake);
@@ -148,8 +147,10 @@ write_frame(struct carry *c, struct segment *seg, const struct segment_frame *fr
 	struct segment_offload offload = frame->offload;
 	struct iovec iov[1 + SEGMENT_MAX_CHAIN] = {{.iov_base = &offload, .iov_len = sizeof(offload)}};
 
-	if (writev(c->tap, iov, 1 + (int)describe(seg, frame, iov + 1)) < 0)
-		atomic_fetch_add_explicit(&c->n_refused, 1, memory_order_relaxed);
+	if (writev(c->tap, iov, 1 + (int)describe(seg, frame, iov + 1)) >= 0)
+		return;
+	segment_count_refused(seg);
+	atomic_fetch_add_explicit(&c->n_refused, 1, memory_order_relaxed);
 }
 
 static void *
