@@ -317,11 +317,7 @@ workers_start(struct dp *dp)
 	if (!dp->rcu)
 		return -ENOMEM;
 	rte_rcu_qsbr_init(dp->rcu, RCU_THREADS);
-	rc = schedule_init();
-	if (!rc)
-		rc = trace_init();
-	if (!rc)
-		rc = view_publish(dp);
+	rc = view_publish(dp);
 	for (unsigned i = 0; !rc && i < dp->cfg.workers.n; i++) {
 		rc = worker_create(dp, (uint16_t)i, dp->cfg.workers.cpu[i], i + 1, &dp->worker[i]);
 		if (!rc)
@@ -401,7 +397,9 @@ dp_init(const struct dp_system_cfg *cfg, struct dp **ret_dp, char err[DP_ERR_SIZ
 		goto err_log;
 	clocks_start(dp, begin);
 	dp->pool = make_pool(dp->cfg.n_mbufs);
-	rc = dp->pool ? bus_error_install(dp) : -rte_errno;
+	rc = dp->pool ? pkt_init() : -rte_errno;
+	if (!rc)
+		rc = bus_error_install(dp);
 	if (!rc)
 		rc = port_vhost_init();
 	if (!rc)
@@ -410,8 +408,6 @@ dp_init(const struct dp_system_cfg *cfg, struct dp **ret_dp, char err[DP_ERR_SIZ
 		rc = vhost_guard_start();
 	if (!rc)
 		rc = events_start(dp);
-	if (!rc)
-		rc = overlay_init();
 	if (!rc)
 		rc = underlay_start(dp);
 	if (!rc)

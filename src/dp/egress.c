@@ -4,6 +4,7 @@
 // Invariant: a packet given to egress_put is staged, in a ring, or counted as dropped on the egress port.
 #include "capture.h"
 #include "dp_state.h"
+#include "pkt.h"
 #include "rtvs/fragment.h"
 #include "rtvs/frame.h"
 #include "rtvs/path_mtu.h"
@@ -22,39 +23,15 @@
 #define OFFLOAD_FLAGS (RTE_MBUF_F_TX_L4_MASK | RTE_MBUF_F_TX_TCP_SEG)
 #define MAX_SEGMENTS 256 // a 64 KiB super-frame has 151 where a tunnel's way takes 576 bytes
 
-void
-egress_drop(struct worker *w, uint16_t port, struct rte_mbuf *m, enum drop reason)
-{
-	worker_count(&w->port[port].c.drops[reason], 1);
-	rte_pktmbuf_free(m);
-}
-
-// m, or a copy of it when its bytes are shared. NULL: no buffer, m is freed.
-static struct rte_mbuf *
-make_writable(struct worker *w, struct rte_mbuf *m)
-{
-	struct rte_mbuf *copy;
-
-	if (RTE_MBUF_DIRECT(m) && rte_mbuf_refcnt_read(m) == 1)
-		return m;
-	copy = rte_pktmbuf_copy(m, w->pool, 0, UINT32_MAX);
-	rte_pktmbuf_free(m);
-	return copy;
-}
-
 static struct rte_mbuf *
 push_tag(struct worker *w, struct rte_mbuf *m, uint16_t vlan)
 {
 	uint8_t *data;
 
-	m = make_writable(w, m);
+	m = pkt_push(w->pool, m, TAG_BYTES);
 	if (!m)
 		return NULL;
-	data = (uint8_t *)rte_pktmbuf_prepend(m, TAG_BYTES);
-	if (!data) {
-		rte_pktmbuf_free(m);
-		return NULL;
-	}
+	data = rte_pktmbuf_mtod(m, uint8_t *);
 	memmove(data, data + TAG_BYTES, 2 * RTE_ETHER_ADDR_LEN);
 	data[12] = RTE_ETHER_TYPE_VLAN >> 8;
 	data[13] = RTE_ETHER_TYPE_VLAN & 0xff;
@@ -69,7 +46,7 @@ pop_tag(struct worker *w, struct rte_mbuf *m)
 {
 	uint8_t *data;
 
-	m = make_writable(w, m);
+	m = pkt_own(w->pool, m);
 	if (!m)
 		return NULL;
 	data = rte_pktmbuf_mtod(m, uint8_t *);
@@ -86,7 +63,7 @@ set_vlan(struct worker *w, struct rte_mbuf *m, uint16_t vlan)
 {
 	uint8_t *data;
 
-	m = make_writable(w, m);
+	m = pkt_own(w->pool, m);
 	if (!m)
 		return NULL;
 	data = rte_pktmbuf_mtod(m, uint8_t *);
@@ -188,7 +165,7 @@ mark(struct worker *w, struct rte_mbuf *m, uint8_t dscp)
 
 	if (old < 0 || old == dscp)
 		return m;
-	m = make_writable(w, m);
+	m = pkt_own(w->pool, m);
 	if (m)
 		(void)frame_dscp_set(rte_pktmbuf_mtod(m, uint8_t *), m->data_len, dscp);
 	return m;
@@ -266,7 +243,7 @@ give_run(struct worker *w, const struct view *view, uint16_t out, struct rte_mbu
 	worker_count(&c->tx_pkts, sent);
 	worker_count(&c->tx_bytes, bytes);
 	if (unlikely(refused != DROP_NONE)) {
-		egress_drop(w, out, pkts[sent], refused);
+		worker_drop(w, out, pkts[sent], refused);
 		run = ++sent;
 	}
 	*ret_run = run;
@@ -297,7 +274,7 @@ transmit(struct worker *w, const struct view *view, uint16_t out)
 		uint16_t gone = give_run(w, view, out, &tx->pkts[i], (uint16_t)(tx->n - i), &run);
 
 		for (uint16_t k = gone; k < run; k++)
-			egress_drop(w, out, tx->pkts[i + k], DROP_TX_FULL);
+			worker_drop(w, out, tx->pkts[i + k], DROP_TX_FULL);
 	}
 	tx->n = 0;
 }
@@ -313,31 +290,15 @@ leave(struct worker *w, const struct view *view, uint16_t out)
 		transmit(w, view, out);
 }
 
-// The shortest frame of a network, with zeroes: not all devices do it, and none may send what was in the buffer before.
-static struct rte_mbuf *
-pad(struct worker *w, struct rte_mbuf *m)
-{
-	uint16_t missing = (uint16_t)(FRAME_WIRE_MIN - m->pkt_len);
-	void *tail;
-
-	m = make_writable(w, m);
-	tail = m ? rte_pktmbuf_append(m, missing) : NULL;
-	if (!tail) {
-		rte_pktmbuf_free(m);
-		return NULL;
-	}
-	memset(tail, 0, missing);
-	return m;
-}
-
 // All packets come through here, those of the daemon itself and mirrored ones, too.
 static void
 stage(struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf *m)
 {
 	struct worker_tx *tx = &w->port[out].tx;
 
+	// The shortest frame of a network: not all devices fill it up, and none may send what was in the buffer before.
 	if (unlikely(m->pkt_len < FRAME_WIRE_MIN)) {
-		m = pad(w, m);
+		m = pkt_pad(w->pool, m, (uint16_t)(FRAME_WIRE_MIN - m->pkt_len));
 		if (!m) {
 			worker_count(&w->port[out].c.drops[DROP_NO_BUFFER], 1);
 			return;
@@ -370,22 +331,22 @@ stage_or_hand_over(struct worker *w, const struct view *view, uint16_t out, stru
 		out = view->port[out].tunnel->uplink;
 		port = view->port[out].port;
 		if (unlikely(!is_ready(&view->port[out]))) {
-			egress_drop(w, out, m, DROP_LINK_DOWN);
+			worker_drop(w, out, m, DROP_LINK_DOWN);
 			return;
 		}
 		if (unlikely(m->pkt_len > view->port[out].frame_max + (view->port[out].vlan ? TAG_BYTES : 0))) {
-			egress_drop(w, out, m, DROP_MTU);
+			worker_drop(w, out, m, DROP_MTU);
 			return;
 		}
 	} else if (view->port[out].schedule || view->port[out].trace) {
-		schedule_stamp(m, w->now_ns);
+		pkt_item(m)->arrival_ns = w->now_ns;
 	}
 	if (likely(port->owner == w->index)) {
 		stage(w, view, out, m);
 		return;
 	}
 	if (rte_ring_mp_enqueue(port->handoff, m)) {
-		egress_drop(w, out, m, DROP_HANDOFF_FULL);
+		worker_drop(w, out, m, DROP_HANDOFF_FULL);
 		return;
 	}
 	worker_count(&w->port[out].c.queued_in, 1);
@@ -396,29 +357,6 @@ stage_or_hand_over(struct worker *w, const struct view *view, uint16_t out, stru
 		atomic_load_explicit(&w->dp->worker[port->owner]->is_sleeping, memory_order_relaxed))
 		trace_prewake(w, view, out, w->now_ns);
 	worker_wake(w->dp->worker[port->owner]);
-}
-
-// A chain of buffers becomes one buffer, for devices that take no chains.
-static struct rte_mbuf *
-linearize(struct worker *w, struct rte_mbuf *m)
-{
-	struct rte_mbuf *flat = rte_pktmbuf_alloc(w->pool);
-	void *to = flat ? rte_pktmbuf_append(flat, (uint16_t)RTE_MIN(m->pkt_len, UINT16_MAX)) : NULL;
-
-	if (to) {
-		const void *from = rte_pktmbuf_read(m, 0, m->pkt_len, to);
-
-		if (from != to)
-			memcpy(to, from, m->pkt_len);
-		flat->ol_flags = m->ol_flags & RTE_MBUF_F_TX_OFFLOAD_MASK;
-		flat->tx_offload = m->tx_offload;
-		flat->port = m->port;
-		trace_copy(flat, m);
-	} else {
-		rte_pktmbuf_free(flat);
-		flat = NULL;
-	}
-	return flat;
 }
 
 // librte_vhost and drivers make the checksum's pseudo header of the next header of IPv6 itself, be it an extension's.
@@ -435,10 +373,10 @@ static void
 put_parts(
 	struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf *m, struct rte_mbuf **part, unsigned n)
 {
-	for (unsigned i = 0; i < n; i++)
+	for (unsigned i = 1; i < n; i++)
 		part[i]->port = m->port;
-	trace_copy(part[0], m);
-	rte_pktmbuf_free(m);
+	pkt_inherit(part[0], m);
+	pkt_free(m);
 	worker_count(&w->port[out].c.replicated, n - 1);
 	for (unsigned i = 0; i < n; i++)
 		stage_or_hand_over(w, view, out, part[i]);
@@ -448,14 +386,14 @@ put_parts(
 static struct rte_mbuf *
 finish_checksum(struct worker *w, uint16_t out, struct rte_mbuf *m)
 {
-	m = make_writable(w, m);
+	m = pkt_own(w->pool, m);
 	if (!m) {
 		worker_count(&w->port[out].c.drops[DROP_NO_BUFFER], 1);
 		return NULL;
 	}
 	if (gso_finish_checksum(m))
 		return m;
-	egress_drop(w, out, m, DROP_OFFLOAD);
+	worker_drop(w, out, m, DROP_OFFLOAD);
 	return NULL;
 }
 
@@ -470,7 +408,7 @@ put_in_software(struct worker *w, const struct view *view, uint16_t out, struct 
 	if (needs_gso) {
 		n = gso_segment(w->pool, m, seg, MAX_SEGMENTS);
 		if (n <= 0) {
-			egress_drop(w, out, m, n ? DROP_NO_BUFFER : DROP_OFFLOAD);
+			worker_drop(w, out, m, n ? DROP_NO_BUFFER : DROP_OFFLOAD);
 			return;
 		}
 		put_parts(w, view, out, m, seg, (unsigned)n);
@@ -482,14 +420,11 @@ put_in_software(struct worker *w, const struct view *view, uint16_t out, struct 
 			return;
 	}
 	if (m->nb_segs > 1 && !(caps & PORT_CAP_SEGS)) {
-		struct rte_mbuf *flat = linearize(w, m);
-
-		if (!flat) {
-			egress_drop(w, out, m, DROP_OFFLOAD);
+		m = pkt_flatten(w->pool, m);
+		if (!m) {
+			worker_count(&w->port[out].c.drops[DROP_OFFLOAD], 1);
 			return;
 		}
-		rte_pktmbuf_free(m);
-		m = flat;
 	}
 	stage_or_hand_over(w, view, out, m);
 }
@@ -507,17 +442,17 @@ put_too_long(struct worker *w, const struct view *view, uint16_t out, struct egr
 
 	if (rc == -EMSGSIZE) {
 		overlay_too_big(w, view, out, &pkt, mtu);
-		egress_drop(w, out, m, DROP_MTU);
+		worker_drop(w, out, m, DROP_MTU);
 	} else if ((m->ol_flags & RTE_MBUF_F_TX_TCP_SEG) && mtu > tcp_headers) {
 		m->tso_segsz = (uint16_t)(mtu - tcp_headers);
 		put_in_software(w, view, out, m, 0);
 	} else if (rc) {
-		egress_drop(w, out, m, DROP_UNFRAGMENTABLE);
+		worker_drop(w, out, m, DROP_UNFRAGMENTABLE);
 	} else if (!(m->ol_flags & OFFLOAD_FLAGS) || (m = finish_checksum(w, out, m))) {
 		if (gso_fragment(w->pool, m, &plan, part))
 			put_parts(w, view, out, m, part, plan.n);
 		else
-			egress_drop(w, out, m, DROP_NO_BUFFER);
+			worker_drop(w, out, m, DROP_NO_BUFFER);
 	}
 }
 
@@ -529,7 +464,7 @@ egress_put(struct worker *w, const struct view *view, uint16_t out, struct egres
 	enum drop drop;
 
 	if (unlikely(!is_ready(vp))) {
-		egress_drop(w, out, pkt.m, DROP_LINK_DOWN);
+		worker_drop(w, out, pkt.m, DROP_LINK_DOWN);
 		return;
 	}
 	if (!vp->is_mirror_target) { // which gets frames as they were seen
@@ -538,7 +473,7 @@ egress_put(struct worker *w, const struct view *view, uint16_t out, struct egres
 			if (drop == DROP_MTU && vp->tunnel)
 				put_too_long(w, view, out, pkt);
 			else
-				egress_drop(w, out, pkt.m, drop);
+				worker_drop(w, out, pkt.m, drop);
 			return;
 		}
 	}
@@ -573,11 +508,11 @@ inject(struct worker *w, const struct view *view, uint16_t out)
 
 	worker_count(&w->port[out].c.replicated, n);
 	for (unsigned i = 0; i < n; i++) {
-		schedule_stamp(pkts[i], w->now_ns);
+		pkt_item(pkts[i])->arrival_ns = w->now_ns;
 		if (is_ready(&view->port[out]))
 			stage(w, view, out, pkts[i]);
 		else
-			egress_drop(w, out, pkts[i], DROP_LINK_DOWN);
+			worker_drop(w, out, pkts[i], DROP_LINK_DOWN);
 	}
 	return n;
 }

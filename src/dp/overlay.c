@@ -5,6 +5,7 @@
 
 #include "capture.h"
 #include "dp_state.h"
+#include "pkt.h"
 #include "rtvs/frame.h"
 #include "rtvs/icmp_too_big.h"
 #include "schedule.h"
@@ -12,10 +13,8 @@
 #include "underlay.h"
 #include "worker.h"
 
-#include <rte_errno.h>
 #include <rte_hash_crc.h>
 #include <rte_malloc.h>
-#include <rte_mbuf_dyn.h>
 #include <rte_ring_elem.h>
 
 #include <string.h>
@@ -23,39 +22,6 @@
 
 #define TOO_BIG_PPS 100 // answers to one port
 #define TOO_BIG_BURST 10
-
-// What an encapsulated packet carries to its departure.
-struct overlay_mark {
-	uint16_t tunnel;
-	uint16_t serial; // of its port, the low bits: another may have its number by then
-};
-
-static int mark_offset = -1;
-static uint64_t mark_flag;
-
-int
-overlay_init(void)
-{
-	static const struct rte_mbuf_dynfield field = {
-		.name = "rtvs_overlay", .size = sizeof(struct overlay_mark), .align = _Alignof(struct overlay_mark)};
-	static const struct rte_mbuf_dynflag flag = {.name = "rtvs_overlay"};
-	int bit;
-
-	if (mark_offset >= 0)
-		return 0;
-	bit = rte_mbuf_dynflag_register(&flag);
-	if (bit < 0)
-		return -rte_errno;
-	mark_flag = RTE_BIT64(bit);
-	mark_offset = rte_mbuf_dynfield_register(&field);
-	return mark_offset < 0 ? -rte_errno : 0;
-}
-
-static struct overlay_mark *
-mark_of(struct rte_mbuf *m)
-{
-	return RTE_MBUF_DYNFIELD(m, mark_offset, struct overlay_mark *);
-}
 
 static uint32_t
 slot_of(const uint8_t *remote, bool is_v6, uint32_t vni)
@@ -101,23 +67,6 @@ find_tunnel(const struct view *view, const struct view_uplink *up, const struct 
 	return VIEW_NO_PORT;
 }
 
-// One buffer that nobody shares, with room before it. NULL: no buffer, m is freed.
-static struct rte_mbuf *
-make_room(struct worker *w, struct rte_mbuf *m, uint16_t bytes)
-{
-	struct rte_mbuf *copy;
-
-	if (likely(RTE_MBUF_DIRECT(m) && rte_mbuf_refcnt_read(m) == 1 && rte_pktmbuf_headroom(m) >= bytes))
-		return m;
-	copy = rte_pktmbuf_copy(m, w->pool, 0, UINT32_MAX);
-	rte_pktmbuf_free(m);
-	if (copy && rte_pktmbuf_headroom(copy) < bytes) {
-		rte_pktmbuf_free(copy);
-		copy = NULL;
-	}
-	return copy;
-}
-
 // By the uplink's device where it does so.
 static void
 add_checksum(const struct view *view, const struct view_tunnel *t, struct rte_mbuf *m, uint16_t inner_len)
@@ -143,10 +92,10 @@ overlay_encap(struct worker *w, const struct view *view, uint16_t out, struct rt
 	int tos;
 
 	if (unlikely(!t->is_resolved)) {
-		egress_drop(w, out, m, DROP_NO_NEIGHBOR);
+		worker_drop(w, out, m, DROP_NO_NEIGHBOR);
 		return NULL;
 	}
-	m = make_room(w, m, t->headers.len);
+	m = pkt_room(w->pool, m, t->headers.len);
 	if (unlikely(!m)) {
 		worker_count(&w->port[out].c.drops[DROP_NO_BUFFER], 1);
 		return NULL;
@@ -161,11 +110,11 @@ overlay_encap(struct worker *w, const struct view *view, uint16_t out, struct rt
 	source_port = geneve_source_port(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len);
 	geneve_push(&t->headers, (uint8_t *)rte_pktmbuf_prepend(m, t->headers.len), inner_len, source_port,
 		geneve_outer_tos(inner_tos, dscp), (uint32_t)RTE_MIN(from->deadline_ns, (uint64_t)UINT32_MAX), m->port);
-	m->ol_flags = mark_flag | (unlikely(view->has_traces) ? m->ol_flags & trace_flags() : 0);
-	*mark_of(m) = (struct overlay_mark){.tunnel = out, .serial = (uint16_t)vp->port->serial};
+	m->ol_flags = pkt_fields.is_tunnelled | (m->ol_flags & pkt_trace_flags());
+	*pkt_tunnel(m) = (struct pkt_tunnel){.port = out, .serial = (uint16_t)vp->port->serial};
 	if (t->headers.has_csum)
 		add_checksum(view, t, m, inner_len);
-	schedule_stamp(m, w->now_ns);
+	pkt_item(m)->arrival_ns = w->now_ns;
 	worker_count(&w->port[out].c.tx_pkts, 1);
 	worker_count(&w->port[out].c.tx_bytes, inner_len);
 	return m;
@@ -189,7 +138,7 @@ overlay_too_big(struct worker *w, const struct view *view, uint16_t out, const s
 	frame = rte_pktmbuf_mtod(answer.m, uint8_t *);
 	len = icmp_too_big(rte_pktmbuf_mtod(pkt->m, const uint8_t *), pkt->m->data_len, pkt->m->pkt_len, mtu, frame);
 	if (!len) {
-		rte_pktmbuf_free(answer.m);
+		pkt_free(answer.m);
 		return;
 	}
 	(void)rte_pktmbuf_append(answer.m, (uint16_t)len);
@@ -202,12 +151,12 @@ overlay_too_big(struct worker *w, const struct view *view, uint16_t out, const s
 static const struct view_tunnel *
 tunnel_of(const struct view *view, struct rte_mbuf *m)
 {
-	const struct overlay_mark *mark = mark_of(m);
+	const struct pkt_tunnel *mark = pkt_tunnel(m);
 	const struct view_port *vp;
 
-	if (!(m->ol_flags & mark_flag))
+	if (!(m->ol_flags & pkt_fields.is_tunnelled))
 		return NULL;
-	vp = &view->port[mark->tunnel];
+	vp = &view->port[mark->port];
 	return vp->tunnel && (uint16_t)vp->port->serial == mark->serial ? vp->tunnel : NULL;
 }
 
@@ -242,7 +191,7 @@ overlay_stamp(struct worker *w, const struct view *view, struct rte_mbuf **pkts,
 		if (t)
 			geneve_patch_meta(rte_pktmbuf_mtod(pkts[i], uint8_t *), &t->headers,
 				next_seq(t, pkts[i]->port, 1), (uint64_t)((int64_t)w->now_ns + tai_offset_ns),
-				w->now_ns - schedule_arrival_ns(pkts[i]),
+				w->now_ns - pkt_item(pkts[i])->arrival_ns,
 				t->headers.has_csum && !(pkts[i]->ol_flags & RTE_MBUF_F_TX_L4_MASK));
 	}
 }
@@ -476,7 +425,7 @@ decap(struct worker *w, const struct view *view, uint16_t in, struct rte_mbuf *m
 	uint16_t tunnel;
 
 	if (unlikely((m->ol_flags & GSO_ASKED) && !complete(m))) {
-		egress_drop(w, in, m, DROP_OFFLOAD);
+		worker_drop(w, in, m, DROP_OFFLOAD);
 		return VIEW_NO_PORT;
 	}
 	result = geneve_parse(
@@ -487,24 +436,24 @@ decap(struct worker *w, const struct view *view, uint16_t in, struct rte_mbuf *m
 	}
 	if (unlikely((result != GENEVE_OK && result != GENEVE_CRITICAL) ||
 		    m->nb_segs != 1)) { // a chain is longer than what fits an uplink
-		egress_drop(w, in, m, drop_of(result));
+		worker_drop(w, in, m, drop_of(result));
 		return VIEW_NO_PORT;
 	}
 	if (unlikely(p.is_ipv6 != up->address.is_v6 || memcmp(p.dst, up->address.addr, p.is_ipv6 ? 16 : 4) ||
 		    p.vlan != view->port[in].vlan)) {
-		egress_drop(w, in, m, DROP_NOT_OURS);
+		worker_drop(w, in, m, DROP_NOT_OURS);
 		return VIEW_NO_PORT;
 	}
 	tunnel = find_tunnel(view, up, &p, last);
 	if (unlikely(tunnel == VIEW_NO_PORT)) {
-		egress_drop(w, in, m, DROP_NO_TUNNEL);
+		worker_drop(w, in, m, DROP_NO_TUNNEL);
 		return VIEW_NO_PORT;
 	}
 	if (unlikely(result == GENEVE_CRITICAL &&
 		    !geneve_ignore_covers(&view->tunnels[tunnel].ignore,
 			    rte_pktmbuf_mtod_offset(m, const uint8_t *, p.inner_offset - p.options_len),
 			    p.options_len))) {
-		egress_drop(w, in, m, DROP_TUNNEL_OPTION);
+		worker_drop(w, in, m, DROP_TUNNEL_OPTION);
 		return VIEW_NO_PORT;
 	}
 	if (p.has_meta)
@@ -513,7 +462,7 @@ decap(struct worker *w, const struct view *view, uint16_t in, struct rte_mbuf *m
 	m->data_len = p.inner_len;
 	m->pkt_len = p.inner_len;
 	if (unlikely((p.tos & FRAME_TOS_ECN) && !take_over_ecn(m, p.tos))) {
-		egress_drop(w, tunnel, m, DROP_ECN);
+		worker_drop(w, tunnel, m, DROP_ECN);
 		return VIEW_NO_PORT;
 	}
 	m->port = tunnel;

@@ -48,8 +48,6 @@ struct view_uplink {
 	uint16_t tunnel[OVERLAY_HASH_SIZE];
 };
 
-int overlay_init(void); // once a process: -errno
-
 // Control thread, while a view is built.
 void overlay_index(struct view *view, uint16_t tunnel, const struct port *port);
 

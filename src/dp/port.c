@@ -395,10 +395,8 @@ retire_counters(struct dp *dp, struct port *port)
 	struct dp_port_stats *gone = &dp->gone;
 	int64_t queued = gone->queued;
 	uint64_t blocked_ns = 0;
-	void *m;
 
-	while (!rte_ring_sc_dequeue(port->handoff, &m))
-		rte_pktmbuf_free(m);
+	pkt_free_ring(port->handoff);
 	for (unsigned i = 0; i < dp->n_workers; i++) {
 		struct worker *w = dp->worker[i];
 

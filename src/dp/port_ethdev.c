@@ -284,7 +284,7 @@ discard_received(struct ethdev *e)
 	for (uint16_t q = 0; q < e->n_rxq; q++)
 		for (unsigned i = 0; i < KERNEL_QUEUE / PORT_BURST; i++) {
 			n = rte_eth_rx_burst(e->dev_id, q, pkts, PORT_BURST);
-			rte_pktmbuf_free_bulk(pkts, n);
+			pkt_free_burst(pkts, n);
 		}
 }
 

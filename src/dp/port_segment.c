@@ -241,7 +241,7 @@ segment_tx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n, en
 	}
 	if (wake)
 		segment_node_wake(node, wake);
-	rte_pktmbuf_free_bulk(pkts, sent);
+	pkt_free_burst(pkts, sent);
 	return sent;
 }
 

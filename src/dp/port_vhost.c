@@ -849,7 +849,7 @@ vhost_tx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n, enum
 			break;
 		}
 	}
-	rte_pktmbuf_free_bulk(pkts, sent);
+	pkt_free_burst(pkts, sent);
 	return sent;
 }
 

@@ -7,10 +7,8 @@
 #include "backpressure.h"
 #include "capture.h"
 #include "dp_state.h"
+#include "pkt.h"
 #include "trace.h"
-
-#include <rte_errno.h>
-#include <rte_mbuf_dyn.h>
 
 #include <errno.h>
 #include <stdlib.h>
@@ -42,31 +40,6 @@ struct schedule {
 	_Atomic uint64_t tokens_bytes[DP_MAX_PORTS]; // as of the last snapshot; dp: wo, ctl: ro
 };
 
-static int item_offset = -1;
-
-int
-schedule_init(void)
-{
-	static const struct rte_mbuf_dynfield field = {
-		.name = "rtvs_sched_item", .size = sizeof(struct sched_item), .align = _Alignof(struct sched_item)};
-
-	if (item_offset < 0)
-		item_offset = rte_mbuf_dynfield_register(&field);
-	return item_offset < 0 ? -rte_errno : 0;
-}
-
-static inline struct sched_item *
-item_of(struct rte_mbuf *m)
-{
-	return RTE_MBUF_DYNFIELD(m, item_offset, struct sched_item *);
-}
-
-static inline struct rte_mbuf *
-mbuf_of(struct sched_item *item)
-{
-	return (struct rte_mbuf *)((char *)item - item_offset);
-}
-
 int
 schedule_create(struct schedule **ret_schedule, uint64_t now_ns)
 {
@@ -94,10 +67,10 @@ schedule_destroy(struct schedule *q, const struct dp *dp, uint16_t out)
 	if (!q)
 		return;
 	backpressure_destroy(dp, out);
-	rte_pktmbuf_free_bulk(q->pending, q->n_pending);
+	pkt_free_burst(q->pending, q->n_pending);
 	for (uint32_t i = 0; i < DP_MAX_PORTS; i++) {
 		while ((item = sched_flush(&q->s, i)))
-			rte_pktmbuf_free(mbuf_of(item));
+			pkt_free(pkt_of_item(item));
 		free(q->delay[i]);
 	}
 	free(q->memory);
@@ -168,18 +141,6 @@ schedule_flow(const struct schedule *q, uint16_t flow, struct dp_flow *ret_flow)
 		ret_flow->late_pkts;
 }
 
-void
-schedule_stamp(struct rte_mbuf *m, uint64_t arrival_ns)
-{
-	item_of(m)->arrival_ns = arrival_ns;
-}
-
-uint64_t
-schedule_arrival_ns(struct rte_mbuf *m)
-{
-	return item_of(m)->arrival_ns;
-}
-
 // m waits here (by: 1), or does no longer (-1).
 static void
 count_waiting(struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf *m, int by)
@@ -209,13 +170,13 @@ static void
 enqueue(struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf *m, uint64_t now_ns)
 {
 	struct schedule *q = view->port[out].schedule;
-	struct sched_item *item = item_of(m);
+	struct sched_item *item = pkt_item(m);
 	uint16_t flow = m->port, n_segs = m->nb_segs; // of one that is dropped, too
 
 	item->len = m->pkt_len;
 	if (unlikely(w->n_waiting[flow] + q->n_buffers[flow] >= w->max_waiting) ||
 		sched_enqueue(&q->s, flow, item, now_ns)) {
-		egress_drop(w, out, m, DROP_QUEUE_FULL);
+		worker_drop(w, out, m, DROP_QUEUE_FULL);
 	} else {
 		worker_count(&w->port[out].c.queued_in, 1);
 		count_waiting(w, view, out, m, 1);
@@ -246,12 +207,12 @@ drop_all(struct worker *w, const struct view *view, uint16_t out)
 	unsigned n = q->n_pending;
 
 	for (uint16_t i = 0; i < q->n_pending; i++)
-		egress_drop(w, out, q->pending[i], DROP_LINK_DOWN);
+		worker_drop(w, out, q->pending[i], DROP_LINK_DOWN);
 	q->n_pending = 0;
 	for (uint16_t flow = 0; flow < DP_MAX_PORTS; flow++) {
 		for (; (item = sched_flush(&q->s, flow)); n++) {
-			count_waiting(w, view, out, mbuf_of(item), -1);
-			egress_drop(w, out, mbuf_of(item), DROP_LINK_DOWN);
+			count_waiting(w, view, out, pkt_of_item(item), -1);
+			worker_drop(w, out, pkt_of_item(item), DROP_LINK_DOWN);
 		}
 	}
 	backpressure_release_all(w, view, out, &q->back);
@@ -271,7 +232,7 @@ take_due(struct worker *w, const struct view *view, uint16_t out)
 	q->taken_ns = w->now_ns;
 	n = sched_dequeue(&q->s, items, PORT_BURST, w->now_ns);
 	for (unsigned i = 0; i < n; i++) {
-		struct rte_mbuf *m = mbuf_of(items[i]);
+		struct rte_mbuf *m = pkt_of_item(items[i]);
 
 		count_waiting(w, view, out, m, -1);
 		worker_work(w, 1, m->pkt_len);
@@ -279,7 +240,7 @@ take_due(struct worker *w, const struct view *view, uint16_t out)
 			backpressure_left(w, view, out, &q->back, m->port, fill_of(w, q, m->port, m->nb_segs));
 		if (items[i]->verdict == SCHED_LATE || items[i]->verdict == SCHED_AQM) {
 			worker_count(&w->port[out].c.queued_out, 1);
-			egress_drop(w, out, m, items[i]->verdict == SCHED_LATE ? DROP_LATE : DROP_AQM);
+			worker_drop(w, out, m, items[i]->verdict == SCHED_LATE ? DROP_LATE : DROP_AQM);
 		} else {
 			q->pending[q->n_pending++] = m;
 		}
@@ -315,7 +276,7 @@ serve(struct worker *w, const struct view *view, uint16_t out)
 			q->taken_ns = w->now_ns;
 		} else if (w->now_ns - q->taken_ns >= PENDING_MAX_NS) {
 			// The one behind it may be taken. The rest of the burst has no time of its own, the next burst has.
-			egress_drop(w, out, q->pending[0], DROP_TX_TIMEOUT);
+			worker_drop(w, out, q->pending[0], DROP_TX_TIMEOUT);
 			n = 1;
 		}
 		q->n_pending = (uint16_t)(q->n_pending - n);

@@ -7,7 +7,6 @@
 
 struct schedule;
 
-int schedule_init(void); // once a process, before packets: -errno
 int schedule_create(struct schedule **ret_schedule, uint64_t now_ns); // -ENOMEM
 // The schedule of port `out`, and the packets that wait in it. No worker uses it any more.
 void schedule_destroy(struct schedule *q, const struct dp *dp, uint16_t out);
@@ -18,9 +17,6 @@ uint64_t schedule_held_ns(const struct schedule *q, uint16_t sender);
 // Control thread: what became of a flow. False: none of its packets came yet, and it has no guarantee.
 bool schedule_flow(const struct schedule *q, uint16_t flow, struct dp_flow *ret_flow);
 
-// The ingress worker, before a packet is staged or handed over: when it came.
-void schedule_stamp(struct rte_mbuf *m, uint64_t arrival_ns);
-uint64_t schedule_arrival_ns(struct rte_mbuf *m); // of one that was stamped
 // Takes what is staged for the port: through at once when nothing waits, else into its flows' queues.
 void schedule_put(struct worker *w, const struct view *view, uint16_t out);
 // Gives the worker's ports what is due; how many packets.

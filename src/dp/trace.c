@@ -4,11 +4,8 @@
 #include "trace.h"
 
 #include "dp_state.h"
+#include "pkt.h"
 #include "rtvs/frame.h"
-#include "schedule.h"
-
-#include <rte_errno.h>
-#include <rte_mbuf_dyn.h>
 
 #include <errno.h>
 #include <stdlib.h>
@@ -29,46 +26,6 @@ struct trace {
 	uint64_t lost_before; // ctl
 	uint16_t queue; // that the followed packet was put into; owner
 };
-
-static uint64_t followed, answer; // mbuf flags
-
-int
-trace_init(void)
-{
-	static const struct rte_mbuf_dynflag followed_flag = {.name = "rtvs_followed"},
-					     answer_flag = {.name = "rtvs_answer"};
-	int followed_bit, answer_bit;
-
-	if (followed)
-		return 0;
-	followed_bit = rte_mbuf_dynflag_register(&followed_flag);
-	answer_bit = rte_mbuf_dynflag_register(&answer_flag);
-	if (followed_bit < 0 || answer_bit < 0)
-		return -rte_errno;
-	followed = RTE_BIT64(followed_bit);
-	answer = RTE_BIT64(answer_bit);
-	return 0;
-}
-
-uint64_t
-trace_flags(void)
-{
-	return followed | answer;
-}
-
-// Of a packet with one of the flags. In the buffer's field for such; the room for further fields is small, and drivers need theirs.
-static uint32_t *
-id_of(struct rte_mbuf *m)
-{
-	return &m->hash.usr;
-}
-
-void
-trace_copy(struct rte_mbuf *to, struct rte_mbuf *from)
-{
-	to->ol_flags |= from->ol_flags & (followed | answer);
-	*id_of(to) = *id_of(from);
-}
 
 static bool
 key_of(const struct rte_mbuf *m, struct chain_key *ret_key)
@@ -113,9 +70,9 @@ trace_queued(struct worker *w, const struct view *view, uint16_t out, struct rte
 	struct rte_mbuf *m = pkts[n - 1]; // those before it in the burst are in its depth
 	struct chain_key key;
 
-	if (chain_is_due(&t->chain, w->now_ns) && !(m->ol_flags & answer) && key_of(m, &key) &&
-		chain_begin(&t->chain, &key, schedule_arrival_ns(m), id_of(m), dp_now_ns(w->dp)))
-		m->ol_flags |= followed;
+	if (chain_is_due(&t->chain, w->now_ns) && !(m->ol_flags & pkt_fields.is_answer) && key_of(m, &key) &&
+		chain_begin(&t->chain, &key, pkt_item(m)->arrival_ns, pkt_trace_id(m), dp_now_ns(w->dp)))
+		m->ol_flags |= pkt_fields.is_followed;
 }
 
 void
@@ -129,17 +86,17 @@ trace_before(struct worker *w, const struct view *view, uint16_t out, uint16_t q
 	for (uint16_t i = 0; i < n; i++) {
 		struct trace *from;
 
-		if (likely(!(pkts[i]->ol_flags & (followed | answer))))
+		if (likely(!(pkts[i]->ol_flags & pkt_trace_flags())))
 			continue;
 		from = view->port[pkts[i]->port].trace;
-		if (pkts[i]->ol_flags & followed) {
-			if (!t || !chain_is_queued(&t->chain, *id_of(pkts[i])))
+		if (pkts[i]->ol_flags & pkt_fields.is_followed) {
+			if (!t || !chain_is_queued(&t->chain, *pkt_trace_id(pkts[i])))
 				continue;
 			ret_burst->guest = t;
 			ret_burst->at = i;
 		} else if (from && ret_burst->n_answers < RTE_DIM(ret_burst->answer)) {
 			ret_burst->answer[ret_burst->n_answers].guest = from;
-			ret_burst->answer[ret_burst->n_answers].id = *id_of(pkts[i]);
+			ret_burst->answer[ret_burst->n_answers].id = *pkt_trace_id(pkts[i]);
 			ret_burst->answer[ret_burst->n_answers++].at = i;
 		}
 	}
@@ -192,8 +149,8 @@ trace_received(struct worker *w, const struct view *view, uint16_t in, struct rt
 	struct chain_key key;
 
 	for (uint16_t i = 0; i < n && chain_is_unanswered(&t->chain); i++)
-		if (key_of(pkts[i], &key) && chain_answer(&t->chain, &key, id_of(pkts[i]), w->now_ns)) {
-			pkts[i]->ol_flags |= answer;
+		if (key_of(pkts[i], &key) && chain_answer(&t->chain, &key, pkt_trace_id(pkts[i]), w->now_ns)) {
+			pkts[i]->ol_flags |= pkt_fields.is_answer;
 			break;
 		}
 }

@@ -27,7 +27,6 @@ struct trace_burst {
 	} answer[4];
 };
 
-int trace_init(void); // once, after EAL
 uint64_t trace_wake_ns(const struct port *port); // as struct dp_port_state has it
 int trace_prepare(struct port *port); // control thread: makes what the port needs, if it does. -ENOMEM
 
@@ -38,8 +37,6 @@ void trace_before(struct worker *w, const struct view *view, uint16_t out, uint1
 void trace_after(struct worker *w, const struct view *view, uint16_t out, uint16_t q, uint16_t sent,
 	const struct trace_burst *burst);
 void trace_received(struct worker *w, const struct view *view, uint16_t in, struct rte_mbuf **pkts, uint16_t n);
-uint64_t trace_flags(void); // what a packet that is followed has in its ol_flags
-void trace_copy(struct rte_mbuf *to, struct rte_mbuf *from); // a packet that was made of one that may be followed
 // Each turn: what guests have consumed.
 void trace_poll(struct worker *w, const struct view *view);
 

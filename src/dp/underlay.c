@@ -9,7 +9,6 @@
 #include "rtvs/icmp_too_big.h"
 #include "rtvs/neighbor.h"
 #include "rtvs/udp.h"
-#include "schedule.h"
 #include "tsan.h"
 #include "worker.h"
 
@@ -108,10 +107,7 @@ underlay_start(struct dp *dp)
 void
 underlay_stop(struct dp *dp)
 {
-	void *m;
-
-	while (dp->punt && !rte_ring_sc_dequeue(dp->punt, &m))
-		rte_pktmbuf_free(m);
+	pkt_free_ring(dp->punt);
 	rte_ring_free(dp->punt);
 	rte_ring_free(dp->reports);
 }
@@ -138,10 +134,7 @@ underlay_create(struct port *uplink)
 void
 underlay_destroy(struct port *uplink)
 {
-	void *m;
-
-	while (uplink->inject && !rte_ring_sc_dequeue(uplink->inject, &m))
-		rte_pktmbuf_free(m);
+	pkt_free_ring(uplink->inject);
 	rte_ring_free(uplink->inject);
 	rte_free(uplink->underlay);
 }
@@ -252,17 +245,14 @@ underlay_headers(const struct dp *dp, const struct port *tunnel, struct geneve_t
 static bool
 inject(const struct port *uplink, const uint8_t *frame, size_t len)
 {
-	struct rte_mbuf *m = rte_pktmbuf_alloc(uplink->dp->pool);
-	void *data = m ? rte_pktmbuf_append(m, (uint16_t)len) : NULL;
+	struct rte_mbuf *m = pkt_make(uplink->dp->pool, (uint16_t)len);
 
-	if (!data) {
-		rte_pktmbuf_free(m);
+	if (!m)
 		return false;
-	}
-	memcpy(data, frame, len);
+	memcpy(rte_pktmbuf_mtod(m, void *), frame, len);
 	m->port = uplink->id;
 	if (rte_ring_sp_enqueue(uplink->inject, m)) {
-		rte_pktmbuf_free(m);
+		pkt_free(m);
 		return false;
 	}
 	worker_wake(uplink->dp->worker[uplink->owner]);
@@ -346,14 +336,14 @@ underlay_punt(struct worker *w, const struct view *view, uint16_t in, struct rte
 	struct rate *r = &w->port[in].punt;
 
 	if (!is_for_us(&view->port[in], m)) {
-		egress_drop(w, in, m, DROP_NOT_OURS);
+		worker_drop(w, in, m, DROP_NOT_OURS);
 		return;
 	}
 	if (r->rate != PUNT_PPS)
 		rate_init(r, PUNT_PPS, PUNT_BURST, w->now_ns);
-	schedule_stamp(m, w->now_ns);
+	pkt_item(m)->arrival_ns = w->now_ns;
 	if (!rate_take(r, 1, w->now_ns) || rte_ring_mp_enqueue(w->dp->punt, m)) {
-		egress_drop(w, in, m, DROP_DAEMON_BUSY);
+		worker_drop(w, in, m, DROP_DAEMON_BUSY);
 		return;
 	}
 	worker_count(&w->port[in].c.to_daemon, 1);
@@ -424,7 +414,7 @@ take(struct dp *dp, const struct port *uplink, struct rte_mbuf *m, struct dp_dat
 			.from_port = udp.src_port,
 			.to_port = udp.dst_port,
 			.hop_limit = udp.hop_limit,
-			.time_ns = (uint64_t)((int64_t)schedule_arrival_ns(m) + atomic_load(&dp->tai_offset_ns)),
+			.time_ns = (uint64_t)((int64_t)pkt_item(m)->arrival_ns + atomic_load(&dp->tai_offset_ns)),
 			.len = udp.len};
 		memcpy(ret_d->from.addr, udp.src, sizeof(ret_d->from.addr));
 		memcpy(ret_d->data, udp.data, udp.len);
@@ -461,7 +451,7 @@ dp_datagram_next(struct dp *dp, struct dp_datagram *ret_datagram)
 
 		if (uplink && uplink->underlay && uplink->cfg.address.len)
 			is_taken = take(dp, uplink, m, ret_datagram);
-		rte_pktmbuf_free(m);
+		pkt_free(m);
 	}
 	return is_taken;
 }

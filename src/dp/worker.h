@@ -1,6 +1,7 @@
 // One poll-mode thread per datapath CPU, and what it owns. Nothing here is shared for writing but where it says so.
 #pragma once
 
+#include "pkt.h"
 #include "port.h"
 #include "rtvs/dp.h"
 #include "rtvs/rate.h"
@@ -92,6 +93,14 @@ worker_count(uint64_t *counter, uint64_t n)
 	__atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED);
 }
 
+// m is gone, counted on that port.
+static inline void
+worker_drop(struct worker *w, uint16_t port, struct rte_mbuf *m, enum drop reason)
+{
+	worker_count(&w->port[port].c.drops[reason], 1);
+	pkt_free(m);
+}
+
 // Received, forwarded or sent.
 static inline void
 worker_work(struct worker *w, unsigned n_pkts, uint64_t bytes)
@@ -132,7 +141,6 @@ unsigned egress_drain(struct worker *w, const struct view *view);
 uint16_t egress_give(struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf **pkts, uint16_t n);
 // The DSCP for a packet of a port, at ports that write it, or DSCP_KEEP. bytes: what it takes of the raised rate.
 uint8_t egress_dscp(struct worker *w, const struct view *view, uint16_t from, uint32_t bytes);
-void egress_drop(struct worker *w, uint16_t port, struct rte_mbuf *m, enum drop reason);
 
 // gso.c: segments of a TCP super-frame, each in one buffer. Returns how many, 0: not possible (headers), -1: no buffer.
 int gso_segment(struct rte_mempool *pool, const struct rte_mbuf *m, struct rte_mbuf **out, unsigned max);

@@ -1,0 +1,112 @@
+// Packets, which are mbufs: what they carry beside their bytes, who may write the bytes, room for headers, copies. No buffer is copied or
+// freed anywhere else, but by devices and where packets are cut (gso.c). A packet belongs to whoever it was given to. Any thread may
+// use these functions, each with packets of its own.
+#pragma once
+
+#include "rtvs/sched.h"
+
+#include <rte_mbuf.h>
+#include <rte_mbuf_dyn.h>
+#include <rte_ring.h>
+
+// Which tunnel made a packet of the underlay; see overlay.c.
+struct pkt_tunnel {
+	uint16_t port;
+	uint16_t serial; // of the port, the low bits: another port may have its number by then
+};
+
+// Where the fields and flags of the datapath are in each mbuf. Written once, by pkt_init.
+struct pkt_fields {
+	int item, tunnel; // offsets
+	uint64_t is_tunnelled; // flags
+	uint64_t is_followed, is_answer; // with a number of trace.c, in either case
+};
+extern struct pkt_fields pkt_fields;
+
+int pkt_init(void); // once a process, before packets: -errno
+
+static inline struct sched_item *
+pkt_item(struct rte_mbuf *m)
+{
+	return RTE_MBUF_DYNFIELD(m, pkt_fields.item, struct sched_item *);
+}
+
+static inline struct rte_mbuf *
+pkt_of_item(struct sched_item *item)
+{
+	return (struct rte_mbuf *)((char *)item - pkt_fields.item);
+}
+
+static inline struct pkt_tunnel *
+pkt_tunnel(struct rte_mbuf *m)
+{
+	return RTE_MBUF_DYNFIELD(m, pkt_fields.tunnel, struct pkt_tunnel *);
+}
+
+static inline uint64_t
+pkt_trace_flags(void)
+{
+	return pkt_fields.is_followed | pkt_fields.is_answer;
+}
+
+// Of a packet with one of these flags. In the buffer's field for such; the room for further fields is small, and drivers need theirs.
+static inline uint32_t *
+pkt_trace_id(struct rte_mbuf *m)
+{
+	return &m->hash.usr;
+}
+
+static inline void
+pkt_free(struct rte_mbuf *m) // NULL is accepted
+{
+	rte_pktmbuf_free(m);
+}
+
+static inline void
+pkt_free_burst(struct rte_mbuf **pkts, unsigned n)
+{
+	rte_pktmbuf_free_bulk(pkts, n);
+}
+
+// `to` was made of `from` and stands for it: it has the same sender, and is followed in its place.
+void pkt_inherit(struct rte_mbuf *to, struct rte_mbuf *from);
+
+// A copy of m, which is freed, with headroom for n bytes. NULL: there is no buffer.
+struct rte_mbuf *pkt_replace(struct rte_mempool *pool, struct rte_mbuf *m, uint16_t n);
+
+static inline bool
+pkt_is_own(const struct rte_mbuf *m)
+{
+	return RTE_MBUF_DIRECT(m) && rte_mbuf_refcnt_read(m) == 1;
+}
+
+// m itself when nobody shares its bytes, or else a copy of it. NULL: there is no buffer, and m is freed.
+static inline struct rte_mbuf *
+pkt_own(struct rte_mempool *pool, struct rte_mbuf *m)
+{
+	return pkt_is_own(m) ? m : pkt_replace(pool, m, 0);
+}
+
+// As pkt_own, with headroom for n bytes.
+static inline struct rte_mbuf *
+pkt_room(struct rte_mempool *pool, struct rte_mbuf *m, uint16_t n)
+{
+	return likely(pkt_is_own(m) && rte_pktmbuf_headroom(m) >= n) ? m : pkt_replace(pool, m, n);
+}
+
+// As pkt_own, with n bytes more before the first one, which are the caller's to write.
+struct rte_mbuf *pkt_push(struct rte_mempool *pool, struct rte_mbuf *m, uint16_t n);
+// As pkt_own, with n zeroes behind the last byte.
+struct rte_mbuf *pkt_pad(struct rte_mempool *pool, struct rte_mbuf *m, uint16_t n);
+// As pkt_own, in one buffer. NULL: there is none, or m is longer.
+struct rte_mbuf *pkt_flatten(struct rte_mempool *pool, struct rte_mbuf *m);
+// A further packet with the same bytes, which both share from here on. NULL: there is no buffer.
+static inline struct rte_mbuf *
+pkt_clone(struct rte_mempool *pool, struct rte_mbuf *m)
+{
+	return rte_pktmbuf_clone(m, pool);
+}
+
+// A new packet of n bytes, which are the caller's to write. NULL: there is no buffer, or it is shorter.
+struct rte_mbuf *pkt_make(struct rte_mempool *pool, uint16_t n);
+void pkt_free_ring(struct rte_ring *ring); // all that is in it; NULL is accepted
