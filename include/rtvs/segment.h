@@ -115,7 +115,7 @@ struct segment_frame {
 	uint16_t n_slots;
 	uint8_t from; // received: the sender's number
 	bool is_shared; // received: others read the same slots, they are not to be written
-	uint64_t to; // to send: set of nodes
+	uint64_t to; // to send: set of nodes; sent: those of them that it reached
 	struct segment_offload offload;
 	uint16_t offset; // of a small frame that shares its slot with others of one burst
 	uint64_t slot[SEGMENT_MAX_CHAIN]; // number | generation << 32
@@ -161,7 +161,8 @@ void segment_unreserve(struct segment *seg, const struct segment_frame *frame);
 // The frame is shorter than reserved: gives back what is left over.
 void segment_shorten(struct segment *seg, struct segment_frame *frame, uint32_t len);
 // Hands over n frames, in order, to frame->to. The slots are the segment's afterwards, also of frames that were dropped (and counted).
-// *ret_wake |= nodes that sleep and are to be woken. Returns how many frames reached a node.
+// frame->to is afterwards the set of nodes that the frame reached. *ret_wake |= nodes that sleep and are to be woken. Returns how many
+// frames reached a node.
 unsigned segment_send(struct segment *seg, struct segment_frame *frames, unsigned n, uint64_t *ret_wake);
 // Route, reserve, copy, send. offload NULL: none. 0, or as reserve; -EHOSTUNREACH: nobody took it.
 int segment_put(

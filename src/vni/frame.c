@@ -396,13 +396,13 @@ segment_send(struct segment *seg, struct segment_frame *frames, unsigned n, uint
 	uint64_t reached = 0;
 	unsigned n_sent = 0, n_now;
 
+	for (unsigned i = 0; i < n; i++)
+		frames[i].to &= seg->self < 0 ? 0 : others(seg);
 	if (seg->self < 0)
 		return 0; // what it reserved is void
 	if (seg->g.memory == SEGMENT_NONCOHERENT)
 		return lane_tx_send(seg, frames, n); // nobody can be woken
 	seg->tx.open.to = 0;
-	for (unsigned i = 0; i < n; i++)
-		frames[i].to &= others(seg);
 	for (unsigned i = 0; i < n; i += n_now) {
 		struct segment_frame *frame = &frames[i];
 		unsigned n_taken;
@@ -428,6 +428,8 @@ segment_send(struct segment *seg, struct segment_frame *frames, unsigned n, uint
 		reached |= got;
 		n_sent += n_taken;
 		count_sent(seg, frame, n_taken);
+		for (unsigned k = 0; k < n_now; k++)
+			frame[k].to = k < n_taken ? got : 0;
 	}
 	for (; reached; reached &= reached - 1) {
 		unsigned node = (unsigned)__builtin_ctzll(reached);

@@ -343,28 +343,27 @@ unsigned
 lane_tx_send(struct segment *seg, struct segment_frame *frames, unsigned n)
 {
 	struct lanes *l = lane_own(seg);
-	uint64_t others = ~(UINT64_C(1) << seg->self), touched = 0, bytes = 0;
+	bool is_expelled = atomic_load_explicit(&l->expelled, memory_order_relaxed) != LANE_NOT_EXPELLED;
+	uint64_t touched = 0, bytes = 0;
 	unsigned n_sent = 0;
 
 	l->has_collected = false;
-	if (atomic_load_explicit(&l->expelled, memory_order_relaxed) != LANE_NOT_EXPELLED)
-		others = 0;
-	else if (seg->g.n_nodes < SEGMENT_MAX_NODES)
-		others &= (UINT64_C(1) << seg->g.n_nodes) - 1;
 	for (unsigned i = 0; i < n; i++) {
-		frames[i].to &= others;
+		if (is_expelled)
+			frames[i].to = 0;
 		if (frames[i].to && !write_frame(seg, &frames[i]))
 			frames[i].n_slots = 0;
 	}
 	lines_fence_writes();
 	for (unsigned i = 0; i < n; i++) {
-		uint64_t reached;
+		uint64_t reached = 0;
 
-		if (!frames[i].n_slots)
-			continue;
-		if (!frames[i].to)
-			own_count_tx(seg, TX_NOBODY, 1);
-		reached = hand_over(seg, &frames[i]);
+		if (frames[i].n_slots) {
+			if (!frames[i].to)
+				own_count_tx(seg, TX_NOBODY, 1);
+			reached = hand_over(seg, &frames[i]);
+		}
+		frames[i].to = reached;
 		touched |= reached;
 		n_sent += reached != 0;
 		bytes += reached ? frames[i].len : 0;

@@ -283,6 +283,32 @@ full_inbox_costs_its_node_alone(void **state)
 	fixture_free(&f);
 }
 
+// Node 1 has no room, node 2 has, and there is no node 3.
+static void
+sender_learns_whom_each_frame_reached(void **state)
+{
+	static const uint64_t to[] = {1 << 1, 1 << 2, 1 << 1 | 1 << 2, 1 << 3, 1 << 2, 0};
+	static const uint64_t reached[] = {0, 1 << 2, 1 << 2, 0, 1 << 2, 0};
+	struct segment_frame frames[6];
+	struct fixture f;
+	uint64_t wake = 0;
+
+	(void)state;
+	fixture_make(&f, &SMALL, 3);
+	while (!put(&f, 0, 1, 60, 0))
+		;
+	for (unsigned i = 0; i < 6; i++)
+		assert_int_equal(segment_reserve(f.node[0], to[i], 1500, &frames[i]), 0);
+	assert_int_equal(segment_send(f.node[0], frames, 6, &wake), 3);
+	for (unsigned i = 0; i < 6; i++)
+		assert_int_equal(frames[i].to, reached[i]);
+	assert_int_equal(segment_reserve(f.node[0], 1 << 2, 60, &frames[0]), 0);
+	segment_leave(f.node[0]);
+	assert_int_equal(segment_send(f.node[0], frames, 1, &wake), 0);
+	assert_int_equal(frames[0].to, 0);
+	fixture_free(&f);
+}
+
 // The inbox bounds slots, however they come: parcels of bursts, super-frames.
 static void
 inbox_bounds_slots_not_parcels(void **state)
@@ -812,6 +838,7 @@ main(void)
 		cmocka_unit_test(broadcast_reaches_all_others_once),
 		cmocka_unit_test(unknown_address_goes_to_bridges_and_is_learned),
 		cmocka_unit_test(full_inbox_costs_its_node_alone),
+		cmocka_unit_test(sender_learns_whom_each_frame_reached),
 		cmocka_unit_test(inbox_bounds_slots_not_parcels),
 		cmocka_unit_test(burst_keeps_its_order_through_many_laps),
 		cmocka_unit_test(small_frames_share_a_slot),
