@@ -197,10 +197,10 @@ overlay_stamp(struct worker *w, const struct view *view, struct rte_mbuf **pkts,
 }
 
 void
-overlay_unstamp(const struct view *view, struct rte_mbuf **pkts, uint16_t sent, uint16_t n)
+overlay_unstamp(const struct view *view, struct rte_mbuf **pkts, uint32_t sent, uint16_t n)
 {
-	for (uint16_t i = sent; i < n; i++) {
-		const struct view_tunnel *t = tunnel_of(view, pkts[i]);
+	for (uint16_t i = 0; i < n; i++) {
+		const struct view_tunnel *t = sent >> i & 1 ? NULL : tunnel_of(view, pkts[i]);
 
 		if (t)
 			(void)next_seq(t, pkts[i]->port, -1);

@@ -60,9 +60,9 @@ struct egress_pkt;
 void overlay_too_big(
 	struct worker *w, const struct view *view, uint16_t out, const struct egress_pkt *pkt, uint32_t mtu);
 // The worker that owns the uplink, right before and after it gives packets to the device: writes sequence, time and residence;
-// takes back the numbers of those from `sent` on.
+// takes back the numbers of those that are not in the set `sent`.
 void overlay_stamp(struct worker *w, const struct view *view, struct rte_mbuf **pkts, uint16_t n);
-void overlay_unstamp(const struct view *view, struct rte_mbuf **pkts, uint16_t sent, uint16_t n);
+void overlay_unstamp(const struct view *view, struct rte_mbuf **pkts, uint32_t sent, uint16_t n);
 // The worker that owns the uplink: m came into its schedule (by: 1) or is out of it (-1).
 void overlay_queued(const struct view *view, struct rte_mbuf *m, int by);
 

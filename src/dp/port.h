@@ -16,6 +16,12 @@
 struct dp;
 struct port;
 
+// Packets of a burst that a port will never take, as bits, and why each.
+struct port_refused {
+	uint32_t set;
+	enum drop why[PORT_BURST];
+};
+
 struct port_ops {
 	// Control thread. open: make the device from port->cfg. start and stop: link up and down by the operator.
 	int (*open)(struct port *port, char err[DP_ERR_SIZE]);
@@ -30,9 +36,9 @@ struct port_ops {
 
 	// The worker that polls queue q.
 	uint16_t (*rx)(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n);
-	// The worker that owns the port. Takes packets from the front and returns how many; the others stay the caller's. The first of
-	// those can be taken later, or never: then *ret_refused, which is DROP_NONE before, says why, and the caller goes on behind it.
-	uint16_t (*tx)(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n, enum drop *ret_refused);
+	// The worker that owns the port. Returns how many packets, from the front, the port is done with: it took them, but for those that
+	// it adds to *refused. Refused packets and the rest stay the caller's; the rest can be taken later.
+	uint16_t (*tx)(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n, struct port_refused *refused);
 	// Before and after a worker sleeps: asks for (or forbids) a wake-up when queue q gets work. Returns a descriptor
 	// to wait for, edge-triggered, or -1: the queue must be polled.
 	int (*rx_wakeup)(struct port *port, uint16_t q, bool is_on);
@@ -97,6 +103,13 @@ void port_vhost_fault(struct port *port, const char *why, bool is_costly);
 bool port_vhost_may_connect(const char *path, pid_t pid);
 // Any thread: an error line of librte_vhost, which begins with its socket's path in parentheses, is the port's.
 void port_vhost_count_error(const char *line, size_t len);
+
+static inline void
+port_refuse(struct port_refused *refused, uint16_t i, enum drop why)
+{
+	refused->set |= UINT32_C(1) << i;
+	refused->why[i] = why;
+}
 
 struct overlay_delays *port_geneve_delays(const struct port *port);
 // The uplink's owner writes both: number of the next packet of each flow; packets of each flow in the uplink's schedule.

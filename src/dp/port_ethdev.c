@@ -430,7 +430,7 @@ is_too_long(const struct ethdev *e, const struct rte_mbuf *m)
 }
 
 static uint16_t
-ethdev_tx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n, enum drop *ret_refused)
+ethdev_tx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n, struct port_refused *refused)
 {
 	struct ethdev *e = port->priv;
 	uint16_t good = n, sent;
@@ -444,7 +444,7 @@ ethdev_tx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n, enu
 	if (likely(sent == n))
 		return sent;
 	if (sent == good || is_too_long(e, pkts[sent])) {
-		*ret_refused = DROP_REFUSED;
+		port_refuse(refused, sent++, DROP_REFUSED);
 	} else if (e->is_tap && !atomic_load_explicit(&e->is_doubted, memory_order_relaxed)) {
 		atomic_store_explicit(&e->is_doubted, true, memory_order_relaxed);
 		netdev_watch_wake(port->dp->netdevs);

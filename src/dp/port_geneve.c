@@ -168,9 +168,9 @@ geneve_rx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n)
 }
 
 static uint16_t
-geneve_tx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n, enum drop *ret_refused)
+geneve_tx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n, struct port_refused *refused)
 {
-	(void)ret_refused;
+	(void)refused;
 	return geneve_rx(port, q, pkts, n);
 }
 

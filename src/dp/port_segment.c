@@ -16,11 +16,23 @@
 #include <string.h>
 #include <unistd.h>
 
+// A frame that is handed over alone has slots of its own, small ones of one burst for one node share theirs. More slots than these gain
+// nothing by waiting for each other (src/vni makes parcels of 33), and their receiver would wait, too.
+#define TX_SLOTS 32
+
+// Frames that are written and not handed over yet, with their places in the burst. dp: rw; empty between two calls.
+struct tx_burst {
+	struct segment_frame frame[PORT_BURST];
+	uint16_t at[PORT_BURST];
+	uint16_t n, n_slots;
+};
+
 struct segment_port {
 	_Atomic(struct segment_node *) node; // that the worker uses, NULL: none; ctl: wo, dp: ro
 	// Received, and not yet copied; from first on. dp: rw; ctl while there is no node.
 	struct segment_frame frame[PORT_BURST];
 	uint16_t first, n_frames;
+	struct tx_burst tx;
 	uint64_t n_joins, n_leaves; // ctl
 	bool is_file_gone; // nodes that have it go on; ctl
 	char why[SEGMENT_ERR_SIZE]; // it has not joined; ctl
@@ -203,46 +215,70 @@ segment_rx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n)
 	return got;
 }
 
-// DROP_NONE: it is the segment's, or *ret_later: it can be taken when slots are free again, and no other frame before. Slots that
-// only one node's frames may have are like its inbox.
-static enum drop
-send_one(struct segment *seg, struct rte_mbuf *m, uint64_t *wake, bool *ret_later)
+// Slots for the frame. -ENOBUFS: it can be taken when slots are free again, and no other frame before.
+static int
+reserve(struct segment *seg, const struct rte_mbuf *m, struct segment_frame *ret_frame, enum drop *ret_why)
 {
 	uint64_t to = segment_route(seg, rte_pktmbuf_mtod(m, const uint8_t *));
-	struct segment_frame frame;
-	int rc;
+	int rc = to ? segment_reserve(seg, to, m->pkt_len, ret_frame) : -EHOSTUNREACH;
 
-	if (!to)
-		return DROP_NO_NODE;
-	rc = segment_reserve(seg, to, m->pkt_len, &frame);
-	*ret_later = rc == -ENOBUFS && segment_geometry_of(seg)->buffers == SEGMENT_POOL;
-	if (rc)
-		return *ret_later ? DROP_NONE : rc == -ENOBUFS ? DROP_TX_FULL : DROP_REFUSED;
-	segment_mbuf_write(m, seg, &frame);
-	return segment_send(seg, &frame, 1, wake) ? DROP_NONE : DROP_TX_FULL;
+	// Slots that only one node's frames may have are like that node's inbox.
+	*ret_why = !to ? DROP_NO_NODE : rc == -ENOBUFS ? DROP_TX_FULL : DROP_REFUSED;
+	return rc == -ENOBUFS && segment_geometry_of(seg)->buffers == SEGMENT_SEPARATE ? -EHOSTUNREACH : rc;
+}
+
+static void
+hand_over(
+	struct tx_burst *tx, struct segment *seg, struct rte_mbuf **pkts, struct port_refused *refused, uint64_t *wake)
+{
+	struct rte_mbuf *taken[PORT_BURST];
+	uint16_t n_taken = 0;
+
+	(void)segment_send(seg, tx->frame, tx->n, wake);
+	for (unsigned i = 0; i < tx->n; i++)
+		if (tx->frame[i].to)
+			taken[n_taken++] = pkts[tx->at[i]];
+		else
+			port_refuse(refused, tx->at[i], DROP_TX_FULL);
+	pkt_free_burst(taken, n_taken);
+	tx->n = tx->n_slots = 0;
 }
 
 static uint16_t
-segment_tx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n, enum drop *ret_refused)
+segment_tx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n, struct port_refused *refused)
 {
-	struct segment_node *node = node_of(port->priv);
+	struct segment_port *s = port->priv;
+	struct segment_node *node = node_of(s);
+	struct tx_burst *tx = &s->tx;
+	struct segment *seg;
 	uint64_t wake = 0;
-	uint16_t sent = 0;
-	bool is_later = false;
+	uint16_t done;
 
 	(void)q;
 	if (!node)
 		return 0;
-	while (sent < n) {
-		*ret_refused = send_one(segment_node_segment(node), pkts[sent], &wake, &is_later);
-		if (unlikely(*ret_refused != DROP_NONE || is_later))
+	seg = segment_node_segment(node);
+	for (done = 0; done < n; done++) {
+		struct segment_frame *frame = &tx->frame[tx->n];
+		enum drop why;
+		int rc = reserve(seg, pkts[done], frame, &why);
+
+		if (rc == -ENOBUFS)
 			break;
-		sent++;
+		if (rc) {
+			port_refuse(refused, done, why);
+			continue;
+		}
+		segment_mbuf_write(pkts[done], seg, frame);
+		tx->at[tx->n++] = done;
+		tx->n_slots += frame->n_slots;
+		if (tx->n_slots >= TX_SLOTS)
+			hand_over(tx, seg, pkts, refused, &wake);
 	}
+	hand_over(tx, seg, pkts, refused, &wake);
 	if (wake)
 		segment_node_wake(node, wake);
-	pkt_free_burst(pkts, sent);
-	return sent;
+	return done;
 }
 
 static int

@@ -829,7 +829,7 @@ vhost_rx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n)
 }
 
 static uint16_t
-vhost_tx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n, enum drop *ret_refused)
+vhost_tx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n, struct port_refused *refused)
 {
 	struct vhost *v = port->priv;
 	int vid = atomic_load_explicit(&v->vid, memory_order_relaxed);
@@ -845,12 +845,12 @@ vhost_tx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n, enum
 		more = rte_vhost_enqueue_burst(vid, RXQ(q), pkts + sent, (uint16_t)(n - sent));
 		sent = (uint16_t)(sent + more);
 		if (!more) {
-			*ret_refused = DROP_REFUSED;
+			port_refuse(refused, sent, DROP_REFUSED);
 			break;
 		}
 	}
 	pkt_free_burst(pkts, sent);
-	return sent;
+	return refused->set ? sent + 1 : sent;
 }
 
 static int

@@ -108,14 +108,14 @@ trace_before(struct worker *w, const struct view *view, uint16_t out, uint16_t q
 
 // What the guest was woken for is there.
 static void
-end_prewake(struct trace *t, uint16_t sent)
+end_prewake(struct trace *t, uint32_t sent)
 {
 	if (unlikely(t && sent && atomic_load_explicit(&t->prewoken_ns, memory_order_relaxed)))
 		atomic_store_explicit(&t->prewoken_ns, 0, memory_order_relaxed);
 }
 
 void
-trace_after(struct worker *w, const struct view *view, uint16_t out, uint16_t q, uint16_t sent,
+trace_after(struct worker *w, const struct view *view, uint16_t out, uint16_t q, uint32_t sent,
 	const struct trace_burst *burst)
 {
 	struct trace *t = view->port[out].trace;
@@ -129,9 +129,9 @@ trace_after(struct worker *w, const struct view *view, uint16_t out, uint16_t q,
 	now_ns = dp_now_ns(w->dp);
 
 	for (unsigned i = 0; i < burst->n_answers; i++)
-		if (burst->answer[i].at < sent)
+		if (sent >> burst->answer[i].at & 1)
 			chain_left(&burst->answer[i].guest->chain, burst->answer[i].id, now_ns);
-	if (burst->guest && burst->at < sent) {
+	if (burst->guest && sent >> burst->at & 1) {
 		bool is_known = burst->is_known && look(view, out, q, &after);
 
 		chain_put(&burst->guest->chain, is_known ? &burst->before : NULL, after.put,

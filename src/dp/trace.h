@@ -30,11 +30,12 @@ struct trace_burst {
 uint64_t trace_wake_ns(const struct port *port); // as struct dp_port_state has it
 int trace_prepare(struct port *port); // control thread: makes what the port needs, if it does. -ENOMEM
 
-// Workers, in this order. Packets that reached the guest's egress; that are given to queue q, before and after; that came from it.
+// Workers, in this order. Packets that reached the guest's egress; that are given to queue q, before and after (sent: the set of
+// those that it took); that came from it.
 void trace_queued(struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf **pkts, uint16_t n);
 void trace_before(struct worker *w, const struct view *view, uint16_t out, uint16_t q, struct rte_mbuf **pkts,
 	uint16_t n, struct trace_burst *ret_burst);
-void trace_after(struct worker *w, const struct view *view, uint16_t out, uint16_t q, uint16_t sent,
+void trace_after(struct worker *w, const struct view *view, uint16_t out, uint16_t q, uint32_t sent,
 	const struct trace_burst *burst);
 void trace_received(struct worker *w, const struct view *view, uint16_t in, struct rte_mbuf **pkts, uint16_t n);
 // Each turn: what guests have consumed.

@@ -19,6 +19,7 @@
 #define N_SLOTS 512
 #define SLOT_BYTES 2048
 #define INBOX 64
+#define ALONE (SLOT_BYTES / 2 + 1) // bytes of a frame that shares no slot
 #define MTU 9000
 #define GUEST 0 // on vhost
 #define PORT 1 // of the segment A
@@ -181,6 +182,15 @@ address(uint8_t *p, const uint8_t dst[6], uint8_t src)
 	memcpy(p + 6, (const uint8_t[]){0x52, 0x54, 0, 0, 1, src, 0x88, 0xb5}, 8);
 }
 
+static const uint8_t *
+mac_of(uint8_t node)
+{
+	static uint8_t mac[6] = {0x52, 0x54, 0, 0, 1};
+
+	mac[5] = node;
+	return mac;
+}
+
 static int
 put(struct node *node, uint8_t *data, uint32_t len, const struct segment_offload *offload)
 {
@@ -201,6 +211,24 @@ put_frame(struct node *node, const uint8_t dst[6], unsigned len)
 	fill(data, len);
 	address(data, dst, node->mac);
 	assert_int_equal(put(node, data, len, NULL), 0);
+}
+
+// To these nodes, in one parcel: the switch takes all of it at once.
+static void
+put_burst(struct node *node, const uint8_t to[SEGMENT_BURST])
+{
+	struct segment_frame frames[SEGMENT_BURST];
+	uint64_t wake = 0;
+	uint32_t len;
+
+	for (unsigned i = 0; i < SEGMENT_BURST; i++) {
+		uint64_t bridge_node = segment_route(node->seg, mac_of(to[i]));
+
+		assert_int_equal(segment_reserve(node->seg, bridge_node, 60, &frames[i]), 0);
+		address(segment_piece(node->seg, &frames[i], 0, &len), mac_of(to[i]), node->mac);
+	}
+	assert_int_equal(segment_send(node->seg, frames, SEGMENT_BURST, &wake), SEGMENT_BURST);
+	segment_file_wake(node->file, wake);
 }
 
 // The next frame, with its offload; until WAIT_S.
@@ -225,15 +253,6 @@ expect_at(struct node *node, unsigned len)
 	assert_int_equal(get(node, data, NULL), len);
 	fill(expected, len);
 	assert_memory_equal(data + ETHER_HDR, expected + ETHER_HDR, len - ETHER_HDR);
-}
-
-static const uint8_t *
-mac_of(uint8_t node)
-{
-	static uint8_t mac[6] = {0x52, 0x54, 0, 0, 1};
-
-	mac[5] = node;
-	return mac;
 }
 
 static const uint8_t broadcast[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
@@ -338,6 +357,65 @@ all_lengths_pass_whole(void **state)
 	assert_true(n_free(a.seg) + 2 * 32 >= before);
 	assert_conserved();
 	leave(&a);
+	leave(&b);
+}
+
+// As between nodes: what one burst has for one node costs a slot for each 2 KiB, not one a frame.
+static void
+small_frames_of_a_burst_share_a_slot(void **state)
+{
+	struct node a = join(path_a, 7), b = join(path_b, 8);
+	struct segment_frame frames[SEGMENT_BURST];
+	uint8_t to[SEGMENT_BURST];
+	unsigned n = 0, n_slots = 1;
+
+	(void)state;
+	put_frame(&a, broadcast, 60); // so that the switch knows where it is
+	expect_at(&b, 60);
+	expect_frame(GUEST, 60);
+	memset(to, 7, sizeof(to));
+	put_burst(&b, to);
+	WAIT_FOR((n += segment_receive(a.seg, frames + n, SEGMENT_BURST - n)) == SEGMENT_BURST);
+	for (unsigned i = 1; i < SEGMENT_BURST; i++)
+		n_slots += (uint32_t)frames[i].slot[0] != (uint32_t)frames[i - 1].slot[0];
+	// Packets come from another worker one by one.
+	assert_in_range(n_slots, 1, n_workers > 1 ? SEGMENT_BURST / 2 : 1);
+	segment_release(a.seg, frames, n);
+	assert_conserved();
+	leave(&a);
+	leave(&b);
+}
+
+// Frames of one burst have fates of their own, wherever in it they are.
+static void
+a_burst_loses_only_what_has_no_room(void **state)
+{
+	struct node stuck = join(path_a, 7), other = join(path_a, 9), b = join(path_b, 8);
+	uint8_t to[SEGMENT_BURST], data[2048];
+
+	(void)state;
+	put_frame(&stuck, broadcast, 60);
+	(void)get(&other, data, NULL);
+	expect_at(&b, 60);
+	expect_frame(GUEST, 60);
+	put_frame(&other, mac_of(8), 60);
+	expect_at(&b, 60);
+	for (unsigned i = 0; i < INBOX; i++)
+		put_frame(&b, mac_of(7), ALONE);
+	WAIT_FOR(state_of(PORT).segment.counters.tx_frames == INBOX);
+	for (unsigned i = 0; i < SEGMENT_BURST; i++)
+		to[i] = i % 3 ? 9 : 7;
+	put_burst(&b, to);
+	for (unsigned i = 0; i < SEGMENT_BURST; i++)
+		if (to[i] == 9)
+			assert_int_equal(get(&other, data, NULL), 60);
+	wait_drops(PORT, DROP_TX_FULL, (SEGMENT_BURST + 2) / 3);
+	assert_int_equal(segment_receive(other.seg, &(struct segment_frame){0}, 1), 0);
+	for (unsigned i = 0; i < INBOX; i++)
+		assert_int_equal(get(&stuck, data, NULL), ALONE);
+	assert_conserved();
+	leave(&stuck);
+	leave(&other);
 	leave(&b);
 }
 
@@ -618,7 +696,7 @@ an_empty_pool_costs_frames_by_name(void **state)
 	static struct segment_frame held[N_SLOTS];
 	struct node a = join(path_a, 7), b = join(path_b, 8);
 	unsigned n = 0, n_got = 0;
-	uint8_t data[64];
+	uint8_t data[2048];
 
 	(void)state;
 	put_frame(&b, mac_of(7), 60);
@@ -626,14 +704,14 @@ an_empty_pool_costs_frames_by_name(void **state)
 	while (!segment_reserve(a.seg, 0, 60, &held[n]))
 		n++;
 	for (unsigned i = 0; i < INBOX; i++)
-		put_frame(&b, mac_of(7), 61);
+		put_frame(&b, mac_of(7), ALONE);
 	WAIT_FOR(drops_of(PORT, DROP_TX_FULL) + state_of(PORT).segment.counters.tx_frames == INBOX + 1);
 	assert_true(drops_of(PORT, DROP_TX_FULL) > 0);
 	assert_int_equal(state_of(PORT).segment.n_slots_free, 0);
 	while (n--)
 		segment_unreserve(a.seg, &held[n]);
 	while (n_got + drops_of(PORT, DROP_TX_FULL) < INBOX) {
-		assert_int_equal(get(&a, data, NULL), 61);
+		assert_int_equal(get(&a, data, NULL), ALONE);
 		n_got++;
 	}
 	put_frame(&b, mac_of(7), 62);
@@ -663,7 +741,7 @@ with_a_schedule_frames_wait_for_slots(void **state)
 		n++;
 	// More than the switch has at hand. What is next to leave waits for 200 ms at most.
 	for (unsigned i = 0; i < INBOX; i++)
-		put_frame(&b, mac_of(7), 61);
+		put_frame(&b, mac_of(7), ALONE);
 	do {
 		refresh_stats();
 		assert_int_equal(dp_port_stats(dp, guest[PORT].port, &stats), 0);
@@ -673,7 +751,7 @@ with_a_schedule_frames_wait_for_slots(void **state)
 		segment_unreserve(a.seg, &held[n]);
 	for (unsigned i = 0; i < INBOX; i++)
 		if (i + drops_of(PORT, DROP_TX_TIMEOUT) < INBOX)
-			assert_int_equal(get(&a, (uint8_t[64]){0}, NULL), 61);
+			assert_int_equal(get(&a, (uint8_t[2048]){0}, NULL), ALONE);
 	assert_conserved();
 	leave(&a);
 	leave(&b);
@@ -886,6 +964,8 @@ main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		T(guests_and_nodes_talk),
 		T(all_lengths_pass_whole),
+		T(small_frames_of_a_burst_share_a_slot),
+		T(a_burst_loses_only_what_has_no_room),
 		T(checksums_are_left_or_done),
 		T(super_frames_pass_whole_or_in_segments),
 		T(false_claims_harm_nobody),
