@@ -20,9 +20,11 @@ struct segment_create {
 	bool is_forced; // over a segment that is there already: its nodes are cut off
 };
 int segment_file_create(const struct segment_create *create, char err[SEGMENT_ERR_SIZE]);
+// -EINVAL: the geometry is out of range, or size is too small for it, whatever the path is. segment_file_create checks it, too.
+int segment_file_create_check(const struct segment_create *create, char err[SEGMENT_ERR_SIZE]);
 bool segment_file_is_device(const char *path); // it exists, and has a size of its own
 
-// Maps it. is_readonly: to look only. The file's length is compared with its header's.
+// Maps it. is_readonly: to look only. A file that is shorter than its header says, or has holes there, is refused: -EFBIG.
 int segment_file_open(const char *path, bool is_readonly, struct segment_file **ret_file, char err[SEGMENT_ERR_SIZE]);
 void segment_file_close(struct segment_file *file); // leaves first; NULL is accepted
 struct segment *segment_file_segment(const struct segment_file *file);

@@ -2,7 +2,6 @@
 #include "command.h"
 #include "measure.h"
 
-#include <getopt.h>
 #include <inttypes.h>
 #include <sched.h>
 #include <stdio.h>
@@ -20,26 +19,15 @@ enum {
 	OPTION_TIME,
 };
 
-static const struct option long_options[] = {
+static const struct option options[] = {
 	{"cpus", required_argument, NULL, OPTION_CPUS},
 	{"frame", required_argument, NULL, OPTION_FRAME},
-	COMMAND_HELP_OPTION,
-	{"json", no_argument, NULL, 'j'},
+	COMMAND_HELP,
+	COMMAND_JSON,
 	{"nodes", required_argument, NULL, OPTION_NODES},
 	{"time", required_argument, NULL, OPTION_TIME},
 	{0},
 };
-
-static bool
-parse_u32(const char *option, const char *text, uint64_t min, uint64_t max, uint32_t *ret_value)
-{
-	uint64_t value;
-
-	if (!command_number(option, text, min, max, &value))
-		return false;
-	*ret_value = (uint32_t)value;
-	return true;
-}
 
 static bool
 parse_cpus(const char *text, unsigned ret_cpu[2])
@@ -68,71 +56,58 @@ find_cpus(unsigned ret_cpu[2])
 	return n == 2;
 }
 
+static struct measure_spec spec = {.n_nodes = 2, .frame = MIN_FRAME, .ms = DEFAULT_MS};
+
 static bool
-parse_option(int c, const char *value, struct measure_spec *spec)
+parse(int c, const char *value)
 {
 	switch (c) {
 	case OPTION_CPUS:
-		return parse_cpus(value, spec->cpu);
+		return parse_cpus(value, spec.cpu);
 	case OPTION_FRAME:
-		return parse_u32("--frame", value, MIN_FRAME, SEGMENT_MAX_FRAME + MEASURE_FCS, &spec->frame);
+		return command_number("--frame", value, MIN_FRAME, SEGMENT_MAX_FRAME + MEASURE_FCS, &spec.frame);
 	case OPTION_NODES:
-		if (!parse_u32("--nodes", value, 2, SEGMENT_MAX_NODES, &spec->n_nodes))
+		if (!command_number("--nodes", value, 2, SEGMENT_MAX_NODES, &spec.n_nodes))
 			return false;
-		if (spec->n_nodes % 2)
+		if (spec.n_nodes % 2)
 			(void)command_wrong("--nodes: half of them send, half receive: an even number");
-		return spec->n_nodes % 2 == 0;
+		return spec.n_nodes % 2 == 0;
 	case OPTION_TIME:
-		return parse_u32("--time", value, MIN_MS, MAX_MS, &spec->ms);
+		return command_number("--time", value, MIN_MS, MAX_MS, &spec.ms);
 	default:
 		return false; // not reached
 	}
 }
 
 static void
-print(const struct measure_spec *spec, const struct measure_result *r, bool is_json)
+print(const struct measure_result *r, bool is_json)
 {
 	if (is_json)
 		printf("{\"nodes\": %u, \"frame\": %" PRIu32 ", \"mpps\": %.4f, \"gbps\": %.4f, \"rtt_p50_us\": %.3f, "
 		       "\"rtt_p99_us\": %.3f, \"sent\": %" PRIu64 ", \"lost\": %" PRIu64 ", \"pings\": %" PRIu64
 		       ", \"pings_lost\": %" PRIu64 ", \"stalls_us\": %" PRIu64 "}\n",
-			spec->n_nodes, spec->frame, r->mpps, r->gbps, r->rtt_p50_us, r->rtt_p99_us, r->sent, r->lost,
+			spec.n_nodes, spec.frame, r->mpps, r->gbps, r->rtt_p50_us, r->rtt_p99_us, r->sent, r->lost,
 			r->pings, r->pings_lost, r->stalls_us);
 	else
 		printf("%u nodes, frames of %" PRIu32 " bytes: %.2f Mpps, %.2f Gbit/s, lost %" PRIu64 " of %" PRIu64
 		       "\nround trip: median %.2f us, 99 %% within %.2f us, lost %" PRIu64 " of %" PRIu64 "\n",
-			spec->n_nodes, spec->frame, r->mpps, r->gbps, r->lost, r->sent, r->rtt_p50_us, r->rtt_p99_us,
+			spec.n_nodes, spec.frame, r->mpps, r->gbps, r->lost, r->sent, r->rtt_p50_us, r->rtt_p99_us,
 			r->pings_lost, r->pings + r->pings_lost);
 }
 
 static int
-run(int argc, char **argv)
+run(const struct command_args *args)
 {
-	struct measure_spec spec = {.n_nodes = 2, .frame = MIN_FRAME, .ms = DEFAULT_MS};
 	struct measure_result result;
 	char err[SEGMENT_ERR_SIZE];
-	bool is_json = false;
-	int c, rc;
 
-	while ((c = getopt_long(argc, argv, ":hj", long_options, NULL)) != -1) {
-		if (c == 'h')
-			return command_help(&command_bench);
-		if (c == '?' || c == ':')
-			return command_bad_option(c, argv);
-		if (c == 'j')
-			is_json = true;
-		else if (!parse_option(c, optarg, &spec))
-			return COMMAND_USAGE;
-	}
-	rc = command_path(argc, argv, optind, false, &spec.path);
-	if (rc)
-		return rc;
+	spec.path = args->path;
 	if (spec.cpu[0] == spec.cpu[1] && !find_cpus(spec.cpu))
 		return command_refused("bench needs two CPUs: one sends, one receives");
 	spec.warmup_ms = spec.ms / WARMUP_PART;
 	if (measure_run(&spec, &result, err))
 		return command_refused(err);
-	print(&spec, &result, is_json);
+	print(&result, args->is_json);
 	return COMMAND_OK;
 }
 
@@ -147,4 +122,5 @@ const struct command command_bench = {"bench", run, "measures what a segment car
 	"      --frame N    bytes as on a wire, 64 (default) to 65557\n"
 	"      --time MS    of each of the two measurements, 10 to 60000; default 1000\n"
 	"      --cpus A,B   who sends, who receives; default: the first two of those that the process may use\n"
-	"  -j, --json       for programs\n"};
+	"  -j, --json       for programs\n",
+	":hj", options, parse};

@@ -5,7 +5,6 @@
 #include "rtvs/units.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -31,8 +30,9 @@ command_refused(const char *text)
 	return COMMAND_REFUSED;
 }
 
-int
-command_bad_option(int c, char **argv)
+// What getopt_long refused: c is its answer.
+static int
+bad_option(int c, char **argv)
 {
 	const char *last = argv[optind - 1];
 
@@ -52,15 +52,15 @@ command_help(const struct command *command)
 }
 
 bool
-command_number(const char *option, const char *text, uint64_t min, uint64_t max, uint64_t *ret_value)
+command_number(const char *option, const char *text, uint32_t min, uint32_t max, uint32_t *ret_value)
 {
 	uint64_t value;
 
 	if (units_parse_uint(text, &value) || value < min || value > max) {
-		(void)command_wrong("%s: '%s' is not a number from %" PRIu64 " to %" PRIu64, option, text, min, max);
+		(void)command_wrong("%s: '%s' is not a number from %" PRIu32 " to %" PRIu32, option, text, min, max);
 		return false;
 	}
-	*ret_value = value;
+	*ret_value = (uint32_t)value;
 	return true;
 }
 
@@ -79,8 +79,9 @@ command_size(const char *option, const char *text, uint64_t *ret_bytes)
 	return false;
 }
 
-int
-command_path(int argc, char **argv, int first, bool is_ivshmem, const char **ret_path)
+// From the one argument that is left. COMMAND_OK, or what was said.
+static int
+find_path(int argc, char **argv, int first, bool is_ivshmem, const char **ret_path)
 {
 	static char path[DEVICE_PATH_SIZE];
 	const char *argument = first < argc ? argv[first] : NULL;
@@ -103,4 +104,27 @@ command_path(int argc, char **argv, int first, bool is_ivshmem, const char **ret
 				"there is no ivshmem device (PCI 1af4:1110)");
 	*ret_path = path;
 	return COMMAND_OK;
+}
+
+int
+command_run(const struct command *command, int argc, char **argv)
+{
+	struct command_args args = {0};
+	bool is_ivshmem = false;
+	int c, rc;
+
+	while ((c = getopt_long(argc, argv, command->short_options, command->options, NULL)) != -1) {
+		if (c == 'h')
+			return command_help(command);
+		if (c == '?' || c == ':')
+			return bad_option(c, argv);
+		if (c == 'i')
+			is_ivshmem = true;
+		else if (c == 'j')
+			args.is_json = true;
+		else if (!command->parse(c, optarg))
+			return COMMAND_USAGE;
+	}
+	rc = find_path(argc, argv, optind, is_ivshmem, &args.path);
+	return rc ? rc : command->run(&args);
 }

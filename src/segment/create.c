@@ -3,7 +3,6 @@
 #include "rtvs/segment_file.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -19,7 +18,6 @@ enum {
 	OPTION_GROUP,
 	OPTION_IF_MISSING,
 	OPTION_INBOX,
-	OPTION_IVSHMEM,
 	OPTION_MODE,
 	OPTION_NODES,
 	OPTION_NONCOHERENT,
@@ -29,13 +27,13 @@ enum {
 	OPTION_SLOTS,
 };
 
-static const struct option long_options[] = {
+static const struct option options[] = {
 	{"force", no_argument, NULL, OPTION_FORCE},
 	{"group", required_argument, NULL, OPTION_GROUP},
-	COMMAND_HELP_OPTION,
+	COMMAND_HELP,
 	{"if-missing", no_argument, NULL, OPTION_IF_MISSING},
 	{"inbox", required_argument, NULL, OPTION_INBOX},
-	{"ivshmem", no_argument, NULL, OPTION_IVSHMEM},
+	COMMAND_IVSHMEM,
 	{"mode", required_argument, NULL, OPTION_MODE},
 	{"nodes", required_argument, NULL, OPTION_NODES},
 	{"noncoherent", no_argument, NULL, OPTION_NONCOHERENT},
@@ -45,6 +43,12 @@ static const struct option long_options[] = {
 	{"slots", required_argument, NULL, OPTION_SLOTS},
 	{0},
 };
+
+static struct segment_create create = {
+	.geometry = {.n_nodes = DEFAULT_NODES, .slot_bytes = DEFAULT_SLOT_BYTES, .inbox_size = DEFAULT_INBOX},
+	.mode = DEFAULT_MODE,
+};
+static bool if_missing;
 
 static bool
 parse_mode(const char *text, uint32_t *ret_mode)
@@ -61,34 +65,26 @@ parse_mode(const char *text, uint32_t *ret_mode)
 }
 
 static bool
-parse_u32(const char *option, const char *text, uint64_t min, uint64_t max, uint32_t *ret_value)
+parse(int c, const char *value)
 {
-	uint64_t value;
-
-	if (!command_number(option, text, min, max, &value))
-		return false;
-	*ret_value = (uint32_t)value;
-	return true;
-}
-
-static bool
-parse_option(int c, const char *value, struct segment_create *create)
-{
-	struct segment_geometry *g = &create->geometry;
+	struct segment_geometry *g = &create.geometry;
 
 	switch (c) {
 	case OPTION_FORCE:
-		create->is_forced = true;
+		create.is_forced = true;
 		return true;
 	case OPTION_GROUP:
-		create->group = value;
+		create.group = value;
+		return true;
+	case OPTION_IF_MISSING:
+		if_missing = true;
 		return true;
 	case OPTION_INBOX:
-		return parse_u32("--inbox", value, SEGMENT_MIN_INBOX, SEGMENT_MAX_INBOX, &g->inbox_size);
+		return command_number("--inbox", value, SEGMENT_MIN_INBOX, SEGMENT_MAX_INBOX, &g->inbox_size);
 	case OPTION_MODE:
-		return parse_mode(value, &create->mode);
+		return parse_mode(value, &create.mode);
 	case OPTION_NODES:
-		return parse_u32("--nodes", value, 2, SEGMENT_MAX_NODES, &g->n_nodes);
+		return command_number("--nodes", value, 2, SEGMENT_MAX_NODES, &g->n_nodes);
 	case OPTION_NONCOHERENT:
 		g->memory = SEGMENT_NONCOHERENT;
 		return true;
@@ -96,59 +92,43 @@ parse_option(int c, const char *value, struct segment_create *create)
 		g->buffers = SEGMENT_SEPARATE;
 		return true;
 	case OPTION_SIZE:
-		return command_size("--size", value, &create->size);
+		return command_size("--size", value, &create.size);
 	case OPTION_SLOT_BYTES:
-		return parse_u32("--slot-bytes", value, SEGMENT_MIN_SLOT_BYTES, SEGMENT_MAX_SLOT_BYTES, &g->slot_bytes);
+		return command_number(
+			"--slot-bytes", value, SEGMENT_MIN_SLOT_BYTES, SEGMENT_MAX_SLOT_BYTES, &g->slot_bytes);
 	case OPTION_SLOTS:
-		return parse_u32("--slots", value, SEGMENT_MIN_SLOTS, SEGMENT_MAX_SLOTS, &g->n_slots);
+		return command_number("--slots", value, SEGMENT_MIN_SLOTS, SEGMENT_MAX_SLOTS, &g->n_slots);
 	default:
 		return false; // not reached
 	}
 }
 
 static bool
-is_there(const char *path)
+is_there(void)
 {
 	struct segment_file *file = NULL;
 	char err[SEGMENT_ERR_SIZE];
-	int rc = segment_file_open(path, true, &file, err);
+	int rc = segment_file_open(create.path, true, &file, err);
 
 	segment_file_close(file);
 	return !rc;
 }
 
 static int
-run(int argc, char **argv)
+run(const struct command_args *args)
 {
-	struct segment_create create = {
-		.geometry = {.n_nodes = DEFAULT_NODES, .slot_bytes = DEFAULT_SLOT_BYTES, .inbox_size = DEFAULT_INBOX},
-		.mode = DEFAULT_MODE,
-	};
 	char err[SEGMENT_ERR_SIZE];
-	bool is_ivshmem = false, if_missing = false;
-	int c, rc;
+	int rc;
 
-	while ((c = getopt_long(argc, argv, ":h", long_options, NULL)) != -1) {
-		if (c == 'h')
-			return command_help(&command_create);
-		if (c == '?' || c == ':')
-			return command_bad_option(c, argv);
-		if (c == OPTION_IVSHMEM)
-			is_ivshmem = true;
-		else if (c == OPTION_IF_MISSING)
-			if_missing = true;
-		else if (!parse_option(c, optarg, &create))
-			return COMMAND_USAGE;
-	}
-	rc = command_path(argc, argv, optind, is_ivshmem, &create.path);
-	if (rc)
-		return rc;
-	if (if_missing && is_there(create.path))
-		return COMMAND_OK;
+	create.path = args->path;
 	if (!create.size && !create.geometry.n_slots && !segment_file_is_device(create.path))
 		create.size = DEFAULT_SIZE;
+	if (segment_file_create_check(&create, err))
+		return command_wrong("%s", err);
+	if (if_missing && is_there())
+		return COMMAND_OK;
 	rc = segment_file_create(&create, err);
-	if (rc == -EEXIST && if_missing && is_there(create.path))
+	if (rc == -EEXIST && if_missing && is_there())
 		rc = 0; // somebody else was faster
 	return rc ? command_refused(err) : COMMAND_OK;
 }
@@ -170,4 +150,5 @@ const struct command command_create = {"create", run, "makes a segment",
 	"      --mode MODE      of the file; default 0660        --group GROUP  of the file, a name or a number\n"
 	"      --if-missing     a segment that is there stays as it is, with its nodes\n"
 	"      --force          over a segment that is there: its nodes are cut off\n"
-	"      --ivshmem        the device of a virtual machine, instead of a file\n"};
+	"      --ivshmem        the device of a virtual machine, instead of a file\n",
+	":h", options, parse};

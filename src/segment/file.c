@@ -59,14 +59,15 @@ struct segment_file {
 };
 
 int
-file_cannot_open(char *err, const char *path, int error)
+file_cannot_open(char *err, const char *path, bool is_readonly, int error)
 {
 	switch (error) {
 	case ENOENT:
 		return failure(err, -error, "%s: there is no such file: rtvs-vni create makes it", path);
 	case EACCES:
 	case EPERM:
-		return failure(err, -error, "%s: permission denied: its group and root may use it", path);
+		return failure(err, -error, "%s: permission denied: its owner, mode and group decide who may %s it",
+			path, is_readonly ? "read" : "read and write");
 	default:
 		return failure(err, -error, "%s: %s", path, strerror(error));
 	}
@@ -141,6 +142,12 @@ segment_file_catch_truncation(void)
 bool
 segment_file_is_broken(const struct segment_file *file)
 {
+	struct stat st;
+
+	// System calls that read or write what is missing only fail.
+	if (file->is_regular && !atomic_load(&file->mapping->is_broken) && !fstat(file->fd, &st) &&
+		(uint64_t)st.st_size < file->bytes)
+		(void)segment_file_mend((const void *)atomic_load(&file->mapping->begin));
 	return atomic_load(&file->mapping->is_broken);
 }
 
@@ -208,6 +215,17 @@ read_geometry(const char *path, const void *mem, size_t bytes, struct segment_ge
 	}
 }
 
+// A hole costs memory as soon as it is read. A segment is made whole, so a file with holes was made to claim what it does not have.
+static int
+check_whole(const struct segment_file *file, const char *path, const struct segment_geometry *g, char *err)
+{
+	struct stat st;
+
+	if (!file->is_regular || fstat(file->fd, &st) || (uint64_t)st.st_blocks * 512 >= segment_bytes(g))
+		return 0;
+	return failure(err, -EFBIG, "%s: has holes where its header says that a segment is: create it again", path);
+}
+
 static int
 map(struct segment_file *file, const char *path, bool is_readonly, char *err)
 {
@@ -219,7 +237,7 @@ map(struct segment_file *file, const char *path, bool is_readonly, char *err)
 	// Without waiting for the other end of what is no file.
 	file->fd = open(path, (is_readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK);
 	if (file->fd < 0)
-		return file_cannot_open(err, path, errno);
+		return file_cannot_open(err, path, is_readonly, errno);
 	rc = device_bytes(file->fd, &bytes, &file->is_regular);
 	if (rc)
 		return failure(err, rc, "%s: is neither a file nor a DAX device nor the memory of a PCI device", path);
@@ -236,6 +254,8 @@ map(struct segment_file *file, const char *path, bool is_readonly, char *err)
 			MAX_OPEN);
 	}
 	rc = read_geometry(path, mem, bytes, &g, err);
+	if (!rc)
+		rc = check_whole(file, path, &g, err);
 	if (rc)
 		return rc;
 	// Not what somebody has added behind the segment, which would cost memory. A kernel or a device that cannot does it page by page, later.
@@ -489,11 +509,13 @@ unsigned
 segment_file_tend(struct segment_file *file)
 {
 	unsigned n_nodes = segment_geometry_of(file->seg)->n_nodes;
-	unsigned n = segment_tend(file->seg, segment_file_has_lock, file, now_ns());
 	int self = segment_self(file->seg);
 	bool has_strangers = segment_geometry_of(file->seg)->memory == SEGMENT_NONCOHERENT;
-	struct stat st;
+	unsigned n;
 
+	// Before the segment is touched: not every program catches the signal.
+	(void)segment_file_is_broken(file);
+	n = segment_tend(file->seg, segment_file_has_lock, file, now_ns());
 	for (unsigned i = 0; i < n_nodes; i++) {
 		struct segment_node_info info;
 
@@ -502,10 +524,6 @@ segment_file_tend(struct segment_file *file)
 	}
 	if (has_strangers != atomic_exchange(&file->has_strangers, has_strangers) && self >= 0)
 		segment_file_wake(file, UINT64_C(1) << self); // the receiving thread waits another way from here on
-	// System calls that read or write what is missing only fail.
-	if (file->is_regular && !segment_file_is_broken(file) && !fstat(file->fd, &st) &&
-		(uint64_t)st.st_size < file->bytes)
-		(void)segment_file_mend((void *)atomic_load(&file->mapping->begin));
 	return n;
 }
 

@@ -42,44 +42,41 @@ check_geometry(const struct segment_geometry *g, char *err)
 	return failure(err, -EINVAL, "%s: what is asked for does not go together", field);
 }
 
-// As many slots as size has room for.
-static int
-fit_slots(struct segment_geometry *g, uint64_t size, char *err)
+int
+segment_file_create_check(const struct segment_create *c, char err[SEGMENT_ERR_SIZE])
 {
+	struct segment_geometry g = c->geometry;
 	char need[UNITS_TEXT_SIZE];
-	uint32_t low, high = SEGMENT_MAX_SLOTS;
 	int rc;
 
-	g->n_slots = low = segment_min_slots(g);
-	rc = check_geometry(g, err);
-	if (rc)
-		return rc;
-	if (segment_bytes(g) > size)
-		return failure(err, -ENOSPC, "size: is too small for %" PRIu32 " nodes, who need %s at least",
-			g->n_nodes, units_format_size(segment_bytes(g), need));
-	while (low < high) {
-		g->n_slots = low + (high - low + 1) / 2;
-		if (segment_bytes(g) <= size)
-			low = g->n_slots;
-		else
-			high = g->n_slots - 1;
-	}
-	g->n_slots = low;
-	return 0;
+	if (!g.n_slots)
+		g.n_slots = segment_min_slots(&g);
+	rc = check_geometry(&g, err);
+	if (!rc && c->size && segment_bytes(&g) > c->size)
+		return failure(err, -EINVAL,
+			"size: is too small for %" PRIu32 " nodes and %" PRIu32 " slots, which need %s", g.n_nodes,
+			g.n_slots, units_format_size(segment_bytes(&g), need));
+	return rc;
 }
 
-static int
-settle_geometry(const struct segment_create *c, uint64_t size, struct segment_geometry *ret_g, char *err)
+// As wanted, or as many slots as size has room for, but no fewer than there must be.
+static struct segment_geometry
+settle_geometry(const struct segment_create *c, uint64_t size)
 {
-	char need[UNITS_TEXT_SIZE];
-	int rc;
+	struct segment_geometry g = c->geometry;
+	uint32_t low = segment_min_slots(&g), high = SEGMENT_MAX_SLOTS;
 
-	*ret_g = c->geometry;
-	rc = ret_g->n_slots ? check_geometry(ret_g, err) : fit_slots(ret_g, size, err);
-	if (!rc && size && segment_bytes(ret_g) > size)
-		return failure(err, -ENOSPC, "size: is too small for %" PRIu32 " slots, which need %s", ret_g->n_slots,
-			units_format_size(segment_bytes(ret_g), need));
-	return rc;
+	if (g.n_slots)
+		return g;
+	while (low < high) {
+		g.n_slots = low + (high - low + 1) / 2;
+		if (segment_bytes(&g) <= size)
+			low = g.n_slots;
+		else
+			high = g.n_slots - 1;
+	}
+	g.n_slots = low;
+	return g;
 }
 
 // Not getgrnam, which a static program cannot have.
@@ -185,13 +182,10 @@ static int
 make_file(const struct segment_create *c, char *err)
 {
 	const char *slash = strrchr(c->path, '/');
-	struct segment_geometry g;
+	struct segment_geometry g = settle_geometry(c, c->size);
 	char dir[PATH_MAX];
 	int fd, rc;
 
-	rc = settle_geometry(c, c->size, &g, err);
-	if (rc)
-		return rc;
 	if (snprintf(dir, sizeof(dir), "%.*s", slash ? (int)(slash - c->path + 1) : 1, slash ? c->path : ".") >=
 		(int)sizeof(dir))
 		return failure(err, -ENAMETOOLONG, "the path is too long");
@@ -240,6 +234,7 @@ format_device(const struct segment_create *c, char *err)
 {
 	struct segment_file *file = NULL;
 	struct segment_geometry g;
+	char has[UNITS_TEXT_SIZE];
 	uint64_t bytes;
 	bool is_regular;
 	unsigned n = 0;
@@ -259,17 +254,19 @@ format_device(const struct segment_create *c, char *err)
 	}
 	fd = open(c->path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)
-		return file_cannot_open(err, c->path, errno);
+		return file_cannot_open(err, c->path, false, errno);
 	rc = device_bytes(fd, &bytes, &is_regular);
-	rc = rc ? failure(err, rc, "%s: is no device that can hold a segment", c->path) :
-		  settle_geometry(c, bytes, &g, err);
 	if (!rc) {
-		rc = format(fd, bytes, &g, false);
-		if (rc)
-			(void)failure(err, rc, "%s: %s", c->path, strerror(-rc));
+		g = settle_geometry(c, bytes);
+		rc = segment_bytes(&g) > bytes ? -ENOSPC : format(fd, bytes, &g, false);
 	}
 	close(fd);
-	return rc;
+	if (rc == -EINVAL)
+		return failure(err, rc, "%s: is no device that can hold a segment", c->path);
+	if (rc == -ENOSPC)
+		return failure(err, rc, "%s: has %s, which is too small for %" PRIu32 " nodes and %" PRIu32 " slots",
+			c->path, units_format_size(bytes, has), g.n_nodes, g.n_slots);
+	return rc ? failure(err, rc, "%s: %s", c->path, strerror(-rc)) : 0;
 }
 
 // What is there is a segment, of whichever version: nothing else is replaced.
@@ -293,8 +290,11 @@ int
 segment_file_create(const struct segment_create *c, char err[SEGMENT_ERR_SIZE])
 {
 	struct stat st;
-	int rc = 0;
+	int rc;
 
+	rc = segment_file_create_check(c, err);
+	if (rc)
+		return rc;
 	if (stat(c->path, &st))
 		rc = errno == ENOENT ? 0 : failure(err, -errno, "%s: %s", c->path, strerror(errno));
 	else if (device_is(c->path))

@@ -9,7 +9,6 @@
 #include "tap.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
@@ -17,16 +16,15 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/signalfd.h>
-#include <time.h>
 #include <unistd.h>
 
 // A node that was killed a moment ago is dead for others after SEGMENT_SILENCE_NS; its name and number are waited for.
 #define PATIENCE_NS (3 * SEGMENT_SILENCE_NS)
+#define TEND_MS ((int)(SEGMENT_TEND_NS / 1000000))
 #define TURNS_PER_LOOK 20 // the file's path is looked at once a second
 
 enum {
 	OPTION_BRIDGE = 256,
-	OPTION_IVSHMEM,
 	OPTION_MAC,
 	OPTION_MTU,
 	OPTION_NAME,
@@ -35,10 +33,10 @@ enum {
 	OPTION_TAP,
 };
 
-static const struct option long_options[] = {
+static const struct option options[] = {
 	{"bridge", no_argument, NULL, OPTION_BRIDGE},
-	COMMAND_HELP_OPTION,
-	{"ivshmem", no_argument, NULL, OPTION_IVSHMEM},
+	COMMAND_HELP,
+	COMMAND_IVSHMEM,
 	{"mac", required_argument, NULL, OPTION_MAC},
 	{"mtu", required_argument, NULL, OPTION_MTU},
 	{"name", required_argument, NULL, OPTION_NAME},
@@ -53,7 +51,6 @@ struct join {
 	struct tap_options wanted;
 	struct segment_identity identity;
 	int node; // -1: any
-	bool is_ivshmem;
 	struct carry carry;
 	struct tap interface;
 	struct mac mac;
@@ -71,17 +68,26 @@ is_name(const char *name)
 	return *name && !strchr("_.:-", *name) && !name[strspn(name, letters)];
 }
 
+// As the kernel's dev_valid_name.
 static bool
-parse_option(int c, const char *value, struct join *j)
+is_interface_name(const char *name)
 {
-	uint64_t number = 0;
+	size_t len = strcspn(name, "/: \t\n");
+
+	return len && len < IFNAMSIZ && !name[len] && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
+}
+
+static struct join state = {.node = -1};
+
+static bool
+parse(int c, const char *value)
+{
+	struct join *j = &state;
+	uint32_t number;
 
 	switch (c) {
 	case OPTION_BRIDGE:
 		j->identity.flags |= SEGMENT_BRIDGE;
-		return true;
-	case OPTION_IVSHMEM:
-		j->is_ivshmem = true;
 		return true;
 	case OPTION_MAC:
 		j->wanted.has_mac = true;
@@ -91,10 +97,7 @@ parse_option(int c, const char *value, struct join *j)
 			"--mac: '%s' is not the address of one interface, such as 52:54:00:00:00:01", value);
 		return false;
 	case OPTION_MTU:
-		if (!command_number("--mtu", value, TAP_MIN_MTU, TAP_MAX_MTU, &number))
-			return false;
-		j->wanted.mtu = (uint32_t)number;
-		return true;
+		return command_number("--mtu", value, TAP_MIN_MTU, TAP_MAX_MTU, &j->wanted.mtu);
 	case OPTION_NAME:
 		if (is_name(value) && text_copy(j->identity.name, sizeof(j->identity.name), value))
 			return true;
@@ -111,7 +114,11 @@ parse_option(int c, const char *value, struct join *j)
 		return true;
 	case OPTION_TAP:
 		j->wanted.name = value;
-		return true;
+		if (is_interface_name(value))
+			return true;
+		(void)command_wrong("--tap: '%s' is not the name of an interface, 1 to %d letters without / and :",
+			value, IFNAMSIZ - 1);
+		return false;
 	default:
 		return false; // not reached
 	}
@@ -153,12 +160,15 @@ say_joined(const struct join *j, const char *how)
 static int
 join_patiently(struct join *j, char *err)
 {
-	const struct timespec pause = {.tv_nsec = (long)SEGMENT_TEND_NS};
+	struct pollfd fd = {.fd = j->signals, .events = POLLIN};
 	int rc = segment_file_join(j->carry.file, j->node, &j->identity, err);
 
-	for (uint64_t ns = 0; (rc == -EBUSY || rc == -EEXIST) && ns < PATIENCE_NS; ns += SEGMENT_TEND_NS) {
+	if (rc == -EBUSY || rc == -EEXIST)
+		fprintf(stderr, "rtvs-vni: %s: %s; waits for %.1f s, since it may have died just now\n", j->path, err,
+			(double)PATIENCE_NS / 1e9);
+	for (uint64_t ns = 0; (rc == -EBUSY || rc == -EEXIST) && ns < PATIENCE_NS && poll(&fd, 1, TEND_MS) <= 0;
+		ns += SEGMENT_TEND_NS) {
 		(void)segment_file_tend(j->carry.file);
-		(void)nanosleep(&pause, NULL);
 		rc = segment_file_join(j->carry.file, j->node, &j->identity, err);
 	}
 	return rc;
@@ -227,7 +237,7 @@ tend(struct join *j)
 {
 	struct pollfd fd = {.fd = j->signals, .events = POLLIN};
 
-	for (unsigned turn = 1; poll(&fd, 1, (int)(SEGMENT_TEND_NS / 1000000)) <= 0; turn++) {
+	for (unsigned turn = 1; poll(&fd, 1, TEND_MS) <= 0; turn++) {
 		unsigned n_dead = segment_file_tend(j->carry.file);
 		struct mac mac;
 
@@ -315,25 +325,11 @@ err_file:
 }
 
 static int
-run(int argc, char **argv)
+run(const struct command_args *args)
 {
-	static struct join j = {.node = -1};
-	int c, rc;
-
-	while ((c = getopt_long(argc, argv, ":h", long_options, NULL)) != -1) {
-		if (c == 'h')
-			return command_help(&command_join);
-		if (c == '?' || c == ':')
-			return command_bad_option(c, argv);
-		if (!parse_option(c, optarg, &j))
-			return COMMAND_USAGE;
-	}
-	rc = command_path(argc, argv, optind, j.is_ivshmem, &j.path);
-	if (rc)
-		return rc;
-	return j.wanted.name && *j.wanted.name ?
-		join(&j) :
-		command_wrong("join: --tap NAME is needed: the interface that programs will use");
+	state.path = args->path;
+	return state.wanted.name ? join(&state) :
+				   command_wrong("join: --tap NAME is needed: the interface that programs will use");
 }
 
 const struct command command_join = {"join", run, "attaches a TAP interface to a segment, until it is ended",
@@ -350,4 +346,5 @@ const struct command command_join = {"join", run, "attaches a TAP interface to a
 	"      --bridge      takes frames for addresses that no node has: the interface is in a bridge\n"
 	"      --mtu N       of the interface, 68 to 65521        --mac ADDRESS  of the interface\n"
 	"      --poll        the receiving thread never sleeps: less latency for a processor\n"
-	"      --ivshmem     the device of a virtual machine, instead of a file\n"};
+	"      --ivshmem     the device of a virtual machine, instead of a file\n",
+	":h", options, parse};

@@ -3,7 +3,6 @@
 #include "picture.h"
 #include "rtvs/units.h"
 
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -102,43 +101,26 @@ print_json(const struct picture *p, const char *path, FILE *out)
 }
 
 static int
-run(int argc, char **argv)
+run(const struct command_args *args)
 {
-	static const struct option long_options[] = {
-		COMMAND_HELP_OPTION, {"ivshmem", no_argument, NULL, 'i'}, {"json", no_argument, NULL, 'j'}, {0}};
 	static struct picture picture;
-	bool is_ivshmem = false, is_json = false;
 	char err[SEGMENT_ERR_SIZE];
 	struct segment_file *file;
-	const char *path;
-	int c, rc;
 
-	while ((c = getopt_long(argc, argv, ":hj", long_options, NULL)) != -1) {
-		if (c == 'h')
-			return command_help(&command_list);
-		if (c == 'i')
-			is_ivshmem = true;
-		else if (c == 'j')
-			is_json = true;
-		else
-			return command_bad_option(c, argv);
-	}
-	rc = command_path(argc, argv, optind, is_ivshmem, &path);
-	if (rc)
-		return rc;
-	if (segment_file_open(path, true, &file, err))
+	if (segment_file_open(args->path, true, &file, err))
 		return command_refused(err);
 	picture_take(file, &picture);
-	if (is_json) {
-		print_json(&picture, path, stdout);
+	if (args->is_json) {
+		print_json(&picture, args->path, stdout);
 	} else {
-		picture_print_segment(&picture, path, stdout);
+		picture_print_segment(&picture, args->path, stdout);
 		print_table(&picture, stdout);
 	}
 	segment_file_close(file);
 	return COMMAND_OK;
 }
 
+static const struct option options[] = {COMMAND_HELP, COMMAND_IVSHMEM, COMMAND_JSON, {0}};
 const struct command command_list = {"list", run, "shows a segment and its nodes",
 	"usage: rtvs-vni list [-j] FILE\n"
 	"       rtvs-vni list [-j] --ivshmem [PCI-ADDRESS]\n"
@@ -150,4 +132,5 @@ const struct command command_list = {"list", run, "shows a segment and its nodes
 	"drops by reason.\n"
 	"\n"
 	"  -j, --json     print JSON\n"
-	"      --ivshmem  the device of a virtual machine, instead of a file\n"};
+	"      --ivshmem  the device of a virtual machine, instead of a file\n",
+	":hj", options};

@@ -2,40 +2,21 @@
 #include "command.h"
 #include "rtvs/segment_file.h"
 
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <time.h>
 
 static int
-run(int argc, char **argv)
+run(const struct command_args *args)
 {
-	static const struct option long_options[] = {
-		COMMAND_HELP_OPTION, {"ivshmem", no_argument, NULL, 'i'}, {"json", no_argument, NULL, 'j'}, {0}};
 	const struct timespec pause = {.tv_nsec = (long)SEGMENT_TEND_NS};
 	struct segment_pool_info before, after;
-	bool is_ivshmem = false, is_json = false;
 	char err[SEGMENT_ERR_SIZE];
 	struct segment_file *file;
 	unsigned n_dead = 0;
 	uint32_t n_swept;
-	const char *path;
-	int c, rc;
 
-	while ((c = getopt_long(argc, argv, ":hj", long_options, NULL)) != -1) {
-		if (c == 'h')
-			return command_help(&command_reap);
-		if (c == 'i')
-			is_ivshmem = true;
-		else if (c == 'j')
-			is_json = true;
-		else
-			return command_bad_option(c, argv);
-	}
-	rc = command_path(argc, argv, optind, is_ivshmem, &path);
-	if (rc)
-		return rc;
-	if (segment_file_open(path, false, &file, err))
+	if (segment_file_open(args->path, false, &file, err))
 		return command_refused(err);
 	segment_look_pool(segment_file_segment(file), &before);
 	// Hearts of other hosts must have been silent for so long.
@@ -45,15 +26,16 @@ run(int argc, char **argv)
 	}
 	n_swept = segment_sweep(segment_file_segment(file));
 	segment_look_pool(segment_file_segment(file), &after);
-	printf(is_json ? "{\"dead_nodes\": %u, \"slots_reaped\": %" PRIu64 ", \"slots_swept\": %" PRIu32
-			 ", \"slots_free\": %" PRIu32 "}\n" :
-			 "dead nodes: %u, slots of dead nodes taken back: %" PRIu64 ", of nobody: %" PRIu32
-			 ", free: %" PRIu32 "\n",
+	printf(args->is_json ? "{\"dead_nodes\": %u, \"slots_reaped\": %" PRIu64 ", \"slots_swept\": %" PRIu32
+			       ", \"slots_free\": %" PRIu32 "}\n" :
+			       "dead nodes: %u, slots of dead nodes taken back: %" PRIu64 ", of nobody: %" PRIu32
+			       ", free: %" PRIu32 "\n",
 		n_dead, after.n_reaped - before.n_reaped, n_swept, after.n_free);
 	segment_file_close(file);
 	return COMMAND_OK;
 }
 
+static const struct option options[] = {COMMAND_HELP, COMMAND_IVSHMEM, COMMAND_JSON, {0}};
 const struct command command_reap = {"reap", run, "takes back what dead nodes had",
 	"usage: rtvs-vni reap [-j] FILE\n"
 	"       rtvs-vni reap [-j] --ivshmem [PCI-ADDRESS]\n"
@@ -63,4 +45,5 @@ const struct command command_reap = {"reap", run, "takes back what dead nodes ha
 	"themselves all the time; this is for segments without nodes, and for doubt.\n"
 	"\n"
 	"  -j, --json     print JSON\n"
-	"      --ivshmem  the device of a virtual machine, instead of a file\n"};
+	"      --ivshmem  the device of a virtual machine, instead of a file\n",
+	":hj", options};

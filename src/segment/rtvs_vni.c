@@ -72,5 +72,5 @@ main(int argc, char **argv)
 	if (!strcmp(argv[1], "help") || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))
 		return help(argc > 2 ? argv[2] : NULL);
 	command = find(argv[1]);
-	return command ? command->run(argc - 1, argv + 1) : unknown(argv[1]);
+	return command ? command_run(command, argc - 1, argv + 1) : unknown(argv[1]);
 }

@@ -46,9 +46,7 @@ attach(struct tap *tap, const struct tap_options *o, char *err)
 	struct ifreq ifr = {.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR};
 	int header = sizeof(struct segment_offload), little_endian = 1;
 
-	if (!text_copy(ifr.ifr_name, sizeof(ifr.ifr_name), o->name))
-		return failure(err, -EINVAL, "--tap: %s: a name of an interface has %d letters at most", o->name,
-			IFNAMSIZ - 1);
+	(void)text_copy(ifr.ifr_name, sizeof(ifr.ifr_name), o->name);
 	if (ioctl(tap->fd, TUNSETIFF, &ifr))
 		return cannot_take(err, o->name, errno);
 	memcpy(tap->name, ifr.ifr_name, IFNAMSIZ);

@@ -9,7 +9,7 @@
 #define TAP_MAX_MTU 65521 // the kernel's
 
 struct tap_options {
-	const char *name;
+	const char *name; // shorter than IFNAMSIZ
 	uint32_t mtu; // 0: as it is
 	bool has_mac;
 	struct mac mac;

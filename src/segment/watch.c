@@ -3,7 +3,7 @@
 #include "picture.h"
 #include "rtvs/screen.h"
 
-#include <getopt.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -14,6 +14,7 @@
 #define SECOND_NS UINT64_C(1000000000)
 #define MAX_COUNT 1000000
 
+static uint32_t n_rounds; // 0: no end
 static _Atomic bool is_stopping;
 
 static void
@@ -50,10 +51,15 @@ rates_of(const struct picture *now, const struct picture *before, unsigned i, do
 	};
 }
 
+// before NULL: there are no rates yet.
 static void
 print_screen(const struct picture *now, const struct picture *before, double seconds, const char *path, FILE *out)
 {
 	picture_print_segment(now, path, out);
+	if (!before) {
+		fputs("\nrates come in a second\n", out);
+		return;
+	}
 	fprintf(out, "\n%4s %-24s %-8s %12s %12s %10s %10s %6s %6s\n", "NODE", "NAME", "STATE", "SENT/s", "RECEIVED/s",
 		"MBIT/s", "DROPPED/s", "INBOX", "HOLDS");
 	for (unsigned i = 0; i < now->geometry.n_nodes; i++) {
@@ -116,9 +122,19 @@ now_seconds(void)
 	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
 }
 
+static const char *
+what_ended(const struct segment_file *file, const char *path)
+{
+	if (segment_file_is_broken(file))
+		return "the file was truncated, or its memory failed: create the segment again";
+	if (access(path, F_OK) && errno == ENOENT)
+		return "the file was removed: only nodes that have it already are reached";
+	return segment_file_is_replaced(file, path) ? "another segment has this path by now: watch again" : NULL;
+}
+
 // Rounds of a second each. What ended it, or NULL.
 static const char *
-watch(struct segment_file *file, const char *path, uint64_t n_rounds)
+watch(struct segment_file *file, const char *path)
 {
 	static struct picture pictures[2];
 	bool is_screen = isatty(STDOUT_FILENO);
@@ -127,6 +143,8 @@ watch(struct segment_file *file, const char *path, uint64_t n_rounds)
 
 	picture_take(file, &pictures[0]);
 	screen_keys_begin();
+	if (is_screen)
+		draw(&pictures[0], NULL, 0, path);
 	for (unsigned i = 1; !n_rounds || i <= n_rounds; i++) {
 		double now;
 
@@ -134,10 +152,7 @@ watch(struct segment_file *file, const char *path, uint64_t n_rounds)
 			break;
 		now = now_seconds();
 		picture_take(file, &pictures[i % 2]);
-		if (segment_file_is_broken(file))
-			why = "the file was truncated: create the segment again";
-		else if (segment_file_is_replaced(file, path))
-			why = "another segment has this path by now: watch again";
+		why = what_ended(file, path);
 		if (why)
 			break;
 		if (is_screen)
@@ -150,42 +165,31 @@ watch(struct segment_file *file, const char *path, uint64_t n_rounds)
 	return why;
 }
 
-static int
-run(int argc, char **argv)
+static bool
+parse(int c, const char *value)
 {
-	static const struct option long_options[] = {
-		{"count", required_argument, NULL, 'c'}, COMMAND_HELP_OPTION, {"ivshmem", no_argument, NULL, 'i'}, {0}};
+	(void)c; // there is but one
+	return command_number("--count", value, 1, MAX_COUNT, &n_rounds);
+}
+
+static int
+run(const struct command_args *args)
+{
 	const struct sigaction action = {.sa_handler = stop};
 	struct segment_file *file;
 	char err[SEGMENT_ERR_SIZE];
-	bool is_ivshmem = false;
-	uint64_t n_rounds = 0;
-	const char *path, *why;
-	int c, rc;
+	const char *why;
 
-	while ((c = getopt_long(argc, argv, ":c:h", long_options, NULL)) != -1) {
-		if (c == 'h')
-			return command_help(&command_watch);
-		if (c == 'i')
-			is_ivshmem = true;
-		else if (c != 'c')
-			return command_bad_option(c, argv);
-		else if (!command_number("--count", optarg, 1, MAX_COUNT, &n_rounds))
-			return COMMAND_USAGE;
-	}
-	rc = command_path(argc, argv, optind, is_ivshmem, &path);
-	if (rc)
-		return rc;
-	if (segment_file_open(path, true, &file, err))
+	if (segment_file_open(args->path, true, &file, err))
 		return command_refused(err);
 	(void)sigaction(SIGINT, &action, NULL);
 	(void)sigaction(SIGTERM, &action, NULL);
-	why = watch(file, path, n_rounds);
-	rc = why ? command_refused(why) : COMMAND_OK;
+	why = watch(file, args->path);
 	segment_file_close(file);
-	return rc;
+	return why ? command_refused(why) : COMMAND_OK;
 }
 
+static const struct option options[] = {{"count", required_argument, NULL, 'c'}, COMMAND_HELP, COMMAND_IVSHMEM, {0}};
 const struct command command_watch = {"watch", run, "shows a segment's traffic and pool, live",
 	"usage: rtvs-vni watch [-c N] FILE\n"
 	"       rtvs-vni watch [-c N] --ivshmem [PCI-ADDRESS]\n"
@@ -197,4 +201,5 @@ const struct command command_watch = {"watch", run, "shows a segment's traffic a
 	"to 64 in reserve.\n"
 	"\n"
 	"  -c, --count N  end after so many seconds\n"
-	"      --ivshmem  the device of a virtual machine, instead of a file\n"};
+	"      --ivshmem  the device of a virtual machine, instead of a file\n",
+	":c:h", options, parse};

@@ -273,7 +273,7 @@ what_is_taken_is_refused() {
 	node_start a
 	node_start b
 	refused 1 'node 0 is in use' ns c "$vni" join "$seg" --tap c --node 0
-	refused 1 'node 1 has the name b already' ns c "$vni" join "$seg" --tap c --name b
+	refused 1 'node 1 has the name b already: take another name; waits for 1.8 s' ns c "$vni" join "$seg" --tap c --name b
 	refused 1 'node: 4 is not from 0 to 3' ns c "$vni" join "$seg" --tap c --node 4
 	refused 1 '--tap: a: another program has it' ns a "$vni" join "$seg" --tap a --name x
 	refused 1 '--tap: lo: is no name for an interface, or is one of another kind' ns a "$vni" join "$seg" --tap lo
@@ -355,9 +355,7 @@ truncated_file_is_said() {
 	truncate -s 0 $seg
 	node_ends c 1
 	says c 'the file was truncated'
-	wait_for 5 is_stopped watch
-	rm "$work/watch.pid"
-	grep -q 'the file was truncated' "$work/watch.log"
+	watch_ends 'the file was truncated'
 	is_running node_d
 	node_ends d 0 TERM
 	refused 1 'is empty' "$vni" list $seg
@@ -408,8 +406,8 @@ rights_are_the_files() {
 	as 12345 "$vni" --version || skip "nobody else can run it from here"
 	"$vni" create $seg --size 4M --group 4242
 	expect "owner" "root:4242" "$(stat -c %U:%g $seg)"
-	refused 1 'permission denied: its group and root' as 12345 "$vni" list $seg
-	refused 1 'permission denied' as 12345 "$vni" join $seg --tap c
+	refused 1 'permission denied: its owner, mode and group decide who may read it' as 12345 "$vni" list $seg
+	refused 1 'who may read and write it' as 12345 "$vni" join $seg --tap c
 	as 4242 "$vni" list $seg
 	refused 1 'zz: not permitted|/dev/net/tun: Permission denied' as 4242 "$vni" join $seg --tap zz
 	refused 1 "/etc/group has no 'nobody-knows'" "$vni" create $seg --group nobody-knows --force
@@ -429,7 +427,7 @@ usage_is_checked() {
 	refused 2 'create: --force=yes is no option, or takes no value' "$vni" create x --force=yes
 	refused 2 'list: there is no option -x' "$vni" list x -jx
 	refused 2 'watch: -c needs a value' "$vni" watch x -c
-	refused 2 '--tap NAME is needed' "$vni" join x --tap ''
+	refused 2 "\--tap: '' is not the name" "$vni" join x --tap ''
 	refused 1 'exists and is no file' "$vni" create /dev/shm --force
 	refused 1 '/dev/shm/no/: there is no such directory' "$vni" create /dev/shm/no/x
 	refused 2 'more than one file: y' "$vni" create x y
@@ -440,15 +438,18 @@ usage_is_checked() {
 	refused 2 "\--slots: '63' is not a number from 64" "$vni" create x --slots 63
 	refused 2 "\--inbox: '65537' is not" "$vni" create x --inbox 65537
 	refused 2 "\--slot-bytes: '1024' is not" "$vni" create x --slot-bytes 1024
-	refused 1 'slot-bytes: 3000 is not a power of two' "$vni" create /dev/shm/x --slot-bytes 3000
-	refused 1 'size: is too small for 64 nodes' "$vni" create /dev/shm/x --size 1M --nodes 64
+	refused 2 'slot-bytes: 3000 is not a power of two' "$vni" create /dev/shm/x --slot-bytes 3000
+	refused 2 'inbox: 100 is not a power of two' "$vni" create /dev/shm/x --inbox 100
+	refused 2 'inbox: 100 is not' "$vni" create "$seg" --inbox 100 # before it is looked whether it exists
+	refused 2 'size: is too small for 64 nodes' "$vni" create /dev/shm/x --size 1M --nodes 64
 	refused 2 "\--mode: '999' is not an octal mode" "$vni" create x --mode 999
 	refused 2 '\--tap NAME is needed' "$vni" join "$seg"
 	refused 2 "\--mtu: '65522' is not a number from 68 to 65521" "$vni" join "$seg" --tap c --mtu 65522
 	refused 2 "\--mac: '01:00:5e:00:00:01' is not the address of one interface" "$vni" join "$seg" --tap c --mac 01:00:5e:00:00:01
 	refused 2 "\--name: 'a b' is not a name" "$vni" join "$seg" --tap c --name 'a b'
 	refused 2 "\--node: '64' is not" "$vni" join "$seg" --tap c --node 64
-	refused 1 'has 15 letters at most' "$vni" join "$seg" --tap sixteen-letters-
+	refused 2 "\--tap: 'sixteen-letters-' is not the name of an interface, 1 to 15 letters" "$vni" join "$seg" --tap sixteen-letters-
+	refused 2 "\--tap: 'a/b' is not" "$vni" join "$seg" --tap a/b
 	refused 2 "\--count: '0' is not" "$vni" watch --count 0 "$seg"
 	refused 1 'there is no ivshmem device' "$vni" list --ivshmem
 	refused 1 'no ivshmem device has this PCI address' "$vni" join --ivshmem 0000:00:1f.0 --tap c
@@ -467,9 +468,7 @@ forced_segment_is_a_new_one() {
 	wait_for 5 grep -q 'node=0' "$work/watch.log"
 	"$vni" create "$seg" --force --size 8M --nodes 4
 	node_ends a 1
-	wait_for 5 is_stopped watch
-	rm "$work/watch.pid"
-	expect_match 'another segment has this path' "$(cat "$work/watch.log")"
+	watch_ends 'another segment has this path'
 	says a 'another segment has this path'
 	expect "nodes" "[]" "$(list | json 'd["nodes"]')"
 	expect "size" $((8 << 20)) "$(stat -c %s "$seg")"
@@ -540,12 +539,13 @@ watch_and_reap_tell() {
 	node_start a
 	node_start b
 	start flood ip netns exec a ping -i 0.05 10.0.0.2
-	"$vni" watch --count 3 "$seg" | tee "$work/watched"
-	expect "lines" 9 "$(wc -l <"$work/watched")"
+	"$vni" watch --count 2 "$seg" | tee "$work/watched"
+	expect "lines" 6 "$(wc -l <"$work/watched")"
 	expect_match 'node=0 name=a state=live sent/s=[1-9]' "$(cat "$work/watched")"
 	stop flood INT
 	# A terminal gets a screen; Ctrl-C ends it.
 	start screen script -qfec "stty cols 200 rows 50; exec $vni watch $seg" "$work/screen"
+	wait_for 10 grep -q 'rates come in a second' "$work/screen"
 	wait_for 10 grep -q 'RECEIVED/s' "$work/screen"
 	kill -KILL "$(pid_of node_a)" "$(pid_of node_b)"
 	wait_for 5 is_stopped node_a
@@ -558,6 +558,33 @@ watch_and_reap_tell() {
 	pkill -INT -P "$(pid_of screen)"
 	wait_for 5 is_stopped screen
 	rm "$work/screen.pid" "$work/node_a.pid" "$work/node_b.pid"
+}
+
+# Also of what it does not touch itself.
+watch_ends_with_the_file() {
+	local seg=/dev/shm/short
+	"$vni" create $seg --size 4M
+	node_start c
+	start watch "$vni" watch $seg
+	wait_for 5 grep -q 'name=c' "$work/watch.log"
+	mv $seg $seg.away
+	watch_ends 'the file was removed'
+	mv $seg.away $seg
+	node_ends c 0 TERM
+	start watch "$vni" watch $seg
+	wait_for 5 grep -q 'free=' "$work/watch.log"
+	truncate -s 3M $seg
+	watch_ends 'the file was truncated'
+	rm $seg
+}
+watch_ends() { # REGEX
+	local rc=0 pid
+	pid=$(pid_of watch)
+	wait_for 5 is_stopped watch
+	rm "$work/watch.pid"
+	wait "$pid" || rc=$?
+	expect "status" 1 "$rc"
+	expect_match "$1" "$(cat "$work/watch.log")"
 }
 
 # It takes numbers that are free, and nodes that are there go on meanwhile. Figures are not looked at: they are the machine's.
@@ -653,6 +680,7 @@ run_case "an interface that moves to another namespace" interface_may_move
 run_case "a bridge behind a node" bridge_is_reached
 run_case "nodes of another host" other_host_is_watched_by_its_heart
 run_case "watch and reap" watch_and_reap_tell
+run_case "watch ends with the file" watch_ends_with_the_file
 run_case "bench" bench_measures
 run_case "bench refuses" bench_refuses
 run_case "the static program" static_program_works
