@@ -4,8 +4,8 @@
 // O(1) a frame. A node that moves its addresses all the time makes a sender build its table LOOKS times between two tendings at most.
 #include "address.h"
 
+#include "lane.h"
 #include "node.h"
-#include "noncoherent.h"
 
 #include <endian.h>
 #include <string.h>
@@ -57,21 +57,20 @@ address_read(const struct layout_node *node, struct mac ret_macs[SEGMENT_MAX_MAC
 static uint64_t
 moves(const struct segment *seg)
 {
-	return seg->g.memory == SEGMENT_NONCOHERENT ? noncoherent_addresses(seg) :
-						      shared_load(&own_header(seg)->addresses);
+	return seg->g.memory == SEGMENT_NONCOHERENT ?
+		atomic_load_explicit(&lane_own(seg)->addresses, memory_order_acquire) :
+		shared_load(&own_header(seg)->addresses);
 }
 
 void
 address_moved(struct segment *seg)
 {
-	_Atomic uint64_t *addresses = &own_header(seg)->addresses;
-
 	if (seg->g.memory == SEGMENT_NONCOHERENT) {
-		noncoherent_moved(seg);
+		node_moved(seg);
 		return;
 	}
 	SHARED_STEP();
-	atomic_fetch_add(addresses, 1);
+	atomic_fetch_add(&own_header(seg)->addresses, 1);
 }
 
 void

@@ -9,6 +9,7 @@
 #include "noncoherent.h"
 #include "own.h"
 #include "parcel.h"
+#include "piece.h"
 #include "share.h"
 #include "slot.h"
 
@@ -132,31 +133,6 @@ segment_shorten(struct segment *seg, struct segment_frame *frame, uint32_t len)
 	frame->n_slots = n;
 }
 
-// flags, gso_type, hdr_len, gso_size, csum_start, from the lowest byte, and csum_offset.
-void
-frame_write_offload(struct layout_slot *slot, const struct segment_offload *o)
-{
-	shared_store(&slot->offload[0],
-		o->flags | (uint64_t)o->gso_type << 8 | (uint64_t)o->hdr_len << 16 | (uint64_t)o->gso_size << 32 |
-			(uint64_t)o->csum_start << 48);
-	shared_store(&slot->offload[1], o->csum_offset);
-}
-
-struct segment_offload
-frame_read_offload(const struct layout_slot *slot)
-{
-	uint64_t offload = shared_load(&slot->offload[0]);
-
-	return (struct segment_offload){
-		.flags = (uint8_t)offload,
-		.gso_type = (uint8_t)(offload >> 8),
-		.hdr_len = (uint16_t)(offload >> 16),
-		.gso_size = (uint16_t)(offload >> 32),
-		.csum_start = (uint16_t)(offload >> 48),
-		.csum_offset = (uint16_t)shared_load(&slot->offload[1]),
-	};
-}
-
 static uint64_t
 ref_of(uint64_t slot)
 {
@@ -204,7 +180,7 @@ write_items(struct segment *seg, uint32_t first, unsigned at, const struct segme
 		return;
 	}
 	if (has_more)
-		frame_write_offload(own_slot(seg, (uint32_t)frame->slot[0]), &frame->offload);
+		piece_write_offload(own_slot(seg, (uint32_t)frame->slot[0]), &frame->offload);
 	shared_store(parcel_item(seg, first, at),
 		layout_item(ref_of(frame->slot[0]), frame->len) | (has_more ? ITEM_OFFLOAD : 0));
 	for (unsigned i = 1; i < frame->n_slots; i++)
@@ -588,7 +564,7 @@ unpack(struct segment *seg, struct segment_frame *ret_frame)
 		return;
 	}
 	if (item & ITEM_OFFLOAD)
-		ret_frame->offload = frame_read_offload(own_slot(seg, layout_ref_slot(item)));
+		ret_frame->offload = piece_read_offload(own_slot(seg, layout_ref_slot(item)));
 	for (unsigned i = 0; i < ret_frame->n_slots; i++)
 		ret_frame->slot[i] = taken_slot(p, seg->rx.at_slot++);
 }

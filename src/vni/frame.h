@@ -16,6 +16,3 @@ frame_has_offload(const struct segment_offload *o)
 {
 	return o->flags || o->gso_type;
 }
-
-void frame_write_offload(struct layout_slot *slot, const struct segment_offload *offload);
-struct segment_offload frame_read_offload(const struct layout_slot *slot);

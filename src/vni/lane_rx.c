@@ -6,6 +6,7 @@
 #include "address.h"
 #include "frame.h"
 #include "lane.h"
+#include "piece.h"
 #include "plain.h"
 
 #define ENTRIES_PER_LINE (LINES_BYTES / sizeof(uint64_t))
@@ -144,7 +145,7 @@ read_header(const struct segment *seg, struct segment_frame *frame)
 	const struct layout_slot *header = own_slot(seg, (uint32_t)frame->slot[0]);
 	uint32_t per_node = lane_own(seg)->per_node;
 
-	frame->offload = frame_read_offload(header);
+	frame->offload = piece_read_offload(header);
 	for (unsigned i = 1; i < frame->n_slots; i++) {
 		uint64_t slot = shared_load(&header->other[i - 1]);
 

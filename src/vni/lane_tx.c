@@ -9,6 +9,7 @@
 // O(1) a slot; O(inbox_size) when a reader comes or goes.
 #include "frame.h"
 #include "lane.h"
+#include "piece.h"
 #include "plain.h"
 
 #include <errno.h>
@@ -254,7 +255,7 @@ write_frame(struct segment *seg, const struct segment_frame *frame)
 			return false;
 	}
 	if (has_more(frame)) {
-		frame_write_offload(header, &frame->offload);
+		piece_write_offload(header, &frame->offload);
 		for (unsigned i = 1; i < frame->n_slots; i++)
 			shared_store(&header->other[i - 1], slot_of(seg, frame, i));
 		lines_write_back(l->how, header, header_bytes(frame->n_slots));

@@ -1,14 +1,9 @@
-// Who is attached: a node's entry in the table is written by the node, its state by compare-and-swap. Free, joining, living, reaping, free again
-// in the next epoch: a number's former life is told from its present one by the epoch, wherever it is named.
+// A node's entry in the table. The node alone writes its entry; in coherent memory other nodes also change its state, by
+// compare-and-swap, in life.c and sweep.c. In memory that hosts do not see alike the functions here pass the caches.
 #include "node.h"
 
-#include "address.h"
-#include "inbox.h"
-#include "noncoherent.h"
-#include "own.h"
-#include "slot.h"
+#include "lane.h"
 
-#include <errno.h>
 #include <string.h>
 
 void
@@ -32,152 +27,48 @@ node_write_identity(struct layout_node *node, const struct segment_identity *ide
 	atomic_store_explicit(&node->asleep, 0, memory_order_release);
 }
 
-static void
-read_identity(const struct layout_node *node, struct segment_identity *ret_identity)
+void
+node_drop(const struct segment *seg, unsigned number)
 {
-	struct segment_identity identity = {0};
-	uint64_t words[RTVS_NAME_SIZE / 8], who = shared_load(&node->who);
+	lines_drop(lane_own(seg)->how, own_node(seg, number), sizeof(struct layout_node));
+}
 
-	for (unsigned i = 0; i < 2; i++)
-		words[i] = shared_load(&node->host[i]);
-	memcpy(identity.host, words, sizeof(identity.host));
-	for (unsigned i = 0; i < RTVS_NAME_SIZE / 8; i++)
-		words[i] = shared_load(&node->name[i]);
-	memcpy(identity.name, words, sizeof(words));
-	identity.name[sizeof(identity.name) - 1] = 0;
-	identity.pid = (uint32_t)who;
-	identity.flags = (uint32_t)(who >> 32);
-	identity.mtu = (uint32_t)shared_load(&node->mtu);
-	identity.n_macs = address_read(node, identity.mac);
-	*ret_identity = identity;
+void
+node_write_back(const struct segment *seg)
+{
+	lines_write_back(lane_own(seg)->how, own_node(seg, (unsigned)seg->self), sizeof(struct layout_node));
+}
+
+void
+node_moved(struct segment *seg)
+{
+	struct layout_node *node = own_node(seg, (unsigned)seg->self);
+
+	node_write_back(seg);
+	lines_fence_writes();
+	shared_store(&node->addresses, shared_load(&node->addresses) + 1);
+	lines_write_back(lane_own(seg)->how, &node->addresses, sizeof(node->addresses));
+}
+
+uint64_t
+node_seen(const struct segment *seg, unsigned number)
+{
+	uint64_t state = shared_load(&own_node(seg, number)->state);
+	uint64_t dead = atomic_load_explicit(&lane_own(seg)->dead[number], memory_order_acquire);
+
+	if (layout_state_of(state) != SEGMENT_LIVE)
+		return layout_state(SEGMENT_FREE, layout_state_epoch(state));
+	return state == dead ? layout_state(SEGMENT_REAPING, layout_state_epoch(state)) : state;
 }
 
 uint64_t
 node_state(const struct segment *seg, unsigned number)
 {
-	return seg->g.memory == SEGMENT_NONCOHERENT ? noncoherent_look(seg, number) :
-						      shared_load(&own_node(seg, number)->state);
-}
-
-int
-segment_set_macs(struct segment *seg, const struct mac *macs, unsigned n)
-{
-	if (n > SEGMENT_MAX_MACS)
-		return -EINVAL;
-	if (seg->self < 0)
-		return -ENOTCONN;
-	address_write(seg, macs, n);
-	return 0;
-}
-
-bool
-segment_expel(struct segment *seg, unsigned number)
-{
-	_Atomic uint64_t *state = &own_node(seg, number)->state;
-	uint64_t seen = shared_load(state);
-
-	if (seg->g.memory == SEGMENT_NONCOHERENT)
-		return noncoherent_expel(seg, number);
-	return (layout_state_of(seen) == SEGMENT_LIVE || layout_state_of(seen) == SEGMENT_JOINING) &&
-		shared_cas(state, seen, layout_state(SEGMENT_REAPING, layout_state_epoch(seen)));
-}
-
-int
-segment_join(struct segment *seg, unsigned number, const struct segment_identity *identity)
-{
-	struct layout_node *node = own_node(seg, number);
-	uint64_t seen;
-	uint16_t epoch;
-
-	if (number >= seg->g.n_nodes || identity->n_macs > SEGMENT_MAX_MACS || seg->self >= 0)
-		return -EINVAL;
-	if (seg->g.memory == SEGMENT_NONCOHERENT)
-		return noncoherent_join(seg, number, identity);
-	seen = shared_load(&node->state);
-	epoch = (uint16_t)(layout_state_epoch(seen) + 1);
-	if (layout_state_of(seen) == SEGMENT_LIVE || layout_state_of(seen) == SEGMENT_JOINING ||
-		!shared_cas(&node->state, seen, layout_state(SEGMENT_JOINING, epoch)))
-		return -EBUSY;
-	seg->self = (int)number;
-	seg->epoch = epoch;
-	// Nobody else may know that the number's former node is still to be cleared up behind.
-	if (layout_state_of(seen) == SEGMENT_REAPING)
-		(void)segment_sweep(seg);
-	inbox_renew(seg);
-	slot_begin(seg);
-	address_begin(seg);
-	node_write_identity(node, identity);
-	address_write(seg, identity->mac, identity->n_macs);
-	if (!shared_cas(&node->state, layout_state(SEGMENT_JOINING, epoch), layout_state(SEGMENT_LIVE, epoch))) {
-		seg->self = -1;
-		return -EBUSY;
-	}
-	address_moved(seg);
-	return 0;
-}
-
-void
-segment_leave(struct segment *seg)
-{
-	_Atomic uint64_t *state;
-
-	if (seg->self < 0)
-		return;
-	if (seg->g.memory == SEGMENT_NONCOHERENT) {
-		noncoherent_leave(seg);
-		return;
-	}
-	state = &own_node(seg, (unsigned)seg->self)->state;
-	(void)shared_cas(state, layout_state(SEGMENT_LIVE, seg->epoch), layout_state(SEGMENT_REAPING, seg->epoch));
-	(void)segment_sweep(seg); // also behind a node that others took for dead, and that did not know
-	(void)shared_cas(state, layout_state(SEGMENT_REAPING, seg->epoch), layout_state(SEGMENT_FREE, seg->epoch));
-	address_moved(seg);
-	seg->self = -1;
-}
-
-bool
-segment_is_expelled(const struct segment *seg)
-{
-	if (seg->g.memory == SEGMENT_NONCOHERENT)
-		return noncoherent_is_expelled(seg);
-	return seg->self >= 0 && !own_is_alive(seg, (unsigned)seg->self, seg->epoch);
-}
-
-bool
-segment_look(const struct segment *seg, unsigned number, struct segment_node_info *ret_info)
-{
-	const struct layout_node *node = own_node(seg, number);
-	struct segment_node_info info = {0};
-	uint64_t state, counters[11];
-
-	if (number >= seg->g.n_nodes)
-		return false;
-	state = node_state(seg, number);
-	info.state = layout_state_of(state);
-	info.epoch = layout_state_epoch(state);
-	if (info.state == SEGMENT_FREE)
-		return false;
-	info.beat = shared_load(&node->beat);
-	info.inbox_depth =
-		seg->g.memory == SEGMENT_NONCOHERENT ? noncoherent_depth(seg, number) : inbox_depth(seg, number);
-	read_identity(node, &info.identity);
-	for (unsigned i = 0; i < 11; i++)
-		counters[i] = atomic_load_explicit(i < 6 ? &node->tx[i] : &node->rx[i - 6], memory_order_relaxed);
-	info.counters = (struct segment_counters){
-		.tx_frames = counters[TX_FRAMES],
-		.tx_bytes = counters[TX_BYTES],
-		.tx_no_slot = counters[TX_NO_SLOT],
-		.tx_inbox_full = counters[TX_INBOX_FULL],
-		.tx_nobody = counters[TX_NOBODY],
-		.tx_gone = counters[TX_GONE],
-		.rx_frames = counters[6 + RX_FRAMES],
-		.rx_bytes = counters[6 + RX_BYTES],
-		.rx_stale = counters[6 + RX_STALE],
-		.rx_bad = counters[6 + RX_BAD],
-		.rx_refused = counters[6 + RX_REFUSED],
-	};
-	*ret_info = info;
-	return true;
+	if (seg->g.memory != SEGMENT_NONCOHERENT)
+		return shared_load(&own_node(seg, number)->state);
+	node_drop(seg, number);
+	lines_fence();
+	return node_seen(seg, number);
 }
 
 _Atomic uint32_t *

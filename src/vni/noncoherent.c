@@ -10,7 +10,7 @@
 #include "lane.h"
 #include "node.h"
 #include "plain.h"
-#include "sweep.h"
+#include "watch.h"
 
 #include <errno.h>
 
@@ -67,38 +67,6 @@ store(_Atomic uint64_t *word, uint64_t value)
 	atomic_store_explicit(word, value, memory_order_release);
 }
 
-static void
-drop_node(const struct segment *seg, unsigned number)
-{
-	lines_drop(lane_own(seg)->how, own_node(seg, number), sizeof(struct layout_node));
-}
-
-static void
-write_back_node(const struct segment *seg)
-{
-	lines_write_back(lane_own(seg)->how, own_node(seg, (unsigned)seg->self), sizeof(struct layout_node));
-}
-
-// After drop_node and a fence.
-static uint64_t
-state_of(const struct segment *seg, unsigned number)
-{
-	uint64_t state = shared_load(&own_node(seg, number)->state);
-
-	if (layout_state_of(state) != SEGMENT_LIVE)
-		return layout_state(SEGMENT_FREE, layout_state_epoch(state));
-	return state == load(&lane_own(seg)->dead[number]) ? layout_state(SEGMENT_REAPING, layout_state_epoch(state)) :
-							     state;
-}
-
-uint64_t
-noncoherent_look(const struct segment *seg, unsigned number)
-{
-	drop_node(seg, number);
-	lines_fence();
-	return state_of(seg, number);
-}
-
 uint32_t
 noncoherent_depth(const struct segment *seg, unsigned number)
 {
@@ -110,27 +78,10 @@ noncoherent_depth(const struct segment *seg, unsigned number)
 	return depth;
 }
 
-uint64_t
-noncoherent_addresses(const struct segment *seg)
-{
-	return load(&lane_own(seg)->addresses);
-}
-
 static void
 others_moved(struct segment *seg)
 {
 	store(&lane_own(seg)->addresses, load(&lane_own(seg)->addresses) + 1);
-}
-
-void
-noncoherent_moved(struct segment *seg)
-{
-	struct layout_node *node = own_node(seg, (unsigned)seg->self);
-
-	write_back_node(seg);
-	lines_fence_writes();
-	shared_store(&node->addresses, shared_load(&node->addresses) + 1);
-	lines_write_back(lane_own(seg)->how, &node->addresses, sizeof(node->addresses));
 }
 
 // A node has come to live, or lives no more.
@@ -173,7 +124,7 @@ take_for_dead(struct segment *seg, unsigned number, uint64_t state)
 bool
 noncoherent_expel(struct segment *seg, unsigned number)
 {
-	uint64_t state = noncoherent_look(seg, number);
+	uint64_t state = node_state(seg, number);
 
 	if (layout_state_of(state) != SEGMENT_LIVE)
 		return false;
@@ -205,16 +156,16 @@ look_at_all(struct segment *seg)
 
 	for (unsigned i = 0; i < seg->g.n_nodes; i++) {
 		lines_drop(lane_own(seg)->how, gone_word(seg, self, i), sizeof(uint64_t));
-		drop_node(seg, i);
+		node_drop(seg, i);
 	}
 	lines_fence();
 	for (unsigned i = 0; i < seg->g.n_nodes; i++) {
-		uint64_t state = state_of(seg, i);
+		uint64_t state = node_seen(seg, i);
 
 		if (i != self && layout_state_of(state) == SEGMENT_LIVE &&
 			shared_load(gone_word(seg, self, i)) == gone_in(state))
 			store(&lane_own(seg)->dead[i], state);
-		state = state_of(seg, i);
+		state = node_seen(seg, i);
 		set_life(seg, i, i != self && layout_state_of(state) == SEGMENT_LIVE ? state : 0);
 	}
 }
@@ -224,7 +175,7 @@ noncoherent_join(struct segment *seg, unsigned number, const struct segment_iden
 {
 	struct lanes *l = lane_own(seg);
 	struct layout_node *node = own_node(seg, number);
-	uint64_t seen = noncoherent_look(seg, number);
+	uint64_t seen = node_state(seg, number);
 
 	if (layout_state_of(seen) == SEGMENT_LIVE)
 		return -EBUSY;
@@ -239,7 +190,7 @@ noncoherent_join(struct segment *seg, unsigned number, const struct segment_iden
 	node_write_identity(node, identity);
 	shared_store(&node->incarnation, l->incarnation);
 	address_write(seg, identity->mac, identity->n_macs);
-	write_back_node(seg);
+	node_write_back(seg);
 	lines_fence_writes();
 	shared_store(&node->state, layout_state(SEGMENT_LIVE, seg->epoch));
 	lines_write_back(l->how, &node->state, sizeof(node->state));
@@ -257,7 +208,7 @@ noncoherent_leave(struct segment *seg)
 	if (atomic_load_explicit(&l->expelled, memory_order_relaxed) != LANE_ROBBED) {
 		lines_write_back(
 			l->how, own_slot(seg, (uint32_t)seg->self * l->per_node), l->n_touched * seg->at.slot_stride);
-		write_back_node(seg);
+		node_write_back(seg);
 		lines_fence_writes();
 		shared_store(&node->state, layout_state(SEGMENT_FREE, seg->epoch));
 		lines_write_back(l->how, &node->state, sizeof(node->state));
@@ -295,7 +246,7 @@ beat(struct segment *seg)
 	if (atomic_load_explicit(&l->expelled, memory_order_relaxed) == LANE_ROBBED)
 		return;
 	shared_count(&node->beat, 1);
-	write_back_node(seg); // the counters, too
+	node_write_back(seg); // the counters, too
 }
 
 unsigned
@@ -307,17 +258,17 @@ noncoherent_tend(struct segment *seg, segment_lock_fn has_lock, void *ctx, uint6
 	for (unsigned i = 0; i < seg->g.n_nodes; i++) {
 		if (seg->self >= 0)
 			lines_drop(l->how, gone_word(seg, i, (unsigned)seg->self), sizeof(uint64_t));
-		drop_node(seg, i);
+		node_drop(seg, i);
 	}
 	lines_fence();
 	if (seg->self >= 0)
 		beat(seg);
 	for (unsigned i = 0; i < seg->g.n_nodes; i++) {
-		uint64_t state = state_of(seg, i), addresses = shared_load(&own_node(seg, i)->addresses);
+		uint64_t state = node_seen(seg, i), addresses = shared_load(&own_node(seg, i)->addresses);
 
 		if ((int)i == seg->self)
 			continue;
-		if (layout_state_of(state) == SEGMENT_LIVE && sweep_is_dead(seg, i, has_lock, ctx, now_ns)) {
+		if (layout_state_of(state) == SEGMENT_LIVE && watch_is_dead(seg, i, has_lock, ctx, now_ns)) {
 			take_for_dead(seg, i, state);
 			n_dead++;
 			continue;
@@ -357,12 +308,12 @@ noncoherent_look_pool(const struct segment *seg, struct segment_pool_info *ret_i
 	for (unsigned from = 0; from < seg->g.n_nodes; from++) {
 		uint64_t held, waiting = 0, out;
 
-		if (layout_state_of(noncoherent_look(seg, from)) != SEGMENT_LIVE) {
+		if (layout_state_of(node_state(seg, from)) != SEGMENT_LIVE) {
 			ret_info->n_free += per_node;
 			continue;
 		}
 		for (unsigned to = 0; to < seg->g.n_nodes; to++) {
-			uint64_t state = noncoherent_look(seg, to);
+			uint64_t state = node_state(seg, to);
 
 			if (layout_state_of(state) == SEGMENT_LIVE)
 				waiting += lane_n_waiting(seg, from, to, layout_state_epoch(state));

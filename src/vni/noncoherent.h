@@ -10,13 +10,8 @@ int noncoherent_join(struct segment *seg, unsigned number, const struct segment_
 void noncoherent_leave(struct segment *seg);
 bool noncoherent_expel(struct segment *seg, unsigned number);
 bool noncoherent_is_expelled(const struct segment *seg);
-// The node's state; its entry can be read after that, as it is now. Reaping: this node takes it for dead. Any thread.
-uint64_t noncoherent_look(const struct segment *seg, unsigned number);
 uint32_t noncoherent_depth(const struct segment *seg, unsigned number);
 unsigned noncoherent_tend(struct segment *seg, segment_lock_fn has_lock, void *ctx, uint64_t now_ns);
 bool noncoherent_sleep(struct segment *seg);
 void noncoherent_awake(struct segment *seg);
 void noncoherent_look_pool(const struct segment *seg, struct segment_pool_info *ret_info);
-// Moves when other nodes' addresses have moved.
-uint64_t noncoherent_addresses(const struct segment *seg);
-void noncoherent_moved(struct segment *seg); // this node's have

@@ -177,37 +177,6 @@ segment_self(const struct segment *seg)
 	return seg->self;
 }
 
-uint8_t *
-segment_piece(const struct segment *seg, const struct segment_frame *frame, unsigned i, uint32_t *ret_len)
-{
-	uint32_t before = i * seg->g.slot_bytes;
-
-	*ret_len = frame->len - before < seg->g.slot_bytes ? frame->len - before : seg->g.slot_bytes;
-	return own_bytes(seg, (uint32_t)frame->slot[i]) + (i ? 0 : frame->offset);
-}
-
-void
-segment_copy(const struct segment *seg, const struct segment_frame *frame, void *ret_data)
-{
-	for (unsigned i = 0; i < frame->n_slots; i++) {
-		uint32_t len;
-		const uint8_t *piece = segment_piece(seg, frame, i, &len);
-
-		memcpy((uint8_t *)ret_data + i * seg->g.slot_bytes, piece, len);
-	}
-}
-
-void
-segment_fill(const struct segment *seg, const struct segment_frame *frame, const void *data)
-{
-	for (unsigned i = 0; i < frame->n_slots; i++) {
-		uint32_t len;
-		uint8_t *piece = segment_piece(seg, frame, i, &len);
-
-		memcpy(piece, (const uint8_t *)data + i * seg->g.slot_bytes, len);
-	}
-}
-
 void
 segment_count_refused(struct segment *seg)
 {

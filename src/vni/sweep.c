@@ -3,8 +3,6 @@
 //
 // Three places name a slot's holder: the slot's word, the share words of a frame for several nodes, the inbox that the slot waits in.
 // A turn looks at all of them: O(slots + nodes * inbox_size).
-#include "sweep.h"
-
 #include "address.h"
 #include "inbox.h"
 #include "noncoherent.h"
@@ -12,6 +10,7 @@
 #include "parcel.h"
 #include "share.h"
 #include "slot.h"
+#include "watch.h"
 
 #define PATROL_TURNS 16 // tendings in which all slots are looked at once, though nobody died
 #define STEP_MAX_NS (SEGMENT_SILENCE_NS / 4) // that a clock moves on between two tendings
@@ -118,48 +117,6 @@ segment_look_pool(const struct segment *seg, struct segment_pool_info *ret_info)
 	*ret_info = info;
 }
 
-static bool
-is_of_one_host(const struct layout_node *a, const struct layout_node *b)
-{
-	return shared_load(&a->host[0]) == shared_load(&b->host[0]) &&
-		shared_load(&a->host[1]) == shared_load(&b->host[1]);
-}
-
-// A node of that node's host, whose heart beats: it knows better whether that node lives, by its lock.
-static bool
-has_kin(const struct segment *seg, unsigned number, uint64_t now_ns)
-{
-	for (unsigned i = 0; i < seg->g.n_nodes; i++)
-		if (i != number && (int)i != seg->self &&
-			layout_state_of(shared_load(&own_node(seg, i)->state)) == SEGMENT_LIVE &&
-			now_ns - seg->watched[i].since_ns < SEGMENT_SILENCE_NS &&
-			is_of_one_host(own_node(seg, i), own_node(seg, number)))
-			return true;
-	return false;
-}
-
-bool
-sweep_is_dead(struct segment *seg, unsigned number, segment_lock_fn has_lock, void *ctx, uint64_t now_ns)
-{
-	struct layout_node *node = own_node(seg, number);
-	uint64_t state = shared_load(&node->state), beat = shared_load(&node->beat);
-	bool has_locked = shared_load(&node->who) >> 32 & SEGMENT_LOCKED;
-	int lock = -1;
-
-	if (seg->watched[number].state != state || seg->watched[number].beat != beat) {
-		seg->watched[number].state = state;
-		seg->watched[number].beat = beat;
-		seg->watched[number].since_ns = now_ns;
-		return false;
-	}
-	if (has_locked && has_lock && (seg->self < 0 || is_of_one_host(node, own_node(seg, (unsigned)seg->self))))
-		lock = has_lock(ctx, number);
-	if (lock >= 0)
-		return !lock;
-	return now_ns - seg->watched[number].since_ns > SEGMENT_SILENCE_NS &&
-		!(has_locked && has_kin(seg, number, now_ns));
-}
-
 unsigned
 segment_tend(struct segment *seg, segment_lock_fn has_lock, void *ctx, uint64_t now_ns)
 {
@@ -182,7 +139,7 @@ segment_tend(struct segment *seg, segment_lock_fn has_lock, void *ctx, uint64_t 
 			continue;
 		// One that is being reaped has been found dead already; whoever began may have died.
 		if (layout_state_of(seen) != SEGMENT_REAPING) {
-			if (!sweep_is_dead(seg, i, has_lock, ctx, now_ns))
+			if (!watch_is_dead(seg, i, has_lock, ctx, now_ns))
 				continue;
 			if (!shared_cas(state, seen, layout_state(SEGMENT_REAPING, layout_state_epoch(seen))))
 				continue;

@@ -19,7 +19,7 @@ x86_64) ;;
 esac
 archive=$1
 rc=0
-for object in noncoherent.c.o lane.c.o lane_rx.c.o lane_tx.c.o; do
+for object in noncoherent.c.o node.c.o piece.c.o lane.c.o lane_rx.c.o lane_tx.c.o; do
 	n=$(count "$object") || { echo "$archive: no $object"; exit 1; }
 	[ "$n" = 0 ] || { echo "$object: $n locked instructions"; rc=1; }
 done
