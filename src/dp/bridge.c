@@ -22,7 +22,7 @@
 static uint32_t
 now_s(const struct dp *dp)
 {
-	return (uint32_t)(dp_now_ns(dp) / 1000000000);
+	return (uint32_t)(clock_now_ns(&dp->clock) / 1000000000);
 }
 
 struct bridge *
@@ -159,7 +159,7 @@ bridge_forget_port(struct dp *dp, struct bridge *bridge, const struct port *port
 void
 bridge_forget_lost_link(struct dp *dp, struct port *port)
 {
-	uint64_t now_ns = dp_now_ns(dp);
+	uint64_t now_ns = clock_now_ns(&dp->clock);
 	struct bridge *bridge;
 
 	if (!atomic_load(&port->has_lost_link) || (port->forgot_ns && now_ns - port->forgot_ns < FORGET_EVERY_NS))
@@ -181,8 +181,8 @@ bridge_housekeeping(struct dp *dp, unsigned id)
 	uint64_t per_s;
 
 	(void)sweep(dp, bridge, RTE_MIN(n, bridge->macs.n_buckets), age_s, MAC_TABLE_NO_PORT, false);
-	if (mac_moves_are_many(
-		    &bridge->moves, atomic_load(&bridge->n_moves), bridge->cfg.mac_moves, &per_s, dp_now_ns(dp)))
+	if (mac_moves_are_many(&bridge->moves, atomic_load(&bridge->n_moves), bridge->cfg.mac_moves, &per_s,
+		    clock_now_ns(&dp->clock)))
 		dp_event_post(dp,
 			(struct dp_event){
 				.type = DP_EVENT_MAC_MOVES, .port = DP_MAX_PORTS, .bridge = id, .value = per_s});

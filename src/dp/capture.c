@@ -66,7 +66,7 @@ capture_burst(struct worker *w, struct capture *c, struct rte_mbuf **pkts, uint1
 			atomic_fetch_add_explicit(&c->lost, 1, memory_order_relaxed);
 			continue;
 		}
-		slot->time_ns = (uint64_t)((int64_t)w->now_ns + w->dp->realtime_offset_ns);
+		slot->time_ns = clock_realtime_ns(&w->dp->clock, w->now_ns);
 		slot->is_tx = is_tx;
 		slot->len = pkts[i]->pkt_len;
 		slot->caplen = RTE_MIN(slot->len, c->snaplen);

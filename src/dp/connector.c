@@ -31,20 +31,20 @@ struct target {
 };
 
 struct connector {
-	struct dp *dp;
+	const struct clock *clock;
 	int epoll_fd, inotify_fd, timer_fd, wake_fd;
 	struct target target[DP_MAX_PORTS];
 };
 
 int
-connector_create(struct dp *dp, struct connector **ret_connector)
+connector_create(const struct clock *clock, struct connector **ret_connector)
 {
 	struct connector *c = calloc(1, sizeof(*c));
 	struct epoll_event ev = {.events = EPOLLIN};
 
 	if (!c)
 		return -ENOMEM;
-	c->dp = dp;
+	c->clock = clock;
 	c->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	c->inotify_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
 	c->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
@@ -85,7 +85,7 @@ connector_fd(const struct connector *c)
 static void
 arm_timer(struct connector *c)
 {
-	uint64_t now = dp_now_ns(c->dp), next = UINT64_MAX;
+	uint64_t now = clock_now_ns(c->clock), next = UINT64_MAX;
 	struct itimerspec spec = {0};
 
 	for (unsigned i = 0; i < DP_MAX_PORTS; i++) {
@@ -127,14 +127,14 @@ attempt(struct connector *c, struct target *t)
 		return;
 	}
 	t->retry_ns = t->retry_ns ? RTE_MIN(t->retry_ns * 2, (uint64_t)RETRY_MAX_NS) : RETRY_MIN_NS;
-	t->due_ns = dp_now_ns(c->dp) + t->retry_ns;
+	t->due_ns = clock_now_ns(c->clock) + t->retry_ns;
 }
 
 // Attempts what is due: all that wait for a file when a watch fired, those whose timer is over otherwise.
 static void
 attempt_all(struct connector *c, bool is_file_event)
 {
-	uint64_t now = dp_now_ns(c->dp);
+	uint64_t now = clock_now_ns(c->clock);
 
 	for (unsigned i = 0; i < DP_MAX_PORTS; i++) {
 		struct target *t = &c->target[i];

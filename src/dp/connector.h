@@ -2,11 +2,11 @@
 // end has gone, and with short retries in between. Control thread only.
 #pragma once
 
+struct clock;
 struct connector;
-struct dp;
 struct port;
 
-int connector_create(struct dp *dp, struct connector **ret_connector);
+int connector_create(const struct clock *clock, struct connector **ret_connector);
 void connector_destroy(struct connector *c); // NULL is accepted
 int connector_fd(const struct connector *c); // readable: connector_run has something to do
 void connector_run(struct connector *c);

@@ -3,6 +3,7 @@
 // dp_init has failed, or dp_fini returned, no worker, socket or packet of ours is left.
 #include "rtvs/dp.h"
 
+#include "base/tsan.h"
 #include "bridge.h"
 #include "bus_error.h"
 #include "connector.h"
@@ -12,7 +13,6 @@
 #include "rtvs/log.h"
 #include "schedule.h"
 #include "trace.h"
-#include "tsan.h"
 #include "underlay.h"
 #include "vhost_fds.h"
 #include "vhost_guard.h"
@@ -40,8 +40,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define CLOCK_READS 16
-#define CLOCK_SPAN_MIN_NS 20000000 // below it reading the clocks would cost more than 1 ppm
 #define MBUF_CACHE 256
 #define MBUF_SLACK RTE_CACHE_LINE_SIZE
 #define MBUF_BYTES (RTE_MBUF_DEFAULT_BUF_SIZE + 384) // with headers of the buffer and of the pool's element
@@ -61,22 +59,6 @@ const char *const dp_dscp_names[] = {"keep", "deadline", NULL};
 const char *const dp_mirror_dir_names[] = {"none", "rx", "tx", "both", NULL};
 
 static bool is_eal_used; // EAL cannot be started twice
-
-void
-dp_error(char err[DP_ERR_SIZE], const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(err, DP_ERR_SIZE, fmt, ap);
-	va_end(ap);
-}
-
-uint64_t
-dp_now_ns(const struct dp *dp)
-{
-	return dp_tsc_to_ns(dp, rte_rdtsc());
-}
 
 // Free bytes in hugepages of all sizes.
 static uint64_t
@@ -233,48 +215,6 @@ eal_start(struct dp *dp, char err[DP_ERR_SIZE])
 	return 0;
 }
 
-struct clock_pair {
-	uint64_t tsc, ns;
-};
-
-// The TSC and the kernel's clock at one time: the pair that was read fastest of a few.
-static struct clock_pair
-read_clocks(void)
-{
-	struct clock_pair best = {0};
-	uint64_t fastest = UINT64_MAX;
-
-	for (unsigned i = 0; i < CLOCK_READS; i++) {
-		uint64_t before = rte_rdtsc(), after;
-		struct timespec ts;
-
-		clock_gettime(CLOCK_MONOTONIC, &ts);
-		after = rte_rdtsc();
-		if (after - before >= fastest)
-			continue;
-		fastest = after - before;
-		best.tsc = before + fastest / 2;
-		best.ns = (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
-	}
-	return best;
-}
-
-// EAL rounds the TSC's frequency to 10 MHz, up to 0.2 % off. It takes 100 ms for that, over which the kernel's clock gives it to
-// about 1 ppm.
-static void
-clocks_start(struct dp *dp, struct clock_pair begin)
-{
-	struct clock_pair now = read_clocks();
-	struct timespec ts;
-
-	dp->tsc_hz = now.ns - begin.ns < CLOCK_SPAN_MIN_NS ?
-		rte_get_tsc_hz() :
-		(uint64_t)((unsigned __int128)(now.tsc - begin.tsc) * 1000000000 / (now.ns - begin.ns));
-	dp->tsc_mult = (uint64_t)(((unsigned __int128)1000000000 << 32) / dp->tsc_hz);
-	clock_gettime(CLOCK_REALTIME, &ts);
-	dp->realtime_offset_ns = (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec - (int64_t)dp_now_ns(dp);
-}
-
 static int
 epoll_add(int epoll_fd, int fd)
 {
@@ -298,7 +238,7 @@ events_start(struct dp *dp)
 		return -errno;
 	rc = epoll_add(dp->ctl_epoll_fd, dp->event_fd);
 	if (!rc)
-		rc = connector_create(dp, &dp->connector);
+		rc = connector_create(&dp->clock, &dp->connector);
 	if (!rc)
 		rc = epoll_add(dp->ctl_epoll_fd, connector_fd(dp->connector));
 	if (!rc)
@@ -391,11 +331,11 @@ dp_init(const struct dp_system_cfg *cfg, struct dp **ret_dp, char err[DP_ERR_SIZ
 	if (rc)
 		goto err_free;
 	is_eal_used = true;
-	begin = read_clocks();
+	begin = clock_read_pair();
 	rc = eal_start(dp, err);
 	if (rc)
 		goto err_log;
-	clocks_start(dp, begin);
+	clock_start(&dp->clock, begin);
 	dp->pool = make_pool(dp->cfg.n_mbufs);
 	rc = dp->pool ? pkt_init() : -rte_errno;
 	if (!rc)
@@ -465,6 +405,18 @@ dp_fini(struct dp *dp)
 	(void)rte_openlog_stream(NULL);
 }
 
+void
+dp_clock_follow(struct dp *dp)
+{
+	clock_follow_tai(&dp->clock);
+}
+
+uint64_t
+dp_tai_ns(const struct dp *dp)
+{
+	return clock_tai_ns(&dp->clock, clock_now_ns(&dp->clock));
+}
+
 static int
 set_classes(struct dp *dp, const char *text, char err[DP_ERR_SIZE])
 {
@@ -530,7 +482,7 @@ dp_system_info(const struct dp *dp, struct dp_system_info *ret_info)
 void
 dp_event_post(struct dp *dp, struct dp_event event)
 {
-	event.time_ns = (uint64_t)((int64_t)dp_now_ns(dp) + dp->realtime_offset_ns);
+	event.time_ns = clock_realtime_ns(&dp->clock, clock_now_ns(&dp->clock));
 	tsan_release(dp->events);
 	if (rte_ring_mp_enqueue_elem(dp->events, &event, sizeof(event)))
 		atomic_fetch_add(&dp->events_lost, 1);

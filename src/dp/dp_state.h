@@ -1,6 +1,8 @@
 // The datapath as a whole, shared by the files of this directory.
 #pragma once
 
+#include "base/clock.h"
+#include "base/dp_error.h"
 #include "port.h"
 #include "rtvs/dp.h"
 #include "view.h"
@@ -17,9 +19,7 @@ struct dp {
 	_Atomic uint32_t idle; // enum dp_idle; ctl: wo, dp: ro
 	_Atomic uint64_t idle_ns;
 	_Atomic bool stop;
-	uint64_t tsc_hz, tsc_mult; // ns = tsc * tsc_mult >> 32
-	int64_t realtime_offset_ns; // CLOCK_REALTIME - monotonic TSC time
-	_Atomic int64_t tai_offset_ns; // TAI - monotonic TSC time; ctl: wo, dp: ro
+	struct clock clock;
 	struct rte_ring *punt; // packets for the daemon itself; many producers, ctl consumes
 	struct rte_ring *reports; // of struct dp_report; many producers, ctl consumes
 	unsigned n_delays; // flows measured; ctl
@@ -42,15 +42,7 @@ struct dp {
 	_Atomic uint64_t log_errors, bus_errors;
 };
 
-static inline uint64_t
-dp_tsc_to_ns(const struct dp *dp, uint64_t tsc)
-{
-	return (uint64_t)((unsigned __int128)tsc * dp->tsc_mult >> 32);
-}
-
-uint64_t dp_now_ns(const struct dp *dp);
 // Any thread. Lost when the ring is full, and counted.
 void dp_event_post(struct dp *dp, struct dp_event event);
 // Waits until no worker uses what it could have seen before the call.
 void dp_synchronize(struct dp *dp);
-void dp_error(char err[DP_ERR_SIZE], const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -2,9 +2,9 @@
 // port transmits at the end of each ingress burst (cut-through); others hand over through the port's ring.
 // A port with a schedule gets them through it (schedule.c).
 // Invariant: a packet given to egress_put is staged, in a ring, or counted as dropped on the egress port.
+#include "base/pkt.h"
 #include "capture.h"
 #include "dp_state.h"
-#include "pkt.h"
 #include "rtvs/fragment.h"
 #include "rtvs/frame.h"
 #include "rtvs/path_mtu.h"

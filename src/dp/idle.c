@@ -2,9 +2,9 @@
 // Nothing is lost on the way: queues are asked first, polled once more, and only then the worker waits; who
 // has work for it sets the work first and looks at is_sleeping after (worker_wake). Queues whose driver
 // gives no wake-up are polled every POLL_NS instead.
+#include "base/tsan.h"
 #include "dp_state.h"
 #include "schedule.h"
-#include "tsan.h"
 #include "worker.h"
 
 #include <errno.h>
@@ -57,7 +57,7 @@ wait_for_work(struct worker *w, const struct view *view)
 {
 	bool is_looking = w->has_polled_queues || w->is_holding || w->n_looks;
 	struct timespec ts = {.tv_nsec = is_looking ? POLL_NS : SLEEP_MAX_NS};
-	uint64_t now_ns = dp_now_ns(w->dp), next_ns, end_ns;
+	uint64_t now_ns = clock_now_ns(&w->dp->clock), next_ns, end_ns;
 	struct epoll_event ev[16];
 	eventfd_t ignored;
 	int n;
@@ -75,7 +75,7 @@ wait_for_work(struct worker *w, const struct view *view)
 		n = epoll_wait(w->epoll_fd, ev, 16, (int)(ts.tv_nsec / 1000000));
 	}
 	end_ns = now_ns + (uint64_t)ts.tv_nsec;
-	now_ns = dp_now_ns(w->dp);
+	now_ns = clock_now_ns(&w->dp->clock);
 	if (now_ns > end_ns + WAKE_LATE_NS)
 		worker_stalled(w, now_ns - end_ns, now_ns);
 	(void)eventfd_read(w->wake_fd, &ignored);

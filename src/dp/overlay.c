@@ -3,9 +3,9 @@
 // sent: rtvs/geneve.h checks them.
 #include "overlay.h"
 
+#include "base/pkt.h"
 #include "capture.h"
 #include "dp_state.h"
-#include "pkt.h"
 #include "rtvs/frame.h"
 #include "rtvs/icmp_too_big.h"
 #include "schedule.h"
@@ -182,7 +182,6 @@ next_seq(const struct view_tunnel *t, uint16_t flow, int by)
 void
 overlay_stamp(struct worker *w, const struct view *view, struct rte_mbuf **pkts, uint16_t n)
 {
-	int64_t tai_offset_ns = atomic_load_explicit(&w->dp->tai_offset_ns, memory_order_relaxed);
 
 	worker_tick(w);
 	for (uint16_t i = 0; i < n; i++) {
@@ -190,7 +189,7 @@ overlay_stamp(struct worker *w, const struct view *view, struct rte_mbuf **pkts,
 
 		if (t)
 			geneve_patch_meta(rte_pktmbuf_mtod(pkts[i], uint8_t *), &t->headers,
-				next_seq(t, pkts[i]->port, 1), (uint64_t)((int64_t)w->now_ns + tai_offset_ns),
+				next_seq(t, pkts[i]->port, 1), clock_tai_ns(&w->dp->clock, w->now_ns),
 				w->now_ns - pkt_item(pkts[i])->arrival_ns,
 				t->headers.has_csum && !(pkts[i]->ol_flags & RTE_MBUF_F_TX_L4_MASK));
 	}
@@ -418,8 +417,7 @@ static uint16_t
 decap(struct worker *w, const struct view *view, uint16_t in, struct rte_mbuf *m, uint16_t last, struct arrivals *run)
 {
 	const struct view_uplink *up = view->port[in].uplink;
-	uint64_t now_tai_ns =
-		(uint64_t)((int64_t)w->now_ns + atomic_load_explicit(&w->dp->tai_offset_ns, memory_order_relaxed));
+	uint64_t now_tai_ns = clock_tai_ns(&w->dp->clock, w->now_ns);
 	enum geneve_result result;
 	struct geneve_packet p;
 	uint16_t tunnel;

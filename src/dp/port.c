@@ -145,7 +145,7 @@ prepare_schedule(struct dp *dp, struct port *port)
 		is_wanted |= dp->port[i] && has_guarantee(&dp->port[i]->cfg) && may_send_to(dp, dp->port[i], port);
 	if (!is_wanted)
 		return 0;
-	rc = port->schedule ? 0 : schedule_create(&port->schedule, dp_now_ns(dp));
+	rc = port->schedule ? 0 : schedule_create(&port->schedule, clock_now_ns(&dp->clock));
 	for (uint16_t i = 0; !rc && i < DP_MAX_PORTS; i++)
 		if (dp->port[i] && has_guarantee(&dp->port[i]->cfg) && may_send_to(dp, dp->port[i], port))
 			rc = schedule_keep_delay(port->schedule, i);
@@ -345,7 +345,7 @@ dp_port_set(struct dp *dp, unsigned id, const struct dp_port_cfg *cfg, char err[
 	}
 	// A new limit grants nothing for the past, and what was owed at the old one is forgiven: now that no worker charges by that.
 	if (cfg->max_rate_bps != old.max_rate_bps || cfg->burst_bytes != old.burst_bytes)
-		__atomic_store_n(&port->paid.max_rate, dp_now_ns(dp) * RATE_LIMIT_PARTS, __ATOMIC_RELAXED);
+		__atomic_store_n(&port->paid.max_rate, clock_now_ns(&dp->clock) * RATE_LIMIT_PARTS, __ATOMIC_RELAXED);
 	if (!cfg->admin_up && old.admin_up)
 		port->ops->stop(port);
 	if (strcmp(old.bridge, cfg->bridge) && old.bridge[0])
@@ -516,7 +516,7 @@ dp_port_n_macs(const struct dp *dp, unsigned id)
 int
 dp_stats_refresh(struct dp *dp)
 {
-	uint64_t deadline = dp_now_ns(dp) + SNAPSHOT_TIMEOUT_NS;
+	uint64_t deadline = clock_now_ns(&dp->clock) + SNAPSHOT_TIMEOUT_NS;
 
 	for (unsigned i = 0; i < dp->n_workers; i++) {
 		atomic_fetch_add_explicit(&dp->worker[i]->snap_wanted, 1, memory_order_release);
@@ -526,7 +526,7 @@ dp_stats_refresh(struct dp *dp)
 		struct worker *w = dp->worker[i];
 
 		while (atomic_load_explicit(&w->snap_done, memory_order_acquire) != atomic_load(&w->snap_wanted)) {
-			if (dp_now_ns(dp) > deadline)
+			if (clock_now_ns(&dp->clock) > deadline)
 				return -ETIMEDOUT;
 			sched_yield();
 		}

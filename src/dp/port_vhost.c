@@ -235,7 +235,7 @@ port_vhost_fault(struct port *port, const char *why, bool is_costly)
 	snprintf(v->fault, sizeof(v->fault), "%s", why);
 	v->is_fault_told = false;
 	if (is_costly)
-		claim_ban(&v->claim, dp_now_ns(port->dp));
+		claim_ban(&v->claim, clock_now_ns(&port->dp->clock));
 	pthread_mutex_unlock(&v->claim_lock);
 	atomic_fetch_add(&port->guest_errors, 1);
 }
@@ -279,7 +279,7 @@ port_vhost_may_connect(const char *path, pid_t pid)
 	pthread_mutex_unlock(&v->lock);
 	pthread_mutex_lock(&v->claim_lock);
 	if (!vhost_guard_is_closing(v->port->serial))
-		answer = claim_ask(&v->claim, pid, has, has_pid, dp_now_ns(v->port->dp));
+		answer = claim_ask(&v->claim, pid, has, has_pid, clock_now_ns(&v->port->dp->clock));
 	pthread_mutex_unlock(&v->claim_lock);
 	if (answer == CLAIM_REFUSED_TELL)
 		dp_event_post(v->port->dp,
@@ -358,7 +358,7 @@ cb_new_connection(int vid)
 		*f = (struct frontend){.vid = vid,
 			.pid = pid,
 			.socket = socket,
-			.since_ns = dp_now_ns(v->port->dp),
+			.since_ns = clock_now_ns(&v->port->dp->clock),
 			.is_told = !is_flapping(v)};
 	update_pid(v);
 	pthread_mutex_unlock(&v->lock);
@@ -385,7 +385,7 @@ cb_destroy_connection(int vid)
 	pthread_mutex_lock(&v->lock);
 	f = find_frontend(v, vid);
 	if (f) {
-		is_flap = !f->was_ready && dp_now_ns(v->port->dp) - f->since_ns < FLAP_NS;
+		is_flap = !f->was_ready && clock_now_ns(&v->port->dp->clock) - f->since_ns < FLAP_NS;
 		is_told = f->is_told;
 		f->vid = NO_VID;
 	}
@@ -591,7 +591,7 @@ is_banned(struct vhost *v)
 	bool is;
 
 	pthread_mutex_lock(&v->claim_lock);
-	is = claim_is_banned(&v->claim, dp_now_ns(v->port->dp)) || vhost_guard_is_closing(v->port->serial);
+	is = claim_is_banned(&v->claim, clock_now_ns(&v->port->dp->clock)) || vhost_guard_is_closing(v->port->serial);
 	pthread_mutex_unlock(&v->claim_lock);
 	return is;
 }
@@ -765,7 +765,7 @@ dp_port_move(struct dp *dp, unsigned id, uint64_t for_ns)
 		return -EOPNOTSUPP;
 	v = port->priv;
 	pthread_mutex_lock(&v->claim_lock);
-	claim_move(&v->claim, for_ns, dp_now_ns(dp));
+	claim_move(&v->claim, for_ns, clock_now_ns(&dp->clock));
 	pthread_mutex_unlock(&v->claim_lock);
 	return 0;
 }

@@ -5,9 +5,9 @@
 #include "schedule.h"
 
 #include "backpressure.h"
+#include "base/pkt.h"
 #include "capture.h"
 #include "dp_state.h"
-#include "pkt.h"
 #include "trace.h"
 
 #include <errno.h>
@@ -403,7 +403,7 @@ bool
 schedule_next_ns(const struct worker *w, const struct view *view, uint64_t *ret_ns)
 {
 	const struct view_worker *mine = &view->worker[w->index];
-	uint64_t now_ns = dp_now_ns(w->dp), at;
+	uint64_t now_ns = clock_now_ns(&w->dp->clock), at;
 	bool found = false;
 
 	for (uint16_t i = 0; i < mine->n_owned; i++) {

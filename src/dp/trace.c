@@ -3,8 +3,8 @@
 // port has a trace: workers look at view->has_traces.
 #include "trace.h"
 
+#include "base/pkt.h"
 #include "dp_state.h"
-#include "pkt.h"
 #include "rtvs/frame.h"
 
 #include <errno.h>
@@ -71,7 +71,7 @@ trace_queued(struct worker *w, const struct view *view, uint16_t out, struct rte
 	struct chain_key key;
 
 	if (chain_is_due(&t->chain, w->now_ns) && !(m->ol_flags & pkt_fields.is_answer) && key_of(m, &key) &&
-		chain_begin(&t->chain, &key, pkt_item(m)->arrival_ns, pkt_trace_id(m), dp_now_ns(w->dp)))
+		chain_begin(&t->chain, &key, pkt_item(m)->arrival_ns, pkt_trace_id(m), clock_now_ns(&w->dp->clock)))
 		m->ol_flags |= pkt_fields.is_followed;
 }
 
@@ -102,7 +102,7 @@ trace_before(struct worker *w, const struct view *view, uint16_t out, uint16_t q
 	}
 	if (ret_burst->guest) {
 		ret_burst->is_known = look(view, out, q, &ret_burst->before);
-		ret_burst->put_ns = dp_now_ns(w->dp);
+		ret_burst->put_ns = clock_now_ns(&w->dp->clock);
 	}
 }
 
@@ -126,7 +126,7 @@ trace_after(struct worker *w, const struct view *view, uint16_t out, uint16_t q,
 		end_prewake(t, sent);
 		return;
 	}
-	now_ns = dp_now_ns(w->dp);
+	now_ns = clock_now_ns(&w->dp->clock);
 
 	for (unsigned i = 0; i < burst->n_answers; i++)
 		if (sent >> burst->answer[i].at & 1)
@@ -169,7 +169,7 @@ trace_poll(struct worker *w, const struct view *view)
 			continue;
 		is_waiting |= chain_is_watched(&t->chain);
 		if (chain_is_watched(&t->chain) && look(view, mine->owned[i], t->queue, &ring))
-			chain_look(&t->chain, &ring, dp_now_ns(w->dp));
+			chain_look(&t->chain, &ring, clock_now_ns(&w->dp->clock));
 		else
 			chain_look(&t->chain, NULL, w->now_ns);
 	}
@@ -250,7 +250,7 @@ dp_trace_start(struct dp *dp, unsigned id, uint32_t rate, char err[DP_ERR_SIZE])
 		// What nobody has read since is no part of this trace, nor is what nobody looked after.
 		while (chain_next(&port->trace->chain, &ignored))
 			;
-		port->trace->since_ns = dp_now_ns(dp);
+		port->trace->since_ns = clock_now_ns(&dp->clock);
 		port->trace->lost_before = atomic_load(&port->trace->chain.lost);
 		rc = view_publish(dp);
 	}
@@ -311,7 +311,7 @@ dp_trace_next(struct dp *dp, unsigned id, struct chain_record *ret_record)
 		if (!chain_next(&port->trace->chain, ret_record))
 			return false;
 	} while (ret_record->queued_ns < port->trace->since_ns);
-	offset_ns = monotonic_ns() - dp_now_ns(dp);
+	offset_ns = monotonic_ns() - clock_now_ns(&dp->clock);
 	for (unsigned i = 0; i < RTE_DIM(times); i++)
 		if (*times[i])
 			*times[i] += offset_ns;

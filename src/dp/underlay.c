@@ -4,12 +4,12 @@
 // was asked for, and there are as many as tunnels.
 #include "underlay.h"
 
+#include "base/tsan.h"
 #include "dp_state.h"
 #include "rtvs/frame.h"
 #include "rtvs/icmp_too_big.h"
 #include "rtvs/neighbor.h"
 #include "rtvs/udp.h"
-#include "tsan.h"
 #include "worker.h"
 
 #include <rte_errno.h>
@@ -30,7 +30,6 @@
 #define ASK_EVERY_NS UINT64_C(1000000000) // while unknown
 #define REFRESH_NS UINT64_C(30000000000)
 #define FORGET_NS UINT64_C(120000000000) // without an answer
-#define CLOCK_LOOKS 3
 #define POLL_BURST 64 // frames taken in one call
 #define IP_HEADER_V4 20
 #define IP_HEADER_V6 40
@@ -48,39 +47,6 @@ struct underlay {
 	struct hop hop[DP_MAX_PORTS];
 };
 
-static uint64_t
-clock_ns(clockid_t clock)
-{
-	struct timespec ts;
-
-	clock_gettime(clock, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
-}
-
-// TAI less the workers' time. Of several looks at both, the one that nothing came between.
-static int64_t
-tai_offset(const struct dp *dp)
-{
-	uint64_t least_ns = UINT64_MAX;
-	int64_t offset_ns = 0;
-
-	for (unsigned i = 0; i < CLOCK_LOOKS; i++) {
-		uint64_t before_ns = dp_now_ns(dp), tai_ns = clock_ns(CLOCK_TAI), after_ns = dp_now_ns(dp);
-
-		if (after_ns - before_ns >= least_ns)
-			continue;
-		least_ns = after_ns - before_ns;
-		offset_ns = (int64_t)(tai_ns - before_ns - least_ns / 2);
-	}
-	return offset_ns;
-}
-
-void
-dp_clock_follow(struct dp *dp)
-{
-	atomic_store(&dp->tai_offset_ns, tai_offset(dp));
-}
-
 // Also how well the clocks of two hosts agree that each keep theirs by NTP or PTP: the kernel's own bound, twice.
 static void
 set_clocks(struct dp *dp)
@@ -88,7 +54,7 @@ set_clocks(struct dp *dp)
 	struct timex tx = {0};
 	bool is_synchronized = adjtimex(&tx) != TIME_ERROR && tx.maxerror > 0;
 
-	dp_clock_follow(dp);
+	clock_follow_tai(&dp->clock);
 	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
 		if (dp->port[i] && dp->port[i]->cfg.type == DP_PORT_GENEVE && dp->port[i]->cfg.clock == DP_CLOCK_SYSTEM)
 			dp_tunnel_set_clock(dp, i, 0, is_synchronized ? 2000 * (uint64_t)tx.maxerror : UINT64_MAX);
@@ -282,7 +248,7 @@ ask(const struct port *uplink, struct hop *hop, uint64_t now_ns)
 void
 underlay_housekeeping(struct dp *dp)
 {
-	uint64_t now_ns = dp_now_ns(dp);
+	uint64_t now_ns = clock_now_ns(&dp->clock);
 	bool is_changed = false;
 
 	set_clocks(dp);
@@ -388,7 +354,7 @@ hear_too_big(struct dp *dp, const struct port *uplink, const struct icmp_too_big
 			if (!pass)
 				is_ours |= !news->has_vni || news->vni == tunnel->cfg.vni;
 			else if (is_ours)
-				is_changed |= port_geneve_hear_mtu(tunnel, news->mtu, dp_now_ns(dp));
+				is_changed |= port_geneve_hear_mtu(tunnel, news->mtu, clock_now_ns(&dp->clock));
 		}
 	if (is_changed)
 		(void)view_publish(dp);
@@ -414,7 +380,7 @@ take(struct dp *dp, const struct port *uplink, struct rte_mbuf *m, struct dp_dat
 			.from_port = udp.src_port,
 			.to_port = udp.dst_port,
 			.hop_limit = udp.hop_limit,
-			.time_ns = (uint64_t)((int64_t)pkt_item(m)->arrival_ns + atomic_load(&dp->tai_offset_ns)),
+			.time_ns = clock_tai_ns(&dp->clock, pkt_item(m)->arrival_ns),
 			.len = udp.len};
 		memcpy(ret_d->from.addr, udp.src, sizeof(ret_d->from.addr));
 		memcpy(ret_d->data, udp.data, udp.len);
@@ -433,7 +399,7 @@ take(struct dp *dp, const struct port *uplink, struct rte_mbuf *m, struct dp_dat
 	if (neighbor_asks_for(&msg, &self))
 		(void)inject(uplink, answer, neighbor_reply(&self, &msg, answer));
 	// Who asks tells its own address as well.
-	if (msg.has_mac && learn(uplink, msg.addr, &msg.mac, dp_now_ns(dp)))
+	if (msg.has_mac && learn(uplink, msg.addr, &msg.mac, clock_now_ns(&dp->clock)))
 		(void)view_publish(dp);
 	return false;
 }
@@ -485,10 +451,4 @@ dp_datagram_send(struct dp *dp, const struct dp_datagram *d, uint8_t tos)
 	memcpy(udp.src, uplink->cfg.address.addr, sizeof(udp.src));
 	memcpy(udp.dst, d->to.addr, sizeof(udp.dst));
 	return inject(uplink, frame, udp_build(&udp, frame)) ? 0 : -ENOBUFS;
-}
-
-uint64_t
-dp_tai_ns(const struct dp *dp)
-{
-	return (uint64_t)((int64_t)dp_now_ns(dp) + atomic_load(&dp->tai_offset_ns));
 }

@@ -11,10 +11,10 @@
 // event thread before it puts it into its own list, and one that hangs up at once would be taken out of the list before it is in.
 #include "vhost_fds.h"
 
+#include "base/tsan.h"
 #include "fd_kind.h"
 #include "port.h"
 #include "rtvs/log.h"
-#include "tsan.h"
 #include "vhost_guard.h"
 
 #include <errno.h>

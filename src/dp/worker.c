@@ -3,11 +3,11 @@
 // Invariant: between two turns nothing is staged, so counters read there add up.
 #include "worker.h"
 
+#include "base/tsan.h"
 #include "capture.h"
 #include "dp_state.h"
 #include "schedule.h"
 #include "trace.h"
-#include "tsan.h"
 #include "vhost_guard.h"
 
 #include <rte_cycles.h>
@@ -54,12 +54,12 @@ void
 worker_tick(struct worker *w)
 {
 	struct worker_step *step = &w->step;
-	uint64_t tsc = rte_rdtsc(), took_ns = dp_tsc_to_ns(w->dp, tsc - step->tsc);
+	uint64_t tsc = rte_rdtsc(), took_ns = clock_tsc_to_ns(&w->dp->clock, tsc - step->tsc);
 	bool is_stall =
 		took_ns >= STALL_MIN_NS + step->n_pkts * (uint64_t)STALL_NS_PER_PKT + step->bytes / STALL_BYTES_PER_NS;
 
 	*step = (struct worker_step){.tsc = tsc};
-	w->now_ns = dp_tsc_to_ns(w->dp, tsc);
+	w->now_ns = clock_tsc_to_ns(&w->dp->clock, tsc);
 	if (unlikely(is_stall))
 		worker_stalled(w, took_ns, w->now_ns);
 }
@@ -201,7 +201,7 @@ worker_main(void *arg)
 	rte_rcu_qsbr_thread_register(dp->rcu, w->index);
 	rte_rcu_qsbr_thread_online(dp->rcu, w->index);
 	last = w->step.tsc = w->stats.begin_tsc = rte_rdtsc();
-	idle_since = w->now_ns = dp_tsc_to_ns(dp, last);
+	idle_since = w->now_ns = clock_tsc_to_ns(&dp->clock, last);
 	while (likely(!atomic_load_explicit(&dp->stop, memory_order_relaxed))) {
 		const struct view *view = atomic_load_explicit(&dp->view, memory_order_acquire);
 		unsigned n;
@@ -224,7 +224,7 @@ worker_main(void *arg)
 			bool is_awake = idle_sleep(w, view, poll_once);
 
 			w->step = (struct worker_step){.tsc = rte_rdtsc()};
-			w->now_ns = dp_tsc_to_ns(dp, w->step.tsc);
+			w->now_ns = clock_tsc_to_ns(&dp->clock, w->step.tsc);
 			if (is_awake)
 				idle_since = w->now_ns;
 		}
@@ -303,7 +303,7 @@ dp_worker_stats(const struct dp *dp, unsigned index, struct dp_worker_stats *ret
 		.sleeps = __atomic_load_n(&w->stats.sleeps, __ATOMIC_RELAXED),
 		.cycles_busy = __atomic_load_n(&w->stats.cycles_busy, __ATOMIC_RELAXED),
 		.cycles_total = rte_rdtsc() - w->stats.begin_tsc,
-		.tsc_hz = dp->tsc_hz,
+		.tsc_hz = dp->clock.tsc_hz,
 		.pkts = __atomic_load_n(&w->stats.pkts, __ATOMIC_RELAXED),
 		.events_lost = atomic_load(&dp->events_lost),
 	};
@@ -316,7 +316,7 @@ unsigned
 dp_worker_stalls(const struct dp *dp, unsigned index, struct dp_stall ret_stalls[DP_STALLS_KEPT])
 {
 	const struct worker_stall_log *log;
-	uint64_t now_ns = dp_now_ns(dp), end, begin, kept = 0, overwritten;
+	uint64_t now_ns = clock_now_ns(&dp->clock), end, begin, kept = 0, overwritten;
 
 	if (index >= dp->n_workers)
 		return 0;

@@ -1,7 +1,7 @@
 // One poll-mode thread per datapath CPU, and what it owns. Nothing here is shared for writing but where it says so.
 #pragma once
 
-#include "pkt.h"
+#include "base/pkt.h"
 #include "port.h"
 #include "rtvs/dp.h"
 #include "rtvs/rate.h"

@@ -1,6 +1,6 @@
 // What may be done with a packet's bytes: nobody else who has them sees a change, what it carries stays with it, and without buffers
 // nothing is left behind.
-#include "../../../src/dp/pkt.h"
+#include "../../../src/dp/base/pkt.h"
 #include "../unit.h"
 
 #include <rte_eal.h>
