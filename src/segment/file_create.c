@@ -39,7 +39,7 @@ check_geometry(const struct segment_geometry *g, char *err)
 		return failure(err, -EINVAL,
 			"slots: %" PRIu32 " is not from %" PRIu32 " to %d: fewer do not suffice for %" PRIu32 " nodes",
 			g->n_slots, segment_min_slots(g), SEGMENT_MAX_SLOTS, g->n_nodes);
-	return failure(err, -EINVAL, "%s: what is asked for does not go together", field);
+	return failure(err, -EINVAL, "%s: non-coherent memory has separate ones anyway, by sender", field);
 }
 
 int
