@@ -61,5 +61,15 @@ bool segment_file_is_replaced(const struct segment_file *file, const char *path)
 bool segment_file_is_broken(const struct segment_file *file);
 // Installs a SIGBUS handler for the process that keeps it alive when a segment's file is truncated. For programs without one.
 int segment_file_catch_truncation(void);
+// For a SIGBUS handler and what it calls. ThreadSanitizer makes atomic accesses in its own code with its locks taken, so the handler
+// must not enter that code again: no instrumentation, and system calls by syscall().
+#if defined(__has_attribute)
+#if __has_attribute(disable_sanitizer_instrumentation)
+#define SEGMENT_SIGNAL_SAFE __attribute__((disable_sanitizer_instrumentation))
+#endif
+#endif
+#ifndef SEGMENT_SIGNAL_SAFE
+#define SEGMENT_SIGNAL_SAFE
+#endif
 // True: the address lies in a segment's mapping, which is now empty pages. For the SIGBUS handler of a program that has its own.
 bool segment_file_mend(const void *address);

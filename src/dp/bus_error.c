@@ -11,22 +11,24 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 static struct dp *owner; // set before any guest connects
 
-static bool
+SEGMENT_SIGNAL_SAFE static bool
 put_page(uintptr_t addr)
 {
 	static const size_t sizes[] = {4096, 2u << 20, 1u << 30}; // a hugepage is replaced whole
 
 	for (unsigned i = 0; i < RTE_DIM(sizes); i++)
-		if (mmap((void *)RTE_ALIGN_FLOOR(addr, sizes[i]), sizes[i], PROT_READ | PROT_WRITE,
-			    MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0) != MAP_FAILED)
+		if (syscall(SYS_mmap, RTE_ALIGN_FLOOR(addr, sizes[i]), sizes[i], PROT_READ | PROT_WRITE,
+			    MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0L) != -1)
 			return true;
 	return false;
 }
 
-static void
+SEGMENT_SIGNAL_SAFE static void
 handle(int sig, siginfo_t *info, void *context)
 {
 	(void)context;

@@ -115,12 +115,6 @@ receive_now(int socket, struct msghdr *msg, int flags)
 	return n;
 }
 
-static int
-close_now(int fd)
-{
-	return (int)syscall(SYS_close, fd);
-}
-
 // At once for its other end. What lies unread in it goes later.
 static void
 drop_socket(int socket)
@@ -233,7 +227,7 @@ close(int fd)
 	struct conn *c;
 
 	if (__builtin_expect(!owner, 1))
-		return close_now(fd);
+		return tsan_close(fd);
 	c = &conns[owner - 1];
 	atomic_store(&conn_of[fd], 0);
 	if (c->socket != fd) {
@@ -475,11 +469,11 @@ shed(int socket)
 	(void)clock_gettime(CLOCK_MONOTONIC, &now);
 	pthread_mutex_lock(&shedding);
 	if (reserve >= 0)
-		(void)close_now(reserve);
+		(void)tsan_close(reserve);
 	fd = (int)syscall(SYS_accept, socket, NULL, NULL);
 	vhost_guard_enter();
 	if (fd >= 0)
-		(void)close_now(fd);
+		(void)tsan_close(fd);
 	else
 		(void)nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL); // somebody was faster
 	vhost_guard_leave();

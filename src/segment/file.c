@@ -106,7 +106,7 @@ mapping_remove(struct mapping *m)
 	atomic_store(&m->bytes, 0);
 }
 
-bool
+SEGMENT_SIGNAL_SAFE bool
 segment_file_mend(const void *address)
 {
 	for (struct mapping *m = mappings; m < mappings + MAX_OPEN; m++) {
@@ -117,13 +117,13 @@ segment_file_mend(const void *address)
 			continue;
 		// All of it: half a segment is none. Who is in the middle of something reads zeros, which are bad frames and dead nodes.
 		atomic_store(&m->is_broken, true);
-		return mmap((void *)begin, bytes, PROT_READ | PROT_WRITE,
-			       MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0) != MAP_FAILED;
+		return syscall(SYS_mmap, begin, bytes, PROT_READ | PROT_WRITE,
+			       MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0L) != -1;
 	}
 	return false;
 }
 
-static void
+SEGMENT_SIGNAL_SAFE static void
 handle_bus_error(int sig, siginfo_t *info, void *context)
 {
 	(void)context;

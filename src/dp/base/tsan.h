@@ -24,6 +24,7 @@
 void __tsan_acquire(void *object);
 void __tsan_release(void *object);
 ssize_t __interceptor_read(int fd, void *buf, size_t size);
+int __interceptor_close(int fd);
 #endif
 
 // read of the C library, for whoever has a function of that name: the checker's own knows which write came before.
@@ -34,6 +35,17 @@ tsan_read(int fd, void *buf, size_t size)
 	return __interceptor_read(fd, buf, size);
 #else
 	return syscall(SYS_read, fd, buf, size);
+#endif
+}
+
+// Likewise close: else the checker takes the next descriptor of that number for the same one.
+static inline int
+tsan_close(int fd)
+{
+#ifdef RTVS_TSAN
+	return __interceptor_close(fd);
+#else
+	return (int)syscall(SYS_close, fd);
 #endif
 }
 
