@@ -20,6 +20,8 @@
 // A worker that sleeps longer than it asked to did not get its core: whatever woke it, packets waited since then, or may have. The kernel
 // takes 50 us of timer slack, and the core some time to wake.
 #define WAKE_LATE_NS 150000
+// The longest chain of packet buffers, which a port of a segment makes, and a burst.
+#define ENOUGH_BUFFERS 64
 #define SLEEP_MAX_NS 100000000 // without anything to wait for: the loop shows that it is alive
 
 static void
@@ -51,17 +53,32 @@ ask_queues(struct worker *w, const struct view *view, bool is_on, bool rebuild)
 	}
 }
 
+static bool
+has_buffers(struct worker *w)
+{
+	void *buffer[ENOUGH_BUFFERS];
+
+	if (rte_mempool_get_bulk(w->pool, buffer, ENOUGH_BUFFERS))
+		return false;
+	rte_mempool_put_bulk(w->pool, buffer, ENOUGH_BUFFERS);
+	return true;
+}
+
 // True: something woke it.
 static bool
 wait_for_work(struct worker *w, const struct view *view)
 {
-	bool is_looking = w->has_polled_queues || w->is_holding || w->n_looks;
-	struct timespec ts = {.tv_nsec = is_looking ? POLL_NS : SLEEP_MAX_NS};
+	struct timespec ts = {.tv_nsec = SLEEP_MAX_NS};
 	uint64_t now_ns = clock_now_ns(&w->dp->clock), next_ns, end_ns;
 	struct epoll_event ev[16];
 	eventfd_t ignored;
 	int n;
 
+	// Packets that found no buffer wait in their queues, which have told of them and do not do so again.
+	if (unlikely(!has_buffers(w)))
+		w->n_looks = N_LOOKS;
+	if (w->has_polled_queues || w->is_holding || w->n_looks)
+		ts.tv_nsec = POLL_NS;
 	if (schedule_next_ns(w, view, &next_ns)) {
 		if (next_ns <= now_ns + SLEEP_MIN_NS)
 			return true;

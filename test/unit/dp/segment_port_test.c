@@ -17,6 +17,8 @@
 
 #define N_NODES 4
 #define N_SLOTS 512
+#define MAX_TAKEN 8192 // packet buffers
+#define FEW 5 // that no frame of the MTU finds room in
 #define SLOT_BYTES 2048
 #define INBOX 64
 #define ALONE (SLOT_BYTES / 2 + 1) // bytes of a frame that shares no slot
@@ -748,6 +750,62 @@ with_a_schedule_frames_wait_for_slots(void **state)
 	leave(&b);
 }
 
+static uint64_t
+n_sleeps(void)
+{
+	struct dp_worker_stats s;
+
+	assert_int_equal(dp_worker_stats(dp, 0, &s), 0);
+	return s.sleeps;
+}
+
+// Nobody tells a worker that there are buffers again: it does not sleep for long while frames wait for them. A port of the lowest rate holds
+// those that the worker has at hand.
+static void
+frames_wait_for_buffers_awake(void **state)
+{
+	static void *taken[MAX_TAKEN];
+	static uint8_t data[MTU];
+	struct rte_mempool *buffers = rte_mempool_lookup("rtvs_pkts");
+	struct node b = join(path_b, 8);
+	struct dp_port_cfg cfg = port_cfg(GUEST);
+	const struct mac guest_0 = guest_mac(0);
+	char err[DP_ERR_SIZE];
+	unsigned n = 0, len;
+	uint64_t before, end;
+
+	(void)state;
+	if (n_workers > 1)
+		skip(); // each has some at hand
+	cfg.mtu = MTU;
+	cfg.rate_bps = DP_RATE_MIN;
+	cfg.queue = MAX_TAKEN;
+	assert_int_equal(dp_port_set(dp, guest[GUEST].port, &cfg, err), 0);
+	send_frame(GUEST, BROADCAST, 0, 60);
+	(void)get(&b, data, NULL);
+	rte_mempool_cache_flush(rte_mempool_default_cache(buffers, rte_lcore_id()), buffers);
+	while (n < MAX_TAKEN && !rte_mempool_generic_get(buffers, &taken[n], 1, NULL))
+		n++;
+	address(data, guest_0.b, b.mac);
+	WAIT_FOR((put(&b, data, sizeof(data), NULL), rte_mempool_avail_count(buffers) < FEW));
+	before = n_sleeps();
+	end = rte_rdtsc() + rte_get_tsc_hz() * WAIT_S;
+	while (n_sleeps() <= before + 60 * WAIT_S) // of 100 ms there are 10 a second. Housekeeping would wake it
+		assert_true(rte_rdtsc() < end);
+	rte_mempool_generic_put(buffers, taken, n, NULL);
+	cfg.rate_bps = 0;
+	assert_int_equal(dp_port_set(dp, guest[GUEST].port, &cfg, err), 0);
+	do {
+		struct rte_mbuf *m;
+
+		(void)put(&b, data, 62, NULL);
+		m = receive(GUEST);
+		len = m->pkt_len;
+		rte_pktmbuf_free(m);
+	} while (len != 62);
+	leave(&b);
+}
+
 // --- the segment comes and goes
 
 static void
@@ -965,6 +1023,7 @@ main(int argc, char **argv)
 		T_OF(a_node_without_buffers_holds_up_nobody, add_separate_segments),
 		T(an_empty_pool_costs_frames_by_name),
 		T(with_a_schedule_frames_wait_for_slots),
+		T(frames_wait_for_buffers_awake),
 		T_ALONE(the_port_waits_for_its_file),
 		T(a_file_made_anew_is_joined),
 		T(a_truncated_file_costs_its_port_only),
