@@ -26,6 +26,9 @@ bool segment_file_is_device(const char *path); // it exists, and has a size of i
 
 // Maps it. is_readonly: to look only. A file that is shorter than its header says, or has holes there, is refused: -EFBIG.
 int segment_file_open(const char *path, bool is_readonly, struct segment_file **ret_file, char err[SEGMENT_ERR_SIZE]);
+// Maps the pages of the next max_bytes of the segment (a multiple of the page size), so that no access waits for them later. False: nothing
+// is left to do. A file that has got holes since it was opened stays as it is.
+bool segment_file_populate(struct segment_file *file, size_t max_bytes);
 void segment_file_close(struct segment_file *file); // leaves first; NULL is accepted
 struct segment *segment_file_segment(const struct segment_file *file);
 

@@ -61,18 +61,6 @@ leave(struct port *port)
 	port_link_changed(port, false);
 }
 
-// Only looks, which costs nothing, where joining touches all of the memory.
-static int
-check_file(const char *path, char err[SEGMENT_ERR_SIZE])
-{
-	struct segment_file *file;
-	int rc = segment_file_open(path, true, &file, err);
-
-	if (!rc)
-		segment_file_close(file);
-	return rc;
-}
-
 // One attempt of the connector.
 static int
 try_join(struct port *port)
@@ -82,9 +70,7 @@ try_join(struct port *port)
 	int rc;
 
 	leave(port);
-	rc = check_file(port->cfg.path, s->why);
-	if (!rc)
-		rc = segment_node_join(port, &node, s->why);
+	rc = segment_node_join(port, &node, s->why);
 	if (rc)
 		return rc;
 	s->why[0] = '\0';
@@ -293,9 +279,11 @@ segment_rx_wakeup(struct port *port, uint16_t q, bool is_on)
 int
 dp_port_check_segment(const char *path, char err[DP_ERR_SIZE])
 {
+	struct segment_file *file = NULL;
 	char why[SEGMENT_ERR_SIZE];
-	int rc = check_file(path, why);
+	int rc = segment_file_open(path, true, &file, why);
 
+	segment_file_close(file);
 	if (!rc || rc == -ENOENT)
 		return 0;
 	dp_error(err, "path: %s", why);

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #define SLEEPS 1 // the word of a node that does
+#define POPULATE_BYTES (2u << 20) // at once: 1 ms or so, for which nobody watches the word
 
 struct segment_node {
 	struct port *port;
@@ -87,6 +88,8 @@ wait_for_frames(struct segment_node *node, uint64_t ns)
 	uint32_t n_sleeps = atomic_load(&node->n_sleeps);
 
 	if (atomic_load(node->word) != SLEEPS) {
+		// A sender may have cleared it while nobody watched: then the worker sleeps.
+		worker_wake(node->port->dp->worker[node->port->owner]);
 		futex_wait(&node->n_sleeps, n_sleeps, ns);
 		return;
 	}
@@ -103,6 +106,7 @@ run(void *arg)
 {
 	struct segment_node *node = arg;
 	uint64_t due_ns = 0, at_ns;
+	bool has_more = true;
 
 	(void)pthread_setname_np(pthread_self(), "rtvs-segment");
 	while (!atomic_load(&node->is_ending)) {
@@ -111,7 +115,8 @@ run(void *arg)
 			tend(node);
 			due_ns = at_ns + SEGMENT_TEND_NS;
 		}
-		wait_for_frames(node, due_ns - at_ns);
+		has_more = has_more && segment_file_populate(node->file, POPULATE_BYTES);
+		wait_for_frames(node, has_more ? 0 : due_ns - at_ns);
 	}
 	return NULL;
 }

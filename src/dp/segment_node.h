@@ -1,5 +1,5 @@
-// The switch as a node of one segment, from joining it until it has left: the mapping, and a thread of its own that tends it. It must be
-// tended each 50 ms, or nodes of other kernels take the switch for dead; the control thread may be away for longer (a device is
+// The switch as a node of one segment, from joining it until it has left: the mapping, and a thread of its own that populates and tends it. It
+// must be tended each 50 ms, or nodes of other kernels take the switch for dead; the control thread may be away for longer (a device is
 // added, a disk is slow). The same thread wakes a worker that sleeps, whose descriptors have no place for a futex.
 #pragma once
 

@@ -48,6 +48,7 @@ struct segment_file {
 	int fd;
 	bool is_regular; // has a length that may change
 	size_t bytes; // of the mapping
+	size_t populated; // from its begin on
 	struct mapping *mapping;
 	struct segment *seg;
 	void *own;
@@ -216,14 +217,12 @@ read_geometry(const char *path, const void *mem, size_t bytes, struct segment_ge
 }
 
 // A hole costs memory as soon as it is read. A segment is made whole, so a file with holes was made to claim what it does not have.
-static int
-check_whole(const struct segment_file *file, const char *path, const struct segment_geometry *g, char *err)
+static bool
+is_whole(const struct segment_file *file, const struct segment_geometry *g)
 {
 	struct stat st;
 
-	if (!file->is_regular || fstat(file->fd, &st) || (uint64_t)st.st_blocks * 512 >= segment_bytes(g))
-		return 0;
-	return failure(err, -EFBIG, "%s: has holes where its header says that a segment is: create it again", path);
+	return !file->is_regular || fstat(file->fd, &st) || (uint64_t)st.st_blocks * 512 >= segment_bytes(g);
 }
 
 static int
@@ -254,13 +253,11 @@ map(struct segment_file *file, const char *path, bool is_readonly, char *err)
 			MAX_OPEN);
 	}
 	rc = read_geometry(path, mem, bytes, &g, err);
-	if (!rc)
-		rc = check_whole(file, path, &g, err);
 	if (rc)
 		return rc;
-	// Not what somebody has added behind the segment, which would cost memory. A kernel or a device that cannot does it page by page, later.
-	if (!is_readonly)
-		(void)madvise(mem, segment_bytes(&g), MADV_POPULATE_WRITE);
+	if (!is_whole(file, &g))
+		return failure(
+			err, -EFBIG, "%s: has holes where its header says that a segment is: create it again", path);
 	file->own_bytes = segment_own_bytes(&g);
 	file->own = mmap(NULL, file->own_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (file->own == MAP_FAILED) {
@@ -287,6 +284,22 @@ segment_file_open(const char *path, bool is_readonly, struct segment_file **ret_
 	else
 		*ret_file = file;
 	return rc;
+}
+
+// A kernel or a device that cannot populate leaves it to the first access of each page.
+bool
+segment_file_populate(struct segment_file *file, size_t max_bytes)
+{
+	const struct segment_geometry *g = segment_geometry_of(file->seg);
+	size_t left = segment_bytes(g) - file->populated;
+
+	if (!left || segment_file_is_broken(file) || !is_whole(file, g))
+		return false;
+	if (left > max_bytes)
+		left = max_bytes;
+	(void)madvise((uint8_t *)atomic_load(&file->mapping->begin) + file->populated, left, MADV_POPULATE_WRITE);
+	file->populated += left;
+	return file->populated < segment_bytes(g);
 }
 
 void

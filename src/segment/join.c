@@ -303,6 +303,7 @@ join(struct join *j)
 		return command_refused(strerror(errno));
 	if (segment_file_open(j->path, false, &j->carry.file, err))
 		return command_refused(err);
+	(void)segment_file_populate(j->carry.file, SIZE_MAX);
 	if (tap_open(&j->wanted, &j->interface, err)) {
 		rc = command_refused(err);
 		goto err_file;

@@ -104,6 +104,7 @@ open_side(const struct measure_spec *spec, bool is_sender, struct side *side, ch
 		rc = segment_file_open(spec->path, false, &side->file[i], err);
 		if (rc)
 			break;
+		(void)segment_file_populate(side->file[i], SIZE_MAX);
 		side->n++;
 		side->seg[i] = segment_file_segment(side->file[i]);
 		rc = segment_file_join(side->file[i], -1, &who, err);

@@ -73,6 +73,7 @@ rtvs_segment_open(const char *path, const struct rtvs_segment_node *node, struct
 	rc = segment_file_open(path, false, &file, err);
 	if (rc)
 		return rc;
+	(void)segment_file_populate(file, SIZE_MAX);
 	rc = segment_file_join(file, node->number, &identity, err);
 	if (rc) {
 		segment_file_close(file);

@@ -17,6 +17,7 @@
 
 #define N_NODES 4
 #define N_SLOTS 512
+#define MANY_SLOTS 32768 // 64 MiB
 #define MAX_TAKEN 8192 // packet buffers
 #define FEW 5 // that no frame of the MTU finds room in
 #define SLOT_BYTES 2048
@@ -281,6 +282,7 @@ static int
 remove_segments(void **state)
 {
 	geometry.buffers = SEGMENT_POOL;
+	geometry.n_slots = N_SLOTS;
 	memset(joined, 0, sizeof(joined)); // of a case that failed
 	(void)unlink(path_a);
 	(void)unlink(path_b);
@@ -933,6 +935,34 @@ a_name_that_lives_is_waited_for(void **state)
 	WAIT_FOR(state_of(PORT).is_link_up);
 }
 
+// Pages of shared memory that this process has mapped.
+static uint64_t
+mapped_bytes(void)
+{
+	unsigned long pages = 0;
+	FILE *f = fopen("/proc/self/statm", "r");
+
+	assert_non_null(f);
+	assert_int_equal(fscanf(f, "%*u %*u %lu", &pages), 1);
+	(void)fclose(f);
+	return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+// Before frames want it, by a thread that has the time.
+static void
+a_whole_file_is_mapped_ahead(void **state)
+{
+	struct dp_port_cfg cfg = segment_cfg(PORT, path_a);
+	uint64_t before;
+
+	(void)state;
+	geometry.n_slots = MANY_SLOTS;
+	create(path_a);
+	before = mapped_bytes();
+	add_port(PORT, &cfg);
+	WAIT_FOR(mapped_bytes() >= before + (uint64_t)MANY_SLOTS * SLOT_BYTES);
+}
+
 // Its slots are free again, and its number.
 static void
 a_dead_node_is_cleared_up(void **state)
@@ -1029,6 +1059,7 @@ main(int argc, char **argv)
 		T(a_truncated_file_costs_its_port_only),
 		T(expelled_it_joins_again),
 		T_ALONE(a_name_that_lives_is_waited_for),
+		T_ALONE(a_whole_file_is_mapped_ahead),
 		T(a_dead_node_is_cleared_up),
 		T(down_is_left),
 	};

@@ -239,6 +239,33 @@ only_segments_are_replaced(void **state)
 	assert_non_null(strstr(err, "no segment"));
 }
 
+// Nobody pays for holes that somebody made in it; once it is whole, it is populated as far as the segment goes.
+static void
+holes_are_not_populated(void **state)
+{
+	struct segment_file *file;
+	struct stat sparse, st;
+	unsigned n = 1;
+	int fd;
+
+	(void)state;
+	make();
+	file = open_it();
+	fd = open(path, O_RDWR);
+	assert_int_equal(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 1 << 19, 1 << 19), 0);
+	assert_int_equal(fstat(fd, &sparse), 0);
+	assert_false(segment_file_populate(file, SIZE_MAX));
+	assert_int_equal(fstat(fd, &st), 0);
+	assert_int_equal(st.st_blocks, sparse.st_blocks);
+	assert_int_equal(fallocate(fd, 0, 0, 1 << 20), 0);
+	while (segment_file_populate(file, 1 << 16))
+		n++;
+	assert_int_equal(n, (segment_bytes(segment_geometry_of(segment_file_segment(file))) + 65535) >> 16);
+	segment_file_close(file);
+	close(fd);
+	assert_int_equal(unlink(path), 0);
+}
+
 static void
 what_is_no_segment_is_not_opened(void **state)
 {
@@ -507,6 +534,7 @@ grown_file_costs_no_memory(void **state)
 	assert_int_equal(truncate(path, 64 << 20), 0);
 	assert_int_equal(stat(path, &before), 0);
 	a = join(0, "a");
+	assert_false(segment_file_populate(a, SIZE_MAX));
 	assert_int_equal(stat(path, &after), 0);
 	assert_int_equal(after.st_size, 64 << 20);
 	assert_int_equal(after.st_blocks, before.st_blocks);
@@ -568,6 +596,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(truncated_file_ends_nobody, begin, end),
 		cmocka_unit_test_setup_teardown(truncation_is_seen_before_it_is_touched, begin, end),
 		cmocka_unit_test_setup_teardown(file_with_holes_is_refused, begin, end),
+		cmocka_unit_test_setup_teardown(holes_are_not_populated, begin, end),
 		cmocka_unit_test_setup_teardown(grown_file_costs_no_memory, begin, end),
 		cmocka_unit_test_setup_teardown(frame_wakes_the_receiver, begin, end),
 	};
