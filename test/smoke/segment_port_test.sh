@@ -210,6 +210,33 @@ nodes_of_another_host_are_heard() {
 	is_conserved
 }
 
+# Memory that hosts do not see alike: nobody wakes anybody there. What is sent to a node is lost until the switch has found it when it tended.
+noncoherent_segment_is_switched() {
+	local size
+	"$rtvs_vni" create "$segment.cxl" --noncoherent --size 8M --nodes 4
+	ctl port add cxl type=segment "path=$segment.cxl" bridge=br0
+	node_up n4 10.0.0.6/24 "$segment.cxl"
+	wait_for 5 can_ping t1 10.0.0.6
+	wait_for 5 can_ping n1 10.0.0.6
+	for size in 56 1472; do
+		ns t1 ping -c 20 -i 0.02 -W 5 -q -s $size -M "do" 10.0.0.6 | tee "$work/pings"
+		expect_match ' 0% packet loss' "$(cat "$work/pings")"
+		ns n4 ping -c 20 -i 0.02 -W 5 -q -s $size -M "do" 10.0.0.1 | tee "$work/pings"
+		expect_match ' 0% packet loss' "$(cat "$work/pings")"
+	done
+	kill -KILL "$(pid_of n4)"
+	wait_for 5 is_port_state cxl nodes 1
+	rm "$work/n4.pid"
+	node_up n4 10.0.0.6/24 "$segment.cxl"
+	forget_neighbours t1
+	wait_for 5 can_ping t1 10.0.0.6
+	expect "link" up "$(port_state cxl link)"
+	stop n4 KILL || :
+	ctl port del cxl
+	rm "$segment.cxl"
+	is_conserved
+}
+
 truncated_file_costs_its_port_only() {
 	tap_port t2 10.0.0.4/24 bridge=br0
 	wait_for 10 can_ping t1 10.0.0.4
@@ -268,6 +295,7 @@ run_case "the daemon dies and comes back" daemon_dies_and_comes_back
 run_case "a stuck node holds up nobody" stuck_node_holds_up_nobody
 run_case "a daemon that was stopped goes on" stopped_daemon_goes_on
 run_case "nodes of another host are heard" nodes_of_another_host_are_heard
+run_case "non-coherent memory is switched" noncoherent_segment_is_switched
 run_case "a truncated file costs its port only" truncated_file_costs_its_port_only
 run_case "wrong files are refused" wrong_files_are_refused
 rm -f "$segment"

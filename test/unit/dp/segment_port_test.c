@@ -102,15 +102,6 @@ tend(void)
 			(void)segment_file_tend(joined[i]);
 }
 
-static struct node
-join(const char *path, uint8_t mac)
-{
-	char name[16];
-
-	snprintf(name, sizeof(name), "node%u", mac);
-	return join_as(path, name, mac);
-}
-
 static void
 housekeep(void)
 {
@@ -154,6 +145,39 @@ state_of(unsigned i)
 
 	assert_int_equal(dp_port_state(dp, guest[i].port, &state), 0);
 	return state;
+}
+
+// The switch has looked who is there, once at least from the beginning to the end.
+static void
+wait_tended(const char *path)
+{
+	unsigned node = (unsigned)state_of(path == path_a ? PORT : OTHER_PORT).segment.node;
+	struct segment_node_info info;
+	struct segment_file *file;
+	char err[SEGMENT_ERR_SIZE];
+	struct segment *seg;
+	uint64_t beat;
+
+	assert_int_equal(segment_file_open(path, true, &file, err), 0);
+	seg = segment_file_segment(file);
+	assert_true(segment_look(seg, node, &info));
+	beat = info.beat;
+	WAIT_FOR(segment_look(seg, node, &info) && info.beat > beat + 1);
+	segment_file_close(file);
+}
+
+// Where memory is not coherent, nodes find each other when they tend.
+static struct node
+join(const char *path, uint8_t mac)
+{
+	struct node node;
+	char name[16];
+
+	snprintf(name, sizeof(name), "node%u", mac);
+	node = join_as(path, name, mac);
+	if (geometry.memory == SEGMENT_NONCOHERENT)
+		wait_tended(path);
+	return node;
 }
 
 static bool
@@ -279,9 +303,17 @@ add_separate_segments(void **state)
 }
 
 static int
+add_noncoherent_segments(void **state)
+{
+	geometry.memory = SEGMENT_NONCOHERENT;
+	return add_segments(state);
+}
+
+static int
 remove_segments(void **state)
 {
 	geometry.buffers = SEGMENT_POOL;
+	geometry.memory = SEGMENT_COHERENT;
 	geometry.n_slots = N_SLOTS;
 	memset(joined, 0, sizeof(joined)); // of a case that failed
 	(void)unlink(path_a);
@@ -329,6 +361,26 @@ guests_and_nodes_talk(void **state)
 	assert_conserved();
 	leave(&a);
 	leave(&b);
+}
+
+// What it sends before the switch has found it is late, not lost.
+static void
+a_new_node_is_heard(void **state)
+{
+	struct node a;
+
+	(void)state;
+	for (uint8_t i = 0; i < 5; i++) {
+		a = join_as(path_a, "new", 7);
+		put_frame(&a, broadcast, 100 + i);
+		expect_frame(GUEST, 100 + i);
+		wait_tended(path_a);
+		send_frame(GUEST, BROADCAST, 0, 61);
+		assert_int_equal(get(&a, (uint8_t[64]){0}, NULL), 61);
+		leave(&a);
+		wait_tended(path_a);
+	}
+	assert_conserved();
 }
 
 static void
@@ -1051,6 +1103,9 @@ main(int argc, char **argv)
 		T(a_stuck_node_holds_up_nobody),
 		T_OF(guests_and_nodes_talk, add_separate_segments),
 		T_OF(a_node_without_buffers_holds_up_nobody, add_separate_segments),
+		T_OF(guests_and_nodes_talk, add_noncoherent_segments),
+		T_OF(a_new_node_is_heard, add_noncoherent_segments),
+		T_OF(super_frames_pass_whole_or_in_segments, add_noncoherent_segments),
 		T(an_empty_pool_costs_frames_by_name),
 		T(with_a_schedule_frames_wait_for_slots),
 		T(frames_wait_for_buffers_awake),
