@@ -17,7 +17,9 @@ from matplotlib.ticker import LogLocator  # noqa: E402
 COLORS = {"rtvswitch": "#1464b4", "testpmd": "#8a8a8a", "ovs-dpdk": "#d9822b", "rte_sched": "#8a8a8a", "queue: edf.c": "#1464b4",
           "ovs-dpdk, egress-policer": "#d9822b", "ovs-dpdk, trtcm-policer": "#f0b878", "linux bridge, htb": "#8a8a8a",
           "queue: binary heap": "#d9822b", "queue: 4-ary heap": "#f0b878", "queue: tournament tree": "#8a8a8a",
-          "queue: buckets of 1 us": "#6aa84f", "rtvswitch-deadlines": "#7fb2e5", "rtvswitch-untimed": "#7fb2e5"}
+          "queue: buckets of 1 us": "#6aa84f", "rtvswitch-deadlines": "#7fb2e5", "rtvswitch-untimed": "#7fb2e5",
+          "segment": "#1464b4", "segment, separate": "#7fb2e5", "memif": "#d9822b", "memif, zero-copy": "#f0b878",
+          "veth": "#8a8a8a", "rtvswitchd": "#0b2a55", "e1000": "#8a8a8a"}
 
 
 def cpu_ticks():
@@ -62,7 +64,7 @@ def spread(values):
     return {"median": statistics.median(values), "min": min(values), "max": max(values), "rounds": len(values)}
 
 
-def bars(groups, series, values, title, unit, whiskers=None, is_log=False):
+def bars(groups, series, values, title, unit, whiskers=None, is_log=False, is_labelled=False):
     """Grouped bars as SVG text. values[series][group], whiskers likewise as (low, high)."""
     fig, ax = plt.subplots(figsize=(7.2, 3.4))
     width = 0.8 / len(series)
@@ -73,8 +75,10 @@ def bars(groups, series, values, title, unit, whiskers=None, is_log=False):
         if whiskers:
             err = [[y - whiskers[name].get(g, (y, y))[0] for y, g in zip(ys, groups)],
                    [whiskers[name].get(g, (y, y))[1] - y for y, g in zip(ys, groups)]]
-        ax.bar(at, ys, width * 0.92, label=name, color=COLORS.get(name), yerr=err, capsize=2,
+        drawn = ax.bar(at, ys, width * 0.92, label=name, color=COLORS.get(name), yerr=err, capsize=2,
                error_kw={"elinewidth": 0.8, "ecolor": "#333333"})
+        if is_labelled:
+            ax.bar_label(drawn, fmt="{:.2g}", fontsize=8, padding=2)
     ax.set_xticks(range(len(groups)), groups)
     ax.set_ylabel(unit)
     if is_log:

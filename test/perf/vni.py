@@ -227,7 +227,7 @@ def page(res):
         groups = list(dict.fromkeys(f"{r['slots_per_pair']}" for r in some))
         plots.append((f"Lost at equal memory, {load} load", report.bars(
             groups, names, {n: {f"{r['slots_per_pair']}": 100 * r["lost"] for r in some if r["system"] == n} for n in names},
-            "by slots a pair of nodes", "% of frames")))
+            f"Lost by bursts at equal memory, {load} load, by slots a pair of nodes", "% of frames", is_labelled=True)))
     return ("Ethernet over one pool in shared memory",
             "Frames between processes on two cores, which poll; TCP between containers and between guests; and what bursts lose between 16 nodes that share "
             "one pool, or have buffers for each pair, of the same size together. lost is a share of the frames that were sent; memif "

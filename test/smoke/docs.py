@@ -47,7 +47,7 @@ ENDLESS = [
     (r"^rtvsctl capture (?!start|stop)", 1),
     (r"^rtvs-wake (?!.*(--replay|-d))", 2),
     (r"^rtvswitchd ", 3),
-    (r"^(ip netns exec \S+ )?rtvs-vni (join|watch)", 2),
+    (r"^(ip netns exec \S+ )?rtvs-vni (join|watch)(?!.*&$)", 2),
 ]
 
 # What is there before a document's first block, and is saved. Then what a command needs of the world.
@@ -62,7 +62,7 @@ FIXTURES = {
     "docs/tuning.md": PORTS,
     "docs/monitoring.md": PORTS,
     "docs/troubleshooting.md": PORTS + "; " + UNDERLAY + "; rtvsctl port set uplink rate=1Gbit; "
-        "rtvsctl port add seg bridge=br0 type=segment path=/dev/shm/segment",
+        "rtvsctl port add seg bridge=br0 type=segment path=/dev/shm/net0",
     "docs/comparison.md": PORTS + "; rtvsctl port add server bridge=br0",
     "docs/man/rtvs-wake.1": PORTS,
 }
@@ -86,6 +86,7 @@ THEN = [
     (r"^adduser (\S+) (\S+)", r"id -nG \1 | grep -qw \2"),
     (r"^printf .*> (\S+)", r"chmod 600 \1; test -s \1"),
     (r"systemctl enable --now (rtvs-vni@\w+)", r"systemctl is-active \1 && systemctl disable --now \1"),
+    (r"^ip netns exec (\S+) rtvs-vni join .*--tap (\S+) .*&$", r"ip -n \1 link show \2 | grep -q LOWER_UP"),
     (r"^rtvsctl config save", "grep -q br0 /etc/rtvswitch/rtvswitch.json"),
 ]
 
@@ -244,7 +245,7 @@ def expand(command):
 
 
 def execute(command):
-    text = expand(command)
+    text = re.sub(r"&$", ">/dev/null 2>&1 &", expand(command))
     endless = match(ENDLESS, command)
     if endless:
         text = "timeout --preserve-status --signal=INT %d %s" % (endless[1], text)
