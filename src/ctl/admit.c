@@ -1,5 +1,5 @@
 // Ports to flows, and refusals to sentences. A port's guarantee counts at every egress port with a rate on its bridge, since its
-// packets may go to any of them.
+// packets may go to any of them. model.c asks here, so nothing here calls it: ports are read from the struct.
 #include "admit.h"
 
 #include "rtvs/admission.h"
@@ -24,13 +24,23 @@ config_of(const struct model_port *port, const struct dp_port_cfg *cfg)
 	return cfg && !strcmp(port->cfg.name, cfg->name) ? cfg : &port->cfg;
 }
 
+// Is cfg that of a port that the model does not have yet?
+static bool
+is_further(const struct model *m, const struct dp_port_cfg *cfg)
+{
+	for (unsigned i = 0; cfg && i < m->n_ports; i++)
+		if (config_of(m->ports[i], cfg) == cfg)
+			return false;
+	return cfg;
+}
+
 // Number i of the ports as they would be, cfg the last one when it is a further one; NULL: there are no more.
 static const struct dp_port_cfg *
 config_at(const struct model *m, const struct dp_port_cfg *cfg, uint32_t i)
 {
 	if (i < m->n_ports)
 		return config_of(m->ports[i], cfg);
-	return i == m->n_ports && cfg && !model_port_find(m, cfg->name) ? cfg : NULL;
+	return i == m->n_ports && is_further(m, cfg) ? cfg : NULL;
 }
 
 uint64_t
