@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-#define N_FLOWS 97
+#define N_FLOWS 300 // half of them are queued: far more than the front holds
 #define N_STEPS 200000
 
 struct entry {
@@ -116,20 +116,92 @@ drains_in_order_at_every_size(void **state)
 }
 
 static void
-inconsistency_is_seen(void **state)
+push_all(struct edf *q, uint32_t n, uint64_t deadline_ns)
+{
+	edf_init(q, N_FLOWS, memory);
+	for (uint32_t i = 0; i < n; i++)
+		edf_push(q, i, deadline_ns);
+}
+
+static void
+drains_by_number(struct edf *q, uint32_t from, uint32_t n)
+{
+	for (uint32_t i = from; i < n; i++) {
+		assert_true(edf_is_consistent(q));
+		assert_int_equal(edf_first(q), i);
+		edf_remove(q, i);
+	}
+	assert_true(edf_is_empty(q) && edf_is_consistent(q));
+}
+
+static void
+front_holds_its_limit_and_one_more_moves_half_of_it(void **state)
 {
 	struct edf q;
 
 	(void)state;
+	push_all(&q, EDF_FRONT - 1, 1000);
+	assert_int_equal(q.n_front, EDF_FRONT - 1);
+	assert_true(edf_is_consistent(&q));
+	edf_push(&q, EDF_FRONT - 1, 1000);
+	assert_int_equal(q.n_front, EDF_FRONT / 2);
+	drains_by_number(&q, 0, EDF_FRONT);
+}
+
+// Half of the equal ones are in the front, the others behind it. Those that come later leave last, and an earlier one that
+// makes the front spill again changes no order.
+static void
+equal_deadlines_keep_their_order_in_front_and_behind(void **state)
+{
+	struct edf q;
+
+	(void)state;
+	push_all(&q, N_FLOWS / 2, 1000);
+	for (uint32_t i = 0; i < EDF_FRONT / 2; i++) {
+		assert_int_equal(edf_first(&q), i);
+		edf_remove(&q, i);
+	}
+	for (uint32_t i = 0; i < EDF_FRONT / 2; i++)
+		edf_push(&q, i, 999);
+	drains_by_number(&q, 0, N_FLOWS / 2);
+}
+
+static void
+latest_deadline_there_is_leaves_last(void **state)
+{
+	struct edf q;
+
+	(void)state;
+	push_all(&q, 1, UINT64_MAX);
+	edf_push(&q, 2, UINT64_MAX);
+	assert_int_equal(edf_first(&q), 0);
+	edf_remove(&q, 0);
+	edf_push(&q, 1, UINT64_MAX - 1);
+	drains_by_number(&q, 1, 3);
+}
+
+static void
+inconsistency_is_seen(void **state)
+{
+	const uint32_t n = EDF_FRONT;
+	struct edf q;
+
+	(void)state;
 	edf_init(&q, N_FLOWS, memory);
-	for (uint32_t i = 0; i < 6; i++)
+	for (uint32_t i = 0; i < n; i++)
 		edf_push(&q, i, i + 10);
-	for (uint32_t i = 6; i < 12; i++)
+	for (uint32_t i = n; i < n + 6; i++)
 		edf_push(&q, i, UINT64_MAX - i); // in the heap
 	assert_true(edf_is_consistent(&q));
-	q.node[3].deadline_ns = 1; // before its predecessor in the bucket
+	q.front[3].deadline_ns = 1; // before its predecessor in the front
 	assert_false(edf_is_consistent(&q));
-	q.node[3].deadline_ns = 13;
+	q.front[3].deadline_ns = q.node[q.front[3].flow].deadline_ns;
+	q.limit_ns++; // above that of a flow behind the front
+	assert_false(edf_is_consistent(&q));
+	q.limit_ns--;
+	q.node[n - 3].deadline_ns = n / 2; // before its predecessor in the bucket
+	assert_false(edf_is_consistent(&q));
+	q.node[n - 3].deadline_ns = n - 3 + 10;
 	assert_true(edf_is_consistent(&q));
 	q.slot[5].deadline_ns = 1; // before its parent in the heap
 	assert_false(edf_is_consistent(&q));
@@ -141,6 +213,9 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(equals_a_sorted_list),
 		cmocka_unit_test(drains_in_order_at_every_size),
+		cmocka_unit_test(front_holds_its_limit_and_one_more_moves_half_of_it),
+		cmocka_unit_test(equal_deadlines_keep_their_order_in_front_and_behind),
+		cmocka_unit_test(latest_deadline_there_is_leaves_last),
 		cmocka_unit_test(inconsistency_is_seen),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
