@@ -98,4 +98,11 @@ edf_first_ns(const struct edf *q)
 	return q->front[q->n_front].deadline_ns;
 }
 
+// A flow that leaves soon: n others before it, as the queue stands. EDF_NONE: none is known. For prefetches.
+static inline uint32_t
+edf_peek(const struct edf *q, uint32_t n)
+{
+	return n < q->n_front ? q->front[q->n_front - n].flow : EDF_NONE;
+}
+
 bool edf_is_consistent(const struct edf *q); // for tests, the simulator and fuzzers

@@ -11,6 +11,7 @@
 
 #define NS_PER_S UINT64_C(1000000000)
 #define SLACK_MAX_NS NS_PER_S
+#define LOOK_AHEAD 3 // packets; 2 to 7 are alike
 
 static uint64_t
 add_saturating(uint64_t a, uint64_t b)
@@ -277,7 +278,9 @@ take_head(struct sched *s, struct sched_flow *f)
 	struct sched_item *item = f->head;
 
 	f->head = item->next;
-	if (!f->head)
+	if (f->head)
+		__builtin_prefetch(f->head->next); // judged when the one before it leaves
+	else
 		f->deficit = 0;
 	set(&f->n_queued, f->n_queued - 1);
 	s->n_queued--;
@@ -371,6 +374,14 @@ is_too_late(const struct sched *s, struct sched_flow *f, struct sched_item *item
 	return true;
 }
 
+// Packets have waited for long, and are cold.
+static inline void
+prefetch_head(const struct sched *s, uint32_t flow)
+{
+	if (flow != EDF_NONE)
+		__builtin_prefetch(s->flow[flow].head);
+}
+
 static struct sched_item *
 send_due(struct sched *s)
 {
@@ -379,6 +390,7 @@ send_due(struct sched *s)
 	struct sched_item *item = take_head(s, f);
 	uint64_t promised_ns = edf_first_ns(&s->due);
 
+	prefetch_head(s, edf_peek(&s->due, LOOK_AHEAD));
 	if (!is_too_late(s, f, item, promised_ns)) {
 		item->verdict = SCHED_GUARANTEED;
 		(void)rate_take(&f->tokens, item->len, f->eligible_ns);
