@@ -16,8 +16,8 @@
 #include <string.h>
 #include <unistd.h>
 
-// A frame that is handed over alone has slots of its own, small ones of one burst for one node share theirs. More slots than these gain
-// nothing by waiting for each other (src/vni makes parcels of 33), and their receiver would wait, too.
+// Small frames for one node share a slot when they are handed over together. Past so many slots it gains nothing to wait for more frames
+// (src/vni makes parcels of 33), and the receiver would wait, too.
 #define TX_SLOTS 32
 
 // Frames that are written and not handed over yet, with their places in the burst. dp: rw; empty between two calls.

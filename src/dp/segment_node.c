@@ -35,15 +35,6 @@ struct segment_node {
 	bool is_lost; // the thread
 };
 
-static uint64_t
-now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
-}
-
 // Until the word is not `seen`, somebody wakes it, or ns are over.
 static void
 futex_wait(_Atomic uint32_t *word, uint32_t seen, uint64_t ns)
@@ -110,7 +101,7 @@ run(void *arg)
 
 	(void)pthread_setname_np(pthread_self(), "rtvs-segment");
 	while (!atomic_load(&node->is_ending)) {
-		at_ns = now_ns();
+		at_ns = clock_now_ns(&node->port->dp->clock);
 		if (at_ns >= due_ns) {
 			tend(node);
 			due_ns = at_ns + SEGMENT_TEND_NS;
