@@ -198,16 +198,17 @@ frames_wait_for_buffers_awake(void **state)
 	static void *taken[MAX_TAKEN];
 	static uint8_t data[MTU];
 	struct rte_mempool *buffers = rte_mempool_lookup("rtvs_pkts");
-	struct node b = join(path_b, 8);
 	struct dp_port_cfg cfg = port_cfg(GUEST);
 	const struct mac guest_0 = guest_mac(0);
 	char err[DP_ERR_SIZE];
 	unsigned n = 0, len;
 	uint64_t before, end;
+	struct node b;
 
 	(void)state;
 	if (n_workers > 1)
 		skip(); // each has some at hand
+	b = join(path_b, 8);
 	cfg.mtu = MTU;
 	cfg.rate_bps = DP_RATE_MIN;
 	cfg.queue = MAX_TAKEN;

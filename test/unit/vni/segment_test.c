@@ -513,6 +513,7 @@ refused_frames_are_counted(void **state)
 	segment_leave(f.node[1]);
 	segment_count_refused(f.node[1]);
 	fixture_settle(&f);
+	free(f.node[1]);
 	fixture_join(&f, 1, 0);
 	fixture_settle(&f);
 	assert_true(segment_look(f.node[0], 1, &info));
