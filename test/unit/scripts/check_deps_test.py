@@ -109,6 +109,11 @@ class CheckDeps(unittest.TestCase):
         self.check.CIRCLES = [("src/high", "a reason", "a.c b.c c.c")]
         self.assert_passes()
 
+    def test_circle_in_the_table_without_a_reason_is_refused(self):
+        self.compile_circle()
+        self.check.CIRCLES = [("src/high", " ", "a.c b.c c.c")]
+        self.assert_refused("src/high: a circle in CIRCLES has no reason: a.c b.c c.c")
+
     def test_circle_in_the_table_of_another_directory_is_refused(self):
         self.compile_circle()
         self.check.CIRCLES = [("src/low", "a reason", "a.c b.c c.c")]
