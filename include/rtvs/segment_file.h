@@ -60,7 +60,8 @@ void segment_file_wake(struct segment_file *file, uint64_t nodes);
 bool segment_file_wait(struct segment_file *file, uint64_t max_ns);
 // Another file has the path by now: who is in this one talks to nobody who comes. Any thread.
 bool segment_file_is_replaced(const struct segment_file *file, const char *path);
-// True: the file was truncated under the mapping; its pages were replaced by empty ones and the node is deaf. See segment_file_catch_truncation.
+// Compares the file's length, too. True: the file was truncated under the mapping; its pages were replaced by empty ones and the node is deaf. See
+// segment_file_catch_truncation.
 bool segment_file_is_broken(const struct segment_file *file);
 // Installs a SIGBUS handler for the process that keeps it alive when a segment's file is truncated. For programs without one.
 int segment_file_catch_truncation(void);

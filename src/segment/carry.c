@@ -1,10 +1,13 @@
-// The sending thread reads a burst out of the TAP and sends it at once; the receiving thread writes a burst out of the slots and releases them.
+// The sending thread reads a burst out of the TAP and sends it at once; the receiving thread writes a burst out of the slots and
+// releases them.
 //
-// The length of a frame is known when it has been read. A frame that is expected to be long is read into the slots that it is sent from, which are reserved
-// for the longest one, and shortened. Other frames are read aside and copied: to take and return slots would cost more than the copy.
-// Most long frames follow another long frame: that is the expectation. No slots are held while the thread sleeps.
+// The length of a frame is known when it has been read. A frame that is expected to be long is read into the slots that it is sent
+// from, which are reserved for the longest one, and shortened. Other frames are read aside and copied: to take and return slots would
+// cost more than the copy. Most long frames follow another long frame: that is the expectation. No slots are held while the thread
+// sleeps.
 //
-// Nothing here waits for the TAP's reader or for another node: a frame that a TAP or an inbox does not take is counted and dropped, by this node alone.
+// Nothing here waits for the TAP's reader or for another node: a frame that a TAP or an inbox does not take is counted and dropped, by
+// this node alone.
 #include "carry.h"
 
 #include <assert.h>
@@ -76,14 +79,12 @@ read_frame(struct sending *s, struct segment_offload *ret_offload, const uint8_t
 static bool
 take_frame(struct sending *s, const uint8_t *data, uint32_t len, struct segment_frame *ret_frame)
 {
-	bool is_short = len <= SHORT_BYTES;
-
 	if (len > SEGMENT_MAX_FRAME) {
 		atomic_fetch_add_explicit(&s->c->n_refused, 1, memory_order_relaxed);
 		return false;
 	}
-	s->expects_long = !is_short;
-	if (s->has_room && !is_short) {
+	s->expects_long = len > SHORT_BYTES;
+	if (s->has_room && s->expects_long) {
 		*ret_frame = s->room;
 		s->has_room = false;
 		segment_shorten(s->seg, ret_frame, len);
@@ -110,9 +111,8 @@ send_burst(struct sending *s)
 		len = read_frame(s, &offload, &data);
 		if (len < 0)
 			break;
-		if (!take_frame(s, data, (uint32_t)len, &frames[n]))
-			continue;
-		frames[n++].offload = offload;
+		if (take_frame(s, data, (uint32_t)len, &frames[n]))
+			frames[n++].offload = offload;
 	}
 	if (n)
 		(void)segment_send(s->seg, frames, n, &wake);

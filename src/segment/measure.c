@@ -154,8 +154,8 @@ receive_some(struct segment *seg, uint64_t *sum)
 	return n;
 }
 
-// From the template, whose first bytes say to whom and from whom. Takes slots for all, writes all, hands over all: stores and compare-and-swaps that alternate wait for each other. What finds no slot or no
-// room in the inbox is lost, as on a wire. Returns n.
+// From the template, whose first bytes say to whom and from whom. Takes slots for all, writes all, hands over all: stores and
+// compare-and-swaps that alternate wait for each other. What finds no slot or no room in the inbox is lost, as on a wire. Returns n.
 static unsigned
 send_some(struct segment *seg, uint8_t *content, const struct mac *to, uint32_t len, unsigned n)
 {

@@ -265,6 +265,7 @@ interface_is_followed() {
 	ip -n d link set dev d down
 	ns b ping -c 5 -i 0.05 -W 0.1 10.0.0.4 || :
 	says_soon d 'the interface does not take frames: is it up'
+	[ "$(of_node d rx_refused)" -gt 0 ] || fail "none is counted"
 	wait_for 5 can_ping b 10.0.0.1
 	ip -n d link del dev d
 	node_ends d 1
