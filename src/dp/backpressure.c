@@ -20,7 +20,7 @@ hold(struct worker *w, const struct view *view, uint16_t out, struct backpressur
 	if (b->told_ns[sender] && w->now_ns - b->told_ns[sender] < EVENT_NS)
 		return;
 	b->told_ns[sender] = w->now_ns;
-	dp_event_post(w->dp, (struct dp_event){.type = DP_EVENT_HOLD, .port = sender, .value = out});
+	event_queue_post(&w->dp->events, (struct dp_event){.type = DP_EVENT_HOLD, .port = sender, .value = out});
 }
 
 static void

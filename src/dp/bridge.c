@@ -113,7 +113,7 @@ dp_bridge_del(struct dp *dp, unsigned id)
 		if (dp->port[i] && !strcmp(dp->port[i]->cfg.bridge, bridge->cfg.name))
 			return -EBUSY;
 	dp->bridge[id] = NULL;
-	dp_synchronize(dp);
+	rcu_wait(&dp->rcu);
 	rte_free(bridge->macs.buckets);
 	rte_free(bridge);
 	return 0;
@@ -183,7 +183,7 @@ bridge_housekeeping(struct dp *dp, unsigned id)
 	(void)sweep(dp, bridge, RTE_MIN(n, bridge->macs.n_buckets), age_s, MAC_TABLE_NO_PORT, false);
 	if (mac_moves_are_many(&bridge->moves, atomic_load(&bridge->n_moves), bridge->cfg.mac_moves, &per_s,
 		    clock_now_ns(&dp->clock)))
-		dp_event_post(dp,
+		event_queue_post(&dp->events,
 			(struct dp_event){
 				.type = DP_EVENT_MAC_MOVES, .port = DP_MAX_PORTS, .bridge = id, .value = per_s});
 }

@@ -77,7 +77,7 @@ capture_burst(struct worker *w, struct capture *c, struct rte_mbuf **pkts, uint1
 		(void)rte_ring_enqueue(c->filled, slot); // has room for all slots
 	}
 	if (is_first) // the control thread looks at captures when it wakes
-		(void)eventfd_write(w->dp->event_fd, 1);
+		event_queue_wake(&w->dp->events);
 }
 
 static void

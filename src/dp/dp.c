@@ -1,5 +1,5 @@
 // The datapath's life: EAL, packet memory, workers, events. EAL can be started once a process, so there
-// is one struct dp. Everything here runs on the control thread, but for dp_event_post. Invariant: after
+// is one struct dp. Everything here runs on the control thread. Invariant: after
 // dp_init has failed, or dp_fini returned, no worker, socket or packet of ours is left.
 #include "rtvs/dp.h"
 
@@ -46,7 +46,6 @@
 #define BASE_BYTES (UINT64_C(24) << 20) // rings, tables, device queues
 #define PLAIN_RESERVE_BYTES (UINT64_C(128) << 20) // address space that costs nothing until it is used
 #define MAX_EAL_ARGS 64
-#define RCU_THREADS (DP_MAX_WORKERS)
 
 const char *const dp_idle_names[] = {"busy", "adaptive", NULL};
 const char *const dp_port_type_names[] = {"vhost", "ethdev", "geneve", "segment", NULL};
@@ -228,15 +227,13 @@ events_start(struct dp *dp)
 {
 	int rc;
 
-	dp->events = rte_ring_create_elem(
-		"rtvs_events", sizeof(struct dp_event), DP_EVENT_RING, SOCKET_ID_ANY, RING_F_SC_DEQ);
-	if (!dp->events)
-		return -rte_errno;
-	dp->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	rc = event_queue_init(&dp->events, &dp->clock);
+	if (rc)
+		return rc;
 	dp->ctl_epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	if (dp->event_fd < 0 || dp->ctl_epoll_fd < 0)
+	if (dp->ctl_epoll_fd < 0)
 		return -errno;
-	rc = epoll_add(dp->ctl_epoll_fd, dp->event_fd);
+	rc = epoll_add(dp->ctl_epoll_fd, dp->events.fd);
 	if (!rc)
 		rc = connector_create(&dp->clock, &dp->connector);
 	if (!rc)
@@ -253,11 +250,9 @@ workers_start(struct dp *dp)
 {
 	int rc;
 
-	dp->rcu = rte_zmalloc("rcu", rte_rcu_qsbr_get_memsize(RCU_THREADS), RTE_CACHE_LINE_SIZE);
-	if (!dp->rcu)
-		return -ENOMEM;
-	rte_rcu_qsbr_init(dp->rcu, RCU_THREADS);
-	rc = view_publish(dp);
+	rc = rcu_init(&dp->rcu, DP_MAX_WORKERS);
+	if (!rc)
+		rc = view_publish(dp);
 	for (unsigned i = 0; !rc && i < dp->cfg.workers.n; i++) {
 		rc = worker_create(dp, (uint16_t)i, dp->cfg.workers.cpu[i], i + 1, &dp->worker[i]);
 		if (!rc)
@@ -319,7 +314,7 @@ dp_init(const struct dp_system_cfg *cfg, struct dp **ret_dp, char err[DP_ERR_SIZ
 	if (!dp)
 		return -ENOMEM;
 	dp->cfg = *cfg;
-	dp->event_fd = dp->ctl_epoll_fd = -1;
+	dp->events.fd = dp->ctl_epoll_fd = -1;
 	dp->idle = cfg->idle;
 	dp->idle_ns = cfg->idle_ns;
 	err[0] = '\0';
@@ -382,22 +377,19 @@ dp_fini(struct dp *dp)
 			(void)dp_bridge_del(dp, i);
 	atomic_store(&dp->stop, true);
 	for (unsigned i = 0; i < dp->n_workers; i++) {
-		worker_wake(dp->worker[i]);
+		waker_wake(&dp->worker[i]->waker);
 		rte_eal_wait_lcore(i + 1);
 	}
 	vhost_guard_stop();
-	tsan_acquire(dp->rcu);
+	rcu_fini(&dp->rcu);
 	for (unsigned i = 0; i < dp->n_workers; i++)
 		worker_destroy(dp->worker[i]);
 	connector_destroy(dp->connector);
 	netdev_watch_destroy(dp->netdevs);
 	free(dp->view);
-	rte_free(dp->rcu);
 	underlay_stop(dp);
-	rte_ring_free(dp->events);
+	event_queue_fini(&dp->events);
 	rte_mempool_free(dp->pool);
-	if (dp->event_fd >= 0)
-		close(dp->event_fd);
 	if (dp->ctl_epoll_fd >= 0)
 		close(dp->ctl_epoll_fd);
 	// Not rte_eal_cleanup: librte_vhost's event thread cannot be stopped and would touch memory that is gone. All devices
@@ -455,7 +447,7 @@ dp_system_set(struct dp *dp, const struct dp_system_cfg *cfg, char err[DP_ERR_SI
 	atomic_store(&dp->idle_ns, cfg->idle_ns);
 	atomic_store(&dp->idle, cfg->idle);
 	for (unsigned i = 0; i < dp->n_workers; i++)
-		worker_wake(dp->worker[i]);
+		waker_wake(&dp->worker[i]->waker);
 	return 0;
 }
 
@@ -479,57 +471,26 @@ dp_system_info(const struct dp *dp, struct dp_system_info *ret_info)
 	}
 }
 
-void
-dp_event_post(struct dp *dp, struct dp_event event)
-{
-	event.time_ns = clock_realtime_ns(&dp->clock, clock_now_ns(&dp->clock));
-	tsan_release(dp->events);
-	if (rte_ring_mp_enqueue_elem(dp->events, &event, sizeof(event)))
-		atomic_fetch_add(&dp->events_lost, 1);
-	(void)eventfd_write(dp->event_fd, 1);
-}
-
 int
 dp_event_fd(const struct dp *dp)
 {
 	return dp->ctl_epoll_fd;
 }
 
-TSAN_UNCHECKED static bool
-next_event(struct dp *dp, struct dp_event *ret_event)
-{
-	if (__atomic_load_n(&dp->events->prod.tail, __ATOMIC_ACQUIRE) == dp->events->cons.tail) // empty
-		return false;
-	tsan_acquire(dp->events); // who put the first one there has released
-	return !rte_ring_sc_dequeue_elem(dp->events, ret_event, sizeof(*ret_event));
-}
-
 bool
 dp_event_next(struct dp *dp, struct dp_event *ret_event)
 {
-	eventfd_t ignored;
-
-	if (next_event(dp, ret_event)) {
+	if (event_queue_next(&dp->events, ret_event)) {
 		if (ret_event->type == DP_EVENT_LINK && dp->port[ret_event->port])
 			bridge_forget_lost_link(dp, dp->port[ret_event->port]);
 		return true;
 	}
-	(void)eventfd_read(dp->event_fd, &ignored);
+	event_queue_clear(&dp->events);
 	connector_run(dp->connector);
 	if (netdev_watch_run(dp->netdevs))
 		port_housekeeping(dp);
 	// What came between the last look and the read would otherwise wait for the next event.
-	return next_event(dp, ret_event);
-}
-
-void
-dp_synchronize(struct dp *dp)
-{
-	if (!dp->n_workers)
-		return;
-	// A worker that sleeps is offline and not waited for.
-	rte_rcu_qsbr_synchronize(dp->rcu, RTE_QSBR_THRID_INVALID);
-	tsan_acquire(dp->rcu);
+	return event_queue_next(&dp->events, ret_event);
 }
 
 unsigned

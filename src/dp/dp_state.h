@@ -3,15 +3,14 @@
 
 #include "base/clock.h"
 #include "base/dp_error.h"
+#include "base/event_queue.h"
+#include "base/rcu.h"
 #include "port.h"
 #include "rtvs/dp.h"
 #include "view.h"
 #include "worker.h"
 
-#include <rte_rcu_qsbr.h>
 #include <rte_ring.h>
-
-#define DP_EVENT_RING 1024
 
 struct dp {
 	struct dp_system_cfg cfg;
@@ -24,7 +23,7 @@ struct dp {
 	struct rte_ring *reports; // of struct dp_report; many producers, ctl consumes
 	unsigned n_delays; // flows measured; ctl
 	struct rte_mempool *pool;
-	struct rte_rcu_qsbr *rcu;
+	struct rcu rcu;
 	_Atomic(struct view *) view; // ctl: wo, dp: ro
 	uint64_t view_gen; // of the last one; ctl
 	_Atomic uint64_t wakeup_gen; // moves whenever any port's wake-up descriptors change
@@ -34,15 +33,9 @@ struct dp {
 	uint64_t n_ports_made;
 	struct bridge *bridge[DP_MAX_BRIDGES];
 	struct dp_port_stats gone;
-	struct rte_ring *events; // of struct dp_event, many producers, ctl consumes
-	_Atomic uint64_t events_lost;
-	int event_fd, ctl_epoll_fd; // the latter is what ctl waits for
+	struct event_queue events;
+	int ctl_epoll_fd; // what ctl waits for
 	struct connector *connector;
 	struct netdev_watch *netdevs;
 	_Atomic uint64_t log_errors, bus_errors;
 };
-
-// Any thread. Lost when the ring is full, and counted.
-void dp_event_post(struct dp *dp, struct dp_event event);
-// Waits until no worker uses what it could have seen before the call.
-void dp_synchronize(struct dp *dp);

@@ -360,9 +360,9 @@ stage_or_hand_over(struct worker *w, const struct view *view, uint16_t out, stru
 		return;
 	// An owner that is awake gives it to the guest sooner than the guest can be asked whether it sleeps.
 	if (unlikely(view->port[out].prewake) && !view->port[out].rate &&
-		atomic_load_explicit(&w->dp->worker[port->owner]->is_sleeping, memory_order_relaxed))
+		waker_is_asleep(&w->dp->worker[port->owner]->waker))
 		trace_prewake(w, view, out, w->now_ns);
-	worker_wake(w->dp->worker[port->owner]);
+	waker_wake(&w->dp->worker[port->owner]->waker);
 }
 
 // librte_vhost and drivers make the checksum's pseudo header of the next header of IPv6 itself, be it an extension's.

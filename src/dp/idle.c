@@ -1,15 +1,12 @@
 // The adaptive idle policy: a worker that found nothing for a while asks its queues to wake it and sleeps.
-// Nothing is lost on the way: queues are asked first, polled once more, and only then the worker waits; who
-// has work for it sets the work first and looks at is_sleeping after (worker_wake). Queues whose driver
-// gives no wake-up are polled every POLL_NS instead.
-#include "base/tsan.h"
+// Nothing is lost on the way: queues are asked first, polled once more, and only then the worker waits
+// (base/waker.h). Queues whose driver gives no wake-up are polled every POLL_NS instead.
 #include "dp_state.h"
 #include "schedule.h"
 #include "worker.h"
 
 #include <errno.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -71,7 +68,6 @@ wait_for_work(struct worker *w, const struct view *view)
 	struct timespec ts = {.tv_nsec = SLEEP_MAX_NS};
 	uint64_t now_ns = clock_now_ns(&w->dp->clock), next_ns, end_ns;
 	struct epoll_event ev[16];
-	eventfd_t ignored;
 	int n;
 
 	// Packets that found no buffer wait in their queues, which have told of them and do not do so again.
@@ -84,8 +80,7 @@ wait_for_work(struct worker *w, const struct view *view)
 			return true;
 		ts.tv_nsec = (long)RTE_MIN((uint64_t)ts.tv_nsec, next_ns - now_ns);
 	}
-	tsan_release(w->dp->rcu);
-	rte_rcu_qsbr_thread_offline(w->dp->rcu, w->index);
+	rcu_pause(&w->dp->rcu, w->index);
 	n = epoll_pwait2(w->epoll_fd, ev, 16, &ts, NULL);
 	if (n < 0 && errno == ENOSYS) {
 		ts.tv_nsec += 1000000 - ts.tv_nsec % 1000000;
@@ -95,8 +90,8 @@ wait_for_work(struct worker *w, const struct view *view)
 	now_ns = clock_now_ns(&w->dp->clock);
 	if (now_ns > end_ns + WAKE_LATE_NS)
 		worker_stalled(w, now_ns - end_ns, now_ns);
-	(void)eventfd_read(w->wake_fd, &ignored);
-	rte_rcu_qsbr_thread_online(w->dp->rcu, w->index);
+	waker_clear(&w->waker);
+	rcu_resume(&w->dp->rcu, w->index);
 	worker_count(&w->stats.sleeps, 1);
 	// Descriptors tell once. What woke it may show later than it stays awake: by a thread that has no core yet.
 	if (n > 0)
@@ -121,17 +116,16 @@ idle_sleep(struct worker *w, const struct view *view, bool (*poll)(struct worker
 			return false;
 		w->epoll_gen = gen;
 		w->has_polled_queues = false;
-		watch(w, w->wake_fd);
+		watch(w, w->waker.fd);
 	}
 	ask_queues(w, view, true, rebuild);
-	atomic_store_explicit(&w->is_sleeping, true, memory_order_relaxed);
-	atomic_thread_fence(memory_order_seq_cst);
+	waker_sleep(&w->waker);
 	found = poll(w, view);
 	if (!found && atomic_load(&w->dp->view) == view && atomic_load(&w->dp->wakeup_gen) == gen &&
 		!atomic_load(&w->dp->stop) && atomic_load(&w->snap_wanted) == atomic_load(&w->snap_done))
 		found = wait_for_work(
 			w, view); // a device may show its packet a little later than it wakes (net_tap's signal)
-	atomic_store_explicit(&w->is_sleeping, false, memory_order_relaxed);
+	waker_awake(&w->waker);
 	// The view may have been freed while this worker was offline: take the one of the moment.
 	view = atomic_load_explicit(&w->dp->view, memory_order_acquire);
 	ask_queues(w, view, false, false);

@@ -248,7 +248,7 @@ account(struct worker *w, const struct view *view, struct arrivals *run)
 
 	if (unlikely(!flow)) {
 		if (!atomic_exchange_explicit(&d->is_wanted[run->flow], true, memory_order_relaxed))
-			(void)eventfd_write(w->dp->event_fd, 1);
+			event_queue_wake(&w->dp->events);
 		return;
 	}
 	shared_clock_get(&d->clock, &offset_ns, &uncertainty_ns);
@@ -265,7 +265,7 @@ account(struct worker *w, const struct view *view, struct arrivals *run)
 
 		if (flow_delay_take(&flow->account, &report.report, w->now_ns) &&
 			!rte_ring_mp_enqueue_elem(w->dp->reports, &report, sizeof(report)))
-			(void)eventfd_write(w->dp->event_fd, 1);
+			event_queue_wake(&w->dp->events);
 	}
 }
 

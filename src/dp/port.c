@@ -45,10 +45,10 @@ port_link_changed(struct port *port, bool is_up)
 {
 	atomic_fetch_add(&port->dp->wakeup_gen, 1);
 	for (unsigned i = 0; i < port->dp->n_workers; i++)
-		worker_wake(port->dp->worker[i]);
+		waker_wake(&port->dp->worker[i]->waker);
 	if (!is_up)
 		atomic_store(&port->has_lost_link, true);
-	dp_event_post(port->dp, (struct dp_event){.type = DP_EVENT_LINK, .port = port->id, .is_up = is_up});
+	event_queue_post(&port->dp->events, (struct dp_event){.type = DP_EVENT_LINK, .port = port->id, .is_up = is_up});
 }
 
 int
@@ -520,7 +520,7 @@ dp_stats_refresh(struct dp *dp)
 
 	for (unsigned i = 0; i < dp->n_workers; i++) {
 		atomic_fetch_add_explicit(&dp->worker[i]->snap_wanted, 1, memory_order_release);
-		worker_wake(dp->worker[i]);
+		waker_wake(&dp->worker[i]->waker);
 	}
 	for (unsigned i = 0; i < dp->n_workers; i++) {
 		struct worker *w = dp->worker[i];

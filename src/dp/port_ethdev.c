@@ -323,7 +323,7 @@ ethdev_stop(struct port *port)
 	atomic_store(&e->is_running, false);
 	e->is_started = false;
 	update_link(port);
-	dp_synchronize(port->dp);
+	rcu_wait(&port->dp->rcu);
 	// Drivers (24.11) that could not start again run on, unused: net_af_packet closes its sockets when it is stopped, net_tap wants
 	// to set the interface up in this network namespace.
 	e->runs_on = e->is_packet_socket || (e->is_tap && netdev_state(e->ifindex) == NETDEV_GONE);

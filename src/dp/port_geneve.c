@@ -71,8 +71,8 @@ tell_mtu(struct port *port, uint32_t before, bool is_up)
 
 	if (mtu == before)
 		return false;
-	dp_event_post(
-		port->dp, (struct dp_event){.type = DP_EVENT_PATH_MTU, .port = port->id, .is_up = is_up, .value = mtu});
+	event_queue_post(&port->dp->events,
+		(struct dp_event){.type = DP_EVENT_PATH_MTU, .port = port->id, .is_up = is_up, .value = mtu});
 	return true;
 }
 

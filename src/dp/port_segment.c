@@ -53,7 +53,7 @@ leave(struct port *port)
 	if (!node)
 		return;
 	atomic_store(&port->is_up, false);
-	dp_synchronize(port->dp);
+	rcu_wait(&port->dp->rcu);
 	segment_node_leave(node);
 	s->first = s->n_frames = 0;
 	s->n_leaves++;

@@ -180,7 +180,7 @@ disconnect_workers(struct vhost *v)
 	atomic_store(&v->tx_pairs, 0);
 	for (unsigned i = 0; i < DP_MAX_QUEUES; i++)
 		atomic_store(&v->kick_fd[i], -1);
-	dp_synchronize(v->port->dp);
+	rcu_wait(&v->port->dp->rcu);
 	if (was_up)
 		port_link_changed(v->port, false);
 }
@@ -282,7 +282,7 @@ port_vhost_may_connect(const char *path, pid_t pid)
 		answer = claim_ask(&v->claim, pid, has, has_pid, clock_now_ns(&v->port->dp->clock));
 	pthread_mutex_unlock(&v->claim_lock);
 	if (answer == CLAIM_REFUSED_TELL)
-		dp_event_post(v->port->dp,
+		event_queue_post(&v->port->dp->events,
 			(struct dp_event){.type = DP_EVENT_REFUSED,
 				.port = v->port->id,
 				.value = (uint64_t)pid,
@@ -339,7 +339,8 @@ note_flap(struct vhost *v)
 static void
 tell_connection(const struct vhost *v, bool is_up)
 {
-	dp_event_post(v->port->dp, (struct dp_event){.type = DP_EVENT_CONNECT, .port = v->port->id, .is_up = is_up});
+	event_queue_post(
+		&v->port->dp->events, (struct dp_event){.type = DP_EVENT_CONNECT, .port = v->port->id, .is_up = is_up});
 }
 
 static int
@@ -786,7 +787,7 @@ vhost_housekeeping(struct port *port)
 			snprintf(event.cause, sizeof(event.cause), "%s", v->fault);
 		v->is_fault_told = true;
 		pthread_mutex_unlock(&v->claim_lock);
-		dp_event_post(port->dp, event);
+		event_queue_post(&port->dp->events, event);
 	}
 	v->errors_told = errors;
 }

@@ -70,7 +70,7 @@ tend(struct segment_node *node)
 	if (atomic_exchange(&node->is_polled, is_polled) == is_polled)
 		return;
 	atomic_fetch_add(&node->port->dp->wakeup_gen, 1);
-	worker_wake(node->port->dp->worker[node->port->owner]);
+	waker_wake(&node->port->dp->worker[node->port->owner]->waker);
 }
 
 static void
@@ -89,7 +89,7 @@ wait_for_frames(struct segment_node *node, uint64_t ns)
 		futex_wait(node->word, SLEEPS, ns);
 	atomic_store(&node->is_watching, false);
 	if (atomic_load(node->word) != SLEEPS)
-		worker_wake(node->port->dp->worker[node->port->owner]);
+		waker_wake(&node->port->dp->worker[node->port->owner]->waker);
 }
 
 static void *

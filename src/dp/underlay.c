@@ -221,7 +221,7 @@ inject(const struct port *uplink, const uint8_t *frame, size_t len)
 		pkt_free(m);
 		return false;
 	}
-	worker_wake(uplink->dp->worker[uplink->owner]);
+	waker_wake(&uplink->dp->worker[uplink->owner]->waker);
 	return true;
 }
 
@@ -313,7 +313,7 @@ underlay_punt(struct worker *w, const struct view *view, uint16_t in, struct rte
 		return;
 	}
 	worker_count(&w->port[in].c.to_daemon, 1);
-	(void)eventfd_write(w->dp->event_fd, 1);
+	event_queue_wake(&w->dp->events);
 }
 
 // A neighbour told its address. True: workers must know.

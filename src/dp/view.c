@@ -275,8 +275,8 @@ view_publish(struct dp *dp)
 	old = atomic_exchange_explicit(&dp->view, view, memory_order_acq_rel);
 	atomic_fetch_add(&dp->wakeup_gen, 1);
 	for (unsigned i = 0; i < dp->n_workers; i++)
-		worker_wake(dp->worker[i]);
-	dp_synchronize(dp);
+		waker_wake(&dp->worker[i]->waker);
+	rcu_wait(&dp->rcu);
 	free(old);
 	return 0;
 }

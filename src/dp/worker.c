@@ -3,7 +3,6 @@
 // Invariant: between two turns nothing is staged, so counters read there add up.
 #include "worker.h"
 
-#include "base/tsan.h"
 #include "capture.h"
 #include "dp_state.h"
 #include "schedule.h"
@@ -18,7 +17,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 // A step that takes longer than its work explains is a stall: somebody else had the core. The allowances for packets and
@@ -45,7 +43,7 @@ worker_stalled(struct worker *w, uint64_t took_ns, uint64_t now_ns)
 		atomic_store_explicit(&log->n, n + 1, memory_order_release);
 	}
 	if (took_ns >= STALL_EVENT_NS)
-		dp_event_post(w->dp,
+		event_queue_post(&w->dp->events,
 			(struct dp_event){
 				.type = DP_EVENT_STALL, .port = DP_MAX_PORTS, .worker = w->index, .value = took_ns});
 }
@@ -198,8 +196,7 @@ worker_main(void *arg)
 
 	vhost_guard_join(w->index);
 	atomic_store_explicit(&w->tid, (int)gettid(), memory_order_relaxed);
-	rte_rcu_qsbr_thread_register(dp->rcu, w->index);
-	rte_rcu_qsbr_thread_online(dp->rcu, w->index);
+	rcu_begin(&dp->rcu, w->index);
 	last = w->step.tsc = w->stats.begin_tsc = rte_rdtsc();
 	idle_since = w->now_ns = clock_tsc_to_ns(&dp->clock, last);
 	while (likely(!atomic_load_explicit(&dp->stop, memory_order_relaxed))) {
@@ -229,22 +226,10 @@ worker_main(void *arg)
 				idle_since = w->now_ns;
 		}
 		last = w->step.tsc;
-		tsan_release(dp->rcu);
-		rte_rcu_qsbr_quiescent(dp->rcu, w->index);
+		rcu_quiescent(&dp->rcu, w->index);
 	}
-	rte_rcu_qsbr_thread_offline(dp->rcu, w->index);
-	rte_rcu_qsbr_thread_unregister(dp->rcu, w->index);
-	tsan_release(dp->rcu);
+	rcu_end(&dp->rcu, w->index);
 	return 0;
-}
-
-void
-worker_wake(struct worker *w)
-{
-	// Pairs with the fence of idle_sleep: either this sees the sleeper, or the sleeper sees the work.
-	atomic_thread_fence(memory_order_seq_cst);
-	if (atomic_load_explicit(&w->is_sleeping, memory_order_relaxed))
-		(void)eventfd_write(w->wake_fd, 1);
 }
 
 int
@@ -260,10 +245,9 @@ worker_create(struct dp *dp, uint16_t index, uint16_t cpu, unsigned lcore, struc
 	w->lcore = lcore;
 	w->pool = dp->pool;
 	w->epoll_fd = -1;
-	w->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	w->port = aligned_alloc(RTE_CACHE_LINE_SIZE, DP_MAX_PORTS * sizeof(*w->port));
 	w->snap = calloc(DP_MAX_PORTS, sizeof(*w->snap));
-	if (w->wake_fd < 0 || !w->port || !w->snap) {
+	if (waker_init(&w->waker) || !w->port || !w->snap) {
 		worker_destroy(w);
 		return -ENOMEM;
 	}
@@ -278,8 +262,7 @@ worker_destroy(struct worker *w)
 {
 	if (!w)
 		return;
-	if (w->wake_fd >= 0)
-		close(w->wake_fd);
+	waker_fini(&w->waker);
 	if (w->epoll_fd >= 0)
 		close(w->epoll_fd);
 	free(w->port);
@@ -305,7 +288,7 @@ dp_worker_stats(const struct dp *dp, unsigned index, struct dp_worker_stats *ret
 		.cycles_total = rte_rdtsc() - w->stats.begin_tsc,
 		.tsc_hz = dp->clock.tsc_hz,
 		.pkts = __atomic_load_n(&w->stats.pkts, __ATOMIC_RELAXED),
-		.events_lost = atomic_load(&dp->events_lost),
+		.events_lost = atomic_load(&dp->events.lost),
 	};
 	hist_init(&ret_stats->stalls);
 	hist_merge(&ret_stats->stalls, &w->stats.stalls);

@@ -2,12 +2,11 @@
 #pragma once
 
 #include "base/pkt.h"
+#include "base/waker.h"
 #include "port.h"
 #include "rtvs/dp.h"
 #include "rtvs/rate.h"
 #include "view.h"
-
-#include <rte_rcu_qsbr.h>
 
 #include <stdatomic.h>
 
@@ -71,14 +70,13 @@ struct worker {
 	struct worker_stall_log stall_log;
 
 	// Idle policy.
-	int wake_fd; // eventfd: somebody has work for a sleeping worker
+	struct waker waker; // somebody has work for it
 	int epoll_fd;
 	uint64_t epoll_gen; // of the descriptors in it
 	bool has_polled_queues; // some queue gives no wake-up
 	uint64_t awake_until_ns; // it waits to see a followed packet consumed, 0: it does not
 	uint8_t n_looks; // sleeps that stay short, because something woke it that was not seen
 	bool is_holding; // in this turn a port was not polled though it may have packets
-	_Atomic bool is_sleeping; // dp: wo, others: ro, who then write wake_fd
 
 	// Reading counters: ctl asks by moving snap_wanted, the worker copies between two turns.
 	_Atomic uint32_t snap_wanted; // ctl: wo
@@ -116,7 +114,6 @@ void worker_stalled(struct worker *w, uint64_t took_ns, uint64_t now_ns);
 int worker_create(struct dp *dp, uint16_t index, uint16_t cpu, unsigned lcore, struct worker **ret_worker);
 void worker_destroy(struct worker *w);
 int worker_main(void *worker); // rte_eal_remote_launch
-void worker_wake(struct worker *w); // any thread
 
 // idle.c: sleeps until there may be work, or for a while. True: there was some, or something woke it.
 bool idle_sleep(struct worker *w, const struct view *view, bool (*poll)(struct worker *, const struct view *));

@@ -1,0 +1,25 @@
+// Wakes one thread that sleeps. Nothing is lost on the way: who has work sets the work first and looks whether the thread sleeps after;
+// the thread says that it sleeps first and looks for work after.
+#pragma once
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+struct waker {
+	int fd; // eventfd, of which the thread waits; -1: none
+	_Atomic bool is_sleeping; // the thread: wo, others: ro
+};
+
+int waker_init(struct waker *waker); // -errno
+void waker_fini(struct waker *waker); // one with fd = -1 is accepted
+void waker_wake(struct waker *waker); // any thread
+// Its thread. Between both it may wait for fd, which clear makes silent again.
+void waker_sleep(struct waker *waker);
+void waker_awake(struct waker *waker);
+void waker_clear(struct waker *waker);
+
+static inline bool
+waker_is_asleep(const struct waker *waker)
+{
+	return atomic_load_explicit(&waker->is_sleeping, memory_order_relaxed);
+}
