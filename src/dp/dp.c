@@ -3,6 +3,7 @@
 // dp_init has failed, or dp_fini returned, no worker, socket or packet of ours is left.
 #include "rtvs/dp.h"
 
+#include "base/pkt_pool.h"
 #include "base/tsan.h"
 #include "bridge.h"
 #include "bus_error.h"
@@ -40,9 +41,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define MBUF_CACHE 256
-#define MBUF_SLACK RTE_CACHE_LINE_SIZE
-#define MBUF_BYTES (RTE_MBUF_DEFAULT_BUF_SIZE + 384) // with headers of the buffer and of the pool's element
 #define BASE_BYTES (UINT64_C(24) << 20) // rings, tables, device queues
 #define PLAIN_RESERVE_BYTES (UINT64_C(128) << 20) // address space that costs nothing until it is used
 #define MAX_EAL_ARGS 64
@@ -159,7 +157,7 @@ static int
 eal_start(struct dp *dp, char err[DP_ERR_SIZE])
 {
 	struct dp_system_cfg *cfg = &dp->cfg;
-	uint64_t need = (uint64_t)cfg->n_mbufs * MBUF_BYTES + BASE_BYTES;
+	uint64_t need = (uint64_t)cfg->n_mbufs * PKT_POOL_BYTES + BASE_BYTES;
 	bool use_huge = cfg->hugepages && hugepages_free() >= need;
 	char lcores[1024], prefix[32], mem[32], extra[RTVS_DEVARGS_SIZE];
 	char *argv[MAX_EAL_ARGS] = {"rtvswitchd", "--lcores", lcores, "--main-lcore", "0", "--file-prefix", prefix,
@@ -274,31 +272,6 @@ parse_classes(const char *text, struct dscp_table *ret_table, char err[DP_ERR_SI
 	return rc;
 }
 
-static void
-leave_slack(struct rte_mempool *pool, void *arg, void *m, unsigned index)
-{
-	(void)pool;
-	(void)arg;
-	(void)index;
-	((struct rte_mbuf *)m)->buf_len = RTE_MBUF_DEFAULT_BUF_SIZE;
-}
-
-// Nobody knows of the last bytes of a buffer: librte_vhost 24.11 writes a checksum's second byte behind a buffer that ends between both,
-// and the guest says where it is.
-static struct rte_mempool *
-make_pool(uint32_t n)
-{
-	struct rte_mempool *pool = rte_pktmbuf_pool_create(
-		"rtvs_pkts", n, MBUF_CACHE, 0, RTE_MBUF_DEFAULT_BUF_SIZE + MBUF_SLACK, SOCKET_ID_ANY);
-
-	if (!pool)
-		return NULL;
-	((struct rte_pktmbuf_pool_private *)rte_mempool_get_priv(pool))->mbuf_data_room_size =
-		RTE_MBUF_DEFAULT_BUF_SIZE;
-	(void)rte_mempool_obj_iter(pool, leave_slack, NULL);
-	return pool;
-}
-
 int
 dp_init(const struct dp_system_cfg *cfg, struct dp **ret_dp, char err[DP_ERR_SIZE])
 {
@@ -331,7 +304,7 @@ dp_init(const struct dp_system_cfg *cfg, struct dp **ret_dp, char err[DP_ERR_SIZ
 	if (rc)
 		goto err_log;
 	clock_start(&dp->clock, begin);
-	dp->pool = make_pool(dp->cfg.n_mbufs);
+	dp->pool = pkt_pool_create(dp->cfg.n_mbufs);
 	rc = dp->pool ? pkt_init() : -rte_errno;
 	if (!rc)
 		rc = bus_error_install(dp);

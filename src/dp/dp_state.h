@@ -19,7 +19,7 @@ struct dp {
 	_Atomic uint64_t idle_ns;
 	_Atomic bool stop;
 	struct clock clock;
-	struct rte_ring *punt; // packets for the daemon itself; many producers, ctl consumes
+	struct mailbox punt; // packets for the daemon itself; ctl takes
 	struct rte_ring *reports; // of struct dp_report; many producers, ctl consumes
 	unsigned n_delays; // flows measured; ctl
 	struct rte_mempool *pool;

@@ -249,10 +249,10 @@ give_run(struct worker *w, const struct view *view, uint16_t out, struct rte_mbu
 	for (; unlikely(refused.set); refused.set &= refused.set - 1, n_sent--) {
 		unsigned k = (unsigned)__builtin_ctz(refused.set);
 
-		worker_drop(w, out, pkts[k], refused.why[k]);
+		pkt_drop(&w->port[out].c, pkts[k], refused.why[k]);
 	}
-	worker_count(&c->tx_pkts, n_sent);
-	worker_count(&c->tx_bytes, bytes);
+	counters_add(&c->tx_pkts, n_sent);
+	counters_add(&c->tx_bytes, bytes);
 	return done;
 }
 
@@ -280,7 +280,7 @@ transmit(struct worker *w, const struct view *view, uint16_t out)
 		uint16_t gone = give_run(w, view, out, &tx->pkts[i], (uint16_t)(tx->n - i), &run);
 
 		for (uint16_t k = gone; k < run; k++)
-			worker_drop(w, out, tx->pkts[i + k], DROP_TX_FULL);
+			pkt_drop(&w->port[out].c, tx->pkts[i + k], DROP_TX_FULL);
 	}
 	tx->n = 0;
 }
@@ -306,7 +306,7 @@ stage(struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf *
 	if (unlikely(m->pkt_len < FRAME_WIRE_MIN)) {
 		m = pkt_pad(w->pool, m, (uint16_t)(FRAME_WIRE_MIN - m->pkt_len));
 		if (!m) {
-			worker_count(&w->port[out].c.drops[DROP_NO_BUFFER], 1);
+			counters_add(&w->port[out].c.drops[DROP_NO_BUFFER], 1);
 			return;
 		}
 	}
@@ -337,11 +337,11 @@ stage_or_hand_over(struct worker *w, const struct view *view, uint16_t out, stru
 		out = view->port[out].tunnel->uplink;
 		port = view->port[out].port;
 		if (unlikely(!is_ready(&view->port[out]))) {
-			worker_drop(w, out, m, DROP_LINK_DOWN);
+			pkt_drop(&w->port[out].c, m, DROP_LINK_DOWN);
 			return;
 		}
 		if (unlikely(m->pkt_len > view->port[out].frame_max + (view->port[out].vlan ? TAG_BYTES : 0))) {
-			worker_drop(w, out, m, DROP_MTU);
+			pkt_drop(&w->port[out].c, m, DROP_MTU);
 			return;
 		}
 	} else if (view->port[out].schedule || view->port[out].trace) {
@@ -351,11 +351,11 @@ stage_or_hand_over(struct worker *w, const struct view *view, uint16_t out, stru
 		stage(w, view, out, m);
 		return;
 	}
-	if (rte_ring_mp_enqueue(port->handoff, m)) {
-		worker_drop(w, out, m, DROP_HANDOFF_FULL);
+	if (!mailbox_put(&port->handoff, m)) {
+		pkt_drop(&w->port[out].c, m, DROP_HANDOFF_FULL);
 		return;
 	}
-	worker_count(&w->port[out].c.queued_in, 1);
+	counters_add(&w->port[out].c.queued_in, 1);
 	if (atomic_load_explicit(&w->dp->idle, memory_order_relaxed) != DP_IDLE_ADAPTIVE)
 		return;
 	// An owner that is awake gives it to the guest sooner than the guest can be asked whether it sleeps.
@@ -383,7 +383,7 @@ put_parts(
 		part[i]->port = m->port;
 	pkt_inherit(part[0], m);
 	pkt_free(m);
-	worker_count(&w->port[out].c.replicated, n - 1);
+	counters_add(&w->port[out].c.replicated, n - 1);
 	for (unsigned i = 0; i < n; i++)
 		stage_or_hand_over(w, view, out, part[i]);
 }
@@ -394,12 +394,12 @@ finish_checksum(struct worker *w, uint16_t out, struct rte_mbuf *m)
 {
 	m = pkt_own(w->pool, m);
 	if (!m) {
-		worker_count(&w->port[out].c.drops[DROP_NO_BUFFER], 1);
+		counters_add(&w->port[out].c.drops[DROP_NO_BUFFER], 1);
 		return NULL;
 	}
 	if (gso_finish_checksum(m))
 		return m;
-	worker_drop(w, out, m, DROP_OFFLOAD);
+	pkt_drop(&w->port[out].c, m, DROP_OFFLOAD);
 	return NULL;
 }
 
@@ -414,7 +414,7 @@ put_in_software(struct worker *w, const struct view *view, uint16_t out, struct 
 	if (needs_gso) {
 		n = gso_segment(w->pool, m, seg, MAX_SEGMENTS);
 		if (n <= 0) {
-			worker_drop(w, out, m, n ? DROP_NO_BUFFER : DROP_OFFLOAD);
+			pkt_drop(&w->port[out].c, m, n ? DROP_NO_BUFFER : DROP_OFFLOAD);
 			return;
 		}
 		put_parts(w, view, out, m, seg, (unsigned)n);
@@ -428,7 +428,7 @@ put_in_software(struct worker *w, const struct view *view, uint16_t out, struct 
 	if (m->nb_segs > 1 && !(caps & PORT_CAP_SEGS)) {
 		m = pkt_flatten(w->pool, m);
 		if (!m) {
-			worker_count(&w->port[out].c.drops[DROP_OFFLOAD], 1);
+			counters_add(&w->port[out].c.drops[DROP_OFFLOAD], 1);
 			return;
 		}
 	}
@@ -448,17 +448,17 @@ put_too_long(struct worker *w, const struct view *view, uint16_t out, struct egr
 
 	if (rc == -EMSGSIZE) {
 		overlay_too_big(w, view, out, &pkt, mtu);
-		worker_drop(w, out, m, DROP_MTU);
+		pkt_drop(&w->port[out].c, m, DROP_MTU);
 	} else if ((m->ol_flags & RTE_MBUF_F_TX_TCP_SEG) && mtu > tcp_headers) {
 		m->tso_segsz = (uint16_t)(mtu - tcp_headers);
 		put_in_software(w, view, out, m, 0);
 	} else if (rc) {
-		worker_drop(w, out, m, DROP_UNFRAGMENTABLE);
+		pkt_drop(&w->port[out].c, m, DROP_UNFRAGMENTABLE);
 	} else if (!(m->ol_flags & OFFLOAD_FLAGS) || (m = finish_checksum(w, out, m))) {
 		if (gso_fragment(w->pool, m, &plan, part))
 			put_parts(w, view, out, m, part, plan.n);
 		else
-			worker_drop(w, out, m, DROP_NO_BUFFER);
+			pkt_drop(&w->port[out].c, m, DROP_NO_BUFFER);
 	}
 }
 
@@ -470,7 +470,7 @@ egress_put(struct worker *w, const struct view *view, uint16_t out, struct egres
 	enum drop drop;
 
 	if (unlikely(!is_ready(vp))) {
-		worker_drop(w, out, pkt.m, DROP_LINK_DOWN);
+		pkt_drop(&w->port[out].c, pkt.m, DROP_LINK_DOWN);
 		return;
 	}
 	if (!vp->is_mirror_target) { // which gets frames as they were seen
@@ -479,7 +479,7 @@ egress_put(struct worker *w, const struct view *view, uint16_t out, struct egres
 			if (drop == DROP_MTU && vp->tunnel)
 				put_too_long(w, view, out, pkt);
 			else
-				worker_drop(w, out, pkt.m, drop);
+				pkt_drop(&w->port[out].c, pkt.m, drop);
 			return;
 		}
 	}
@@ -510,15 +510,15 @@ static unsigned
 inject(struct worker *w, const struct view *view, uint16_t out)
 {
 	struct rte_mbuf *pkts[PORT_BURST];
-	unsigned n = rte_ring_sc_dequeue_burst(view->port[out].port->inject, (void **)pkts, PORT_BURST, NULL);
+	unsigned n = mailbox_take(&view->port[out].port->inject, pkts, PORT_BURST);
 
-	worker_count(&w->port[out].c.replicated, n);
+	counters_add(&w->port[out].c.replicated, n);
 	for (unsigned i = 0; i < n; i++) {
 		pkt_item(pkts[i])->arrival_ns = w->now_ns;
 		if (is_ready(&view->port[out]))
 			stage(w, view, out, pkts[i]);
 		else
-			worker_drop(w, out, pkts[i], DROP_LINK_DOWN);
+			pkt_drop(&w->port[out].c, pkts[i], DROP_LINK_DOWN);
 	}
 	return n;
 }
@@ -535,12 +535,12 @@ egress_drain(struct worker *w, const struct view *view)
 		struct port *port = view->port[out].port;
 		unsigned n;
 
-		if (port->inject)
+		if (mailbox_is(&port->inject))
 			sum += inject(w, view, out);
-		n = rte_ring_sc_dequeue_burst(port->handoff, (void **)pkts, PORT_BURST, NULL);
+		n = mailbox_take(&port->handoff, pkts, PORT_BURST);
 		if (!n)
 			continue;
-		worker_count(&w->port[out].c.queued_out, n);
+		counters_add(&w->port[out].c.queued_out, n);
 		for (unsigned k = 0; k < n; k++) {
 			worker_work(w, 1, pkts[k]->pkt_len);
 			stage(w, view, out, pkts[k]);

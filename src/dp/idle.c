@@ -92,7 +92,7 @@ wait_for_work(struct worker *w, const struct view *view)
 		worker_stalled(w, now_ns - end_ns, now_ns);
 	waker_clear(&w->waker);
 	rcu_resume(&w->dp->rcu, w->index);
-	worker_count(&w->stats.sleeps, 1);
+	counters_add(&w->stats.sleeps, 1);
 	// Descriptors tell once. What woke it may show later than it stays awake: by a thread that has no core yet.
 	if (n > 0)
 		w->n_looks = N_LOOKS;

@@ -92,12 +92,12 @@ overlay_encap(struct worker *w, const struct view *view, uint16_t out, struct rt
 	int tos;
 
 	if (unlikely(!t->is_resolved)) {
-		worker_drop(w, out, m, DROP_NO_NEIGHBOR);
+		pkt_drop(&w->port[out].c, m, DROP_NO_NEIGHBOR);
 		return NULL;
 	}
 	m = pkt_room(w->pool, m, t->headers.len);
 	if (unlikely(!m)) {
-		worker_count(&w->port[out].c.drops[DROP_NO_BUFFER], 1);
+		counters_add(&w->port[out].c.drops[DROP_NO_BUFFER], 1);
 		return NULL;
 	}
 	if (unlikely(vp->capture))
@@ -115,8 +115,8 @@ overlay_encap(struct worker *w, const struct view *view, uint16_t out, struct rt
 	if (t->headers.has_csum)
 		add_checksum(view, t, m, inner_len);
 	pkt_item(m)->arrival_ns = w->now_ns;
-	worker_count(&w->port[out].c.tx_pkts, 1);
-	worker_count(&w->port[out].c.tx_bytes, inner_len);
+	counters_add(&w->port[out].c.tx_pkts, 1);
+	counters_add(&w->port[out].c.tx_bytes, inner_len);
 	return m;
 }
 
@@ -143,7 +143,7 @@ overlay_too_big(struct worker *w, const struct view *view, uint16_t out, const s
 	}
 	(void)rte_pktmbuf_append(answer.m, (uint16_t)len);
 	answer.m->port = out;
-	worker_count(&w->port[out].c.replicated, 1);
+	counters_add(&w->port[out].c.replicated, 1);
 	egress_put(w, view, pkt->m->port, answer);
 }
 
@@ -423,7 +423,7 @@ decap(struct worker *w, const struct view *view, uint16_t in, struct rte_mbuf *m
 	uint16_t tunnel;
 
 	if (unlikely((m->ol_flags & GSO_ASKED) && !complete(m))) {
-		worker_drop(w, in, m, DROP_OFFLOAD);
+		pkt_drop(&w->port[in].c, m, DROP_OFFLOAD);
 		return VIEW_NO_PORT;
 	}
 	result = geneve_parse(
@@ -434,24 +434,24 @@ decap(struct worker *w, const struct view *view, uint16_t in, struct rte_mbuf *m
 	}
 	if (unlikely((result != GENEVE_OK && result != GENEVE_CRITICAL) ||
 		    m->nb_segs != 1)) { // a chain is longer than what fits an uplink
-		worker_drop(w, in, m, drop_of(result));
+		pkt_drop(&w->port[in].c, m, drop_of(result));
 		return VIEW_NO_PORT;
 	}
 	if (unlikely(p.is_ipv6 != up->address.is_v6 || memcmp(p.dst, up->address.addr, p.is_ipv6 ? 16 : 4) ||
 		    p.vlan != view->port[in].vlan)) {
-		worker_drop(w, in, m, DROP_NOT_OURS);
+		pkt_drop(&w->port[in].c, m, DROP_NOT_OURS);
 		return VIEW_NO_PORT;
 	}
 	tunnel = find_tunnel(view, up, &p, last);
 	if (unlikely(tunnel == VIEW_NO_PORT)) {
-		worker_drop(w, in, m, DROP_NO_TUNNEL);
+		pkt_drop(&w->port[in].c, m, DROP_NO_TUNNEL);
 		return VIEW_NO_PORT;
 	}
 	if (unlikely(result == GENEVE_CRITICAL &&
 		    !geneve_ignore_covers(&view->tunnels[tunnel].ignore,
 			    rte_pktmbuf_mtod_offset(m, const uint8_t *, p.inner_offset - p.options_len),
 			    p.options_len))) {
-		worker_drop(w, in, m, DROP_TUNNEL_OPTION);
+		pkt_drop(&w->port[in].c, m, DROP_TUNNEL_OPTION);
 		return VIEW_NO_PORT;
 	}
 	if (p.has_meta)
@@ -460,7 +460,7 @@ decap(struct worker *w, const struct view *view, uint16_t in, struct rte_mbuf *m
 	m->data_len = p.inner_len;
 	m->pkt_len = p.inner_len;
 	if (unlikely((p.tos & FRAME_TOS_ECN) && !take_over_ecn(m, p.tos))) {
-		worker_drop(w, tunnel, m, DROP_ECN);
+		pkt_drop(&w->port[tunnel].c, m, DROP_ECN);
 		return VIEW_NO_PORT;
 	}
 	m->port = tunnel;
@@ -476,8 +476,8 @@ forward(struct worker *w, const struct view *view, uint16_t tunnel, struct rte_m
 
 	for (uint16_t i = 0; i < n; i++)
 		bytes += pkts[i]->pkt_len;
-	worker_count(&c->rx_pkts, n);
-	worker_count(&c->rx_bytes, bytes);
+	counters_add(&c->rx_pkts, n);
+	counters_add(&c->rx_bytes, bytes);
 	if (unlikely(view->port[tunnel].capture))
 		capture_burst(w, view->port[tunnel].capture, pkts, n, false);
 	switch_burst(w, view, tunnel, pkts, n);

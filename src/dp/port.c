@@ -178,7 +178,7 @@ port_free(struct port *port)
 	schedule_destroy(port->schedule, port->dp, port->id);
 	underlay_destroy(port);
 	free(port->trace);
-	rte_ring_free(port->handoff);
+	mailbox_fini(&port->handoff);
 	rte_free(port);
 }
 
@@ -187,6 +187,7 @@ port_alloc(struct dp *dp, const struct dp_port_cfg *cfg, uint16_t id, struct por
 {
 	struct port *port = rte_zmalloc("port", sizeof(*port), RTE_CACHE_LINE_SIZE);
 	char name[RTE_RING_NAMESIZE];
+	int rc;
 
 	if (!port)
 		return -ENOMEM;
@@ -199,10 +200,10 @@ port_alloc(struct dp *dp, const struct dp_port_cfg *cfg, uint16_t id, struct por
 	port->owner = (uint16_t)(id % dp->n_workers);
 	port->serial = ++dp->n_ports_made;
 	snprintf(name, sizeof(name), "rtvs_port%u", id);
-	port->handoff = rte_ring_create(name, PORT_HANDOFF_SIZE, SOCKET_ID_ANY, RING_F_SC_DEQ);
-	if (!port->handoff) {
+	rc = mailbox_init(&port->handoff, name, PORT_HANDOFF_SIZE);
+	if (rc) {
 		rte_free(port);
-		return -rte_errno;
+		return rc;
 	}
 	*ret_port = port;
 	return 0;
@@ -396,7 +397,7 @@ retire_counters(struct dp *dp, struct port *port)
 	int64_t queued = gone->queued;
 	uint64_t blocked_ns = 0;
 
-	pkt_free_ring(port->handoff);
+	mailbox_clear(&port->handoff);
 	for (unsigned i = 0; i < dp->n_workers; i++) {
 		struct worker *w = dp->worker[i];
 

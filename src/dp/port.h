@@ -2,11 +2,11 @@
 // needs no change outside its file. Ports are owned by the control thread; workers reach them through a view.
 #pragma once
 
+#include "base/mailbox.h"
 #include "rtvs/chain.h"
 #include "rtvs/dp.h"
 
 #include <rte_mbuf.h>
-#include <rte_ring.h>
 
 #include <stdatomic.h>
 
@@ -74,8 +74,8 @@ struct port {
 	uint64_t forgot_ns; // when they were, 0: never; ctl
 	_Atomic uint64_t guest_errors; // vhost thread, ctl: rw
 	struct underlay *underlay; // of a port with an address, NULL: none; ctl
-	struct rte_ring *inject; // what the control thread sends through it, NULL: nothing; the owner consumes
-	struct rte_ring *handoff; // from workers that do not own it; many producers, the owner consumes
+	struct mailbox inject; // what the control thread sends through it, if it does; the owner takes
+	struct mailbox handoff; // from workers that do not own it; the owner takes
 	_Atomic uint64_t
 		held; // until when it is not polled, ns, and by which egress port: see backpressure.h. 0: it is
 	uint64_t answer_deadline_ns; // what feedback made of it, 0: nothing; ctl

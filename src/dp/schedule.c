@@ -176,9 +176,9 @@ enqueue(struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf
 	item->len = m->pkt_len;
 	if (unlikely(w->n_waiting[flow] + q->n_buffers[flow] >= w->max_waiting) ||
 		sched_enqueue(&q->s, flow, item, now_ns)) {
-		worker_drop(w, out, m, DROP_QUEUE_FULL);
+		pkt_drop(&w->port[out].c, m, DROP_QUEUE_FULL);
 	} else {
-		worker_count(&w->port[out].c.queued_in, 1);
+		counters_add(&w->port[out].c.queued_in, 1);
 		count_waiting(w, view, out, m, 1);
 	}
 	if (view->port[out].may_hold)
@@ -207,16 +207,16 @@ drop_all(struct worker *w, const struct view *view, uint16_t out)
 	unsigned n = q->n_pending;
 
 	for (uint16_t i = 0; i < q->n_pending; i++)
-		worker_drop(w, out, q->pending[i], DROP_LINK_DOWN);
+		pkt_drop(&w->port[out].c, q->pending[i], DROP_LINK_DOWN);
 	q->n_pending = 0;
 	for (uint16_t flow = 0; flow < DP_MAX_PORTS; flow++) {
 		for (; (item = sched_flush(&q->s, flow)); n++) {
 			count_waiting(w, view, out, pkt_of_item(item), -1);
-			worker_drop(w, out, pkt_of_item(item), DROP_LINK_DOWN);
+			pkt_drop(&w->port[out].c, pkt_of_item(item), DROP_LINK_DOWN);
 		}
 	}
 	backpressure_release_all(w, view, out, &q->back);
-	worker_count(&w->port[out].c.queued_out, n);
+	counters_add(&w->port[out].c.queued_out, n);
 }
 
 // The next burst that the scheduler gives, into pending.
@@ -239,8 +239,8 @@ take_due(struct worker *w, const struct view *view, uint16_t out)
 		if (may_hold)
 			backpressure_left(w, view, out, &q->back, m->port, fill_of(w, q, m->port, m->nb_segs));
 		if (items[i]->verdict == SCHED_LATE || items[i]->verdict == SCHED_AQM) {
-			worker_count(&w->port[out].c.queued_out, 1);
-			worker_drop(w, out, m, items[i]->verdict == SCHED_LATE ? DROP_LATE : DROP_AQM);
+			counters_add(&w->port[out].c.queued_out, 1);
+			pkt_drop(&w->port[out].c, m, items[i]->verdict == SCHED_LATE ? DROP_LATE : DROP_AQM);
 		} else {
 			q->pending[q->n_pending++] = m;
 		}
@@ -276,12 +276,12 @@ serve(struct worker *w, const struct view *view, uint16_t out)
 			q->taken_ns = w->now_ns;
 		} else if (w->now_ns - q->taken_ns >= PENDING_MAX_NS) {
 			// The one behind it may be taken. The rest of the burst has no time of its own, the next burst has.
-			worker_drop(w, out, q->pending[0], DROP_TX_TIMEOUT);
+			pkt_drop(&w->port[out].c, q->pending[0], DROP_TX_TIMEOUT);
 			n = 1;
 		}
 		q->n_pending = (uint16_t)(q->n_pending - n);
 		memmove(q->pending, q->pending + n, q->n_pending * sizeof(q->pending[0]));
-		worker_count(&w->port[out].c.queued_out, n);
+		counters_add(&w->port[out].c.queued_out, n);
 		sum += n;
 		if (q->n_pending)
 			break;

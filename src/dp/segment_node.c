@@ -80,7 +80,7 @@ wait_for_frames(struct segment_node *node, uint64_t ns)
 
 	if (atomic_load(node->word) != SLEEPS) {
 		// A sender may have cleared it while nobody watched: then the worker sleeps.
-		worker_wake(node->port->dp->worker[node->port->owner]);
+		waker_wake(&node->port->dp->worker[node->port->owner]->waker);
 		futex_wait(&node->n_sleeps, n_sleeps, ns);
 		return;
 	}

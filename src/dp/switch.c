@@ -108,9 +108,9 @@ replicate(struct burst *b, uint16_t counted_on, struct rte_mbuf *m)
 {
 	struct rte_mbuf *copy = pkt_clone(b->w->pool, m);
 
-	worker_count(&b->w->port[counted_on].c.replicated, 1);
+	counters_add(&b->w->port[counted_on].c.replicated, 1);
 	if (!copy)
-		worker_count(&b->w->port[counted_on].c.drops[DROP_NO_BUFFER], 1);
+		counters_add(&b->w->port[counted_on].c.drops[DROP_NO_BUFFER], 1);
 	return copy;
 }
 
@@ -256,7 +256,7 @@ switch_burst(struct worker *w, const struct view *view, uint16_t in, struct rte_
 
 	if (unlikely(drop != DROP_NONE)) {
 		for (uint16_t i = 0; i < n; i++)
-			worker_drop(w, in, pkts[i], drop);
+			pkt_drop(&w->port[in].c, pkts[i], drop);
 		return;
 	}
 	for (uint16_t i = 0; i < n; i++) {
@@ -264,6 +264,6 @@ switch_burst(struct worker *w, const struct view *view, uint16_t in, struct rte_
 			rte_prefetch0(rte_pktmbuf_mtod(pkts[i + 4], void *));
 		drop = switch_one(&b, pkts[i]);
 		if (unlikely(drop != DROP_NONE))
-			worker_drop(w, in, pkts[i], drop);
+			pkt_drop(&w->port[in].c, pkts[i], drop);
 	}
 }

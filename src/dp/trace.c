@@ -213,7 +213,7 @@ trace_prewake(struct worker *w, const struct view *view, uint16_t out, uint64_t 
 		return;
 	port->ops->kick(port, 0);
 	atomic_store_explicit(&t->prewoken_ns, w->now_ns, memory_order_relaxed);
-	worker_count(&w->port[out].c.prewakes, 1);
+	counters_add(&w->port[out].c.prewakes, 1);
 }
 
 int

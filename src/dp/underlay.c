@@ -64,17 +64,15 @@ int
 underlay_start(struct dp *dp)
 {
 	set_clocks(dp);
-	dp->punt = rte_ring_create("rtvs_punt", PUNT_RING, SOCKET_ID_ANY, RING_F_SC_DEQ);
 	dp->reports = rte_ring_create_elem(
 		"rtvs_reports", sizeof(struct dp_report), REPORT_RING, SOCKET_ID_ANY, RING_F_SC_DEQ);
-	return dp->punt && dp->reports ? 0 : -rte_errno;
+	return dp->reports ? mailbox_init(&dp->punt, "rtvs_punt", PUNT_RING) : -rte_errno;
 }
 
 void
 underlay_stop(struct dp *dp)
 {
-	pkt_free_ring(dp->punt);
-	rte_ring_free(dp->punt);
+	mailbox_fini(&dp->punt);
 	rte_ring_free(dp->reports);
 }
 
@@ -82,6 +80,7 @@ int
 underlay_create(struct port *uplink)
 {
 	char name[RTE_RING_NAMESIZE];
+	int rc;
 
 	if (uplink->underlay)
 		return 0;
@@ -89,19 +88,18 @@ underlay_create(struct port *uplink)
 	if (!uplink->underlay)
 		return -ENOMEM;
 	snprintf(name, sizeof(name), "rtvs_inject%u", uplink->id);
-	uplink->inject = rte_ring_create(name, INJECT_RING, SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);
-	if (uplink->inject)
-		return 0;
-	rte_free(uplink->underlay);
-	uplink->underlay = NULL;
-	return -rte_errno;
+	rc = mailbox_init(&uplink->inject, name, INJECT_RING);
+	if (rc) {
+		rte_free(uplink->underlay);
+		uplink->underlay = NULL;
+	}
+	return rc;
 }
 
 void
 underlay_destroy(struct port *uplink)
 {
-	pkt_free_ring(uplink->inject);
-	rte_ring_free(uplink->inject);
+	mailbox_fini(&uplink->inject);
 	rte_free(uplink->underlay);
 }
 
@@ -217,7 +215,7 @@ inject(const struct port *uplink, const uint8_t *frame, size_t len)
 		return false;
 	memcpy(rte_pktmbuf_mtod(m, void *), frame, len);
 	m->port = uplink->id;
-	if (rte_ring_sp_enqueue(uplink->inject, m)) {
+	if (!mailbox_put(&uplink->inject, m)) {
 		pkt_free(m);
 		return false;
 	}
@@ -302,17 +300,17 @@ underlay_punt(struct worker *w, const struct view *view, uint16_t in, struct rte
 	struct rate *r = &w->port[in].punt;
 
 	if (!is_for_us(&view->port[in], m)) {
-		worker_drop(w, in, m, DROP_NOT_OURS);
+		pkt_drop(&w->port[in].c, m, DROP_NOT_OURS);
 		return;
 	}
 	if (r->rate != PUNT_PPS)
 		rate_init(r, PUNT_PPS, PUNT_BURST, w->now_ns);
 	pkt_item(m)->arrival_ns = w->now_ns;
-	if (!rate_take(r, 1, w->now_ns) || rte_ring_mp_enqueue(w->dp->punt, m)) {
-		worker_drop(w, in, m, DROP_DAEMON_BUSY);
+	if (!rate_take(r, 1, w->now_ns) || !mailbox_put(&w->dp->punt, m)) {
+		pkt_drop(&w->port[in].c, m, DROP_DAEMON_BUSY);
 		return;
 	}
-	worker_count(&w->port[in].c.to_daemon, 1);
+	counters_add(&w->port[in].c.to_daemon, 1);
 	event_queue_wake(&w->dp->events);
 }
 
@@ -408,11 +406,11 @@ bool
 dp_datagram_next(struct dp *dp, struct dp_datagram *ret_datagram)
 {
 	bool is_taken = false;
-	void *m;
+	struct rte_mbuf *m;
 
 	overlay_housekeeping(dp);
-	for (unsigned i = 0; i < POLL_BURST && !is_taken && !rte_ring_sc_dequeue(dp->punt, &m); i++) {
-		uint16_t id = ((struct rte_mbuf *)m)->port;
+	for (unsigned i = 0; i < POLL_BURST && !is_taken && mailbox_take(&dp->punt, &m, 1); i++) {
+		uint16_t id = m->port;
 		const struct port *uplink = id < DP_MAX_PORTS ? dp->port[id] : NULL;
 
 		if (uplink && uplink->underlay && uplink->cfg.address.len)

@@ -70,7 +70,7 @@ readable(struct worker *w, const struct view_port *vp)
 	struct worker_port *wp = &w->port[vp->port->id];
 
 	if (unlikely(wp->blocked_since_ns)) {
-		worker_count(&wp->c.blocked_ns, w->now_ns - wp->blocked_since_ns);
+		counters_add(&wp->c.blocked_ns, w->now_ns - wp->blocked_since_ns);
 		wp->blocked_since_ns = 0;
 	}
 	if (unlikely(atomic_load_explicit(&vp->port->held, memory_order_relaxed) > w->now_ns)) {
@@ -129,8 +129,8 @@ poll_queue(struct worker *w, const struct view *view, struct view_rxq rxq)
 	worker_work(w, n, sum);
 	worker_tick(w); // when the burst was read: its arrival
 	worker_work(w, n, sum);
-	worker_count(&c->rx_pkts, n);
-	worker_count(&c->rx_bytes, sum);
+	counters_add(&c->rx_pkts, n);
+	counters_add(&c->rx_bytes, sum);
 	if (unlikely(view->port[rxq.port].capture))
 		capture_burst(w, view->port[rxq.port].capture, pkts, n, false);
 	if (unlikely(view->port[rxq.port].trace))
@@ -166,7 +166,7 @@ poll_once(struct worker *w, const struct view *view)
 {
 	unsigned n = turn(w, view);
 
-	worker_count(&w->stats.pkts, n);
+	counters_add(&w->stats.pkts, n);
 	return n;
 }
 
@@ -209,11 +209,11 @@ worker_main(void *arg)
 		n = turn(w, view);
 		answer_snapshot(w, view);
 		worker_tick(w);
-		worker_count(&w->stats.turns, 1);
+		counters_add(&w->stats.turns, 1);
 		if (n) {
-			worker_count(&w->stats.turns_with_work, 1);
-			worker_count(&w->stats.pkts, n);
-			worker_count(&w->stats.cycles_busy, w->step.tsc - last);
+			counters_add(&w->stats.turns_with_work, 1);
+			counters_add(&w->stats.pkts, n);
+			counters_add(&w->stats.cycles_busy, w->step.tsc - last);
 			idle_since = w->now_ns;
 		} else if (atomic_load_explicit(&dp->idle, memory_order_relaxed) == DP_IDLE_ADAPTIVE &&
 			w->now_ns - idle_since >= atomic_load_explicit(&dp->idle_ns, memory_order_relaxed) &&

@@ -1,6 +1,7 @@
 // One poll-mode thread per datapath CPU, and what it owns. Nothing here is shared for writing but where it says so.
 #pragma once
 
+#include "base/counters.h"
 #include "base/pkt.h"
 #include "base/waker.h"
 #include "port.h"
@@ -9,15 +10,6 @@
 #include "view.h"
 
 #include <stdatomic.h>
-
-// Counters of one port as one worker keeps them. // dp: wo (its worker), ctl: ro
-struct port_counters {
-	uint64_t rx_pkts, rx_bytes, tx_pkts, tx_bytes;
-	uint64_t replicated, to_daemon, prewakes;
-	uint64_t queued_in, queued_out; // put into and taken from the port's handoff ring and its schedule
-	uint64_t blocked_ns; // its ring was not read because of full queues
-	uint64_t drops[DROP_COUNT];
-};
 
 struct worker_tx {
 	uint16_t n;
@@ -84,20 +76,6 @@ struct worker {
 	struct port_counters *snap; // DP_MAX_PORTS
 	_Atomic int tid; // its thread's, dp: wo, ctl: ro; 0: not yet known
 } __rte_cache_aligned;
-
-static inline void
-worker_count(uint64_t *counter, uint64_t n)
-{
-	__atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED);
-}
-
-// m is gone, counted on that port.
-static inline void
-worker_drop(struct worker *w, uint16_t port, struct rte_mbuf *m, enum drop reason)
-{
-	worker_count(&w->port[port].c.drops[reason], 1);
-	pkt_free(m);
-}
 
 // Received, forwarded or sent.
 static inline void

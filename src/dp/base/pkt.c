@@ -1,7 +1,6 @@
 #include "pkt.h"
 
 #include <rte_errno.h>
-#include <rte_ring.h>
 
 #include <string.h>
 
@@ -115,13 +114,4 @@ pkt_make(struct rte_mempool *pool, uint16_t n)
 		return m;
 	rte_pktmbuf_free(m);
 	return NULL;
-}
-
-void
-pkt_free_ring(struct rte_ring *ring)
-{
-	void *m;
-
-	while (ring && !rte_ring_sc_dequeue(ring, &m))
-		rte_pktmbuf_free(m);
 }

@@ -3,11 +3,11 @@
 // use these functions, each with packets of its own.
 #pragma once
 
+#include "counters.h"
 #include "rtvs/sched.h"
 
 #include <rte_mbuf.h>
 #include <rte_mbuf_dyn.h>
-#include <rte_ring.h>
 
 // Which tunnel made a packet of the underlay; see overlay.c.
 struct pkt_tunnel {
@@ -109,4 +109,10 @@ pkt_clone(struct rte_mempool *pool, struct rte_mbuf *m)
 
 // A new packet of n bytes, which are the caller's to write. NULL: there is no buffer, or it is shorter.
 struct rte_mbuf *pkt_make(struct rte_mempool *pool, uint16_t n);
-void pkt_free_ring(struct rte_ring *ring); // all that is in it; NULL is accepted
+
+static inline void
+pkt_drop(struct port_counters *counters, struct rte_mbuf *m, enum drop reason)
+{
+	counters_add(&counters->drops[reason], 1);
+	rte_pktmbuf_free(m);
+}

@@ -1,0 +1,147 @@
+// Packets between threads: each that was put is taken once, in the order of who put it; a full mailbox takes no more; what is left in one
+// that ends is freed. Under ThreadSanitizer, too.
+#include "../../../src/dp/base/mailbox.h"
+#include "../../../src/dp/base/pkt.h"
+#include "../unit.h"
+
+#include <rte_eal.h>
+#include <rte_pause.h>
+
+#include <pthread.h>
+#include <sched.h>
+
+#define SIZE 64
+#define N_SENDERS 3
+#define N_EACH 20000
+#define BURST 32
+#define N_MBUFS (N_SENDERS * SIZE + SIZE)
+
+static struct rte_mempool *pool;
+static struct mailbox box;
+
+static int
+start(void **state)
+{
+	char *args[] = {"test", "--no-huge", "--no-pci", "-m", "64", "--no-telemetry", "--log-level=error",
+		"--no-shconf", NULL};
+
+	(void)state;
+	if (rte_eal_init(RTE_DIM(args) - 1, args) < 0 || pkt_init())
+		return -1;
+	pool = rte_pktmbuf_pool_create("few", N_MBUFS, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+	return pool ? 0 : -1;
+}
+
+static int
+stop(void **state)
+{
+	(void)state;
+	rte_mempool_free(pool);
+	return rte_eal_cleanup();
+}
+
+static int
+begin(void **state)
+{
+	(void)state;
+	return mailbox_init(&box, "box", SIZE);
+}
+
+static int
+end(void **state)
+{
+	(void)state;
+	mailbox_fini(&box);
+	assert_false(mailbox_is(&box));
+	assert_int_equal(rte_mempool_avail_count(pool), N_MBUFS);
+	return 0;
+}
+
+static void
+test_full_takes_no_more(void **state)
+{
+	struct rte_mbuf *m = pkt_make(pool, 1), *taken[SIZE];
+
+	(void)state;
+	for (unsigned i = 0; i < SIZE - 1; i++)
+		assert_true(mailbox_put(&box, pkt_make(pool, 1)));
+	assert_false(mailbox_put(&box, m));
+	assert_int_equal(mailbox_take(&box, taken, SIZE), SIZE - 1);
+	assert_int_equal(mailbox_take(&box, &taken[SIZE - 1], 1), 0);
+	assert_true(mailbox_put(&box, m));
+	pkt_free_burst(taken, SIZE - 1);
+}
+
+static void
+test_what_is_left_is_freed(void **state)
+{
+	struct mailbox none = {.ring = NULL};
+
+	(void)state;
+	for (unsigned i = 0; i < SIZE - 1; i++)
+		assert_true(mailbox_put(&box, pkt_make(pool, 1)));
+	mailbox_clear(&box);
+	assert_int_equal(rte_mempool_avail_count(pool), N_MBUFS);
+	assert_true(mailbox_put(&box, pkt_make(pool, 1)));
+	assert_false(mailbox_is(&none));
+	mailbox_clear(&none);
+	mailbox_fini(&none);
+}
+
+// Numbered packets; the mailbox may be full, the pool empty for a while.
+static void *
+send_numbered(void *arg)
+{
+	uint16_t sender = (uint16_t)(uintptr_t)arg;
+
+	for (uint32_t i = 0; i < N_EACH; i++) {
+		struct rte_mbuf *m;
+
+		while (!(m = pkt_make(pool, sizeof(i))))
+			sched_yield();
+		m->port = sender;
+		*rte_pktmbuf_mtod(m, uint32_t *) = i;
+		while (!mailbox_put(&box, m))
+			sched_yield();
+	}
+	return NULL;
+}
+
+static void
+test_order_of_each_sender(void **state)
+{
+	uint32_t next[N_SENDERS] = {0}, sum = 0;
+	struct rte_mbuf *pkts[BURST];
+	pthread_t thread[N_SENDERS];
+
+	(void)state;
+	for (uintptr_t i = 0; i < N_SENDERS; i++)
+		assert_int_equal(pthread_create(&thread[i], NULL, send_numbered, (void *)i), 0);
+	while (sum < N_SENDERS * N_EACH) {
+		unsigned n = mailbox_take(&box, pkts, BURST);
+
+		for (unsigned i = 0; i < n; i++)
+			assert_int_equal(*rte_pktmbuf_mtod(pkts[i], uint32_t *), next[pkts[i]->port]++);
+		pkt_free_burst(pkts, n);
+		sum += n;
+		if (!n)
+			sched_yield();
+	}
+	for (unsigned i = 0; i < N_SENDERS; i++)
+		pthread_join(thread[i], NULL);
+	assert_int_equal(mailbox_take(&box, pkts, 1), 0);
+}
+
+#define CASE(test) cmocka_unit_test_setup_teardown(test, begin, end)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		CASE(test_full_takes_no_more),
+		CASE(test_what_is_left_is_freed),
+		CASE(test_order_of_each_sender),
+	};
+
+	return cmocka_run_group_tests(tests, start, stop);
+}
