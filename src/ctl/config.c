@@ -4,6 +4,7 @@
 #include "config.h"
 
 #include "admit.h"
+#include "answer.h"
 #include "ctl.h"
 #include "plan.h"
 #include "rpc_bridge.h"

@@ -1,10 +1,11 @@
-// Start, turn and stop of the control plane, and what all handlers share. Order of the start: the file is read and tried
-// on a dry model, the datapath starts, the file's calls are executed, the sockets open last: a socket that exists
-// means a switch that works.
+// Start, turn and stop of the control plane. Order of the start: the file is read and tried on a dry
+// model, the datapath starts, the file's calls are executed, the sockets open last: a socket that
+// exists means a switch that works.
 #include "ctl.h"
 
 #include "capture.h"
 #include "config.h"
+#include "ctl_clock.h"
 #include "datagrams.h"
 #include "metrics.h"
 #include "rpc_trace.h"
@@ -22,7 +23,6 @@
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/timerfd.h>
-#include <time.h>
 #include <unistd.h>
 
 const struct rpc_api *
@@ -47,55 +47,6 @@ ctl_api(void)
 	static const struct rpc_api api = {tables};
 
 	return &api;
-}
-
-uint64_t
-ctl_now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
-int
-ctl_refuse(struct rpc_error *err, int rc, const char *text)
-{
-	if (!text[0])
-		text = strerror(-rc);
-	if (rc == -EINVAL)
-		rpc_error_set(err, RPC_INVALID_PARAMS, "%s", text);
-	else
-		rpc_error_errno(err, rc, "%s", text);
-	return -1;
-}
-
-int
-ctl_refuse_name(struct rpc_error *err, int rc, const char *noun, const char *name)
-{
-	rpc_error_errno(err, rc, "%s %s does not exist", noun, name);
-	if (err->data)
-		(void)json_object_set_new(err->data, noun, json_string(name));
-	return -1;
-}
-
-int
-ctl_answer(json_t **ret_result, json_t *result, struct rpc_error *err)
-{
-	if (!result) {
-		rpc_error_set(err, RPC_INTERNAL_ERROR, "out of memory");
-		return -1;
-	}
-	*ret_result = result;
-	return 0;
-}
-
-void
-ctl_merge(const struct rpc_param *params, unsigned n_params, uint64_t present, const void *in, void *inout)
-{
-	for (unsigned i = 0; i < n_params; i++)
-		if (present >> i & 1)
-			memcpy((char *)inout + params[i].offset, (const char *)in + params[i].offset, params[i].size);
 }
 
 static void

@@ -3,6 +3,7 @@
 #include "events.h"
 
 #include "ctl.h"
+#include "ctl_clock.h"
 #include "rtvs/units.h"
 
 #include <assert.h>

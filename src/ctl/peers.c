@@ -6,6 +6,7 @@
 
 #include "admit.h"
 #include "ctl.h"
+#include "ctl_clock.h"
 #include "rtvs/clock_offset.h"
 #include "rtvs/dscp.h"
 #include "rtvs/feedback.h"

@@ -4,6 +4,7 @@
 #include "probes.h"
 
 #include "ctl.h"
+#include "ctl_clock.h"
 #include "port_json.h"
 #include "rtvs/dscp.h"
 #include "rtvs/stamp.h"

@@ -1,6 +1,7 @@
 // Methods of the noun bridge: the parameter table and thin handlers over model.c.
 #include "rpc_bridge.h"
 
+#include "answer.h"
 #include "ctl.h"
 
 #include <errno.h>

@@ -1,4 +1,5 @@
 // Methods of the noun capture: the parameter table over capture.c.
+#include "answer.h"
 #include "capture.h"
 #include "ctl.h"
 

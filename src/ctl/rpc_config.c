@@ -1,4 +1,5 @@
 // Methods of the nouns config and rpc: the configuration as a whole, and what methods there are.
+#include "answer.h"
 #include "config.h"
 #include "ctl.h"
 #include "rtvs/log.h"

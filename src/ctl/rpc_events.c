@@ -1,4 +1,5 @@
 // Methods of the noun events: who hears what. The sending is in events.c.
+#include "answer.h"
 #include "ctl.h"
 
 #include <errno.h>

@@ -1,4 +1,5 @@
 // Methods of the noun flow: what ports' packets meet at egress ports, and on their way from other hosts.
+#include "answer.h"
 #include "ctl.h"
 #include "flow_json.h"
 

@@ -1,6 +1,7 @@
 // Methods of the noun mac: static entries, which are configuration, and the learned ones, which are not.
 #include "rpc_mac.h"
 
+#include "answer.h"
 #include "ctl.h"
 #include "rtvs/units.h"
 

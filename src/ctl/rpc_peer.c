@@ -1,4 +1,5 @@
 // Methods of the noun peer: the daemons of other hosts, of which tunnels with a key_file make one each.
+#include "answer.h"
 #include "ctl.h"
 
 #include <errno.h>

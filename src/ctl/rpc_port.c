@@ -3,6 +3,7 @@
 #include "rpc_port.h"
 
 #include "admit.h"
+#include "answer.h"
 #include "ctl.h"
 #include "port_json.h"
 #include "rtvs/log.h"

@@ -1,4 +1,5 @@
 // Method of the noun probe.
+#include "answer.h"
 #include "ctl.h"
 #include "probes.h"
 

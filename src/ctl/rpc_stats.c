@@ -1,4 +1,5 @@
 // Methods of the noun stats: where packets go.
+#include "answer.h"
 #include "ctl.h"
 #include "flow_json.h"
 #include "port_json.h"

@@ -2,7 +2,9 @@
 // starts, on top of the command line.
 #include "rpc_system.h"
 
+#include "answer.h"
 #include "ctl.h"
+#include "ctl_clock.h"
 #include "rtvs/geneve.h"
 #include "rtvs/log.h"
 #include "rtvs/units.h"

@@ -2,7 +2,9 @@
 // reads any more ends by itself, so that a reader that was killed leaves nothing behind.
 #include "rpc_trace.h"
 
+#include "answer.h"
 #include "ctl.h"
+#include "ctl_clock.h"
 
 #include <errno.h>
 #include <string.h>

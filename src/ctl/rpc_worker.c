@@ -1,4 +1,5 @@
 // Methods of the noun worker: its load, and when somebody else had its core.
+#include "answer.h"
 #include "ctl.h"
 #include "events.h"
 #include "port_json.h"

@@ -2,6 +2,7 @@
 // about a millisecond for 1,000 calls, so system.info, which monitors ask for, does it after changes only.
 #include "saved.h"
 
+#include "answer.h"
 #include "config.h"
 #include "ctl.h"
 

@@ -1,4 +1,5 @@
 // What another host's daemon may cause, and what nobody else may: the other side is core's own session under the same key.
+#include "ctl_clock.h"
 #include "ctl_fixture.h"
 #include "metrics.h"
 #include "rtvs/peer_msg.h"
