@@ -180,7 +180,7 @@ config_check(struct ctl *ctl, json_t *calls, bool replace, struct model **ret_ta
 	// What is fixed while the daemon runs is no object that could be absent: it stays unless a call changes it.
 	const struct dp_system_cfg *system = ctl->live ? &ctl->live->system : &ctl->params.system;
 	struct model *target = replace ? model_create(system) : model_clone(ctl->live);
-	struct rpc_session session = {.api = ctl_api(), .ctx = ctl, .only_flags = RPC_CONFIG};
+	struct rpc_session session = {.api = ctl->api, .ctx = ctl, .only_flags = RPC_CONFIG};
 	bool is_first = true;
 	size_t i;
 	json_t *call;

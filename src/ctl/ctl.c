@@ -25,30 +25,6 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-const struct rpc_api *
-ctl_api(void)
-{
-	static const struct rpc_method *const tables[] = {
-		rpc_system_methods,
-		rpc_trace_methods,
-		rpc_worker_methods,
-		rpc_bridge_methods,
-		rpc_peer_methods,
-		rpc_port_methods,
-		rpc_probe_methods,
-		rpc_mac_methods,
-		rpc_flow_methods,
-		rpc_stats_methods,
-		rpc_capture_methods,
-		rpc_config_methods,
-		rpc_events_methods,
-		NULL,
-	};
-	static const struct rpc_api api = {tables};
-
-	return &api;
-}
-
 static void
 on_changed(void *arg, const char *what, const char *name)
 {
@@ -212,7 +188,8 @@ ctl_create(const struct ctl_params *params, struct ctl **ret_ctl, char err[DP_ER
 	ctl->dp_events = (struct loop_source){.fd = -1, .on_ready = on_dp_events};
 	ctl->peers.timer.fd = -1;
 	rc = sodium_init() < 0 ? -ENOSYS : loop_init(&ctl->loop);
-	server_init(&ctl->server, &ctl->loop, ctl_api(), ctl);
+	ctl->api = ctl_api();
+	server_init(&ctl->server, &ctl->loop, ctl->api, ctl);
 	notify_init(&ctl->notify);
 	if (rc == 0 && params->config)
 		calls = config_load(params->config, &rc, err);

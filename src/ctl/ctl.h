@@ -16,6 +16,7 @@ struct metrics;
 
 struct ctl {
 	struct ctl_params params;
+	const struct rpc_api *api; // all methods
 	struct dp *dp;
 	struct model *model; // what handlers change: a dry one while a configuration is checked
 	struct model *live; // the one of the datapath
@@ -33,18 +34,3 @@ struct ctl {
 	uint64_t trace_read_ns; // trace.read or start, CLOCK_MONOTONIC
 	uint64_t start_ns; // CLOCK_MONOTONIC
 };
-
-// Tables of methods, one per noun; each ends with a row without name.
-extern const struct rpc_method rpc_bridge_methods[];
-extern const struct rpc_method rpc_capture_methods[];
-extern const struct rpc_method rpc_config_methods[];
-extern const struct rpc_method rpc_events_methods[];
-extern const struct rpc_method rpc_flow_methods[];
-extern const struct rpc_method rpc_mac_methods[];
-extern const struct rpc_method rpc_peer_methods[];
-extern const struct rpc_method rpc_port_methods[];
-extern const struct rpc_method rpc_probe_methods[];
-extern const struct rpc_method rpc_stats_methods[];
-extern const struct rpc_method rpc_system_methods[];
-extern const struct rpc_method rpc_trace_methods[];
-extern const struct rpc_method rpc_worker_methods[];

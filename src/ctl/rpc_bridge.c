@@ -3,6 +3,7 @@
 
 #include "answer.h"
 #include "ctl.h"
+#include "methods.h"
 
 #include <errno.h>
 #include <string.h>

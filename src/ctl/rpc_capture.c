@@ -2,6 +2,7 @@
 #include "answer.h"
 #include "capture.h"
 #include "ctl.h"
+#include "methods.h"
 
 #include <stdio.h>
 

@@ -2,6 +2,7 @@
 #include "answer.h"
 #include "config.h"
 #include "ctl.h"
+#include "methods.h"
 #include "rtvs/log.h"
 
 #include <errno.h>
@@ -111,10 +112,11 @@ rpc_config_diff(void *ctx, const void *params, uint64_t present, json_t **ret_re
 static int
 rpc_config_discover(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
 {
-	(void)ctx;
+	const struct ctl *ctl = ctx;
+
 	(void)params;
 	(void)present;
-	return ctl_answer(ret_result, rpc_discover(ctl_api()), err);
+	return ctl_answer(ret_result, rpc_discover(ctl->api), err);
 }
 
 #define SIZE sizeof(struct config_params)

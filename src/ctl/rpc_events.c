@@ -1,6 +1,7 @@
 // Methods of the noun events: who hears what. The sending is in events.c.
 #include "answer.h"
 #include "ctl.h"
+#include "methods.h"
 
 #include <errno.h>
 #include <stdio.h>

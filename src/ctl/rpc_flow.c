@@ -2,6 +2,7 @@
 #include "answer.h"
 #include "ctl.h"
 #include "flow_json.h"
+#include "methods.h"
 
 #include <errno.h>
 #include <string.h>

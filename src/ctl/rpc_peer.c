@@ -1,6 +1,7 @@
 // Methods of the noun peer: the daemons of other hosts, of which tunnels with a key_file make one each.
 #include "answer.h"
 #include "ctl.h"
+#include "methods.h"
 
 #include <errno.h>
 

@@ -5,6 +5,7 @@
 #include "admit.h"
 #include "answer.h"
 #include "ctl.h"
+#include "methods.h"
 #include "port_json.h"
 #include "rtvs/log.h"
 #include "rtvs/units.h"

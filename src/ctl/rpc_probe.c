@@ -1,6 +1,7 @@
 // Method of the noun probe.
 #include "answer.h"
 #include "ctl.h"
+#include "methods.h"
 #include "probes.h"
 
 #include <errno.h>

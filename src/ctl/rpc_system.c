@@ -5,6 +5,7 @@
 #include "answer.h"
 #include "ctl.h"
 #include "ctl_clock.h"
+#include "methods.h"
 #include "rtvs/geneve.h"
 #include "rtvs/log.h"
 #include "rtvs/units.h"

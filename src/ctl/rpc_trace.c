@@ -5,6 +5,7 @@
 #include "answer.h"
 #include "ctl.h"
 #include "ctl_clock.h"
+#include "methods.h"
 
 #include <errno.h>
 #include <string.h>

@@ -2,6 +2,7 @@
 #include "answer.h"
 #include "ctl.h"
 #include "events.h"
+#include "methods.h"
 #include "port_json.h"
 
 #include <errno.h>
