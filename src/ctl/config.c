@@ -10,8 +10,8 @@
 #include "rpc_bridge.h"
 #include "rpc_mac.h"
 #include "rpc_port.h"
-#include "rpc_system.h"
 #include "rtvs/log.h"
+#include "system_params.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -142,7 +142,7 @@ refuse_object(json_t *calls, const char *noun, const char *name, int rc, const c
 static int
 check_system(const struct dp_system_cfg *live, const struct dp_system_cfg *target, struct rpc_error *err)
 {
-	if (rpc_system_is_settable(live, target))
+	if (system_params_is_settable(live, target))
 		return 0;
 	rpc_error_errno(
 		err, -EBUSY, "system.init: only idle, idle_after and dscp_classes can change while the daemon runs");
@@ -244,7 +244,7 @@ config_dump(const struct model *m)
 {
 	json_t *calls = json_array();
 
-	append_call(calls, "system.init", rpc_system_encode(&m->system));
+	append_call(calls, "system.init", system_params_encode(&m->system));
 	if (m->log_level != LOG_LEVEL_INFO)
 		append_call(calls, "log.set", json_pack("{s:s}", "level", log_level_names[m->log_level]));
 	for (unsigned i = 0; i < m->n_bridges; i++)

@@ -7,8 +7,8 @@
 #include "admit.h"
 #include "rpc_bridge.h"
 #include "rpc_port.h"
-#include "rpc_system.h"
 #include "rtvs/log.h"
+#include "system_params.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -75,7 +75,7 @@ apply_system(struct plan *p)
 
 	if (p->m->log_level != p->target->log_level)
 		model_log_set(p->m, p->target->log_level);
-	if (rpc_system_is_same(&p->m->system, to))
+	if (system_params_is_same(&p->m->system, to))
 		return true;
 	return stepped(p, "system", "", model_system_set(p->m, to, p->err));
 }

@@ -1,41 +1,17 @@
 // Methods of the nouns system and log. system.init is for the configuration file only: it is read before the datapath
 // starts, on top of the command line.
-#include "rpc_system.h"
-
 #include "answer.h"
 #include "ctl.h"
 #include "ctl_clock.h"
 #include "methods.h"
-#include "rtvs/geneve.h"
 #include "rtvs/log.h"
 #include "rtvs/units.h"
+#include "system_params.h"
 
 #include <string.h>
 #include <unistd.h>
 
-#define P(member, type, ...) RPC_PARAM(struct dp_system_cfg, member, type, __VA_ARGS__)
-#define PAS(json_name, member, type, ...) RPC_PARAM_AS(json_name, struct dp_system_cfg, member, type, __VA_ARGS__)
-// No defaults in the table: what is not given comes from the command line, or stays.
-// clang-format off
-#define SET_PARAMS \
-	P(idle, RPC_ENUM, .names = dp_idle_names, .help = "busy: workers never sleep; adaptive: after idle_after without work"), \
-	PAS("idle_after", idle_ns, RPC_TIME, .min = 1000, .max = 1000000000, .help = "adaptive: time without work before a sleep"), \
-	P(dscp_classes, RPC_STR, .max = DSCP_TEXT_SIZE - 1, \
-		.help = "DSCPs of deadlines up to a time (\"1ms:ef,10ms:af41\"), for ports with dscp=deadline; empty: none")
-static const struct rpc_param init_params[] = {
-	P(workers, RPC_CPUS, .help = "CPUs of the datapath, one worker each; empty: the last one it may use"),
-	PAS("memory", memory_bytes, RPC_SIZE, .max = UINT64_C(1) << 40, .help = "packet memory; 0: what the buffers need"),
-	PAS("buffers", n_mbufs, RPC_UINT, .min = 1024, .max = 1u << 24, .help = "packet buffers of 2 KiB for all ports"),
-	P(hugepages, RPC_BOOL, .help = "use hugepages when the machine has free ones"),
-	P(option_class, RPC_UINT, .min = GENEVE_CLASS_MIN, .max = UINT16_MAX,
-		.help = "Geneve option class of tunnels' timestamps, of those for experiments (RFC 8926); the same on all hosts"),
-	P(eal, RPC_STR, .max = RTVS_DEVARGS_SIZE - 1, .help = "further arguments for DPDK, separated by spaces"),
-	SET_PARAMS,
-};
-// clang-format on
-static const struct rpc_param set_params[] = {SET_PARAMS};
 #define N(table) (sizeof(table) / sizeof((table)[0]))
-#define N_FIXED (N(init_params) - N(set_params))
 
 struct log_params {
 	uint32_t level;
@@ -45,28 +21,6 @@ static const struct rpc_param log_params[] = {
 	RPC_PARAM(struct log_params, level, RPC_ENUM, .names = log_level_names, .is_required = true, .is_key = true,
 		.help = "lines of this level and worse are written"),
 };
-
-bool
-rpc_system_is_settable(const struct dp_system_cfg *from, const struct dp_system_cfg *to)
-{
-	return rpc_is_same(init_params, N_FIXED, from, to);
-}
-
-bool
-rpc_system_is_same(const struct dp_system_cfg *a, const struct dp_system_cfg *b)
-{
-	return rpc_is_same(set_params, N(set_params), a, b);
-}
-
-json_t *
-rpc_system_encode(const struct dp_system_cfg *cfg)
-{
-	json_t *object = json_object();
-
-	for (unsigned i = 0; i < N(init_params); i++)
-		(void)json_object_set_new(object, init_params[i].name, rpc_encode_value(&init_params[i], cfg));
-	return object;
-}
 
 // The table of classes as dscp_format writes it, so that equal tables are equal texts.
 static int
@@ -89,7 +43,7 @@ system_init(void *ctx, const void *params, uint64_t present, json_t **ret_result
 	struct ctl *ctl = ctx;
 
 	(void)ret_result;
-	ctl_merge(init_params, N(init_params), present, params, &ctl->model->system);
+	ctl_merge(system_params_init, N(system_params_init), present, params, &ctl->model->system);
 	return normalize_classes(&ctl->model->system, err);
 }
 
@@ -102,7 +56,7 @@ system_set(void *ctx, const void *params, uint64_t present, json_t **ret_result,
 	int rc;
 
 	(void)ret_result;
-	ctl_merge(set_params, N(set_params), present, params, &cfg);
+	ctl_merge(system_params_set, N(system_params_set), present, params, &cfg);
 	if (normalize_classes(&cfg, err) < 0)
 		return -1;
 	rc = model_system_set(ctl->model, &cfg, text);
@@ -194,9 +148,10 @@ const struct rpc_method rpc_system_methods[] = {
 		"datapath, control}.",
 		system_info, NULL, 0, 0, RPC_READ_ONLY},
 	{"system.init", "Set what is fixed while the daemon runs; what is not given comes from the command line.",
-		"true", system_init, init_params, N(init_params), SIZE, RPC_STARTUP | RPC_CONFIG | RPC_CHANGE},
+		"true", system_init, system_params_init, N(system_params_init), SIZE,
+		RPC_STARTUP | RPC_CONFIG | RPC_CHANGE},
 	{"system.set", "Change the idle policy or the DSCPs of deadlines; what is not given stays.", "true", system_set,
-		set_params, N(set_params), SIZE, RPC_CONFIG | RPC_CHANGE},
+		system_params_set, N(system_params_set), SIZE, RPC_CONFIG | RPC_CHANGE},
 	{"system.stop", "Stop the daemon.", "true; the connection ends.", system_stop, NULL, 0, 0, 0},
 	{"log.set", "Set the level of the log.", "true", log_set, log_params, 1, sizeof(struct log_params), RPC_CONFIG},
 	{0},
