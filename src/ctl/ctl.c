@@ -25,6 +25,44 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#define BEAT_NS 20000000 // between two turns of what goes on with other hosts
+
+static void
+on_beat(struct loop_source *source, uint32_t events)
+{
+	struct ctl *ctl = LOOP_OWNER(source, struct ctl, beat);
+	uint64_t n;
+
+	(void)events;
+	if (read(source->fd, &n, sizeof(n)) != sizeof(n))
+		return;
+	dp_clock_follow(ctl->dp);
+	peers_tell(ctl);
+	peers_turn(ctl);
+	probes_turn(ctl);
+	// Last: a worker that shares this CPU sends the request when this thread is done, and the sooner the
+	// better it is known when.
+	peers_ask_clocks(ctl);
+}
+
+static void
+set_beat(struct ctl *ctl, bool is_on)
+{
+	const struct itimerspec beat = {.it_interval = {.tv_nsec = BEAT_NS}, .it_value = {.tv_nsec = BEAT_NS}};
+
+	if (is_on == (ctl->beat.fd >= 0))
+		return;
+	if (!is_on) {
+		loop_close(&ctl->loop, &ctl->beat);
+		return;
+	}
+	ctl->beat = (struct loop_source){
+		.fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK), .on_ready = on_beat};
+	if (ctl->beat.fd < 0 || timerfd_settime(ctl->beat.fd, 0, &beat, NULL) ||
+		loop_add(&ctl->loop, &ctl->beat, EPOLLIN))
+		log_warning("peers: no timer: %s", strerror(errno));
+}
+
 static void
 on_changed(void *arg, const char *what, const char *name)
 {
@@ -33,6 +71,8 @@ on_changed(void *arg, const char *what, const char *name)
 	if (strcmp(what, "port.del") == 0)
 		(void)capture_stop(ctl, name, "the port was removed");
 	events_changed(ctl, what, name);
+	if (strncmp(what, "port.", strlen("port.")) == 0)
+		set_beat(ctl, peers_sync(ctl)); // stamps need the clock, peers or none
 }
 
 static void
@@ -186,7 +226,7 @@ ctl_create(const struct ctl_params *params, struct ctl **ret_ctl, char err[DP_ER
 	ctl->signal = (struct loop_source){.fd = -1, .on_ready = on_signal};
 	ctl->tick = (struct loop_source){.fd = -1, .on_ready = on_tick};
 	ctl->dp_events = (struct loop_source){.fd = -1, .on_ready = on_dp_events};
-	ctl->peers.timer.fd = -1;
+	ctl->beat.fd = -1;
 	rc = sodium_init() < 0 ? -ENOSYS : loop_init(&ctl->loop);
 	ctl->api = ctl_api();
 	server_init(&ctl->server, &ctl->loop, ctl->api, ctl);
@@ -261,6 +301,7 @@ ctl_destroy(struct ctl *ctl)
 	probes_fini(ctl);
 	peers_fini(ctl);
 	ctl->dp_events.fd = -1; // the datapath's own
+	loop_close(&ctl->loop, &ctl->beat);
 	loop_close(&ctl->loop, &ctl->tick);
 	loop_close(&ctl->loop, &ctl->signal);
 	dp_fini(ctl->dp);

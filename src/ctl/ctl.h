@@ -30,6 +30,7 @@ struct ctl {
 	struct metrics *metrics;
 	struct capture *captures;
 	struct loop_source signal, tick, dp_events;
+	struct loop_source beat; // while there are tunnels
 	bool is_stopping;
 	uint64_t trace_read_ns; // trace.read or start, CLOCK_MONOTONIC
 	uint64_t start_ns; // CLOCK_MONOTONIC

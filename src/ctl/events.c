@@ -134,8 +134,6 @@ events_changed(void *arg, const char *what, const char *name)
 	log_about(LOG_LEVEL_INFO, LOG_ABOUT(NULL, {field, name}, {"DOMAIN", domain_of(arg, key, name)}), "%s%s%s", what,
 		name[0] ? " " : "", name);
 	events_emit(arg, what, name[0] ? json_pack("{s:s}", key, name) : json_object());
-	if (!strcmp(key, "port"))
-		peers_sync(arg);
 }
 
 bool

@@ -20,12 +20,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/stat.h>
-#include <sys/timerfd.h>
-#include <unistd.h>
 
-#define TICK_NS 20000000
 #define ASK_CLOCK_NS UINT64_C(100000000)
 #define KEY_BYTES 32
 #define KEY_LINE 128
@@ -617,24 +613,19 @@ peers_receive(struct ctl *ctl, const struct dp_datagram *d)
 
 // Life.
 
-static void
-on_timer(struct loop_source *source, uint32_t events)
+void
+peers_turn(struct ctl *ctl)
 {
-	struct ctl *ctl = LOOP_OWNER(source, struct ctl, peers.timer);
-	uint64_t n;
-
-	(void)events;
-	if (read(source->fd, &n, sizeof(n)) != sizeof(n))
-		return;
-	dp_clock_follow(ctl->dp);
-	peers_tell(ctl);
 	for (struct peer *p = ctl->peers.list; p; p = p->next) {
 		greet(ctl, p);
 		tell_path(ctl, p);
 		poll_controllers(ctl, p);
 	}
-	probes_turn(ctl);
-	// Last: a worker that shares this CPU sends the request when this thread is done, and the sooner the better it is known when.
+}
+
+void
+peers_ask_clocks(struct ctl *ctl)
+{
 	for (struct peer *p = ctl->peers.list; p; p = p->next)
 		ask_clock(ctl, p, ctl_now_ns());
 }
@@ -699,26 +690,7 @@ want(struct ctl *ctl, unsigned uplink, const struct dp_port_cfg *tunnel)
 		set_keys(p, tunnel->key_file, ctl_now_ns());
 }
 
-static void
-set_timer(struct ctl *ctl, bool is_on)
-{
-	const struct itimerspec tick = {.it_interval = {.tv_nsec = TICK_NS}, .it_value = {.tv_nsec = TICK_NS}};
-	struct peers *peers = &ctl->peers;
-
-	if (is_on == (peers->timer.fd >= 0))
-		return;
-	if (!is_on) {
-		loop_close(&ctl->loop, &peers->timer);
-		return;
-	}
-	peers->timer = (struct loop_source){
-		.fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK), .on_ready = on_timer};
-	if (peers->timer.fd < 0 || timerfd_settime(peers->timer.fd, 0, &tick, NULL) ||
-		loop_add(&ctl->loop, &peers->timer, EPOLLIN))
-		log_warning("peers: no timer: %s", strerror(errno));
-}
-
-void
+bool
 peers_sync(struct ctl *ctl)
 {
 	struct peer **at = &ctl->peers.list;
@@ -744,13 +716,13 @@ peers_sync(struct ctl *ctl)
 		*at = p->next;
 		peer_destroy(p);
 	}
-	set_timer(ctl, has_tunnels); // stamps need the clock, peers or none
+	return has_tunnels;
 }
 
 void
 peers_reload(struct ctl *ctl)
 {
-	peers_sync(ctl); // keys that could not be read when their tunnel came
+	(void)peers_sync(ctl); // keys that could not be read when their tunnel came
 	for (struct peer *p = ctl->peers.list; p; p = p->next)
 		set_keys(p, p->key_file, ctl_now_ns());
 }
@@ -764,7 +736,6 @@ peers_fini(struct ctl *ctl)
 		ctl->peers.list = p->next;
 		peer_destroy(p);
 	}
-	set_timer(ctl, false);
 }
 
 static json_t *
