@@ -1,7 +1,8 @@
 // Any device that DPDK drives: PCI NICs, AF_XDP, TAP, memif, virtio-user, pcap. Made from devargs when the port
 // is added, removed with it. Offloads are used where the driver has them; a driver without chained buffers gets
-// single ones (egress.c). Received packets come without offload flags: what the device verified, the guest may verify again.
+// single ones (egress.c). Its packets: ethdev_io.c. Control thread.
 #include "dp_state.h"
+#include "ethdev_io.h"
 #include "netdev.h"
 #include "port.h"
 #include "rtvs/log.h"
@@ -17,30 +18,7 @@
 
 #define RING_DESCS 512 // aims; the driver's limits apply. Short transmit rings: a long one would only delay
 #define RING_RX_BUDGET 8 // at most 1/8 of all buffers lie in one device's receive rings
-
 #define KERNEL_QUEUE 1024 // frames at least that an AF_PACKET's ring and a TAP's queue hold, unless told otherwise
-#define FRAME_EXTRA (RTE_ETHER_HDR_LEN + 2 * RTE_VLAN_HLEN) // beyond the MTU
-
-#define TX_CSUM (RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM | RTE_ETH_TX_OFFLOAD_UDP_CKSUM)
-
-struct ethdev {
-	uint16_t dev_id;
-	uint16_t n_rxq, n_txq;
-	uint64_t tx_offloads;
-	bool is_started, runs_on; // ctl
-	bool takes_rx_intr; // the driver took the configuration with interrupts
-	bool has_rx_intr; // ctl: wo before is_running, dp: ro
-	bool is_tap, is_packet_socket; // by its driver
-	unsigned ifindex; // of the kernel's interface beneath it, 0: none
-	char ifname[IF_NAMESIZE];
-	int tap_fd; // -1: nothing is known about the TAP
-	enum netdev_state state; // of that interface; ctl
-	struct rte_ether_addr mac;
-	_Atomic bool
-		is_doubted; // its link was looked at because it took nothing, and has not changed since; dp, ctl: rw
-	_Atomic uint32_t mtu; // as is_running
-	_Atomic bool is_running; // ctl: wo, dp: ro
-};
 
 // Takes "net_tap0,iface=x" as well as "vdev:net_tap0,iface=x" and "0000:01:00.0".
 static int
@@ -181,9 +159,10 @@ configure(struct port *port, struct ethdev *e, char err[DP_ERR_SIZE])
 		e->ifindex = 0;
 	e->n_rxq = (uint16_t)RTE_MIN(port->cfg.n_queues, RTE_MAX((uint32_t)info.max_rx_queues, 1u));
 	e->n_txq = (uint16_t)RTE_MIN(port->cfg.n_queues, RTE_MAX((uint32_t)info.max_tx_queues, 1u));
-	e->tx_offloads = info.tx_offload_capa & (TX_CSUM | RTE_ETH_TX_OFFLOAD_TCP_TSO | RTE_ETH_TX_OFFLOAD_MULTI_SEGS);
-	if ((e->tx_offloads & TX_CSUM) != TX_CSUM)
-		e->tx_offloads &= ~(uint64_t)(TX_CSUM | RTE_ETH_TX_OFFLOAD_TCP_TSO);
+	e->tx_offloads =
+		info.tx_offload_capa & (ETHDEV_TX_CSUM | RTE_ETH_TX_OFFLOAD_TCP_TSO | RTE_ETH_TX_OFFLOAD_MULTI_SEGS);
+	if ((e->tx_offloads & ETHDEV_TX_CSUM) != ETHDEV_TX_CSUM)
+		e->tx_offloads &= ~(uint64_t)(ETHDEV_TX_CSUM | RTE_ETH_TX_OFFLOAD_TCP_TSO);
 	// net_tap (24.11) refuses super-frames whose segments fill the MTU: it counts the Ethernet header as part of it.
 	if (e->is_tap)
 		e->tx_offloads &= ~(uint64_t)RTE_ETH_TX_OFFLOAD_TCP_TSO;
@@ -215,7 +194,7 @@ configure(struct port *port, struct ethdev *e, char err[DP_ERR_SIZE])
 	}
 	e->mtu = port->cfg.mtu;
 	port->n_txq = e->n_txq;
-	port->caps = (e->tx_offloads & TX_CSUM ? PORT_CAP_CSUM : 0) |
+	port->caps = (e->tx_offloads & ETHDEV_TX_CSUM ? PORT_CAP_CSUM : 0) |
 		(e->tx_offloads & RTE_ETH_TX_OFFLOAD_TCP_TSO ? PORT_CAP_TSO4 | PORT_CAP_TSO6 : 0) |
 		(e->tx_offloads & RTE_ETH_TX_OFFLOAD_MULTI_SEGS ? PORT_CAP_SEGS : 0);
 	return 0;
@@ -406,72 +385,6 @@ ethdev_housekeeping(struct port *port)
 	update_link(port);
 }
 
-static uint16_t
-ethdev_rx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n)
-{
-	struct ethdev *e = port->priv;
-	uint16_t got;
-
-	if (q >= e->n_rxq || !atomic_load_explicit(&e->is_running, memory_order_relaxed))
-		return 0;
-	got = rte_eth_rx_burst(e->dev_id, q, pkts, n);
-	for (uint16_t i = 0; i < got; i++)
-		pkts[i]->ol_flags = 0;
-	return got;
-}
-
-// Drivers stop at a frame that is longer than the device's MTU allows (net_tap), as they do when they are full. A mirror's target
-// gets such frames: they are not measured before.
-static bool
-is_too_long(const struct ethdev *e, const struct rte_mbuf *m)
-{
-	return !(m->ol_flags & RTE_MBUF_F_TX_TCP_SEG) &&
-		m->pkt_len > atomic_load_explicit(&e->mtu, memory_order_relaxed) + FRAME_EXTRA;
-}
-
-static uint16_t
-ethdev_tx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n, struct port_refused *refused)
-{
-	struct ethdev *e = port->priv;
-	uint16_t good = n, sent;
-
-	if (!atomic_load_explicit(&e->is_running, memory_order_relaxed))
-		return 0;
-	// Checksum fields as the device wants them. A packet that the driver refuses ends the burst.
-	if (e->tx_offloads & TX_CSUM)
-		good = rte_eth_tx_prepare(e->dev_id, q, pkts, n);
-	sent = good ? rte_eth_tx_burst(e->dev_id, q, pkts, good) : 0;
-	if (likely(sent == n))
-		return sent;
-	if (sent == good || is_too_long(e, pkts[sent])) {
-		port_refuse(refused, sent++, DROP_REFUSED);
-	} else if (e->is_tap && !atomic_load_explicit(&e->is_doubted, memory_order_relaxed)) {
-		atomic_store_explicit(&e->is_doubted, true, memory_order_relaxed);
-		netdev_watch_wake(port->dp->netdevs);
-	}
-	return sent;
-}
-
-static int
-ethdev_rx_wakeup(struct port *port, uint16_t q, bool is_on)
-{
-	struct ethdev *e = port->priv;
-	int fd;
-
-	if (q >= e->n_rxq || !atomic_load_explicit(&e->is_running, memory_order_relaxed))
-		return -2;
-	if (!e->has_rx_intr)
-		return -1;
-	fd = rte_eth_dev_rx_intr_ctl_q_get_fd(e->dev_id, q);
-	if (fd < 0)
-		return -1;
-	if (is_on)
-		(void)rte_eth_dev_rx_intr_enable(e->dev_id, q);
-	else
-		(void)rte_eth_dev_rx_intr_disable(e->dev_id, q);
-	return fd;
-}
-
 const struct port_ops port_ethdev_ops = {
 	.open = ethdev_open,
 	.close = ethdev_close,
@@ -481,7 +394,7 @@ const struct port_ops port_ethdev_ops = {
 	.state = ethdev_state,
 	.tx_lost = ethdev_tx_lost,
 	.housekeeping = ethdev_housekeeping,
-	.rx = ethdev_rx,
-	.tx = ethdev_tx,
-	.rx_wakeup = ethdev_rx_wakeup,
+	.rx = ethdev_io_rx,
+	.tx = ethdev_io_tx,
+	.rx_wakeup = ethdev_io_rx_wakeup,
 };

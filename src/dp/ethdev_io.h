@@ -1,0 +1,39 @@
+// A device of DPDK's as workers use it: its queues, and whether they run.
+#pragma once
+
+#include "netdev.h"
+#include "rtvs/drop.h"
+
+#include <rte_ethdev.h>
+
+#include <net/if.h>
+#include <stdatomic.h>
+
+struct port;
+struct port_refused;
+
+#define ETHDEV_TX_CSUM (RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM | RTE_ETH_TX_OFFLOAD_UDP_CKSUM)
+
+struct ethdev {
+	uint16_t dev_id;
+	uint16_t n_rxq, n_txq;
+	uint64_t tx_offloads;
+	bool is_started, runs_on; // ctl
+	bool takes_rx_intr; // the driver took the configuration with interrupts
+	bool has_rx_intr; // ctl: wo before is_running, dp: ro
+	bool is_tap, is_packet_socket; // by its driver
+	unsigned ifindex; // of the kernel's interface beneath it, 0: none
+	char ifname[IF_NAMESIZE];
+	int tap_fd; // -1: nothing is known about the TAP
+	enum netdev_state state; // of that interface; ctl
+	struct rte_ether_addr mac;
+	_Atomic bool
+		is_doubted; // its link was looked at because it took nothing, and has not changed since; dp, ctl: rw
+	_Atomic uint32_t mtu; // as is_running
+	_Atomic bool is_running; // ctl: wo, dp: ro
+};
+
+// Of port_ops. // dp
+uint16_t ethdev_io_rx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n);
+uint16_t ethdev_io_tx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n, struct port_refused *refused);
+int ethdev_io_rx_wakeup(struct port *port, uint16_t q, bool is_on);
