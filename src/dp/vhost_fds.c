@@ -3,9 +3,8 @@
 // does not read; accept and connect tell the descriptor, which librte_vhost (24.11) keeps to itself; eventfd_write is watched, and so are
 // recvmsg and read, which drop what a message should not have. Whatever is not a front-end's is passed through.
 //
-// Invariant: conn_of names a descriptor's connection from recvmsg (or adopt) until close, so a number that the kernel gives out anew is never
-// taken for the old one; librte_vhost and this file are the only ones that close these numbers. What librte_vhost forgets (descriptors of a
-// message that it refuses half-way) is closed with its connection.
+// Invariant: librte_vhost and this file are the only ones that close a connection's descriptors, which vhost_conn.c
+// knows. What librte_vhost forgets (descriptors of a message that it refuses half-way) is closed with its connection.
 //
 // recvmsg also holds the event thread up while the control thread connects a port: librte_vhost gives the connection to the
 // event thread before it puts it into its own list, and one that hangs up at once would be taken out of the list before it is in.
@@ -15,6 +14,7 @@
 #include "fd_kind.h"
 #include "port.h"
 #include "rtvs/log.h"
+#include "vhost_conn.h"
 #include "vhost_guard.h"
 
 #include <errno.h>
@@ -33,7 +33,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define MAX_CONNS 2048 // at one time, of all ports
 #define MAX_MESSAGE_FDS 8 // librte_vhost has room for as many
 #define MAX_RING (2 * DP_MAX_QUEUES) // librte_vhost would allocate up to 256 rings
 #define SHED_TOLD_S 60
@@ -41,17 +40,6 @@
 
 struct message { // the head of each, vhost-user specification, "Header"
 	uint32_t request, flags, size;
-};
-
-#define SOCKET_FREE (-1)
-#define SOCKET_CLOSING (-2) // by the event thread, which closes what is left
-#define SOCKET_LEFT (-3) // by the control thread, whose vhost_fds_unregister_end does
-
-struct conn {
-	_Atomic int socket; // SOCKET_*: there is none
-	struct port *port;
-	_Atomic unsigned n_fds;
-	_Atomic bool is_broken; // its eventfds are not written any more
 };
 
 // What the daemon offers ("Front-end message types"), and what the descriptors of a message must be. Messages of protocol
@@ -86,9 +74,6 @@ static const struct request {
 	[40] = {true, .name = "GET_STATUS"},
 };
 
-static _Atomic uint16_t conn_of[VHOST_FDS_MAX]; // index of a descriptor's connection + 1, 0: none
-static struct conn conns[MAX_CONNS] = {[0 ... MAX_CONNS - 1] = {.socket = SOCKET_FREE}};
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; // of socket and port in conns
 static pthread_mutex_t shedding = PTHREAD_MUTEX_INITIALIZER; // of reserve; the supervisor never waits for it
 static pthread_mutex_t connecting = PTHREAD_MUTEX_INITIALIZER;
 static int reserve = -1; // a descriptor that is there when there are no more
@@ -123,76 +108,18 @@ drop_socket(int socket)
 	vhost_guard_close(socket, 0);
 }
 
-unsigned
-vhost_fds_owner(int fd)
-{
-	return (unsigned)fd < VHOST_FDS_MAX ? atomic_load_explicit(&conn_of[fd], memory_order_acquire) : 0;
-}
-
-// NULL: not a connection's socket.
-static struct conn *
-conn_at(int socket)
-{
-	unsigned owner = vhost_fds_owner(socket);
-
-	return owner && conns[owner - 1].socket == socket ? &conns[owner - 1] : NULL;
-}
-
-bool
-vhost_fds_is_broken(unsigned owner)
-{
-	return atomic_load_explicit(&conns[owner - 1].is_broken, memory_order_relaxed);
-}
-
-// The event thread reads the end of the connection next.
-static void
-hang_up(struct conn *c, const char *why, bool is_costly)
-{
-	port_vhost_fault(c->port, why, is_costly);
-	(void)shutdown(c->socket, SHUT_RDWR);
-}
-
-void
-vhost_fds_break(unsigned owner)
-{
-	atomic_store(&conns[owner - 1].is_broken, true);
-}
-
-void
-vhost_fds_hang_up(unsigned owner, const char *why)
-{
-	struct conn *c = &conns[owner - 1];
-
-	pthread_mutex_lock(&lock);
-	if (c->socket >= 0 && atomic_load(&c->is_broken))
-		hang_up(c, why, true);
-	pthread_mutex_unlock(&lock);
-}
-
 int
 vhost_fds_adopt(struct port *port, pid_t *ret_pid)
 {
 	struct ucred peer = {0};
 	socklen_t len = sizeof(peer);
 	int socket = last_socket;
-	unsigned i = 0;
 
 	last_socket = -1;
-	if ((unsigned)socket >= VHOST_FDS_MAX)
+	if (!vhost_conn_add(socket, port))
 		return -1;
-	pthread_mutex_lock(&lock);
-	while (i < MAX_CONNS && conns[i].socket != SOCKET_FREE)
-		i++;
-	if (i < MAX_CONNS) {
-		conns[i].port = port;
-		atomic_store(&conns[i].n_fds, 0);
-		atomic_store(&conns[i].is_broken, false);
-		atomic_store(&conns[i].socket, socket);
-		atomic_store(&conn_of[socket], (uint16_t)(i + 1));
-	}
-	pthread_mutex_unlock(&lock);
 	*ret_pid = getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &len) ? 0 : peer.pid;
-	return i < MAX_CONNS ? socket : -1;
+	return socket;
 }
 
 bool
@@ -205,39 +132,27 @@ vhost_fds_is_hung_up(int socket)
 
 // All that its connection has left open, then its place is free.
 static void
-close_rest(struct conn *c)
+close_rest(struct vhost_conn *c)
 {
-	uint16_t owner = (uint16_t)(c - conns + 1);
-
-	for (int fd = 0; fd < VHOST_FDS_MAX && atomic_load(&c->n_fds); fd++)
-		if (atomic_load_explicit(&conn_of[fd], memory_order_relaxed) == owner) {
-			atomic_store(&conn_of[fd], 0);
-			atomic_fetch_sub(&c->n_fds, 1);
-			vhost_guard_close(fd, 0);
-		}
-	pthread_mutex_lock(&lock);
-	c->socket = SOCKET_FREE;
-	pthread_mutex_unlock(&lock);
+	for (int fd = -1; (fd = vhost_conn_next_fd(c, fd)) >= 0;)
+		vhost_guard_close(fd, 0);
+	vhost_conn_free(c);
 }
 
 int
 close(int fd)
 {
-	unsigned owner = vhost_fds_owner(fd);
-	struct conn *c;
+	struct vhost_conn *c;
 
-	if (__builtin_expect(!owner, 1))
+	if (__builtin_expect(!vhost_conn_owner(fd), 1))
 		return tsan_close(fd);
-	c = &conns[owner - 1];
-	atomic_store(&conn_of[fd], 0);
-	if (c->socket != fd) {
-		atomic_fetch_sub(&c->n_fds, 1);
+	c = vhost_conn_at(fd);
+	if (!c) {
+		vhost_conn_del_fd(fd);
 		vhost_guard_close(fd, 0); // it may be the last that holds a guest's memory
 		return 0;
 	}
-	pthread_mutex_lock(&lock);
-	c->socket = is_unregistering ? SOCKET_LEFT : SOCKET_CLOSING;
-	pthread_mutex_unlock(&lock);
+	vhost_conn_close(c, is_unregistering);
 	// librte_vhost's event thread closes a connection when it is done with it.
 	if (!is_unregistering)
 		close_rest(c);
@@ -254,10 +169,11 @@ vhost_fds_unregister_begin(void)
 void
 vhost_fds_unregister_end(void)
 {
+	struct vhost_conn *c;
+
 	is_unregistering = false;
-	for (unsigned i = 0; i < MAX_CONNS; i++)
-		if (conns[i].socket == SOCKET_LEFT) // this thread wrote it, or another wrote something else
-			close_rest(&conns[i]);
+	while ((c = vhost_conn_left()))
+		close_rest(c);
 }
 
 void
@@ -318,7 +234,7 @@ wait_rest(int socket, uint32_t size)
 
 // Why a message with its n descriptors is not let through; NULL: it is. The text is of this thread, until the next call.
 static const char *
-find_fault(const struct conn *c, const struct message *m, const int *fds, unsigned n, bool is_cut)
+find_fault(const struct vhost_conn *c, const struct message *m, const int *fds, unsigned n, bool is_cut)
 {
 	static _Thread_local char text[128];
 	const struct request *r = m->request < RTE_DIM(requests) ? &requests[m->request] : NULL;
@@ -333,7 +249,7 @@ find_fault(const struct conn *c, const struct message *m, const int *fds, unsign
 		return text;
 	}
 	for (unsigned i = 0; i < n; i++) {
-		if ((unsigned)fds[i] >= VHOST_FDS_MAX || atomic_load(&c->n_fds) + n > VHOST_FDS_BUDGET) {
+		if ((unsigned)fds[i] >= VHOST_CONN_FDS || atomic_load(&c->n_fds) + n > VHOST_FDS_BUDGET) {
 			(void)snprintf(text, sizeof(text), "more than %u open descriptors", VHOST_FDS_BUDGET);
 			return text;
 		}
@@ -386,7 +302,7 @@ receive(int socket, struct msghdr *msg, int flags)
 ssize_t
 recvmsg(int socket, struct msghdr *msg, int flags)
 {
-	struct conn *c = conn_at(socket);
+	struct vhost_conn *c = vhost_conn_at(socket);
 	struct message m = {0};
 	int fds[MAX_MESSAGE_FDS];
 	const char *fault;
@@ -416,8 +332,7 @@ recvmsg(int socket, struct msghdr *msg, int flags)
 		} else if (fault) {
 			vhost_guard_close(fds[i], 0);
 		} else {
-			atomic_store(&conn_of[fds[i]], (uint16_t)(c - conns + 1));
-			atomic_fetch_add(&c->n_fds, 1);
+			vhost_conn_add_fd(c, fds[i]);
 		}
 	}
 	if (!fault)
@@ -432,7 +347,7 @@ recvmsg(int socket, struct msghdr *msg, int flags)
 ssize_t
 read(int fd, void *buf, size_t size)
 {
-	bool is_watched = vhost_fds_owner(fd);
+	bool is_watched = vhost_conn_owner(fd);
 	ssize_t n;
 
 	if (is_watched)
@@ -446,14 +361,14 @@ read(int fd, void *buf, size_t size)
 ssize_t
 sendmsg(int socket, const struct msghdr *msg, int flags)
 {
-	struct conn *c = conn_at(socket);
+	struct vhost_conn *c = vhost_conn_at(socket);
 	ssize_t n;
 
 	tsan_release(&in_order);
 	n = syscall(SYS_sendmsg, socket, msg, c ? flags | MSG_DONTWAIT : flags);
 	// librte_vhost takes no notice of what sendmsg says.
 	if (c && (n < 0 ? errno == EAGAIN || errno == EWOULDBLOCK : (size_t)n < msg->msg_iov[0].iov_len))
-		hang_up(c, "answers that it does not read", false);
+		vhost_conn_hang_up(c, "answers that it does not read", false);
 	return n;
 }
 
@@ -534,7 +449,7 @@ connect(int socket, const struct sockaddr *addr, socklen_t len)
 int
 eventfd_write(int fd, eventfd_t value)
 {
-	unsigned owner = vhost_fds_owner(fd);
+	unsigned owner = vhost_conn_owner(fd);
 
 	if (owner)
 		return vhost_guard_notify(fd, owner) ? 0 : -1;
@@ -548,7 +463,7 @@ vhost_fds_start(void)
 	struct rlimit limit;
 
 	if (!getrlimit(RLIMIT_NOFILE, &limit) && limit.rlim_cur < limit.rlim_max) {
-		limit.rlim_cur = RTE_MIN(limit.rlim_max, (rlim_t)VHOST_FDS_MAX);
+		limit.rlim_cur = RTE_MIN(limit.rlim_max, (rlim_t)VHOST_CONN_FDS);
 		(void)setrlimit(RLIMIT_NOFILE, &limit);
 	}
 	reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);

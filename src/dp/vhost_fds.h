@@ -9,7 +9,6 @@
 
 struct port;
 
-#define VHOST_FDS_MAX 65536 // a connection's descriptors have lower numbers, else it is refused
 #define VHOST_FDS_BUDGET \
 	64 // open ones of a connection: a table of 8 regions and its successor, 16 rings with kick and call, one of each new
 #define VHOST_MESSAGE_WAIT_MS 10 // a front-end sends a message's parts at once
@@ -27,11 +26,3 @@ void vhost_fds_connect_end(void);
 // Control thread, before and after rte_vhost_driver_unregister, which closes a connection before its descriptors.
 void vhost_fds_unregister_begin(void);
 void vhost_fds_unregister_end(void);
-
-// A descriptor's connection, as a number; 0: it is not of a front-end. It holds while the descriptor is open.
-unsigned vhost_fds_owner(int fd);
-// A worker: the connection's front-end made it wait. Its descriptors are not written to any more.
-void vhost_fds_break(unsigned owner);
-bool vhost_fds_is_broken(unsigned owner);
-// Supervisor: ends the broken connection.
-void vhost_fds_hang_up(unsigned owner, const char *why);

@@ -11,7 +11,7 @@
 
 #include "rtvs/dp.h"
 #include "rtvs/log.h"
-#include "vhost_fds.h"
+#include "vhost_conn.h"
 
 #include <rte_branch_prediction.h>
 
@@ -121,7 +121,7 @@ look(struct seen last[N_MARKS])
 		last[i].at = at;
 		last[i].cpu_ns = cpu_ns;
 		if (stuck)
-			vhost_fds_hang_up(stuck, "a call descriptor that took no interrupt");
+			vhost_conn_hang_up_broken(stuck, "a call descriptor that took no interrupt");
 	}
 	return is_moving;
 }
@@ -232,14 +232,14 @@ vhost_guard_notify(int fd, unsigned owner)
 	uint64_t at;
 	bool is_written, is_stuck;
 
-	if (!mine || vhost_fds_is_broken(owner))
+	if (!mine || vhost_conn_is_broken(owner))
 		return false;
 	enter(owner);
 	at = atomic_load_explicit(&mine->at, memory_order_relaxed);
 	is_written = write(fd, &one, sizeof(one)) == sizeof(one);
 	is_stuck = !is_written && errno == EINTR;
 	if (unlikely(is_stuck || atomic_load_explicit(&mine->costly, memory_order_relaxed) == at)) {
-		vhost_fds_break(owner);
+		vhost_conn_break(owner);
 		atomic_store(&mine->stuck, owner);
 	}
 	atomic_store_explicit(&mine->at, at & ~(uint64_t)NOBODY, memory_order_release);

@@ -17,7 +17,7 @@ void vhost_guard_join(unsigned worker);
 // Any thread, around a system call that may drop what a front-end sent.
 void vhost_guard_enter(void);
 void vhost_guard_leave(void);
-// Writes one to a front-end's eventfd, which owner (vhost_fds_owner) names. False: it could not be written.
+// Writes one to a front-end's eventfd, which owner (vhost_conn_owner) names. False: it could not be written.
 bool vhost_guard_notify(int fd, unsigned owner);
 
 // Closes a descriptor, some time. serial: of the port whose it is, which nothing is known of; 0: one that is known to wait only as
