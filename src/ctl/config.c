@@ -5,11 +5,11 @@
 
 #include "admit.h"
 #include "answer.h"
+#include "bridge_params.h"
 #include "ctl.h"
+#include "mac_params.h"
 #include "plan.h"
-#include "rpc_bridge.h"
-#include "rpc_mac.h"
-#include "rpc_port.h"
+#include "port_params.h"
 #include "rtvs/log.h"
 #include "system_params.h"
 
@@ -236,7 +236,7 @@ dump_ports(const struct model *m, unsigned rank, json_t *calls)
 {
 	for (unsigned i = 0; i < m->n_ports; i++)
 		if (model_port_rank(&m->ports[i]->cfg) == rank)
-			append_call(calls, "port.add", rpc_port_encode(&m->ports[i]->cfg));
+			append_call(calls, "port.add", port_params_encode(&m->ports[i]->cfg));
 }
 
 json_t *
@@ -248,12 +248,13 @@ config_dump(const struct model *m)
 	if (m->log_level != LOG_LEVEL_INFO)
 		append_call(calls, "log.set", json_pack("{s:s}", "level", log_level_names[m->log_level]));
 	for (unsigned i = 0; i < m->n_bridges; i++)
-		append_call(calls, "bridge.add", rpc_bridge_encode(&m->bridges[i]->cfg));
+		append_call(calls, "bridge.add", bridge_params_encode(&m->bridges[i]->cfg));
 	for (unsigned rank = 0; rank < MODEL_PORT_RANKS; rank++)
 		dump_ports(m, rank, calls);
 	for (unsigned i = 0; i < m->n_bridges; i++)
 		for (unsigned k = 0; k < m->bridges[i]->n_macs; k++)
-			append_call(calls, "mac.add", rpc_mac_encode(m->bridges[i]->cfg.name, &m->bridges[i]->macs[k]));
+			append_call(
+				calls, "mac.add", mac_params_encode(m->bridges[i]->cfg.name, &m->bridges[i]->macs[k]));
 	return calls;
 }
 

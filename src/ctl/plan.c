@@ -5,8 +5,8 @@
 #include "plan.h"
 
 #include "admit.h"
-#include "rpc_bridge.h"
-#include "rpc_port.h"
+#include "bridge_params.h"
+#include "port_params.h"
 #include "rtvs/log.h"
 #include "system_params.h"
 
@@ -59,7 +59,7 @@ is_port_going(const struct plan *p, const char *name)
 	const struct model_port *to = model_port_find(p->target, name);
 	const struct model_port *uplink, *uplink_to;
 
-	if (!to || (from && !rpc_port_is_settable(&from->cfg, &to->cfg)))
+	if (!to || (from && !port_params_is_settable(&from->cfg, &to->cfg)))
 		return true;
 	if (!to->cfg.uplink[0])
 		return false;
@@ -135,7 +135,7 @@ detach_ports(struct plan *p)
 		}
 		if (strcmp(cfg.bridge, to->cfg.bridge) != 0)
 			cfg.bridge[0] = '\0';
-		if (!rpc_port_is_same(&cfg, &p->m->ports[i]->cfg) &&
+		if (!port_params_is_same(&cfg, &p->m->ports[i]->cfg) &&
 			!stepped(p, "port", cfg.name, model_port_set(p->m, &cfg, p->err)))
 			return false;
 	}
@@ -181,7 +181,7 @@ apply_bridges(struct plan *p)
 		int rc;
 		if (!bridge)
 			rc = model_bridge_add(p->m, to, p->err);
-		else if (!rpc_bridge_is_same(&bridge->cfg, to))
+		else if (!bridge_params_is_same(&bridge->cfg, to))
 			rc = model_bridge_set(p->m, to, p->err);
 		else
 			continue;
@@ -202,7 +202,7 @@ apply_ports(struct plan *p, unsigned rank)
 			continue;
 		if (!port)
 			rc = model_port_add(p->m, to, p->err);
-		else if (!rpc_port_is_same(&port->cfg, to))
+		else if (!port_params_is_same(&port->cfg, to))
 			rc = model_port_set(p->m, to, p->err);
 		else
 			continue;

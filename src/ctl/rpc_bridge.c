@@ -1,37 +1,11 @@
-// Methods of the noun bridge: the parameter table and thin handlers over model.c.
-#include "rpc_bridge.h"
-
+// Methods of the noun bridge: thin handlers over model.c.
 #include "answer.h"
+#include "bridge_params.h"
 #include "ctl.h"
 #include "methods.h"
 
 #include <errno.h>
 #include <string.h>
-
-#define P(member, type, ...) RPC_PARAM(struct dp_bridge_cfg, member, type, __VA_ARGS__)
-// clang-format off
-static const struct rpc_param bridge_params[] = {
-	P(name, RPC_NAME, .is_required = true, .is_key = true, .min = 1, .max = RTVS_NAME_SIZE - 1, .help = "name of the bridge"),
-	P(mac_limit, RPC_UINT, .min = 16, .max = 1048576, .def = "8192", .help = "entries of the MAC table, static ones included"),
-	RPC_PARAM_AS("mac_age", struct dp_bridge_cfg, mac_age_ns, RPC_TIME, .min = 1000000000, .max = UINT64_C(86400000000000),
-		.def = "5min", .help = "a learned MAC leaves after this time without a packet"),
-	P(mac_moves, RPC_UINT, .max = 1000000, .def = "100",
-		.help = "moves of MACs between its ports a second, above which mac.moves is said, at most once a minute; 0: never"),
-};
-// clang-format on
-#define N_PARAMS (sizeof(bridge_params) / sizeof(bridge_params[0]))
-
-json_t *
-rpc_bridge_encode(const struct dp_bridge_cfg *cfg)
-{
-	return rpc_encode(bridge_params, N_PARAMS, cfg);
-}
-
-bool
-rpc_bridge_is_same(const struct dp_bridge_cfg *a, const struct dp_bridge_cfg *b)
-{
-	return rpc_is_same(bridge_params, N_PARAMS, a, b);
-}
 
 static int
 bridge_add(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
@@ -56,7 +30,7 @@ bridge_set(void *ctx, const void *params, uint64_t present, json_t **ret_result,
 	int rc;
 
 	(void)ret_result;
-	ctl_merge(bridge_params, N_PARAMS, present, params, &cfg);
+	ctl_merge(bridge_params, BRIDGE_PARAMS_N, present, params, &cfg);
 	rc = model_bridge_set(ctl->model, &cfg, text);
 	return rc < 0 ? ctl_refuse(err, rc, text) : 0;
 }
@@ -80,7 +54,7 @@ bridge_json(const struct ctl *ctl, const struct model_bridge *bridge)
 	json_t *object = json_object();
 	json_t *names = json_array();
 
-	for (unsigned i = 0; i < N_PARAMS; i++)
+	for (unsigned i = 0; i < BRIDGE_PARAMS_N; i++)
 		(void)json_object_set_new(
 			object, bridge_params[i].name, rpc_encode_value(&bridge_params[i], &bridge->cfg));
 	(void)json_object_set_new(object, "n_macs", json_integer(dp_bridge_n_macs(ctl->dp, bridge->id)));
@@ -122,8 +96,9 @@ bridge_show(void *ctx, const void *params, uint64_t present, json_t **ret_result
 
 #define CFG_SIZE sizeof(struct dp_bridge_cfg)
 const struct rpc_method rpc_bridge_methods[] = {
-	{"bridge.add", "Make a learning bridge.", "true", bridge_add, bridge_params, N_PARAMS, CFG_SIZE, RPC_CONFIG},
-	{"bridge.set", "Change a bridge; what is not given stays.", "true", bridge_set, bridge_params, N_PARAMS,
+	{"bridge.add", "Make a learning bridge.", "true", bridge_add, bridge_params, BRIDGE_PARAMS_N, CFG_SIZE,
+		RPC_CONFIG},
+	{"bridge.set", "Change a bridge; what is not given stays.", "true", bridge_set, bridge_params, BRIDGE_PARAMS_N,
 		CFG_SIZE, RPC_CONFIG | RPC_CHANGE},
 	{"bridge.del", "Remove a bridge without ports.", "true", bridge_del, bridge_params, 1, CFG_SIZE, RPC_CONFIG},
 	{"bridge.list", "Show all bridges.", "List of what bridge.show returns.", bridge_list, NULL, 0, 0,

@@ -1,49 +1,14 @@
 // Methods of the noun mac: static entries, which are configuration, and the learned ones, which are not.
-#include "rpc_mac.h"
-
 #include "answer.h"
 #include "ctl.h"
+#include "mac_params.h"
 #include "methods.h"
 #include "rtvs/units.h"
 
 #include <errno.h>
 #include <stdio.h>
 
-#define MAC_MAX_LIST 10000 // entries in one answer
-
-struct mac_params {
-	char bridge[RTVS_NAME_SIZE], port[RTVS_NAME_SIZE];
-	struct mac mac;
-	uint32_t vlan, pos, max;
-};
-
-#define P(member, type, ...) RPC_PARAM(struct mac_params, member, type, __VA_ARGS__)
-#define BRIDGE P(bridge, RPC_NAME, .is_required = true, .is_key = true, .min = 1, .help = "name of the bridge")
-#define MAC P(mac, RPC_MAC, .is_required = true, .help = "unicast address")
-#define VLAN P(vlan, RPC_UINT, .max = RTVS_VLAN_MAX, .def = "0", .help = "VLAN of the entry; 0: the untagged one")
-
-static const struct rpc_param add_params[] = {
-	BRIDGE,
-	MAC,
-	VLAN,
-	P(port, RPC_NAME, .is_required = true, .min = 1, .help = "port of that bridge behind which the address is"),
-};
-static const struct rpc_param list_params[] = {
-	BRIDGE,
-	P(pos, RPC_UINT, .def = "0", .help = "where to go on: `next` of the answer before"),
-	P(max, RPC_UINT, .min = 1, .max = MAC_MAX_LIST, .def = "1000", .help = "entries at most in this answer"),
-};
 #define N(table) (sizeof(table) / sizeof((table)[0]))
-
-json_t *
-rpc_mac_encode(const char *bridge, const struct model_mac *mac)
-{
-	struct mac_params p = {.mac = mac->mac, .vlan = mac->vlan};
-
-	(void)snprintf(p.bridge, sizeof(p.bridge), "%s", bridge);
-	(void)snprintf(p.port, sizeof(p.port), "%s", mac->port);
-	return rpc_encode(add_params, N(add_params), &p);
-}
 
 static int
 mac_add(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
@@ -128,13 +93,13 @@ mac_list(void *ctx, const void *params, uint64_t present, json_t **ret_result, s
 
 #define SIZE sizeof(struct mac_params)
 const struct rpc_method rpc_mac_methods[] = {
-	{"mac.add", "Make a static entry: never learned elsewhere, never aged.", "true", mac_add, add_params,
-		N(add_params), SIZE, RPC_CONFIG},
-	{"mac.del", "Remove a static entry.", "true", mac_del, add_params, 3, SIZE, RPC_CONFIG},
-	{"mac.flush", "Forget all learned entries of a bridge.", "{flushed}: how many went.", mac_flush, add_params, 1,
-		SIZE, 0},
+	{"mac.add", "Make a static entry: never learned elsewhere, never aged.", "true", mac_add, mac_params_add,
+		N(mac_params_add), SIZE, RPC_CONFIG},
+	{"mac.del", "Remove a static entry.", "true", mac_del, mac_params_add, 3, SIZE, RPC_CONFIG},
+	{"mac.flush", "Forget all learned entries of a bridge.", "{flushed}: how many went.", mac_flush, mac_params_add,
+		1, SIZE, 0},
 	{"mac.list", "Show the MAC table of a bridge.",
-		"{macs, next}: entries, and where to go on (null: that was all).", mac_list, list_params,
-		N(list_params), SIZE, RPC_READ_ONLY},
+		"{macs, next}: entries, and where to go on (null: that was all).", mac_list, mac_params_list,
+		N(mac_params_list), SIZE, RPC_READ_ONLY},
 	{0},
 };

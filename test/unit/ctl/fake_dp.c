@@ -2,7 +2,7 @@
 // change counts, and any one of them can be made to fail. Invariant: a call that fails changed nothing.
 #include "fake_dp.h"
 
-#include "rpc_bridge.h"
+#include "bridge_params.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -785,7 +785,7 @@ print_port(FILE *f, const struct dp_port_cfg *c)
 static void
 print_bridge(FILE *f, const struct fake_bridge *b)
 {
-	json_t *params = rpc_bridge_encode(&b->cfg);
+	json_t *params = bridge_params_encode(&b->cfg);
 	char *text = json_dumps(params, 0);
 
 	(void)fprintf(f, "bridge %s\n", text);

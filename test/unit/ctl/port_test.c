@@ -1,7 +1,7 @@
 // Methods of the noun port, and the counters of ports: what is accepted, what is refused with which field, what is shown.
 #include "ctl_fixture.h"
 #include "port_json.h"
-#include "rpc_port.h"
+#include "port_params.h"
 
 #include <errno.h>
 #include <string.h>
@@ -53,7 +53,7 @@ tunnels_have_checksums_over_ipv6(void **state)
 		fixture_ok(f, "port.add", params);
 		port = model_port_find(f->ctl->live, "t");
 		assert_int_equal(port->cfg.csum, cases[i].csum);
-		config = rpc_port_encode(&port->cfg);
+		config = port_params_encode(&port->cfg);
 		assert_int_equal(json_object_get(config, "csum") != NULL, cases[i].is_dumped);
 		json_decref(config);
 		fixture_ok(f, "port.del", "{\"name\": \"t\"}");
