@@ -27,6 +27,7 @@ enum option_id {
 	OPT_METRICS,
 	OPT_MONITOR_SOCKET,
 	OPT_NO_HUGE,
+	OPT_WORKER_PRIORITY,
 	OPT_WORKERS,
 };
 
@@ -46,6 +47,7 @@ static const struct option options[] = {
 	{"no-huge", no_argument, NULL, OPT_NO_HUGE},
 	{"socket", required_argument, NULL, 's'},
 	{"version", no_argument, NULL, 'V'},
+	{"worker-priority", required_argument, NULL, OPT_WORKER_PRIORITY},
 	{"workers", required_argument, NULL, OPT_WORKERS},
 	{0},
 };
@@ -61,6 +63,9 @@ static const char help[] =
 	"      --group NAME           group that may use the sockets\n"
 	"      --metrics ADDRESS      OpenMetrics at 127.0.0.1:PORT, [::1]:PORT or unix:PATH\n"
 	"      --workers CPUS         datapath CPUs, like 2,4-5; default: the last one it may use\n"
+	"      --worker-priority fifo (default): before all other threads, which get 6 % of a worker's CPU;\n"
+	"                         nice: at nice -20; normal: as other threads. What the kernel refuses becomes\n"
+	"                         the next one\n"
 	"      --idle POLICY          busy (default): never sleep; adaptive: sleep after --idle-after\n"
 	"      --idle-after TIME      default 200us\n"
 	"      --buffers N            packet buffers of 2 KiB; default 16384\n"
@@ -136,6 +141,12 @@ parse_value(struct args *args, int opt, const char *value)
 			return bad_value("memory", value, "a size from 1MiB");
 		system->memory_bytes = n;
 		return 0;
+	case OPT_WORKER_PRIORITY:
+		i = find_name(dp_priority_names, value);
+		if (i < 0)
+			return bad_value("worker-priority", value, "fifo, nice or normal");
+		system->worker_priority = (uint32_t)i;
+		return 0;
 	case OPT_WORKERS:
 		if (units_parse_cpus(value, &system->workers) || !system->workers.n)
 			return bad_value("workers", value, "a list of at most 16 CPUs, like 2,4-5");
@@ -208,6 +219,7 @@ main(int argc, char **argv)
 			.socket = DEFAULT_SOCKET,
 			.system = {.idle = DP_IDLE_BUSY,
 				.idle_ns = 200000,
+				.worker_priority = DP_PRIORITY_FIFO,
 				.n_mbufs = 16384,
 				.hugepages = true,
 				.dscp_classes = DSCP_DEFAULT,

@@ -66,10 +66,19 @@ enum dp_idle {
 };
 extern const char *const dp_idle_names[]; // "busy", "adaptive", NULL
 
+// What the kernel's scheduler is told of the workers' threads; each is better than the one before.
+enum dp_priority {
+	DP_PRIORITY_NORMAL, // nothing: they are as the process was started
+	DP_PRIORITY_NICE, // nice -20, and the shortest time slice
+	DP_PRIORITY_FIFO, // SCHED_FIFO, but for 6 % of the time, when others run that wait for the CPU
+};
+extern const char *const dp_priority_names[]; // "normal", "nice", "fifo", NULL
+
 struct dp_system_cfg {
 	struct cpu_list workers; // one worker each; empty: the last CPU this process may use
 	uint32_t idle; // enum dp_idle
 	uint64_t idle_ns; // adaptive: 1 us to 1 s
+	uint32_t worker_priority; // enum dp_priority; what the kernel refuses becomes the one below
 	uint64_t memory_bytes; // for packet buffers and tables; 0: as much as n_mbufs needs
 	uint32_t n_mbufs; // packet buffers of 2 KiB for all ports
 	bool hugepages; // use them when the machine has free ones; else, or when false, plain pages
@@ -278,6 +287,7 @@ struct dp_port_stats {
 struct dp_worker_stats {
 	uint16_t cpu; // that it was started on
 	int32_t tid; // of its thread, for sched_getaffinity: others may move it; 0: not yet there
+	enum dp_priority priority; // that it got
 	uint64_t turns, turns_with_work, sleeps; // of its loop
 	uint64_t cycles_busy, cycles_total; // TSC; busy: turns with work
 	uint64_t tsc_hz;

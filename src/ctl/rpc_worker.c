@@ -58,10 +58,11 @@ worker_list(void *ctx, const void *params, uint64_t present, json_t **ret_result
 			continue;
 		format_cpus(s.tid, cpus, sizeof(cpus));
 		(void)json_array_append_new(list,
-			json_pack("{s:i, s:i, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:o}", "worker",
-				(int)i, "cpu", (int)s.cpu, "cpus", cpus, "turns", (json_int_t)s.turns,
-				"turns_with_work", (json_int_t)s.turns_with_work, "sleeps", (json_int_t)s.sleeps,
-				"pkts", (json_int_t)s.pkts, "events_lost", (json_int_t)s.events_lost, "cycles_busy",
+			json_pack("{s:i, s:i, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:o}",
+				"worker", (int)i, "cpu", (int)s.cpu, "cpus", cpus, "priority",
+				dp_priority_names[s.priority], "turns", (json_int_t)s.turns, "turns_with_work",
+				(json_int_t)s.turns_with_work, "sleeps", (json_int_t)s.sleeps, "pkts",
+				(json_int_t)s.pkts, "events_lost", (json_int_t)s.events_lost, "cycles_busy",
 				(json_int_t)s.cycles_busy, "cycles_total", (json_int_t)s.cycles_total, "tsc_hz",
 				(json_int_t)s.tsc_hz, "busy_percent",
 				s.cycles_total ? 100.0 * (double)s.cycles_busy / (double)s.cycles_total : 0.0,
@@ -114,7 +115,8 @@ worker_stalls(void *ctx, const void *params, uint64_t present, json_t **ret_resu
 #define SIZE sizeof(struct worker_params)
 const struct rpc_method rpc_worker_methods[] = {
 	{"worker.list", "Show the workers: load, cost per packet, and stalls: times when somebody else had the core.",
-		"List of workers; cpu: where it was started, cpus: where it may run; stalls: percentiles in ns and "
+		"List of workers; cpu: where it was started, cpus: where it may run; priority: as "
+		"system.init's worker_priority, as far as the kernel grants it; stalls: percentiles in ns and "
 		"buckets [low, high, count].",
 		worker_list, NULL, 0, 0, RPC_READ_ONLY},
 	{"worker.stalls",

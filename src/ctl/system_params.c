@@ -16,6 +16,8 @@
 		.help = "DSCPs of deadlines up to a time (\"1ms:ef,10ms:af41\"), for ports with dscp=deadline; empty: none")
 #define FIXED_PARAMS \
 	P(workers, RPC_CPUS, .help = "CPUs of the datapath, one worker each; empty: the last one it may use"), \
+	P(worker_priority, RPC_ENUM, .names = dp_priority_names, \
+		.help = "fifo: workers run before all others but for 6 % of the time; nice: nice -20; normal: as others; what the kernel refuses becomes the next"), \
 	PAS("memory", memory_bytes, RPC_SIZE, .max = UINT64_C(1) << 40, .help = "packet memory; 0: what the buffers need"), \
 	PAS("buffers", n_mbufs, RPC_UINT, .min = 1024, .max = 1u << 24, .help = "packet buffers of 2 KiB for all ports"), \
 	P(hugepages, RPC_BOOL, .help = "use hugepages when the machine has free ones"), \

@@ -7,7 +7,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 
-#define SYSTEM_PARAMS_N_INIT 9
+#define SYSTEM_PARAMS_N_INIT 10
 #define SYSTEM_PARAMS_N_SET 3
 extern const struct rpc_param system_params_init[SYSTEM_PARAMS_N_INIT]; // those of system.set stand last
 extern const struct rpc_param system_params_set[SYSTEM_PARAMS_N_SET];

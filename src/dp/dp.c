@@ -11,6 +11,7 @@
 #include "dp_log.h"
 #include "dp_state.h"
 #include "netdev.h"
+#include "priority.h"
 #include "rtvs/log.h"
 #include "schedule.h"
 #include "trace.h"
@@ -44,8 +45,10 @@
 #define BASE_BYTES (UINT64_C(24) << 20) // rings, tables, device queues
 #define PLAIN_RESERVE_BYTES (UINT64_C(128) << 20) // address space that costs nothing until it is used
 #define MAX_EAL_ARGS 64
+#define WORKER_WAIT_MS 10000 // for a worker's first instruction, on a machine that is busy with others
 
 const char *const dp_idle_names[] = {"busy", "adaptive", NULL};
+const char *const dp_priority_names[] = {"normal", "nice", "fifo", NULL};
 const char *const dp_port_type_names[] = {"vhost", "ethdev", "geneve", "segment", NULL};
 const char *const dp_vhost_mode_names[] = {"listen", "connect", NULL};
 const char *const dp_vlan_mode_names[] = {"access", "trunk", NULL};
@@ -243,6 +246,25 @@ events_start(struct dp *dp)
 	return rc;
 }
 
+// Their threads run, or are about to.
+static int
+workers_raise(struct dp *dp)
+{
+	int tid[DP_MAX_WORKERS];
+
+	for (unsigned i = 0; i < dp->n_workers; i++) {
+		unsigned n_waits = 0;
+
+		while (!(tid[i] = atomic_load(&dp->worker[i]->tid))) {
+			if (n_waits++ == WORKER_WAIT_MS)
+				return -ETIMEDOUT;
+			(void)nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+		}
+	}
+	dp->priority = priority_start(tid, dp->n_workers, dp->cfg.worker_priority, &dp->windows);
+	return 0;
+}
+
 static int
 workers_start(struct dp *dp)
 {
@@ -258,6 +280,8 @@ workers_start(struct dp *dp)
 	}
 	for (unsigned i = 0; !rc && i < dp->n_workers; i++)
 		rc = rte_eal_remote_launch(worker_main, dp->worker[i], i + 1);
+	if (!rc)
+		rc = workers_raise(dp);
 	return rc;
 }
 
@@ -348,6 +372,7 @@ dp_fini(struct dp *dp)
 	for (unsigned i = 0; i < DP_MAX_BRIDGES; i++)
 		if (dp->bridge[i])
 			(void)dp_bridge_del(dp, i);
+	priority_stop(dp->windows);
 	atomic_store(&dp->stop, true);
 	for (unsigned i = 0; i < dp->n_workers; i++) {
 		waker_wake(&dp->worker[i]->waker);

@@ -28,6 +28,8 @@ struct dp {
 	uint64_t view_gen; // of the last one; ctl
 	_Atomic uint64_t wakeup_gen; // moves whenever any port's wake-up descriptors change
 	unsigned n_workers;
+	enum dp_priority priority; // that the workers got
+	struct priority *windows; // what holds it for them; NULL: nothing has to
 	struct worker *worker[DP_MAX_WORKERS];
 	struct port *port[DP_MAX_PORTS];
 	uint64_t n_ports_made;

@@ -281,6 +281,7 @@ dp_worker_stats(const struct dp *dp, unsigned index, struct dp_worker_stats *ret
 	*ret_stats = (struct dp_worker_stats){
 		.cpu = w->cpu,
 		.tid = atomic_load_explicit(&w->tid, memory_order_relaxed),
+		.priority = dp->priority,
 		.turns = __atomic_load_n(&w->stats.turns, __ATOMIC_RELAXED),
 		.turns_with_work = __atomic_load_n(&w->stats.turns_with_work, __ATOMIC_RELAXED),
 		.sleeps = __atomic_load_n(&w->stats.sleeps, __ATOMIC_RELAXED),

@@ -203,7 +203,7 @@ class Rtvswitch(systems.Rtvswitch):
     number = 3
 
     def calls(self):
-        yield {"method": "system.init", "params": {"idle": "adaptive"}}
+        yield {"method": "system.init", "params": {"idle": "adaptive", "worker_priority": "normal"}}  # place() gives priorities
         yield {"method": "bridge.add", "params": {"name": "br0"}}
         for k, dev in enumerate(("up3", "n3")):
             yield {"method": "port.add", "params": {"name": dev, "bridge": "br0", "type": "ethdev",

@@ -169,6 +169,61 @@ has_stall_since() { # NS OF CLOCK_REALTIME, NS OF LENGTH
 	[ "$(ctl -j worker stalls | json "any(s['stall_ns'] >= $2 and s['time_ns'] >= $1 + $2 for s in d['stalls'])")" = true ]
 }
 
+# What the kernel says of the worker's thread: a window may be open while somebody looks.
+worker_tid() { grep -l dpdk-worker "/proc/$(pid_of rtvsd)"/task/*/comm | cut -d/ -f5; }
+worker_has() { [[ $(chrt --pid "$(worker_tid)" | head -n 1) == *$1 ]]; }
+worker_nice() { awk '{print $19}' "/proc/$(pid_of rtvsd)/task/$(worker_tid)/stat"; }
+n_refusals() { grep -c 'the kernel refuses' "$work/rtvsd.log" || :; }
+expect_priority() { # NAME POLICY REFUSALS
+	expect "priority" "$1" "$(ctl -j worker list | json 'd[0]["priority"]')"
+	wait_for 5 worker_has "$2"
+	expect "refusals told" "$3" "$(n_refusals)"
+}
+workers_have_the_priority_asked_for() {
+	: >"$work/rtvsd.log"
+	daemon_start rtvsd
+	expect_priority fifo SCHED_FIFO 0
+	stop rtvsd
+	daemon_start rtvsd --worker-priority nice
+	expect_priority nice SCHED_OTHER 0
+	expect "nice" -20 "$(worker_nice)"
+	stop rtvsd
+	printf '[{"method": "system.init", "params": {"worker_priority": "normal"}}]' >"$work/normal.json"
+	daemon_start rtvsd --config "$work/normal.json"
+	expect_priority normal SCHED_OTHER 0
+	expect "nice" 0 "$(worker_nice)"
+	expect "dumped" normal "$(ctl -j config dump | json '[c["params"]["worker_priority"] for c in d if c["method"] == "system.init"][0]')"
+	stop rtvsd
+}
+priorities_that_are_refused_are_told_once() {
+	: >"$work/rtvsd.log"
+	for wanted in fifo nice; do
+		start rtvsd prlimit --rtprio=0 --nice=0 setpriv --bounding-set -sys_nice "$rtvswitchd" --socket "$work/rtvsd.sock" --no-huge \
+			--idle adaptive --worker-priority "$wanted"
+		wait_for 30 is_serving rtvsd
+		expect_priority normal SCHED_OTHER 1
+		stop rtvsd
+		: >"$work/rtvsd.log"
+	done
+}
+wrong_priorities_are_refused() {
+	refuses_to_start "--worker-priority: 'idle' is not fifo, nice or normal" --worker-priority idle
+	printf '[{"method": "system.init", "params": {"worker_priority": "deadline"}}]' >"$work/wrong.json"
+	refuses_to_start 'worker_priority' --socket "$work/x.sock" --no-huge --config "$work/wrong.json"
+	expect "exit code" 2 "$last_rc"
+}
+# A worker that never sleeps, before all others, and a process that may use no other CPU.
+others_run_on_a_workers_cpu() {
+	local cpu
+	start rtvsd "$rtvswitchd" --socket "$work/rtvsd.sock" --no-huge
+	wait_for 30 is_serving rtvsd
+	expect_priority fifo SCHED_FIFO 0
+	cpu=$(ctl -j worker list | json 'd[0]["cpu"]')
+	taskset -c "$cpu" dd if=/dev/zero of=/dev/null bs=1M count=200 2>"$work/dd.out" # 10 ms or so of work
+	expect_match '200\+0 records out' "$(cat "$work/dd.out")"
+	stop rtvsd
+}
+
 cli_says_who_is_missing() {
 	local rc=0
 	"$rtvsctl" -s "$work/nobody.sock" port list || rc=$?
@@ -208,5 +263,9 @@ run_case "help and version" says_what_it_is
 run_case "sleeps when idle" sleeps_when_idle
 run_case "tells when its core was taken" stall_is_recorded
 run_case "tells it of a worker that sleeps, too" stalls_of_a_sleeper_are_recorded
+run_case "workers have the priority asked for" workers_have_the_priority_asked_for
+run_case "priorities that are refused are told once" priorities_that_are_refused_are_told_once
+run_case "wrong priorities are refused" wrong_priorities_are_refused
+run_case "others run on a worker's CPU" others_run_on_a_workers_cpu
 run_case "the CLI ends with 3 when nobody serves" cli_says_who_is_missing
 run_case "the CLI does not wait for ever" cli_does_not_wait_for_ever

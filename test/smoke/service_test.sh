@@ -63,6 +63,34 @@ is_in_the_sandbox() {
 	expect_match $'CapBnd:\t000000000000700b' "$status"
 }
 
+# The limits are enough, where the machine that runs this has not lower ones itself: then CAP_SYS_NICE shows that the sandbox permits it.
+worker_priority() { ctl -j worker list | json 'd[0]["priority"]'; }
+has_limit() { inside grep -q '^Max realtime priority *2 ' "/proc/$(show MainPID)/limits"; }
+n_refusals() { grep -c 'the kernel refuses' "$work/service.log" || :; }
+restart_with() { # LINE...
+	drop_in case "$@"
+	inside systemctl reset-failed rtvswitchd
+	inside systemctl restart rtvswitchd
+}
+workers_have_real_time_priority() {
+	if ! has_limit; then
+		expect "without the right" normal "$(worker_priority)"
+		restart_with CapabilityBoundingSet=CAP_SYS_NICE
+	fi
+	expect "priority" fifo "$(worker_priority)"
+	no_drop_in case
+	inside systemctl restart rtvswitchd
+}
+forbidden_priority_is_told_once() {
+	local before
+	before=$(n_refusals)
+	restart_with CapabilityBoundingSet=CAP_SYS_NICE RestrictRealtime=yes
+	expect "priority" nice "$(worker_priority)"
+	expect "refusals" $((before + 1)) "$(n_refusals)"
+	no_drop_in case
+	inside systemctl restart rtvswitchd
+}
+
 # Ports of all kinds with packets through them, a tunnel's uplink, features that make threads and files.
 tap_works() {
 	tap_port t1 10.0.0.1/24 bridge=br0 deadline=2ms min_rate=1Mbit burst=15kB
@@ -443,6 +471,8 @@ run_case "sockets are for their groups only" sockets_have_their_groups
 run_case "the watchdog is fed" watchdog_is_fed
 run_case "a forbidden system call would be seen" forbidden_call_kills
 run_case "AF_XDP with its drop-in, refused without" af_xdp_wants_its_drop_in
+run_case "workers have real-time priority" workers_have_real_time_priority
+run_case "priority that is forbidden is told once" forbidden_priority_is_told_once
 run_case "a wrong configuration is not tried again" wrong_configuration_is_not_tried_again
 run_case "a crash is, but not for ever" crash_is_restarted_until_it_is_too_much
 run_case "a hung daemon is restarted by the watchdog" hung_daemon_is_restarted

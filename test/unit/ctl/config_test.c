@@ -354,8 +354,9 @@ system_init_comes_on_top_of_the_command_line(void **state)
 
 	f->params.config = f->config;
 	f->params.system.n_mbufs = 4096;
-	fixture_write(
-		f->config, "[{\"method\": \"system.init\", \"params\": {\"idle\": \"adaptive\", \"workers\": \"0\"}}]");
+	fixture_write(f->config,
+		"[{\"method\": \"system.init\", \"params\": {\"idle\": \"adaptive\", \"workers\": \"0\", "
+		"\"worker_priority\": \"fifo\"}}]");
 	assert_int_equal(ctl_create(&f->params, &f->ctl, err), 0);
 	assert_int_equal(f->ctl->live->system.n_mbufs, 4096);
 	// The running values stay when a list of calls does not speak of them.
@@ -363,6 +364,7 @@ system_init_comes_on_top_of_the_command_line(void **state)
 	assert_int_equal(f->ctl->live->system.idle, DP_IDLE_ADAPTIVE);
 	assert_int_equal(f->ctl->live->system.idle, DP_IDLE_ADAPTIVE);
 	assert_int_equal(f->ctl->live->system.workers.n, 1);
+	assert_int_equal(f->ctl->live->system.worker_priority, DP_PRIORITY_FIFO);
 }
 
 static void

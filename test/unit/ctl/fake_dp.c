@@ -15,6 +15,7 @@
 #define MAX_PKTS 64
 
 const char *const dp_idle_names[] = {"busy", "adaptive", NULL};
+const char *const dp_priority_names[] = {"normal", "nice", "fifo", NULL};
 const char *const dp_port_type_names[] = {"vhost", "ethdev", "geneve", "segment", NULL};
 const char *const dp_vhost_mode_names[] = {"listen", "connect", NULL};
 const char *const dp_vlan_mode_names[] = {"access", "trunk", NULL};
@@ -146,6 +147,7 @@ dp_init(const struct dp_system_cfg *cfg, struct dp **ret_dp, char err[DP_ERR_SIZ
 	fake->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	for (unsigned i = 0; i < 2; i++) {
 		fake->workers[i].cpu = (uint16_t)i;
+		fake->workers[i].priority = cfg->worker_priority;
 		hist_init(&fake->workers[i].stalls);
 	}
 	*ret_dp = fake;

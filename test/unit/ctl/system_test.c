@@ -30,6 +30,7 @@ idle_policy_changes_at_run_time(void **state)
 	fixture_refused(f, "system.set", "{\"idle_after\": \"999ns\"}", RPC_INVALID_PARAMS, "idle_after");
 	fixture_refused(f, "system.set", "{\"idle_after\": 1000000001}", RPC_INVALID_PARAMS, "idle_after");
 	fixture_refused(f, "system.init", NULL, RPC_STATE_ERROR, "startup");
+	fixture_refused(f, "system.set", "{\"worker_priority\": \"nice\"}", RPC_INVALID_PARAMS, "worker_priority");
 	fixture_refused(f, "log.set", "{\"level\": \"loud\"}", RPC_INVALID_PARAMS, "level");
 }
 
