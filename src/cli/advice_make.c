@@ -17,8 +17,11 @@ static const struct {
 		"A vCPU that shares its CPU waits for whatever else runs there, and one that moves finds its caches "
 		"cold."},
 	{"vcpu.worker", advice_place_worker,
-		"A worker of rtvswitchd polls without a pause: a vCPU on its CPU gets half of it, in slices of "
-		"milliseconds."},
+		"A worker of rtvswitchd may poll without a pause: a vCPU on its CPU gets what a worker with "
+		"real-time priority leaves, 0.3 ms in each 5 ms, or half of it without, in slices of milliseconds."},
+	{"worker.priority", advice_time_worker_priority,
+		"Without real-time priority a worker waits for whatever else wakes on its CPU, for milliseconds at a "
+		"time, and all packets with it."},
 	{"vcpu.guests", advice_place_guests,
 		"When both guests are busy, each waits for the other's time slice to end."},
 	{"vcpu.emulator", advice_place_emulator,

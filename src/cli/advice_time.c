@@ -153,6 +153,33 @@ advice_time_steal(const struct machine_facts *m, const struct advice_plan *p, st
 	return m->steal_ticks * 1000 > m->all_ticks * STEAL_PROBLEM_PERMILLE ? ADVICE_PROBLEM : ADVICE_HINT;
 }
 
+// On a CPU that is isolated nobody else wakes.
+enum advice_severity
+advice_time_worker_priority(const struct machine_facts *m, const struct advice_plan *p, struct advice_finding *f)
+{
+	unsigned n = 0, n_known = 0;
+
+	(void)p;
+	for (unsigned i = 0; i < m->n_workers; i++) {
+		const struct machine_worker *w = &m->workers[i];
+
+		n_known += w->priority[0] != '\0';
+		if (!w->priority[0] || !strcmp(w->priority, "fifo") ||
+			(!m->isolated_rc && cpus_has(&m->isolated, w->cpu)))
+			continue;
+		ADVICE_SAY(f, "%sworker %u on CPU %u, which is not isolated, has worker_priority=%s", n++ ? ", " : "",
+			i, w->cpu, w->priority);
+	}
+	if (n) {
+		ADVICE_SHELL(f, "systemctl edit rtvswitchd: LimitRTPRIO=2 in [Service]; and --worker-priority fifo");
+		return ADVICE_PROBLEM;
+	}
+	if (!n_known)
+		return ADVICE_NONE;
+	ADVICE_SAY(f, "each worker has real-time priority or an isolated CPU (%u looked at)", n_known);
+	return ADVICE_OK;
+}
+
 enum advice_severity
 advice_time_workers(const struct machine_facts *m, const struct advice_plan *p, struct advice_finding *f)
 {

@@ -116,9 +116,14 @@ take_daemon(const json_t *workers, const json_t *ports, struct machine_facts *m)
 
 	json_array_foreach (workers, i, element) {
 		json_int_t cpu = json_integer_value(json_object_get(element, "cpu"));
+		const char *priority = json_string_value(json_object_get(element, "priority"));
+		struct machine_worker *w = &m->workers[m->n_workers];
 
-		if (m->n_workers < MACHINE_MAX_WORKERS && cpu >= 0 && cpu < CPUS_MAX)
-			m->workers[m->n_workers++].cpu = (unsigned)cpu;
+		if (m->n_workers == MACHINE_MAX_WORKERS || cpu < 0 || cpu >= CPUS_MAX)
+			continue;
+		w->cpu = (unsigned)cpu;
+		(void)snprintf(w->priority, sizeof(w->priority), "%s", priority ? priority : "");
+		m->n_workers++;
 	}
 	json_array_foreach (ports, i, element) {
 		const char *devargs = json_string_value(json_object_get(element, "devargs"));

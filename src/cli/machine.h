@@ -67,6 +67,7 @@ struct machine_irq {
 
 struct machine_worker {
 	unsigned cpu;
+	char priority[16]; // as worker.list names it; "": an older daemon does not say
 };
 
 struct machine_device {

@@ -164,6 +164,25 @@ too_few_cpus_are_told(void **state)
 }
 
 static void
+workers_without_priority(void **state)
+{
+	(void)state;
+	memcpy(m->workers[0].priority, "fifo", 5);
+	m->workers[1].cpu = 6;
+	memcpy(m->workers[1].priority, "fifo", 5);
+	m->n_workers = 2;
+	expect("worker.priority", ADVICE_OK, "(2 looked at)", NULL, NULL);
+	memcpy(m->workers[1].priority, "nice", 5); // isolated
+	expect("worker.priority", ADVICE_OK, "(2 looked at)", NULL, NULL);
+	m->workers[1].cpu = 1;
+	expect("worker.priority", ADVICE_PROBLEM, "worker 1 on CPU 1, which is not isolated, has worker_priority=nice",
+		NULL, "LimitRTPRIO=2");
+	m->workers[1].priority[0] = '\0';
+	m->workers[0].priority[0] = '\0';
+	assert_null(find("worker.priority"));
+}
+
+static void
 vcpu_on_workers_cpu(void **state)
 {
 	(void)state;
@@ -427,11 +446,12 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {TEST(good_machine_is_left_alone), TEST(worst_comes_first),
 		TEST(tcg_is_told_by_each_sign), TEST(vcpus_without_own_cpus_get_pins), TEST(too_few_cpus_are_told),
-		TEST(vcpu_on_workers_cpu), TEST(threads_that_get_in_the_way), TEST(other_guests_on_our_cpus),
-		TEST(waiting_is_measured), TEST(scheduling_that_holds_back), TEST(halting_costs), TEST(cpus_that_sleep),
-		TEST(cpus_that_are_open_to_all), TEST(interrupts_on_quiet_cpus), TEST(nics_that_wait),
-		TEST(memory_that_moves), TEST(memory_on_the_other_node), TEST(halves_of_cores),
-		TEST(hosts_that_are_guests), TEST(five_hundred_vcpus)};
+		TEST(workers_without_priority), TEST(vcpu_on_workers_cpu), TEST(threads_that_get_in_the_way),
+		TEST(other_guests_on_our_cpus), TEST(waiting_is_measured), TEST(scheduling_that_holds_back),
+		TEST(halting_costs), TEST(cpus_that_sleep), TEST(cpus_that_are_open_to_all),
+		TEST(interrupts_on_quiet_cpus), TEST(nics_that_wait), TEST(memory_that_moves),
+		TEST(memory_on_the_other_node), TEST(halves_of_cores), TEST(hosts_that_are_guests),
+		TEST(five_hundred_vcpus)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

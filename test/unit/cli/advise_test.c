@@ -122,7 +122,8 @@ static void
 daemon_adds_workers_and_interfaces(void **state)
 {
 	static const struct fake_answer answers[] = {
-		{"worker.list", "[{\"worker\": 0, \"cpu\": 1}, {\"worker\": 1, \"cpu\": -1}]", NULL},
+		{"worker.list", "[{\"worker\": 0, \"cpu\": 1, \"priority\": \"normal\"}, {\"worker\": 1, \"cpu\": -1}]",
+			NULL},
 		{"port.list",
 			"[{\"name\": \"up\", \"devargs\": \"net_af_xdp0,iface=eth1,start_queue=0\"}, {\"name\": "
 			"\"vm1\"},"
@@ -140,6 +141,7 @@ daemon_adds_workers_and_interfaces(void **state)
 	list = json_loads(fake_client_end(), 0, NULL);
 	assert_non_null(list);
 	assert_string_equal(text_of(list, "vcpu.worker", "severity"), "problem");
+	assert_string_equal(text_of(list, "worker.priority", "severity"), "problem");
 	assert_string_equal(text_of(list, "nic.coalesce", "finding"), "eth1 of port up: rx-usecs 30, adaptive-rx off");
 	assert_true(json_is_null(json_object_get(find(list, "nic.coalesce"), "libvirt")));
 	assert_null(find(list, "workers"));
