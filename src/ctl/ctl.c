@@ -8,6 +8,7 @@
 #include "ctl_clock.h"
 #include "datagrams.h"
 #include "metrics.h"
+#include "peer_reports.h"
 #include "rpc_trace.h"
 #include "rtvs/journal.h"
 #include "rtvs/log.h"
@@ -37,7 +38,7 @@ on_beat(struct loop_source *source, uint32_t events)
 	if (read(source->fd, &n, sizeof(n)) != sizeof(n))
 		return;
 	dp_clock_follow(ctl->dp);
-	peers_tell(ctl);
+	peer_reports_send(ctl);
 	peers_turn(ctl);
 	probes_turn(ctl);
 	// Last: a worker that shares this CPU sends the request when this thread is done, and the sooner the

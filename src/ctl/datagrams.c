@@ -2,6 +2,7 @@
 #include "datagrams.h"
 
 #include "ctl.h"
+#include "peer_reports.h"
 #include "rtvs/peer_msg.h"
 #include "rtvs/stamp.h"
 
@@ -34,7 +35,7 @@ datagrams_drain(struct ctl *ctl)
 {
 	struct dp_datagram d;
 
-	peers_tell(ctl);
+	peer_reports_send(ctl);
 	for (unsigned i = 0; i < MAX_AT_ONCE && dp_datagram_next(ctl->dp, &d); i++) {
 		const struct model_port *uplink = d.uplink < DP_MAX_PORTS ? ctl->live->port_by_id[d.uplink] : NULL;
 

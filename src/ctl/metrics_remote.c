@@ -4,6 +4,7 @@
 
 #include "ctl.h"
 #include "family.h"
+#include "peers_json.h"
 #include "rtvs/units.h"
 
 #include <inttypes.h>

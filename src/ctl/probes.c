@@ -5,6 +5,8 @@
 
 #include "ctl.h"
 #include "ctl_clock.h"
+#include "peer_answers.h"
+#include "peer_clock.h"
 #include "port_json.h"
 #include "rtvs/dscp.h"
 #include "rtvs/stamp.h"
@@ -95,7 +97,7 @@ send_probe(struct ctl *ctl, struct probe *p, const struct model_port *tunnel, co
 		.to_port = STAMP_PORT,
 		.hop_limit = STAMP_HOP_LIMIT,
 		.len = STAMP_BYTES};
-	uint8_t dscp = tunnel->cfg.dscp == DP_DSCP_DEADLINE ? peers_dscp(ctl, port) : DSCP_KEEP;
+	uint8_t dscp = tunnel->cfg.dscp == DP_DSCP_DEADLINE ? peer_answers_dscp(ctl, port) : DSCP_KEEP;
 
 	if (!uplink)
 		return;
@@ -183,7 +185,7 @@ probes_receive(struct ctl *ctl, const struct dp_datagram *d)
 	s->probe = NULL;
 	p->received++;
 	add(&p->rtt, (int64_t)(d->time_ns - r.request.sent_ns) - (int64_t)(r.sent_ns - r.received_ns));
-	if (!peers_clock(ctl, d->uplink, &d->from, &offset_ns))
+	if (!peer_clock_offset(ctl, d->uplink, &d->from, &offset_ns))
 		return;
 	add(&p->there, (int64_t)(r.received_ns - r.request.sent_ns) - offset_ns);
 	add(&p->back, (int64_t)(d->time_ns - r.sent_ns) + offset_ns);

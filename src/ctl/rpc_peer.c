@@ -2,6 +2,8 @@
 #include "answer.h"
 #include "ctl.h"
 #include "methods.h"
+#include "peer_keys.h"
+#include "peers_json.h"
 
 #include <errno.h>
 
@@ -24,7 +26,7 @@ peer_reload(void *ctx, const void *params, uint64_t present, json_t **ret_result
 	(void)ret_result;
 	for (unsigned i = 0; i < ctl->live->n_ports; i++)
 		if (ctl->live->ports[i]->cfg.key_file[0] &&
-			peers_check_keys(ctl->live->ports[i]->cfg.key_file, text) < 0)
+			peer_keys_check(ctl->live->ports[i]->cfg.key_file, text) < 0)
 			return ctl_refuse(err, -EINVAL, text);
 	peers_reload(ctl);
 	return 0;

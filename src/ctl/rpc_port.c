@@ -4,6 +4,7 @@
 #include "answer.h"
 #include "ctl.h"
 #include "methods.h"
+#include "peer_keys.h"
 #include "port_json.h"
 #include "port_params.h"
 #include "rtvs/log.h"
@@ -127,7 +128,7 @@ check_keys(const struct ctl *ctl, const struct dp_port_cfg *cfg, char text[DP_ER
 		(live && !strcmp(live->cfg.key_file, cfg->key_file) && !strcmp(live->cfg.uplink, cfg->uplink) &&
 			!memcmp(&live->cfg.remote, &cfg->remote, sizeof(cfg->remote))))
 		return 0;
-	return peers_check_keys(cfg->key_file, text);
+	return peer_keys_check(cfg->key_file, text);
 }
 
 // A wrong file is most likely the caller's slip. One that is in the configuration was right once: it may not keep the daemon, and with it all

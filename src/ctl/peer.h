@@ -1,0 +1,40 @@
+// One other host's daemon. A peer is a host, not a tunnel: tunnels to the same address through the same
+// uplink share one. For files of peers only.
+#pragma once
+
+#include "peer_keys.h"
+#include "rtvs/clock_offset.h"
+#include "rtvs/dp.h"
+#include "rtvs/feedback.h"
+#include "rtvs/peer_session.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct ctl;
+struct model_port;
+
+struct peer_counters {
+	uint64_t sent, unsent, reports, malformed, unknown_key, forged, steps;
+};
+
+struct peer {
+	struct peer *next;
+	unsigned uplink; // id of the port
+	struct prefix addr;
+	char key_file[RTVS_PATH_SIZE];
+	struct peer_keys keys;
+	struct peer_session session;
+	struct clock_offset clock;
+	uint64_t asked_tai_ns; // t1 of the request that is not answered, 0: none
+	uint64_t asked_ns, rtt_ns;
+	struct feedback *flow[DP_MAX_PORTS]; // of our ports' packets to it, by port; NULL: nothing was reported
+	struct peer_counters count;
+	bool is_wanted; // in peers_sync
+};
+
+// NULL: the host is no peer.
+struct peer *peer_find(const struct ctl *ctl, unsigned uplink, const struct prefix *addr);
+bool peer_is_tunnel_to(const struct ctl *ctl, const struct peer *peer, const struct model_port *tunnel);
+// A tunnel to the peer through which the port's packets go, NULL: none.
+const struct model_port *peer_tunnel_for(const struct ctl *ctl, const struct peer *peer, const struct model_port *port);

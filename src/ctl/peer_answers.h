@@ -1,0 +1,20 @@
+// What is done about packets that come late at a peer.
+#pragma once
+
+#include "rtvs/peer_msg.h"
+
+#include <stdint.h>
+
+struct ctl;
+struct model_port;
+struct peer;
+
+// One flow of a report.
+void peer_answers_take(struct ctl *ctl, struct peer *peer, const struct peer_msg_flow *report);
+// From time to time: steps that are due without a report, and flows that are gone.
+void peer_answers_poll(struct ctl *ctl, struct peer *peer);
+// The DSCP of a port's packets as they are now, DSCP_KEEP: their own.
+uint8_t peer_answers_dscp(const struct ctl *ctl, const struct model_port *port);
+// The DSCP of a step as results show it; -1: the port's packets keep their own. tunnel NULL: there is none.
+int peer_answers_shown_dscp(
+	const struct ctl *ctl, const struct model_port *port, const struct model_port *tunnel, uint32_t step);
