@@ -3,6 +3,7 @@
 #include "bridge.h"
 
 #include "dp_state.h"
+#include "registry.h"
 
 #include <rte_malloc.h>
 #include <rte_random.h>
@@ -23,15 +24,6 @@ static uint32_t
 now_s(const struct dp *dp)
 {
 	return (uint32_t)(clock_now_ns(&dp->clock) / 1000000000);
-}
-
-struct bridge *
-bridge_find(const struct dp *dp, const char *name)
-{
-	for (unsigned i = 0; i < DP_MAX_BRIDGES; i++)
-		if (dp->bridge[i] && !strcmp(dp->bridge[i]->cfg.name, name))
-			return dp->bridge[i];
-	return NULL;
 }
 
 static int
@@ -59,7 +51,7 @@ dp_bridge_add(struct dp *dp, const struct dp_bridge_cfg *cfg, unsigned *ret_id, 
 
 	if (rc)
 		return rc;
-	if (bridge_find(dp, cfg->name)) {
+	if (registry_bridge(dp, cfg->name)) {
 		dp_error(err, "name: there is already a bridge '%s'", cfg->name);
 		return -EEXIST;
 	}
@@ -165,7 +157,7 @@ bridge_forget_lost_link(struct dp *dp, struct port *port)
 	if (!atomic_load(&port->has_lost_link) || (port->forgot_ns && now_ns - port->forgot_ns < FORGET_EVERY_NS))
 		return;
 	atomic_store(&port->has_lost_link, false);
-	bridge = port->cfg.bridge[0] && atomic_load(&port->n_macs) ? bridge_find(dp, port->cfg.bridge) : NULL;
+	bridge = port->cfg.bridge[0] && atomic_load(&port->n_macs) ? registry_bridge(dp, port->cfg.bridge) : NULL;
 	if (!bridge)
 		return;
 	port->forgot_ns = now_ns;

@@ -6,7 +6,6 @@
 struct dp;
 struct port;
 
-struct bridge *bridge_find(const struct dp *dp, const char *name);
 // Forgets what was learned of the port (static entries, too, with_static).
 void bridge_forget_port(struct dp *dp, struct bridge *bridge, const struct port *port, bool with_static);
 // The same, without static entries, if its link has gone since.

@@ -122,8 +122,3 @@ uint32_t port_geneve_mtu(const struct port *port);
 uint32_t port_geneve_frame_max(const struct port *port, uint32_t uplink_mtu);
 bool port_geneve_hear_mtu(struct port *port, uint32_t mtu, uint64_t now_ns);
 bool port_geneve_expire_mtu(struct port *port, uint64_t now_ns);
-
-void port_housekeeping(struct dp *dp); // of all ports
-struct port *port_find(const struct dp *dp, const char *name);
-// Any thread: tells the control thread, and wakes workers whose descriptors changed.
-void port_link_changed(struct port *port, bool is_up);

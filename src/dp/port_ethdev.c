@@ -5,6 +5,7 @@
 #include "ethdev_io.h"
 #include "netdev.h"
 #include "port.h"
+#include "port_link.h"
 #include "rtvs/log.h"
 
 #include <rte_dev.h>

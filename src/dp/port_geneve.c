@@ -2,6 +2,8 @@
 // through its uplink. Nothing is polled or transmitted here.
 #include "dp_state.h"
 #include "port.h"
+#include "port_link.h"
+#include "registry.h"
 #include "rtvs/path_mtu.h"
 #include "underlay.h"
 
@@ -97,7 +99,7 @@ static void
 update_link(struct port *port)
 {
 	const struct tunnel *t = port->priv;
-	const struct port *uplink = port_find(port->dp, port->cfg.uplink);
+	const struct port *uplink = registry_port(port->dp, port->cfg.uplink);
 	bool is_up = t->is_started && uplink && uplink->cfg.address.len && atomic_load(&uplink->is_up);
 
 	if (atomic_exchange(&port->is_up, is_up) != is_up)
@@ -143,7 +145,7 @@ geneve_stop(struct port *port)
 static void
 geneve_state(const struct port *port, struct dp_port_state *ret_state)
 {
-	const struct port *uplink = port_find(port->dp, port->cfg.uplink);
+	const struct port *uplink = registry_port(port->dp, port->cfg.uplink);
 
 	ret_state->n_queues = 1;
 	ret_state->mtu = port_geneve_mtu(port);

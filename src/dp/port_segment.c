@@ -7,6 +7,7 @@
 #include "connector.h"
 #include "dp_state.h"
 #include "port.h"
+#include "port_link.h"
 #include "segment_mbuf.h"
 #include "segment_node.h"
 

@@ -7,6 +7,7 @@
 #include "connector.h"
 #include "dp_state.h"
 #include "port.h"
+#include "port_link.h"
 #include "rtvs/claim.h"
 #include "rtvs/log.h"
 #include "vhost_fds.h"

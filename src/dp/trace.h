@@ -10,7 +10,13 @@
 struct view;
 struct worker;
 
-struct trace;
+struct trace {
+	struct chain chain;
+	_Atomic uint64_t prewoken_ns; // since the last burst was put, 0: not. Workers that hand packets over, too
+	uint64_t since_ns; // dp_trace_start: what was queued before is not told; ctl
+	uint64_t lost_before; // ctl
+	uint16_t queue; // that the followed packet was put into; owner
+};
 
 // What a burst has that is followed, looked up before it is given to a port and told after.
 struct trace_burst {
@@ -26,9 +32,6 @@ struct trace_burst {
 		uint16_t at;
 	} answer[4];
 };
-
-uint64_t trace_wake_ns(const struct port *port); // as struct dp_port_state has it
-int trace_prepare(struct port *port); // control thread: makes what the port needs, if it does. -ENOMEM
 
 // Workers, in this order. Packets that reached the guest's egress; that are given to queue q, before and after (sent: the set of
 // those that it took); that came from it.

@@ -6,10 +6,12 @@
 
 #include "base/tsan.h"
 #include "dp_state.h"
+#include "registry.h"
 #include "rtvs/frame.h"
 #include "rtvs/icmp_too_big.h"
 #include "rtvs/neighbor.h"
 #include "rtvs/udp.h"
+#include "views.h"
 #include "worker.h"
 
 #include <rte_errno.h>
@@ -169,7 +171,7 @@ mac_of(const struct port *uplink)
 static const struct port *
 uplink_of(const struct dp *dp, const struct port *tunnel)
 {
-	const struct port *uplink = port_find(dp, tunnel->cfg.uplink);
+	const struct port *uplink = registry_port(dp, tunnel->cfg.uplink);
 
 	return uplink && uplink->cfg.address.len && uplink->underlay ? uplink : NULL;
 }
@@ -272,7 +274,7 @@ underlay_housekeeping(struct dp *dp)
 			ask(uplink, hop, now_ns);
 	}
 	if (is_changed)
-		(void)view_publish(dp);
+		(void)views_publish(dp);
 }
 
 // Is it for the daemon: ARP, or IP to the uplink's address, or a group that asks for it?
@@ -355,7 +357,7 @@ hear_too_big(struct dp *dp, const struct port *uplink, const struct icmp_too_big
 				is_changed |= port_geneve_hear_mtu(tunnel, news->mtu, clock_now_ns(&dp->clock));
 		}
 	if (is_changed)
-		(void)view_publish(dp);
+		(void)views_publish(dp);
 }
 
 // True: ret_d is for the daemon. What else the frame may ask for is answered.
@@ -398,7 +400,7 @@ take(struct dp *dp, const struct port *uplink, struct rte_mbuf *m, struct dp_dat
 		(void)inject(uplink, answer, neighbor_reply(&self, &msg, answer));
 	// Who asks tells its own address as well.
 	if (msg.has_mac && learn(uplink, msg.addr, &msg.mac, clock_now_ns(&dp->clock)))
-		(void)view_publish(dp);
+		(void)views_publish(dp);
 	return false;
 }
 

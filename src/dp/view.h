@@ -104,9 +104,12 @@ view_carries(const struct view_port *vp, uint16_t vlan)
 	return vlan && vp->is_trunk && (vp->carries_all || vlan_set_has(&vp->trunk, vlan));
 }
 
+static inline uint32_t
+view_bound_slot(const struct view *view, uint64_t mac)
+{
+	return (uint32_t)(mac * UINT64_C(0x9e3779b97f4a7c15) >> 32) & view->bound_mask;
+}
+
 // Is the MAC in this VLAN that of another port of the bridge, by its allowed_macs? Not while that port is down: its guest may have moved
 // to another host; not when the port has it in its own list; not one that floats between hosts (VRRP, CARP).
 bool view_is_bound_elsewhere(const struct view *view, uint16_t port, uint64_t mac, uint16_t vlan);
-
-// Builds a view of dp's present state, swaps it in and waits until no worker uses the one before. -ENOMEM: nothing changed
-int view_publish(struct dp *dp);

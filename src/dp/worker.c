@@ -12,7 +12,6 @@
 #include <rte_cycles.h>
 #include <rte_lcore.h>
 #include <rte_malloc.h>
-#include <rte_pause.h>
 
 #include <errno.h>
 #include <stdlib.h>
@@ -268,59 +267,4 @@ worker_destroy(struct worker *w)
 	free(w->port);
 	free(w->snap);
 	rte_free(w);
-}
-
-int
-dp_worker_stats(const struct dp *dp, unsigned index, struct dp_worker_stats *ret_stats)
-{
-	const struct worker *w;
-
-	if (index >= dp->n_workers)
-		return -ENOENT;
-	w = dp->worker[index];
-	*ret_stats = (struct dp_worker_stats){
-		.cpu = w->cpu,
-		.tid = atomic_load_explicit(&w->tid, memory_order_relaxed),
-		.priority = dp->priority,
-		.turns = __atomic_load_n(&w->stats.turns, __ATOMIC_RELAXED),
-		.turns_with_work = __atomic_load_n(&w->stats.turns_with_work, __ATOMIC_RELAXED),
-		.sleeps = __atomic_load_n(&w->stats.sleeps, __ATOMIC_RELAXED),
-		.cycles_busy = __atomic_load_n(&w->stats.cycles_busy, __ATOMIC_RELAXED),
-		.cycles_total = rte_rdtsc() - w->stats.begin_tsc,
-		.tsc_hz = dp->clock.tsc_hz,
-		.pkts = __atomic_load_n(&w->stats.pkts, __ATOMIC_RELAXED),
-		.events_lost = atomic_load(&dp->events.lost),
-	};
-	hist_init(&ret_stats->stalls);
-	hist_merge(&ret_stats->stalls, &w->stats.stalls);
-	return 0;
-}
-
-unsigned
-dp_worker_stalls(const struct dp *dp, unsigned index, struct dp_stall ret_stalls[DP_STALLS_KEPT])
-{
-	const struct worker_stall_log *log;
-	uint64_t now_ns = clock_now_ns(&dp->clock), end, begin, kept = 0, overwritten;
-
-	if (index >= dp->n_workers)
-		return 0;
-	log = &dp->worker[index]->stall_log;
-	end = atomic_load_explicit(&log->n, memory_order_acquire);
-	begin = end > DP_STALLS_KEPT ? end - DP_STALLS_KEPT : 0;
-	for (uint64_t i = begin; i < end; i++) {
-		uint64_t at_ns = atomic_load_explicit(&log->end_ns[i % DP_STALLS_KEPT], memory_order_relaxed);
-
-		ret_stalls[kept++] = (struct dp_stall){.number = i,
-			.ago_ns = now_ns > at_ns ? now_ns - at_ns : 0,
-			.took_ns = atomic_load_explicit(&log->took_ns[i % DP_STALLS_KEPT], memory_order_relaxed)};
-	}
-	// What the worker has written since, or is writing.
-	atomic_thread_fence(memory_order_acquire);
-	overwritten = atomic_load_explicit(&log->n, memory_order_relaxed) + 1;
-	overwritten = overwritten > DP_STALLS_KEPT ? RTE_MIN(overwritten - DP_STALLS_KEPT, end) : 0;
-	if (overwritten <= begin)
-		return (unsigned)kept;
-	kept -= overwritten - begin;
-	memmove(ret_stalls, ret_stalls + (overwritten - begin), kept * sizeof(*ret_stalls));
-	return (unsigned)kept;
 }

@@ -1,0 +1,27 @@
+#include "housekeeping.h"
+
+#include "bridge.h"
+#include "connector.h"
+#include "dp_state.h"
+#include "underlay.h"
+
+void
+housekeeping_ports(struct dp *dp)
+{
+	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
+		if (dp->port[i]) {
+			dp->port[i]->ops->housekeeping(dp->port[i]);
+			bridge_forget_lost_link(dp, dp->port[i]);
+		}
+}
+
+void
+dp_housekeeping(struct dp *dp)
+{
+	for (unsigned i = 0; i < DP_MAX_BRIDGES; i++)
+		if (dp->bridge[i])
+			bridge_housekeeping(dp, i);
+	housekeeping_ports(dp);
+	underlay_housekeeping(dp);
+	connector_housekeeping(dp->connector);
+}

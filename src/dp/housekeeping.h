@@ -1,0 +1,6 @@
+// What is done now and then: control thread.
+#pragma once
+
+struct dp;
+
+void housekeeping_ports(struct dp *dp); // of all ports

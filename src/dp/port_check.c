@@ -1,0 +1,120 @@
+#include "port_check.h"
+
+#include "dp_state.h"
+#include "registry.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#define ETHER_HEADER 14
+
+int
+dp_port_check_qos(const struct dp_port_cfg *cfg, char err[DP_ERR_SIZE])
+{
+	const struct {
+		const char *name;
+		uint64_t value, min, max;
+		bool may_be_zero;
+	} fields[] = {
+		{"deadline", cfg->deadline_ns, 1, DP_DEADLINE_MAX_NS, true},
+		{"min_rate", cfg->min_rate_bps, DP_RATE_MIN, DP_RATE_MAX, true},
+		{"max_rate", cfg->max_rate_bps, DP_RATE_MIN, DP_RATE_MAX, true},
+		{"rate", cfg->rate_bps, DP_RATE_MIN, DP_RATE_MAX, true},
+		{"burst", cfg->burst_bytes, cfg->mtu + ETHER_HEADER, DP_BURST_MAX, !cfg->min_rate_bps},
+		{"weight", cfg->weight, 1, DP_WEIGHT_MAX, false},
+		{"queue", cfg->queue, DP_QUEUE_MIN, DP_QUEUE_MAX, false},
+	};
+
+	for (unsigned i = 0; i < RTE_DIM(fields); i++) {
+		if ((fields[i].may_be_zero && !fields[i].value) ||
+			(fields[i].value >= fields[i].min && fields[i].value <= fields[i].max))
+			continue;
+		dp_error(err, "%s: %" PRIu64 " is out of range %" PRIu64 " to %" PRIu64, fields[i].name,
+			fields[i].value, fields[i].min, fields[i].max);
+		return -EINVAL;
+	}
+	if (cfg->late > DP_LATE_DROP)
+		dp_error(err, "late: must be send or drop");
+	else if (cfg->dscp > DP_DSCP_DEADLINE)
+		dp_error(err, "dscp: must be keep or deadline");
+	else if (cfg->max_rate_bps && cfg->max_rate_bps < cfg->min_rate_bps)
+		dp_error(err, "max_rate: %" PRIu64 " bit/s is less than min_rate", cfg->max_rate_bps);
+	else
+		return 0;
+	return -EINVAL;
+}
+
+int
+port_check(const struct dp *dp, const struct dp_port_cfg *cfg, char err[DP_ERR_SIZE])
+{
+	char wrong[GENEVE_IGNORE_ERR];
+	struct geneve_ignore ignore;
+
+	if (cfg->type > DP_PORT_SEGMENT)
+		dp_error(err, "type: must be vhost, ethdev, geneve or segment");
+	else if (cfg->mtu < DP_MTU_MIN || cfg->mtu > DP_MTU_MAX)
+		dp_error(err, "mtu: %u is out of range %u to %u", cfg->mtu, DP_MTU_MIN, DP_MTU_MAX);
+	else if (!cfg->n_queues || cfg->n_queues > DP_MAX_QUEUES)
+		dp_error(err, "queues: %u is out of range 1 to %u", cfg->n_queues, DP_MAX_QUEUES);
+	else if (cfg->vlan > RTVS_VLAN_MAX)
+		dp_error(err, "vlan: %u is out of range 0 to %u", cfg->vlan, RTVS_VLAN_MAX);
+	else if (cfg->mirror_to[0] && !strcmp(cfg->mirror_to, cfg->name))
+		dp_error(err, "mirror_to: a port cannot be its own mirror");
+	else if (cfg->bridge[0] && !registry_bridge(dp, cfg->bridge)) {
+		dp_error(err, "bridge: there is no bridge '%s'", cfg->bridge);
+		return -ENOENT;
+	} else if (geneve_ignore_parse(cfg->ignore_options, &ignore, wrong)) {
+		dp_error(err, "ignore_options: %s", wrong);
+	} else
+		return dp_port_check_qos(cfg, err);
+	return -EINVAL;
+}
+
+// Which of the members that are fixed for a port's life differ.
+const char *
+port_check_fixed(const struct dp_port_cfg *a, const struct dp_port_cfg *b)
+{
+	if (strcmp(a->name, b->name))
+		return "name";
+	if (a->type != b->type)
+		return "type";
+	if (strcmp(a->socket, b->socket))
+		return "socket";
+	if (a->vhost_mode != b->vhost_mode)
+		return "mode";
+	if (a->packed != b->packed)
+		return "packed";
+	if (a->csum != b->csum)
+		return "csum";
+	if (a->tso != b->tso)
+		return "tso";
+	if (a->n_queues != b->n_queues)
+		return "queues";
+	if (a->socket_mode != b->socket_mode)
+		return "socket_mode";
+	if (strcmp(a->socket_owner, b->socket_owner))
+		return "socket_owner";
+	if (strcmp(a->socket_group, b->socket_group))
+		return "socket_group";
+	if (strcmp(a->path, b->path))
+		return "path";
+	if (strcmp(a->uplink, b->uplink))
+		return "uplink";
+	if (memcmp(&a->remote, &b->remote, sizeof(a->remote)))
+		return "remote";
+	if (a->vni != b->vni)
+		return "vni";
+	if (a->timestamps != b->timestamps)
+		return "timestamps";
+	return strcmp(a->devargs, b->devargs) ? "devargs" : NULL;
+}
+
+// With a guest, when its driver starts.
+bool
+port_check_is_negotiated(const struct dp_port_cfg *cfg, const char *param)
+{
+	if (cfg->type != DP_PORT_VHOST)
+		return false;
+	return !strcmp(param, "packed") || !strcmp(param, "csum") || !strcmp(param, "tso") || !strcmp(param, "queues");
+}
