@@ -1,8 +1,9 @@
 // Segmentation, fragments and checksums in software, for ports whose far side does not take them. The decisions about headers are
 // frame_tso_*'s and fragment_*'s; this file moves the bytes between buffers. One copy per segment, no allocation but the segments.
+#include "gso.h"
+
 #include "rtvs/fragment.h"
 #include "rtvs/frame.h"
-#include "worker.h"
 
 #include <rte_ip.h>
 #include <rte_mbuf.h>

@@ -4,6 +4,7 @@
 #include "connector.h"
 #include "dp_state.h"
 #include "underlay.h"
+#include "views.h"
 
 void
 housekeeping_ports(struct dp *dp)
@@ -22,6 +23,7 @@ dp_housekeeping(struct dp *dp)
 		if (dp->bridge[i])
 			bridge_housekeeping(dp, i);
 	housekeeping_ports(dp);
-	underlay_housekeeping(dp);
+	if (underlay_housekeeping(dp))
+		(void)views_publish(dp); // no memory for a view: the next change tells it
 	connector_housekeeping(dp->connector);
 }

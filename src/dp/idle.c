@@ -1,7 +1,10 @@
 // The adaptive idle policy: a worker that found nothing for a while asks its queues to wake it and sleeps.
 // Nothing is lost on the way: queues are asked first, polled once more, and only then the worker waits
 // (base/waker.h). Queues whose driver gives no wake-up are polled every POLL_NS instead.
+#include "idle.h"
+
 #include "dp_state.h"
+#include "pace.h"
 #include "schedule.h"
 #include "worker.h"
 
@@ -89,7 +92,7 @@ wait_for_work(struct worker *w, const struct view *view)
 	end_ns = now_ns + (uint64_t)ts.tv_nsec;
 	now_ns = clock_now_ns(&w->dp->clock);
 	if (now_ns > end_ns + WAKE_LATE_NS)
-		worker_stalled(w, now_ns - end_ns, now_ns);
+		pace_stalled(w, now_ns - end_ns, now_ns);
 	waker_clear(&w->waker);
 	rcu_resume(&w->dp->rcu, w->index);
 	counters_add(&w->stats.sleeps, 1);

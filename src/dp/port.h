@@ -110,15 +110,3 @@ port_refuse(struct port_refused *refused, uint16_t i, enum drop why)
 	refused->set |= UINT32_C(1) << i;
 	refused->why[i] = why;
 }
-
-struct overlay_delays *port_geneve_delays(const struct port *port);
-// The uplink's owner writes both: number of the next packet of each flow; packets of each flow in the uplink's schedule.
-uint64_t *port_geneve_seq(const struct port *port);
-uint32_t *port_geneve_queued(const struct port *port);
-// Control thread. What the tunnel takes of an IP packet: its MTU, or what the network takes now. hear: a router said that mtu is the most
-// outside; expire: what it said may be old. True: what the tunnel takes has changed.
-uint32_t port_geneve_mtu(const struct port *port);
-// Bytes of a frame, tags included, that fit the uplink and the network behind it.
-uint32_t port_geneve_frame_max(const struct port *port, uint32_t uplink_mtu);
-bool port_geneve_hear_mtu(struct port *port, uint32_t mtu, uint64_t now_ns);
-bool port_geneve_expire_mtu(struct port *port, uint64_t now_ns);

@@ -6,6 +6,7 @@
 #define ALLOW_EXPERIMENTAL_API // rte_vhost_notify_guest
 #include "connector.h"
 #include "dp_state.h"
+#include "gso.h"
 #include "port.h"
 #include "port_link.h"
 #include "rtvs/claim.h"

@@ -8,7 +8,10 @@
 #include "base/pkt.h"
 #include "capture.h"
 #include "dp_state.h"
+#include "encap.h"
+#include "pace.h"
 #include "trace.h"
+#include "transmit.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -150,7 +153,7 @@ count_waiting(struct worker *w, const struct view *view, uint16_t out, struct rt
 	view->port[out].schedule->n_buffers[m->port] += (uint32_t)n_buffers;
 	w->n_waiting[m->port] += (uint32_t)n_buffers;
 	if (view->port[out].uplink)
-		overlay_queued(view, m, by);
+		encap_queued(view, m, by);
 }
 
 // How full the queue of a flow is, after a packet of n_segs buffers came or left: of its packets or, where these have reached more
@@ -228,14 +231,14 @@ take_due(struct worker *w, const struct view *view, uint16_t out)
 	bool may_hold = view->port[out].may_hold;
 	unsigned n;
 
-	worker_tick(w);
+	pace_tick(w);
 	q->taken_ns = w->now_ns;
 	n = sched_dequeue(&q->s, items, PORT_BURST, w->now_ns);
 	for (unsigned i = 0; i < n; i++) {
 		struct rte_mbuf *m = pkt_of_item(items[i]);
 
 		count_waiting(w, view, out, m, -1);
-		worker_work(w, 1, m->pkt_len);
+		pace_work(w, 1, m->pkt_len);
 		if (may_hold)
 			backpressure_left(w, view, out, &q->back, m->port, fill_of(w, q, m->port, m->nb_segs));
 		if (items[i]->verdict == SCHED_LATE || items[i]->verdict == SCHED_AQM) {
@@ -268,7 +271,7 @@ serve(struct worker *w, const struct view *view, uint16_t out)
 			take_due(w, view, out);
 		if (!q->n_pending)
 			break;
-		n = egress_give(w, view, out, q->pending, q->n_pending);
+		n = transmit(w, view, out, q->pending, q->n_pending);
 		// From the first refusal on: a worker that was away took nothing from the device, either.
 		q->refused_ns = n ? 0 : q->refused_ns ? q->refused_ns : w->now_ns;
 		backpressure_offered(w, view, out, &q->back, n ? 0 : w->now_ns - q->refused_ns);
@@ -311,7 +314,7 @@ schedule_put(struct worker *w, const struct view *view, uint16_t out)
 			lens[i] = tx->pkts[i]->pkt_len;
 			flows[i] = tx->pkts[i]->port;
 		}
-		n = egress_give(w, view, out, tx->pkts, tx->n);
+		n = transmit(w, view, out, tx->pkts, tx->n);
 		pass(q, lens, flows, n, w->now_ns);
 	}
 	for (uint16_t i = n; i < tx->n; i++)

@@ -5,6 +5,7 @@
 #include "dp_state.h"
 #include "schedule.h"
 #include "traces.h"
+#include "tunnel.h"
 
 #include <rte_cycles.h>
 
@@ -74,8 +75,8 @@ dp_flow_seq(const struct dp *dp, unsigned tunnel, unsigned id)
 
 	if (!port || port->cfg.type != DP_PORT_GENEVE || id >= DP_MAX_PORTS)
 		return 0;
-	return __atomic_load_n(&port_geneve_seq(port)[id], __ATOMIC_RELAXED) +
-		__atomic_load_n(&port_geneve_queued(port)[id], __ATOMIC_RELAXED);
+	return __atomic_load_n(&tunnel_seq(port)[id], __ATOMIC_RELAXED) +
+		__atomic_load_n(&tunnel_queued(port)[id], __ATOMIC_RELAXED);
 }
 
 int

@@ -1,8 +1,12 @@
 // Where a packet goes: VLAN, spoof guard, learning, lookup, flood. One burst of one ingress port at a time, which is
 // why the last source and destination are remembered: most bursts have one of each. Every packet is
 // given to egress_put or dropped with a reason, nothing else. Complexity: two cache lines of the MAC table a new key.
+#include "switch.h"
+
 #include "capture.h"
 #include "dp_state.h"
+#include "egress.h"
+#include "gso.h"
 #include "rtvs/frame.h"
 #include "worker.h"
 

@@ -4,15 +4,13 @@
 // was asked for, and there are as many as tunnels.
 #include "underlay.h"
 
-#include "base/tsan.h"
 #include "dp_state.h"
 #include "registry.h"
 #include "rtvs/frame.h"
 #include "rtvs/icmp_too_big.h"
 #include "rtvs/neighbor.h"
 #include "rtvs/udp.h"
-#include "views.h"
-#include "worker.h"
+#include "tunnel.h"
 
 #include <rte_errno.h>
 #include <rte_malloc.h>
@@ -26,13 +24,10 @@
 
 #define PUNT_RING 512
 #define REPORT_RING 1024
-#define PUNT_PPS 2000 // of one uplink
-#define PUNT_BURST 200
 #define INJECT_RING 256
 #define ASK_EVERY_NS UINT64_C(1000000000) // while unknown
 #define REFRESH_NS UINT64_C(30000000000)
 #define FORGET_NS UINT64_C(120000000000) // without an answer
-#define POLL_BURST 64 // frames taken in one call
 #define IP_HEADER_V4 20
 #define IP_HEADER_V6 40
 #define UDP_HEADER 8
@@ -245,14 +240,14 @@ ask(const struct port *uplink, struct hop *hop, uint64_t now_ns)
 	(void)inject(uplink, frame, neighbor_request(&self, hop->addr.addr, hop->is_known ? &hop->mac : NULL, frame));
 }
 
-void
+bool
 underlay_housekeeping(struct dp *dp)
 {
 	uint64_t now_ns = clock_now_ns(&dp->clock);
 	bool is_changed = false;
 
 	set_clocks(dp);
-	overlay_housekeeping(dp);
+	tunnel_housekeeping(dp);
 	for (unsigned i = 0; i < DP_MAX_PORTS; i++) {
 		struct port *tunnel = dp->port[i];
 		const struct port *uplink;
@@ -260,7 +255,7 @@ underlay_housekeeping(struct dp *dp)
 
 		if (!tunnel || tunnel->cfg.type != DP_PORT_GENEVE)
 			continue;
-		is_changed |= port_geneve_expire_mtu(tunnel, now_ns);
+		is_changed |= tunnel_expire_mtu(tunnel, now_ns);
 		uplink = uplink_of(dp, tunnel);
 		hop = uplink ? make_hop(uplink, next_hop(uplink, &tunnel->cfg.remote)) : NULL;
 		if (!hop)
@@ -273,47 +268,7 @@ underlay_housekeeping(struct dp *dp)
 			(!hop->is_known || now_ns - hop->seen_ns > REFRESH_NS))
 			ask(uplink, hop, now_ns);
 	}
-	if (is_changed)
-		(void)views_publish(dp);
-}
-
-// Is it for the daemon: ARP, or IP to the uplink's address, or a group that asks for it?
-static bool
-is_for_us(const struct view_port *vp, const struct rte_mbuf *m)
-{
-	const uint8_t *data = rte_pktmbuf_mtod(m, const uint8_t *), *dst;
-	const struct prefix *own = &vp->uplink->address;
-	struct frame_l2 l2;
-
-	if (!frame_parse_l2(data, m->data_len, &l2) || l2.vlan != vp->vlan)
-		return false;
-	if (l2.ether_type == FRAME_ETHER_ARP)
-		return !own->is_v6;
-	if (l2.ether_type != (own->is_v6 ? FRAME_ETHER_IPV6 : FRAME_ETHER_IPV4) ||
-		m->data_len < l2.l3_offset + (own->is_v6 ? IP_HEADER_V6 : IP_HEADER_V4))
-		return false;
-	dst = data + l2.l3_offset + (own->is_v6 ? 24 : 16);
-	return own->is_v6 ? !memcmp(dst, own->addr, 16) || dst[0] == 0xff : !memcmp(dst, own->addr, 4);
-}
-
-void
-underlay_punt(struct worker *w, const struct view *view, uint16_t in, struct rte_mbuf *m)
-{
-	struct rate *r = &w->port[in].punt;
-
-	if (!is_for_us(&view->port[in], m)) {
-		pkt_drop(&w->port[in].c, m, DROP_NOT_OURS);
-		return;
-	}
-	if (r->rate != PUNT_PPS)
-		rate_init(r, PUNT_PPS, PUNT_BURST, w->now_ns);
-	pkt_item(m)->arrival_ns = w->now_ns;
-	if (!rate_take(r, 1, w->now_ns) || !mailbox_put(&w->dp->punt, m)) {
-		pkt_drop(&w->port[in].c, m, DROP_DAEMON_BUSY);
-		return;
-	}
-	counters_add(&w->port[in].c.to_daemon, 1);
-	event_queue_wake(&w->dp->events);
+	return is_changed;
 }
 
 // A neighbour told its address. True: workers must know.
@@ -336,14 +291,15 @@ learn(const struct port *uplink, const uint8_t *addr, const struct mac *mac, uin
 }
 
 // A router says that packets to somebody are too big: all tunnels there take less then. Who quotes none of our packets is not heard.
-static void
+// True: workers must know.
+static bool
 hear_too_big(struct dp *dp, const struct port *uplink, const struct icmp_too_big_news *news)
 {
 	size_t n = news->is_ipv6 ? 16 : 4;
 	bool is_ours = false, is_changed = false;
 
 	if (news->is_ipv6 != uplink->cfg.address.is_v6 || memcmp(news->src, uplink->cfg.address.addr, n) != 0)
-		return;
+		return false;
 	for (unsigned pass = 0; pass < 2; pass++)
 		for (unsigned i = 0; i < DP_MAX_PORTS; i++) {
 			struct port *tunnel = dp->port[i];
@@ -354,15 +310,14 @@ hear_too_big(struct dp *dp, const struct port *uplink, const struct icmp_too_big
 			if (!pass)
 				is_ours |= !news->has_vni || news->vni == tunnel->cfg.vni;
 			else if (is_ours)
-				is_changed |= port_geneve_hear_mtu(tunnel, news->mtu, clock_now_ns(&dp->clock));
+				is_changed |= tunnel_hear_mtu(tunnel, news->mtu, clock_now_ns(&dp->clock));
 		}
-	if (is_changed)
-		(void)views_publish(dp);
+	return is_changed;
 }
 
-// True: ret_d is for the daemon. What else the frame may ask for is answered.
-static bool
-take(struct dp *dp, const struct port *uplink, struct rte_mbuf *m, struct dp_datagram *ret_d)
+bool
+underlay_take(
+	struct dp *dp, const struct port *uplink, struct rte_mbuf *m, struct dp_datagram *ret_d, bool *ret_is_view_due)
 {
 	struct neighbor_self self = self_of(uplink);
 	uint8_t *data = rte_pktmbuf_mtod(m, uint8_t *), answer[NEIGHBOR_MAX];
@@ -391,7 +346,7 @@ take(struct dp *dp, const struct port *uplink, struct rte_mbuf *m, struct dp_dat
 		return false;
 	}
 	if (icmp_too_big_parse(data, m->data_len, &news)) {
-		hear_too_big(dp, uplink, &news);
+		*ret_is_view_due |= hear_too_big(dp, uplink, &news);
 		return false;
 	}
 	if (neighbor_parse(data, m->data_len, &msg) || msg.is_ipv6 != self.is_ipv6 || msg.vlan != self.vlan)
@@ -399,27 +354,9 @@ take(struct dp *dp, const struct port *uplink, struct rte_mbuf *m, struct dp_dat
 	if (neighbor_asks_for(&msg, &self))
 		(void)inject(uplink, answer, neighbor_reply(&self, &msg, answer));
 	// Who asks tells its own address as well.
-	if (msg.has_mac && learn(uplink, msg.addr, &msg.mac, clock_now_ns(&dp->clock)))
-		(void)views_publish(dp);
+	if (msg.has_mac)
+		*ret_is_view_due |= learn(uplink, msg.addr, &msg.mac, clock_now_ns(&dp->clock));
 	return false;
-}
-
-bool
-dp_datagram_next(struct dp *dp, struct dp_datagram *ret_datagram)
-{
-	bool is_taken = false;
-	struct rte_mbuf *m;
-
-	overlay_housekeeping(dp);
-	for (unsigned i = 0; i < POLL_BURST && !is_taken && mailbox_take(&dp->punt, &m, 1); i++) {
-		uint16_t id = m->port;
-		const struct port *uplink = id < DP_MAX_PORTS ? dp->port[id] : NULL;
-
-		if (uplink && uplink->underlay && uplink->cfg.address.len)
-			is_taken = take(dp, uplink, m, ret_datagram);
-		pkt_free(m);
-	}
-	return is_taken;
 }
 
 int

@@ -5,8 +5,6 @@
 #include "rtvs/geneve.h"
 #include "view.h"
 
-struct worker;
-
 struct underlay; // of one uplink
 
 int underlay_start(struct dp *dp); // -errno
@@ -18,7 +16,9 @@ void underlay_destroy(struct port *uplink); // no worker uses it any more; NULL 
 bool underlay_headers(const struct dp *dp, const struct port *tunnel, struct geneve_template *ret_headers);
 bool underlay_is_resolved(const struct port *tunnel);
 // Control thread, once a second and after a tunnel was made: asks for what is not known, or was known long ago.
-void underlay_housekeeping(struct dp *dp);
-
-// Any worker: m came from uplink `in` and is no tunnel's. Owns it.
-void underlay_punt(struct worker *w, const struct view *view, uint16_t in, struct rte_mbuf *m);
+// True: workers must know what has changed.
+bool underlay_housekeeping(struct dp *dp);
+// Control thread: a packet that was punted from the uplink. True: ret_d is for the daemon. What else the frame may ask for is answered; m stays
+// the caller's. *ret_is_view_due: set when workers must know what it told.
+bool underlay_take(
+	struct dp *dp, const struct port *uplink, struct rte_mbuf *m, struct dp_datagram *ret_d, bool *ret_is_view_due);

@@ -6,6 +6,8 @@
 #include "bridge.h"
 #include "dp_state.h"
 #include "registry.h"
+#include "tunnel.h"
+#include "tunnel_table.h"
 #include "underlay.h"
 
 #include <errno.h>
@@ -106,15 +108,15 @@ build_tunnel(const struct dp *dp, struct view *view, const struct port *port)
 		return;
 	t->remote = port->cfg.remote;
 	t->vni = port->cfg.vni;
-	t->seq = port_geneve_seq(port);
-	t->queued = port_geneve_queued(port);
-	t->delays = port_geneve_delays(port);
+	t->seq = tunnel_seq(port);
+	t->queued = tunnel_queued(port);
+	t->delays = tunnel_delays(port);
 	t->is_resolved = underlay_headers(dp, port, &t->headers);
 	(void)geneve_ignore_parse(port->cfg.ignore_options, &t->ignore, wrong); // was checked
-	view->port[port->id].frame_max = port_geneve_mtu(port) + ETHER_HEADER;
-	t->frame_max = port_geneve_frame_max(port, view->port[t->uplink].frame_max - ETHER_HEADER);
+	view->port[port->id].frame_max = tunnel_mtu(port) + ETHER_HEADER;
+	t->frame_max = tunnel_frame_max(port, view->port[t->uplink].frame_max - ETHER_HEADER);
 	view->port[port->id].tunnel = t;
-	overlay_index(view, port->id, port);
+	tunnel_table_add(view, port->id, port);
 }
 
 // Only a guest waits for a link: its own ring is left alone. What others send, who share an uplink, a trunk or a tunnel, may not

@@ -4,8 +4,13 @@
 #include "worker.h"
 
 #include "capture.h"
+#include "decap.h"
 #include "dp_state.h"
+#include "egress.h"
+#include "idle.h"
+#include "pace.h"
 #include "schedule.h"
+#include "switch.h"
 #include "trace.h"
 #include "vhost_guard.h"
 
@@ -18,48 +23,8 @@
 #include <string.h>
 #include <unistd.h>
 
-// A step that takes longer than its work explains is a stall: somebody else had the core. The allowances for packets and
-// copied bytes are generous estimates, so that work is not taken for a stall.
-#define STALL_MIN_NS 10000
-#define STALL_NS_PER_PKT 1000
-#define STALL_BYTES_PER_NS 2
-#define STALL_LOG_NS 50000
-#define STALL_EVENT_NS 10000000
 #define SUPER_FRAME 65550 // bytes of the longest that a guest sends
 #define TWO_TAGS 8
-
-void
-worker_stalled(struct worker *w, uint64_t took_ns, uint64_t now_ns)
-{
-	struct worker_stall_log *log = &w->stall_log;
-	uint64_t n = atomic_load_explicit(&log->n, memory_order_relaxed);
-
-	hist_add(&w->stats.stalls, took_ns);
-	if (took_ns >= STALL_LOG_NS) {
-		// Readers look at n after the entry, and take none that may be overwritten by then.
-		atomic_store_explicit(&log->end_ns[n % DP_STALLS_KEPT], now_ns, memory_order_relaxed);
-		atomic_store_explicit(&log->took_ns[n % DP_STALLS_KEPT], took_ns, memory_order_relaxed);
-		atomic_store_explicit(&log->n, n + 1, memory_order_release);
-	}
-	if (took_ns >= STALL_EVENT_NS)
-		event_queue_post(&w->dp->events,
-			(struct dp_event){
-				.type = DP_EVENT_STALL, .port = DP_MAX_PORTS, .worker = w->index, .value = took_ns});
-}
-
-void
-worker_tick(struct worker *w)
-{
-	struct worker_step *step = &w->step;
-	uint64_t tsc = rte_rdtsc(), took_ns = clock_tsc_to_ns(&w->dp->clock, tsc - step->tsc);
-	bool is_stall =
-		took_ns >= STALL_MIN_NS + step->n_pkts * (uint64_t)STALL_NS_PER_PKT + step->bytes / STALL_BYTES_PER_NS;
-
-	*step = (struct worker_step){.tsc = tsc};
-	w->now_ns = clock_tsc_to_ns(&w->dp->clock, tsc);
-	if (unlikely(is_stall))
-		worker_stalled(w, took_ns, w->now_ns);
-}
 
 // How many packets may be read from it. 0: its ring is left alone, because its queue at an egress port is full, or it owes bytes
 // beyond max_rate.
@@ -101,6 +66,32 @@ receive_limited(struct worker *w, const struct view_port *vp, uint16_t q, struct
 	return n;
 }
 
+// Frames of one tunnel, as if they had come from a device of its own.
+static void
+receive_from_tunnel(struct worker *w, const struct view *view, uint16_t tunnel, struct rte_mbuf **pkts, uint16_t n)
+{
+	struct port_counters *c = &w->port[tunnel].c;
+	uint64_t bytes = 0;
+
+	for (uint16_t i = 0; i < n; i++)
+		bytes += pkts[i]->pkt_len;
+	counters_add(&c->rx_pkts, n);
+	counters_add(&c->rx_bytes, bytes);
+	if (unlikely(view->port[tunnel].capture))
+		capture_burst(w, view->port[tunnel].capture, pkts, n, false);
+	switch_burst(w, view, tunnel, pkts, n);
+}
+
+static void
+receive_from_tunnels(struct worker *w, const struct view *view, uint16_t in, struct rte_mbuf **pkts, uint16_t n)
+{
+	struct decap_run run[PORT_BURST];
+	uint16_t n_runs = decap(w, view, in, pkts, n, run);
+
+	for (uint16_t i = 0; i < n_runs; i++)
+		receive_from_tunnel(w, view, run[i].tunnel, &pkts[run[i].first], run[i].n);
+}
+
 // Receives from one queue and forwards.
 static unsigned
 poll_queue(struct worker *w, const struct view *view, struct view_rxq rxq)
@@ -125,9 +116,9 @@ poll_queue(struct worker *w, const struct view *view, struct view_rxq rxq)
 		sum += pkts[i]->pkt_len;
 		pkts[i]->port = rxq.port; // the flow, at any egress port
 	}
-	worker_work(w, n, sum);
-	worker_tick(w); // when the burst was read: its arrival
-	worker_work(w, n, sum);
+	pace_work(w, n, sum);
+	pace_tick(w); // when the burst was read: its arrival
+	pace_work(w, n, sum);
 	counters_add(&c->rx_pkts, n);
 	counters_add(&c->rx_bytes, sum);
 	if (unlikely(view->port[rxq.port].capture))
@@ -135,7 +126,7 @@ poll_queue(struct worker *w, const struct view *view, struct view_rxq rxq)
 	if (unlikely(view->port[rxq.port].trace))
 		trace_received(w, view, rxq.port, pkts, n);
 	if (view->port[rxq.port].uplink)
-		overlay_receive(w, view, rxq.port, pkts, n);
+		receive_from_tunnels(w, view, rxq.port, pkts, n);
 	else
 		switch_burst(w, view, rxq.port, pkts, n);
 	egress_flush(w, view);
@@ -182,7 +173,7 @@ answer_snapshot(struct worker *w, const struct view *view)
 	if (view->has_schedules)
 		schedule_snapshot(w, view);
 	if (view->n_uplinks)
-		overlay_snapshot(w, view);
+		decap_snapshot(w, view);
 	atomic_store_explicit(&w->snap_done, wanted, memory_order_release);
 }
 
@@ -207,7 +198,7 @@ worker_main(void *arg)
 			schedule_apply(w, view);
 		n = turn(w, view);
 		answer_snapshot(w, view);
-		worker_tick(w);
+		pace_tick(w);
 		counters_add(&w->stats.turns, 1);
 		if (n) {
 			counters_add(&w->stats.turns_with_work, 1);

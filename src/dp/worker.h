@@ -77,57 +77,6 @@ struct worker {
 	_Atomic int tid; // its thread's, dp: wo, ctl: ro; 0: not yet known
 } __rte_cache_aligned;
 
-// Received, forwarded or sent.
-static inline void
-worker_work(struct worker *w, unsigned n_pkts, uint64_t bytes)
-{
-	w->step.n_pkts += n_pkts;
-	w->step.bytes += bytes;
-}
-
-// Reads the clock, between bursts: now_ns, and whether the core was away since.
-void worker_tick(struct worker *w);
-// The core was away for took_ns, until now.
-void worker_stalled(struct worker *w, uint64_t took_ns, uint64_t now_ns);
 int worker_create(struct dp *dp, uint16_t index, uint16_t cpu, unsigned lcore, struct worker **ret_worker);
 void worker_destroy(struct worker *w);
 int worker_main(void *worker); // rte_eal_remote_launch
-
-// idle.c: sleeps until there may be work, or for a while. True: there was some, or something woke it.
-bool idle_sleep(struct worker *w, const struct view *view, bool (*poll)(struct worker *, const struct view *));
-
-// switch.c: forwards a burst that came from port `in`; what it does not deliver it drops, with a reason.
-void switch_burst(struct worker *w, const struct view *view, uint16_t in, struct rte_mbuf **pkts, uint16_t n);
-
-// egress.c
-struct egress_pkt {
-	struct rte_mbuf *m;
-	uint16_t vlan;
-	bool is_tagged; // with a tag of `vlan`, or a priority tag:
-	bool is_priority; // VLAN 0 and a priority (IEEE 802.1Q, 6.9.1: the frame is untagged)
-};
-// Gives m (owned from here on) to port `out`: VLAN, MTU, offloads, then the stage or the owner's ring.
-void egress_put(struct worker *w, const struct view *view, uint16_t out, struct egress_pkt pkt);
-// Transmits what is staged.
-void egress_flush(struct worker *w, const struct view *view);
-// Takes what other workers put into the rings of ports that this one owns; how many.
-unsigned egress_drain(struct worker *w, const struct view *view);
-// Gives packets to port `out`, in order, until it takes no more; how many it took, or refused, which are dropped.
-uint16_t egress_give(struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf **pkts, uint16_t n);
-// The DSCP for a packet of a port, at ports that write it, or DSCP_KEEP. bytes: what it takes of the raised rate.
-uint8_t egress_dscp(struct worker *w, const struct view *view, uint16_t from, uint32_t bytes);
-
-// gso.c: segments of a TCP super-frame, each in one buffer. Returns how many, 0: not possible (headers), -1: no buffer.
-int gso_segment(struct rte_mempool *pool, const struct rte_mbuf *m, struct rte_mbuf **out, unsigned max);
-struct frame_l2;
-#define GSO_ASKED \
-	(RTE_MBUF_F_RX_LRO | RTE_MBUF_F_RX_L4_CKSUM_MASK) // a guest asks for a checksum, or segments; see port_vhost.c
-// What the guest asked for, as librte_vhost's flags (RX) say it, becomes what is asked of the receiver (TX), or is done. m is nobody else's.
-// DROP_OFFLOAD: it cannot be done.
-enum drop gso_take(struct rte_mbuf *m, const struct frame_l2 *l2);
-// Fragments of an IPv4 packet that fragment_plan planned, each in one buffer. False: no buffer, or they do not fit one.
-struct fragment_plan;
-bool gso_fragment(
-	struct rte_mempool *pool, const struct rte_mbuf *m, const struct fragment_plan *plan, struct rte_mbuf **out);
-// Completes the checksum that m's offload flags ask for. False: headers do not allow it.
-bool gso_finish_checksum(struct rte_mbuf *m);

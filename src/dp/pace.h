@@ -1,0 +1,17 @@
+// A worker's clock, and what it tells of the worker's core: a step that takes longer than its work explains is a stall.
+#pragma once
+
+#include "worker.h"
+
+// Received, forwarded or sent.
+static inline void
+pace_work(struct worker *w, unsigned n_pkts, uint64_t bytes)
+{
+	w->step.n_pkts += n_pkts;
+	w->step.bytes += bytes;
+}
+
+// Reads the clock, between bursts: now_ns, and whether the core was away since.
+void pace_tick(struct worker *w);
+// The core was away for took_ns, until now.
+void pace_stalled(struct worker *w, uint64_t took_ns, uint64_t now_ns);

@@ -1,0 +1,192 @@
+#include "shape.h"
+
+#include "rtvs/frame.h"
+#include "rtvs/path_mtu.h"
+
+#include <rte_ether.h>
+
+#include <string.h>
+
+#define TAG_BYTES 4
+
+static struct rte_mbuf *
+push_tag(struct worker *w, struct rte_mbuf *m, uint16_t vlan)
+{
+	uint8_t *data;
+
+	m = pkt_push(w->pool, m, TAG_BYTES);
+	if (!m)
+		return NULL;
+	data = rte_pktmbuf_mtod(m, uint8_t *);
+	memmove(data, data + TAG_BYTES, 2 * RTE_ETHER_ADDR_LEN);
+	data[12] = RTE_ETHER_TYPE_VLAN >> 8;
+	data[13] = RTE_ETHER_TYPE_VLAN & 0xff;
+	data[14] = (uint8_t)(vlan >> 8);
+	data[15] = (uint8_t)vlan;
+	m->l2_len = (uint16_t)(m->l2_len + TAG_BYTES) & 0x7f;
+	return m;
+}
+
+static struct rte_mbuf *
+pop_tag(struct worker *w, struct rte_mbuf *m)
+{
+	uint8_t *data;
+
+	m = pkt_own(w->pool, m);
+	if (!m)
+		return NULL;
+	data = rte_pktmbuf_mtod(m, uint8_t *);
+	memmove(data + TAG_BYTES, data, 2 * RTE_ETHER_ADDR_LEN);
+	rte_pktmbuf_adj(m, TAG_BYTES);
+	if (m->l2_len >= TAG_BYTES + RTE_ETHER_HDR_LEN)
+		m->l2_len = (uint16_t)(m->l2_len - TAG_BYTES) & 0x7f;
+	return m;
+}
+
+// The VLAN into a priority tag, whose priority stays.
+static struct rte_mbuf *
+set_vlan(struct worker *w, struct rte_mbuf *m, uint16_t vlan)
+{
+	uint8_t *data;
+
+	m = pkt_own(w->pool, m);
+	if (!m)
+		return NULL;
+	data = rte_pktmbuf_mtod(m, uint8_t *);
+	data[14] = (uint8_t)((data[14] & 0xf0) | vlan >> 8);
+	data[15] = (uint8_t)vlan;
+	return m;
+}
+
+// Without its tag a frame with two would be one of the inner VLAN to whoever is behind a trunk.
+static bool
+hides_tag(const struct view_port *vp, const struct rte_mbuf *m)
+{
+	const uint8_t *data = rte_pktmbuf_mtod(m, const uint8_t *);
+
+	return vp->is_trunk && data[16] == RTE_ETHER_TYPE_VLAN >> 8 && data[17] == (RTE_ETHER_TYPE_VLAN & 0xff);
+}
+
+// Tags as the port wants them. A frame's tag is kept where the port wants the same VLAN tagged.
+static enum drop
+apply_vlan(struct worker *w, const struct view_port *vp, struct egress_pkt *pkt)
+{
+	bool wants_tag = pkt->vlan != vp->vlan;
+
+	if (unlikely(!view_carries(vp, pkt->vlan)))
+		return DROP_VLAN_EGRESS;
+	if (wants_tag == pkt->is_tagged && likely(!pkt->is_priority))
+		return DROP_NONE;
+	if (!wants_tag && unlikely(hides_tag(vp, pkt->m)))
+		return DROP_VLAN_EGRESS;
+	if (!wants_tag)
+		pkt->m = pop_tag(w, pkt->m);
+	else
+		pkt->m = pkt->is_tagged ? set_vlan(w, pkt->m, pkt->vlan) : push_tag(w, pkt->m, pkt->vlan);
+	pkt->is_tagged = wants_tag;
+	pkt->is_priority = false;
+	return pkt->m ? DROP_NONE : DROP_NO_BUFFER;
+}
+
+// What the port takes of a packet behind its tags, which end at *ret_l3_offset. The way of a tunnel must have room for the tags, too. A tunnel
+// takes IPv6 packets of 1,280 bytes in any case, as hosts need not make smaller ones (RFC 8200, section 5).
+uint32_t
+shape_mtu(const struct view_port *vp, const struct rte_mbuf *m, uint32_t *ret_l3_offset)
+{
+	uint32_t mtu = vp->frame_max - RTE_ETHER_HDR_LEN;
+	uint16_t type = 0;
+
+	*ret_l3_offset = (uint32_t)frame_skip_tags(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len, &type);
+	if (likely(!vp->tunnel))
+		return mtu;
+	mtu = RTE_MIN(mtu, vp->tunnel->frame_max - *ret_l3_offset);
+	return type == FRAME_ETHER_IPV6 ? RTE_MAX(mtu, PATH_MTU_FLOOR_IPV6) : mtu;
+}
+
+// The MTU counts what is behind the tags, as other switches and hosts have it. A shorter frame fits with any tags, since the way of
+// a tunnel has room for one.
+static bool
+exceeds_mtu(const struct view_port *vp, const struct rte_mbuf *m)
+{
+	uint32_t len = m->pkt_len, mtu, l3_offset;
+
+	if (m->ol_flags & RTE_MBUF_F_TX_TCP_SEG)
+		len = (uint32_t)(m->l2_len + m->l3_len + m->l4_len + m->tso_segsz);
+	if (likely(len <= vp->frame_max))
+		return false;
+	mtu = shape_mtu(vp, m, &l3_offset);
+	return len - l3_offset > mtu;
+}
+
+// Tags behind which librte_vhost sees no TCP: two of 802.1Q, or 802.1ad with none of 802.1Q behind it.
+static bool
+hides_tcp(const uint8_t *data, size_t len, const struct frame_l2 *l2)
+{
+	if (l2->ether_type == FRAME_ETHER_VLAN)
+		return true;
+	return l2->ether_type == FRAME_ETHER_QINQ &&
+		(l2->is_tagged || frame_skip_tags(data, len, &(uint16_t){0}) != FRAME_MIN + 2 * TAG_BYTES);
+}
+
+// A TCP frame that its sender's own MTU does not allow, without a word about segments, which librte_vhost has lost.
+static bool
+is_lost_super_frame(const struct view_port *from, const struct rte_mbuf *m)
+{
+	const uint8_t *data = rte_pktmbuf_mtod(m, const uint8_t *);
+	struct frame_offload o;
+	struct frame_l2 l2;
+
+	return from->sends_super_frames && !(m->ol_flags & RTE_MBUF_F_TX_TCP_SEG) && exceeds_mtu(from, m) &&
+		frame_parse_l2(data, m->data_len, &l2) && hides_tcp(data, m->data_len, &l2) &&
+		!frame_offload(data, m->data_len, m->pkt_len, &l2, true, &o);
+}
+
+// Writes the DSCP into an IP packet. One that has it already is not copied, though others may share its bytes.
+// An IPv4 checksum that a device shall compute (RTE_MBUF_F_TX_IP_CKSUM) may be anything before: updating it does no harm, as
+// vhost and rte_eth_tx_prepare clear it first. Without that flag nobody after this looks at it, so it must be right here.
+static struct rte_mbuf *
+mark(struct worker *w, struct rte_mbuf *m, uint8_t dscp)
+{
+	int old = frame_dscp(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len);
+
+	if (old < 0 || old == dscp)
+		return m;
+	m = pkt_own(w->pool, m);
+	if (m)
+		(void)frame_dscp_set(rte_pktmbuf_mtod(m, uint8_t *), m->data_len, dscp);
+	return m;
+}
+
+uint8_t
+shape_dscp(struct worker *w, const struct view *view, uint16_t from, uint32_t bytes)
+{
+	const struct view_port *vp = &view->port[from];
+
+	if (likely(vp->dscp_out == vp->dscp_excess))
+		return vp->dscp_out;
+	return vp->raised.rate && rate_limit_take(&vp->raised, &vp->port->paid.raised, bytes, w->now_ns) ?
+		vp->dscp_out :
+		vp->dscp_excess;
+}
+
+// The frame as the port wants it, or why it may not leave; then pkt->m, if it is still there, is the caller's to free.
+enum drop
+shape(struct worker *w, const struct view *view, uint16_t out, struct egress_pkt *pkt)
+{
+	const struct view_port *vp = &view->port[out];
+	enum drop drop = apply_vlan(w, vp, pkt);
+	uint8_t dscp;
+
+	if (unlikely(drop != DROP_NONE))
+		return drop;
+	if (unlikely(exceeds_mtu(vp, pkt->m)))
+		return is_lost_super_frame(&view->port[pkt->m->port], pkt->m) ? DROP_OFFLOAD : DROP_MTU;
+	if (unlikely((pkt->m->ol_flags & RTE_MBUF_F_TX_TCP_SEG) && !pkt->m->tso_segsz))
+		return DROP_OFFLOAD;
+	if (vp->writes_dscp && !vp->tunnel) { // a tunnel's is written outside
+		dscp = shape_dscp(w, view, pkt->m->port, pkt->m->pkt_len);
+		if (dscp != DSCP_KEEP)
+			pkt->m = mark(w, pkt->m, dscp);
+	}
+	return pkt->m ? DROP_NONE : DROP_NO_BUFFER;
+}

@@ -1,0 +1,12 @@
+// Packets into the device of a port. The worker that owns it.
+#pragma once
+
+#include "view.h"
+#include "worker.h"
+
+// Gives packets to port `out`, in order, until it takes no more; how many it took, or refused, which are dropped.
+uint16_t transmit(struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf **pkts, uint16_t n);
+// Gives those at the front that go to the same queue, *ret_run, at most a burst. Packets that the port never takes are dropped, and the
+// run ends behind those that the port is done with. Returns how many of the run are no longer the caller's.
+uint16_t transmit_run(
+	struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf **pkts, uint16_t n, uint16_t *ret_run);
