@@ -2,8 +2,6 @@
 // the sender is then read a little early, and its next packet makes the other one write its own again.
 #include "backpressure.h"
 
-#include "dp_state.h"
-
 #define HELD_BY_MASK UINT64_C(0xff) // in place of the lowest bits of the time
 #define EVENT_NS UINT64_C(10000000000) // between two events about the same two ports
 
@@ -20,11 +18,11 @@ hold(struct worker *w, const struct view *view, uint16_t out, struct backpressur
 	if (b->told_ns[sender] && w->now_ns - b->told_ns[sender] < EVENT_NS)
 		return;
 	b->told_ns[sender] = w->now_ns;
-	event_queue_post(&w->dp->events, (struct dp_event){.type = DP_EVENT_HOLD, .port = sender, .value = out});
+	event_queue_post(&w->env->events, (struct dp_event){.type = DP_EVENT_HOLD, .port = sender, .value = out});
 }
 
-static void
-release(struct port *sender, uint16_t out)
+void
+backpressure_release(struct port *sender, uint16_t out)
 {
 	uint64_t held = atomic_load_explicit(&sender->held, memory_order_relaxed);
 
@@ -42,7 +40,7 @@ end(struct worker *w, const struct view *view, uint16_t out, struct backpressure
 	atomic_store_explicit(&b->held_ns[sender],
 		atomic_load_explicit(&b->held_ns[sender], memory_order_relaxed) + lasted_ns, memory_order_relaxed);
 	if (view->port[sender].port)
-		release(view->port[sender].port, out);
+		backpressure_release(view->port[sender].port, out);
 }
 
 void
@@ -104,12 +102,4 @@ backpressure_forget(struct backpressure *b, uint16_t sender)
 	b->hold[sender] = (struct hold){0};
 	b->told_ns[sender] = 0;
 	atomic_store_explicit(&b->held_ns[sender], 0, memory_order_relaxed);
-}
-
-void
-backpressure_destroy(const struct dp *dp, uint16_t out)
-{
-	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
-		if (dp->port[i])
-			release(dp->port[i], out);
 }

@@ -33,5 +33,6 @@ void backpressure_offered(
 void backpressure_release_all(struct worker *w, const struct view *view, uint16_t out, struct backpressure *b);
 // The sender's number belongs to another port.
 void backpressure_forget(struct backpressure *b, uint16_t sender);
-// Control thread, which takes the egress port away: no worker uses it any more.
-void backpressure_destroy(const struct dp *dp, uint16_t out);
+// The sender is read again, if it was port `out` that holds it back. Also the control thread, when it takes `out` away and no worker uses
+// it any more.
+void backpressure_release(struct port *sender, uint16_t out);

@@ -23,7 +23,7 @@
 static uint32_t
 now_s(const struct dp *dp)
 {
-	return (uint32_t)(clock_now_ns(&dp->clock) / 1000000000);
+	return (uint32_t)(clock_now_ns(&dp->env.clock) / 1000000000);
 }
 
 static int
@@ -105,7 +105,7 @@ dp_bridge_del(struct dp *dp, unsigned id)
 		if (dp->port[i] && !strcmp(dp->port[i]->cfg.bridge, bridge->cfg.name))
 			return -EBUSY;
 	dp->bridge[id] = NULL;
-	rcu_wait(&dp->rcu);
+	rcu_wait(&dp->env.rcu);
 	rte_free(bridge->macs.buckets);
 	rte_free(bridge);
 	return 0;
@@ -151,7 +151,7 @@ bridge_forget_port(struct dp *dp, struct bridge *bridge, const struct port *port
 void
 bridge_forget_lost_link(struct dp *dp, struct port *port)
 {
-	uint64_t now_ns = clock_now_ns(&dp->clock);
+	uint64_t now_ns = clock_now_ns(&dp->env.clock);
 	struct bridge *bridge;
 
 	if (!atomic_load(&port->has_lost_link) || (port->forgot_ns && now_ns - port->forgot_ns < FORGET_EVERY_NS))
@@ -174,8 +174,8 @@ bridge_housekeeping(struct dp *dp, unsigned id)
 
 	(void)sweep(dp, bridge, RTE_MIN(n, bridge->macs.n_buckets), age_s, MAC_TABLE_NO_PORT, false);
 	if (mac_moves_are_many(&bridge->moves, atomic_load(&bridge->n_moves), bridge->cfg.mac_moves, &per_s,
-		    clock_now_ns(&dp->clock)))
-		event_queue_post(&dp->events,
+		    clock_now_ns(&dp->env.clock)))
+		event_queue_post(&dp->env.events,
 			(struct dp_event){
 				.type = DP_EVENT_MAC_MOVES, .port = DP_MAX_PORTS, .bridge = id, .value = per_s});
 }

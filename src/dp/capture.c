@@ -1,6 +1,6 @@
 #include "capture.h"
 
-#include "dp_state.h"
+#include "worker.h"
 
 #include <rte_ring.h>
 
@@ -36,7 +36,7 @@ capture_burst(struct worker *w, struct capture *c, struct rte_mbuf **pkts, uint1
 			atomic_fetch_add_explicit(&c->lost, 1, memory_order_relaxed);
 			continue;
 		}
-		slot->time_ns = clock_realtime_ns(&w->dp->clock, w->now_ns);
+		slot->time_ns = clock_realtime_ns(&w->env->clock, w->now_ns);
 		slot->is_tx = is_tx;
 		slot->len = pkts[i]->pkt_len;
 		slot->caplen = RTE_MIN(slot->len, c->snaplen);
@@ -47,5 +47,5 @@ capture_burst(struct worker *w, struct capture *c, struct rte_mbuf **pkts, uint1
 		(void)rte_ring_enqueue(c->filled, slot); // has room for all slots
 	}
 	if (is_first) // the control thread looks at captures when it wakes
-		event_queue_wake(&w->dp->events);
+		event_queue_wake(&w->env->events);
 }

@@ -12,7 +12,7 @@ dp_datagram_next(struct dp *dp, struct dp_datagram *ret_datagram)
 	struct rte_mbuf *m;
 
 	tunnel_housekeeping(dp);
-	for (unsigned i = 0; i < POLL_BURST && !is_taken && mailbox_take(&dp->punt, &m, 1); i++) {
+	for (unsigned i = 0; i < POLL_BURST && !is_taken && mailbox_take(&dp->env.punt, &m, 1); i++) {
 		uint16_t id = m->port;
 		const struct port *uplink = id < DP_MAX_PORTS ? dp->port[id] : NULL;
 

@@ -1,7 +1,6 @@
 // In the packet's own buffer. Reads frames of the underlay, which anybody may have sent: rtvs/geneve.h checks them.
 #include "decap.h"
 
-#include "dp_state.h"
 #include "gso.h"
 #include "punt.h"
 #include "rtvs/frame.h"
@@ -27,7 +26,7 @@ account(struct worker *w, const struct view *view, struct arrivals *run)
 
 	if (unlikely(!flow)) {
 		if (!atomic_exchange_explicit(&d->is_wanted[run->flow], true, memory_order_relaxed))
-			event_queue_wake(&w->dp->events);
+			event_queue_wake(&w->env->events);
 		return;
 	}
 	shared_clock_get(&d->clock, &offset_ns, &uncertainty_ns);
@@ -43,8 +42,8 @@ account(struct worker *w, const struct view *view, struct arrivals *run)
 			.tunnel = run->tunnel, .flow = run->flow, .serial = view->port[run->tunnel].port->serial};
 
 		if (flow_delay_take(&flow->account, &report.report, w->now_ns) &&
-			!rte_ring_mp_enqueue_elem(w->dp->reports, &report, sizeof(report)))
-			event_queue_wake(&w->dp->events);
+			!rte_ring_mp_enqueue_elem(w->env->reports, &report, sizeof(report)))
+			event_queue_wake(&w->env->events);
 	}
 }
 
@@ -133,7 +132,7 @@ decap_one(
 	struct worker *w, const struct view *view, uint16_t in, struct rte_mbuf *m, uint16_t last, struct arrivals *run)
 {
 	const struct view_uplink *up = view->port[in].uplink;
-	uint64_t now_tai_ns = clock_tai_ns(&w->dp->clock, w->now_ns);
+	uint64_t now_tai_ns = clock_tai_ns(&w->env->clock, w->now_ns);
 	enum geneve_result result;
 	struct geneve_packet p;
 	uint16_t tunnel;
@@ -142,8 +141,7 @@ decap_one(
 		pkt_drop(&w->port[in].c, m, DROP_OFFLOAD);
 		return VIEW_NO_PORT;
 	}
-	result = geneve_parse(
-		rte_pktmbuf_mtod(m, const uint8_t *), m->data_len, now_tai_ns, (uint16_t)w->dp->cfg.option_class, &p);
+	result = geneve_parse(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len, now_tai_ns, w->env->option_class, &p);
 	if (result == GENEVE_NOT_OURS) {
 		punt(w, view, in, m);
 		return VIEW_NO_PORT;

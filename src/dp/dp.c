@@ -65,15 +65,15 @@ events_start(struct dp *dp)
 {
 	int rc;
 
-	rc = event_queue_init(&dp->events, &dp->clock);
+	rc = event_queue_init(&dp->env.events, &dp->env.clock);
 	if (rc)
 		return rc;
 	dp->ctl_epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (dp->ctl_epoll_fd < 0)
 		return -errno;
-	rc = epoll_add(dp->ctl_epoll_fd, dp->events.fd);
+	rc = epoll_add(dp->ctl_epoll_fd, dp->env.events.fd);
 	if (!rc)
-		rc = connector_create(&dp->clock, &dp->connector);
+		rc = connector_create(&dp->env.clock, &dp->connector);
 	if (!rc)
 		rc = epoll_add(dp->ctl_epoll_fd, connector_fd(dp->connector));
 	if (!rc)
@@ -89,7 +89,7 @@ workers_raise(struct dp *dp)
 {
 	int tid[DP_MAX_WORKERS];
 
-	for (unsigned i = 0; i < dp->n_workers; i++) {
+	for (unsigned i = 0; i < dp->env.n_workers; i++) {
 		unsigned n_waits = 0;
 
 		while (!(tid[i] = atomic_load(&dp->worker[i]->tid))) {
@@ -98,7 +98,7 @@ workers_raise(struct dp *dp)
 			(void)nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 		}
 	}
-	dp->priority = priority_start(tid, dp->n_workers, dp->cfg.worker_priority, &dp->windows);
+	dp->priority = priority_start(tid, dp->env.n_workers, dp->cfg.worker_priority, &dp->windows);
 	return 0;
 }
 
@@ -107,15 +107,15 @@ workers_start(struct dp *dp)
 {
 	int rc;
 
-	rc = rcu_init(&dp->rcu, DP_MAX_WORKERS);
+	rc = rcu_init(&dp->env.rcu, DP_MAX_WORKERS);
 	if (!rc)
 		rc = views_publish(dp);
 	for (unsigned i = 0; !rc && i < dp->cfg.workers.n; i++) {
-		rc = worker_create(dp, (uint16_t)i, dp->cfg.workers.cpu[i], i + 1, &dp->worker[i]);
+		rc = worker_create(&dp->env, (uint16_t)i, dp->cfg.workers.cpu[i], i + 1, &dp->worker[i]);
 		if (!rc)
-			dp->n_workers = i + 1;
+			dp->env.n_workers = i + 1;
 	}
-	for (unsigned i = 0; !rc && i < dp->n_workers; i++)
+	for (unsigned i = 0; !rc && i < dp->env.n_workers; i++)
 		rc = rte_eal_remote_launch(worker_main, dp->worker[i], i + 1);
 	if (!rc)
 		rc = workers_raise(dp);
@@ -148,9 +148,11 @@ dp_init(const struct dp_system_cfg *cfg, struct dp **ret_dp, char err[DP_ERR_SIZ
 	if (!dp)
 		return -ENOMEM;
 	dp->cfg = *cfg;
-	dp->events.fd = dp->ctl_epoll_fd = -1;
-	dp->idle = cfg->idle;
-	dp->idle_ns = cfg->idle_ns;
+	dp->env.events.fd = dp->ctl_epoll_fd = -1;
+	dp->env.n_mbufs = cfg->n_mbufs;
+	dp->env.option_class = (uint16_t)cfg->option_class;
+	dp->env.idle = cfg->idle;
+	dp->env.idle_ns = cfg->idle_ns;
 	err[0] = '\0';
 	rc = parse_classes(cfg->dscp_classes, &dp->dscp, err);
 	if (!rc && !dp->cfg.workers.n)
@@ -164,9 +166,9 @@ dp_init(const struct dp_system_cfg *cfg, struct dp **ret_dp, char err[DP_ERR_SIZ
 	rc = eal_start(dp, err);
 	if (rc)
 		goto err_log;
-	clock_start(&dp->clock, begin);
-	dp->pool = pkt_pool_create(dp->cfg.n_mbufs);
-	rc = dp->pool ? pkt_init() : -rte_errno;
+	clock_start(&dp->env.clock, begin);
+	dp->env.pool = pkt_pool_create(dp->cfg.n_mbufs);
+	rc = dp->env.pool ? pkt_init() : -rte_errno;
 	if (!rc)
 		rc = bus_error_install(dp);
 	if (!rc)
@@ -210,21 +212,21 @@ dp_fini(struct dp *dp)
 		if (dp->bridge[i])
 			(void)dp_bridge_del(dp, i);
 	priority_stop(dp->windows);
-	atomic_store(&dp->stop, true);
-	for (unsigned i = 0; i < dp->n_workers; i++) {
+	atomic_store(&dp->env.stop, true);
+	for (unsigned i = 0; i < dp->env.n_workers; i++) {
 		waker_wake(&dp->worker[i]->waker);
 		rte_eal_wait_lcore(i + 1);
 	}
 	vhost_guard_stop();
-	rcu_fini(&dp->rcu);
-	for (unsigned i = 0; i < dp->n_workers; i++)
+	rcu_fini(&dp->env.rcu);
+	for (unsigned i = 0; i < dp->env.n_workers; i++)
 		worker_destroy(dp->worker[i]);
 	connector_destroy(dp->connector);
 	netdev_watch_destroy(dp->netdevs);
-	free(dp->view);
+	free(dp->env.view);
 	underlay_stop(dp);
-	event_queue_fini(&dp->events);
-	rte_mempool_free(dp->pool);
+	event_queue_fini(&dp->env.events);
+	rte_mempool_free(dp->env.pool);
 	if (dp->ctl_epoll_fd >= 0)
 		close(dp->ctl_epoll_fd);
 	// Not rte_eal_cleanup: librte_vhost's event thread cannot be stopped and would touch memory that is gone. All devices
@@ -235,13 +237,13 @@ dp_fini(struct dp *dp)
 void
 dp_clock_follow(struct dp *dp)
 {
-	clock_follow_tai(&dp->clock);
+	clock_follow_tai(&dp->env.clock);
 }
 
 uint64_t
 dp_tai_ns(const struct dp *dp)
 {
-	return clock_tai_ns(&dp->clock, clock_now_ns(&dp->clock));
+	return clock_tai_ns(&dp->env.clock, clock_now_ns(&dp->env.clock));
 }
 
 static int
@@ -279,9 +281,9 @@ dp_system_set(struct dp *dp, const struct dp_system_cfg *cfg, char err[DP_ERR_SI
 		return rc;
 	dp->cfg.idle = cfg->idle;
 	dp->cfg.idle_ns = cfg->idle_ns;
-	atomic_store(&dp->idle_ns, cfg->idle_ns);
-	atomic_store(&dp->idle, cfg->idle);
-	for (unsigned i = 0; i < dp->n_workers; i++)
+	atomic_store(&dp->env.idle_ns, cfg->idle_ns);
+	atomic_store(&dp->env.idle, cfg->idle);
+	for (unsigned i = 0; i < dp->env.n_workers; i++)
 		waker_wake(&dp->worker[i]->waker);
 	return 0;
 }
@@ -292,10 +294,10 @@ dp_system_info(const struct dp *dp, struct dp_system_info *ret_info)
 	struct rte_malloc_socket_stats stats = {0};
 
 	*ret_info = (struct dp_system_info){
-		.page_size = rte_eal_has_hugepages() ? dp->pool->mz ? dp->pool->mz->hugepage_sz : 0 :
+		.page_size = rte_eal_has_hugepages() ? dp->env.pool->mz ? dp->env.pool->mz->hugepage_sz : 0 :
 						       (uint64_t)sysconf(_SC_PAGESIZE),
 		.n_mbufs = dp->cfg.n_mbufs,
-		.n_mbufs_free = rte_mempool_avail_count(dp->pool),
+		.n_mbufs_free = rte_mempool_avail_count(dp->env.pool),
 		.log_errors = dp->log_errors,
 		.bus_errors = dp->bus_errors,
 	};
@@ -315,21 +317,21 @@ dp_event_fd(const struct dp *dp)
 bool
 dp_event_next(struct dp *dp, struct dp_event *ret_event)
 {
-	if (event_queue_next(&dp->events, ret_event)) {
+	if (event_queue_next(&dp->env.events, ret_event)) {
 		if (ret_event->type == DP_EVENT_LINK && dp->port[ret_event->port])
 			bridge_forget_lost_link(dp, dp->port[ret_event->port]);
 		return true;
 	}
-	event_queue_clear(&dp->events);
+	event_queue_clear(&dp->env.events);
 	connector_run(dp->connector);
 	if (netdev_watch_run(dp->netdevs))
 		housekeeping_ports(dp);
 	// What came between the last look and the read would otherwise wait for the next event.
-	return event_queue_next(&dp->events, ret_event);
+	return event_queue_next(&dp->env.events, ret_event);
 }
 
 unsigned
 dp_n_workers(const struct dp *dp)
 {
-	return dp->n_workers;
+	return dp->env.n_workers;
 }

@@ -5,7 +5,6 @@
 #include "egress.h"
 
 #include "capture.h"
-#include "dp_state.h"
 #include "encap.h"
 #include "pace.h"
 #include "parts.h"
@@ -108,13 +107,12 @@ stage_or_hand_over(struct worker *w, const struct view *view, uint16_t out, stru
 		return;
 	}
 	counters_add(&w->port[out].c.queued_in, 1);
-	if (atomic_load_explicit(&w->dp->idle, memory_order_relaxed) != DP_IDLE_ADAPTIVE)
+	if (atomic_load_explicit(&w->env->idle, memory_order_relaxed) != DP_IDLE_ADAPTIVE)
 		return;
 	// An owner that is awake gives it to the guest sooner than the guest can be asked whether it sleeps.
-	if (unlikely(view->port[out].prewake) && !view->port[out].rate &&
-		waker_is_asleep(&w->dp->worker[port->owner]->waker))
+	if (unlikely(view->port[out].prewake) && !view->port[out].rate && waker_is_asleep(w->env->waker[port->owner]))
 		trace_prewake(w, view, out, w->now_ns);
-	waker_wake(&w->dp->worker[port->owner]->waker);
+	waker_wake(w->env->waker[port->owner]);
 }
 
 // What became of m: n parts, or a reason to drop it, whatever is left of it.

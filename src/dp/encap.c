@@ -2,7 +2,6 @@
 #include "encap.h"
 
 #include "capture.h"
-#include "dp_state.h"
 #include "pace.h"
 #include "rtvs/frame.h"
 #include "shape.h"
@@ -99,7 +98,7 @@ encap_stamp(struct worker *w, const struct view *view, struct rte_mbuf **pkts, u
 
 		if (t)
 			geneve_patch_meta(rte_pktmbuf_mtod(pkts[i], uint8_t *), &t->headers,
-				next_seq(t, pkts[i]->port, 1), clock_tai_ns(&w->dp->clock, w->now_ns),
+				next_seq(t, pkts[i]->port, 1), clock_tai_ns(&w->env->clock, w->now_ns),
 				w->now_ns - pkt_item(pkts[i])->arrival_ns,
 				t->headers.has_csum && !(pkts[i]->ol_flags & RTE_MBUF_F_TX_L4_MASK));
 	}

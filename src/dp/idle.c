@@ -3,7 +3,6 @@
 // (base/waker.h). Queues whose driver gives no wake-up are polled every POLL_NS instead.
 #include "idle.h"
 
-#include "dp_state.h"
 #include "pace.h"
 #include "schedule.h"
 #include "worker.h"
@@ -69,7 +68,7 @@ static bool
 wait_for_work(struct worker *w, const struct view *view)
 {
 	struct timespec ts = {.tv_nsec = SLEEP_MAX_NS};
-	uint64_t now_ns = clock_now_ns(&w->dp->clock), next_ns, end_ns;
+	uint64_t now_ns = clock_now_ns(&w->env->clock), next_ns, end_ns;
 	struct epoll_event ev[16];
 	int n;
 
@@ -83,18 +82,18 @@ wait_for_work(struct worker *w, const struct view *view)
 			return true;
 		ts.tv_nsec = (long)RTE_MIN((uint64_t)ts.tv_nsec, next_ns - now_ns);
 	}
-	rcu_pause(&w->dp->rcu, w->index);
+	rcu_pause(&w->env->rcu, w->index);
 	n = epoll_pwait2(w->epoll_fd, ev, 16, &ts, NULL);
 	if (n < 0 && errno == ENOSYS) {
 		ts.tv_nsec += 1000000 - ts.tv_nsec % 1000000;
 		n = epoll_wait(w->epoll_fd, ev, 16, (int)(ts.tv_nsec / 1000000));
 	}
 	end_ns = now_ns + (uint64_t)ts.tv_nsec;
-	now_ns = clock_now_ns(&w->dp->clock);
+	now_ns = clock_now_ns(&w->env->clock);
 	if (now_ns > end_ns + WAKE_LATE_NS)
 		pace_stalled(w, now_ns - end_ns, now_ns);
 	waker_clear(&w->waker);
-	rcu_resume(&w->dp->rcu, w->index);
+	rcu_resume(&w->env->rcu, w->index);
 	counters_add(&w->stats.sleeps, 1);
 	// Descriptors tell once. What woke it may show later than it stays awake: by a thread that has no core yet.
 	if (n > 0)
@@ -107,7 +106,7 @@ wait_for_work(struct worker *w, const struct view *view)
 bool
 idle_sleep(struct worker *w, const struct view *view, bool (*poll)(struct worker *, const struct view *))
 {
-	uint64_t gen = atomic_load(&w->dp->wakeup_gen);
+	uint64_t gen = atomic_load(&w->env->wakeup_gen);
 	bool rebuild = w->epoll_fd < 0 || gen != w->epoll_gen;
 	bool found;
 
@@ -124,13 +123,13 @@ idle_sleep(struct worker *w, const struct view *view, bool (*poll)(struct worker
 	ask_queues(w, view, true, rebuild);
 	waker_sleep(&w->waker);
 	found = poll(w, view);
-	if (!found && atomic_load(&w->dp->view) == view && atomic_load(&w->dp->wakeup_gen) == gen &&
-		!atomic_load(&w->dp->stop) && atomic_load(&w->snap_wanted) == atomic_load(&w->snap_done))
+	if (!found && atomic_load(&w->env->view) == view && atomic_load(&w->env->wakeup_gen) == gen &&
+		!atomic_load(&w->env->stop) && atomic_load(&w->snap_wanted) == atomic_load(&w->snap_done))
 		found = wait_for_work(
 			w, view); // a device may show its packet a little later than it wakes (net_tap's signal)
 	waker_awake(&w->waker);
 	// The view may have been freed while this worker was offline: take the one of the moment.
-	view = atomic_load_explicit(&w->dp->view, memory_order_acquire);
+	view = atomic_load_explicit(&w->env->view, memory_order_acquire);
 	ask_queues(w, view, false, false);
 	return found;
 }

@@ -1,7 +1,5 @@
 #include "pace.h"
 
-#include "dp_state.h"
-
 #include <rte_cycles.h>
 
 // A step that takes longer than its work explains is a stall: somebody else had the core. The allowances for packets and
@@ -26,7 +24,7 @@ pace_stalled(struct worker *w, uint64_t took_ns, uint64_t now_ns)
 		atomic_store_explicit(&log->n, n + 1, memory_order_release);
 	}
 	if (took_ns >= STALL_EVENT_NS)
-		event_queue_post(&w->dp->events,
+		event_queue_post(&w->env->events,
 			(struct dp_event){
 				.type = DP_EVENT_STALL, .port = DP_MAX_PORTS, .worker = w->index, .value = took_ns});
 }
@@ -35,12 +33,12 @@ void
 pace_tick(struct worker *w)
 {
 	struct worker_step *step = &w->step;
-	uint64_t tsc = rte_rdtsc(), took_ns = clock_tsc_to_ns(&w->dp->clock, tsc - step->tsc);
+	uint64_t tsc = rte_rdtsc(), took_ns = clock_tsc_to_ns(&w->env->clock, tsc - step->tsc);
 	bool is_stall =
 		took_ns >= STALL_MIN_NS + step->n_pkts * (uint64_t)STALL_NS_PER_PKT + step->bytes / STALL_BYTES_PER_NS;
 
 	*step = (struct worker_step){.tsc = tsc};
-	w->now_ns = clock_tsc_to_ns(&w->dp->clock, tsc);
+	w->now_ns = clock_tsc_to_ns(&w->env->clock, tsc);
 	if (unlikely(is_stall))
 		pace_stalled(w, took_ns, w->now_ns);
 }

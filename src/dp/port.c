@@ -2,6 +2,7 @@
 // is a view.
 #include "port.h"
 
+#include "backpressure.h"
 #include "bridge.h"
 #include "dp_state.h"
 #include "port_check.h"
@@ -58,7 +59,7 @@ prepare_schedule(struct dp *dp, struct port *port)
 		is_wanted |= dp->port[i] && has_guarantee(&dp->port[i]->cfg) && may_send_to(dp, dp->port[i], port);
 	if (!is_wanted)
 		return 0;
-	rc = port->schedule ? 0 : schedule_create(&port->schedule, clock_now_ns(&dp->clock));
+	rc = port->schedule ? 0 : schedule_create(&port->schedule, clock_now_ns(&dp->env.clock));
 	for (uint16_t i = 0; !rc && i < DP_MAX_PORTS; i++)
 		if (dp->port[i] && has_guarantee(&dp->port[i]->cfg) && may_send_to(dp, dp->port[i], port))
 			rc = schedule_keep_delay(port->schedule, i);
@@ -88,7 +89,10 @@ publish(struct dp *dp)
 static void
 port_free(struct port *port)
 {
-	schedule_destroy(port->schedule, port->dp, port->id);
+	for (unsigned i = 0; port->schedule && i < DP_MAX_PORTS; i++)
+		if (port->dp->port[i])
+			backpressure_release(port->dp->port[i], port->id);
+	schedule_destroy(port->schedule);
 	underlay_destroy(port);
 	free(port->trace);
 	mailbox_fini(&port->handoff);
@@ -110,7 +114,7 @@ port_alloc(struct dp *dp, const struct dp_port_cfg *cfg, uint16_t id, struct por
 	port->cfg = *cfg;
 	port->n_txq = 1;
 	port->answer_dscp = port->answer_excess = DSCP_KEEP;
-	port->owner = (uint16_t)(id % dp->n_workers);
+	port->owner = (uint16_t)(id % dp->env.n_workers);
 	port->serial = ++dp->n_ports_made;
 	snprintf(name, sizeof(name), "rtvs_port%u", id);
 	rc = mailbox_init(&port->handoff, name, PORT_HANDOFF_SIZE);
@@ -211,7 +215,8 @@ dp_port_set(struct dp *dp, unsigned id, const struct dp_port_cfg *cfg, char err[
 	}
 	// A new limit grants nothing for the past, and what was owed at the old one is forgiven: now that no worker charges by that.
 	if (cfg->max_rate_bps != old.max_rate_bps || cfg->burst_bytes != old.burst_bytes)
-		__atomic_store_n(&port->paid.max_rate, clock_now_ns(&dp->clock) * RATE_LIMIT_PARTS, __ATOMIC_RELAXED);
+		__atomic_store_n(
+			&port->paid.max_rate, clock_now_ns(&dp->env.clock) * RATE_LIMIT_PARTS, __ATOMIC_RELAXED);
 	if (!cfg->admin_up && old.admin_up)
 		port->ops->stop(port);
 	if (strcmp(old.bridge, cfg->bridge) && old.bridge[0])

@@ -132,7 +132,7 @@ setup_queues(struct port *port, struct ethdev *e, const struct rte_eth_dev_info 
 		n_rxd /= 2;
 	rc = rte_eth_dev_adjust_nb_rx_tx_desc(e->dev_id, &n_rxd, &n_txd);
 	for (uint16_t q = 0; !rc && q < e->n_rxq; q++)
-		rc = rte_eth_rx_queue_setup(e->dev_id, q, n_rxd, SOCKET_ID_ANY, NULL, port->dp->pool);
+		rc = rte_eth_rx_queue_setup(e->dev_id, q, n_rxd, SOCKET_ID_ANY, NULL, port->dp->env.pool);
 	for (uint16_t q = 0; !rc && q < e->n_txq; q++) {
 		struct rte_eth_txconf conf = info->default_txconf;
 
@@ -303,7 +303,7 @@ ethdev_stop(struct port *port)
 	atomic_store(&e->is_running, false);
 	e->is_started = false;
 	update_link(port);
-	rcu_wait(&port->dp->rcu);
+	rcu_wait(&port->dp->env.rcu);
 	// Drivers (24.11) that could not start again run on, unused: net_af_packet closes its sockets when it is stopped, net_tap wants
 	// to set the interface up in this network namespace.
 	e->runs_on = e->is_packet_socket || (e->is_tap && netdev_state(e->ifindex) == NETDEV_GONE);

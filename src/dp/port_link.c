@@ -5,10 +5,11 @@
 void
 port_link_changed(struct port *port, bool is_up)
 {
-	atomic_fetch_add(&port->dp->wakeup_gen, 1);
-	for (unsigned i = 0; i < port->dp->n_workers; i++)
+	atomic_fetch_add(&port->dp->env.wakeup_gen, 1);
+	for (unsigned i = 0; i < port->dp->env.n_workers; i++)
 		waker_wake(&port->dp->worker[i]->waker);
 	if (!is_up)
 		atomic_store(&port->has_lost_link, true);
-	event_queue_post(&port->dp->events, (struct dp_event){.type = DP_EVENT_LINK, .port = port->id, .is_up = is_up});
+	event_queue_post(
+		&port->dp->env.events, (struct dp_event){.type = DP_EVENT_LINK, .port = port->id, .is_up = is_up});
 }

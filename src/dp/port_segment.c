@@ -54,7 +54,7 @@ leave(struct port *port)
 	if (!node)
 		return;
 	atomic_store(&port->is_up, false);
-	rcu_wait(&port->dp->rcu);
+	rcu_wait(&port->dp->env.rcu);
 	segment_node_leave(node);
 	s->first = s->n_frames = 0;
 	s->n_leaves++;
@@ -193,7 +193,7 @@ segment_rx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n)
 		s->first = 0;
 	}
 	n = RTE_MIN(n, s->n_frames);
-	while (got < n && (pkts[got] = segment_mbuf_read(port->dp->pool, seg, &s->frame[s->first + got])))
+	while (got < n && (pkts[got] = segment_mbuf_read(port->dp->env.pool, seg, &s->frame[s->first + got])))
 		got++;
 	if (got)
 		segment_release(seg, &s->frame[s->first], got);

@@ -182,7 +182,7 @@ disconnect_workers(struct vhost *v)
 	atomic_store(&v->tx_pairs, 0);
 	for (unsigned i = 0; i < DP_MAX_QUEUES; i++)
 		atomic_store(&v->kick_fd[i], -1);
-	rcu_wait(&v->port->dp->rcu);
+	rcu_wait(&v->port->dp->env.rcu);
 	if (was_up)
 		port_link_changed(v->port, false);
 }
@@ -225,7 +225,7 @@ connect_workers(struct vhost *v, const struct frontend *f)
 	if (was_up != !!(f->rx_enabled & 1))
 		port_link_changed(port, !was_up);
 	else
-		atomic_fetch_add(&port->dp->wakeup_gen, 1);
+		atomic_fetch_add(&port->dp->env.wakeup_gen, 1);
 }
 
 void
@@ -237,7 +237,7 @@ port_vhost_fault(struct port *port, const char *why, bool is_costly)
 	snprintf(v->fault, sizeof(v->fault), "%s", why);
 	v->is_fault_told = false;
 	if (is_costly)
-		claim_ban(&v->claim, clock_now_ns(&port->dp->clock));
+		claim_ban(&v->claim, clock_now_ns(&port->dp->env.clock));
 	pthread_mutex_unlock(&v->claim_lock);
 	atomic_fetch_add(&port->guest_errors, 1);
 }
@@ -281,10 +281,10 @@ port_vhost_may_connect(const char *path, pid_t pid)
 	pthread_mutex_unlock(&v->lock);
 	pthread_mutex_lock(&v->claim_lock);
 	if (!vhost_guard_is_closing(v->port->serial))
-		answer = claim_ask(&v->claim, pid, has, has_pid, clock_now_ns(&v->port->dp->clock));
+		answer = claim_ask(&v->claim, pid, has, has_pid, clock_now_ns(&v->port->dp->env.clock));
 	pthread_mutex_unlock(&v->claim_lock);
 	if (answer == CLAIM_REFUSED_TELL)
-		event_queue_post(&v->port->dp->events,
+		event_queue_post(&v->port->dp->env.events,
 			(struct dp_event){.type = DP_EVENT_REFUSED,
 				.port = v->port->id,
 				.value = (uint64_t)pid,
@@ -341,8 +341,8 @@ note_flap(struct vhost *v)
 static void
 tell_connection(const struct vhost *v, bool is_up)
 {
-	event_queue_post(
-		&v->port->dp->events, (struct dp_event){.type = DP_EVENT_CONNECT, .port = v->port->id, .is_up = is_up});
+	event_queue_post(&v->port->dp->env.events,
+		(struct dp_event){.type = DP_EVENT_CONNECT, .port = v->port->id, .is_up = is_up});
 }
 
 static int
@@ -361,7 +361,7 @@ cb_new_connection(int vid)
 		*f = (struct frontend){.vid = vid,
 			.pid = pid,
 			.socket = socket,
-			.since_ns = clock_now_ns(&v->port->dp->clock),
+			.since_ns = clock_now_ns(&v->port->dp->env.clock),
 			.is_told = !is_flapping(v)};
 	update_pid(v);
 	pthread_mutex_unlock(&v->lock);
@@ -388,7 +388,7 @@ cb_destroy_connection(int vid)
 	pthread_mutex_lock(&v->lock);
 	f = find_frontend(v, vid);
 	if (f) {
-		is_flap = !f->was_ready && clock_now_ns(&v->port->dp->clock) - f->since_ns < FLAP_NS;
+		is_flap = !f->was_ready && clock_now_ns(&v->port->dp->env.clock) - f->since_ns < FLAP_NS;
 		is_told = f->is_told;
 		f->vid = NO_VID;
 	}
@@ -594,7 +594,8 @@ is_banned(struct vhost *v)
 	bool is;
 
 	pthread_mutex_lock(&v->claim_lock);
-	is = claim_is_banned(&v->claim, clock_now_ns(&v->port->dp->clock)) || vhost_guard_is_closing(v->port->serial);
+	is = claim_is_banned(&v->claim, clock_now_ns(&v->port->dp->env.clock)) ||
+		vhost_guard_is_closing(v->port->serial);
 	pthread_mutex_unlock(&v->claim_lock);
 	return is;
 }
@@ -768,7 +769,7 @@ dp_port_move(struct dp *dp, unsigned id, uint64_t for_ns)
 		return -EOPNOTSUPP;
 	v = port->priv;
 	pthread_mutex_lock(&v->claim_lock);
-	claim_move(&v->claim, for_ns, clock_now_ns(&dp->clock));
+	claim_move(&v->claim, for_ns, clock_now_ns(&dp->env.clock));
 	pthread_mutex_unlock(&v->claim_lock);
 	return 0;
 }
@@ -789,7 +790,7 @@ vhost_housekeeping(struct port *port)
 			snprintf(event.cause, sizeof(event.cause), "%s", v->fault);
 		v->is_fault_told = true;
 		pthread_mutex_unlock(&v->claim_lock);
-		event_queue_post(&port->dp->events, event);
+		event_queue_post(&port->dp->env.events, event);
 	}
 	v->errors_told = errors;
 }
@@ -823,7 +824,7 @@ vhost_rx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n)
 		atomic_fetch_and(&v->loud_pairs, ~(1u << q));
 		(void)rte_vhost_enable_guest_notification(vid, TXQ(q), 0);
 	}
-	got = rte_vhost_dequeue_burst(vid, TXQ(q), port->dp->pool, pkts, n);
+	got = rte_vhost_dequeue_burst(vid, TXQ(q), port->dp->env.pool, pkts, n);
 	if (got)
 		v->empty[q] = (struct empty_polls){0};
 	else if (unlikely(++v->empty[q].n % STUCK_POLLS == 0))

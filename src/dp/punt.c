@@ -1,6 +1,5 @@
 #include "punt.h"
 
-#include "dp_state.h"
 #include "rtvs/frame.h"
 
 #include <string.h>
@@ -41,10 +40,10 @@ punt(struct worker *w, const struct view *view, uint16_t in, struct rte_mbuf *m)
 	if (r->rate != PUNT_PPS)
 		rate_init(r, PUNT_PPS, PUNT_BURST, w->now_ns);
 	pkt_item(m)->arrival_ns = w->now_ns;
-	if (!rate_take(r, 1, w->now_ns) || !mailbox_put(&w->dp->punt, m)) {
+	if (!rate_take(r, 1, w->now_ns) || !mailbox_put(&w->env->punt, m)) {
 		pkt_drop(&w->port[in].c, m, DROP_DAEMON_BUSY);
 		return;
 	}
 	counters_add(&w->port[in].c.to_daemon, 1);
-	event_queue_wake(&w->dp->events);
+	event_queue_wake(&w->env->events);
 }

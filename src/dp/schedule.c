@@ -7,7 +7,6 @@
 #include "backpressure.h"
 #include "base/pkt.h"
 #include "capture.h"
-#include "dp_state.h"
 #include "encap.h"
 #include "pace.h"
 #include "trace.h"
@@ -63,13 +62,12 @@ schedule_create(struct schedule **ret_schedule, uint64_t now_ns)
 }
 
 void
-schedule_destroy(struct schedule *q, const struct dp *dp, uint16_t out)
+schedule_destroy(struct schedule *q)
 {
 	struct sched_item *item;
 
 	if (!q)
 		return;
-	backpressure_destroy(dp, out);
 	pkt_free_burst(q->pending, q->n_pending);
 	for (uint32_t i = 0; i < DP_MAX_PORTS; i++) {
 		while ((item = sched_flush(&q->s, i)))
@@ -365,10 +363,10 @@ schedule_apply(struct worker *w, const struct view *view)
 {
 	const struct view_worker *mine = &view->worker[w->index];
 
+	w->max_waiting = RTE_MAX(w->env->n_mbufs / SENDER_SHARE / w->env->n_workers, (uint32_t)DP_QUEUE_MIN);
 	// Ports that went took buffers with them, whose number is known only here.
 	for (uint16_t flow = 0; flow < DP_MAX_PORTS; flow++)
 		w->n_waiting[flow] = 0;
-	w->max_waiting = RTE_MAX(w->dp->cfg.n_mbufs / SENDER_SHARE / w->dp->n_workers, (uint32_t)DP_QUEUE_MIN);
 	for (uint16_t i = 0; i < mine->n_owned; i++) {
 		const struct view_port *vp = &view->port[mine->owned[i]];
 		struct schedule *q = vp->schedule;
@@ -406,7 +404,7 @@ bool
 schedule_next_ns(const struct worker *w, const struct view *view, uint64_t *ret_ns)
 {
 	const struct view_worker *mine = &view->worker[w->index];
-	uint64_t now_ns = clock_now_ns(&w->dp->clock), at;
+	uint64_t now_ns = clock_now_ns(&w->env->clock), at;
 	bool found = false;
 
 	for (uint16_t i = 0; i < mine->n_owned; i++) {

@@ -8,8 +8,8 @@
 struct schedule;
 
 int schedule_create(struct schedule **ret_schedule, uint64_t now_ns); // -ENOMEM
-// The schedule of port `out`, and the packets that wait in it. No worker uses it any more.
-void schedule_destroy(struct schedule *q, const struct dp *dp, uint16_t out);
+// With the packets that wait in it. No worker uses it any more, and who was held back by it is released. NULL is accepted.
+void schedule_destroy(struct schedule *q);
 // Control thread: delays of this flow are kept from the next view on. -ENOMEM
 int schedule_keep_delay(struct schedule *q, uint16_t flow);
 // Control thread: how long a sender was held back.

@@ -69,7 +69,7 @@ tend(struct segment_node *node)
 	is_polled = segment_file_has_strangers(node->file);
 	if (atomic_exchange(&node->is_polled, is_polled) == is_polled)
 		return;
-	atomic_fetch_add(&node->port->dp->wakeup_gen, 1);
+	atomic_fetch_add(&node->port->dp->env.wakeup_gen, 1);
 	waker_wake(&node->port->dp->worker[node->port->owner]->waker);
 }
 
@@ -101,7 +101,7 @@ run(void *arg)
 
 	(void)pthread_setname_np(pthread_self(), "rtvs-segment");
 	while (!atomic_load(&node->is_ending)) {
-		at_ns = clock_now_ns(&node->port->dp->clock);
+		at_ns = clock_now_ns(&node->port->dp->env.clock);
 		if (at_ns >= due_ns) {
 			tend(node);
 			due_ns = at_ns + SEGMENT_TEND_NS;

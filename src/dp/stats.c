@@ -49,7 +49,7 @@ stats_retire(struct dp *dp, struct port *port)
 	uint64_t blocked_ns = 0;
 
 	mailbox_clear(&port->handoff);
-	for (unsigned i = 0; i < dp->n_workers; i++) {
+	for (unsigned i = 0; i < dp->env.n_workers; i++) {
 		struct worker *w = dp->worker[i];
 
 		// What a tunnel sent and received its uplink did.
@@ -130,17 +130,17 @@ dp_port_n_macs(const struct dp *dp, unsigned id)
 int
 dp_stats_refresh(struct dp *dp)
 {
-	uint64_t deadline = clock_now_ns(&dp->clock) + SNAPSHOT_TIMEOUT_NS;
+	uint64_t deadline = clock_now_ns(&dp->env.clock) + SNAPSHOT_TIMEOUT_NS;
 
-	for (unsigned i = 0; i < dp->n_workers; i++) {
+	for (unsigned i = 0; i < dp->env.n_workers; i++) {
 		atomic_fetch_add_explicit(&dp->worker[i]->snap_wanted, 1, memory_order_release);
 		waker_wake(&dp->worker[i]->waker);
 	}
-	for (unsigned i = 0; i < dp->n_workers; i++) {
+	for (unsigned i = 0; i < dp->env.n_workers; i++) {
 		struct worker *w = dp->worker[i];
 
 		while (atomic_load_explicit(&w->snap_done, memory_order_acquire) != atomic_load(&w->snap_wanted)) {
-			if (clock_now_ns(&dp->clock) > deadline)
+			if (clock_now_ns(&dp->env.clock) > deadline)
 				return -ETIMEDOUT;
 			sched_yield();
 		}
@@ -156,7 +156,7 @@ dp_port_stats(const struct dp *dp, unsigned id, struct dp_port_stats *ret_stats)
 	if (!port)
 		return -ENOENT;
 	memset(ret_stats, 0, sizeof(*ret_stats));
-	for (unsigned i = 0; i < dp->n_workers; i++) {
+	for (unsigned i = 0; i < dp->env.n_workers; i++) {
 		const struct port_counters *c = &dp->worker[i]->snap[id];
 
 		add_counters(ret_stats, c);
@@ -179,7 +179,7 @@ dp_worker_stats(const struct dp *dp, unsigned index, struct dp_worker_stats *ret
 {
 	const struct worker *w;
 
-	if (index >= dp->n_workers)
+	if (index >= dp->env.n_workers)
 		return -ENOENT;
 	w = dp->worker[index];
 	*ret_stats = (struct dp_worker_stats){
@@ -191,9 +191,9 @@ dp_worker_stats(const struct dp *dp, unsigned index, struct dp_worker_stats *ret
 		.sleeps = __atomic_load_n(&w->stats.sleeps, __ATOMIC_RELAXED),
 		.cycles_busy = __atomic_load_n(&w->stats.cycles_busy, __ATOMIC_RELAXED),
 		.cycles_total = rte_rdtsc() - w->stats.begin_tsc,
-		.tsc_hz = dp->clock.tsc_hz,
+		.tsc_hz = dp->env.clock.tsc_hz,
 		.pkts = __atomic_load_n(&w->stats.pkts, __ATOMIC_RELAXED),
-		.events_lost = atomic_load(&dp->events.lost),
+		.events_lost = atomic_load(&dp->env.events.lost),
 	};
 	hist_init(&ret_stats->stalls);
 	hist_merge(&ret_stats->stalls, &w->stats.stalls);
@@ -204,9 +204,9 @@ unsigned
 dp_worker_stalls(const struct dp *dp, unsigned index, struct dp_stall ret_stalls[DP_STALLS_KEPT])
 {
 	const struct worker_stall_log *log;
-	uint64_t now_ns = clock_now_ns(&dp->clock), end, begin, kept = 0, overwritten;
+	uint64_t now_ns = clock_now_ns(&dp->env.clock), end, begin, kept = 0, overwritten;
 
-	if (index >= dp->n_workers)
+	if (index >= dp->env.n_workers)
 		return 0;
 	log = &dp->worker[index]->stall_log;
 	end = atomic_load_explicit(&log->n, memory_order_acquire);

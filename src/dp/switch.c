@@ -4,7 +4,6 @@
 #include "switch.h"
 
 #include "capture.h"
-#include "dp_state.h"
 #include "egress.h"
 #include "gso.h"
 #include "rtvs/frame.h"
@@ -82,7 +81,7 @@ learn(struct burst *b, const struct frame_l2 *l2, uint16_t vlan)
 	case MAC_LEARNED:
 		n = atomic_fetch_add_explicit(&port->n_macs, 1, memory_order_relaxed) + 1;
 		if (n == b->in->mac_limit)
-			event_queue_post(&b->w->dp->events,
+			event_queue_post(&b->w->env->events,
 				(struct dp_event){.type = DP_EVENT_MAC_LIMIT, .port = b->in_id, .value = (uint64_t)n});
 		return DROP_NONE;
 	case MAC_STATIC_ELSEWHERE:
@@ -91,7 +90,7 @@ learn(struct burst *b, const struct frame_l2 *l2, uint16_t vlan)
 		return DROP_MAC_LIMIT;
 	case MAC_FULL: // the packet goes on, answers to it will be flooded
 		if (!atomic_fetch_add_explicit(&b->in->bridge->full_events, 1, memory_order_relaxed))
-			event_queue_post(&b->w->dp->events,
+			event_queue_post(&b->w->env->events,
 				(struct dp_event){.type = DP_EVENT_MAC_LIMIT,
 					.port = DP_MAX_PORTS,
 					.value = b->in->bridge->macs.limit});

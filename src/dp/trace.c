@@ -4,8 +4,9 @@
 #include "trace.h"
 
 #include "base/pkt.h"
-#include "dp_state.h"
 #include "rtvs/frame.h"
+#include "view.h"
+#include "worker.h"
 
 #include <string.h>
 
@@ -59,7 +60,7 @@ trace_queued(struct worker *w, const struct view *view, uint16_t out, struct rte
 	struct chain_key key;
 
 	if (chain_is_due(&t->chain, w->now_ns) && !(m->ol_flags & pkt_fields.is_answer) && key_of(m, &key) &&
-		chain_begin(&t->chain, &key, pkt_item(m)->arrival_ns, pkt_trace_id(m), clock_now_ns(&w->dp->clock)))
+		chain_begin(&t->chain, &key, pkt_item(m)->arrival_ns, pkt_trace_id(m), clock_now_ns(&w->env->clock)))
 		m->ol_flags |= pkt_fields.is_followed;
 }
 
@@ -90,7 +91,7 @@ trace_before(struct worker *w, const struct view *view, uint16_t out, uint16_t q
 	}
 	if (ret_burst->guest) {
 		ret_burst->is_known = look(view, out, q, &ret_burst->before);
-		ret_burst->put_ns = clock_now_ns(&w->dp->clock);
+		ret_burst->put_ns = clock_now_ns(&w->env->clock);
 	}
 }
 
@@ -114,7 +115,7 @@ trace_after(struct worker *w, const struct view *view, uint16_t out, uint16_t q,
 		end_prewake(t, sent);
 		return;
 	}
-	now_ns = clock_now_ns(&w->dp->clock);
+	now_ns = clock_now_ns(&w->env->clock);
 
 	for (unsigned i = 0; i < burst->n_answers; i++)
 		if (sent >> burst->answer[i].at & 1)
@@ -157,7 +158,7 @@ trace_poll(struct worker *w, const struct view *view)
 			continue;
 		is_waiting |= chain_is_watched(&t->chain);
 		if (chain_is_watched(&t->chain) && look(view, mine->owned[i], t->queue, &ring))
-			chain_look(&t->chain, &ring, clock_now_ns(&w->dp->clock));
+			chain_look(&t->chain, &ring, clock_now_ns(&w->env->clock));
 		else
 			chain_look(&t->chain, NULL, w->now_ns);
 	}

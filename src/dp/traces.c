@@ -45,7 +45,7 @@ dp_trace_start(struct dp *dp, unsigned id, uint32_t rate, char err[DP_ERR_SIZE])
 		// What nobody has read since is no part of this trace, nor is what nobody looked after.
 		while (chain_next(&port->trace->chain, &ignored))
 			;
-		port->trace->since_ns = clock_now_ns(&dp->clock);
+		port->trace->since_ns = clock_now_ns(&dp->env.clock);
 		port->trace->lost_before = atomic_load(&port->trace->chain.lost);
 		rc = views_publish(dp);
 	}
@@ -106,7 +106,7 @@ dp_trace_next(struct dp *dp, unsigned id, struct chain_record *ret_record)
 		if (!chain_next(&port->trace->chain, ret_record))
 			return false;
 	} while (ret_record->queued_ns < port->trace->since_ns);
-	offset_ns = monotonic_ns() - clock_now_ns(&dp->clock);
+	offset_ns = monotonic_ns() - clock_now_ns(&dp->env.clock);
 	for (unsigned i = 0; i < RTE_DIM(times); i++)
 		if (*times[i])
 			*times[i] += offset_ns;

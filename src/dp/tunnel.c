@@ -58,7 +58,7 @@ tell_mtu(struct port *port, uint32_t before, bool is_up)
 
 	if (mtu == before)
 		return false;
-	event_queue_post(&port->dp->events,
+	event_queue_post(&port->dp->env.events,
 		(struct dp_event){.type = DP_EVENT_PATH_MTU, .port = port->id, .is_up = is_up, .value = mtu});
 	return true;
 }
@@ -164,7 +164,7 @@ bool
 dp_report_next(struct dp *dp, struct dp_report *ret_report)
 {
 	// One of a tunnel that is gone tells nothing of the one that has its number.
-	while (!rte_ring_sc_dequeue_elem(dp->reports, ret_report, sizeof(*ret_report)))
+	while (!rte_ring_sc_dequeue_elem(dp->env.reports, ret_report, sizeof(*ret_report)))
 		if (delays_of(dp, ret_report->tunnel) && dp->port[ret_report->tunnel]->serial == ret_report->serial)
 			return true;
 	return false;

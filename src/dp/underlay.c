@@ -51,7 +51,7 @@ set_clocks(struct dp *dp)
 	struct timex tx = {0};
 	bool is_synchronized = adjtimex(&tx) != TIME_ERROR && tx.maxerror > 0;
 
-	clock_follow_tai(&dp->clock);
+	clock_follow_tai(&dp->env.clock);
 	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
 		if (dp->port[i] && dp->port[i]->cfg.type == DP_PORT_GENEVE && dp->port[i]->cfg.clock == DP_CLOCK_SYSTEM)
 			dp_tunnel_set_clock(dp, i, 0, is_synchronized ? 2000 * (uint64_t)tx.maxerror : UINT64_MAX);
@@ -61,16 +61,16 @@ int
 underlay_start(struct dp *dp)
 {
 	set_clocks(dp);
-	dp->reports = rte_ring_create_elem(
+	dp->env.reports = rte_ring_create_elem(
 		"rtvs_reports", sizeof(struct dp_report), REPORT_RING, SOCKET_ID_ANY, RING_F_SC_DEQ);
-	return dp->reports ? mailbox_init(&dp->punt, "rtvs_punt", PUNT_RING) : -rte_errno;
+	return dp->env.reports ? mailbox_init(&dp->env.punt, "rtvs_punt", PUNT_RING) : -rte_errno;
 }
 
 void
 underlay_stop(struct dp *dp)
 {
-	mailbox_fini(&dp->punt);
-	rte_ring_free(dp->reports);
+	mailbox_fini(&dp->env.punt);
+	rte_ring_free(dp->env.reports);
 }
 
 int
@@ -206,7 +206,7 @@ underlay_headers(const struct dp *dp, const struct port *tunnel, struct geneve_t
 static bool
 inject(const struct port *uplink, const uint8_t *frame, size_t len)
 {
-	struct rte_mbuf *m = pkt_make(uplink->dp->pool, (uint16_t)len);
+	struct rte_mbuf *m = pkt_make(uplink->dp->env.pool, (uint16_t)len);
 
 	if (!m)
 		return false;
@@ -243,7 +243,7 @@ ask(const struct port *uplink, struct hop *hop, uint64_t now_ns)
 bool
 underlay_housekeeping(struct dp *dp)
 {
-	uint64_t now_ns = clock_now_ns(&dp->clock);
+	uint64_t now_ns = clock_now_ns(&dp->env.clock);
 	bool is_changed = false;
 
 	set_clocks(dp);
@@ -310,7 +310,7 @@ hear_too_big(struct dp *dp, const struct port *uplink, const struct icmp_too_big
 			if (!pass)
 				is_ours |= !news->has_vni || news->vni == tunnel->cfg.vni;
 			else if (is_ours)
-				is_changed |= tunnel_hear_mtu(tunnel, news->mtu, clock_now_ns(&dp->clock));
+				is_changed |= tunnel_hear_mtu(tunnel, news->mtu, clock_now_ns(&dp->env.clock));
 		}
 	return is_changed;
 }
@@ -335,7 +335,7 @@ underlay_take(
 			.from_port = udp.src_port,
 			.to_port = udp.dst_port,
 			.hop_limit = udp.hop_limit,
-			.time_ns = clock_tai_ns(&dp->clock, pkt_item(m)->arrival_ns),
+			.time_ns = clock_tai_ns(&dp->env.clock, pkt_item(m)->arrival_ns),
 			.len = udp.len};
 		memcpy(ret_d->from.addr, udp.src, sizeof(ret_d->from.addr));
 		memcpy(ret_d->data, udp.data, udp.len);
@@ -355,7 +355,7 @@ underlay_take(
 		(void)inject(uplink, answer, neighbor_reply(&self, &msg, answer));
 	// Who asks tells its own address as well.
 	if (msg.has_mac)
-		*ret_is_view_due |= learn(uplink, msg.addr, &msg.mac, clock_now_ns(&dp->clock));
+		*ret_is_view_due |= learn(uplink, msg.addr, &msg.mac, clock_now_ns(&dp->env.clock));
 	return false;
 }
 

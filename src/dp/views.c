@@ -250,11 +250,11 @@ views_publish(struct dp *dp)
 			build_backpressure(&view->port[i]);
 	build_members(dp, view);
 	build_workers(dp, view);
-	old = atomic_exchange_explicit(&dp->view, view, memory_order_acq_rel);
-	atomic_fetch_add(&dp->wakeup_gen, 1);
-	for (unsigned i = 0; i < dp->n_workers; i++)
+	old = atomic_exchange_explicit(&dp->env.view, view, memory_order_acq_rel);
+	atomic_fetch_add(&dp->env.wakeup_gen, 1);
+	for (unsigned i = 0; i < dp->env.n_workers; i++)
 		waker_wake(&dp->worker[i]->waker);
-	rcu_wait(&dp->rcu);
+	rcu_wait(&dp->env.rcu);
 	free(old);
 	return 0;
 }

@@ -5,7 +5,6 @@
 
 #include "capture.h"
 #include "decap.h"
-#include "dp_state.h"
 #include "egress.h"
 #include "idle.h"
 #include "pace.h"
@@ -142,7 +141,7 @@ turn(struct worker *w, const struct view *view)
 	w->is_holding = false;
 	for (uint16_t i = 0; i < mine->n_rxq; i++)
 		n += poll_queue(w, view, mine->rxq[i]);
-	if (w->dp->n_workers > 1 || view->n_uplinks)
+	if (w->env->n_workers > 1 || view->n_uplinks)
 		n += egress_drain(w, view);
 	if (view->has_schedules)
 		n += schedule_serve_all(w, view);
@@ -181,16 +180,16 @@ int
 worker_main(void *arg)
 {
 	struct worker *w = arg;
-	struct dp *dp = w->dp;
+	struct env *env = w->env;
 	uint64_t idle_since, last;
 
 	vhost_guard_join(w->index);
 	atomic_store_explicit(&w->tid, (int)gettid(), memory_order_relaxed);
-	rcu_begin(&dp->rcu, w->index);
+	rcu_begin(&env->rcu, w->index);
 	last = w->step.tsc = w->stats.begin_tsc = rte_rdtsc();
-	idle_since = w->now_ns = clock_tsc_to_ns(&dp->clock, last);
-	while (likely(!atomic_load_explicit(&dp->stop, memory_order_relaxed))) {
-		const struct view *view = atomic_load_explicit(&dp->view, memory_order_acquire);
+	idle_since = w->now_ns = clock_tsc_to_ns(&env->clock, last);
+	while (likely(!atomic_load_explicit(&env->stop, memory_order_relaxed))) {
+		const struct view *view = atomic_load_explicit(&env->view, memory_order_acquire);
 		unsigned n;
 
 		w->now_s = (uint32_t)(w->now_ns / 1000000000);
@@ -205,35 +204,36 @@ worker_main(void *arg)
 			counters_add(&w->stats.pkts, n);
 			counters_add(&w->stats.cycles_busy, w->step.tsc - last);
 			idle_since = w->now_ns;
-		} else if (atomic_load_explicit(&dp->idle, memory_order_relaxed) == DP_IDLE_ADAPTIVE &&
-			w->now_ns - idle_since >= atomic_load_explicit(&dp->idle_ns, memory_order_relaxed) &&
+		} else if (atomic_load_explicit(&env->idle, memory_order_relaxed) == DP_IDLE_ADAPTIVE &&
+			w->now_ns - idle_since >= atomic_load_explicit(&env->idle_ns, memory_order_relaxed) &&
 			w->now_ns >= w->awake_until_ns) {
 			bool is_awake = idle_sleep(w, view, poll_once);
 
 			w->step = (struct worker_step){.tsc = rte_rdtsc()};
-			w->now_ns = clock_tsc_to_ns(&dp->clock, w->step.tsc);
+			w->now_ns = clock_tsc_to_ns(&env->clock, w->step.tsc);
 			if (is_awake)
 				idle_since = w->now_ns;
 		}
 		last = w->step.tsc;
-		rcu_quiescent(&dp->rcu, w->index);
+		rcu_quiescent(&env->rcu, w->index);
 	}
-	rcu_end(&dp->rcu, w->index);
+	rcu_end(&env->rcu, w->index);
 	return 0;
 }
 
 int
-worker_create(struct dp *dp, uint16_t index, uint16_t cpu, unsigned lcore, struct worker **ret_worker)
+worker_create(struct env *env, uint16_t index, uint16_t cpu, unsigned lcore, struct worker **ret_worker)
 {
 	struct worker *w = rte_zmalloc("worker", sizeof(*w), RTE_CACHE_LINE_SIZE);
 
 	if (!w)
 		return -ENOMEM;
-	w->dp = dp;
+	w->env = env;
+	env->waker[index] = &w->waker;
 	w->index = index;
 	w->cpu = cpu;
 	w->lcore = lcore;
-	w->pool = dp->pool;
+	w->pool = env->pool;
 	w->epoll_fd = -1;
 	w->port = aligned_alloc(RTE_CACHE_LINE_SIZE, DP_MAX_PORTS * sizeof(*w->port));
 	w->snap = calloc(DP_MAX_PORTS, sizeof(*w->snap));

@@ -4,6 +4,7 @@
 #include "base/counters.h"
 #include "base/pkt.h"
 #include "base/waker.h"
+#include "env.h"
 #include "port.h"
 #include "rtvs/dp.h"
 #include "rtvs/rate.h"
@@ -45,7 +46,7 @@ struct worker_step {
 };
 
 struct worker {
-	struct dp *dp;
+	struct env *env;
 	uint16_t index, cpu;
 	unsigned lcore;
 	uint64_t now_ns; // when the clock was last read, monotonic
@@ -77,6 +78,6 @@ struct worker {
 	_Atomic int tid; // its thread's, dp: wo, ctl: ro; 0: not yet known
 } __rte_cache_aligned;
 
-int worker_create(struct dp *dp, uint16_t index, uint16_t cpu, unsigned lcore, struct worker **ret_worker);
+int worker_create(struct env *env, uint16_t index, uint16_t cpu, unsigned lcore, struct worker **ret_worker);
 void worker_destroy(struct worker *w);
 int worker_main(void *worker); // rte_eal_remote_launch

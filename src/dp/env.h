@@ -1,0 +1,29 @@
+// What workers have of the datapath, and all that they have of it. One a process, made before the first worker.
+#pragma once
+
+#include "base/clock.h"
+#include "base/event_queue.h"
+#include "base/mailbox.h"
+#include "base/rcu.h"
+#include "base/waker.h"
+#include "rtvs/dp.h"
+
+struct view;
+
+struct env {
+	struct rte_mempool *pool;
+	struct clock clock;
+	struct rcu rcu;
+	_Atomic(struct view *) view; // ctl: wo, dp: ro
+	_Atomic bool stop; // ctl: wo, dp: ro
+	_Atomic uint32_t idle; // enum dp_idle. As stop
+	_Atomic uint64_t idle_ns; // as stop
+	_Atomic uint64_t wakeup_gen; // moves whenever any port's wake-up descriptors change. Any thread
+	struct event_queue events;
+	struct mailbox punt; // packets for the daemon itself; ctl takes
+	struct rte_ring *reports; // of struct dp_report; many producers, ctl consumes
+	unsigned n_workers;
+	struct waker *waker[DP_MAX_WORKERS]; // of each
+	uint32_t n_mbufs; // in pool
+	uint16_t option_class; // of the tunnels' own option
+};
