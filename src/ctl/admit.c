@@ -1,5 +1,5 @@
 // Ports to flows, and refusals to sentences. A port's guarantee counts at every egress port with a rate on its bridge, since its
-// packets may go to any of them. model.c asks here, so nothing here calls it: ports are read from the struct.
+// packets may go to any of them. model_port.c asks here, so nothing here calls it: ports are read from the struct.
 #include "admit.h"
 
 #include "rtvs/admission.h"

@@ -79,3 +79,10 @@ int model_mac_del(struct model *model, const char *bridge, const struct mac *mac
 // idle, idle_ns and dscp_classes; the rest only in a dry model.
 int model_system_set(struct model *model, const struct dp_system_cfg *cfg, char err[DP_ERR_SIZE]);
 void model_log_set(struct model *model, uint32_t level);
+
+// For the files of nouns. Writes err and returns rc.
+int model_fail(int rc, char err[DP_ERR_SIZE], const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+// Counts a change of the model, and tells whoever listens.
+void model_tell(struct model *model, const char *what, const char *name);
+// A dry model numbers its objects itself. by_id must have a place that is NULL.
+unsigned model_free_id(void *const *by_id);

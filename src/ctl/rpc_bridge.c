@@ -1,4 +1,4 @@
-// Methods of the noun bridge: thin handlers over model.c.
+// Methods of the noun bridge: thin handlers over model_bridge.c.
 #include "answer.h"
 #include "bridge_params.h"
 #include "ctl.h"

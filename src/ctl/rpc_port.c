@@ -1,4 +1,4 @@
-// Methods of the noun port. What they take is in port_params.c, the rules are in model.c, texts of
+// Methods of the noun port. What they take is in port_params.c, the rules are in model_port.c, texts of
 // states in port_json.c.
 #include "admit.h"
 #include "answer.h"
