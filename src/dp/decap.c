@@ -4,6 +4,7 @@
 #include "gso.h"
 #include "punt.h"
 #include "rtvs/frame.h"
+#include "rtvs/frame_tos.h"
 #include "tunnel_table.h"
 
 #include <rte_ring_elem.h>

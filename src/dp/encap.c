@@ -3,7 +3,7 @@
 
 #include "capture.h"
 #include "pace.h"
-#include "rtvs/frame.h"
+#include "rtvs/frame_tos.h"
 #include "shape.h"
 
 // By the uplink's device where it does so.

@@ -1,6 +1,7 @@
 #include "shape.h"
 
 #include "rtvs/frame.h"
+#include "rtvs/frame_tos.h"
 #include "rtvs/path_mtu.h"
 
 #include <rte_ether.h>

@@ -1,6 +1,8 @@
 // The TOS byte of the IP packet in a frame: DSCP and ECN. frame.c reads headers for a decision about the packet; this looks
 // at three bytes and may write them, so it does not share its walk. Invariant: no byte outside [data, data + len) is read,
 // and none but the TOS byte's asked bits and the IPv4 header checksum is written.
+#include "rtvs/frame_tos.h"
+
 #include "bytes.h"
 #include "rtvs/frame.h"
 

@@ -5,6 +5,7 @@
 
 #include "bytes.h"
 #include "ip.h"
+#include "rtvs/frame_tos.h"
 
 #include <errno.h>
 #include <string.h>

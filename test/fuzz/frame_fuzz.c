@@ -3,6 +3,7 @@
 #include "promise.h"
 #include "rtvs/fragment.h"
 #include "rtvs/frame.h"
+#include "rtvs/frame_tos.h"
 #include "rtvs/guard.h"
 
 #include <stdio.h>

@@ -2,6 +2,7 @@
 #include "../unit.h"
 #include "packet.h"
 #include "rtvs/frame.h"
+#include "rtvs/frame_tos.h"
 #include "rtvs/random.h"
 
 #include <stdlib.h>
