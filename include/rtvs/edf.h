@@ -17,6 +17,7 @@
 #define EDF_MAX_BUCKETS 16384u // two levels of bitmaps
 // Entries of the front, half of which move at a time. 16, 32 and 128 cost 1 to 5 ns more a packet with a backlog.
 #define EDF_FRONT 64u
+#define EDF_BURST 8u // flows that edf_push_burst takes at most
 #define EDF_WINDOW_BITS 24 // buckets cover 2^24 ns, 16.8 ms, a quarter of it before the first flow
 
 struct edf_node {
@@ -50,7 +51,7 @@ struct edf {
 	// deadline below limit_ns belongs here; no flow behind the front has one.
 	uint32_t n_front;
 	uint64_t limit_ns;
-	struct edf_entry front[EDF_FRONT + 1];
+	struct edf_entry front[EDF_FRONT + EDF_BURST];
 
 	// Buckets are numbered deadline >> shift; number b lies at b modulo n_buckets, for b from base to base + n_buckets - 1.
 	struct edf_bucket *bucket;
@@ -69,6 +70,8 @@ void edf_init(struct edf *q, uint32_t n_flows, void *memory); // 1 to EDF_MAX_FL
 
 // The flow is not queued yet.
 void edf_push(struct edf *q, uint32_t flow, uint64_t deadline_ns);
+// The same as edf_push of one after the other, 1 to EDF_BURST flows, each once. Takes fewer mispredicted branches.
+void edf_push_burst(struct edf *q, const struct edf_entry *in, uint32_t n);
 // The flow is queued.
 void edf_remove(struct edf *q, uint32_t flow);
 

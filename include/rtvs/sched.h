@@ -30,6 +30,7 @@
 #define SCHED_RATE_MAX RATE_MAX // bytes/s: 400 Gbit/s
 #define SCHED_RATE_MIN UINT64_C(1000) // bytes/s: 8 kbit/s
 #define SCHED_BURST_MAX RATE_BURST_MAX
+#define SCHED_FRESH_MAX 32u // flows that are judged together
 
 // Part of a packet. The caller sets len and arrival_ns before sched_enqueue.
 struct sched_item {
@@ -70,7 +71,8 @@ struct sched_flow_stats {
 
 // The first two cache lines are what a guaranteed packet needs.
 struct sched_flow {
-	struct sched_item *head, *tail;
+	struct sched_item *head; // NULL: no packets
+	struct sched_item **end; // where the next packet is linked
 	struct rate tokens; // as of the last packet that took some, or of the head's arrival
 	uint32_t n_queued; // as stats: others may read it relaxed
 	uint32_t limit; // params.limit
@@ -105,6 +107,8 @@ struct sched {
 	struct edf waiting; // flows whose head is not yet, by eligible_ns
 	uint32_t first_active, last_active; // the round of surplus, EDF_NONE: empty
 	uint32_t n_queued;
+	uint32_t n_fresh;
+	uint32_t fresh[SCHED_FRESH_MAX + 1]; // flows whose head was not judged yet; the last entry is never one
 };
 
 // Bytes that sched_init needs for n_flows (EDF_MAX_FLOWS at most), aligned to SCHED_ALIGN.

@@ -1,6 +1,6 @@
-// The scheduler of rtvs/sched.h. A flow with packets is in exactly one of three places, by its head: `due` (guaranteed),
-// `waiting` (will be, when there are tokens), or neither (never will be); in the last two it also takes part in the round of
-// surplus. A flow that became due or empty leaves the round when its turn comes, not before.
+// The scheduler of rtvs/sched.h. A flow with packets is in exactly one of four places, by its head: `fresh` (not judged yet), `due`
+// (guaranteed), `waiting` (will be, when there are tokens), or none (never will be); in the last two it also takes part in the round
+// of surplus. None is fresh when a packet leaves. A flow that became due or empty leaves the round when its turn comes, not before.
 // Enqueue and dequeue take O(log4 flows). Surplus takes O(1) a packet as long as packets are not longer than their flow's quantum,
 // O(flows) otherwise, however long they are.
 #include "rtvs/sched.h"
@@ -47,7 +47,8 @@ sched_init(struct sched *s, uint32_t n_flows, void *memory, uint64_t now_ns)
 	edf_init(&s->due, n_flows, at);
 	edf_init(&s->waiting, n_flows, at + edf_memory_bytes(n_flows));
 	for (uint32_t i = 0; i < n_flows; i++)
-		s->flow[i] = (struct sched_flow){.params = {.weight = 1, .limit = 1},
+		s->flow[i] = (struct sched_flow){.end = &s->flow[i].head,
+			.params = {.weight = 1, .limit = 1},
 			.limit = 1,
 			.eligible_ns = UINT64_MAX,
 			.next_active = EDF_NONE};
@@ -154,6 +155,34 @@ queue_head(struct sched *s, uint32_t id)
 		wait_for_tokens(s, id);
 }
 
+// Flows that were empty and got a packet are judged together, before a packet leaves or a flow changes: so they are brought into
+// order with few mispredicted branches.
+static void
+judge_fresh(struct sched *s)
+{
+	struct edf_entry due[EDF_BURST];
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < s->n_fresh; i++) {
+		uint32_t id = s->fresh[i];
+		struct sched_flow *f = &s->flow[id];
+
+		judge_head(f);
+		if (f->eligible_ns > s->now_ns) {
+			wait_for_tokens(s, id);
+			continue;
+		}
+		due[n++] = (struct edf_entry){add_saturating(f->eligible_ns, f->deadline_ns), id};
+		if (n == EDF_BURST) {
+			edf_push_burst(&s->due, due, n);
+			n = 0;
+		}
+	}
+	if (n)
+		edf_push_burst(&s->due, due, n);
+	s->n_fresh = 0;
+}
+
 // Puts a flow where its head belongs, wherever it was.
 static void
 place(struct sched *s, uint32_t id)
@@ -176,6 +205,7 @@ sched_set_flow(struct sched *s, uint32_t flow, const struct sched_params *params
 
 	assert(flow < s->n_flows && !sched_params_check(params, &field));
 	(void)field;
+	judge_fresh(s);
 	advance(s, now_ns);
 	if (!f->params.min_rate && params->min_rate)
 		rate_init(&f->tokens, params->min_rate, params->burst, s->now_ns);
@@ -277,12 +307,16 @@ take_head(struct sched *s, struct sched_flow *f)
 {
 	struct sched_item *item = f->head;
 
-	f->head = item->next;
-	if (f->head)
-		__builtin_prefetch(f->head->next); // judged when the one before it leaves
-	else
-		f->deficit = 0;
 	set(&f->n_queued, f->n_queued - 1);
+	if (f->n_queued) {
+		f->head = item->next;
+		__builtin_prefetch(f->head->next); // judged when the one before it leaves
+	} else {
+		f->head = NULL;
+		f->end = &f->head;
+		if (f->is_active) // else it gets one when it becomes active
+			f->deficit = 0;
+	}
 	s->n_queued--;
 	return item;
 }
@@ -291,6 +325,7 @@ int
 sched_enqueue(struct sched *s, uint32_t flow, struct sched_item *item, uint64_t now_ns)
 {
 	struct sched_flow *f = &s->flow[flow];
+	bool is_first = !f->head;
 
 	assert(flow < s->n_flows && item->len);
 	if (f->n_queued >= f->limit)
@@ -298,15 +333,15 @@ sched_enqueue(struct sched *s, uint32_t flow, struct sched_item *item, uint64_t 
 	item->next = NULL;
 	set(&f->n_queued, f->n_queued + 1);
 	s->n_queued++;
-	if (f->head) {
-		f->tail->next = item;
-		f->tail = item;
-		return 0;
-	}
-	f->head = f->tail = item;
-	if (now_ns > s->now_ns)
+	// Without a branch on whether it is the first packet: that is different for each.
+	s->fresh[s->n_fresh] = flow;
+	s->n_fresh += is_first;
+	*f->end = item;
+	f->end = &item->next;
+	if (now_ns > s->now_ns && is_first)
 		s->now_ns = now_ns;
-	queue_head(s, flow);
+	if (s->n_fresh == SCHED_FRESH_MAX)
+		judge_fresh(s);
 	return 0;
 }
 
@@ -398,7 +433,7 @@ send_due(struct sched *s)
 			use_link(&s->link, 1, item->len, s->now_ns));
 	}
 	edf_remove(&s->due, id);
-	if (f->head)
+	if (f->n_queued)
 		queue_head(s, id);
 	return item;
 }
@@ -440,6 +475,7 @@ sched_dequeue(struct sched *s, struct sched_item **out, unsigned max, uint64_t n
 
 	if (!s->n_queued)
 		return 0;
+	judge_fresh(s);
 	advance(s, now_ns);
 	while (n < max && s->n_queued && (!s->link.rate || s->link.free_ns <= s->now_ns))
 		out[n++] = edf_is_empty(&s->due) ? send_surplus(s) : send_due(s);
@@ -485,6 +521,7 @@ sched_flush(struct sched *s, uint32_t flow)
 
 	if (!s->flow[flow].head)
 		return NULL;
+	judge_fresh(s);
 	item = take_head(s, &s->flow[flow]);
 	place(s, flow);
 	return item;
@@ -499,6 +536,16 @@ sched_tokens(const struct sched *s, uint32_t flow, uint64_t now_ns)
 	return copy.tokens / RATE_SCALE;
 }
 
+static uint32_t
+n_times_fresh(const struct sched *s, uint32_t id)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < s->n_fresh; i++)
+		n += s->fresh[i] == id;
+	return n;
+}
+
 static bool
 is_flow_consistent(const struct sched *s, uint32_t id)
 {
@@ -506,14 +553,14 @@ is_flow_consistent(const struct sched *s, uint32_t id)
 	uint32_t n = 0;
 
 	for (const struct sched_item *item = f->head; item && n <= f->n_queued; item = item->next) {
-		if (!item->next && item != f->tail)
+		if (!item->next && f->end != &item->next)
 			return false;
 		n++;
 	}
 	if (n != f->n_queued)
 		return false;
-	if (!n)
-		return !edf_has(&s->due, id) && !edf_has(&s->waiting, id);
+	if (!n || n_times_fresh(s, id))
+		return n_times_fresh(s, id) == !!n && !edf_has(&s->due, id) && !edf_has(&s->waiting, id);
 	if (edf_has(&s->due, id))
 		return !edf_has(&s->waiting, id) && f->eligible_ns <= s->now_ns;
 	return f->is_active && edf_has(&s->waiting, id) == (f->eligible_ns != UINT64_MAX);

@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-#define N_FLOWS 300 // half of them are queued: far more than the front holds
+#define N_FLOWS 300 // about half of them are queued: far more than the front holds
 #define N_STEPS 200000
 
 struct entry {
@@ -48,6 +48,24 @@ model_first(const struct entry *model)
 }
 
 static void
+push_burst(struct edf *q, struct entry *model, uint64_t *seed, uint64_t now, uint64_t *order)
+{
+	struct edf_entry in[EDF_BURST];
+	uint32_t n = 0, max = 1 + (uint32_t)random_below(seed, EDF_BURST), from = (uint32_t)random_below(seed, N_FLOWS);
+
+	for (uint32_t i = 0; i < N_FLOWS && n < max; i++) {
+		uint32_t flow = (from + i * 7) % N_FLOWS;
+
+		if (model[flow].is_queued)
+			continue;
+		model[flow] = (struct entry){true, random_deadline(seed, now), (*order)++};
+		in[n++] = (struct edf_entry){model[flow].deadline_ns, flow};
+	}
+	if (n)
+		edf_push_burst(q, in, n);
+}
+
+static void
 equals_a_sorted_list(void **state)
 {
 	struct entry model[N_FLOWS] = {0};
@@ -63,7 +81,9 @@ equals_a_sorted_list(void **state)
 
 		if (random_below(&seed, 3) == 0 && !edf_is_empty(&q))
 			flow = edf_first(&q);
-		if (model[flow].is_queued) {
+		if (random_below(&seed, 16) == 0) {
+			push_burst(&q, model, &seed, now, &order);
+		} else if (model[flow].is_queued) {
 			if (flow == edf_first(&q) && model[flow].deadline_ns > now &&
 				model[flow].deadline_ns < now << 1)
 				now = model[flow].deadline_ns;
@@ -148,6 +168,21 @@ front_holds_its_limit_and_one_more_moves_half_of_it(void **state)
 	drains_by_number(&q, 0, EDF_FRONT);
 }
 
+static void
+burst_beyond_the_limit_of_the_front_moves_half_of_it(void **state)
+{
+	struct edf_entry in[EDF_BURST];
+	struct edf q;
+
+	(void)state;
+	push_all(&q, EDF_FRONT - 1, 1000);
+	for (uint32_t i = 0; i < EDF_BURST; i++)
+		in[i] = (struct edf_entry){1000, EDF_FRONT - 1 + i};
+	edf_push_burst(&q, in, EDF_BURST);
+	assert_int_equal(q.n_front, EDF_FRONT / 2 + EDF_BURST - 1);
+	drains_by_number(&q, 0, EDF_FRONT - 1 + EDF_BURST);
+}
+
 // Half of the equal ones are in the front, the others behind it. Those that come later leave last, and an earlier one that
 // makes the front spill again changes no order.
 static void
@@ -214,6 +249,7 @@ main(void)
 		cmocka_unit_test(equals_a_sorted_list),
 		cmocka_unit_test(drains_in_order_at_every_size),
 		cmocka_unit_test(front_holds_its_limit_and_one_more_moves_half_of_it),
+		cmocka_unit_test(burst_beyond_the_limit_of_the_front_moves_half_of_it),
 		cmocka_unit_test(equal_deadlines_keep_their_order_in_front_and_behind),
 		cmocka_unit_test(latest_deadline_there_is_leaves_last),
 		cmocka_unit_test(inconsistency_is_seen),

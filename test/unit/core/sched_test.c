@@ -299,6 +299,41 @@ limit_is_kept_and_one_more_is_refused(void **state)
 	assert_true(sched_is_consistent(&s));
 }
 
+// Flows that were empty are judged together, SCHED_FRESH_MAX at most. They leave as if each had been judged at once, also when
+// one of them changes, or loses its packets, before.
+static void
+flows_that_come_together_leave_by_deadline(void **state)
+{
+	enum {
+		FLOWS = SCHED_FRESH_MAX + 1
+	};
+	struct sched_params p = rt(1 * MS, MBIT, 3000);
+
+	(void)state;
+	begin(FLOWS, 0);
+	for (uint32_t i = 0; i < FLOWS; i++) {
+		p.deadline_ns = (FLOWS - i) * MS;
+		sched_set_flow(&s, i, &p, 0);
+	}
+	for (uint32_t i = 0; i < FLOWS; i++) {
+		(void)send(i, 1000, 0);
+		assert_int_equal(s.n_fresh, (i + 1) % SCHED_FRESH_MAX);
+	}
+	for (uint32_t i = 0; i < FLOWS; i++)
+		assert_int_equal(next(0)->user, FLOWS - 1 - i);
+	assert_null(next(0));
+	for (uint32_t i = 0; i < 4; i++)
+		(void)send(i, 1000, 1 * MS);
+	p.deadline_ns = 1;
+	sched_set_flow(&s, 1, &p, 1 * MS);
+	assert_true(sched_is_consistent(&s));
+	assert_non_null(sched_flush(&s, 3));
+	assert_int_equal(next(1 * MS)->user, 1);
+	assert_int_equal(next(1 * MS)->user, 2);
+	assert_int_equal(next(1 * MS)->user, 0);
+	assert_null(next(1 * MS));
+}
+
 static void
 parameters_out_of_range_are_named(void **state)
 {
@@ -925,6 +960,7 @@ main(void)
 		cmocka_unit_test_teardown(new_rate_guarantees_no_backlog_at_once, teardown),
 		cmocka_unit_test_teardown(earlier_arrival_behind_a_later_one_is_judged_after_it, teardown),
 		cmocka_unit_test_teardown(limit_is_kept_and_one_more_is_refused, teardown),
+		cmocka_unit_test_teardown(flows_that_come_together_leave_by_deadline, teardown),
 		cmocka_unit_test_teardown(parameters_out_of_range_are_named, teardown),
 		cmocka_unit_test_teardown(surplus_is_shared_by_weight, teardown),
 		cmocka_unit_test_teardown(long_packets_take_turns_as_if_each_round_were_walked, teardown),
