@@ -155,10 +155,9 @@ queue_head(struct sched *s, uint32_t id)
 		wait_for_tokens(s, id);
 }
 
-// Flows that were empty and got a packet are judged together, before a packet leaves or a flow changes: so they are brought into
-// order with few mispredicted branches.
-static void
-judge_fresh(struct sched *s)
+// Together, flows are brought into order with few mispredicted branches.
+void
+sched_judge(struct sched *s)
 {
 	struct edf_entry due[EDF_BURST];
 	uint32_t n = 0;
@@ -205,7 +204,7 @@ sched_set_flow(struct sched *s, uint32_t flow, const struct sched_params *params
 
 	assert(flow < s->n_flows && !sched_params_check(params, &field));
 	(void)field;
-	judge_fresh(s);
+	sched_judge(s);
 	advance(s, now_ns);
 	if (!f->params.min_rate && params->min_rate)
 		rate_init(&f->tokens, params->min_rate, params->burst, s->now_ns);
@@ -319,30 +318,6 @@ take_head(struct sched *s, struct sched_flow *f)
 	}
 	s->n_queued--;
 	return item;
-}
-
-int
-sched_enqueue(struct sched *s, uint32_t flow, struct sched_item *item, uint64_t now_ns)
-{
-	struct sched_flow *f = &s->flow[flow];
-	bool is_first = !f->head;
-
-	assert(flow < s->n_flows && item->len);
-	if (f->n_queued >= f->limit)
-		return -ENOBUFS;
-	item->next = NULL;
-	set(&f->n_queued, f->n_queued + 1);
-	s->n_queued++;
-	// Without a branch on whether it is the first packet: that is different for each.
-	s->fresh[s->n_fresh] = flow;
-	s->n_fresh += is_first;
-	*f->end = item;
-	f->end = &item->next;
-	if (now_ns > s->now_ns && is_first)
-		s->now_ns = now_ns;
-	if (s->n_fresh == SCHED_FRESH_MAX)
-		judge_fresh(s);
-	return 0;
 }
 
 // Rounds until the deficit of a flow reaches the length of its head.
@@ -475,7 +450,7 @@ sched_dequeue(struct sched *s, struct sched_item **out, unsigned max, uint64_t n
 
 	if (!s->n_queued)
 		return 0;
-	judge_fresh(s);
+	sched_judge(s);
 	advance(s, now_ns);
 	while (n < max && s->n_queued && (!s->link.rate || s->link.free_ns <= s->now_ns))
 		out[n++] = edf_is_empty(&s->due) ? send_surplus(s) : send_due(s);
@@ -521,7 +496,7 @@ sched_flush(struct sched *s, uint32_t flow)
 
 	if (!s->flow[flow].head)
 		return NULL;
-	judge_fresh(s);
+	sched_judge(s);
 	item = take_head(s, &s->flow[flow]);
 	place(s, flow);
 	return item;
