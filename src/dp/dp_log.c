@@ -6,6 +6,7 @@
 
 #include "dp_state.h"
 #include "rtvs/log.h"
+#include "vhost_session.h"
 
 #include <rte_log.h>
 
@@ -58,7 +59,7 @@ stream_write(void *cookie, const char *buf, size_t size)
 
 		atomic_fetch_add(&log_dp->log_errors, 1);
 		if (paren)
-			port_vhost_count_error(paren, len - (size_t)(paren - buf));
+			vhost_session_count_error(paren, len - (size_t)(paren - buf));
 	}
 	if (log_is_shown(ours) && may_print())
 		log_write(ours, "DPDK: %.*s", (int)RTE_MIN(len, (size_t)400), buf);

@@ -97,12 +97,6 @@ extern const struct port_ops port_geneve_ops;
 extern const struct port_ops port_segment_ops;
 
 int port_vhost_init(void); // after EAL; 0 or a negative errno
-// Any thread: the port's front-end broke a rule and is hung up on. is_costly: others waited for it, it may come back a while later.
-void port_vhost_fault(struct port *port, const char *why, bool is_costly);
-// Event thread: a process has connected to a socket with that path. False: it is a port's, and the process must not have it.
-bool port_vhost_may_connect(const char *path, pid_t pid);
-// Any thread: an error line of librte_vhost, which begins with its socket's path in parentheses, is the port's.
-void port_vhost_count_error(const char *line, size_t len);
 
 static inline void
 port_refuse(struct port_refused *refused, uint16_t i, enum drop why)

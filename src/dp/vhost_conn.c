@@ -4,7 +4,7 @@
 // that the kernel gives out anew is never taken for the old one.
 #include "vhost_conn.h"
 
-#include "port.h"
+#include "vhost_session.h"
 
 #include <pthread.h>
 #include <stdint.h>
@@ -138,6 +138,6 @@ vhost_conn_hang_up_broken(unsigned owner, const char *why)
 void
 vhost_conn_hang_up(struct vhost_conn *c, const char *why, bool is_costly)
 {
-	port_vhost_fault(c->port, why, is_costly);
+	vhost_session_fault(c->port, why, is_costly);
 	(void)shutdown(c->socket, SHUT_RDWR);
 }

@@ -16,6 +16,7 @@
 #include "rtvs/log.h"
 #include "vhost_conn.h"
 #include "vhost_guard.h"
+#include "vhost_session.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -337,7 +338,7 @@ recvmsg(int socket, struct msghdr *msg, int flags)
 	}
 	if (!fault)
 		return n;
-	port_vhost_fault(c->port, fault, is_late);
+	vhost_session_fault(c->port, fault, is_late);
 	msg->msg_controllen = 0;
 	errno = EPROTO;
 	return -1;
@@ -412,7 +413,7 @@ may_stay(int socket)
 	if (getsockname(socket, (struct sockaddr *)&addr, &len) || addr.sun_family != AF_UNIX)
 		return true;
 	(void)getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &peer_len);
-	return port_vhost_may_connect(addr.sun_path, peer.pid);
+	return vhost_session_may_connect(addr.sun_path, peer.pid);
 }
 
 int

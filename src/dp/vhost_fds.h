@@ -1,6 +1,6 @@
 // Connections of vhost-user front-ends and the descriptors that came with their messages, beneath librte_vhost: each descriptor is
 // checked before the library has it, counted while it is open, and closed at the latest with its connection. The front-end
-// that breaks a rule loses its connection, port_vhost_fault says why.
+// that breaks a rule loses its connection, vhost_session_fault says why.
 #pragma once
 
 #include <stdbool.h>

@@ -10,7 +10,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define FLAPS_TOLD 3 // in a row, as in port_vhost.c
+#define FLAPS_TOLD 3 // in a row, as in vhost_session.c
 #define MORE_FLAPS 20
 
 static struct dp_port_state

@@ -1,0 +1,76 @@
+// The front-ends of a guest's port: who is connected, whose driver is ready, and what librte_vhost says of it. A port outlives
+// its front-ends: one has it until it goes or a move to another QEMU process was asked for (claim.h); of those that are connected
+// then the one whose driver became ready last has the port.
+#pragma once
+
+#include "port.h"
+#include "rtvs/claim.h"
+#include "rtvs/dp.h"
+
+#include <rte_vhost.h>
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define VHOST_MAX_FRONTENDS 4 // connected to one port at a time
+#define VHOST_NO_VID (-1)
+#define VHOST_RXQ(pair) ((uint16_t)((pair) * 2)) // virtio's receive queue: we give packets to it
+#define VHOST_TXQ(pair) ((uint16_t)((pair) * 2 + 1))
+
+struct frontend {
+	int vid; // VHOST_NO_VID: free
+	int socket;
+	bool is_ready, was_ready; // new_device came
+	bool is_told; // subscribers know of it
+	uint64_t since_ns;
+	uint32_t rx_enabled, tx_enabled; // bit per queue pair
+	pid_t pid; // of the process at the other end
+};
+
+struct vhost {
+	struct port *port;
+	struct dp_port_cfg fixed; // as it was when the port was made: what other threads than control may read
+	bool is_registered; // ctl
+	pthread_mutex_t lock; // of frontend[]; event thread and control thread
+	struct frontend frontend[VHOST_MAX_FRONTENDS];
+	_Atomic int vid; // that workers use; event thread: wo, dp: ro
+	_Atomic uint32_t rx_pairs, tx_pairs; // enabled: packets from the guest, to the guest
+	_Atomic uint32_t loud_pairs; // whose guests were not told yet that kicks are not needed; event thread, dp: rw
+	_Atomic int kick_fd[DP_MAX_QUEUES]; // -1: none
+	_Atomic pid_t pid; // of the front-end that has the port, its driver may not be ready yet
+	pthread_mutex_t claim_lock; // of claim and fault; any thread, nothing is waited for under it
+	struct claim claim;
+	char fault[DP_CAUSE_SIZE]; // the last one's cause, "": none since somebody connected
+	bool is_fault_told;
+	_Atomic uint64_t features;
+	_Atomic uint64_t n_connects, n_disconnects, n_rings_recovered;
+	_Atomic int connect_errno; // of the last attempt
+	uint64_t offered; // of virtio's features; ctl, before there are connections
+	uint64_t used_before; // by the guest of a port on the same socket that is gone; ctl
+	_Atomic uint32_t n_flaps; // front-ends in a row that left at once; event thread: wo
+	uint64_t errors_told; // ctl
+	struct empty_polls {
+		uint32_t n; // in a row
+		bool was_waiting, is_told;
+	} empty[DP_MAX_QUEUES]; // dp, the queue's worker
+};
+
+extern const struct rte_vhost_device_ops vhost_session_ops; // event thread
+
+// Control thread. add: from here on front-ends find the port by its socket; -EADDRINUSE: another port has that. del: not any more.
+int vhost_session_add(struct vhost *v, char err[DP_ERR_SIZE]);
+void vhost_session_del(struct vhost *v);
+// Control thread: the library has ended all connections of the port's socket.
+void vhost_session_clear(struct vhost *v);
+
+// Any thread. Front-ends in a row left at once, and why they probably do.
+bool vhost_session_is_flapping(const struct vhost *v);
+void vhost_session_explain_flaps(const struct vhost *v, char *text, size_t size);
+// Of enabled pairs of queues those before the first that is not.
+uint32_t vhost_session_n_pairs(uint32_t pairs);
+// Any thread: the port's front-end broke a rule and is hung up on. is_costly: others waited for it, it may come back a while later.
+void vhost_session_fault(struct port *port, const char *why, bool is_costly);
+// Event thread: a process has connected to a socket with that path. False: it is a port's, and the process must not have it.
+bool vhost_session_may_connect(const char *path, pid_t pid);
+// Any thread: an error line of librte_vhost, which begins with its socket's path in parentheses, is the port's.
+void vhost_session_count_error(const char *line, size_t len);
