@@ -19,6 +19,7 @@
 #include "underlay.h"
 #include "vhost_fds.h"
 #include "vhost_guard.h"
+#include "vhost_session.h"
 #include "views.h"
 
 #include <rte_eal.h>
@@ -174,7 +175,7 @@ dp_init(const struct dp_system_cfg *cfg, struct dp **ret_dp, char err[DP_ERR_SIZ
 	if (!rc)
 		rc = port_vhost_init();
 	if (!rc)
-		rc = vhost_fds_start();
+		rc = vhost_fds_start(vhost_session_may_connect);
 	if (!rc)
 		rc = vhost_guard_start();
 	if (!rc)

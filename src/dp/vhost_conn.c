@@ -4,8 +4,6 @@
 // that the kernel gives out anew is never taken for the old one.
 #include "vhost_conn.h"
 
-#include "vhost_session.h"
-
 #include <pthread.h>
 #include <stdint.h>
 #include <sys/socket.h>
@@ -16,10 +14,10 @@
 
 static _Atomic uint16_t conn_of[VHOST_CONN_FDS]; // index of a descriptor's connection + 1, 0: none
 static struct vhost_conn conns[VHOST_CONN_MAX] = {[0 ... VHOST_CONN_MAX - 1] = {.socket = SOCKET_FREE}};
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; // of socket and port in conns
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; // of socket and client in conns
 
 bool
-vhost_conn_add(int socket, struct port *port)
+vhost_conn_add(int socket, struct vhost_client *client)
 {
 	unsigned i = 0;
 
@@ -29,7 +27,7 @@ vhost_conn_add(int socket, struct port *port)
 	while (i < VHOST_CONN_MAX && conns[i].socket != SOCKET_FREE)
 		i++;
 	if (i < VHOST_CONN_MAX) {
-		conns[i].port = port;
+		conns[i].client = client;
 		atomic_store(&conns[i].n_fds, 0);
 		atomic_store(&conns[i].is_broken, false);
 		atomic_store(&conns[i].socket, socket);
@@ -138,6 +136,6 @@ vhost_conn_hang_up_broken(unsigned owner, const char *why)
 void
 vhost_conn_hang_up(struct vhost_conn *c, const char *why, bool is_costly)
 {
-	vhost_session_fault(c->port, why, is_costly);
+	c->client->fault(c->client, why, is_costly);
 	(void)shutdown(c->socket, SHUT_RDWR);
 }

@@ -4,21 +4,28 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
-
-struct port;
+#include <stdint.h>
 
 #define VHOST_CONN_MAX 2048 // at one time, of all ports
 #define VHOST_CONN_FDS 65536 // descriptors of connections have lower numbers
 
+// Whose front-ends they are. Outlives its connections.
+struct vhost_client {
+	uint64_t serial; // of the port
+	// Any thread: the front-end broke a rule and is hung up on. is_costly: others waited for it. It may wait for
+	// nothing, and may call nothing of this file.
+	void (*fault)(struct vhost_client *client, const char *why, bool is_costly);
+};
+
 struct vhost_conn {
 	_Atomic int socket; // below 0: closed
-	struct port *port;
+	struct vhost_client *client;
 	_Atomic unsigned n_fds; // open ones that came with messages
 	_Atomic bool is_broken; // its eventfds are not written any more
 };
 
-// The thread that has the socket from accept or connect: it is a connection of the port's. False: there is no room.
-bool vhost_conn_add(int socket, struct port *port);
+// The thread that has the socket from accept or connect: it is a connection of the client's. False: there is no room.
+bool vhost_conn_add(int socket, struct vhost_client *client);
 // A descriptor's connection, as a number; 0: it is not of a front-end. It holds while the descriptor is open.
 unsigned vhost_conn_owner(int fd);
 // NULL: not a connection's socket.

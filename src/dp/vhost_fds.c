@@ -12,11 +12,12 @@
 
 #include "base/tsan.h"
 #include "fd_kind.h"
-#include "port.h"
+#include "rtvs/dp.h"
 #include "rtvs/log.h"
 #include "vhost_conn.h"
 #include "vhost_guard.h"
-#include "vhost_session.h"
+
+#include <rte_common.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -77,6 +78,7 @@ static const struct request {
 
 static pthread_mutex_t shedding = PTHREAD_MUTEX_INITIALIZER; // of reserve; the supervisor never waits for it
 static pthread_mutex_t connecting = PTHREAD_MUTEX_INITIALIZER;
+static _Atomic(vhost_fds_may_connect_fn *) may_connect_cb; // NULL: there are no ports yet
 static int reserve = -1; // a descriptor that is there when there are no more
 static _Thread_local bool is_connecting, is_unregistering;
 static _Thread_local int last_socket = -1; // accepted or connected
@@ -110,14 +112,14 @@ drop_socket(int socket)
 }
 
 int
-vhost_fds_adopt(struct port *port, pid_t *ret_pid)
+vhost_fds_adopt(struct vhost_client *client, pid_t *ret_pid)
 {
 	struct ucred peer = {0};
 	socklen_t len = sizeof(peer);
 	int socket = last_socket;
 
 	last_socket = -1;
-	if (!vhost_conn_add(socket, port))
+	if (!vhost_conn_add(socket, client))
 		return -1;
 	*ret_pid = getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &len) ? 0 : peer.pid;
 	return socket;
@@ -329,7 +331,7 @@ recvmsg(int socket, struct msghdr *msg, int flags)
 						   find_fault(c, &m, fds, n_fds, msg->msg_flags & MSG_CTRUNC);
 	for (unsigned i = 0; i < n_fds; i++) {
 		if (fd_kind(fds[i]) == FD_FOREIGN) {
-			vhost_guard_close(fds[i], c->port->serial);
+			vhost_guard_close(fds[i], c->client->serial);
 		} else if (fault) {
 			vhost_guard_close(fds[i], 0);
 		} else {
@@ -338,7 +340,7 @@ recvmsg(int socket, struct msghdr *msg, int flags)
 	}
 	if (!fault)
 		return n;
-	vhost_session_fault(c->port, fault, is_late);
+	c->client->fault(c->client, fault, is_late);
 	msg->msg_controllen = 0;
 	errno = EPROTO;
 	return -1;
@@ -409,11 +411,13 @@ may_stay(int socket)
 	struct sockaddr_un addr = {0};
 	struct ucred peer = {0};
 	socklen_t len = sizeof(addr), peer_len = sizeof(peer);
+	vhost_fds_may_connect_fn *may_connect;
 
 	if (getsockname(socket, (struct sockaddr *)&addr, &len) || addr.sun_family != AF_UNIX)
 		return true;
 	(void)getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &peer_len);
-	return vhost_session_may_connect(addr.sun_path, peer.pid);
+	may_connect = atomic_load(&may_connect_cb);
+	return !may_connect || may_connect(addr.sun_path, peer.pid);
 }
 
 int
@@ -459,10 +463,11 @@ eventfd_write(int fd, eventfd_t value)
 
 // One descriptor in reserve, and as many as the process may have.
 int
-vhost_fds_start(void)
+vhost_fds_start(vhost_fds_may_connect_fn *may_connect)
 {
 	struct rlimit limit;
 
+	atomic_store(&may_connect_cb, may_connect);
 	if (!getrlimit(RLIMIT_NOFILE, &limit) && limit.rlim_cur < limit.rlim_max) {
 		limit.rlim_cur = RTE_MIN(limit.rlim_max, (rlim_t)VHOST_CONN_FDS);
 		(void)setrlimit(RLIMIT_NOFILE, &limit);

@@ -174,18 +174,18 @@ connect_workers(struct vhost *v, const struct frontend *f)
 		atomic_fetch_add(&port->dp->env.wakeup_gen, 1);
 }
 
-void
-vhost_session_fault(struct port *port, const char *why, bool is_costly)
+static void
+fault(struct vhost_client *client, const char *why, bool is_costly)
 {
-	struct vhost *v = port->priv;
+	struct vhost *v = container_of(client, struct vhost, client);
 
 	pthread_mutex_lock(&v->claim_lock);
 	snprintf(v->fault, sizeof(v->fault), "%s", why);
 	v->is_fault_told = false;
 	if (is_costly)
-		claim_ban(&v->claim, clock_now_ns(&port->dp->env.clock));
+		claim_ban(&v->claim, clock_now_ns(&v->port->dp->env.clock));
 	pthread_mutex_unlock(&v->claim_lock);
-	atomic_fetch_add(&port->guest_errors, 1);
+	atomic_fetch_add(&v->port->guest_errors, 1);
 }
 
 // The front-end that is connected and has not gone, NULL: none.
@@ -297,7 +297,7 @@ cb_new_connection(int vid)
 	struct vhost *v = find_vhost(vid);
 	struct frontend *f;
 	pid_t pid = 0;
-	int socket = v ? vhost_fds_adopt(v->port, &pid) : -1;
+	int socket = v ? vhost_fds_adopt(&v->client, &pid) : -1;
 
 	if (socket < 0)
 		return -1;
@@ -459,6 +459,7 @@ vhost_session_add(struct vhost *v, char err[DP_ERR_SIZE])
 	struct port *port = v->port;
 	int rc = 0;
 
+	v->client = (struct vhost_client){port->serial, fault};
 	pthread_mutex_lock(&by_path_lock);
 	for (unsigned i = 0; i < DP_MAX_PORTS && !rc; i++)
 		if (by_path[i] && !strcmp(by_path[i]->port->cfg.socket, port->cfg.socket)) {

@@ -6,6 +6,7 @@
 #include "port.h"
 #include "rtvs/claim.h"
 #include "rtvs/dp.h"
+#include "vhost_conn.h"
 
 #include <rte_vhost.h>
 
@@ -29,6 +30,7 @@ struct frontend {
 
 struct vhost {
 	struct port *port;
+	struct vhost_client client; // of its connections
 	struct dp_port_cfg fixed; // as it was when the port was made: what other threads than control may read
 	bool is_registered; // ctl
 	pthread_mutex_t lock; // of frontend[]; event thread and control thread
@@ -68,9 +70,7 @@ bool vhost_session_is_flapping(const struct vhost *v);
 void vhost_session_explain_flaps(const struct vhost *v, char *text, size_t size);
 // Of enabled pairs of queues those before the first that is not.
 uint32_t vhost_session_n_pairs(uint32_t pairs);
-// Any thread: the port's front-end broke a rule and is hung up on. is_costly: others waited for it, it may come back a while later.
-void vhost_session_fault(struct port *port, const char *why, bool is_costly);
-// Event thread: a process has connected to a socket with that path. False: it is a port's, and the process must not have it.
+// vhost_fds_may_connect_fn.
 bool vhost_session_may_connect(const char *path, pid_t pid);
 // Any thread: an error line of librte_vhost, which begins with its socket's path in parentheses, is the port's.
 void vhost_session_count_error(const char *line, size_t len);
