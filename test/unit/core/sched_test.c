@@ -324,12 +324,17 @@ flows_that_come_together_leave_by_deadline(void **state)
 	assert_null(next(0));
 	for (uint32_t i = 0; i < 4; i++)
 		(void)send(i, 1000, 1 * MS);
-	p.deadline_ns = 1;
-	sched_set_flow(&s, 1, &p, 1 * MS);
-	assert_true(sched_is_consistent(&s));
 	assert_non_null(sched_flush(&s, 3));
-	assert_int_equal(next(1 * MS)->user, 1);
+	assert_true(sched_is_consistent(&s));
+	(void)send(1, 1000, 1 * MS);
+	(void)send(4, 1000, 1 * MS);
+	p.deadline_ns = 1;
+	sched_set_flow(&s, 4, &p, 1 * MS);
+	assert_true(sched_is_consistent(&s));
+	assert_int_equal(next(1 * MS)->user, 4);
 	assert_int_equal(next(1 * MS)->user, 2);
+	assert_int_equal(next(1 * MS)->user, 1);
+	assert_int_equal(next(1 * MS)->user, 1);
 	assert_int_equal(next(1 * MS)->user, 0);
 	assert_null(next(1 * MS));
 }
@@ -397,6 +402,21 @@ surplus_is_shared_by_weight(void **state)
 				assert_true(gap < bound);
 			}
 	}
+}
+
+static void
+emptied_flow_keeps_nothing_of_its_turn(void **state)
+{
+	(void)state;
+	begin(2, 0);
+	for (uint32_t i = 0; i < 2; i++)
+		sched_set_flow(&s, i, &plain, 0);
+	(void)send(0, 100, 0);
+	(void)send(1, 1000, 0);
+	assert_int_equal(next(0)->user, 0); // 1,414 of its quantum are left
+	(void)send(0, 1000, 0);
+	assert_int_equal(next(0)->user, 1);
+	assert_int_equal(next(0)->user, 0);
 }
 
 // The round as its definition has it, one step at a time. Returns the flow that sends.
@@ -963,6 +983,7 @@ main(void)
 		cmocka_unit_test_teardown(flows_that_come_together_leave_by_deadline, teardown),
 		cmocka_unit_test_teardown(parameters_out_of_range_are_named, teardown),
 		cmocka_unit_test_teardown(surplus_is_shared_by_weight, teardown),
+		cmocka_unit_test_teardown(emptied_flow_keeps_nothing_of_its_turn, teardown),
 		cmocka_unit_test_teardown(long_packets_take_turns_as_if_each_round_were_walked, teardown),
 		cmocka_unit_test_teardown(length_of_packets_costs_no_rounds, teardown),
 		cmocka_unit_test_teardown(nobody_starves, teardown),
