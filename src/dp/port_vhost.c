@@ -165,13 +165,13 @@ vhost_open(struct port *port, char err[DP_ERR_SIZE])
 	}
 	v->port = port;
 	v->fixed = port->cfg;
-	v->vid = VHOST_NO_VID;
+	v->io.vid = VHOST_NO_VID;
 	pthread_mutex_init(&v->lock, NULL);
 	pthread_mutex_init(&v->claim_lock, NULL);
 	for (unsigned i = 0; i < VHOST_MAX_FRONTENDS; i++)
 		v->frontend[i].vid = VHOST_NO_VID;
 	for (unsigned i = 0; i < DP_MAX_QUEUES; i++)
-		v->kick_fd[i] = -1;
+		v->io.kick_fd[i] = -1;
 	rc = vhost_session_add(v, err);
 	if (rc)
 		rte_free(v);
@@ -235,7 +235,7 @@ static void
 vhost_state(const struct port *port, struct dp_port_state *ret_state)
 {
 	struct vhost *v = port->priv;
-	int vid = atomic_load(&v->vid);
+	int vid = atomic_load(&v->io.vid);
 	uint64_t connects = atomic_load(&v->n_connects), gone = atomic_load(&v->n_disconnects);
 	int err = atomic_load(&v->connect_errno);
 	uint16_t mtu;
@@ -246,9 +246,9 @@ vhost_state(const struct port *port, struct dp_port_state *ret_state)
 	ret_state->pid = atomic_load(&v->pid);
 	ret_state->n_rings_recovered = atomic_load(&v->n_rings_recovered);
 	if (vid != VHOST_NO_VID) {
-		ret_state->features = atomic_load(&v->features);
+		ret_state->features = atomic_load(&v->io.features);
 		ret_state->is_packed = ret_state->features >> VIRTIO_F_RING_PACKED & 1;
-		ret_state->n_queues = vhost_session_n_pairs(atomic_load(&v->tx_pairs));
+		ret_state->n_queues = vhost_session_n_pairs(atomic_load(&v->io.tx_pairs));
 		if (!rte_vhost_get_mtu(vid, &mtu) && mtu)
 			ret_state->mtu = RTE_MIN(ret_state->mtu, mtu);
 	} else if (!port->cfg.admin_up) {

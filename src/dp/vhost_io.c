@@ -7,7 +7,6 @@
 #include "dp_state.h"
 #include "port.h"
 #include "vhost_ring.h"
-#include "vhost_session.h"
 
 #include <rte_vhost.h>
 
@@ -19,14 +18,14 @@
 // A ring with packets in it of which the library takes none, time after time, has a descriptor that lies: the queue stands still
 // until the guest's driver resets it. Split rings only; the library counts no packed ones.
 static void
-check_stuck(struct vhost *v, int vid, uint16_t q)
+check_stuck(struct port *port, struct vhost_io *v, int vid, uint16_t q)
 {
 	struct empty_polls *e = &v->empty[q];
 	bool is_packed = atomic_load_explicit(&v->features, memory_order_relaxed) >> VIRTIO_F_RING_PACKED & 1;
 	bool is_waiting = !is_packed && rte_vhost_rx_queue_count(vid, VHOST_TXQ(q));
 
 	if (is_waiting && e->was_waiting && !e->is_told) {
-		atomic_fetch_add_explicit(&v->port->guest_errors, 1, memory_order_relaxed);
+		atomic_fetch_add_explicit(&port->guest_errors, 1, memory_order_relaxed);
 		e->is_told = true;
 	}
 	e->was_waiting = is_waiting;
@@ -35,7 +34,7 @@ check_stuck(struct vhost *v, int vid, uint16_t q)
 uint16_t
 vhost_io_rx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n)
 {
-	struct vhost *v = port->priv;
+	struct vhost_io *v = port->priv;
 	int vid = atomic_load_explicit(&v->vid, memory_order_relaxed);
 	uint16_t got;
 
@@ -49,14 +48,14 @@ vhost_io_rx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n)
 	if (got)
 		v->empty[q] = (struct empty_polls){0};
 	else if (unlikely(++v->empty[q].n % STUCK_POLLS == 0))
-		check_stuck(v, vid, q);
+		check_stuck(port, v, vid, q);
 	return got;
 }
 
 uint16_t
 vhost_io_tx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n, struct port_refused *refused)
 {
-	struct vhost *v = port->priv;
+	struct vhost_io *v = port->priv;
 	int vid = atomic_load_explicit(&v->vid, memory_order_relaxed);
 	uint16_t sent, more;
 
@@ -81,7 +80,7 @@ vhost_io_tx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n, s
 int
 vhost_io_rx_wakeup(struct port *port, uint16_t q, bool is_on)
 {
-	struct vhost *v = port->priv;
+	struct vhost_io *v = port->priv;
 	int vid = atomic_load_explicit(&v->vid, memory_order_relaxed);
 	int fd = atomic_load_explicit(&v->kick_fd[q], memory_order_relaxed);
 
@@ -95,7 +94,7 @@ vhost_io_rx_wakeup(struct port *port, uint16_t q, bool is_on)
 bool
 vhost_io_ring(struct port *port, uint16_t q, struct chain_ring *ret_ring)
 {
-	struct vhost *v = port->priv;
+	struct vhost_io *v = port->priv;
 	int vid = atomic_load_explicit(&v->vid, memory_order_relaxed);
 
 	return vid != VHOST_NO_VID &&
@@ -105,7 +104,7 @@ vhost_io_ring(struct port *port, uint16_t q, struct chain_ring *ret_ring)
 void
 vhost_io_kick(struct port *port, uint16_t q)
 {
-	struct vhost *v = port->priv;
+	struct vhost_io *v = port->priv;
 	int vid = atomic_load_explicit(&v->vid, memory_order_relaxed);
 
 	if (vid != VHOST_NO_VID)

@@ -2,13 +2,33 @@
 #pragma once
 
 #include "rtvs/chain.h"
+#include "rtvs/dp.h"
 
 #include <rte_mbuf.h>
+
+#include <stdatomic.h>
 
 struct port;
 struct port_refused;
 
-// Of port_ops. // dp
+#define VHOST_NO_VID (-1)
+#define VHOST_RXQ(pair) ((uint16_t)((pair) * 2)) // virtio's receive queue: we give packets to it
+#define VHOST_TXQ(pair) ((uint16_t)((pair) * 2 + 1))
+
+// What workers know of a port's front-end. vhost_session.c writes it, workers read it, but where it says so.
+struct vhost_io {
+	_Atomic int vid; // VHOST_NO_VID: none whose driver is ready
+	_Atomic uint32_t rx_pairs, tx_pairs; // enabled: packets from the guest, to the guest
+	_Atomic uint32_t loud_pairs; // whose guests were not told yet that kicks are not needed; dp: rw
+	_Atomic int kick_fd[DP_MAX_QUEUES]; // -1: none
+	_Atomic uint64_t features;
+	struct empty_polls {
+		uint32_t n; // in a row
+		bool was_waiting, is_told;
+	} empty[DP_MAX_QUEUES]; // dp, the queue's worker
+};
+
+// Of port_ops, for a port whose priv begins with struct vhost_io. // dp
 uint16_t vhost_io_rx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n);
 uint16_t vhost_io_tx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n, struct port_refused *refused);
 int vhost_io_rx_wakeup(struct port *port, uint16_t q, bool is_on);

@@ -123,11 +123,11 @@ disconnect_workers(struct vhost *v)
 {
 	bool was_up = atomic_exchange(&v->port->is_up, false);
 
-	atomic_store(&v->vid, VHOST_NO_VID);
-	atomic_store(&v->rx_pairs, 0);
-	atomic_store(&v->tx_pairs, 0);
+	atomic_store(&v->io.vid, VHOST_NO_VID);
+	atomic_store(&v->io.rx_pairs, 0);
+	atomic_store(&v->io.tx_pairs, 0);
 	for (unsigned i = 0; i < DP_MAX_QUEUES; i++)
-		atomic_store(&v->kick_fd[i], -1);
+		atomic_store(&v->io.kick_fd[i], -1);
 	rcu_wait(&v->port->dp->env.rcu);
 	if (was_up)
 		port_link_changed(v->port, false);
@@ -152,21 +152,22 @@ connect_workers(struct vhost *v, const struct frontend *f)
 	bool was_up;
 
 	(void)rte_vhost_get_negotiated_features(f->vid, &features);
-	atomic_store(&v->features, features);
+	atomic_store(&v->io.features, features);
 	atomic_store(&port->caps, caps_of(features));
 	for (uint16_t q = 0; q < v->fixed.n_queues; q++) {
 		struct rte_vhost_vring ring;
 
 		if (!(f->tx_enabled >> q & 1))
 			continue;
-		atomic_store(&v->kick_fd[q], rte_vhost_get_vhost_vring(f->vid, VHOST_TXQ(q), &ring) ? -1 : ring.kickfd);
+		atomic_store(
+			&v->io.kick_fd[q], rte_vhost_get_vhost_vring(f->vid, VHOST_TXQ(q), &ring) ? -1 : ring.kickfd);
 	}
 	// Queues that take packets are used from the first on, as guests enable them.
 	atomic_store(&port->n_txq, RTE_MAX(vhost_session_n_pairs(f->rx_enabled), 1u));
-	atomic_store(&v->loud_pairs, f->tx_enabled);
-	atomic_store(&v->rx_pairs, f->tx_enabled);
-	atomic_store(&v->tx_pairs, f->rx_enabled);
-	atomic_store(&v->vid, f->vid);
+	atomic_store(&v->io.loud_pairs, f->tx_enabled);
+	atomic_store(&v->io.rx_pairs, f->tx_enabled);
+	atomic_store(&v->io.tx_pairs, f->rx_enabled);
+	atomic_store(&v->io.vid, f->vid);
 	was_up = atomic_exchange(&port->is_up, f->rx_enabled & 1);
 	if (was_up != !!(f->rx_enabled & 1))
 		port_link_changed(port, !was_up);
@@ -202,7 +203,7 @@ holder(const struct vhost *v)
 static void
 update_pid(struct vhost *v)
 {
-	int vid = atomic_load(&v->vid);
+	int vid = atomic_load(&v->io.vid);
 	pid_t pid = 0;
 
 	for (unsigned i = 0; i < VHOST_MAX_FRONTENDS; i++)
@@ -370,7 +371,7 @@ cb_new_device(int vid)
 			tell_connection(v, true);
 		f->is_told = true;
 		atomic_store(&v->n_flaps, 0);
-		if (atomic_load(&v->vid) != vid)
+		if (atomic_load(&v->io.vid) != vid)
 			disconnect_workers(v);
 		connect_workers(v, f);
 		update_pid(v);
@@ -391,7 +392,7 @@ cb_destroy_device(int vid)
 	f = find_frontend(v, vid);
 	if (f)
 		f->is_ready = false;
-	if (atomic_load(&v->vid) == vid) {
+	if (atomic_load(&v->io.vid) == vid) {
 		disconnect_workers(v);
 		for (unsigned i = 0; i < VHOST_MAX_FRONTENDS; i++)
 			if (v->frontend[i].vid != VHOST_NO_VID && v->frontend[i].is_ready) {
@@ -425,7 +426,7 @@ cb_vring_state_changed(int vid, uint16_t queue, int enable)
 		} else {
 			*bits &= ~(1u << pair);
 		}
-		if (f->is_ready && atomic_load(&v->vid) == vid)
+		if (f->is_ready && atomic_load(&v->io.vid) == vid)
 			connect_workers(v, f);
 	}
 	pthread_mutex_unlock(&v->lock);
@@ -481,7 +482,7 @@ vhost_session_del(struct vhost *v)
 
 	pthread_mutex_lock(&by_path_lock);
 	by_path[port->id] = NULL;
-	if (atomic_load(&v->features))
-		remember_features(port->cfg.socket, atomic_load(&v->features));
+	if (atomic_load(&v->io.features))
+		remember_features(port->cfg.socket, atomic_load(&v->io.features));
 	pthread_mutex_unlock(&by_path_lock);
 }

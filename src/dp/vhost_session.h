@@ -7,16 +7,15 @@
 #include "rtvs/claim.h"
 #include "rtvs/dp.h"
 #include "vhost_conn.h"
+#include "vhost_io.h"
 
 #include <rte_vhost.h>
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stddef.h>
 
 #define VHOST_MAX_FRONTENDS 4 // connected to one port at a time
-#define VHOST_NO_VID (-1)
-#define VHOST_RXQ(pair) ((uint16_t)((pair) * 2)) // virtio's receive queue: we give packets to it
-#define VHOST_TXQ(pair) ((uint16_t)((pair) * 2 + 1))
 
 struct frontend {
 	int vid; // VHOST_NO_VID: free
@@ -29,33 +28,27 @@ struct frontend {
 };
 
 struct vhost {
+	struct vhost_io io; // first: workers know a port by it
 	struct port *port;
 	struct vhost_client client; // of its connections
 	struct dp_port_cfg fixed; // as it was when the port was made: what other threads than control may read
 	bool is_registered; // ctl
 	pthread_mutex_t lock; // of frontend[]; event thread and control thread
 	struct frontend frontend[VHOST_MAX_FRONTENDS];
-	_Atomic int vid; // that workers use; event thread: wo, dp: ro
-	_Atomic uint32_t rx_pairs, tx_pairs; // enabled: packets from the guest, to the guest
-	_Atomic uint32_t loud_pairs; // whose guests were not told yet that kicks are not needed; event thread, dp: rw
-	_Atomic int kick_fd[DP_MAX_QUEUES]; // -1: none
 	_Atomic pid_t pid; // of the front-end that has the port, its driver may not be ready yet
 	pthread_mutex_t claim_lock; // of claim and fault; any thread, nothing is waited for under it
 	struct claim claim;
 	char fault[DP_CAUSE_SIZE]; // the last one's cause, "": none since somebody connected
 	bool is_fault_told;
-	_Atomic uint64_t features;
 	_Atomic uint64_t n_connects, n_disconnects, n_rings_recovered;
 	_Atomic int connect_errno; // of the last attempt
 	uint64_t offered; // of virtio's features; ctl, before there are connections
 	uint64_t used_before; // by the guest of a port on the same socket that is gone; ctl
 	_Atomic uint32_t n_flaps; // front-ends in a row that left at once; event thread: wo
 	uint64_t errors_told; // ctl
-	struct empty_polls {
-		uint32_t n; // in a row
-		bool was_waiting, is_told;
-	} empty[DP_MAX_QUEUES]; // dp, the queue's worker
 };
+
+_Static_assert(!offsetof(struct vhost, io), "port->priv is both");
 
 extern const struct rte_vhost_device_ops vhost_session_ops; // event thread
 
