@@ -1,6 +1,7 @@
-// Packets into and out of a device of DPDK's. A device that is not running gives none and takes none.
-// Received packets come without offload flags: what the device verified, the guest may verify again.
-// port_ethdev.c makes, starts and stops the device, on the control thread; all here runs on workers.
+// Packets into and out of a device of DPDK's. A device that is not running gives none and takes
+// none. Received packets come without offload flags: what the device verified, the guest may verify
+// again.
+// port_ethdev.c makes, starts and stops the device on the control thread; all here runs on workers.
 #include "ethdev_io.h"
 
 #include "dp_state.h"
@@ -22,8 +23,8 @@ ethdev_io_rx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n)
 	return got;
 }
 
-// Drivers stop at a frame that is longer than the device's MTU allows (net_tap), as they do when they are full. A mirror's target
-// gets such frames: they are not measured before.
+// Drivers stop at a frame that is longer than the device's MTU allows (net_tap), as they do when
+// they are full. A mirror's target gets such frames: they are not measured before.
 static bool
 is_too_long(const struct ethdev *e, const struct rte_mbuf *m)
 {
@@ -39,7 +40,8 @@ ethdev_io_tx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n, 
 
 	if (!atomic_load_explicit(&e->is_running, memory_order_relaxed))
 		return 0;
-	// Checksum fields as the device wants them. A packet that the driver refuses ends the burst.
+	// Checksum fields as the device wants them. A packet that the driver refuses ends the
+	// burst.
 	if (e->tx_offloads & ETHDEV_TX_CSUM)
 		good = rte_eth_tx_prepare(e->dev_id, q, pkts, n);
 	sent = good ? rte_eth_tx_burst(e->dev_id, q, pkts, good) : 0;

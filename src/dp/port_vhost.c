@@ -1,8 +1,9 @@
-// Guests on vhost-user sockets, through librte_vhost: a port's socket, and what the control thread does with a port of that type.
-// vhost_session.c has the front-ends that come and go, vhost_io.c the packets.
-// What librte_vhost cannot do is done here: connecting without waiting (connector.c), finding a packed ring's position after a crash of
-// ours (vhost_ring.c), keeping to the rules of messages and descriptors (vhost_fds.c), surviving guest memory that is taken away.
-// Control thread.
+// Guests on vhost-user sockets, through librte_vhost: a port's socket, and what the control thread
+// does with a port of that type. vhost_session.c has the front-ends that come and go, vhost_io.c
+// the packets.
+// What librte_vhost cannot do is done beside it: connecting without waiting (connector.c), finding
+// a packed ring's position after a crash of ours (vhost_ring.c), keeping to the rules of messages
+// and descriptors (vhost_fds.c), surviving guest memory that is taken away (bus_error.c).
 #include "connector.h"
 #include "dp_state.h"
 #include "port.h"
@@ -25,7 +26,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-// The back-end's own channel: BACKEND_REQ, BACKEND_SEND_FD, HOST_NOTIFIER. Nothing here uses it, and no socket of a front-end's is taken.
+// The back-end's own channel: BACKEND_REQ, BACKEND_SEND_FD, HOST_NOTIFIER. Nothing here uses it,
+// and no socket of a front-end's is taken.
 #define NO_PROTOCOL_FEATURES (1ULL << 5 | 1ULL << 10 | 1ULL << 11)
 
 static uint64_t
@@ -48,8 +50,9 @@ static int
 register_socket(struct vhost *v)
 {
 	const struct dp_port_cfg *cfg = &v->port->cfg;
-	// What the guest asks for comes as flags of a received packet, which gso_take reads. The older way, as flags of one to be sent, loses
-	// requests behind all but plain headers; this one executes checksums that it has no flag for.
+	// What the guest asks for comes as flags of a received packet, which gso_take reads. The
+	// older way, as flags of one to be sent, loses requests behind all but plain headers; this
+	// one executes checksums that it has no flag for.
 	uint64_t flags = RTE_VHOST_USER_NET_COMPLIANT_OL_FLAGS |
 		(cfg->vhost_mode == DP_VHOST_CONNECT ? RTE_VHOST_USER_CLIENT | RTE_VHOST_USER_NO_RECONNECT : 0);
 	uint64_t protocol;
@@ -266,8 +269,8 @@ vhost_state(const struct port *port, struct dp_port_state *ret_state)
 		describe_claim(v, ret_state->is_connected, ret_state->detail, sizeof(ret_state->detail));
 }
 
-// Where the library has no port left it ends its event thread, and waits for it, which takes a second: it always has this one, whose
-// socket nobody can connect to.
+// Where the library has no port left it ends its event thread, and waits for it, which takes a
+// second: it always has this one, whose socket nobody can connect to.
 int
 port_vhost_init(void)
 {

@@ -1,7 +1,9 @@
-// The connections of all ports in one table, and for each descriptor number the connection that it belongs to.
+// The connections of all ports in one table, and for each descriptor number the connection that it
+// belongs to.
 //
-// Invariant: conn_of names a descriptor's connection from vhost_conn_add or vhost_conn_add_fd until just before it is closed, so a number
-// that the kernel gives out anew is never taken for the old one.
+// Invariant: conn_of names a descriptor's connection from vhost_conn_add or vhost_conn_add_fd until
+// just before it is closed, so a number that the kernel gives out anew is never taken for the old
+// one.
 #include "vhost_conn.h"
 
 #include <pthread.h>

@@ -1,5 +1,6 @@
-// Connections of vhost-user front-ends, and which descriptor belongs to which. Whoever makes a system call for librte_vhost asks here
-// whose it is: vhost_fds.c, which lets connections come and go, and vhost_guard.c, whose interrupts they can make wait.
+// Connections of vhost-user front-ends, and which descriptor belongs to which. Whoever makes a
+// system call for librte_vhost asks here whose it is: vhost_fds.c, which lets connections come and
+// go, and vhost_guard.c, whose interrupts they can make wait.
 #pragma once
 
 #include <stdatomic.h>
@@ -12,8 +13,8 @@
 // Whose front-ends they are. Outlives its connections.
 struct vhost_client {
 	uint64_t serial; // of the port
-	// Any thread: the front-end broke a rule and is hung up on. is_costly: others waited for it. It may wait for
-	// nothing, and may call nothing of this file.
+	// Any thread: the front-end broke a rule and is hung up on. is_costly: others waited for
+	// it. It may wait for nothing, and may call nothing of this file.
 	void (*fault)(struct vhost_client *client, const char *why, bool is_costly);
 };
 
@@ -24,9 +25,11 @@ struct vhost_conn {
 	_Atomic bool is_broken; // its eventfds are not written any more
 };
 
-// The thread that has the socket from accept or connect: it is a connection of the client's. False: there is no room.
+// The thread that has the socket from accept or connect: it is a connection of the client's. False:
+// there is no room.
 bool vhost_conn_add(int socket, struct vhost_client *client);
-// A descriptor's connection, as a number; 0: it is not of a front-end. It holds while the descriptor is open.
+// A descriptor's connection, as a number; 0: it is not of a front-end. It holds while the
+// descriptor is open.
 unsigned vhost_conn_owner(int fd);
 // NULL: not a connection's socket.
 struct vhost_conn *vhost_conn_at(int socket);
@@ -35,10 +38,12 @@ struct vhost_conn *vhost_conn_at(int socket);
 void vhost_conn_add_fd(struct vhost_conn *c, int fd);
 // The thread that closes fd, which is a connection's and not its socket, before it does.
 void vhost_conn_del_fd(int fd);
-// The thread that closes the socket, before it does. is_left: vhost_conn_left finds the connection until vhost_conn_free.
+// The thread that closes the socket, before it does. is_left: vhost_conn_left finds the connection
+// until vhost_conn_free.
 void vhost_conn_close(struct vhost_conn *c, bool is_left);
 struct vhost_conn *vhost_conn_left(void); // NULL: none
-// Takes the first descriptor above `after` that a closed connection has left open; -1: there is none.
+// Takes the first descriptor above `after` that a closed connection has left open; -1: there is
+// none.
 int vhost_conn_next_fd(struct vhost_conn *c, int after);
 // The place of a closed connection without descriptors is free.
 void vhost_conn_free(struct vhost_conn *c);
@@ -48,5 +53,6 @@ void vhost_conn_break(unsigned owner);
 bool vhost_conn_is_broken(unsigned owner);
 // Supervisor: ends the broken connection.
 void vhost_conn_hang_up_broken(unsigned owner, const char *why);
-// The thread that uses the connection: ends it. The event thread reads that next. is_costly: others waited for the front-end.
+// The thread that uses the connection: ends it. The event thread reads that next. is_costly: others
+// waited for the front-end.
 void vhost_conn_hang_up(struct vhost_conn *c, const char *why, bool is_costly);

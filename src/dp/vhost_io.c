@@ -1,6 +1,7 @@
-// Packets from and to a guest's rings, through librte_vhost. A guest without a driver, or one that has not enabled a queue, gives none
-// and takes none there. What librte_vhost does not tell (a ring that stands still, a packet that fits no buffer) is found here.
-// All here runs on workers; vhost_session.c says which device they use.
+// Packets from and to a guest's rings, through librte_vhost. A guest without a driver, or one that
+// has not enabled a queue, gives none and takes none there. What librte_vhost does not tell (a ring
+// that stands still, a packet that fits no buffer) is found here. All here runs on workers;
+// vhost_session.c says which device they use.
 #define ALLOW_EXPERIMENTAL_API // rte_vhost_notify_guest
 #include "vhost_io.h"
 
@@ -15,8 +16,9 @@
 #define FITS_ALWAYS 1514 // bytes of a frame that each buffer of a guest must hold (Virtio 1.2, 5.1.6.3.1)
 #define STUCK_POLLS 1024 // empty ones in a row between two looks at a ring that may stand still
 
-// A ring with packets in it of which the library takes none, time after time, has a descriptor that lies: the queue stands still
-// until the guest's driver resets it. Split rings only; the library counts no packed ones.
+// A ring with packets in it of which the library takes none, time after time, has a descriptor that
+// lies: the queue stands still until the guest's driver resets it. Split rings only; the library
+// counts no packed ones.
 static void
 check_stuck(struct port *port, struct vhost_io *v, int vid, uint16_t q)
 {
@@ -62,8 +64,8 @@ vhost_io_tx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n, s
 	if (vid == VHOST_NO_VID || !(atomic_load_explicit(&v->tx_pairs, memory_order_relaxed) >> q & 1))
 		return 0;
 	sent = rte_vhost_enqueue_burst(vid, VHOST_RXQ(q), pkts, n);
-	// A packet that the library does not take though the guest offers buffers fits into none. The guest may have offered them
-	// after the library looked: a further attempt tells.
+	// A packet that the library does not take though the guest offers buffers fits into none.
+	// The guest may have offered them after the library looked: a further attempt tells.
 	while (unlikely(sent < n && pkts[sent]->pkt_len > FITS_ALWAYS &&
 		vhost_ring_offers(vid, VHOST_RXQ(q), atomic_load_explicit(&v->features, memory_order_relaxed)))) {
 		more = rte_vhost_enqueue_burst(vid, VHOST_RXQ(q), pkts + sent, (uint16_t)(n - sent));
@@ -84,7 +86,8 @@ vhost_io_rx_wakeup(struct port *port, uint16_t q, bool is_on)
 	int vid = atomic_load_explicit(&v->vid, memory_order_relaxed);
 	int fd = atomic_load_explicit(&v->kick_fd[q], memory_order_relaxed);
 
-	// Nobody there, or a queue that the guest does not use: the front-end's next message wakes through wakeup_gen.
+	// Nobody there, or a queue that the guest does not use: the front-end's next message wakes
+	// through wakeup_gen.
 	if (vid == VHOST_NO_VID || !(atomic_load_explicit(&v->rx_pairs, memory_order_relaxed) >> q & 1))
 		return -2;
 	(void)rte_vhost_enable_guest_notification(vid, VHOST_TXQ(q), is_on);

@@ -15,7 +15,8 @@ struct port_refused;
 #define VHOST_RXQ(pair) ((uint16_t)((pair) * 2)) // virtio's receive queue: we give packets to it
 #define VHOST_TXQ(pair) ((uint16_t)((pair) * 2 + 1))
 
-// What workers know of a port's front-end. vhost_session.c writes it, workers read it, but where it says so.
+// What workers know of a port's front-end. vhost_session.c writes it, workers read it, but where it
+// says so.
 struct vhost_io {
 	_Atomic int vid; // VHOST_NO_VID: none whose driver is ready
 	_Atomic uint32_t rx_pairs, tx_pairs; // enabled: packets from the guest, to the guest

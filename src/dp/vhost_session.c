@@ -1,7 +1,8 @@
-// What librte_vhost's event thread calls back for connections, drivers and rings becomes what a port has and what its workers
-// use. It knows a device by its socket's path only: a table of all ports finds the port.
-// Threads: cb_* is the event thread's; the library holds ring locks in cb_vring_state_changed. What the control thread and whoever
-// sees a broken rule call is in the header.
+// What librte_vhost's event thread calls back for connections, drivers and rings becomes what a
+// port has and what its workers use. The library knows a device by its socket's path only: a table
+// of all ports finds the port.
+// Threads: cb_* run on the event thread, and cb_vring_state_changed under the library's ring locks.
+// The header says who calls the other functions.
 #include "vhost_session.h"
 
 #include "connector.h"
@@ -27,7 +28,8 @@
 static struct vhost *by_path[DP_MAX_PORTS];
 static pthread_mutex_t by_path_lock = PTHREAD_MUTEX_INITIALIZER;
 
-// Features that were negotiated at sockets whose port is gone. A QEMU outlives its port, and goes on with them.
+// Features that were negotiated at sockets whose port is gone. A QEMU outlives its port, and goes
+// on with them.
 static struct {
 	char socket[RTVS_PATH_SIZE];
 	uint64_t features;
@@ -245,7 +247,8 @@ vhost_session_is_flapping(const struct vhost *v)
 	return atomic_load(&v->n_flaps) >= FLAPS_TOLD;
 }
 
-// QEMU compares what its guest uses with what a port offers itself, and only hangs up: again and again, as it reconnects.
+// QEMU compares what its guest uses with what a port offers itself, and only hangs up: again and
+// again, as it reconnects.
 void
 vhost_session_explain_flaps(const struct vhost *v, char *text, size_t size)
 {
@@ -404,7 +407,8 @@ cb_destroy_device(int vid)
 	pthread_mutex_unlock(&v->lock);
 }
 
-// The library holds the rings' locks here, which workers wait for: nothing may be called that takes one or waits for workers.
+// The library holds the rings' locks here, which workers wait for: nothing may be called that takes
+// one or waits for workers.
 static int
 cb_vring_state_changed(int vid, uint16_t queue, int enable)
 {

@@ -1,6 +1,7 @@
-// The front-ends of a guest's port: who is connected, whose driver is ready, and what librte_vhost says of it. A port outlives
-// its front-ends: one has it until it goes or a move to another QEMU process was asked for (claim.h); of those that are connected
-// then the one whose driver became ready last has the port.
+// The front-ends of a guest's port: who is connected, whose driver is ready, and what librte_vhost
+// says of it. A port outlives its front-ends: one has it until it goes or a move to another QEMU
+// process was asked for (claim.h); of those that are connected then the one whose driver became
+// ready last has the port.
 #pragma once
 
 #include "port.h"
@@ -52,7 +53,8 @@ _Static_assert(!offsetof(struct vhost, io), "port->priv is both");
 
 extern const struct rte_vhost_device_ops vhost_session_ops; // event thread
 
-// Control thread. add: from here on front-ends find the port by its socket; -EADDRINUSE: another port has that. del: not any more.
+// Control thread. add: from here on front-ends find the port by its socket; -EADDRINUSE: another
+// port has that. del: not any more.
 int vhost_session_add(struct vhost *v, char err[DP_ERR_SIZE]);
 void vhost_session_del(struct vhost *v);
 // Control thread: the library has ended all connections of the port's socket.
@@ -65,5 +67,6 @@ void vhost_session_explain_flaps(const struct vhost *v, char *text, size_t size)
 uint32_t vhost_session_n_pairs(uint32_t pairs);
 // vhost_fds_may_connect_fn.
 bool vhost_session_may_connect(const char *path, pid_t pid);
-// Any thread: an error line of librte_vhost, which begins with its socket's path in parentheses, is the port's.
+// Any thread: an error line of librte_vhost, which begins with its socket's path in parentheses, is
+// the port's.
 void vhost_session_count_error(const char *line, size_t len);
