@@ -31,6 +31,8 @@
 #define WINDOW_NS 300000
 #define LOOK_NS 100000000 // between looks at workers that sleep
 #define BUSY_PERCENT 90 // of the time, from which on a worker leaves nothing to others by itself
+// Below it others had enough for the next LOOK_NS as well, even if the worker takes all of that.
+#define QUIET_PERCENT 50
 #define WORKER_PRIORITY 1
 #define KEEPER_PRIORITY 2
 #define NICE_LEAST 19
@@ -97,21 +99,24 @@ set_session_nice(void)
 	(void)fclose(f);
 }
 
-// Opens windows for all threads that leave nothing to others; returns how many.
+// Opens windows for all threads that leave nothing to others; returns how many. *ret_wait_ns: when to look again.
 static unsigned
-open_windows(struct priority *p)
+open_windows(struct priority *p, uint64_t *ret_wait_ns)
 {
 	uint64_t now_ns = read_clock(CLOCK_MONOTONIC), past_ns = now_ns - p->looked_ns;
 	unsigned n = 0;
 
 	p->looked_ns = now_ns;
+	*ret_wait_ns = LOOK_NS;
 	for (unsigned i = 0; i < p->n; i++) {
 		struct thread *t = &p->thread[i];
 		uint64_t now_ran_ns = ran_ns(t->tid);
+		uint64_t percent = (now_ran_ns - t->ran_ns) * 100 / (past_ns + 1);
 
-		t->is_open = (now_ran_ns - t->ran_ns) * 100 >= past_ns * BUSY_PERCENT &&
-			!set(t->tid, SCHED_OTHER, 0, NICE_LEAST, 0);
 		t->ran_ns = now_ran_ns;
+		t->is_open = percent >= BUSY_PERCENT && !set(t->tid, SCHED_OTHER, 0, NICE_LEAST, 0);
+		if (percent >= QUIET_PERCENT)
+			*ret_wait_ns = PERIOD_NS - WINDOW_NS;
 		n += t->is_open;
 	}
 	return n;
@@ -141,12 +146,10 @@ keep(void *arg)
 
 	(void)pthread_setname_np(pthread_self(), "rtvs-windows");
 	while (!rc && ppoll(&stop, 1, &(struct timespec){.tv_nsec = (long)wait_ns}, NULL) <= 0) {
-		wait_ns = LOOK_NS;
-		if (!open_windows(p))
+		if (!open_windows(p, &wait_ns))
 			continue;
 		(void)clock_nanosleep(CLOCK_MONOTONIC, 0, &(struct timespec){.tv_nsec = WINDOW_NS}, NULL);
 		rc = close_windows(p);
-		wait_ns = PERIOD_NS - WINDOW_NS;
 	}
 	if (rc)
 		log_warning("workers: real-time priority was taken from this process (%s): they are ordinary threads",
