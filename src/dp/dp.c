@@ -14,8 +14,6 @@
 #include "netdev.h"
 #include "priority.h"
 #include "rtvs/log.h"
-#include "schedule.h"
-#include "trace.h"
 #include "underlay.h"
 #include "vhost_fds.h"
 #include "vhost_guard.h"

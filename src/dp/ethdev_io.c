@@ -4,7 +4,6 @@
 // port_ethdev.c makes, starts and stops the device on the control thread; all here runs on workers.
 #include "ethdev_io.h"
 
-#include "dp_state.h"
 #include "port.h"
 
 #define FRAME_EXTRA (RTE_ETHER_HDR_LEN + 2 * RTE_VLAN_HLEN) // beyond the MTU
@@ -51,7 +50,7 @@ ethdev_io_tx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n, 
 		port_refuse(refused, sent++, DROP_REFUSED);
 	} else if (e->is_tap && !atomic_load_explicit(&e->is_doubted, memory_order_relaxed)) {
 		atomic_store_explicit(&e->is_doubted, true, memory_order_relaxed);
-		netdev_watch_wake(port->dp->netdevs);
+		netdev_watch_wake(e->netdevs);
 	}
 	return sent;
 }

@@ -24,6 +24,7 @@ struct ethdev {
 	bool is_tap, is_packet_socket; // by its driver
 	unsigned ifindex; // of the kernel's interface beneath it, 0: none
 	char ifname[IF_NAMESIZE];
+	struct netdev_watch *netdevs; // of the datapath
 	int tap_fd; // -1: nothing is known about the TAP
 	enum netdev_state state; // of that interface; ctl
 	struct rte_ether_addr mac;

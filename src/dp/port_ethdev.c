@@ -218,6 +218,7 @@ ethdev_open(struct port *port, char err[DP_ERR_SIZE])
 	if (rc)
 		goto err_detach;
 	(void)rte_eth_macaddr_get(e->dev_id, &e->mac);
+	e->netdevs = port->dp->netdevs;
 	port->priv = e;
 	return 0;
 err_detach:

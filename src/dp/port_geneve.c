@@ -1,6 +1,5 @@
 // A tunnel as a port: a place in a bridge, with counters and parameters like any other, whose frames leave and come through its
 // uplink (encap.c, decap.c). Nothing is polled or transmitted here.
-#include "decap.h"
 #include "dp_state.h"
 #include "port.h"
 #include "port_link.h"

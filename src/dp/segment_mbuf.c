@@ -2,7 +2,6 @@
 // twice, and nothing that another node wrote is an index here.
 #include "segment_mbuf.h"
 
-#include "gso.h"
 #include "rtvs/frame.h"
 
 #include <rte_byteorder.h>

@@ -3,7 +3,6 @@
 // given to egress_put or dropped with a reason, nothing else. Complexity: two cache lines of the MAC table a new key.
 #include "switch.h"
 
-#include "capture.h"
 #include "egress.h"
 #include "gso.h"
 #include "rtvs/frame.h"

@@ -2,7 +2,7 @@
 // crash left there.
 #include "vhost_socket.h"
 
-#include "dp_state.h"
+#include "base/dp_error.h"
 #include "rtvs/log.h"
 
 #include <errno.h>

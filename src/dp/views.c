@@ -3,7 +3,6 @@
 // Queues of a port are spread over the workers, its egress belongs to one of them (port->owner).
 #include "views.h"
 
-#include "bridge.h"
 #include "dp_state.h"
 #include "registry.h"
 #include "tunnel.h"
