@@ -28,7 +28,7 @@ SIZE = 4 << 20
 BASE = 0x7F0000000000  # the front-end's own address of guest memory: anything, as long as it is consistent
 N_RING = 256
 N_GOOD = 10
-FDS_BUDGET = 64  # src/dp/vhost_fds.h
+FDS_BUDGET = 64  # src/dp/io/vhost_fds.h
 FRAME = bytes(12) + b"\xff" * 6 + bytes.fromhex("0200000000ee") + b"\x88\xb5" + bytes(50)
 
 

@@ -243,6 +243,9 @@ cli_does_not_wait_for_ever() {
 	stop rtvsd
 }
 
+# What a case leaves running is not the next one's.
+after_failure() { stop rtvsd KILL || :; }
+
 run_case "starts and stops" starts_and_stops
 run_case "stops by system.stop" stops_by_rpc
 run_case "stops on Ctrl-C" stops_on_ctrl_c

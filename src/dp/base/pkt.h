@@ -9,7 +9,7 @@
 #include <rte_mbuf.h>
 #include <rte_mbuf_dyn.h>
 
-// Which tunnel made a packet of the underlay; see overlay.c.
+// Which tunnel made a packet of the underlay; see encap.c.
 struct pkt_tunnel {
 	uint16_t port;
 	uint16_t serial; // of the port, the low bits: another port may have its number by then

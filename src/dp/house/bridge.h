@@ -1,0 +1,13 @@
+// Bridges: a name and a MAC table. Which ports belong to one is the ports' configuration.
+#pragma once
+
+#include "path/view.h"
+
+struct dp;
+struct port;
+
+// Forgets what was learned of the port (static entries, too, with_static).
+void bridge_forget_port(struct dp *dp, struct bridge *bridge, const struct port *port, bool with_static);
+// The same, without static entries, if its link has gone since.
+void bridge_forget_lost_link(struct dp *dp, struct port *port);
+void bridge_housekeeping(struct dp *dp, unsigned id);

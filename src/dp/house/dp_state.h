@@ -1,0 +1,28 @@
+// The datapath as a whole, shared by the files of this directory.
+#pragma once
+
+#include "base/dp_error.h"
+#include "io/port.h"
+#include "path/env.h"
+#include "path/view.h"
+#include "path/worker.h"
+#include "rtvs/dp.h"
+
+struct dp {
+	struct dp_system_cfg cfg;
+	struct env env;
+	struct dscp_table dscp; // cfg.dscp_classes, read; ctl
+	unsigned n_delays; // flows measured; ctl
+	uint64_t view_gen; // of the last one; ctl
+	enum dp_priority priority; // that the workers got
+	struct priority *windows; // what holds it for them; NULL: nothing has to
+	struct worker *worker[DP_MAX_WORKERS];
+	struct port *port[DP_MAX_PORTS];
+	uint64_t n_ports_made;
+	struct bridge *bridge[DP_MAX_BRIDGES];
+	struct dp_port_stats gone;
+	int ctl_epoll_fd; // what ctl waits for
+	struct connector *connector;
+	struct netdev_watch *netdevs;
+	_Atomic uint64_t log_errors, bus_errors;
+};

@@ -1,0 +1,274 @@
+// The life of ports, which the control thread makes, changes and ends. What differs between types is behind port_ops; what workers see
+// is a view.
+#include "io/port.h"
+
+#include "bridge.h"
+#include "dp_state.h"
+#include "path/backpressure.h"
+#include "path/schedule.h"
+#include "port_check.h"
+#include "registry.h"
+#include "stats.h"
+#include "traces.h"
+#include "underlay.h"
+#include "views.h"
+
+#include <rte_errno.h>
+#include <rte_malloc.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct port_ops *const port_types[] = {
+	[DP_PORT_VHOST] = &port_vhost_ops,
+	[DP_PORT_ETHDEV] = &port_ethdev_ops,
+	[DP_PORT_GENEVE] = &port_geneve_ops,
+	[DP_PORT_SEGMENT] = &port_segment_ops,
+};
+
+static bool
+has_guarantee(const struct dp_port_cfg *cfg)
+{
+	return cfg->deadline_ns || cfg->min_rate_bps;
+}
+
+// On the same bridge, or to a tunnel there.
+static bool
+may_send_to(const struct dp *dp, const struct port *from, const struct port *to)
+{
+	if (!from->cfg.bridge[0])
+		return false;
+	for (unsigned i = 0; i < DP_MAX_PORTS && to->cfg.address.len; i++)
+		if (dp->port[i] && !strcmp(dp->port[i]->cfg.uplink, to->cfg.name) &&
+			!strcmp(dp->port[i]->cfg.bridge, from->cfg.bridge))
+			return true;
+	return !strcmp(from->cfg.bridge, to->cfg.bridge);
+}
+
+// A port's egress is scheduled from when it has a rate, or shares a bridge with a port that has a guarantee, for its life.
+static int
+prepare_schedule(struct dp *dp, struct port *port)
+{
+	bool is_wanted = port->cfg.rate_bps;
+	int rc;
+
+	if (port->cfg.type == DP_PORT_GENEVE) // its uplink's does it
+		return 0;
+	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
+		is_wanted |= dp->port[i] && has_guarantee(&dp->port[i]->cfg) && may_send_to(dp, dp->port[i], port);
+	if (!is_wanted)
+		return 0;
+	rc = port->schedule ? 0 : schedule_create(&port->schedule, clock_now_ns(&dp->env.clock));
+	for (uint16_t i = 0; !rc && i < DP_MAX_PORTS; i++)
+		if (dp->port[i] && has_guarantee(&dp->port[i]->cfg) && may_send_to(dp, dp->port[i], port))
+			rc = schedule_keep_delay(port->schedule, i);
+	return rc;
+}
+
+// The new state of all ports, as workers see it.
+static int
+publish(struct dp *dp)
+{
+	int rc = 0;
+
+	for (unsigned i = 0; !rc && i < DP_MAX_PORTS; i++)
+		if (dp->port[i]) {
+			rc = prepare_schedule(dp, dp->port[i]);
+			if (!rc)
+				rc = traces_prepare(dp->port[i]);
+			if (!rc && dp->port[i]->cfg.address.len)
+				rc = underlay_create(dp->port[i]);
+		}
+	if (!rc)
+		rc = views_publish(dp);
+	underlay_housekeeping(dp);
+	return rc;
+}
+
+static void
+port_free(struct port *port)
+{
+	for (unsigned i = 0; port->schedule && i < DP_MAX_PORTS; i++)
+		if (port->dp->port[i])
+			backpressure_release(port->dp->port[i], port->id);
+	schedule_destroy(port->schedule);
+	underlay_destroy(port);
+	free(port->trace);
+	mailbox_fini(&port->handoff);
+	rte_free(port);
+}
+
+static int
+port_alloc(struct dp *dp, const struct dp_port_cfg *cfg, uint16_t id, struct port **ret_port)
+{
+	struct port *port = rte_zmalloc("port", sizeof(*port), RTE_CACHE_LINE_SIZE);
+	char name[RTE_RING_NAMESIZE];
+	int rc;
+
+	if (!port)
+		return -ENOMEM;
+	port->id = id;
+	port->dp = dp;
+	port->pool = dp->env.pool;
+	port->ops = port_types[cfg->type];
+	port->cfg = *cfg;
+	port->n_txq = 1;
+	port->answer_dscp = port->answer_excess = DSCP_KEEP;
+	port->owner = (uint16_t)(id % dp->env.n_workers);
+	port->serial = ++dp->n_ports_made;
+	snprintf(name, sizeof(name), "rtvs_port%u", id);
+	rc = mailbox_init(&port->handoff, name, PORT_HANDOFF_SIZE);
+	if (rc) {
+		rte_free(port);
+		return rc;
+	}
+	*ret_port = port;
+	return 0;
+}
+
+int
+dp_port_add(struct dp *dp, const struct dp_port_cfg *cfg, unsigned *ret_id, char err[DP_ERR_SIZE])
+{
+	struct port *port = NULL;
+	uint16_t id = 0;
+	int rc = port_check(dp, cfg, err);
+
+	if (rc)
+		return rc;
+	if (registry_port(dp, cfg->name)) {
+		dp_error(err, "name: there is already a port '%s'", cfg->name);
+		return -EEXIST;
+	}
+	while (id < DP_MAX_PORTS && dp->port[id])
+		id++;
+	if (id == DP_MAX_PORTS) {
+		dp_error(err, "there are already %u ports", DP_MAX_PORTS);
+		return -ENOSPC;
+	}
+	rc = port_alloc(dp, cfg, id, &port);
+	if (rc) {
+		dp_error(err, "no memory for a port");
+		return rc;
+	}
+	rc = port->ops->open(port, err);
+	if (rc)
+		goto err_free;
+	dp->port[id] = port;
+	rc = publish(dp);
+	if (rc)
+		dp_error(err, "no memory for a port");
+	if (!rc && cfg->admin_up)
+		rc = port->ops->start(port, err);
+	if (rc)
+		goto err_close;
+	*ret_id = id;
+	return 0;
+err_close:
+	dp->port[id] = NULL;
+	(void)views_publish(dp);
+	port->ops->close(port);
+err_free:
+	port_free(port);
+	return rc;
+}
+
+int
+dp_port_set(struct dp *dp, unsigned id, const struct dp_port_cfg *cfg, char err[DP_ERR_SIZE])
+{
+	struct port *port = id < DP_MAX_PORTS ? dp->port[id] : NULL;
+	struct dp_port_cfg old;
+	const char *fixed;
+	int rc;
+
+	if (!port)
+		return -ENOENT;
+	old = port->cfg;
+	rc = port_check(dp, cfg, err);
+	if (rc)
+		return rc;
+	fixed = port_check_fixed(&old, cfg);
+	if (fixed) {
+		dp_error(err, "%s: fixed when the port is added; delete the port and add it again to change it%s",
+			fixed,
+			port_check_is_negotiated(cfg, fixed) ?
+				", then power its guest off and on: while it runs it keeps what it uses" :
+				"");
+		return -EINVAL;
+	}
+	if (cfg->mtu != old.mtu && port->ops->set_mtu) {
+		rc = port->ops->set_mtu(port, cfg->mtu, err);
+		if (rc)
+			return rc;
+	}
+	port->cfg = *cfg;
+	if (cfg->admin_up && !old.admin_up) {
+		rc = port->ops->start(port, err);
+		if (rc)
+			goto err_cfg;
+	}
+	rc = publish(dp);
+	if (rc) {
+		dp_error(err, "no memory for the new configuration");
+		if (cfg->admin_up && !old.admin_up)
+			port->ops->stop(port);
+		goto err_cfg;
+	}
+	// A new limit grants nothing for the past, and what was owed at the old one is forgiven: now that no worker charges by that.
+	if (cfg->max_rate_bps != old.max_rate_bps || cfg->burst_bytes != old.burst_bytes)
+		__atomic_store_n(
+			&port->paid.max_rate, clock_now_ns(&dp->env.clock) * RATE_LIMIT_PARTS, __ATOMIC_RELAXED);
+	if (!cfg->admin_up && old.admin_up)
+		port->ops->stop(port);
+	if (strcmp(old.bridge, cfg->bridge) && old.bridge[0])
+		bridge_forget_port(dp, registry_bridge(dp, old.bridge), port, true);
+	else if (old.vlan != cfg->vlan && old.bridge[0])
+		bridge_forget_port(dp, registry_bridge(dp, old.bridge), port, false);
+	return 0;
+err_cfg:
+	port->cfg = old;
+	if (cfg->mtu != old.mtu && port->ops->set_mtu) {
+		char ignored[DP_ERR_SIZE];
+
+		(void)port->ops->set_mtu(port, old.mtu, ignored);
+	}
+	return rc;
+}
+
+int
+dp_port_del(struct dp *dp, unsigned id)
+{
+	struct port *port = id < DP_MAX_PORTS ? dp->port[id] : NULL;
+	struct bridge *bridge;
+
+	if (!port)
+		return -ENOENT;
+	dp_capture_stop(dp, id, &(uint64_t){0});
+	bridge = port->cfg.bridge[0] ? registry_bridge(dp, port->cfg.bridge) : NULL;
+	dp->port[id] = NULL;
+	if (views_publish(dp)) {
+		// Without memory for a new view the port stays, which is said, rather than used after it is freed.
+		dp->port[id] = port;
+		return -ENOMEM;
+	}
+	if (bridge)
+		bridge_forget_port(dp, bridge, port, true);
+	port->ops->stop(port);
+	stats_retire(dp, port);
+	port->ops->close(port);
+	port_free(port);
+	return 0;
+}
+
+int
+dp_port_set_answer(struct dp *dp, unsigned id, uint64_t deadline_ns, uint8_t dscp, uint8_t excess)
+{
+	struct port *port = id < DP_MAX_PORTS ? dp->port[id] : NULL;
+
+	if (!port)
+		return -ENOENT;
+	port->answer_deadline_ns = deadline_ns;
+	port->answer_dscp = dscp;
+	port->answer_excess = excess;
+	return views_publish(dp);
+}

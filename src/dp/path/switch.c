@@ -1,0 +1,271 @@
+// Where a packet goes: VLAN, spoof guard, learning, lookup, flood. One burst of one ingress port at a time, which is
+// why the last source and destination are remembered: most bursts have one of each. Every packet is
+// given to egress_put or dropped with a reason, nothing else. Complexity: two cache lines of the MAC table a new key.
+#include "switch.h"
+
+#include "egress.h"
+#include "io/gso.h"
+#include "rtvs/frame.h"
+#include "worker.h"
+
+#include <rte_mbuf.h>
+#include <rte_prefetch.h>
+
+#define RESERVED_GROUP UINT64_C(0x0180c2000000) // IEEE 802.1Q, table 8-1: the last four bits differ
+#define PAUSE_GROUP UINT64_C(0x0180c2000001) // IEEE 802.3, annex 31B: of one link
+#define NO_KEY UINT64_MAX // no VLAN has 16 bits
+
+// What is the same for all packets of a burst.
+struct burst {
+	struct worker *w;
+	const struct view *view;
+	const struct view_port *in;
+	uint16_t in_id;
+	// The last packet's source and destination, MAC << 16 | VLAN; NO_KEY: none yet.
+	uint64_t src_key, dst_key;
+	uint16_t dst_port;
+};
+
+// The VLAN of the frame on this port. False: the port does not take it.
+static bool
+classify_vlan(const struct view_port *in, const struct frame_l2 *l2, uint16_t *ret_vlan)
+{
+	if (!l2->vlan) { // untagged or a priority tag, which may not hide another tag: without it the frame would be that VLAN's
+		*ret_vlan = in->vlan;
+		return in->takes_untagged && !(l2->is_tagged && l2->ether_type == FRAME_ETHER_VLAN);
+	}
+	*ret_vlan = l2->vlan;
+	return in->is_trunk && l2->vlan <= RTVS_VLAN_MAX && (in->carries_all || vlan_set_has(&in->trunk, l2->vlan));
+}
+
+static enum drop
+check_guard(const struct guard *g, const struct rte_mbuf *m, const struct frame_l2 *l2)
+{
+	const uint8_t *data = rte_pktmbuf_mtod(m, const uint8_t *);
+	struct frame_l3 l3;
+
+	if (!guard_allows_mac(g, l2->src))
+		return DROP_SPOOF_MAC;
+	if (likely(!guard_needs_l3(g, l2)))
+		return DROP_NONE;
+	frame_parse_l3_head(data, m->data_len, m->pkt_len, l2, &l3);
+	return guard_check_l3(g, data, m->data_len, l2, &l3);
+}
+
+static enum drop
+learn(struct burst *b, const struct frame_l2 *l2, uint16_t vlan)
+{
+	struct port *port = b->in->port;
+	int64_t n = atomic_load_explicit(&port->n_macs, memory_order_relaxed);
+	bool may_learn = n < b->in->mac_limit, is_bound = b->view->bound_mask;
+	struct mac_table *macs = &b->in->bridge->macs;
+	enum mac_learn result;
+	uint16_t old;
+
+	// Whose MAC it is need be asked only for one that is not known here.
+	result = mac_table_learn(macs, l2->src, vlan, b->in_id, may_learn && !is_bound, &old, b->w->now_s);
+	if (result == MAC_REFUSED && may_learn) {
+		if (view_is_bound_elsewhere(b->view, b->in_id, l2->src, vlan))
+			return DROP_MAC_STATIC;
+		result = mac_table_learn(macs, l2->src, vlan, b->in_id, true, &old, b->w->now_s);
+	}
+	switch (result) {
+	case MAC_KNOWN:
+		return DROP_NONE;
+	case MAC_MOVED:
+		atomic_fetch_add_explicit(&b->in->bridge->n_moves, 1, memory_order_relaxed);
+		if (b->view->port[old].port)
+			atomic_fetch_sub_explicit(&b->view->port[old].port->n_macs, 1, memory_order_relaxed);
+		// fallthrough
+	case MAC_LEARNED:
+		n = atomic_fetch_add_explicit(&port->n_macs, 1, memory_order_relaxed) + 1;
+		if (n == b->in->mac_limit)
+			event_queue_post(&b->w->env->events,
+				(struct dp_event){.type = DP_EVENT_MAC_LIMIT, .port = b->in_id, .value = (uint64_t)n});
+		return DROP_NONE;
+	case MAC_STATIC_ELSEWHERE:
+		return DROP_MAC_STATIC;
+	case MAC_REFUSED:
+		return DROP_MAC_LIMIT;
+	case MAC_FULL: // the packet goes on, answers to it will be flooded
+		if (!atomic_fetch_add_explicit(&b->in->bridge->full_events, 1, memory_order_relaxed))
+			event_queue_post(&b->w->env->events,
+				(struct dp_event){.type = DP_EVENT_MAC_LIMIT,
+					.port = DP_MAX_PORTS,
+					.value = b->in->bridge->macs.limit});
+		return DROP_NONE;
+	}
+	return DROP_NONE;
+}
+
+static bool
+may_flood(struct burst *b)
+{
+	return !b->in->flood.rate || rate_limit_take(&b->in->flood, &b->in->port->paid.flood, 1, b->w->now_ns);
+}
+
+// A further packet with the same bytes. Shares them: egress_put copies before it changes anything.
+static struct rte_mbuf *
+replicate(struct burst *b, uint16_t counted_on, struct rte_mbuf *m)
+{
+	struct rte_mbuf *copy = pkt_clone(b->w->pool, m);
+
+	counters_add(&b->w->port[counted_on].c.replicated, 1);
+	if (!copy)
+		counters_add(&b->w->port[counted_on].c.drops[DROP_NO_BUFFER], 1);
+	return copy;
+}
+
+static void
+mirror(struct burst *b, const struct view_port *of, uint8_t dir, const struct egress_pkt *pkt)
+{
+	struct egress_pkt copy = *pkt;
+
+	if (likely(!(of->mirror & dir)))
+		return;
+	copy.m = replicate(b, of->port->id, pkt->m);
+	if (copy.m)
+		egress_put(b->w, b->view, of->mirror_to, copy);
+}
+
+static void
+forward(struct burst *b, uint16_t out, struct egress_pkt pkt)
+{
+	mirror(b, &b->view->port[out], DP_MIRROR_TX, &pkt);
+	egress_put(b->w, b->view, out, pkt);
+}
+
+// is_reserved: only to ports that forward such frames.
+static enum drop
+flood(struct burst *b, struct egress_pkt pkt, bool is_reserved)
+{
+	uint16_t last = VIEW_NO_PORT;
+
+	if (!may_flood(b))
+		return DROP_FLOOD_LIMIT;
+	for (uint16_t i = 0; i < b->in->n_members; i++) {
+		uint16_t out = b->in->members[i];
+		const struct view_port *vp = &b->view->port[out];
+		struct egress_pkt copy = pkt;
+
+		if (out == b->in_id || (b->in->is_isolated && vp->is_isolated) || !vp->is_admin_up ||
+			(b->in->tunnel && vp->tunnel) || (is_reserved && !vp->forwards_reserved) ||
+			!view_carries(vp, pkt.vlan) || !atomic_load_explicit(&vp->port->is_up, memory_order_relaxed))
+			continue;
+		if (last != VIEW_NO_PORT) {
+			copy.m = replicate(b, b->in_id, pkt.m);
+			if (copy.m)
+				forward(b, last, copy);
+		}
+		last = out;
+	}
+	if (last == VIEW_NO_PORT)
+		return DROP_NO_TARGET;
+	forward(b, last, pkt);
+	return DROP_NONE;
+}
+
+static uint16_t
+lookup(struct burst *b, uint64_t dst, uint16_t vlan)
+{
+	uint64_t key = dst << 16 | vlan;
+
+	if (key != b->dst_key) {
+		b->dst_port = mac_table_find(&b->in->bridge->macs, dst, vlan);
+		b->dst_key = key;
+	}
+	return b->dst_port;
+}
+
+static enum drop
+unicast(struct burst *b, uint16_t out, struct egress_pkt pkt)
+{
+	const struct view_port *vp = &b->view->port[out];
+
+	if (out == b->in_id)
+		return DROP_SAME_PORT;
+	// What came through one tunnel does not go back into another: each host sends to all by itself.
+	if ((b->in->is_isolated && vp->is_isolated) || (b->in->tunnel && vp->tunnel))
+		return DROP_ISOLATED;
+	forward(b, out, pkt);
+	return DROP_NONE;
+}
+
+static enum drop
+switch_one(struct burst *b, struct rte_mbuf *m)
+{
+	const struct view_port *in = b->in;
+	struct egress_pkt pkt = {.m = m};
+	struct frame_l2 l2;
+	bool is_reserved;
+	uint64_t src_key;
+	enum drop drop;
+	uint16_t out;
+
+	if (unlikely(!frame_parse_l2(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len, &l2) ||
+		    (l2.src & FRAME_MAC_MULTICAST) || !l2.src))
+		return DROP_MALFORMED;
+	if (m->ol_flags & GSO_ASKED) {
+		drop = gso_take(m, &l2);
+		if (unlikely(drop != DROP_NONE))
+			return drop;
+	}
+	pkt.is_tagged = l2.is_tagged;
+	pkt.is_priority = l2.is_tagged && !l2.vlan;
+	if (unlikely(!classify_vlan(in, &l2, &pkt.vlan)))
+		return DROP_VLAN_INGRESS;
+	is_reserved = (l2.dst & ~UINT64_C(0xf)) == RESERVED_GROUP;
+	if (unlikely(is_reserved) && (!in->forwards_reserved || l2.dst == PAUSE_GROUP))
+		return DROP_RESERVED_MAC;
+	if (guard_is_active(&in->guard)) {
+		drop = check_guard(&in->guard, m, &l2);
+		if (unlikely(drop != DROP_NONE))
+			return drop;
+	}
+	src_key = l2.src << 16 | pkt.vlan;
+	if (src_key != b->src_key) {
+		drop = learn(b, &l2, pkt.vlan);
+		if (unlikely(drop != DROP_NONE))
+			return drop;
+		b->src_key = src_key;
+	}
+	mirror(b, in, DP_MIRROR_RX, &pkt);
+	if (unlikely(l2.dst & FRAME_MAC_MULTICAST))
+		return flood(b, pkt, is_reserved);
+	out = lookup(b, l2.dst, pkt.vlan);
+	if (unlikely(out == MAC_TABLE_NO_PORT || b->view->port[out].bridge != in->bridge))
+		return flood(b, pkt, false);
+	return unicast(b, out, pkt);
+}
+
+// Why a port takes no packets at all, or DROP_NONE.
+static enum drop
+refuses_all(const struct view_port *in)
+{
+	if (!in->is_admin_up)
+		return DROP_PORT_DOWN;
+	if (in->is_mirror_target)
+		return DROP_MIRROR_PORT;
+	return in->bridge ? DROP_NONE : DROP_NO_BRIDGE;
+}
+
+void
+switch_burst(struct worker *w, const struct view *view, uint16_t in, struct rte_mbuf **pkts, uint16_t n)
+{
+	struct burst b = {
+		.w = w, .view = view, .in = &view->port[in], .in_id = in, .src_key = NO_KEY, .dst_key = NO_KEY};
+	enum drop drop = refuses_all(b.in);
+
+	if (unlikely(drop != DROP_NONE)) {
+		for (uint16_t i = 0; i < n; i++)
+			pkt_drop(&w->port[in].c, pkts[i], drop);
+		return;
+	}
+	for (uint16_t i = 0; i < n; i++) {
+		if (i + 4 < n)
+			rte_prefetch0(rte_pktmbuf_mtod(pkts[i + 4], void *));
+		drop = switch_one(&b, pkts[i]);
+		if (unlikely(drop != DROP_NONE))
+			pkt_drop(&w->port[in].c, pkts[i], drop);
+	}
+}

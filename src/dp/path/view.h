@@ -1,0 +1,115 @@
+// What workers see of the configuration: one immutable snapshot, rebuilt by the control thread at every change,
+// swapped by pointer, freed after every worker has passed a quiescent point.
+#pragma once
+
+#include "io/port.h"
+#include "overlay.h"
+#include "rtvs/dp.h"
+#include "rtvs/guard.h"
+#include "rtvs/mac_moves.h"
+#include "rtvs/mac_table.h"
+#include "rtvs/rate.h"
+#include "rtvs/sched.h"
+
+#include <rte_ether.h>
+
+#define VIEW_NO_PORT MAC_TABLE_NO_PORT
+
+struct bridge {
+	struct dp_bridge_cfg cfg; // ctl only
+	struct mac_table macs; // dp: rw, ctl: rw, see mac_table.h
+	uint32_t sweep_pos; // ctl
+	_Atomic uint64_t full_events; // learnings refused; dp: rw
+	_Atomic uint64_t n_moves; // of MACs from one port to another; dp: rw
+	struct mac_moves moves; // ctl
+};
+
+struct view_port {
+	struct port *port; // NULL: no such port
+	struct bridge *bridge; // NULL: none
+	const uint16_t *members; // port ids of the bridge
+	uint16_t n_members;
+	uint16_t vlan; // access VLAN or the trunk's untagged one
+	uint16_t mirror_to; // VIEW_NO_PORT: none
+	uint8_t mirror; // enum dp_mirror_dir
+	bool is_trunk, takes_untagged, carries_all; // trunk: untagged frames accepted; all VLANs
+	bool is_admin_up, is_isolated, is_mirror_target, forwards_reserved;
+	bool may_be_held; // back, by an egress port with may_hold that is slower than it sends
+	bool may_hold;
+	bool prewake; // and trace is there
+	bool sends_super_frames; // its guest may
+	bool writes_dscp; // into what it is given
+	uint8_t dscp_out,
+		dscp_excess; // of what it sends, at ports that write it; DSCP_KEEP: they do not. excess: beyond raised
+	uint32_t frame_max; // bytes without tags: MTU + Ethernet header
+	uint32_t mac_limit; // UINT32_MAX: none
+	struct rate_limit flood, max_rate, raised; // packets, bytes, bytes
+	const struct view_tunnel *tunnel; // NULL: none
+	struct view_uplink *uplink; // NULL: none
+	uint64_t deadline_ns; // of what it sends, as configured
+	struct capture *capture; // NULL: none
+	struct trace *trace; // NULL: none
+	struct schedule *schedule; // of its egress, NULL: none
+	struct sched_params flow; // of what it sends
+	uint64_t rate; // bytes/s
+	struct guard guard;
+	struct vlan_set trunk;
+};
+
+// The token bucket of what a port sends, where it leaves through an uplink or any other port.
+static inline uint64_t
+view_bucket_bytes(const struct view_port *from, bool is_uplink)
+{
+	return dp_bucket_bytes(from->flow.burst, from->frame_max - RTE_ETHER_HDR_LEN, is_uplink);
+}
+
+struct view_rxq {
+	uint16_t port, queue;
+};
+
+struct view_worker {
+	struct view_rxq *rxq;
+	uint16_t *owned; // ports whose egress this worker serves
+	uint16_t n_rxq, n_owned;
+};
+
+// A MAC in allowed_macs of a port. Open addressing, at least half of the slots are free.
+struct view_bound {
+	uint64_t mac; // 0: free
+	uint16_t port;
+};
+
+struct view {
+	struct view_port port[DP_MAX_PORTS];
+	struct view_worker worker[DP_MAX_WORKERS];
+	struct view_rxq rxqs[DP_MAX_PORTS * DP_MAX_QUEUES];
+	uint16_t owned[DP_MAX_PORTS];
+	uint16_t members[DP_MAX_PORTS]; // by bridge, one after another
+	struct view_tunnel tunnels[DP_MAX_PORTS]; // by port
+	struct view_uplink uplinks[DP_MAX_UPLINKS];
+	uint64_t gen; // of the view, 1 and up
+	uint16_t n_uplinks;
+	bool has_schedules, has_traces;
+	uint32_t bound_mask; // slots less 1; 0: nothing is bound
+	struct view_bound bound[];
+};
+
+// Does the port take frames of the VLAN? Those of its own leave without a tag, others with one. VLAN 0 is the bridge's untagged
+// one: it has no tag, so a trunk cannot carry it.
+static inline bool
+view_carries(const struct view_port *vp, uint16_t vlan)
+{
+	if (vlan == vp->vlan)
+		return vp->takes_untagged;
+	return vlan && vp->is_trunk && (vp->carries_all || vlan_set_has(&vp->trunk, vlan));
+}
+
+static inline uint32_t
+view_bound_slot(const struct view *view, uint64_t mac)
+{
+	return (uint32_t)(mac * UINT64_C(0x9e3779b97f4a7c15) >> 32) & view->bound_mask;
+}
+
+// Is the MAC in this VLAN that of another port of the bridge, by its allowed_macs? Not while that port is down: its guest may have moved
+// to another host; not when the port has it in its own list; not one that floats between hosts (VRRP, CARP).
+bool view_is_bound_elsewhere(const struct view *view, uint16_t port, uint64_t mac, uint16_t vlan);

@@ -1,0 +1,261 @@
+// The poll-mode loop: read the clock, poll the queues, forward, transmit, say "quiescent". Everything
+// that needs a decision is elsewhere: switch.c where packets go, egress.c how they leave, idle.c when to sleep.
+// Invariant: between two turns nothing is staged, so counters read there add up.
+#include "worker.h"
+
+#include "capture.h"
+#include "decap.h"
+#include "egress.h"
+#include "idle.h"
+#include "io/vhost_guard.h"
+#include "pace.h"
+#include "schedule.h"
+#include "switch.h"
+#include "trace.h"
+
+#include <rte_cycles.h>
+#include <rte_lcore.h>
+#include <rte_malloc.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SUPER_FRAME 65550 // bytes of the longest that a guest sends
+#define TWO_TAGS 8
+
+// How many packets may be read from it. 0: its ring is left alone, because its queue at an egress port is full, or it owes bytes
+// beyond max_rate.
+static uint16_t
+readable(struct worker *w, const struct view_port *vp)
+{
+	struct worker_port *wp = &w->port[vp->port->id];
+
+	if (unlikely(wp->blocked_since_ns)) {
+		counters_add(&wp->c.blocked_ns, w->now_ns - wp->blocked_since_ns);
+		wp->blocked_since_ns = 0;
+	}
+	if (unlikely(atomic_load_explicit(&vp->port->held, memory_order_relaxed) > w->now_ns)) {
+		wp->blocked_since_ns = w->now_ns;
+		return 0;
+	}
+	if (likely(!vp->max_rate.rate))
+		return PORT_BURST;
+	return (uint16_t)RTE_MIN(rate_limit_room(&vp->max_rate, &vp->port->paid.max_rate,
+					 vp->sends_super_frames ? SUPER_FRAME : vp->frame_max + TWO_TAGS, w->now_ns),
+		(uint64_t)PORT_BURST);
+}
+
+// A burst of a port with a max_rate: no more at a time than may turn out to be the longest there are.
+static uint16_t
+receive_limited(struct worker *w, const struct view_port *vp, uint16_t q, struct rte_mbuf **pkts, uint16_t max)
+{
+	uint16_t n = 0, got;
+
+	while (max && (got = vp->port->ops->rx(vp->port, q, pkts + n, max))) {
+		uint64_t bytes = 0;
+
+		for (uint16_t i = 0; i < got; i++)
+			bytes += pkts[n + i]->pkt_len;
+		n = (uint16_t)(n + got);
+		rate_limit_charge(&vp->max_rate, &vp->port->paid.max_rate, bytes, w->now_ns);
+		max = RTE_MIN(readable(w, vp), (uint16_t)(PORT_BURST - n));
+	}
+	return n;
+}
+
+// Frames of one tunnel, as if they had come from a device of its own.
+static void
+receive_from_tunnel(struct worker *w, const struct view *view, uint16_t tunnel, struct rte_mbuf **pkts, uint16_t n)
+{
+	struct port_counters *c = &w->port[tunnel].c;
+	uint64_t bytes = 0;
+
+	for (uint16_t i = 0; i < n; i++)
+		bytes += pkts[i]->pkt_len;
+	counters_add(&c->rx_pkts, n);
+	counters_add(&c->rx_bytes, bytes);
+	if (unlikely(view->port[tunnel].capture))
+		capture_burst(w, view->port[tunnel].capture, pkts, n, false);
+	switch_burst(w, view, tunnel, pkts, n);
+}
+
+static void
+receive_from_tunnels(struct worker *w, const struct view *view, uint16_t in, struct rte_mbuf **pkts, uint16_t n)
+{
+	struct decap_run run[PORT_BURST];
+	uint16_t n_runs = decap(w, view, in, pkts, n, run);
+
+	for (uint16_t i = 0; i < n_runs; i++)
+		receive_from_tunnel(w, view, run[i].tunnel, &pkts[run[i].first], run[i].n);
+}
+
+// Receives from one queue and forwards.
+static unsigned
+poll_queue(struct worker *w, const struct view *view, struct view_rxq rxq)
+{
+	struct rte_mbuf *pkts[PORT_BURST];
+	struct port *port = view->port[rxq.port].port;
+	struct port_counters *c = &w->port[rxq.port].c;
+	uint64_t sum = 0;
+	uint16_t n = readable(w, &view->port[rxq.port]);
+
+	if (unlikely(!n)) {
+		w->is_holding = true;
+		return 0;
+	}
+	if (unlikely(view->port[rxq.port].max_rate.rate))
+		n = receive_limited(w, &view->port[rxq.port], rxq.queue, pkts, n);
+	else
+		n = port->ops->rx(port, rxq.queue, pkts, n);
+	if (!n)
+		return 0;
+	for (uint16_t i = 0; i < n; i++) {
+		sum += pkts[i]->pkt_len;
+		pkts[i]->port = rxq.port; // the flow, at any egress port
+	}
+	pace_work(w, n, sum);
+	pace_tick(w); // when the burst was read: its arrival
+	pace_work(w, n, sum);
+	counters_add(&c->rx_pkts, n);
+	counters_add(&c->rx_bytes, sum);
+	if (unlikely(view->port[rxq.port].capture))
+		capture_burst(w, view->port[rxq.port].capture, pkts, n, false);
+	if (unlikely(view->port[rxq.port].trace))
+		trace_received(w, view, rxq.port, pkts, n);
+	if (view->port[rxq.port].uplink)
+		receive_from_tunnels(w, view, rxq.port, pkts, n);
+	else
+		switch_burst(w, view, rxq.port, pkts, n);
+	egress_flush(w, view);
+	return n;
+}
+
+static unsigned
+turn(struct worker *w, const struct view *view)
+{
+	const struct view_worker *mine = &view->worker[w->index];
+	unsigned n = 0;
+
+	w->is_holding = false;
+	for (uint16_t i = 0; i < mine->n_rxq; i++)
+		n += poll_queue(w, view, mine->rxq[i]);
+	if (w->env->n_workers > 1 || view->n_uplinks)
+		n += egress_drain(w, view);
+	if (view->has_schedules)
+		n += schedule_serve_all(w, view);
+	if (unlikely(view->has_traces))
+		trace_poll(w, view);
+	return n;
+}
+
+static bool
+poll_once(struct worker *w, const struct view *view)
+{
+	unsigned n = turn(w, view);
+
+	counters_add(&w->stats.pkts, n);
+	return n;
+}
+
+static void
+answer_snapshot(struct worker *w, const struct view *view)
+{
+	uint32_t wanted = atomic_load_explicit(&w->snap_wanted, memory_order_acquire);
+
+	if (likely(wanted == atomic_load_explicit(&w->snap_done, memory_order_relaxed)))
+		return;
+	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
+		if (view->port[i].port)
+			w->snap[i] = w->port[i].c;
+	if (view->has_schedules)
+		schedule_snapshot(w, view);
+	if (view->n_uplinks)
+		decap_snapshot(w, view);
+	atomic_store_explicit(&w->snap_done, wanted, memory_order_release);
+}
+
+int
+worker_main(void *arg)
+{
+	struct worker *w = arg;
+	struct env *env = w->env;
+	uint64_t idle_since, last;
+
+	vhost_guard_join(w->index);
+	atomic_store_explicit(&w->tid, (int)gettid(), memory_order_relaxed);
+	rcu_begin(&env->rcu, w->index);
+	last = w->step.tsc = w->stats.begin_tsc = rte_rdtsc();
+	idle_since = w->now_ns = clock_tsc_to_ns(&env->clock, last);
+	while (likely(!atomic_load_explicit(&env->stop, memory_order_relaxed))) {
+		const struct view *view = atomic_load_explicit(&env->view, memory_order_acquire);
+		unsigned n;
+
+		w->now_s = (uint32_t)(w->now_ns / 1000000000);
+		if (unlikely(view->gen != w->view_gen))
+			schedule_apply(w, view);
+		n = turn(w, view);
+		answer_snapshot(w, view);
+		pace_tick(w);
+		counters_add(&w->stats.turns, 1);
+		if (n) {
+			counters_add(&w->stats.turns_with_work, 1);
+			counters_add(&w->stats.pkts, n);
+			counters_add(&w->stats.cycles_busy, w->step.tsc - last);
+			idle_since = w->now_ns;
+		} else if (atomic_load_explicit(&env->idle, memory_order_relaxed) == DP_IDLE_ADAPTIVE &&
+			w->now_ns - idle_since >= atomic_load_explicit(&env->idle_ns, memory_order_relaxed) &&
+			w->now_ns >= w->awake_until_ns) {
+			bool is_awake = idle_sleep(w, view, poll_once);
+
+			w->step = (struct worker_step){.tsc = rte_rdtsc()};
+			w->now_ns = clock_tsc_to_ns(&env->clock, w->step.tsc);
+			if (is_awake)
+				idle_since = w->now_ns;
+		}
+		last = w->step.tsc;
+		rcu_quiescent(&env->rcu, w->index);
+	}
+	rcu_end(&env->rcu, w->index);
+	return 0;
+}
+
+int
+worker_create(struct env *env, uint16_t index, uint16_t cpu, unsigned lcore, struct worker **ret_worker)
+{
+	struct worker *w = rte_zmalloc("worker", sizeof(*w), RTE_CACHE_LINE_SIZE);
+
+	if (!w)
+		return -ENOMEM;
+	w->env = env;
+	env->waker[index] = &w->waker;
+	w->index = index;
+	w->cpu = cpu;
+	w->lcore = lcore;
+	w->pool = env->pool;
+	w->epoll_fd = -1;
+	w->port = aligned_alloc(RTE_CACHE_LINE_SIZE, DP_MAX_PORTS * sizeof(*w->port));
+	w->snap = calloc(DP_MAX_PORTS, sizeof(*w->snap));
+	if (waker_init(&w->waker) || !w->port || !w->snap) {
+		worker_destroy(w);
+		return -ENOMEM;
+	}
+	memset(w->port, 0, DP_MAX_PORTS * sizeof(*w->port));
+	hist_init(&w->stats.stalls);
+	*ret_worker = w;
+	return 0;
+}
+
+void
+worker_destroy(struct worker *w)
+{
+	if (!w)
+		return;
+	waker_fini(&w->waker);
+	if (w->epoll_fd >= 0)
+		close(w->epoll_fd);
+	free(w->port);
+	free(w->snap);
+	rte_free(w);
+}

@@ -1,0 +1,83 @@
+// One poll-mode thread per datapath CPU, and what it owns. Nothing here is shared for writing but where it says so.
+#pragma once
+
+#include "base/counters.h"
+#include "base/pkt.h"
+#include "base/waker.h"
+#include "env.h"
+#include "io/port.h"
+#include "rtvs/dp.h"
+#include "rtvs/rate.h"
+#include "view.h"
+
+#include <stdatomic.h>
+
+struct worker_tx {
+	uint16_t n;
+	struct rte_mbuf *pkts[PORT_BURST * 2];
+};
+
+// A worker's own data of one port.
+struct worker_port {
+	struct port_counters c;
+	struct rate punt, too_big;
+	uint64_t blocked_since_ns; // what c.blocked_ns does not have yet; 0: it is read
+	struct worker_tx tx;
+} __rte_cache_aligned;
+
+struct worker_loop_stats { // dp: wo, ctl: ro
+	uint64_t turns, turns_with_work, sleeps;
+	uint64_t cycles_busy, pkts, events_lost;
+	uint64_t begin_tsc;
+	struct hist stalls;
+};
+
+// Of the last stalls. // dp: wo, ctl: ro
+struct worker_stall_log {
+	_Atomic uint64_t n; // ever
+	_Atomic uint64_t end_ns[DP_STALLS_KEPT], took_ns[DP_STALLS_KEPT];
+};
+
+// What was done since the clock was last read.
+struct worker_step {
+	uint64_t tsc; // of that reading
+	uint32_t n_pkts;
+	uint64_t bytes;
+};
+
+struct worker {
+	struct env *env;
+	uint16_t index, cpu;
+	unsigned lcore;
+	uint64_t now_ns; // when the clock was last read, monotonic
+	struct worker_step step;
+	uint32_t now_s;
+	uint64_t view_gen; // of the view whose parameters its schedules have
+	uint32_t max_waiting; // buffers of one sender in all its schedules
+	uint32_t n_waiting[DP_MAX_PORTS]; // of each
+	uint16_t n_dirty; // ports with staged packets
+	uint16_t dirty[DP_MAX_PORTS];
+	struct rte_mempool *pool;
+	struct worker_port *port; // DP_MAX_PORTS
+	struct worker_loop_stats stats;
+	struct worker_stall_log stall_log;
+
+	// Idle policy.
+	struct waker waker; // somebody has work for it
+	int epoll_fd;
+	uint64_t epoll_gen; // of the descriptors in it
+	bool has_polled_queues; // some queue gives no wake-up
+	uint64_t awake_until_ns; // it waits to see a followed packet consumed, 0: it does not
+	uint8_t n_looks; // sleeps that stay short, because something woke it that was not seen
+	bool is_holding; // in this turn a port was not polled though it may have packets
+
+	// Reading counters: ctl asks by moving snap_wanted, the worker copies between two turns.
+	_Atomic uint32_t snap_wanted; // ctl: wo
+	_Atomic uint32_t snap_done; // dp: wo
+	struct port_counters *snap; // DP_MAX_PORTS
+	_Atomic int tid; // its thread's, dp: wo, ctl: ro; 0: not yet known
+} __rte_cache_aligned;
+
+int worker_create(struct env *env, uint16_t index, uint16_t cpu, unsigned lcore, struct worker **ret_worker);
+void worker_destroy(struct worker *w);
+int worker_main(void *worker); // rte_eal_remote_launch
