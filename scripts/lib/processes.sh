@@ -70,11 +70,11 @@ ctl() { "$rtvsctl" -s "$work/${daemon:-rtvsd}.sock" "$@"; }
 is_serving() { "$rtvsctl" -s "$work/$1.sock" -j port list >/dev/null; }
 ended_or_serving() { is_stopped "$1" || is_serving "$1"; }
 
-# The idle policy suits machines whose processors are shared with the guests and the tests.
+# The idle policy and the priority suit machines whose processors are shared with the guests, the tests and other daemons.
 daemon_start() { # NAME [ARG...]
 	local name=$1
 	shift
-	start "$name" "$rtvswitchd" --socket "$work/$name.sock" --no-huge --idle adaptive "$@"
+	start "$name" "$rtvswitchd" --socket "$work/$name.sock" --no-huge --idle adaptive --worker-priority normal "$@"
 	wait_until "${RTVS_START_SECONDS:-60}" ended_or_serving "$name" && is_running "$name"
 }
 

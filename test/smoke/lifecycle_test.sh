@@ -179,17 +179,21 @@ expect_priority() { # NAME POLICY REFUSALS
 	wait_for 5 worker_has "$2"
 	expect "refusals told" "$3" "$(n_refusals)"
 }
+start_alone() { # [ARG...]: on a host of its own
+	start rtvsd "$rtvswitchd" --socket "$work/rtvsd.sock" --no-huge --idle adaptive "$@"
+	wait_for 30 is_serving rtvsd
+}
 workers_have_the_priority_asked_for() {
 	: >"$work/rtvsd.log"
-	daemon_start rtvsd
+	start_alone
 	expect_priority fifo SCHED_FIFO 0
 	stop rtvsd
-	daemon_start rtvsd --worker-priority nice
+	start_alone --worker-priority nice
 	expect_priority nice SCHED_OTHER 0
 	expect "nice" -20 "$(worker_nice)"
 	stop rtvsd
 	printf '[{"method": "system.init", "params": {"worker_priority": "normal"}}]' >"$work/normal.json"
-	daemon_start rtvsd --config "$work/normal.json"
+	start_alone --config "$work/normal.json"
 	expect_priority normal SCHED_OTHER 0
 	expect "nice" 0 "$(worker_nice)"
 	expect "dumped" normal "$(ctl -j config dump | json '[c["params"]["worker_priority"] for c in d if c["method"] == "system.init"][0]')"
