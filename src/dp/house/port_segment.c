@@ -5,9 +5,9 @@
 #include "connector.h"
 #include "dp_state.h"
 #include "io/port.h"
+#include "io/segment_io.h"
+#include "io/segment_node.h"
 #include "port_link.h"
-#include "segment_io.h"
-#include "segment_node.h"
 
 #include <rte_malloc.h>
 
@@ -42,16 +42,32 @@ leave(struct port *port)
 	port_link_changed(port, false);
 }
 
+static void
+lost(void *arg)
+{
+	const struct port *port = arg;
+
+	connector_lost(port->dp->connector, port);
+}
+
 // One attempt of the connector.
 static int
 try_join(struct port *port)
 {
+	struct segment_node_user user = {.path = port->cfg.path,
+		.name = port->cfg.name,
+		.mtu = port->cfg.mtu,
+		.clock = &port->dp->env.clock,
+		.waker = port->dp->env.waker[port->owner],
+		.wakeup_gen = &port->dp->env.wakeup_gen,
+		.lost_cb = lost,
+		.arg = port};
 	struct segment_port *s = port->priv;
 	struct segment_node *node;
 	int rc;
 
 	leave(port);
-	rc = segment_node_join(port, &node, s->why);
+	rc = segment_node_join(&user, &node, s->why);
 	if (rc)
 		return rc;
 	s->why[0] = '\0';

@@ -1,7 +1,7 @@
 // A segment's frames as the worker that owns the port uses them.
 #pragma once
 
-#include "io/port.h"
+#include "port.h"
 #include "rtvs/segment.h"
 
 #include <stdatomic.h>

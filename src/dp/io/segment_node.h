@@ -3,16 +3,28 @@
 // added, a disk is slow). The same thread wakes a worker that sleeps, whose descriptors have no place for a futex.
 #pragma once
 
-#include "rtvs/dp.h"
+#include "base/clock.h"
+#include "base/waker.h"
 #include "rtvs/segment_file.h"
 
-struct port;
 struct segment_node;
 
-// Control thread. The node has the port's name. Errors: those of segment_file_open and segment_file_join, -ENOMEM, -EAGAIN: no thread. When
-// the segment is lost (its file was truncated, others took the node for dead) connector_lost is called once, and the node is of no
-// use any more.
-int segment_node_join(struct port *port, struct segment_node **ret_node, char err[SEGMENT_ERR_SIZE]);
+// Who joins, and who is told. All that it points to outlives the node.
+struct segment_node_user {
+	const char *path, *name;
+	uint32_t mtu; // bytes
+	const struct clock *clock;
+	struct waker *waker; // of the worker that receives
+	_Atomic uint64_t *wakeup_gen; // moves when segment_node_rx_wakeup returns something else from then on
+	// The node's thread, once: the segment is lost (its file was truncated, others took the node for dead), and the
+	// node is of no use any more.
+	void (*lost_cb)(void *arg);
+	void *arg;
+};
+
+// Control thread. Errors: those of segment_file_open and segment_file_join, -ENOMEM, -EAGAIN: no thread.
+int segment_node_join(
+	const struct segment_node_user *user, struct segment_node **ret_node, char err[SEGMENT_ERR_SIZE]);
 void segment_node_leave(struct segment_node *node); // no worker uses it; NULL is accepted
 
 // Any thread.

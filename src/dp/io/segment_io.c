@@ -4,8 +4,8 @@
 // who stands still costs others nothing.
 #include "segment_io.h"
 
-#include "dp_state.h"
-#include "io/segment_mbuf.h"
+#include "base/pkt.h"
+#include "segment_mbuf.h"
 #include "segment_node.h"
 
 #include <errno.h>

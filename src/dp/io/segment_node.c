@@ -5,14 +5,11 @@
 // one of them sees the other. The thread waits for SEGMENT_TEND_NS at most, so it ends whatever other nodes write.
 #include "segment_node.h"
 
-#include "connector.h"
-#include "dp_state.h"
-#include "io/port.h"
-
 #include <errno.h>
 #include <linux/futex.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -23,7 +20,7 @@
 #define POPULATE_BYTES (2u << 20) // at once: 1 ms or so, for which nobody watches the word
 
 struct segment_node {
-	struct port *port;
+	struct segment_node_user user;
 	struct segment_file *file;
 	struct segment *seg;
 	_Atomic uint32_t *word; // in the segment: anybody may write it
@@ -62,15 +59,15 @@ tend(struct segment_node *node)
 		return;
 	if (segment_file_is_broken(node->file) || segment_is_expelled(node->seg)) {
 		node->is_lost = true;
-		connector_lost(node->port->dp->connector, node->port);
+		node->user.lost_cb(node->user.arg);
 		return;
 	}
 	(void)segment_file_tend(node->file);
 	is_polled = segment_file_has_strangers(node->file);
 	if (atomic_exchange(&node->is_polled, is_polled) == is_polled)
 		return;
-	atomic_fetch_add(&node->port->dp->env.wakeup_gen, 1);
-	waker_wake(&node->port->dp->worker[node->port->owner]->waker);
+	atomic_fetch_add(node->user.wakeup_gen, 1);
+	waker_wake(node->user.waker);
 }
 
 static void
@@ -80,7 +77,7 @@ wait_for_frames(struct segment_node *node, uint64_t ns)
 
 	if (atomic_load(node->word) != SLEEPS) {
 		// A sender may have cleared it while nobody watched: then the worker sleeps.
-		waker_wake(&node->port->dp->worker[node->port->owner]->waker);
+		waker_wake(node->user.waker);
 		futex_wait(&node->n_sleeps, n_sleeps, ns);
 		return;
 	}
@@ -89,7 +86,7 @@ wait_for_frames(struct segment_node *node, uint64_t ns)
 		futex_wait(node->word, SLEEPS, ns);
 	atomic_store(&node->is_watching, false);
 	if (atomic_load(node->word) != SLEEPS)
-		waker_wake(&node->port->dp->worker[node->port->owner]->waker);
+		waker_wake(node->user.waker);
 }
 
 static void *
@@ -101,7 +98,7 @@ run(void *arg)
 
 	(void)pthread_setname_np(pthread_self(), "rtvs-segment");
 	while (!atomic_load(&node->is_ending)) {
-		at_ns = clock_now_ns(&node->port->dp->env.clock);
+		at_ns = clock_now_ns(node->user.clock);
 		if (at_ns >= due_ns) {
 			tend(node);
 			due_ns = at_ns + SEGMENT_TEND_NS;
@@ -113,9 +110,9 @@ run(void *arg)
 }
 
 int
-segment_node_join(struct port *port, struct segment_node **ret_node, char err[SEGMENT_ERR_SIZE])
+segment_node_join(const struct segment_node_user *user, struct segment_node **ret_node, char err[SEGMENT_ERR_SIZE])
 {
-	struct segment_identity identity = {.flags = SEGMENT_BRIDGE, .mtu = port->cfg.mtu};
+	struct segment_identity identity = {.flags = SEGMENT_BRIDGE, .mtu = user->mtu};
 	struct segment_node *node = calloc(1, sizeof(*node));
 	int rc;
 
@@ -123,9 +120,9 @@ segment_node_join(struct port *port, struct segment_node **ret_node, char err[SE
 		snprintf(err, SEGMENT_ERR_SIZE, "no memory");
 		return -ENOMEM;
 	}
-	node->port = port;
-	snprintf(identity.name, sizeof(identity.name), "%s", port->cfg.name);
-	rc = segment_file_open(port->cfg.path, false, &node->file, err);
+	node->user = *user;
+	snprintf(identity.name, sizeof(identity.name), "%s", user->name);
+	rc = segment_file_open(user->path, false, &node->file, err);
 	if (rc)
 		goto err_free;
 	node->seg = segment_file_segment(node->file);
@@ -170,7 +167,7 @@ segment_node_segment(const struct segment_node *node)
 bool
 segment_node_is_replaced(const struct segment_node *node)
 {
-	return segment_file_is_replaced(node->file, node->port->cfg.path);
+	return segment_file_is_replaced(node->file, node->user.path);
 }
 
 int
