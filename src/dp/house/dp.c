@@ -14,6 +14,7 @@
 #include "io/netdev.h"
 #include "io/vhost_fds.h"
 #include "io/vhost_guard.h"
+#include "port_type.h"
 #include "priority.h"
 #include "rtvs/log.h"
 #include "underlay.h"

@@ -3,6 +3,7 @@
 #include "bridge.h"
 #include "connector.h"
 #include "dp_state.h"
+#include "port_type.h"
 #include "underlay.h"
 #include "views.h"
 
@@ -11,7 +12,7 @@ housekeeping_ports(struct dp *dp)
 {
 	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
 		if (dp->port[i]) {
-			dp->port[i]->ops->housekeeping(dp->port[i]);
+			dp->port[i]->type->housekeeping(dp->port[i]);
 			bridge_forget_lost_link(dp, dp->port[i]);
 		}
 }

@@ -1,4 +1,4 @@
-// The life of ports, which the control thread makes, changes and ends. What differs between types is behind port_ops; what workers see
+// The life of ports, which the control thread makes, changes and ends. What differs between types is behind port_type; what workers see
 // is a view.
 #include "io/port.h"
 
@@ -7,6 +7,7 @@
 #include "path/backpressure.h"
 #include "path/schedule.h"
 #include "port_check.h"
+#include "port_type.h"
 #include "registry.h"
 #include "stats.h"
 #include "traces.h"
@@ -20,11 +21,11 @@
 #include <stdio.h>
 #include <string.h>
 
-static const struct port_ops *const port_types[] = {
-	[DP_PORT_VHOST] = &port_vhost_ops,
-	[DP_PORT_ETHDEV] = &port_ethdev_ops,
-	[DP_PORT_GENEVE] = &port_geneve_ops,
-	[DP_PORT_SEGMENT] = &port_segment_ops,
+static const struct port_type *const port_types[] = {
+	[DP_PORT_VHOST] = &port_vhost_type,
+	[DP_PORT_ETHDEV] = &port_ethdev_type,
+	[DP_PORT_GENEVE] = &port_geneve_type,
+	[DP_PORT_SEGMENT] = &port_segment_type,
 };
 
 static bool
@@ -111,7 +112,8 @@ port_alloc(struct dp *dp, const struct dp_port_cfg *cfg, uint16_t id, struct por
 	port->id = id;
 	port->dp = dp;
 	port->pool = dp->env.pool;
-	port->ops = port_types[cfg->type];
+	port->type = port_types[cfg->type];
+	port->io = port->type->io;
 	port->cfg = *cfg;
 	port->n_txq = 1;
 	port->answer_dscp = port->answer_excess = DSCP_KEEP;
@@ -151,7 +153,7 @@ dp_port_add(struct dp *dp, const struct dp_port_cfg *cfg, unsigned *ret_id, char
 		dp_error(err, "no memory for a port");
 		return rc;
 	}
-	rc = port->ops->open(port, err);
+	rc = port->type->open(port, err);
 	if (rc)
 		goto err_free;
 	dp->port[id] = port;
@@ -159,7 +161,7 @@ dp_port_add(struct dp *dp, const struct dp_port_cfg *cfg, unsigned *ret_id, char
 	if (rc)
 		dp_error(err, "no memory for a port");
 	if (!rc && cfg->admin_up)
-		rc = port->ops->start(port, err);
+		rc = port->type->start(port, err);
 	if (rc)
 		goto err_close;
 	*ret_id = id;
@@ -167,7 +169,7 @@ dp_port_add(struct dp *dp, const struct dp_port_cfg *cfg, unsigned *ret_id, char
 err_close:
 	dp->port[id] = NULL;
 	(void)views_publish(dp);
-	port->ops->close(port);
+	port->type->close(port);
 err_free:
 	port_free(port);
 	return rc;
@@ -196,14 +198,14 @@ dp_port_set(struct dp *dp, unsigned id, const struct dp_port_cfg *cfg, char err[
 				"");
 		return -EINVAL;
 	}
-	if (cfg->mtu != old.mtu && port->ops->set_mtu) {
-		rc = port->ops->set_mtu(port, cfg->mtu, err);
+	if (cfg->mtu != old.mtu && port->type->set_mtu) {
+		rc = port->type->set_mtu(port, cfg->mtu, err);
 		if (rc)
 			return rc;
 	}
 	port->cfg = *cfg;
 	if (cfg->admin_up && !old.admin_up) {
-		rc = port->ops->start(port, err);
+		rc = port->type->start(port, err);
 		if (rc)
 			goto err_cfg;
 	}
@@ -211,7 +213,7 @@ dp_port_set(struct dp *dp, unsigned id, const struct dp_port_cfg *cfg, char err[
 	if (rc) {
 		dp_error(err, "no memory for the new configuration");
 		if (cfg->admin_up && !old.admin_up)
-			port->ops->stop(port);
+			port->type->stop(port);
 		goto err_cfg;
 	}
 	// A new limit grants nothing for the past, and what was owed at the old one is forgiven: now that no worker charges by that.
@@ -219,7 +221,7 @@ dp_port_set(struct dp *dp, unsigned id, const struct dp_port_cfg *cfg, char err[
 		__atomic_store_n(
 			&port->paid.max_rate, clock_now_ns(&dp->env.clock) * RATE_LIMIT_PARTS, __ATOMIC_RELAXED);
 	if (!cfg->admin_up && old.admin_up)
-		port->ops->stop(port);
+		port->type->stop(port);
 	if (strcmp(old.bridge, cfg->bridge) && old.bridge[0])
 		bridge_forget_port(dp, registry_bridge(dp, old.bridge), port, true);
 	else if (old.vlan != cfg->vlan && old.bridge[0])
@@ -227,10 +229,10 @@ dp_port_set(struct dp *dp, unsigned id, const struct dp_port_cfg *cfg, char err[
 	return 0;
 err_cfg:
 	port->cfg = old;
-	if (cfg->mtu != old.mtu && port->ops->set_mtu) {
+	if (cfg->mtu != old.mtu && port->type->set_mtu) {
 		char ignored[DP_ERR_SIZE];
 
-		(void)port->ops->set_mtu(port, old.mtu, ignored);
+		(void)port->type->set_mtu(port, old.mtu, ignored);
 	}
 	return rc;
 }
@@ -253,9 +255,9 @@ dp_port_del(struct dp *dp, unsigned id)
 	}
 	if (bridge)
 		bridge_forget_port(dp, bridge, port, true);
-	port->ops->stop(port);
+	port->type->stop(port);
 	stats_retire(dp, port);
-	port->ops->close(port);
+	port->type->close(port);
 	port_free(port);
 	return 0;
 }

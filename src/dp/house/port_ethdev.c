@@ -6,6 +6,7 @@
 #include "io/netdev.h"
 #include "io/port.h"
 #include "port_link.h"
+#include "port_type.h"
 #include "rtvs/log.h"
 
 #include <rte_dev.h>
@@ -387,7 +388,7 @@ ethdev_housekeeping(struct port *port)
 	update_link(port);
 }
 
-const struct port_ops port_ethdev_ops = {
+const struct port_type port_ethdev_type = {
 	.open = ethdev_open,
 	.close = ethdev_close,
 	.start = ethdev_start,
@@ -396,7 +397,5 @@ const struct port_ops port_ethdev_ops = {
 	.state = ethdev_state,
 	.tx_lost = ethdev_tx_lost,
 	.housekeeping = ethdev_housekeeping,
-	.rx = ethdev_io_rx,
-	.tx = ethdev_io_tx,
-	.rx_wakeup = ethdev_io_rx_wakeup,
+	.io = &ethdev_io_ops,
 };

@@ -3,6 +3,7 @@
 #include "dp_state.h"
 #include "io/port.h"
 #include "port_link.h"
+#include "port_type.h"
 #include "registry.h"
 #include "tunnel.h"
 #include "underlay.h"
@@ -76,40 +77,11 @@ geneve_state(const struct port *port, struct dp_port_state *ret_state)
 			((const struct tunnel *)port->priv)->path.mtu);
 }
 
-static uint16_t
-geneve_rx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n)
-{
-	(void)port;
-	(void)q;
-	(void)pkts;
-	(void)n;
-	return 0;
-}
-
-static uint16_t
-geneve_tx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n, struct port_refused *refused)
-{
-	(void)refused;
-	return geneve_rx(port, q, pkts, n);
-}
-
-static int
-geneve_rx_wakeup(struct port *port, uint16_t q, bool is_on)
-{
-	(void)port;
-	(void)q;
-	(void)is_on;
-	return -2; // there is nothing to wait for
-}
-
-const struct port_ops port_geneve_ops = {
+const struct port_type port_geneve_type = {
 	.open = geneve_open,
 	.close = geneve_close,
 	.start = geneve_start,
 	.stop = geneve_stop,
 	.state = geneve_state,
 	.housekeeping = update_link,
-	.rx = geneve_rx,
-	.tx = geneve_tx,
-	.rx_wakeup = geneve_rx_wakeup,
 };

@@ -8,6 +8,7 @@
 #include "io/segment_io.h"
 #include "io/segment_node.h"
 #include "port_link.h"
+#include "port_type.h"
 
 #include <rte_malloc.h>
 
@@ -186,14 +187,12 @@ dp_port_check_segment(const char *path, char err[DP_ERR_SIZE])
 	return rc;
 }
 
-const struct port_ops port_segment_ops = {
+const struct port_type port_segment_type = {
 	.open = segment_open,
 	.close = segment_close,
 	.start = segment_start,
 	.stop = segment_stop,
 	.state = segment_state,
 	.housekeeping = segment_housekeeping,
-	.rx = segment_io_rx,
-	.tx = segment_io_tx,
-	.rx_wakeup = segment_io_rx_wakeup,
+	.io = &segment_io_ops,
 };

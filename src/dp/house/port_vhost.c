@@ -10,6 +10,7 @@
 #include "io/vhost_fds.h"
 #include "io/vhost_guard.h"
 #include "io/vhost_io.h"
+#include "port_type.h"
 #include "rtvs/claim.h"
 #include "vhost_session.h"
 #include "vhost_socket.h"
@@ -285,7 +286,7 @@ dp_port_move(struct dp *dp, unsigned id, uint64_t for_ns)
 
 	if (!port)
 		return -ENOENT;
-	if (port->ops != &port_vhost_ops || port->cfg.vhost_mode != DP_VHOST_LISTEN)
+	if (port->type != &port_vhost_type || port->cfg.vhost_mode != DP_VHOST_LISTEN)
 		return -EOPNOTSUPP;
 	v = port->priv;
 	pthread_mutex_lock(&v->claim_lock);
@@ -315,16 +316,12 @@ vhost_housekeeping(struct port *port)
 	v->errors_told = errors;
 }
 
-const struct port_ops port_vhost_ops = {
+const struct port_type port_vhost_type = {
 	.open = vhost_open,
 	.close = vhost_close,
 	.start = vhost_start,
 	.stop = vhost_stop,
 	.state = vhost_state,
 	.housekeeping = vhost_housekeeping,
-	.rx = vhost_io_rx,
-	.tx = vhost_io_tx,
-	.rx_wakeup = vhost_io_rx_wakeup,
-	.ring = vhost_io_ring,
-	.kick = vhost_io_kick,
+	.io = &vhost_io_ops,
 };

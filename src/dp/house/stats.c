@@ -4,6 +4,7 @@
 
 #include "dp_state.h"
 #include "path/schedule.h"
+#include "port_type.h"
 #include "traces.h"
 #include "tunnel.h"
 
@@ -33,7 +34,7 @@ add_counters(struct dp_port_stats *sum, const struct port_counters *c)
 static void
 move_lost(const struct port *port, struct dp_port_stats *stats)
 {
-	uint64_t lost = port->ops->tx_lost ? port->ops->tx_lost(port) : 0;
+	uint64_t lost = port->type->tx_lost ? port->type->tx_lost(port) : 0;
 
 	lost = RTE_MIN(lost, stats->tx_pkts);
 	stats->tx_pkts -= lost;
@@ -90,7 +91,7 @@ dp_port_state(const struct dp *dp, unsigned id, struct dp_port_state *ret_state)
 		.mtu = port->cfg.mtu,
 		.worker = port->owner,
 		.wake_ns = traces_wake_ns(port)};
-	port->ops->state(port, ret_state);
+	port->type->state(port, ret_state);
 	return 0;
 }
 

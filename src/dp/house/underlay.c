@@ -5,6 +5,7 @@
 #include "underlay.h"
 
 #include "dp_state.h"
+#include "port_type.h"
 #include "registry.h"
 #include "rtvs/frame.h"
 #include "rtvs/icmp_too_big.h"
@@ -157,7 +158,7 @@ mac_of(const struct port *uplink)
 	const uint8_t *end = uplink->cfg.address.addr + (uplink->cfg.address.is_v6 ? 12 : 0);
 	struct dp_port_state state = {0};
 
-	uplink->ops->state(uplink, &state);
+	uplink->type->state(uplink, &state);
 	if (memcmp(&state.mac, &none, sizeof(none)) != 0)
 		return state.mac;
 	return (struct mac){{0x02, uplink->cfg.address.is_v6, end[0], end[1], end[2], end[3]}};

@@ -168,7 +168,7 @@ build_workers(const struct dp *dp, struct view *view)
 
 			if (!port)
 				continue;
-			for (uint16_t q = 0; q < port->cfg.n_queues; q++)
+			for (uint16_t q = 0; port->io && q < port->cfg.n_queues; q++)
 				if ((port->owner + q) % n_workers == w)
 					*rxq++ = (struct view_rxq){.port = i, .queue = q};
 			if (port->owner == w)

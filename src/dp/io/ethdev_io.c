@@ -8,8 +8,8 @@
 
 #define FRAME_EXTRA (RTE_ETHER_HDR_LEN + 2 * RTE_VLAN_HLEN) // beyond the MTU
 
-uint16_t
-ethdev_io_rx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n)
+static uint16_t
+ethdev_rx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n)
 {
 	struct ethdev *e = port->priv;
 	uint16_t got;
@@ -31,8 +31,8 @@ is_too_long(const struct ethdev *e, const struct rte_mbuf *m)
 		m->pkt_len > atomic_load_explicit(&e->mtu, memory_order_relaxed) + FRAME_EXTRA;
 }
 
-uint16_t
-ethdev_io_tx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n, struct port_refused *refused)
+static uint16_t
+ethdev_tx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n, struct port_refused *refused)
 {
 	struct ethdev *e = port->priv;
 	uint16_t good = n, sent;
@@ -55,8 +55,8 @@ ethdev_io_tx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n, 
 	return sent;
 }
 
-int
-ethdev_io_rx_wakeup(struct port *port, uint16_t q, bool is_on)
+static int
+ethdev_arm(struct port *port, uint16_t q, bool is_on)
 {
 	struct ethdev *e = port->priv;
 	int fd;
@@ -74,3 +74,9 @@ ethdev_io_rx_wakeup(struct port *port, uint16_t q, bool is_on)
 		(void)rte_eth_dev_rx_intr_disable(e->dev_id, q);
 	return fd;
 }
+
+const struct port_io ethdev_io_ops = {
+	.rx = ethdev_rx,
+	.tx = ethdev_tx,
+	.arm = ethdev_arm,
+};

@@ -9,8 +9,7 @@
 #include <net/if.h>
 #include <stdatomic.h>
 
-struct port;
-struct port_refused;
+struct port_io;
 
 #define ETHDEV_TX_CSUM (RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM | RTE_ETH_TX_OFFLOAD_UDP_CKSUM)
 
@@ -34,7 +33,4 @@ struct ethdev {
 	_Atomic bool is_running; // ctl: wo, dp: ro
 };
 
-// Of port_ops. // dp
-uint16_t ethdev_io_rx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n);
-uint16_t ethdev_io_tx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n, struct port_refused *refused);
-int ethdev_io_rx_wakeup(struct port *port, uint16_t q, bool is_on);
+extern const struct port_io ethdev_io_ops; // for a port whose priv is a struct ethdev

@@ -1,4 +1,4 @@
-// A port as the datapath knows it: how packets get in and out is behind port_ops, so that another ring path
+// A port as the datapath knows it: how packets get in and out is behind port_io, so that another ring path
 // needs no change outside its file. Ports are owned by the control thread; workers reach them through a view.
 #pragma once
 
@@ -15,6 +15,7 @@
 
 struct dp;
 struct port;
+struct port_type;
 
 // Packets of a burst that a port will never take, as bits, and why each.
 struct port_refused {
@@ -22,33 +23,23 @@ struct port_refused {
 	enum drop why[PORT_BURST];
 };
 
-struct port_ops {
-	// Control thread. open: make the device from port->cfg. start and stop: link up and down by the operator.
-	int (*open)(struct port *port, char err[DP_ERR_SIZE]);
-	void (*close)(struct port *port);
-	int (*start)(struct port *port, char err[DP_ERR_SIZE]);
-	void (*stop)(struct port *port);
-	int (*set_mtu)(struct port *port, uint32_t mtu, char err[DP_ERR_SIZE]); // NULL: nothing to do
-	void (*state)(const struct port *port, struct dp_port_state *ret_state);
-	// Of the packets that tx took, those that the device says it did not send. NULL: none.
-	uint64_t (*tx_lost)(const struct port *port);
-	void (*housekeeping)(struct port *port);
-
+// How packets get in and out of a device: the functions of workers.
+struct port_io {
 	// The worker that polls queue q.
 	uint16_t (*rx)(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n);
 	// The worker that owns the port. Returns how many packets, from the front, the port is done with: it took them, but for those that
-	// it adds to *refused. Refused packets and the rest stay the caller's; the rest can be taken later.
+	// it adds to *refused. Refused packets and the rest stay the caller's; the rest can be taken later: the port is full.
 	uint16_t (*tx)(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n, struct port_refused *refused);
 	// Before and after a worker sleeps: asks for (or forbids) a wake-up when queue q gets work. Returns a descriptor
-	// to wait for, edge-triggered, or -1: the queue must be polled.
-	int (*rx_wakeup)(struct port *port, uint16_t q, bool is_on);
+	// to wait for, edge-triggered, or -1: the queue must be polled; -2: something else wakes the worker.
+	int (*arm)(struct port *port, uint16_t q, bool is_on);
 	// Guests only, else NULL. The worker that owns the port: how far the guest is with queue q, false: it cannot be told; and a
 	// kick that nothing was put for.
-	bool (*ring)(struct port *port, uint16_t q, struct chain_ring *ret_ring);
+	bool (*look)(struct port *port, uint16_t q, struct chain_ring *ret_ring);
 	void (*kick)(struct port *port, uint16_t q);
 };
 
-// What the port's far side takes as it is; the rest is done in software before. // dp: ro, set by port_ops
+// What the port's far side takes as it is; the rest is done in software before. // dp: ro, set by the type
 enum port_cap {
 	PORT_CAP_CSUM = 1,
 	PORT_CAP_TSO4 = 2,
@@ -61,14 +52,15 @@ struct port {
 	uint16_t owner; // worker that transmits on it
 	uint64_t
 		serial; // of all ports of this process, from 1: tells ports apart that have the same id one after another
-	const struct port_ops *ops;
+	const struct port_type *type;
+	const struct port_io *io; // NULL: it has no device of its own, as a tunnel
 	struct dp *dp;
 	struct rte_mempool *pool; // of the buffers that it receives into
 	struct dp_port_cfg cfg; // ctl: rw, dp: none
 	_Atomic bool is_up; // vhost thread, ctl: wo; dp: ro. Packets may be given to it
 	_Atomic uint32_t caps; // enum port_cap. As is_up
 	_Atomic uint32_t n_txq; // queues that take packets, 1 at least. As is_up
-	_Atomic uint32_t wakeup_gen; // moves when descriptors of rx_wakeup change
+	_Atomic uint32_t wakeup_gen; // moves when descriptors of arm change
 	// Learned entries that name this port; dp, ctl: rw. Below 0 for a moment: an entry may go before who made it has counted it.
 	_Atomic int32_t n_macs;
 	_Atomic bool has_lost_link; // and its MACs are not forgotten yet. Who knows of the link: wo, ctl: takes it
@@ -91,13 +83,6 @@ struct port {
 		uint64_t max_rate, flood, raised;
 	} paid __rte_cache_aligned; // dp: rw, atomic; ctl: wo
 };
-
-extern const struct port_ops port_vhost_ops;
-extern const struct port_ops port_ethdev_ops;
-extern const struct port_ops port_geneve_ops;
-extern const struct port_ops port_segment_ops;
-
-int port_vhost_init(void); // after EAL; 0 or a negative errno
 
 static inline void
 port_refuse(struct port_refused *refused, uint16_t i, enum drop why)

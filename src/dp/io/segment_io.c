@@ -15,8 +15,8 @@
 // too.
 #define TX_SLOTS 32
 
-uint16_t
-segment_io_rx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n)
+static uint16_t
+segment_rx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n)
 {
 	struct segment_io *s = port->priv;
 	struct segment_node *node = segment_io_node(s);
@@ -71,8 +71,8 @@ hand_over(struct segment_tx_burst *tx, struct segment *seg, struct rte_mbuf **pk
 	tx->n = tx->n_slots = 0;
 }
 
-uint16_t
-segment_io_tx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n, struct port_refused *refused)
+static uint16_t
+segment_tx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n, struct port_refused *refused)
 {
 	struct segment_io *s = port->priv;
 	struct segment_node *node = segment_io_node(s);
@@ -108,11 +108,17 @@ segment_io_tx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n,
 	return done;
 }
 
-int
-segment_io_rx_wakeup(struct port *port, uint16_t q, bool is_on)
+static int
+segment_arm(struct port *port, uint16_t q, bool is_on)
 {
 	struct segment_node *node = segment_io_node(port->priv);
 
 	(void)q;
 	return node ? segment_node_rx_wakeup(node, is_on) : -2; // joining moves wakeup_gen
 }
+
+const struct port_io segment_io_ops = {
+	.rx = segment_rx,
+	.tx = segment_tx,
+	.arm = segment_arm,
+};

@@ -31,7 +31,4 @@ segment_io_node(const struct segment_io *s)
 	return atomic_load_explicit(&s->node, memory_order_acquire);
 }
 
-// Of port_ops, for a port whose priv begins with struct segment_io. There is one queue. // dp
-uint16_t segment_io_rx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n);
-uint16_t segment_io_tx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n, struct port_refused *refused);
-int segment_io_rx_wakeup(struct port *port, uint16_t q, bool is_on);
+extern const struct port_io segment_io_ops; // for a port whose priv begins with struct segment_io. There is one queue

@@ -23,15 +23,14 @@ struct segment_node_user {
 };
 
 // Control thread. Errors: those of segment_file_open and segment_file_join, -ENOMEM, -EAGAIN: no thread.
-int segment_node_join(
-	const struct segment_node_user *user, struct segment_node **ret_node, char err[SEGMENT_ERR_SIZE]);
+int segment_node_join(const struct segment_node_user *user, struct segment_node **ret_node, char err[SEGMENT_ERR_SIZE]);
 void segment_node_leave(struct segment_node *node); // no worker uses it; NULL is accepted
 
 // Any thread.
 struct segment *segment_node_segment(const struct segment_node *node);
 // Control thread. Its path leads to another file by now.
 bool segment_node_is_replaced(const struct segment_node *node);
-// The worker that receives, before and after it sleeps. What port_ops.rx_wakeup returns.
+// The worker that receives, before and after it sleeps. What port_io.arm returns.
 int segment_node_rx_wakeup(struct segment_node *node, bool is_on);
 // The worker that sends: nodes that segment_send named.
 void segment_node_wake(struct segment_node *node, uint64_t nodes);

@@ -33,8 +33,8 @@ check_stuck(struct port *port, struct vhost_io *v, int vid, uint16_t q)
 	e->was_waiting = is_waiting;
 }
 
-uint16_t
-vhost_io_rx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n)
+static uint16_t
+vhost_rx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n)
 {
 	struct vhost_io *v = port->priv;
 	int vid = atomic_load_explicit(&v->vid, memory_order_relaxed);
@@ -54,8 +54,8 @@ vhost_io_rx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n)
 	return got;
 }
 
-uint16_t
-vhost_io_tx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n, struct port_refused *refused)
+static uint16_t
+vhost_tx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n, struct port_refused *refused)
 {
 	struct vhost_io *v = port->priv;
 	int vid = atomic_load_explicit(&v->vid, memory_order_relaxed);
@@ -79,8 +79,8 @@ vhost_io_tx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n, s
 	return refused->set ? sent + 1 : sent;
 }
 
-int
-vhost_io_rx_wakeup(struct port *port, uint16_t q, bool is_on)
+static int
+vhost_arm(struct port *port, uint16_t q, bool is_on)
 {
 	struct vhost_io *v = port->priv;
 	int vid = atomic_load_explicit(&v->vid, memory_order_relaxed);
@@ -94,8 +94,8 @@ vhost_io_rx_wakeup(struct port *port, uint16_t q, bool is_on)
 	return fd >= 0 ? fd : -1;
 }
 
-bool
-vhost_io_ring(struct port *port, uint16_t q, struct chain_ring *ret_ring)
+static bool
+vhost_look(struct port *port, uint16_t q, struct chain_ring *ret_ring)
 {
 	struct vhost_io *v = port->priv;
 	int vid = atomic_load_explicit(&v->vid, memory_order_relaxed);
@@ -104,8 +104,8 @@ vhost_io_ring(struct port *port, uint16_t q, struct chain_ring *ret_ring)
 		vhost_ring_look(vid, VHOST_RXQ(q), atomic_load_explicit(&v->features, memory_order_relaxed), ret_ring);
 }
 
-void
-vhost_io_kick(struct port *port, uint16_t q)
+static void
+vhost_kick(struct port *port, uint16_t q)
 {
 	struct vhost_io *v = port->priv;
 	int vid = atomic_load_explicit(&v->vid, memory_order_relaxed);
@@ -113,3 +113,11 @@ vhost_io_kick(struct port *port, uint16_t q)
 	if (vid != VHOST_NO_VID)
 		rte_vhost_notify_guest(vid, VHOST_RXQ(q));
 }
+
+const struct port_io vhost_io_ops = {
+	.rx = vhost_rx,
+	.tx = vhost_tx,
+	.arm = vhost_arm,
+	.look = vhost_look,
+	.kick = vhost_kick,
+};

@@ -8,8 +8,7 @@
 
 #include <stdatomic.h>
 
-struct port;
-struct port_refused;
+struct port_io;
 
 #define VHOST_NO_VID (-1)
 #define VHOST_RXQ(pair) ((uint16_t)((pair) * 2)) // virtio's receive queue: we give packets to it
@@ -29,9 +28,4 @@ struct vhost_io {
 	} empty[DP_MAX_QUEUES]; // dp, the queue's worker
 };
 
-// Of port_ops, for a port whose priv begins with struct vhost_io. // dp
-uint16_t vhost_io_rx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n);
-uint16_t vhost_io_tx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n, struct port_refused *refused);
-int vhost_io_rx_wakeup(struct port *port, uint16_t q, bool is_on);
-bool vhost_io_ring(struct port *port, uint16_t q, struct chain_ring *ret_ring);
-void vhost_io_kick(struct port *port, uint16_t q);
+extern const struct port_io vhost_io_ops; // for a port whose priv begins with struct vhost_io

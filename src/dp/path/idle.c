@@ -41,7 +41,7 @@ ask_queues(struct worker *w, const struct view *view, bool is_on, bool rebuild)
 
 	for (uint16_t i = 0; i < mine->n_rxq; i++) {
 		struct port *port = view->port[mine->rxq[i].port].port;
-		int fd = port->ops->rx_wakeup(port, mine->rxq[i].queue, is_on);
+		int fd = port->io->arm(port, mine->rxq[i].queue, is_on);
 
 		if (!rebuild)
 			continue;

@@ -49,7 +49,7 @@ look(const struct view *view, uint16_t out, uint16_t q, struct chain_ring *ret_r
 {
 	struct port *port = view->port[out].port;
 
-	return port->ops->ring && port->ops->ring(port, q, ret_ring);
+	return port->io->look && port->io->look(port, q, ret_ring);
 }
 
 void
@@ -200,7 +200,7 @@ trace_prewake(struct worker *w, const struct view *view, uint16_t out, uint64_t 
 		return;
 	if (!look(view, out, 0, &ring) || !chain_is_asleep(&ring))
 		return;
-	port->ops->kick(port, 0);
+	port->io->kick(port, 0);
 	atomic_store_explicit(&t->prewoken_ns, w->now_ns, memory_order_relaxed);
 	counters_add(&w->port[out].c.prewakes, 1);
 }

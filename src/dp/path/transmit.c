@@ -35,7 +35,7 @@ transmit_run(
 	if (unlikely(view->has_traces))
 		trace_before(w, view, out, q, pkts, run, &traced);
 	refused.set = 0;
-	n_sent = done = port->ops->tx(port, q, pkts, run, &refused);
+	n_sent = done = port->io->tx(port, q, pkts, run, &refused);
 	sent = (uint32_t)((UINT64_C(1) << done) - 1) & ~refused.set;
 	if (unlikely(view->has_traces))
 		trace_after(w, view, out, q, sent, &traced);

@@ -1,0 +1,24 @@
+// What differs between types of ports, for the control thread. A new type is one file with a table, and a row in port.c.
+#pragma once
+
+#include "io/port.h"
+
+struct port_type {
+	// open: make the device from port->cfg. start and stop: link up and down by the operator.
+	int (*open)(struct port *port, char err[DP_ERR_SIZE]);
+	void (*close)(struct port *port);
+	int (*start)(struct port *port, char err[DP_ERR_SIZE]);
+	void (*stop)(struct port *port);
+	int (*set_mtu)(struct port *port, uint32_t mtu, char err[DP_ERR_SIZE]); // NULL: nothing to do
+	void (*state)(const struct port *port, struct dp_port_state *ret_state);
+	// Of the packets that tx took, those that the device says it did not send. NULL: none.
+	uint64_t (*tx_lost)(const struct port *port);
+	void (*housekeeping)(struct port *port);
+	const struct port_io *io; // NULL: it has no device of its own
+};
+
+int port_vhost_init(void); // after EAL, before ports. -errno
+extern const struct port_type port_vhost_type;
+extern const struct port_type port_ethdev_type;
+extern const struct port_type port_geneve_type;
+extern const struct port_type port_segment_type;
