@@ -83,7 +83,8 @@ publish(struct dp *dp)
 		}
 	if (!rc)
 		rc = views_publish(dp);
-	underlay_housekeeping(dp);
+	if (underlay_housekeeping(dp) && !rc)
+		rc = views_publish(dp);
 	return rc;
 }
 

@@ -17,7 +17,7 @@ bool underlay_headers(const struct dp *dp, const struct port *tunnel, struct gen
 bool underlay_is_resolved(const struct port *tunnel);
 // Control thread, once a second and after a tunnel was made: asks for what is not known, or was known long ago.
 // True: workers must know what has changed.
-bool underlay_housekeeping(struct dp *dp);
+bool underlay_housekeeping(struct dp *dp) __attribute__((warn_unused_result));
 // Control thread: a packet that was punted from the uplink. True: ret_d is for the daemon. What else the frame may ask for is answered; m stays
 // the caller's. *ret_is_view_due: set when workers must know what it told.
 bool underlay_take(
