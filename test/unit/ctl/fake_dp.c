@@ -133,6 +133,19 @@ find_port(const char *name)
 	return -1;
 }
 
+// NULL: there is none.
+static struct fake_port *
+port_at(const struct dp *dp, unsigned id)
+{
+	return id < DP_MAX_PORTS && dp->ports[id].is_used ? &fake->ports[id] : NULL;
+}
+
+static struct fake_bridge *
+bridge_at(const struct dp *dp, unsigned id)
+{
+	return id < DP_MAX_BRIDGES && dp->bridges[id].is_used ? &fake->bridges[id] : NULL;
+}
+
 int
 dp_init(const struct dp_system_cfg *cfg, struct dp **ret_dp, char err[DP_ERR_SIZE])
 {
@@ -253,7 +266,7 @@ dp_bridge_add(struct dp *dp, const struct dp_bridge_cfg *cfg, unsigned *ret_id, 
 int
 dp_bridge_set(struct dp *dp, unsigned id, const struct dp_bridge_cfg *cfg, char err[DP_ERR_SIZE])
 {
-	int rc = change(err);
+	int rc = bridge_at(dp, id) ? change(err) : -ENOENT;
 
 	if (rc == 0)
 		dp->bridges[id].cfg = *cfg;
@@ -263,7 +276,7 @@ dp_bridge_set(struct dp *dp, unsigned id, const struct dp_bridge_cfg *cfg, char 
 int
 dp_bridge_del(struct dp *dp, unsigned id)
 {
-	int rc = change(NULL);
+	int rc = bridge_at(dp, id) ? change(NULL) : -ENOENT;
 
 	for (unsigned i = 0; i < DP_MAX_PORTS && rc == 0; i++)
 		if (dp->ports[i].is_used && strcmp(dp->ports[i].cfg.bridge, dp->bridges[id].cfg.name) == 0)
@@ -276,20 +289,20 @@ dp_bridge_del(struct dp *dp, unsigned id)
 uint32_t
 dp_bridge_n_macs(const struct dp *dp, unsigned id)
 {
-	return dp->bridges[id].n_macs;
+	return bridge_at(dp, id) ? dp->bridges[id].n_macs : 0;
 }
 
 uint64_t
 dp_bridge_n_moves(const struct dp *dp, unsigned id)
 {
-	return dp->bridges[id].is_used ? 7 : 0;
+	return bridge_at(dp, id) ? 7 : 0;
 }
 
 int
 dp_mac_add(struct dp *dp, unsigned bridge, const struct mac *mac, uint16_t vlan, unsigned port, char err[DP_ERR_SIZE])
 {
-	struct fake_bridge *b = &dp->bridges[bridge];
-	int rc = change(err);
+	struct fake_bridge *b = bridge_at(dp, bridge);
+	int rc = b && port_at(dp, port) ? change(err) : -ENOENT;
 
 	if (rc < 0)
 		return rc;
@@ -302,10 +315,10 @@ dp_mac_add(struct dp *dp, unsigned bridge, const struct mac *mac, uint16_t vlan,
 int
 dp_mac_del(struct dp *dp, unsigned bridge, const struct mac *mac, uint16_t vlan)
 {
-	struct fake_bridge *b = &dp->bridges[bridge];
-	int rc = change(NULL);
+	struct fake_bridge *b = bridge_at(dp, bridge);
+	int rc = b ? change(NULL) : -ENOENT;
 
-	for (unsigned i = 0; i < b->n_macs && rc == 0; i++) {
+	for (unsigned i = 0; rc == 0 && i < b->n_macs; i++) {
 		if (b->macs[i].vlan != vlan || memcmp(&b->macs[i].mac, mac, sizeof(*mac)) != 0)
 			continue;
 		b->macs[i] = b->macs[--b->n_macs];
@@ -337,10 +350,10 @@ dp_mac_flush(struct dp *dp, unsigned bridge)
 unsigned
 dp_mac_list(const struct dp *dp, unsigned bridge, uint32_t *pos, struct dp_mac *ret_macs, unsigned max)
 {
-	const struct fake_bridge *b = &dp->bridges[bridge];
+	const struct fake_bridge *b = bridge_at(dp, bridge);
 	unsigned n = 0;
 
-	for (; n < max && *pos < b->n_macs; n++)
+	for (; b && n < max && *pos < b->n_macs; n++)
 		ret_macs[n] = b->macs[(*pos)++];
 	return n;
 }
@@ -391,16 +404,19 @@ dp_port_add(struct dp *dp, const struct dp_port_cfg *cfg, unsigned *ret_id, char
 int
 dp_port_set(struct dp *dp, unsigned id, const struct dp_port_cfg *cfg, char err[DP_ERR_SIZE])
 {
-	struct dp_port_cfg *old = &dp->ports[id].cfg;
-	int rc = change(err);
+	struct dp_port_cfg *old;
+	int rc = port_at(dp, id) ? change(err) : -ENOENT;
 
 	if (rc == 0)
 		rc = check_port((int)id, cfg, err);
 	if (rc < 0)
 		return rc;
+	old = &dp->ports[id].cfg;
 	if (strcmp(old->name, cfg->name) != 0 || strcmp(old->socket, cfg->socket) != 0 ||
 		strcmp(old->devargs, cfg->devargs) != 0 || old->type != cfg->type || old->n_queues != cfg->n_queues ||
 		old->packed != cfg->packed || old->socket_mode != cfg->socket_mode ||
+		strcmp(old->socket_owner, cfg->socket_owner) != 0 ||
+		strcmp(old->socket_group, cfg->socket_group) != 0 || strcmp(old->path, cfg->path) != 0 ||
 		old->vhost_mode != cfg->vhost_mode || old->csum != cfg->csum || old->tso != cfg->tso ||
 		strcmp(old->uplink, cfg->uplink) != 0 || old->vni != cfg->vni ||
 		memcmp(&old->remote, &cfg->remote, sizeof(cfg->remote)) != 0 || old->timestamps != cfg->timestamps)
@@ -408,6 +424,7 @@ dp_port_set(struct dp *dp, unsigned id, const struct dp_port_cfg *cfg, char err[
 	if (strcmp(old->bridge, cfg->bridge) != 0)
 		forget_port(dp, id);
 	*old = *cfg;
+	dp->ports[id].state.mtu = cfg->mtu;
 	count_port(cfg->name);
 	return 0;
 }
@@ -429,7 +446,7 @@ dp_port_move(struct dp *dp, unsigned id, uint64_t for_ns)
 int
 dp_port_del(struct dp *dp, unsigned id)
 {
-	int rc = change(NULL);
+	int rc = port_at(dp, id) ? change(NULL) : -ENOENT;
 
 	if (rc < 0)
 		return rc;
@@ -444,7 +461,7 @@ dp_port_del(struct dp *dp, unsigned id)
 int
 dp_port_state(const struct dp *dp, unsigned id, struct dp_port_state *ret_state)
 {
-	if (!dp->ports[id].is_used)
+	if (!port_at(dp, id))
 		return -ENOENT;
 	*ret_state = dp->ports[id].state;
 	return 0;
@@ -493,7 +510,7 @@ fake_dp_flow(const char *out, const char *from)
 int
 dp_port_stats(const struct dp *dp, unsigned id, struct dp_port_stats *ret_stats)
 {
-	if (!dp->ports[id].is_used)
+	if (!port_at(dp, id))
 		return -ENOENT;
 	*ret_stats = dp->ports[id].stats;
 	return 0;
@@ -521,8 +538,7 @@ fake_dp_held(const char *port, const char *by, uint64_t ns)
 uint32_t
 dp_port_n_macs(const struct dp *dp, unsigned id)
 {
-	(void)dp;
-	return id;
+	return port_at(dp, id) ? id : 0;
 }
 
 unsigned
@@ -648,6 +664,8 @@ int
 dp_capture_start(struct dp *dp, unsigned port, const char *filter, uint32_t snaplen, char err[DP_ERR_SIZE])
 {
 	(void)snaplen;
+	if (!port_at(dp, port))
+		return -ENOENT;
 	if (strcmp(filter, "nonsense") == 0)
 		return refuse(-EINVAL, err, "filter: syntax error");
 	if (dp->ports[port].is_capturing)
