@@ -179,6 +179,7 @@ forced_segment_is_a_new_one() {
 	mv "$seg" "$seg.away"
 	says_soon a 'the file was removed: only nodes that have it already are reached'
 	mv "$seg.away" "$seg"
+	: >"$work/watch.log" # not what an earlier one saw
 	start watch "$vni" watch "$seg"
 	wait_for 5 grep -q 'node=0' "$work/watch.log"
 	"$vni" create "$seg" --force --size 8M --nodes 4
@@ -219,12 +220,14 @@ watch_ends_with_the_file() {
 	local seg=/dev/shm/short
 	"$vni" create $seg --size 4M
 	node_start c
+	: >"$work/watch.log" # not what an earlier one saw
 	start watch "$vni" watch $seg
 	wait_for 5 grep -q 'name=c' "$work/watch.log"
 	mv $seg $seg.away
 	watch_ends 'the file was removed'
 	mv $seg.away $seg
 	node_ends c 0 TERM
+	: >"$work/watch.log"
 	start watch "$vni" watch $seg
 	wait_for 5 grep -q 'free=' "$work/watch.log"
 	truncate -s 3M $seg
