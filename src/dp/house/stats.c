@@ -191,7 +191,7 @@ dp_worker_stats(const struct dp *dp, unsigned index, struct dp_worker_stats *ret
 		.turns_with_work = __atomic_load_n(&w->stats.turns_with_work, __ATOMIC_RELAXED),
 		.sleeps = __atomic_load_n(&w->stats.sleeps, __ATOMIC_RELAXED),
 		.cycles_busy = __atomic_load_n(&w->stats.cycles_busy, __ATOMIC_RELAXED),
-		.cycles_total = rte_rdtsc() - w->stats.begin_tsc,
+		.cycles_total = rte_rdtsc() - __atomic_load_n(&w->stats.begin_tsc, __ATOMIC_RELAXED),
 		.tsc_hz = dp->env.clock.tsc_hz,
 		.pkts = __atomic_load_n(&w->stats.pkts, __ATOMIC_RELAXED),
 		.events_lost = atomic_load(&dp->env.events.lost),

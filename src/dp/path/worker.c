@@ -186,7 +186,8 @@ worker_main(void *arg)
 	vhost_guard_join(w->index);
 	atomic_store_explicit(&w->tid, (int)gettid(), memory_order_relaxed);
 	rcu_begin(&env->rcu, w->index);
-	last = w->step.tsc = w->stats.begin_tsc = rte_rdtsc();
+	last = w->step.tsc = rte_rdtsc();
+	__atomic_store_n(&w->stats.begin_tsc, last, __ATOMIC_RELAXED);
 	idle_since = w->now_ns = clock_tsc_to_ns(&env->clock, last);
 	while (likely(!atomic_load_explicit(&env->stop, memory_order_relaxed))) {
 		const struct view *view = atomic_load_explicit(&env->view, memory_order_acquire);
