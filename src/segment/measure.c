@@ -293,7 +293,7 @@ measure_throughput(const struct measure_spec *spec, struct side *side, struct de
 	uint8_t *content, struct measure_result *result)
 {
 	uint32_t len = spec->frame - MEASURE_FCS;
-	uint64_t begin, end, frames, stalls;
+	uint64_t begin, end, frames, received, stalls;
 
 	atomic_store(&desk->phase, PHASE_COUNT);
 	result->sent = send_until(side, to, content, len, now() + spec->warmup_ms * NS_PER_MS, &begin);
@@ -303,7 +303,8 @@ measure_throughput(const struct measure_spec *spec, struct side *side, struct de
 	frames = atomic_load_explicit(&desk->frames, memory_order_relaxed) - frames;
 	stalls = atomic_load_explicit(&desk->stalls_ns, memory_order_relaxed) - stalls;
 	wait_quiet(side, desk);
-	result->lost = result->sent - atomic_load_explicit(&desk->frames, memory_order_relaxed);
+	received = atomic_load_explicit(&desk->frames, memory_order_relaxed); // with what other nodes may send to all
+	result->lost = result->sent > received ? result->sent - received : 0;
 	result->mpps = (double)frames * 1e3 / (double)(end - begin);
 	result->gbps = (double)frames * spec->frame * 8 / (double)(end - begin);
 	result->stalls_us = stalls / 1000;
