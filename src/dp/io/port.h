@@ -60,7 +60,6 @@ struct port {
 	_Atomic bool is_up; // vhost thread, ctl: wo; dp: ro. Packets may be given to it
 	_Atomic uint32_t caps; // enum port_cap. As is_up
 	_Atomic uint32_t n_txq; // queues that take packets, 1 at least. As is_up
-	_Atomic uint32_t wakeup_gen; // moves when descriptors of arm change
 	// Learned entries that name this port; dp, ctl: rw. Below 0 for a moment: an entry may go before who made it has counted it.
 	_Atomic int32_t n_macs;
 	_Atomic bool has_lost_link; // and its MACs are not forgotten yet. Who knows of the link: wo, ctl: takes it
