@@ -70,7 +70,7 @@ dp_bridge_add(struct dp *dp, const struct dp_bridge_cfg *cfg, unsigned *ret_id, 
 		return -ENOMEM;
 	}
 	bridge->cfg = *cfg;
-	(void)mac_table_init(&bridge->macs, buckets, n_buckets, cfg->mac_limit, (uint32_t)rte_rand());
+	(void)mac_table_init(&bridge->path.macs, buckets, n_buckets, cfg->mac_limit, (uint32_t)rte_rand());
 	dp->bridge[id] = bridge;
 	*ret_id = id;
 	return 0;
@@ -84,13 +84,13 @@ dp_bridge_set(struct dp *dp, unsigned id, const struct dp_bridge_cfg *cfg, char 
 
 	if (rc)
 		return rc;
-	if (mac_table_n_buckets(cfg->mac_limit) > bridge->macs.n_buckets) {
+	if (mac_table_n_buckets(cfg->mac_limit) > bridge->path.macs.n_buckets) {
 		dp_error(err, "mac_limit: the table was made for %u entries; make the bridge again to enlarge it",
-			bridge->macs.n_buckets * MAC_TABLE_WAYS / 2);
+			bridge->path.macs.n_buckets * MAC_TABLE_WAYS / 2);
 		return -EINVAL;
 	}
 	bridge->cfg = *cfg;
-	mac_table_set_limit(&bridge->macs, cfg->mac_limit);
+	mac_table_set_limit(&bridge->path.macs, cfg->mac_limit);
 	return 0;
 }
 
@@ -106,7 +106,7 @@ dp_bridge_del(struct dp *dp, unsigned id)
 			return -EBUSY;
 	dp->bridge[id] = NULL;
 	rcu_wait(&dp->env.rcu);
-	rte_free(bridge->macs.buckets);
+	rte_free(bridge->path.macs.buckets);
 	rte_free(bridge);
 	return 0;
 }
@@ -114,13 +114,13 @@ dp_bridge_del(struct dp *dp, unsigned id)
 uint32_t
 dp_bridge_n_macs(const struct dp *dp, unsigned id)
 {
-	return id < DP_MAX_BRIDGES && dp->bridge[id] ? atomic_load(&dp->bridge[id]->macs.n_entries) : 0;
+	return id < DP_MAX_BRIDGES && dp->bridge[id] ? atomic_load(&dp->bridge[id]->path.macs.n_entries) : 0;
 }
 
 uint64_t
 dp_bridge_n_moves(const struct dp *dp, unsigned id)
 {
-	return id < DP_MAX_BRIDGES && dp->bridge[id] ? atomic_load(&dp->bridge[id]->n_moves) : 0;
+	return id < DP_MAX_BRIDGES && dp->bridge[id] ? atomic_load(&dp->bridge[id]->path.n_moves) : 0;
 }
 
 // A learned entry is gone: its port may learn another one.
@@ -130,20 +130,20 @@ entry_gone_cb(void *arg, const struct mac_entry *entry)
 	struct dp *dp = arg;
 
 	if (!entry->is_static && entry->port < DP_MAX_PORTS && dp->port[entry->port])
-		atomic_fetch_sub(&dp->port[entry->port]->n_macs, 1);
+		atomic_fetch_sub(&dp->port[entry->port]->path.n_macs, 1);
 }
 
 static unsigned
 sweep(struct dp *dp, struct bridge *bridge, uint32_t n_buckets, uint32_t age_s, uint16_t port, bool with_static)
 {
-	return mac_table_sweep(
-		&bridge->macs, &bridge->sweep_pos, n_buckets, age_s, port, with_static, entry_gone_cb, dp, now_s(dp));
+	return mac_table_sweep(&bridge->path.macs, &bridge->sweep_pos, n_buckets, age_s, port, with_static,
+		entry_gone_cb, dp, now_s(dp));
 }
 
 void
 bridge_forget_port(struct dp *dp, struct bridge *bridge, const struct port *port, bool with_static)
 {
-	(void)sweep(dp, bridge, bridge->macs.n_buckets, 0, port->id, with_static);
+	(void)sweep(dp, bridge, bridge->path.macs.n_buckets, 0, port->path.id, with_static);
 }
 
 // What it sent is flooded then, and found where it is. A guest that resets its device all the time makes one walk a second:
@@ -157,7 +157,7 @@ bridge_forget_lost_link(struct dp *dp, struct port *port)
 	if (!atomic_load(&port->has_lost_link) || (port->forgot_ns && now_ns - port->forgot_ns < FORGET_EVERY_NS))
 		return;
 	atomic_store(&port->has_lost_link, false);
-	bridge = port->cfg.bridge[0] && atomic_load(&port->n_macs) ? registry_bridge(dp, port->cfg.bridge) : NULL;
+	bridge = port->cfg.bridge[0] && atomic_load(&port->path.n_macs) ? registry_bridge(dp, port->cfg.bridge) : NULL;
 	if (!bridge)
 		return;
 	port->forgot_ns = now_ns;
@@ -169,11 +169,11 @@ bridge_housekeeping(struct dp *dp, unsigned id)
 {
 	struct bridge *bridge = dp->bridge[id];
 	uint32_t age_s = (uint32_t)(bridge->cfg.mac_age_ns / 1000000000);
-	uint32_t n = RTE_MAX(bridge->macs.n_buckets / SWEEP_SHARE, SWEEP_MIN);
+	uint32_t n = RTE_MAX(bridge->path.macs.n_buckets / SWEEP_SHARE, SWEEP_MIN);
 	uint64_t per_s;
 
-	(void)sweep(dp, bridge, RTE_MIN(n, bridge->macs.n_buckets), age_s, MAC_TABLE_NO_PORT, false);
-	if (mac_moves_are_many(&bridge->moves, atomic_load(&bridge->n_moves), bridge->cfg.mac_moves, &per_s,
+	(void)sweep(dp, bridge, RTE_MIN(n, bridge->path.macs.n_buckets), age_s, MAC_TABLE_NO_PORT, false);
+	if (mac_moves_are_many(&bridge->moves, atomic_load(&bridge->path.n_moves), bridge->cfg.mac_moves, &per_s,
 		    clock_now_ns(&dp->env.clock)))
 		event_queue_post(&dp->env.events,
 			(struct dp_event){
@@ -202,13 +202,13 @@ dp_mac_add(struct dp *dp, unsigned id, const struct mac *mac, uint16_t vlan, uns
 		dp_error(err, "port: '%s' is not on bridge '%s'", dp->port[port]->cfg.name, bridge->cfg.name);
 		return -EINVAL;
 	}
-	rc = mac_table_add_static(&bridge->macs, value, vlan, (uint16_t)port, &old, now_s(dp));
+	rc = mac_table_add_static(&bridge->path.macs, value, vlan, (uint16_t)port, &old, now_s(dp));
 	if (rc) {
 		dp_error(err, "mac: the table of bridge '%s' is full", bridge->cfg.name);
 		return rc;
 	}
 	if (old != MAC_TABLE_NO_PORT && dp->port[old])
-		atomic_fetch_sub(&dp->port[old]->n_macs, 1);
+		atomic_fetch_sub(&dp->port[old]->path.n_macs, 1);
 	return 0;
 }
 
@@ -218,10 +218,10 @@ dp_mac_del(struct dp *dp, unsigned id, const struct mac *mac, uint16_t vlan)
 	struct bridge *bridge = id < DP_MAX_BRIDGES ? dp->bridge[id] : NULL;
 	bool is_static;
 	uint16_t port;
-	int rc = bridge ? mac_table_del(&bridge->macs, frame_mac_value(mac), vlan, &port, &is_static) : -ENOENT;
+	int rc = bridge ? mac_table_del(&bridge->path.macs, frame_mac_value(mac), vlan, &port, &is_static) : -ENOENT;
 
 	if (!rc && !is_static && dp->port[port])
-		atomic_fetch_sub(&dp->port[port]->n_macs, 1);
+		atomic_fetch_sub(&dp->port[port]->path.n_macs, 1);
 	return rc;
 }
 
@@ -230,7 +230,7 @@ dp_mac_flush(struct dp *dp, unsigned id)
 {
 	struct bridge *bridge = id < DP_MAX_BRIDGES ? dp->bridge[id] : NULL;
 
-	return bridge ? sweep(dp, bridge, bridge->macs.n_buckets, 0, MAC_TABLE_NO_PORT, false) : 0;
+	return bridge ? sweep(dp, bridge, bridge->path.macs.n_buckets, 0, MAC_TABLE_NO_PORT, false) : 0;
 }
 
 unsigned
@@ -242,7 +242,7 @@ dp_mac_list(const struct dp *dp, unsigned id, uint32_t *pos, struct dp_mac *ret_
 	while (bridge && done < max) {
 		struct mac_entry e[64];
 		unsigned want = RTE_MIN(max - done, (unsigned)RTE_DIM(e));
-		unsigned n = mac_table_list(&bridge->macs, pos, e, want);
+		unsigned n = mac_table_list(&bridge->path.macs, pos, e, want);
 
 		for (unsigned i = 0; i < n; i++, done++) {
 			uint32_t age = now_s(dp) - e[i].seen_s;

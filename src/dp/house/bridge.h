@@ -1,10 +1,19 @@
 // Bridges: a name and a MAC table. Which ports belong to one is the ports' configuration.
 #pragma once
 
-#include "path/view.h"
+#include "path/bridge_path.h"
+#include "rtvs/dp.h"
+#include "rtvs/mac_moves.h"
 
 struct dp;
 struct port;
+
+struct bridge {
+	struct bridge_path path;
+	struct dp_bridge_cfg cfg;
+	uint32_t sweep_pos;
+	struct mac_moves moves;
+};
 
 // Forgets what was learned of the port (static entries, too, with_static).
 void bridge_forget_port(struct dp *dp, struct bridge *bridge, const struct port *port, bool with_static);

@@ -199,7 +199,7 @@ connector_housekeeping(struct connector *c)
 int
 connector_add(struct connector *c, struct port *port, const char *path, connector_try_fn *try_cb)
 {
-	struct target *t = &c->target[port->id];
+	struct target *t = &c->target[port->path.id];
 	char copy[RTVS_PATH_SIZE];
 
 	if (t->port)
@@ -219,7 +219,7 @@ connector_add(struct connector *c, struct port *port, const char *path, connecto
 void
 connector_del(struct connector *c, const struct port *port)
 {
-	struct target *t = &c->target[port->id];
+	struct target *t = &c->target[port->path.id];
 	bool is_shared = false;
 
 	if (t->port != port)
@@ -235,6 +235,6 @@ connector_del(struct connector *c, const struct port *port)
 void
 connector_lost(struct connector *c, const struct port *port)
 {
-	atomic_store(&c->target[port->id].is_connected, false);
+	atomic_store(&c->target[port->path.id].is_connected, false);
 	(void)eventfd_write(c->wake_fd, 1);
 }

@@ -2,10 +2,10 @@
 #pragma once
 
 #include "base/dp_error.h"
-#include "io/port.h"
 #include "path/env.h"
 #include "path/view.h"
 #include "path/worker.h"
+#include "port.h"
 #include "rtvs/dp.h"
 
 struct dp {

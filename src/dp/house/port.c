@@ -1,6 +1,6 @@
 // The life of ports, which the control thread makes, changes and ends. What differs between types is behind port_type; what workers see
 // is a view.
-#include "io/port.h"
+#include "port.h"
 
 #include "bridge.h"
 #include "dp_state.h"
@@ -93,11 +93,11 @@ port_free(struct port *port)
 {
 	for (unsigned i = 0; port->schedule && i < DP_MAX_PORTS; i++)
 		if (port->dp->port[i])
-			backpressure_release(port->dp->port[i], port->id);
+			backpressure_release(&port->dp->port[i]->path, port->path.id);
 	schedule_destroy(port->schedule);
 	underlay_destroy(port);
 	free(port->trace);
-	mailbox_fini(&port->handoff);
+	mailbox_fini(&port->path.handoff);
 	rte_free(port);
 }
 
@@ -110,18 +110,18 @@ port_alloc(struct dp *dp, const struct dp_port_cfg *cfg, uint16_t id, struct por
 
 	if (!port)
 		return -ENOMEM;
-	port->id = id;
+	port->path.id = id;
 	port->dp = dp;
-	port->pool = dp->env.pool;
+	port->path.device.pool = dp->env.pool;
 	port->type = port_types[cfg->type];
-	port->io = port->type->io;
+	port->path.device.io = port->type->io;
 	port->cfg = *cfg;
-	port->n_txq = 1;
+	port->path.device.n_txq = 1;
 	port->answer_dscp = port->answer_excess = DSCP_KEEP;
-	port->owner = (uint16_t)(id % dp->env.n_workers);
-	port->serial = ++dp->n_ports_made;
+	port->path.owner = (uint16_t)(id % dp->env.n_workers);
+	port->path.serial = ++dp->n_ports_made;
 	snprintf(name, sizeof(name), "rtvs_port%u", id);
-	rc = mailbox_init(&port->handoff, name, PORT_HANDOFF_SIZE);
+	rc = mailbox_init(&port->path.handoff, name, PORT_HANDOFF_SIZE);
 	if (rc) {
 		rte_free(port);
 		return rc;
@@ -220,7 +220,7 @@ dp_port_set(struct dp *dp, unsigned id, const struct dp_port_cfg *cfg, char err[
 	// A new limit grants nothing for the past, and what was owed at the old one is forgiven: now that no worker charges by that.
 	if (cfg->max_rate_bps != old.max_rate_bps || cfg->burst_bytes != old.burst_bytes)
 		__atomic_store_n(
-			&port->paid.max_rate, clock_now_ns(&dp->env.clock) * RATE_LIMIT_PARTS, __ATOMIC_RELAXED);
+			&port->path.paid.max_rate, clock_now_ns(&dp->env.clock) * RATE_LIMIT_PARTS, __ATOMIC_RELAXED);
 	if (!cfg->admin_up && old.admin_up)
 		port->type->stop(port);
 	if (strcmp(old.bridge, cfg->bridge) && old.bridge[0])

@@ -4,7 +4,7 @@
 #include "dp_state.h"
 #include "io/ethdev_io.h"
 #include "io/netdev.h"
-#include "io/port.h"
+#include "port.h"
 #include "port_link.h"
 #include "port_type.h"
 #include "rtvs/log.h"
@@ -133,7 +133,7 @@ setup_queues(struct port *port, struct ethdev *e, const struct rte_eth_dev_info 
 		n_rxd /= 2;
 	rc = rte_eth_dev_adjust_nb_rx_tx_desc(e->dev_id, &n_rxd, &n_txd);
 	for (uint16_t q = 0; !rc && q < e->n_rxq; q++)
-		rc = rte_eth_rx_queue_setup(e->dev_id, q, n_rxd, SOCKET_ID_ANY, NULL, port->pool);
+		rc = rte_eth_rx_queue_setup(e->dev_id, q, n_rxd, SOCKET_ID_ANY, NULL, port->path.device.pool);
 	for (uint16_t q = 0; !rc && q < e->n_txq; q++) {
 		struct rte_eth_txconf conf = info->default_txconf;
 
@@ -195,8 +195,8 @@ configure(struct port *port, struct ethdev *e, char err[DP_ERR_SIZE])
 		return rc;
 	}
 	e->mtu = port->cfg.mtu;
-	port->n_txq = e->n_txq;
-	port->caps = (e->tx_offloads & ETHDEV_TX_CSUM ? PORT_CAP_CSUM : 0) |
+	port->path.device.n_txq = e->n_txq;
+	port->path.device.caps = (e->tx_offloads & ETHDEV_TX_CSUM ? PORT_CAP_CSUM : 0) |
 		(e->tx_offloads & RTE_ETH_TX_OFFLOAD_TCP_TSO ? PORT_CAP_TSO4 | PORT_CAP_TSO6 : 0) |
 		(e->tx_offloads & RTE_ETH_TX_OFFLOAD_MULTI_SEGS ? PORT_CAP_SEGS : 0);
 	return 0;
@@ -220,7 +220,7 @@ ethdev_open(struct port *port, char err[DP_ERR_SIZE])
 		goto err_detach;
 	(void)rte_eth_macaddr_get(e->dev_id, &e->mac);
 	e->netdevs = port->dp->netdevs;
-	port->priv = e;
+	port->priv = port->path.device.priv = e;
 	return 0;
 err_detach:
 	detach(e->dev_id);
@@ -250,7 +250,7 @@ update_link(struct port *port)
 	struct ethdev *e = port->priv;
 	bool is_up = e->is_started && has_link(e);
 
-	if (atomic_exchange(&port->is_up, is_up) == is_up)
+	if (atomic_exchange(&port->path.device.is_up, is_up) == is_up)
 		return;
 	atomic_store(&e->is_doubted, false);
 	port_link_changed(port, is_up);

@@ -1,7 +1,7 @@
 // A tunnel as a port: a place in a bridge, with counters and parameters like any other, whose frames leave and come through its
 // uplink (encap.c, decap.c). Nothing is polled or transmitted here.
 #include "dp_state.h"
-#include "io/port.h"
+#include "port.h"
 #include "port_link.h"
 #include "port_type.h"
 #include "registry.h"
@@ -18,9 +18,9 @@ update_link(struct port *port)
 {
 	const struct tunnel *t = port->priv;
 	const struct port *uplink = registry_port(port->dp, port->cfg.uplink);
-	bool is_up = t->is_started && uplink && uplink->cfg.address.len && atomic_load(&uplink->is_up);
+	bool is_up = t->is_started && uplink && uplink->cfg.address.len && atomic_load(&uplink->path.device.is_up);
 
-	if (atomic_exchange(&port->is_up, is_up) != is_up)
+	if (atomic_exchange(&port->path.device.is_up, is_up) != is_up)
 		port_link_changed(port, is_up);
 }
 

@@ -11,5 +11,5 @@ port_link_changed(struct port *port, bool is_up)
 	if (!is_up)
 		atomic_store(&port->has_lost_link, true);
 	event_queue_post(
-		&port->dp->env.events, (struct dp_event){.type = DP_EVENT_LINK, .port = port->id, .is_up = is_up});
+		&port->dp->env.events, (struct dp_event){.type = DP_EVENT_LINK, .port = port->path.id, .is_up = is_up});
 }

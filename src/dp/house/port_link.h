@@ -1,7 +1,7 @@
 // That a port's link went up or down.
 #pragma once
 
-#include "io/port.h"
+#include "port.h"
 
 // Any thread: tells the control thread, and wakes workers whose descriptors changed.
 void port_link_changed(struct port *port, bool is_up);

@@ -4,27 +4,24 @@
 // was made anew, truncated, or others took it for dead (connector.c). Control thread.
 #include "connector.h"
 #include "dp_state.h"
-#include "io/port.h"
 #include "io/segment_io.h"
 #include "io/segment_node.h"
+#include "port.h"
 #include "port_link.h"
 #include "port_type.h"
 
 #include <rte_malloc.h>
 
 #include <errno.h>
-#include <stddef.h>
 #include <string.h>
 #include <unistd.h>
 
 struct segment_port {
-	struct segment_io io; // first: the worker knows a port by it
+	struct segment_io io; // what workers have
 	uint64_t n_joins, n_leaves; // ctl
 	bool is_file_gone; // nodes that have it go on; ctl
 	char why[SEGMENT_ERR_SIZE]; // it has not joined; ctl
 };
-
-_Static_assert(!offsetof(struct segment_port, io), "port->priv is both");
 
 static void
 leave(struct port *port)
@@ -34,7 +31,7 @@ leave(struct port *port)
 
 	if (!node)
 		return;
-	atomic_store(&port->is_up, false);
+	atomic_store(&port->path.device.is_up, false);
 	rcu_wait(&port->dp->env.rcu);
 	segment_node_leave(node);
 	s->io.first = s->io.n_frames = 0;
@@ -59,7 +56,7 @@ try_join(struct port *port)
 		.name = port->cfg.name,
 		.mtu = port->cfg.mtu,
 		.clock = &port->dp->env.clock,
-		.waker = port->dp->env.waker[port->owner],
+		.waker = port->dp->env.waker[port->path.owner],
 		.wakeup_gen = &port->dp->env.wakeup_gen,
 		.lost_cb = lost,
 		.arg = port};
@@ -74,7 +71,7 @@ try_join(struct port *port)
 	s->why[0] = '\0';
 	s->n_joins++;
 	atomic_store(&s->io.node, node);
-	atomic_store(&port->is_up, true);
+	atomic_store(&port->path.device.is_up, true);
 	port_link_changed(port, true);
 	return 0;
 }
@@ -82,12 +79,15 @@ try_join(struct port *port)
 static int
 segment_open(struct port *port, char err[DP_ERR_SIZE])
 {
-	port->priv = rte_zmalloc("segment", sizeof(struct segment_port), RTE_CACHE_LINE_SIZE);
-	if (!port->priv) {
+	struct segment_port *s = rte_zmalloc("segment", sizeof(*s), RTE_CACHE_LINE_SIZE);
+
+	if (!s) {
 		dp_error(err, "no memory for a port");
 		return -ENOMEM;
 	}
-	port->caps = PORT_CAP_CSUM | PORT_CAP_TSO4 | PORT_CAP_TSO6 | PORT_CAP_SEGS;
+	port->priv = s;
+	port->path.device.priv = &s->io;
+	port->path.device.caps = PORT_CAP_CSUM | PORT_CAP_TSO4 | PORT_CAP_TSO6 | PORT_CAP_SEGS;
 	return 0;
 }
 

@@ -1,7 +1,7 @@
 // What differs between types of ports, for the control thread. A new type is one file with a table, and a row in port.c.
 #pragma once
 
-#include "io/port.h"
+#include "port.h"
 
 struct port_type {
 	// open: make the device from port->cfg. start and stop: link up and down by the operator.

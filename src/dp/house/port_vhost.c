@@ -6,10 +6,10 @@
 // and descriptors (vhost_fds.c), surviving guest memory that is taken away (bus_error.c).
 #include "connector.h"
 #include "dp_state.h"
-#include "io/port.h"
 #include "io/vhost_fds.h"
 #include "io/vhost_guard.h"
 #include "io/vhost_io.h"
+#include "port.h"
 #include "port_type.h"
 #include "rtvs/claim.h"
 #include "vhost_session.h"
@@ -126,7 +126,7 @@ is_banned(struct vhost *v)
 
 	pthread_mutex_lock(&v->claim_lock);
 	is = claim_is_banned(&v->claim, clock_now_ns(&v->port->dp->env.clock)) ||
-		vhost_guard_is_closing(v->port->serial);
+		vhost_guard_is_closing(v->port->path.serial);
 	pthread_mutex_unlock(&v->claim_lock);
 	return is;
 }
@@ -177,11 +177,13 @@ vhost_open(struct port *port, char err[DP_ERR_SIZE])
 	for (unsigned i = 0; i < DP_MAX_QUEUES; i++)
 		v->io.kick_fd[i] = -1;
 	rc = vhost_session_add(v, err);
-	if (rc)
+	if (rc) {
 		rte_free(v);
-	else
-		port->priv = v;
-	return rc;
+		return rc;
+	}
+	port->priv = v;
+	port->path.device.priv = &v->io;
+	return 0;
 }
 
 static void
@@ -301,10 +303,10 @@ vhost_housekeeping(struct port *port)
 	struct vhost *v = port->priv;
 	uint64_t errors;
 
-	errors = atomic_load(&port->guest_errors);
+	errors = atomic_load(&port->path.device.guest_errors);
 	if (errors != v->errors_told) {
 		struct dp_event event = {
-			.type = DP_EVENT_GUEST_ERROR, .port = port->id, .value = errors - v->errors_told};
+			.type = DP_EVENT_GUEST_ERROR, .port = port->path.id, .value = errors - v->errors_told};
 
 		pthread_mutex_lock(&v->claim_lock);
 		if (!v->is_fault_told)

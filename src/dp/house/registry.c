@@ -1,5 +1,6 @@
 #include "registry.h"
 
+#include "bridge.h"
 #include "dp_state.h"
 
 #include <string.h>

@@ -49,23 +49,23 @@ stats_retire(struct dp *dp, struct port *port)
 	int64_t queued = gone->queued;
 	uint64_t blocked_ns = 0;
 
-	mailbox_clear(&port->handoff);
+	mailbox_clear(&port->path.handoff);
 	for (unsigned i = 0; i < dp->env.n_workers; i++) {
 		struct worker *w = dp->worker[i];
 
 		// What a tunnel sent and received its uplink did.
 		if (port->cfg.type == DP_PORT_GENEVE)
-			w->port[port->id].c.rx_pkts = w->port[port->id].c.rx_bytes = w->port[port->id].c.tx_pkts =
-				w->port[port->id].c.tx_bytes = 0;
-		add_counters(gone, &w->port[port->id].c);
-		blocked_ns = RTE_MAX(blocked_ns, w->port[port->id].c.blocked_ns);
-		memset(&w->port[port->id], 0, sizeof(w->port[port->id]));
-		memset(&w->snap[port->id], 0, sizeof(w->snap[port->id]));
+			w->port[port->path.id].c.rx_pkts = w->port[port->path.id].c.rx_bytes =
+				w->port[port->path.id].c.tx_pkts = w->port[port->path.id].c.tx_bytes = 0;
+		add_counters(gone, &w->port[port->path.id].c);
+		blocked_ns = RTE_MAX(blocked_ns, w->port[port->path.id].c.blocked_ns);
+		memset(&w->port[port->path.id], 0, sizeof(w->port[port->path.id]));
+		memset(&w->snap[port->path.id], 0, sizeof(w->snap[port->path.id]));
 	}
 	move_lost(port, gone);
 	gone->drops[DROP_PORT_GONE] += (uint64_t)(gone->queued - queued);
 	gone->queued = queued;
-	gone->guest_errors += atomic_load(&port->guest_errors);
+	gone->guest_errors += atomic_load(&port->path.device.guest_errors);
 	gone->blocked_ns += blocked_ns;
 }
 
@@ -87,9 +87,9 @@ dp_port_state(const struct dp *dp, unsigned id, struct dp_port_state *ret_state)
 
 	if (!port)
 		return -ENOENT;
-	*ret_state = (struct dp_port_state){.is_link_up = atomic_load(&port->is_up),
+	*ret_state = (struct dp_port_state){.is_link_up = atomic_load(&port->path.device.is_up),
 		.mtu = port->cfg.mtu,
-		.worker = port->owner,
+		.worker = port->path.owner,
 		.wake_ns = traces_wake_ns(port)};
 	port->type->state(port, ret_state);
 	return 0;
@@ -125,7 +125,7 @@ dp_port_held_ns(const struct dp *dp, unsigned id, unsigned by)
 uint32_t
 dp_port_n_macs(const struct dp *dp, unsigned id)
 {
-	return id < DP_MAX_PORTS && dp->port[id] ? (uint32_t)RTE_MAX(atomic_load(&dp->port[id]->n_macs), 0) : 0;
+	return id < DP_MAX_PORTS && dp->port[id] ? (uint32_t)RTE_MAX(atomic_load(&dp->port[id]->path.n_macs), 0) : 0;
 }
 
 int
@@ -165,7 +165,7 @@ dp_port_stats(const struct dp *dp, unsigned id, struct dp_port_stats *ret_stats)
 		ret_stats->blocked_ns = RTE_MAX(ret_stats->blocked_ns, c->blocked_ns);
 	}
 	move_lost(port, ret_stats);
-	ret_stats->guest_errors = atomic_load(&port->guest_errors);
+	ret_stats->guest_errors = atomic_load(&port->path.device.guest_errors);
 	return 0;
 }
 

@@ -1,7 +1,7 @@
 // Counters: control thread.
 #pragma once
 
-#include "io/port.h"
+#include "port.h"
 
 // No worker uses the port any more: what was on its way to it is dropped, its counters are history.
 void stats_retire(struct dp *dp, struct port *port);

@@ -20,7 +20,7 @@ tunnel_queued(const struct port *port)
 	return ((struct tunnel *)port->priv)->queued;
 }
 
-struct overlay_delays *
+struct decap_delays *
 tunnel_delays(const struct port *port)
 {
 	return &((struct tunnel *)port->priv)->delays;
@@ -59,7 +59,7 @@ tell_mtu(struct port *port, uint32_t before, bool is_up)
 	if (mtu == before)
 		return false;
 	event_queue_post(&port->dp->env.events,
-		(struct dp_event){.type = DP_EVENT_PATH_MTU, .port = port->id, .is_up = is_up, .value = mtu});
+		(struct dp_event){.type = DP_EVENT_PATH_MTU, .port = port->path.id, .is_up = is_up, .value = mtu});
 	return true;
 }
 
@@ -80,7 +80,7 @@ tunnel_expire_mtu(struct port *port, uint64_t now_ns)
 	return path_mtu_expire(&((struct tunnel *)port->priv)->path, now_ns) && tell_mtu(port, before, true);
 }
 
-static struct overlay_delays *
+static struct decap_delays *
 delays_of(const struct dp *dp, unsigned tunnel)
 {
 	const struct port *port = tunnel < DP_MAX_PORTS ? dp->port[tunnel] : NULL;
@@ -91,7 +91,7 @@ delays_of(const struct dp *dp, unsigned tunnel)
 void
 dp_tunnel_set_interval(struct dp *dp, unsigned tunnel, uint64_t interval_ns)
 {
-	struct overlay_delays *d = delays_of(dp, tunnel);
+	struct decap_delays *d = delays_of(dp, tunnel);
 
 	if (d)
 		atomic_store_explicit(&d->interval_ns, interval_ns, memory_order_relaxed);
@@ -100,7 +100,7 @@ dp_tunnel_set_interval(struct dp *dp, unsigned tunnel, uint64_t interval_ns)
 void
 dp_tunnel_set_clock(struct dp *dp, unsigned tunnel, int64_t offset_ns, uint64_t uncertainty_ns)
 {
-	struct overlay_delays *d = delays_of(dp, tunnel);
+	struct decap_delays *d = delays_of(dp, tunnel);
 
 	if (d)
 		shared_clock_set(&d->clock, offset_ns, uncertainty_ns);
@@ -110,10 +110,10 @@ void
 tunnel_housekeeping(struct dp *dp)
 {
 	for (unsigned i = 0; i < DP_MAX_PORTS; i++) {
-		struct overlay_delays *d = delays_of(dp, i);
+		struct decap_delays *d = delays_of(dp, i);
 
 		for (unsigned flow = 0; d && flow < DP_MAX_PORTS && dp->n_delays < DP_MAX_DELAYS; flow++) {
-			struct overlay_flow *f;
+			struct decap_flow *f;
 
 			if (!atomic_load_explicit(&d->is_wanted[flow], memory_order_relaxed) ||
 				atomic_load(&d->flow[flow]))
@@ -131,7 +131,7 @@ tunnel_housekeeping(struct dp *dp)
 }
 
 void
-tunnel_forget(struct dp *dp, struct overlay_delays *d)
+tunnel_forget(struct dp *dp, struct decap_delays *d)
 {
 	for (unsigned flow = 0; flow < DP_MAX_PORTS; flow++) {
 		dp->n_delays -= d->flow[flow] != NULL;
@@ -142,11 +142,11 @@ tunnel_forget(struct dp *dp, struct overlay_delays *d)
 unsigned
 dp_delay_list(const struct dp *dp, unsigned tunnel, uint32_t *pos, struct dp_delay *ret_delays, unsigned max)
 {
-	struct overlay_delays *d = delays_of(dp, tunnel);
+	struct decap_delays *d = delays_of(dp, tunnel);
 	unsigned n = 0;
 
 	for (; d && *pos < DP_MAX_PORTS && n < max; ++*pos) {
-		const struct overlay_flow *flow = atomic_load(&d->flow[*pos]);
+		const struct decap_flow *flow = atomic_load(&d->flow[*pos]);
 
 		if (!flow)
 			continue;
@@ -165,7 +165,8 @@ dp_report_next(struct dp *dp, struct dp_report *ret_report)
 {
 	// One of a tunnel that is gone tells nothing of the one that has its number.
 	while (!rte_ring_sc_dequeue_elem(dp->env.reports, ret_report, sizeof(*ret_report)))
-		if (delays_of(dp, ret_report->tunnel) && dp->port[ret_report->tunnel]->serial == ret_report->serial)
+		if (delays_of(dp, ret_report->tunnel) &&
+			dp->port[ret_report->tunnel]->path.serial == ret_report->serial)
 			return true;
 	return false;
 }

@@ -1,19 +1,19 @@
 // What a tunnel's port has of its own: numbers and delays of its flows, and what its way takes. Control thread, but where it says so.
 #pragma once
 
-#include "io/port.h"
-#include "path/overlay.h"
+#include "path/decap.h"
+#include "port.h"
 #include "rtvs/path_mtu.h"
 
 struct tunnel {
 	uint64_t seq[DP_MAX_PORTS];
 	uint32_t queued[DP_MAX_PORTS];
-	struct overlay_delays delays;
+	struct decap_delays delays;
 	struct path_mtu path; // outside; ctl
 	bool is_started; // ctl
 };
 
-struct overlay_delays *tunnel_delays(const struct port *port);
+struct decap_delays *tunnel_delays(const struct port *port);
 // The uplink's owner writes both: number of the next packet of each flow; packets of each flow in the uplink's schedule.
 uint64_t *tunnel_seq(const struct port *port);
 uint32_t *tunnel_queued(const struct port *port);
@@ -26,4 +26,4 @@ bool tunnel_hear_mtu(struct port *port, uint32_t mtu, uint64_t now_ns);
 bool tunnel_expire_mtu(struct port *port, uint64_t now_ns);
 
 void tunnel_housekeeping(struct dp *dp); // accounts for flows that have arrived and have none
-void tunnel_forget(struct dp *dp, struct overlay_delays *delays); // of a port that no worker uses any more
+void tunnel_forget(struct dp *dp, struct decap_delays *delays); // of a port that no worker uses any more

@@ -85,8 +85,8 @@ underlay_create(struct port *uplink)
 	uplink->underlay = rte_zmalloc("underlay", sizeof(*uplink->underlay), 0);
 	if (!uplink->underlay)
 		return -ENOMEM;
-	snprintf(name, sizeof(name), "rtvs_inject%u", uplink->id);
-	rc = mailbox_init(&uplink->inject, name, INJECT_RING);
+	snprintf(name, sizeof(name), "rtvs_inject%u", uplink->path.id);
+	rc = mailbox_init(&uplink->path.inject, name, INJECT_RING);
 	if (rc) {
 		rte_free(uplink->underlay);
 		uplink->underlay = NULL;
@@ -97,7 +97,7 @@ underlay_create(struct port *uplink)
 void
 underlay_destroy(struct port *uplink)
 {
-	mailbox_fini(&uplink->inject);
+	mailbox_fini(&uplink->path.inject);
 	rte_free(uplink->underlay);
 }
 
@@ -212,12 +212,12 @@ inject(const struct port *uplink, const uint8_t *frame, size_t len)
 	if (!m)
 		return false;
 	memcpy(rte_pktmbuf_mtod(m, void *), frame, len);
-	m->port = uplink->id;
-	if (!mailbox_put(&uplink->inject, m)) {
+	m->port = uplink->path.id;
+	if (!mailbox_put(&uplink->path.inject, m)) {
 		pkt_free(m);
 		return false;
 	}
-	waker_wake(&uplink->dp->worker[uplink->owner]->waker);
+	waker_wake(&uplink->dp->worker[uplink->path.owner]->waker);
 	return true;
 }
 
@@ -329,7 +329,7 @@ underlay_take(
 	if (udp_parse(data, m->data_len, &udp)) {
 		if (memcmp(udp.dst, self.addr, self.is_ipv6 ? 16 : 4) || udp.is_ipv6 != self.is_ipv6)
 			return false;
-		*ret_d = (struct dp_datagram){.uplink = uplink->id,
+		*ret_d = (struct dp_datagram){.uplink = uplink->path.id,
 			.from.is_v6 = udp.is_ipv6,
 			.from.len = udp.is_ipv6 ? 128 : 32,
 			.via = udp.src_mac,

@@ -1,8 +1,8 @@
 // The daemon as a host on its underlay (underlay.c): who has which MAC address, and datagrams of the daemon's own.
 #pragma once
 
-#include "io/port.h"
 #include "path/view.h"
+#include "port.h"
 #include "rtvs/geneve.h"
 
 struct underlay; // of one uplink

@@ -91,7 +91,7 @@ vhost_session_count_error(const char *line, size_t len)
 
 		path_len = strlen(path);
 		if (path_len && len > path_len + 1 && !memcmp(line + 1, path, path_len) && line[path_len + 1] == ')')
-			atomic_fetch_add(&by_path[i]->port->guest_errors, 1);
+			atomic_fetch_add(&by_path[i]->port->path.device.guest_errors, 1);
 	}
 	pthread_mutex_unlock(&by_path_lock);
 }
@@ -123,7 +123,7 @@ caps_of(uint64_t features)
 static void
 disconnect_workers(struct vhost *v)
 {
-	bool was_up = atomic_exchange(&v->port->is_up, false);
+	bool was_up = atomic_exchange(&v->port->path.device.is_up, false);
 
 	atomic_store(&v->io.vid, VHOST_NO_VID);
 	atomic_store(&v->io.rx_pairs, 0);
@@ -155,7 +155,7 @@ connect_workers(struct vhost *v, const struct frontend *f)
 
 	(void)rte_vhost_get_negotiated_features(f->vid, &features);
 	atomic_store(&v->io.features, features);
-	atomic_store(&port->caps, caps_of(features));
+	atomic_store(&port->path.device.caps, caps_of(features));
 	for (uint16_t q = 0; q < v->fixed.n_queues; q++) {
 		struct rte_vhost_vring ring;
 
@@ -165,12 +165,12 @@ connect_workers(struct vhost *v, const struct frontend *f)
 			&v->io.kick_fd[q], rte_vhost_get_vhost_vring(f->vid, VHOST_TXQ(q), &ring) ? -1 : ring.kickfd);
 	}
 	// Queues that take packets are used from the first on, as guests enable them.
-	atomic_store(&port->n_txq, RTE_MAX(vhost_session_n_pairs(f->rx_enabled), 1u));
+	atomic_store(&port->path.device.n_txq, RTE_MAX(vhost_session_n_pairs(f->rx_enabled), 1u));
 	atomic_store(&v->io.loud_pairs, f->tx_enabled);
 	atomic_store(&v->io.rx_pairs, f->tx_enabled);
 	atomic_store(&v->io.tx_pairs, f->rx_enabled);
 	atomic_store(&v->io.vid, f->vid);
-	was_up = atomic_exchange(&port->is_up, f->rx_enabled & 1);
+	was_up = atomic_exchange(&port->path.device.is_up, f->rx_enabled & 1);
 	if (was_up != !!(f->rx_enabled & 1))
 		port_link_changed(port, !was_up);
 	else
@@ -188,7 +188,7 @@ fault(struct vhost_client *client, const char *why, bool is_costly)
 	if (is_costly)
 		claim_ban(&v->claim, clock_now_ns(&v->port->dp->env.clock));
 	pthread_mutex_unlock(&v->claim_lock);
-	atomic_fetch_add(&v->port->guest_errors, 1);
+	atomic_fetch_add(&v->port->path.device.guest_errors, 1);
 }
 
 // The front-end that is connected and has not gone, NULL: none.
@@ -229,13 +229,13 @@ vhost_session_may_connect(const char *path, pid_t pid)
 	has_pid = has ? has->pid : 0;
 	pthread_mutex_unlock(&v->lock);
 	pthread_mutex_lock(&v->claim_lock);
-	if (!vhost_guard_is_closing(v->port->serial))
+	if (!vhost_guard_is_closing(v->port->path.serial))
 		answer = claim_ask(&v->claim, pid, has, has_pid, clock_now_ns(&v->port->dp->env.clock));
 	pthread_mutex_unlock(&v->claim_lock);
 	if (answer == CLAIM_REFUSED_TELL)
 		event_queue_post(&v->port->dp->env.events,
 			(struct dp_event){.type = DP_EVENT_REFUSED,
-				.port = v->port->id,
+				.port = v->port->path.id,
 				.value = (uint64_t)pid,
 				.holder_pid = has_pid});
 	return answer == CLAIM_GRANTED;
@@ -292,7 +292,7 @@ static void
 tell_connection(const struct vhost *v, bool is_up)
 {
 	event_queue_post(&v->port->dp->env.events,
-		(struct dp_event){.type = DP_EVENT_CONNECT, .port = v->port->id, .is_up = is_up});
+		(struct dp_event){.type = DP_EVENT_CONNECT, .port = v->port->path.id, .is_up = is_up});
 }
 
 static int
@@ -464,7 +464,7 @@ vhost_session_add(struct vhost *v, char err[DP_ERR_SIZE])
 	struct port *port = v->port;
 	int rc = 0;
 
-	v->client = (struct vhost_client){port->serial, fault};
+	v->client = (struct vhost_client){port->path.serial, fault};
 	pthread_mutex_lock(&by_path_lock);
 	for (unsigned i = 0; i < DP_MAX_PORTS && !rc; i++)
 		if (by_path[i] && !strcmp(by_path[i]->port->cfg.socket, port->cfg.socket)) {
@@ -472,7 +472,7 @@ vhost_session_add(struct vhost *v, char err[DP_ERR_SIZE])
 			rc = -EADDRINUSE;
 		}
 	if (!rc) {
-		by_path[port->id] = v;
+		by_path[port->path.id] = v;
 		v->used_before = features_before(port->cfg.socket);
 	}
 	pthread_mutex_unlock(&by_path_lock);
@@ -485,7 +485,7 @@ vhost_session_del(struct vhost *v)
 	struct port *port = v->port;
 
 	pthread_mutex_lock(&by_path_lock);
-	by_path[port->id] = NULL;
+	by_path[port->path.id] = NULL;
 	if (atomic_load(&v->io.features))
 		remember_features(port->cfg.socket, atomic_load(&v->io.features));
 	pthread_mutex_unlock(&by_path_lock);

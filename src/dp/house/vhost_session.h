@@ -4,9 +4,9 @@
 // ready last has the port.
 #pragma once
 
-#include "io/port.h"
 #include "io/vhost_conn.h"
 #include "io/vhost_io.h"
+#include "port.h"
 #include "rtvs/claim.h"
 #include "rtvs/dp.h"
 
@@ -14,7 +14,6 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stddef.h>
 
 #define VHOST_MAX_FRONTENDS 4 // connected to one port at a time
 
@@ -29,7 +28,7 @@ struct frontend {
 };
 
 struct vhost {
-	struct vhost_io io; // first: workers know a port by it
+	struct vhost_io io; // what workers have
 	struct port *port;
 	struct vhost_client client; // of its connections
 	struct dp_port_cfg fixed; // as it was when the port was made: what other threads than control may read
@@ -48,8 +47,6 @@ struct vhost {
 	_Atomic uint32_t n_flaps; // front-ends in a row that left at once; event thread: wo
 	uint64_t errors_told; // ctl
 };
-
-_Static_assert(!offsetof(struct vhost, io), "port->priv is both");
 
 extern const struct rte_vhost_device_ops vhost_session_ops; // event thread
 

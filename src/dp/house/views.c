@@ -1,8 +1,9 @@
 // Builds the workers' snapshot from the control thread's objects. Pure translation: names become ids, lists
 // become arrays, and nothing is decided that a worker would have to decide again.
-// Queues of a port are spread over the workers, its egress belongs to one of them (port->owner).
+// Queues of a port are spread over the workers, its egress belongs to one of them (port->path.owner).
 #include "views.h"
 
+#include "bridge.h"
 #include "dp_state.h"
 #include "path/tunnel_table.h"
 #include "registry.h"
@@ -24,7 +25,7 @@ id_of(const struct dp *dp, const char *name)
 {
 	const struct port *port = name[0] ? registry_port(dp, name) : NULL;
 
-	return port ? port->id : VIEW_NO_PORT;
+	return port ? port->path.id : VIEW_NO_PORT;
 }
 
 static bool
@@ -40,9 +41,10 @@ static void
 build_port(const struct dp *dp, struct port *port, struct view_port *vp)
 {
 	const struct dp_port_cfg *cfg = &port->cfg;
+	struct bridge *bridge = cfg->bridge[0] ? registry_bridge(dp, cfg->bridge) : NULL;
 
-	vp->port = port;
-	vp->bridge = cfg->bridge[0] ? registry_bridge(dp, cfg->bridge) : NULL;
+	vp->port = &port->path;
+	vp->bridge = bridge ? &bridge->path : NULL;
 	vp->vlan = (uint16_t)cfg->vlan;
 	vp->is_trunk = cfg->vlan_mode == DP_VLAN_TRUNK;
 	vp->takes_untagged = !vp->is_trunk || cfg->vlan;
@@ -99,7 +101,7 @@ build_uplink(struct view *view, const struct port *port, struct view_port *vp)
 static void
 build_tunnel(const struct dp *dp, struct view *view, const struct port *port)
 {
-	struct view_tunnel *t = &view->tunnels[port->id];
+	struct view_tunnel *t = &view->tunnels[port->path.id];
 	char wrong[GENEVE_IGNORE_ERR];
 
 	t->uplink = id_of(dp, port->cfg.uplink);
@@ -112,18 +114,18 @@ build_tunnel(const struct dp *dp, struct view *view, const struct port *port)
 	t->delays = tunnel_delays(port);
 	t->is_resolved = underlay_headers(dp, port, &t->headers);
 	(void)geneve_ignore_parse(port->cfg.ignore_options, &t->ignore, wrong); // was checked
-	view->port[port->id].frame_max = tunnel_mtu(port) + ETHER_HEADER;
+	view->port[port->path.id].frame_max = tunnel_mtu(port) + ETHER_HEADER;
 	t->frame_max = tunnel_frame_max(port, view->port[t->uplink].frame_max - ETHER_HEADER);
-	view->port[port->id].tunnel = t;
-	tunnel_table_add(view, port->id, port);
+	view->port[port->path.id].tunnel = t;
+	tunnel_table_add(view, port->path.id);
 }
 
 // Only a guest waits for a link: its own ring is left alone. What others send, who share an uplink, a trunk or a tunnel, may not
 // wait for one of them. Nobody waits for a guest or for a mirror's target, which may stop.
 static void
-build_backpressure(struct view_port *vp)
+build_backpressure(const struct port *port, struct view_port *vp)
 {
-	uint32_t type = vp->port->cfg.type;
+	uint32_t type = port->cfg.type;
 
 	vp->may_be_held = type == DP_PORT_VHOST && !vp->is_trunk && !vp->uplink;
 	vp->may_hold = type == DP_PORT_ETHDEV && vp->rate && vp->is_admin_up && !vp->is_mirror_target;
@@ -140,11 +142,11 @@ build_members(const struct dp *dp, struct view *view)
 		if (!dp->bridge[b])
 			continue;
 		for (uint16_t i = 0; i < DP_MAX_PORTS; i++)
-			if (view->port[i].port && view->port[i].bridge == dp->bridge[b] &&
+			if (view->port[i].port && view->port[i].bridge == &dp->bridge[b]->path &&
 				!view->port[i].is_mirror_target)
 				view->members[n++] = i;
 		for (uint16_t i = 0; i < DP_MAX_PORTS; i++)
-			if (view->port[i].port && view->port[i].bridge == dp->bridge[b]) {
+			if (view->port[i].port && view->port[i].bridge == &dp->bridge[b]->path) {
 				view->port[i].members = &view->members[first];
 				view->port[i].n_members = (uint16_t)(n - first);
 			}
@@ -164,14 +166,14 @@ build_workers(const struct dp *dp, struct view *view)
 		vw->rxq = rxq;
 		vw->owned = owned;
 		for (uint16_t i = 0; i < DP_MAX_PORTS; i++) {
-			const struct port *port = view->port[i].port;
+			const struct port *port = dp->port[i];
 
 			if (!port)
 				continue;
-			for (uint16_t q = 0; port->io && q < port->cfg.n_queues; q++)
-				if ((port->owner + q) % n_workers == w)
+			for (uint16_t q = 0; port->path.device.io && q < port->cfg.n_queues; q++)
+				if ((port->path.owner + q) % n_workers == w)
 					*rxq++ = (struct view_rxq){.port = i, .queue = q};
-			if (port->owner == w)
+			if (port->path.owner == w)
 				*owned++ = i;
 		}
 		vw->n_rxq = (uint16_t)(rxq - vw->rxq);
@@ -245,8 +247,8 @@ views_publish(struct dp *dp)
 		if (view->port[i].port && view->port[i].mirror_to != VIEW_NO_PORT)
 			view->port[view->port[i].mirror_to].is_mirror_target = true;
 	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
-		if (view->port[i].port)
-			build_backpressure(&view->port[i]);
+		if (dp->port[i])
+			build_backpressure(dp->port[i], &view->port[i]);
 	build_members(dp, view);
 	build_workers(dp, view);
 	old = atomic_exchange_explicit(&dp->env.view, view, memory_order_acq_rel);

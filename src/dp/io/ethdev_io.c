@@ -4,14 +4,14 @@
 // port_ethdev.c makes, starts and stops the device on the control thread; all here runs on workers.
 #include "ethdev_io.h"
 
-#include "port.h"
+#include "device.h"
 
 #define FRAME_EXTRA (RTE_ETHER_HDR_LEN + 2 * RTE_VLAN_HLEN) // beyond the MTU
 
 static uint16_t
-ethdev_rx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n)
+ethdev_rx(struct device *device, uint16_t q, struct rte_mbuf **pkts, uint16_t n)
 {
-	struct ethdev *e = port->priv;
+	struct ethdev *e = device->priv;
 	uint16_t got;
 
 	if (q >= e->n_rxq || !atomic_load_explicit(&e->is_running, memory_order_relaxed))
@@ -32,9 +32,9 @@ is_too_long(const struct ethdev *e, const struct rte_mbuf *m)
 }
 
 static uint16_t
-ethdev_tx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n, struct port_refused *refused)
+ethdev_tx(struct device *device, uint16_t q, struct rte_mbuf **pkts, uint16_t n, struct port_refused *refused)
 {
-	struct ethdev *e = port->priv;
+	struct ethdev *e = device->priv;
 	uint16_t good = n, sent;
 
 	if (!atomic_load_explicit(&e->is_running, memory_order_relaxed))
@@ -56,9 +56,9 @@ ethdev_tx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n, str
 }
 
 static int
-ethdev_arm(struct port *port, uint16_t q, bool is_on)
+ethdev_arm(struct device *device, uint16_t q, bool is_on)
 {
-	struct ethdev *e = port->priv;
+	struct ethdev *e = device->priv;
 	int fd;
 
 	if (q >= e->n_rxq || !atomic_load_explicit(&e->is_running, memory_order_relaxed))

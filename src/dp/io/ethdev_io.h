@@ -33,4 +33,4 @@ struct ethdev {
 	_Atomic bool is_running; // ctl: wo, dp: ro
 };
 
-extern const struct port_io ethdev_io_ops; // for a port whose priv is a struct ethdev
+extern const struct port_io ethdev_io_ops; // for a device whose priv is a struct ethdev

@@ -16,9 +16,9 @@
 #define TX_SLOTS 32
 
 static uint16_t
-segment_rx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n)
+segment_rx(struct device *device, uint16_t q, struct rte_mbuf **pkts, uint16_t n)
 {
-	struct segment_io *s = port->priv;
+	struct segment_io *s = device->priv;
 	struct segment_node *node = segment_io_node(s);
 	struct segment *seg;
 	uint16_t got = 0;
@@ -32,7 +32,7 @@ segment_rx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n)
 		s->first = 0;
 	}
 	n = RTE_MIN(n, s->n_frames);
-	while (got < n && (pkts[got] = segment_mbuf_read(port->pool, seg, &s->frame[s->first + got])))
+	while (got < n && (pkts[got] = segment_mbuf_read(device->pool, seg, &s->frame[s->first + got])))
 		got++;
 	if (got)
 		segment_release(seg, &s->frame[s->first], got);
@@ -72,9 +72,9 @@ hand_over(struct segment_tx_burst *tx, struct segment *seg, struct rte_mbuf **pk
 }
 
 static uint16_t
-segment_tx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n, struct port_refused *refused)
+segment_tx(struct device *device, uint16_t q, struct rte_mbuf **pkts, uint16_t n, struct port_refused *refused)
 {
-	struct segment_io *s = port->priv;
+	struct segment_io *s = device->priv;
 	struct segment_node *node = segment_io_node(s);
 	struct segment_tx_burst *tx = &s->tx;
 	struct segment *seg;
@@ -109,9 +109,9 @@ segment_tx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n, st
 }
 
 static int
-segment_arm(struct port *port, uint16_t q, bool is_on)
+segment_arm(struct device *device, uint16_t q, bool is_on)
 {
-	struct segment_node *node = segment_io_node(port->priv);
+	struct segment_node *node = segment_io_node(device->priv);
 
 	(void)q;
 	return node ? segment_node_rx_wakeup(node, is_on) : -2; // joining moves wakeup_gen

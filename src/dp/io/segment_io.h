@@ -1,7 +1,7 @@
 // A segment's frames as the worker that owns the port uses them.
 #pragma once
 
-#include "port.h"
+#include "device.h"
 #include "rtvs/segment.h"
 
 #include <stdatomic.h>
@@ -31,4 +31,4 @@ segment_io_node(const struct segment_io *s)
 	return atomic_load_explicit(&s->node, memory_order_acquire);
 }
 
-extern const struct port_io segment_io_ops; // for a port whose priv begins with struct segment_io. There is one queue
+extern const struct port_io segment_io_ops; // for a device whose priv is a struct segment_io. There is one queue

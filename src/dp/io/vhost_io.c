@@ -6,7 +6,7 @@
 #include "vhost_io.h"
 
 #include "base/pkt.h"
-#include "port.h"
+#include "device.h"
 #include "vhost_ring.h"
 
 #include <rte_vhost.h>
@@ -20,23 +20,23 @@
 // lies: the queue stands still until the guest's driver resets it. Split rings only; the library
 // counts no packed ones.
 static void
-check_stuck(struct port *port, struct vhost_io *v, int vid, uint16_t q)
+check_stuck(struct device *device, struct vhost_io *v, int vid, uint16_t q)
 {
 	struct empty_polls *e = &v->empty[q];
 	bool is_packed = atomic_load_explicit(&v->features, memory_order_relaxed) >> VIRTIO_F_RING_PACKED & 1;
 	bool is_waiting = !is_packed && rte_vhost_rx_queue_count(vid, VHOST_TXQ(q));
 
 	if (is_waiting && e->was_waiting && !e->is_told) {
-		atomic_fetch_add_explicit(&port->guest_errors, 1, memory_order_relaxed);
+		atomic_fetch_add_explicit(&device->guest_errors, 1, memory_order_relaxed);
 		e->is_told = true;
 	}
 	e->was_waiting = is_waiting;
 }
 
 static uint16_t
-vhost_rx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n)
+vhost_rx(struct device *device, uint16_t q, struct rte_mbuf **pkts, uint16_t n)
 {
-	struct vhost_io *v = port->priv;
+	struct vhost_io *v = device->priv;
 	int vid = atomic_load_explicit(&v->vid, memory_order_relaxed);
 	uint16_t got;
 
@@ -46,18 +46,18 @@ vhost_rx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n)
 		atomic_fetch_and(&v->loud_pairs, ~(1u << q));
 		(void)rte_vhost_enable_guest_notification(vid, VHOST_TXQ(q), 0);
 	}
-	got = rte_vhost_dequeue_burst(vid, VHOST_TXQ(q), port->pool, pkts, n);
+	got = rte_vhost_dequeue_burst(vid, VHOST_TXQ(q), device->pool, pkts, n);
 	if (got)
 		v->empty[q] = (struct empty_polls){0};
 	else if (unlikely(++v->empty[q].n % STUCK_POLLS == 0))
-		check_stuck(port, v, vid, q);
+		check_stuck(device, v, vid, q);
 	return got;
 }
 
 static uint16_t
-vhost_tx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n, struct port_refused *refused)
+vhost_tx(struct device *device, uint16_t q, struct rte_mbuf **pkts, uint16_t n, struct port_refused *refused)
 {
-	struct vhost_io *v = port->priv;
+	struct vhost_io *v = device->priv;
 	int vid = atomic_load_explicit(&v->vid, memory_order_relaxed);
 	uint16_t sent, more;
 
@@ -80,9 +80,9 @@ vhost_tx(struct port *port, uint16_t q, struct rte_mbuf **pkts, uint16_t n, stru
 }
 
 static int
-vhost_arm(struct port *port, uint16_t q, bool is_on)
+vhost_arm(struct device *device, uint16_t q, bool is_on)
 {
-	struct vhost_io *v = port->priv;
+	struct vhost_io *v = device->priv;
 	int vid = atomic_load_explicit(&v->vid, memory_order_relaxed);
 	int fd = atomic_load_explicit(&v->kick_fd[q], memory_order_relaxed);
 
@@ -95,9 +95,9 @@ vhost_arm(struct port *port, uint16_t q, bool is_on)
 }
 
 static bool
-vhost_look(struct port *port, uint16_t q, struct chain_ring *ret_ring)
+vhost_look(struct device *device, uint16_t q, struct chain_ring *ret_ring)
 {
-	struct vhost_io *v = port->priv;
+	struct vhost_io *v = device->priv;
 	int vid = atomic_load_explicit(&v->vid, memory_order_relaxed);
 
 	return vid != VHOST_NO_VID &&
@@ -105,9 +105,9 @@ vhost_look(struct port *port, uint16_t q, struct chain_ring *ret_ring)
 }
 
 static void
-vhost_kick(struct port *port, uint16_t q)
+vhost_kick(struct device *device, uint16_t q)
 {
-	struct vhost_io *v = port->priv;
+	struct vhost_io *v = device->priv;
 	int vid = atomic_load_explicit(&v->vid, memory_order_relaxed);
 
 	if (vid != VHOST_NO_VID)

@@ -28,4 +28,4 @@ struct vhost_io {
 	} empty[DP_MAX_QUEUES]; // dp, the queue's worker
 };
 
-extern const struct port_io vhost_io_ops; // for a port whose priv begins with struct vhost_io
+extern const struct port_io vhost_io_ops; // for a device whose priv is a struct vhost_io

@@ -22,7 +22,7 @@ hold(struct worker *w, const struct view *view, uint16_t out, struct backpressur
 }
 
 void
-backpressure_release(struct port *sender, uint16_t out)
+backpressure_release(struct port_path *sender, uint16_t out)
 {
 	uint64_t held = atomic_load_explicit(&sender->held, memory_order_relaxed);
 

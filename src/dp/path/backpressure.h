@@ -35,4 +35,4 @@ void backpressure_release_all(struct worker *w, const struct view *view, uint16_
 void backpressure_forget(struct backpressure *b, uint16_t sender);
 // The sender is read again, if it was port `out` that holds it back. Also the control thread, when it takes `out` away and no worker uses
 // it any more.
-void backpressure_release(struct port *sender, uint16_t out);
+void backpressure_release(struct port_path *sender, uint16_t out);

@@ -20,8 +20,8 @@ struct arrivals {
 static void
 account(struct worker *w, const struct view *view, struct arrivals *run)
 {
-	struct overlay_delays *d = view->port[run->tunnel].tunnel->delays;
-	struct overlay_flow *flow = atomic_load_explicit(&d->flow[run->flow], memory_order_acquire);
+	struct decap_delays *d = view->port[run->tunnel].tunnel->delays;
+	struct decap_flow *flow = atomic_load_explicit(&d->flow[run->flow], memory_order_acquire);
 	uint64_t uncertainty_ns, interval_ns;
 	int64_t offset_ns;
 
@@ -76,7 +76,7 @@ decap_snapshot(struct worker *w, const struct view *view)
 		const struct view_tunnel *t = view->port[i].tunnel;
 
 		for (unsigned k = 0; t && view->port[t->uplink].port->owner == w->index && k < DP_MAX_PORTS; k++) {
-			struct overlay_flow *flow = atomic_load_explicit(&t->delays->flow[k], memory_order_acquire);
+			struct decap_flow *flow = atomic_load_explicit(&t->delays->flow[k], memory_order_acquire);
 
 			if (flow)
 				flow->snap = flow->account.stats;

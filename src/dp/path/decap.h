@@ -1,8 +1,24 @@
 // What came from an uplink: frames of tunnels, packets for the daemon, and others.
 #pragma once
 
+#include "rtvs/flow_delay.h"
+#include "rtvs/shared_clock.h"
 #include "view.h"
 #include "worker.h"
+
+// Measurement of one flow's arrivals through a tunnel; lives as long as the tunnel's port.
+struct decap_flow {
+	struct flow_delay account; // dp
+	struct flow_delay_stats snap; // as of the last snapshot. dp: wo, ctl: ro
+	struct hist delay, network;
+};
+
+struct decap_delays {
+	struct shared_clock clock; // the other host's - ours. ctl: wo, dp: ro
+	_Atomic uint64_t interval_ns; // between reports of one flow; 0: the default. ctl: wo, dp: ro
+	_Atomic(struct decap_flow *) flow[DP_MAX_PORTS]; // NULL: not measured. ctl: wo, dp: ro
+	_Atomic bool is_wanted[DP_MAX_PORTS]; // dp: wo, ctl: ro
+};
 
 // Frames of one tunnel, side by side.
 struct decap_run {

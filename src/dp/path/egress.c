@@ -69,14 +69,14 @@ stage(struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf *
 static bool
 is_ready(const struct view_port *vp)
 {
-	return atomic_load_explicit(&vp->port->is_up, memory_order_relaxed) && vp->is_admin_up;
+	return atomic_load_explicit(&vp->port->device.is_up, memory_order_relaxed) && vp->is_admin_up;
 }
 
 // A tunnel's packets go on to its uplink.
 static void
 stage_or_hand_over(struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf *m)
 {
-	struct port *port = view->port[out].port;
+	struct port_path *port = view->port[out].port;
 
 	if (view->port[out].tunnel) {
 		enum drop drop = encap(w, view, out, &m);
@@ -177,7 +177,7 @@ egress_put(struct worker *w, const struct view *view, uint16_t out, struct egres
 			return;
 		}
 	}
-	caps = atomic_load_explicit(&vp->port->caps, memory_order_relaxed);
+	caps = atomic_load_explicit(&vp->port->device.caps, memory_order_relaxed);
 	// A super-frame would hold up the link for as long as dozens of packets, and its flow's bucket would not hold it.
 	if (vp->schedule && (vp->rate || view->port[pkt.m->port].flow.min_rate))
 		caps &= ~(uint32_t)(PORT_CAP_TSO4 | PORT_CAP_TSO6);
@@ -226,7 +226,7 @@ egress_drain(struct worker *w, const struct view *view)
 
 	for (uint16_t i = 0; i < mine->n_owned; i++) {
 		uint16_t out = mine->owned[i];
-		struct port *port = view->port[out].port;
+		struct port_path *port = view->port[out].port;
 		unsigned n;
 
 		if (mailbox_is(&port->inject))

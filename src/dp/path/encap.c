@@ -12,7 +12,7 @@ add_checksum(const struct view *view, const struct view_tunnel *t, struct rte_mb
 {
 	const struct geneve_template *h = &t->headers;
 
-	if (!(atomic_load_explicit(&view->port[t->uplink].port->caps, memory_order_relaxed) & PORT_CAP_CSUM)) {
+	if (!(atomic_load_explicit(&view->port[t->uplink].port->device.caps, memory_order_relaxed) & PORT_CAP_CSUM)) {
 		geneve_finish_checksum(rte_pktmbuf_mtod(m, uint8_t *), h, inner_len);
 		return;
 	}

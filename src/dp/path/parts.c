@@ -2,7 +2,7 @@
 
 #include "base/pkt.h"
 #include "io/gso.h"
-#include "io/port.h"
+#include "port_path.h"
 #include "rtvs/fragment.h"
 
 #include <rte_ip.h>

@@ -257,7 +257,7 @@ serve(struct worker *w, const struct view *view, uint16_t out)
 	uint64_t next_ns;
 	unsigned sum = 0;
 
-	if (unlikely(!atomic_load_explicit(&view->port[out].port->is_up, memory_order_relaxed) ||
+	if (unlikely(!atomic_load_explicit(&view->port[out].port->device.is_up, memory_order_relaxed) ||
 		    !view->port[out].is_admin_up)) {
 		drop_all(w, view, out);
 		return 0;
@@ -375,7 +375,7 @@ schedule_apply(struct worker *w, const struct view *view)
 			continue;
 		sched_set_link(&q->s, vp->rate, LINK_SLACK_NS, 0, w->now_ns);
 		for (uint16_t flow = 0; flow < DP_MAX_PORTS; flow++) {
-			const struct port *port = view->port[flow].port;
+			const struct port_path *port = view->port[flow].port;
 			struct sched_params params = view->port[flow].flow;
 			bool has_aqm;
 

@@ -55,7 +55,7 @@ check_guard(const struct guard *g, const struct rte_mbuf *m, const struct frame_
 static enum drop
 learn(struct burst *b, const struct frame_l2 *l2, uint16_t vlan)
 {
-	struct port *port = b->in->port;
+	struct port_path *port = b->in->port;
 	int64_t n = atomic_load_explicit(&port->n_macs, memory_order_relaxed);
 	bool may_learn = n < b->in->mac_limit, is_bound = b->view->bound_mask;
 	struct mac_table *macs = &b->in->bridge->macs;
@@ -150,7 +150,8 @@ flood(struct burst *b, struct egress_pkt pkt, bool is_reserved)
 
 		if (out == b->in_id || (b->in->is_isolated && vp->is_isolated) || !vp->is_admin_up ||
 			(b->in->tunnel && vp->tunnel) || (is_reserved && !vp->forwards_reserved) ||
-			!view_carries(vp, pkt.vlan) || !atomic_load_explicit(&vp->port->is_up, memory_order_relaxed))
+			!view_carries(vp, pkt.vlan) ||
+			!atomic_load_explicit(&vp->port->device.is_up, memory_order_relaxed))
 			continue;
 		if (last != VIEW_NO_PORT) {
 			copy.m = replicate(b, b->in_id, pkt.m);

@@ -47,9 +47,9 @@ key_of(const struct rte_mbuf *m, struct chain_key *ret_key)
 static bool
 look(const struct view *view, uint16_t out, uint16_t q, struct chain_ring *ret_ring)
 {
-	struct port *port = view->port[out].port;
+	struct port_path *port = view->port[out].port;
 
-	return port->io->look && port->io->look(port, q, ret_ring);
+	return port->device.io->look && port->device.io->look(&port->device, q, ret_ring);
 }
 
 void
@@ -173,7 +173,7 @@ may_prewake(const struct view *view, uint16_t out)
 	const struct trace *t = view->port[out].trace;
 
 	return view->port[out].prewake && !atomic_load_explicit(&t->prewoken_ns, memory_order_relaxed) &&
-		atomic_load_explicit(&view->port[out].port->n_txq, memory_order_relaxed) == 1 &&
+		atomic_load_explicit(&view->port[out].port->device.n_txq, memory_order_relaxed) == 1 &&
 		chain_may_prewake(&t->chain);
 }
 
@@ -192,7 +192,7 @@ trace_prewake_ns(const struct view *view, uint16_t out, uint64_t next_ns)
 void
 trace_prewake(struct worker *w, const struct view *view, uint16_t out, uint64_t next_ns)
 {
-	struct port *port = view->port[out].port;
+	struct port_path *port = view->port[out].port;
 	struct trace *t = view->port[out].trace;
 	struct chain_ring ring;
 
@@ -200,7 +200,7 @@ trace_prewake(struct worker *w, const struct view *view, uint16_t out, uint64_t 
 		return;
 	if (!look(view, out, 0, &ring) || !chain_is_asleep(&ring))
 		return;
-	port->io->kick(port, 0);
+	port->device.io->kick(&port->device, 0);
 	atomic_store_explicit(&t->prewoken_ns, w->now_ns, memory_order_relaxed);
 	counters_add(&w->port[out].c.prewakes, 1);
 }

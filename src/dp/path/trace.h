@@ -2,7 +2,7 @@
 // that have a trace: asked for with dp_trace_start, or made for the port's prewake.
 #pragma once
 
-#include "io/port.h"
+#include "port_path.h"
 #include "rtvs/chain.h"
 
 #include <rte_mbuf.h>

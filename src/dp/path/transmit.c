@@ -17,9 +17,9 @@ uint16_t
 transmit_run(
 	struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf **pkts, uint16_t n, uint16_t *ret_run)
 {
-	struct port *port = view->port[out].port;
+	struct port_path *port = view->port[out].port;
 	struct port_counters *c = &w->port[port->id].c;
-	uint32_t n_txq = atomic_load_explicit(&port->n_txq, memory_order_relaxed);
+	uint32_t n_txq = atomic_load_explicit(&port->device.n_txq, memory_order_relaxed);
 	uint16_t q = queue_of(pkts[0], n_txq), run = 1, done, n_sent;
 	struct port_refused refused;
 	struct trace_burst traced;
@@ -35,7 +35,7 @@ transmit_run(
 	if (unlikely(view->has_traces))
 		trace_before(w, view, out, q, pkts, run, &traced);
 	refused.set = 0;
-	n_sent = done = port->io->tx(port, q, pkts, run, &refused);
+	n_sent = done = port->device.io->tx(&port->device, q, pkts, run, &refused);
 	sent = (uint32_t)((UINT64_C(1) << done) - 1) & ~refused.set;
 	if (unlikely(view->has_traces))
 		trace_after(w, view, out, q, sent, &traced);

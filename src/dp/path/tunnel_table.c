@@ -16,10 +16,11 @@ slot_of(const uint8_t *remote, bool is_v6, uint32_t vni)
 }
 
 void
-tunnel_table_add(struct view *view, uint16_t tunnel, const struct port *port)
+tunnel_table_add(struct view *view, uint16_t tunnel)
 {
-	struct view_uplink *up = view->port[view->tunnels[tunnel].uplink].uplink;
-	uint32_t slot = slot_of(port->cfg.remote.addr, port->cfg.remote.is_v6, port->cfg.vni);
+	const struct view_tunnel *t = &view->tunnels[tunnel];
+	struct view_uplink *up = view->port[t->uplink].uplink;
+	uint32_t slot = slot_of(t->remote.addr, t->remote.is_v6, t->vni);
 
 	while (up->tunnel[slot] != VIEW_NO_PORT) // there are more slots than ports
 		slot = (slot + 1) % TUNNEL_TABLE_SIZE;

@@ -14,7 +14,7 @@ view_is_bound_elsewhere(const struct view *view, uint16_t port, uint64_t mac, ui
 			continue;
 		if (view->bound[i].port == port)
 			return false;
-		is_found |= atomic_load_explicit(&other->port->is_up, memory_order_relaxed);
+		is_found |= atomic_load_explicit(&other->port->device.is_up, memory_order_relaxed);
 	}
 	return is_found;
 }

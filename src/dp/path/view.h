@@ -2,12 +2,11 @@
 // swapped by pointer, freed after every worker has passed a quiescent point.
 #pragma once
 
-#include "io/port.h"
-#include "overlay.h"
+#include "bridge_path.h"
+#include "port_path.h"
 #include "rtvs/dp.h"
+#include "rtvs/geneve.h"
 #include "rtvs/guard.h"
-#include "rtvs/mac_moves.h"
-#include "rtvs/mac_table.h"
 #include "rtvs/rate.h"
 #include "rtvs/sched.h"
 
@@ -15,18 +14,34 @@
 
 #define VIEW_NO_PORT MAC_TABLE_NO_PORT
 
-struct bridge {
-	struct dp_bridge_cfg cfg; // ctl only
-	struct mac_table macs; // dp: rw, ctl: rw, see mac_table.h
-	uint32_t sweep_pos; // ctl
-	_Atomic uint64_t full_events; // learnings refused; dp: rw
-	_Atomic uint64_t n_moves; // of MACs from one port to another; dp: rw
-	struct mac_moves moves; // ctl
+#define TUNNEL_TABLE_SIZE (2 * DP_MAX_PORTS)
+
+struct decap_delays;
+
+// A tunnel's port: its frames leave and come through an uplink.
+struct view_tunnel {
+	uint16_t uplink; // VIEW_NO_PORT: it has none
+	bool is_resolved; // the next hop's MAC is known
+	struct prefix remote;
+	uint32_t vni;
+	uint32_t frame_max; // bytes with tags that its way takes
+	struct geneve_template headers;
+	struct geneve_ignore ignore;
+	struct decap_delays *delays;
+	uint64_t *seq; // of the next packet of each flow; the worker that owns the uplink, and the next
+	uint32_t *queued; // packets of each flow in the uplink's schedule
+};
+
+// A port without a bridge that has an address on the underlay: its tunnels by remote address and
+// VNI, open addressing, VIEW_NO_PORT: free.
+struct view_uplink {
+	struct prefix address;
+	uint16_t tunnel[TUNNEL_TABLE_SIZE];
 };
 
 struct view_port {
-	struct port *port; // NULL: no such port
-	struct bridge *bridge; // NULL: none
+	struct port_path *port; // NULL: no such port
+	struct bridge_path *bridge; // NULL: none
 	const uint16_t *members; // port ids of the bridge
 	uint16_t n_members;
 	uint16_t vlan; // access VLAN or the trunk's untagged one

@@ -53,7 +53,7 @@ receive_limited(struct worker *w, const struct view_port *vp, uint16_t q, struct
 {
 	uint16_t n = 0, got;
 
-	while (max && (got = vp->port->io->rx(vp->port, q, pkts + n, max))) {
+	while (max && (got = vp->port->device.io->rx(&vp->port->device, q, pkts + n, max))) {
 		uint64_t bytes = 0;
 
 		for (uint16_t i = 0; i < got; i++)
@@ -96,7 +96,7 @@ static unsigned
 poll_queue(struct worker *w, const struct view *view, struct view_rxq rxq)
 {
 	struct rte_mbuf *pkts[PORT_BURST];
-	struct port *port = view->port[rxq.port].port;
+	struct port_path *port = view->port[rxq.port].port;
 	struct port_counters *c = &w->port[rxq.port].c;
 	uint64_t sum = 0;
 	uint16_t n = readable(w, &view->port[rxq.port]);
@@ -108,7 +108,7 @@ poll_queue(struct worker *w, const struct view *view, struct view_rxq rxq)
 	if (unlikely(view->port[rxq.port].max_rate.rate))
 		n = receive_limited(w, &view->port[rxq.port], rxq.queue, pkts, n);
 	else
-		n = port->io->rx(port, rxq.queue, pkts, n);
+		n = port->device.io->rx(&port->device, rxq.queue, pkts, n);
 	if (!n)
 		return 0;
 	for (uint16_t i = 0; i < n; i++) {

@@ -5,7 +5,7 @@
 #include "base/pkt.h"
 #include "base/waker.h"
 #include "env.h"
-#include "io/port.h"
+#include "port_path.h"
 #include "rtvs/dp.h"
 #include "rtvs/rate.h"
 #include "view.h"

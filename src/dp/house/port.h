@@ -1,0 +1,25 @@
+// A port as the control thread knows it, which owns it: how it is configured, and what belongs to
+// its life. Workers have the part that is `path`.
+#pragma once
+
+#include "path/port_path.h"
+#include "rtvs/dp.h"
+
+#define PORT_HANDOFF_SIZE 1024 // packets on their way from other workers
+
+struct port {
+	struct port_path path;
+	const struct port_type *type;
+	struct dp *dp;
+	void *priv; // of the type
+	struct dp_port_cfg cfg;
+	_Atomic bool has_lost_link; // and its MACs are not forgotten yet. Any thread sets, ctl takes
+	uint64_t forgot_ns; // when they were, 0: never
+	struct underlay *underlay; // of a port with an address, NULL: none
+	uint64_t answer_deadline_ns; // what feedback made of it, 0: nothing
+	uint8_t answer_dscp, answer_excess; // DSCP_KEEP: nothing. excess: beyond min_rate
+	struct schedule *schedule; // of its egress, NULL: none; its owner has it by a view
+	struct capture *capture; // workers have it by a view
+	struct trace *trace; // as capture, for the port's life; the workers write into it
+	bool is_traced; // dp_trace_start
+};
