@@ -2,7 +2,6 @@
 #include "dp_fixture.h"
 #include "rtvs/hold.h"
 
-#include <rte_cycles.h>
 #include <rte_mempool.h>
 
 #include <stdio.h>
@@ -34,16 +33,6 @@ be_known(unsigned i, uint16_t vlan)
 
 	if (dp_mac_add(dp, bridge, &mac, vlan, guest[i].port, err))
 		fail_msg("%s", err);
-}
-
-static struct dp_port_stats
-stats_of(unsigned i)
-{
-	struct dp_port_stats s;
-
-	refresh_stats();
-	assert_int_equal(dp_port_stats(dp, guest[i].port, &s), 0);
-	return s;
 }
 
 static uint32_t
@@ -80,7 +69,7 @@ flood_with(unsigned to, unsigned n, unsigned len)
 		before += s.drops[i];
 	for (unsigned i = 0; i < n; i++)
 		send_frame(0, to, 0, len);
-	for (end = rte_rdtsc() + rte_get_tsc_hz() * WAIT_S; rte_rdtsc() < end && !is_counted(&s, before + n);)
+	for (end = wait_limit(); rte_rdtsc() < end && !is_counted(&s, before + n);)
 		s = stats_of(to);
 	assert_true(is_counted(&s, before + n));
 }
@@ -125,7 +114,7 @@ link_that_drains_holds_its_guest(uint32_t queue, unsigned n)
 	if (n_workers == 1 && stalled_ns() < HOLD_MAX_NS / 2)
 		assert_int_equal(stats_of(UP).drops[DROP_QUEUE_FULL], 0);
 	assert_true(stats_of(0).blocked_ns > 0);
-	for (end = rte_rdtsc() + rte_get_tsc_hz() * WAIT_S; rte_rdtsc() < end && !held_ns;)
+	for (end = wait_limit(); rte_rdtsc() < end && !held_ns;)
 		held_ns = dp_port_held_ns(dp, guest[0].port, guest[UP].port); // counted when a hold ends
 	assert_true(held_ns > 0);
 	assert_int_equal(dp_port_held_ns(dp, guest[UP].port, guest[0].port), 0);
@@ -320,7 +309,6 @@ main(int argc, char **argv)
 		WITH_BRIDGE(long_frames_take_no_more_buffers),
 	};
 
-	if (argc > 1)
-		n_workers = (unsigned)strtoul(argv[1], NULL, 10);
-	return cmocka_run_group_tests_name("backpressure", tests, fixture_start, fixture_stop);
+	set_workers(argc, argv);
+	return cmocka_run_group_tests_name("dp/backpressure", tests, fixture_start, fixture_stop);
 }

@@ -1,15 +1,14 @@
 // What a capture gets.
-#include "dp_fixture.h"
-
-#include <rte_cycles.h>
+#include "tunnel_fixture.h"
 
 #include <errno.h>
+#include <string.h>
 
 static void
 capture_gets_what_its_filter_matches(void **state)
 {
 	struct dp_capture_pkt pkt;
-	uint64_t lost, end = rte_rdtsc() + rte_get_tsc_hz() * WAIT_S;
+	uint64_t lost, end = wait_limit();
 	char err[DP_ERR_SIZE];
 
 	(void)state;
@@ -30,14 +29,42 @@ capture_gets_what_its_filter_matches(void **state)
 	expect_frame(1, 60);
 }
 
+static void
+capture_of_a_tunnel_has_what_it_sends_and_receives(void **state)
+{
+	uint8_t inner[FRAME_BYTES], frame[FRAME_BYTES];
+	struct dp_capture_pkt pkt;
+	uint64_t lost, end = wait_limit();
+	char err[DP_ERR_SIZE];
+
+	(void)state;
+	begin_tunnel(false, 0, 0);
+	assert_int_equal(dp_capture_start(dp, guest[TUNNEL].port, "", 0, err), 0);
+	guest_sends(100);
+	while (!dp_capture_next(dp, guest[TUNNEL].port, &pkt))
+		assert_true(rte_rdtsc() < end);
+	assert_true(pkt.is_tx);
+	assert_int_equal(pkt.len, make_udp(inner, &near_mac, &far_mac, 100, true));
+	assert_memory_equal(pkt.data, inner, pkt.len);
+	(void)receive_tunnelled(frame);
+	send_tunnelled(VNI, inner, make_udp(inner, &far_mac, &near_mac, 200, true));
+	while (!dp_capture_next(dp, guest[TUNNEL].port, &pkt))
+		assert_true(rte_rdtsc() < end);
+	assert_false(pkt.is_tx);
+	assert_memory_equal(pkt.data, inner, pkt.len);
+	dp_capture_stop(dp, guest[TUNNEL].port, &lost);
+	assert_int_equal(lost, 0);
+	rte_pktmbuf_free(receive(GUEST));
+}
+
 int
 main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		WITH_BRIDGE(capture_gets_what_its_filter_matches),
+		WITH_BRIDGE(capture_of_a_tunnel_has_what_it_sends_and_receives),
 	};
 
-	if (argc > 1)
-		n_workers = (unsigned)strtoul(argv[1], NULL, 10);
-	return cmocka_run_group_tests_name("captures", tests, fixture_start, fixture_stop);
+	set_workers(argc, argv);
+	return cmocka_run_group_tests_name("dp/captures", tests, fixture_start, fixture_stop);
 }

@@ -1,8 +1,6 @@
 // The datapath's clock against the kernel's.
 #include "dp_fixture.h"
 
-#include <rte_cycles.h>
-
 // The fastest of a few readings of both clocks.
 static void
 read_clocks(uint64_t *ret_tsc, uint64_t *ret_ns)
@@ -48,7 +46,6 @@ main(int argc, char **argv)
 		cmocka_unit_test(clock_runs_as_the_kernels_does),
 	};
 
-	if (argc > 1)
-		n_workers = (unsigned)strtoul(argv[1], NULL, 10);
-	return cmocka_run_group_tests_name("clock", tests, fixture_start, fixture_stop);
+	set_workers(argc, argv);
+	return cmocka_run_group_tests_name("dp/clock", tests, fixture_start, fixture_stop);
 }

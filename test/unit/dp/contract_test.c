@@ -1,7 +1,7 @@
 // What rtvs/dp.h promises of ports, bridges and addresses, run against the datapath and against the fake that tests of src/ctl have in
 // its place: what the control plane learns from one holds for the other.
 #include "../unit.h"
-#include "rtvs/dp.h"
+#include "cfg_fixture.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -12,17 +12,15 @@
 #define N_MANY 3 // more than one look at a list takes
 
 static struct dp *dp;
-static char dir[] = "/tmp/rtvs-contract-XXXXXX";
 
 static int
 start(void **state)
 {
-	struct dp_system_cfg cfg = {.idle = DP_IDLE_ADAPTIVE, .idle_ns = 50000, .n_mbufs = 4096};
+	struct dp_system_cfg cfg = system_cfg(DSCP_DEFAULT);
 	char err[DP_ERR_SIZE] = "";
 
 	(void)state;
-	snprintf(cfg.dscp_classes, sizeof(cfg.dscp_classes), "%s", DSCP_DEFAULT);
-	if (!mkdtemp(dir) || dp_init(&cfg, &dp, err)) {
+	if (!mkdtemp(fixture_dir) || dp_init(&cfg, &dp, err)) {
 		print_error("dp_init: %s\n", err);
 		return -1;
 	}
@@ -34,7 +32,7 @@ stop(void **state)
 {
 	(void)state;
 	dp_fini(dp);
-	return rmdir(dir);
+	return rmdir(fixture_dir);
 }
 
 // Of the datapath as it was before the case.
@@ -52,15 +50,6 @@ remove_all(void **state)
 	return 0;
 }
 
-static struct dp_bridge_cfg
-bridge_cfg(unsigned i)
-{
-	struct dp_bridge_cfg cfg = {.mac_limit = 1024, .mac_age_ns = UINT64_C(300000000000)};
-
-	snprintf(cfg.name, sizeof(cfg.name), "br%u", i);
-	return cfg;
-}
-
 static unsigned
 add_bridge(unsigned i)
 {
@@ -71,27 +60,6 @@ add_bridge(unsigned i)
 	if (dp_bridge_add(dp, &cfg, &id, err))
 		fail_msg("bridge %u: %s", i, err);
 	return id;
-}
-
-// A guest's port, which nobody connects to.
-static struct dp_port_cfg
-port_cfg(unsigned i)
-{
-	struct dp_port_cfg cfg = {.type = DP_PORT_VHOST,
-		.admin_up = true,
-		.mtu = 1500,
-		.socket_mode = 0600,
-		.packed = true,
-		.csum = true,
-		.tso = true,
-		.n_queues = 1,
-		.weight = 1,
-		.queue = 512};
-
-	snprintf(cfg.name, sizeof(cfg.name), "p%u", i);
-	snprintf(cfg.bridge, sizeof(cfg.bridge), "br0");
-	snprintf(cfg.socket, sizeof(cfg.socket), "%s/p%u", dir, i);
-	return cfg;
 }
 
 static unsigned
@@ -152,7 +120,7 @@ test_names_are_unique(void **state)
 	add_bridge(0);
 	add_port(0);
 	expect_refused(-EEXIST, dp_bridge_add(dp, &bridge, &id, err), err);
-	snprintf(port.socket, sizeof(port.socket), "%s/other", dir);
+	snprintf(port.socket, sizeof(port.socket), "%s/other", fixture_dir);
 	expect_refused(-EEXIST, dp_port_add(dp, &port, &id, err2), err2);
 	assert_int_equal(id, 77);
 	assert_int_equal(n_ports(), 1);

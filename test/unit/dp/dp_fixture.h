@@ -4,7 +4,7 @@
 #pragma once
 
 #include "../unit.h"
-#include "rtvs/dp.h"
+#include "cfg_fixture.h"
 
 #include <rte_cycles.h>
 #include <rte_ethdev.h>
@@ -27,7 +27,6 @@ extern unsigned n_workers; // before fixture_start
 extern struct rte_mempool *pool;
 extern unsigned bridge;
 extern struct guest guest[N_GUESTS];
-extern char fixture_dir[]; // of the sockets
 
 // A case of a group that begins with fixture_start and ends with fixture_stop.
 #define WITH_BRIDGE(test) cmocka_unit_test_setup_teardown(test, fixture_add_bridge, fixture_remove_all)
@@ -37,21 +36,33 @@ int fixture_stop(void **state);
 int fixture_add_bridge(void **state);
 int fixture_remove_all(void **state);
 
-struct dp_system_cfg system_cfg(const char *dscp_classes);
-struct dp_port_cfg port_cfg(unsigned i); // a vhost port of br0
+void set_workers(int argc, char **argv); // main's: as many as the first one says
 struct mac guest_mac(unsigned i);
-void add_port(unsigned i, const struct dp_port_cfg *cfg);
+unsigned new_port(const struct dp_port_cfg *cfg); // returns its number in the datapath
+void add_port(unsigned i, const struct dp_port_cfg *cfg); // guest i's
+void set_port(unsigned i, const struct dp_port_cfg *cfg);
+struct dp_port_state state_of(unsigned i);
+struct dp_port_stats stats_of(unsigned i);
+void take_events(void); // all there are; nobody reads them
 void wait_link(unsigned port, bool is_up);
 // Plugs a guest in. offloads: of the guest's driver.
 void plug(unsigned i, uint64_t rx_offloads, uint64_t tx_offloads);
 void unplug(unsigned i);
 void add_guests(const struct dp_port_cfg *cfgs); // and plugs them in
 void plain_guests(void);
+
+// When a wait that begins now has taken too long.
+static inline uint64_t
+wait_limit(void)
+{
+	return rte_rdtsc() + rte_get_tsc_hz() * WAIT_S;
+}
+
 // A worker may wait for its processor longer than dp_stats_refresh waits for it.
 static inline void
 refresh_stats(void)
 {
-	uint64_t end = rte_rdtsc() + rte_get_tsc_hz() * WAIT_S;
+	uint64_t end = wait_limit();
 	int rc;
 
 	do

@@ -1,11 +1,9 @@
 // Packets between threads: each that was put is taken once, in the order of who put it; a full mailbox takes no more; what is left in one
 // that ends is freed.
 #include "../../../src/dp/base/mailbox.h"
-#include "../../../src/dp/base/pkt.h"
 #include "../../../src/dp/base/tsan.h"
-#include "../unit.h"
+#include "eal_fixture.h"
 
-#include <rte_eal.h>
 #include <rte_pause.h>
 
 #include <pthread.h>
@@ -17,28 +15,13 @@
 #define BURST 32
 #define N_MBUFS (N_SENDERS * SIZE + SIZE)
 
-static struct rte_mempool *pool;
 static struct mailbox box;
 
 static int
 start(void **state)
 {
-	char *args[] = {"test", "--no-huge", "--no-pci", "-m", "64", "--no-telemetry", "--log-level=error",
-		"--no-shconf", NULL};
-
 	(void)state;
-	if (rte_eal_init(RTE_DIM(args) - 1, args) < 0 || pkt_init())
-		return -1;
-	pool = rte_pktmbuf_pool_create("few", N_MBUFS, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
-	return pool ? 0 : -1;
-}
-
-static int
-stop(void **state)
-{
-	(void)state;
-	rte_mempool_free(pool);
-	return rte_eal_cleanup();
+	return start_eal(N_MBUFS);
 }
 
 static int
@@ -147,5 +130,5 @@ main(void)
 		CASE(test_order_of_each_sender),
 	};
 
-	return cmocka_run_group_tests(tests, start, stop);
+	return cmocka_run_group_tests(tests, start, stop_eal);
 }

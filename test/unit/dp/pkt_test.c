@@ -1,9 +1,7 @@
 // What may be done with a packet's bytes: nobody else who has them sees a change, what it carries stays with it, and without buffers
 // nothing is left behind.
-#include "../../../src/dp/base/pkt.h"
-#include "../unit.h"
+#include "eal_fixture.h"
 
-#include <rte_eal.h>
 #include <rte_mbuf.h>
 
 #include <string.h>
@@ -11,27 +9,11 @@
 #define N_MBUFS 8
 #define LEN 100
 
-static struct rte_mempool *pool;
-
 static int
 start(void **state)
 {
-	char *args[] = {"test", "--no-huge", "--no-pci", "-m", "64", "--no-telemetry", "--log-level=error",
-		"--no-shconf", NULL};
-
 	(void)state;
-	if (rte_eal_init(RTE_DIM(args) - 1, args) < 0 || pkt_init() || pkt_init()) // the second time nothing happens
-		return -1;
-	pool = rte_pktmbuf_pool_create("few", N_MBUFS, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
-	return pool ? 0 : -1;
-}
-
-static int
-stop(void **state)
-{
-	(void)state;
-	rte_mempool_free(pool);
-	return rte_eal_cleanup();
+	return start_eal(N_MBUFS) || pkt_init() ? -1 : 0; // the second time nothing happens
 }
 
 // Nothing leaks, whatever the case did.
@@ -235,5 +217,5 @@ main(void)
 		CASE(test_item_leads_back),
 	};
 
-	return cmocka_run_group_tests(tests, start, stop);
+	return cmocka_run_group_tests(tests, start, stop_eal);
 }

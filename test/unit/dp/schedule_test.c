@@ -1,10 +1,9 @@
-// Packets that wait at a port, and who leaves when.
+// Packets that wait at a port, who leaves when, and what is guaranteed.
 #include "dp_fixture.h"
-
-#include <rte_cycles.h>
 
 #include <string.h>
 
+#define SECOND UINT64_C(1000000000)
 #define RT_DEADLINE_NS UINT64_C(1000000000)
 
 // Guest 2 is given a frame of 1,000 bytes a second: so slowly that a test which does not get its processor is still ahead of it.
@@ -103,7 +102,7 @@ slow_receiver_costs_its_senders_packets_and_nobody_else(void **state)
 	// 256 in its ring, a burst in hand, 64 in the queue, and more.
 	for (unsigned i = 0; i < 500; i++)
 		send_frame(0, 2, 0, 100);
-	for (uint64_t end = rte_rdtsc() + rte_get_tsc_hz() * WAIT_S; rte_rdtsc() < end;)
+	for (uint64_t end = wait_limit(); rte_rdtsc() < end;)
 		if (drops_of(2, DROP_QUEUE_FULL) >= 500 - 256 - 32 - DP_QUEUE_MIN)
 			break;
 	assert_true(drops_of(2, DROP_QUEUE_FULL) >= 500 - 256 - 32 - DP_QUEUE_MIN);
@@ -122,11 +121,11 @@ guest_that_leaves_takes_its_queue_along(void **state)
 	add_guests(cfgs);
 	for (unsigned i = 0; i < 40; i++)
 		send_frame(0, 2, 0, 1000);
-	for (uint64_t end = rte_rdtsc() + rte_get_tsc_hz() * WAIT_S; rte_rdtsc() < end && flow_of(2, 0).n_queued < 20;)
+	for (uint64_t end = wait_limit(); rte_rdtsc() < end && flow_of(2, 0).n_queued < 20;)
 		;
 	unplug(2);
 	wait_link(guest[2].port, false);
-	for (uint64_t end = rte_rdtsc() + rte_get_tsc_hz() * WAIT_S; rte_rdtsc() < end && flow_of(2, 0).n_queued;)
+	for (uint64_t end = wait_limit(); rte_rdtsc() < end && flow_of(2, 0).n_queued;)
 		;
 	assert_int_equal(flow_of(2, 0).n_queued, 0);
 	assert_true(drops_of(2, DROP_LINK_DOWN) >= 20);
@@ -181,6 +180,34 @@ changes_of_deadlines_and_rates_lose_nothing(void **state)
 	assert_conserved();
 }
 
+// A frame of the sender's MTU that gets a tag, within a burst of one frame; one more is surplus.
+static void
+burst_of_one_frame_is_guaranteed_behind_a_tag(void **state)
+{
+	struct dp_port_cfg cfgs[N_GUESTS] = {port_cfg(0), port_cfg(1), port_cfg(2)};
+	struct dp_flow flow;
+	uint64_t begin;
+
+	(void)state;
+	cfgs[0].vlan = 5;
+	cfgs[0].min_rate_bps = DP_RATE_MIN; // a frame in 1.5 s
+	cfgs[0].burst_bytes = 1514;
+	cfgs[0].deadline_ns = 1000000000;
+	cfgs[1].vlan_mode = DP_VLAN_TRUNK;
+	cfgs[1].rate_bps = 1000000000;
+	add_guests(cfgs);
+	begin = rte_rdtsc();
+	send_frame(0, 1, 0, 1514);
+	expect_frame(1, 1518);
+	assert_int_equal(flow_of(1, 0).guaranteed_pkts, 1);
+	send_frame(0, 1, 0, 1514);
+	expect_frame(1, 1518);
+	flow = flow_of(1, 0);
+	assert_int_equal(flow.guaranteed_pkts + flow.surplus_pkts, 2);
+	assert_true(flow.guaranteed_bytes <= 1518 + ns_since(begin) * (DP_RATE_MIN / 8) / SECOND);
+	assert_conserved();
+}
+
 int
 main(int argc, char **argv)
 {
@@ -191,9 +218,9 @@ main(int argc, char **argv)
 		WITH_BRIDGE(guest_that_leaves_takes_its_queue_along),
 		WITH_BRIDGE(port_with_a_number_used_before_has_no_history),
 		WITH_BRIDGE(changes_of_deadlines_and_rates_lose_nothing),
+		WITH_BRIDGE(burst_of_one_frame_is_guaranteed_behind_a_tag),
 	};
 
-	if (argc > 1)
-		n_workers = (unsigned)strtoul(argv[1], NULL, 10);
-	return cmocka_run_group_tests_name("schedule", tests, fixture_start, fixture_stop);
+	set_workers(argc, argv);
+	return cmocka_run_group_tests_name("dp/schedule", tests, fixture_start, fixture_stop);
 }

@@ -71,12 +71,9 @@ tend(void)
 void
 housekeep(void)
 {
-	struct dp_event ignored;
-
 	tend();
 	dp_housekeeping(dp);
-	while (dp_event_next(dp, &ignored))
-		;
+	take_events();
 }
 
 void
@@ -88,15 +85,6 @@ print_drops(void)
 		for (unsigned d = 0; d < DROP_COUNT && !dp_port_stats(dp, guest[i].port, &s); d++)
 			if (s.drops[d])
 				print_message("p%u: %s %u\n", i, drop_names[d], (unsigned)s.drops[d]);
-}
-
-struct dp_port_state
-state_of(unsigned i)
-{
-	struct dp_port_state state;
-
-	assert_int_equal(dp_port_state(dp, guest[i].port, &state), 0);
-	return state;
 }
 
 void

@@ -29,17 +29,17 @@ extern struct sigaction bus_errors; // as the datapath handles them; cmocka has 
 extern struct segment_geometry geometry; // of segments that are created; remove_segments makes it what it was
 extern const uint8_t broadcast[6];
 
-#define WAIT_FOR(condition)                                                  \
-	do {                                                                 \
-		uint64_t wait_end = rte_rdtsc() + rte_get_tsc_hz() * WAIT_S; \
-		while (!(condition)) {                                       \
-			housekeep();                                         \
-			if (rte_rdtsc() > wait_end) {                        \
-				refresh_stats();                             \
-				print_drops();                               \
-				fail_msg("waited in vain for " #condition);  \
-			}                                                    \
-		}                                                            \
+#define WAIT_FOR(condition)                                                 \
+	do {                                                                \
+		uint64_t wait_end = wait_limit();                           \
+		while (!(condition)) {                                      \
+			housekeep();                                        \
+			if (rte_rdtsc() > wait_end) {                       \
+				refresh_stats();                            \
+				print_drops();                              \
+				fail_msg("waited in vain for " #condition); \
+			}                                                   \
+		}                                                           \
 	} while (0)
 
 // A group begins with segment_fixture_start, the arguments of main are its own; a case has one of add_*, and ends with remove_segments.
@@ -60,7 +60,6 @@ void housekeep(void);
 void print_drops(void);
 // The switch has looked who is there, once at least from the beginning to the end.
 void wait_tended(const char *path);
-struct dp_port_state state_of(unsigned i);
 bool says(unsigned i, const char *text);
 // Slots that the others gave back, and are not the sender's own.
 uint32_t n_free(const struct segment *seg);

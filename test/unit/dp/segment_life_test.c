@@ -240,6 +240,6 @@ main(int argc, char **argv)
 		T(down_is_left),
 	};
 
-	n_workers = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 10) : 1;
+	set_workers(argc, argv);
 	return cmocka_run_group_tests_name("dp/segment_life", tests, segment_fixture_start, fixture_stop);
 }

@@ -332,6 +332,6 @@ main(int argc, char **argv)
 		T_OF(super_frames_pass_whole_or_in_segments, add_noncoherent_segments),
 	};
 
-	n_workers = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 10) : 1;
+	set_workers(argc, argv);
 	return cmocka_run_group_tests_name("dp/segment_port", tests, segment_fixture_start, fixture_stop);
 }

@@ -221,7 +221,7 @@ frames_wait_for_buffers_awake(void **state)
 	address(data, guest_0.b, b.mac);
 	WAIT_FOR((put(&b, data, sizeof(data), NULL), rte_mempool_avail_count(buffers) < FEW));
 	before = n_sleeps();
-	end = rte_rdtsc() + rte_get_tsc_hz() * WAIT_S;
+	end = wait_limit();
 	while (n_sleeps() <= before + 60 * WAIT_S) // of 100 ms there are 10 a second. Housekeeping would wake it
 		assert_true(rte_rdtsc() < end);
 	rte_mempool_generic_put(buffers, taken, n, NULL);
@@ -253,6 +253,6 @@ main(int argc, char **argv)
 		T(frames_wait_for_buffers_awake),
 	};
 
-	n_workers = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 10) : 1;
+	set_workers(argc, argv);
 	return cmocka_run_group_tests_name("dp/segment_room", tests, segment_fixture_start, fixture_stop);
 }

@@ -1,10 +1,11 @@
-// Where a frame goes: learning, VLANs, the guard, isolation, mirrors, limits of floods.
+// Where a frame goes: learning, VLANs, the guard, isolation, mirrors, limits of floods, reserved groups.
 #include "dp_fixture.h"
-
-#include <rte_cycles.h>
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
+
+#define SECOND UINT64_C(1000000000)
 
 static void
 broadcast_reaches_all_others_and_unicast_only_its_target(void **state)
@@ -164,7 +165,7 @@ flood_above_the_rate_is_dropped(void **state)
 {
 	struct dp_port_cfg cfgs[N_GUESTS] = {port_cfg(0), port_cfg(1), port_cfg(2)};
 	struct dp_port_stats s;
-	uint64_t end = rte_rdtsc() + rte_get_tsc_hz() * WAIT_S;
+	uint64_t end = wait_limit();
 
 	(void)state;
 	cfgs[0].flood_pps = 1;
@@ -185,7 +186,7 @@ flood_within_the_rate_passes(void **state)
 {
 	struct dp_port_cfg cfgs[N_GUESTS] = {port_cfg(0), port_cfg(1), port_cfg(2)};
 	struct dp_port_stats s;
-	uint64_t end = rte_rdtsc() + rte_get_tsc_hz() * WAIT_S;
+	uint64_t end = wait_limit();
 
 	(void)state;
 	cfgs[0].flood_pps = 1000; // a tenth of it may come at once
@@ -198,6 +199,84 @@ flood_within_the_rate_passes(void **state)
 	} while (s.rx_pkts < 100 && rte_rdtsc() < end);
 	assert_int_equal(s.rx_pkts, 100);
 	assert_int_equal(s.drops[DROP_FLOOD_LIMIT], 0);
+}
+
+// Of a port with two queues, which two workers poll when there are two, the guest uses one.
+static void
+flood_rate_is_the_ports_however_many_queues_it_uses(void **state)
+{
+	struct dp_port_cfg cfgs[N_GUESTS] = {port_cfg(0), port_cfg(1), port_cfg(2)};
+	uint64_t passed, begin;
+
+	(void)state;
+	cfgs[0].n_queues = 2;
+	cfgs[0].flood_pps = 20; // and 3 at once
+	add_guests(cfgs);
+	begin = rte_rdtsc();
+	for (unsigned i = 0; i < 60; i++)
+		send_frame(0, BROADCAST, 0, 60);
+	send_frame(0, 0, 0, 60); // behind them: to itself
+	wait_drops(0, DROP_SAME_PORT, 1);
+	passed = 60 - drops_of(0, DROP_FLOOD_LIMIT);
+	assert_in_range(passed, 3, 3 + 20 * ns_since(begin) / SECOND + 1);
+	for (unsigned i = 0; i < passed; i++)
+		expect_frame(1, 60);
+	assert_conserved();
+}
+
+static void
+frame_to_nobody_is_flooded_as_the_first_of_its_burst(void **state)
+{
+	struct rte_mbuf *m;
+
+	(void)state;
+	plain_guests();
+	for (unsigned from = 0; from < N_GUESTS; from++) {
+		m = make_frame(from, BROADCAST, 0, 60 + from);
+		memset(rte_pktmbuf_mtod(m, void *), 0, 6);
+		send_mbuf(from, m);
+		for (unsigned to = 0; to < N_GUESTS; to++)
+			if (to != from)
+				expect_frame(to, 60 + from);
+	}
+}
+
+static void
+send_to_group(unsigned from, uint8_t last, unsigned len)
+{
+	struct rte_mbuf *m = make_frame(from, BROADCAST, 0, len);
+	const uint8_t group[6] = {0x01, 0x80, 0xc2, 0, 0, last};
+
+	memcpy(rte_pktmbuf_mtod(m, void *), group, sizeof(group));
+	send_mbuf(from, m);
+}
+
+static void
+reserved_groups_pass_between_ports_that_forward_them(void **state)
+{
+	struct dp_port_cfg cfgs[N_GUESTS] = {port_cfg(0), port_cfg(1), port_cfg(2)};
+	uint64_t n_drops = 0;
+
+	(void)state;
+	cfgs[0].forwards_reserved = cfgs[1].forwards_reserved = true;
+	add_guests(cfgs);
+	for (unsigned last = 0; last < 18; last++) {
+		send_to_group(0, (uint8_t)last, 60 + last);
+		if (last == 1) // PAUSE
+			wait_drops(0, DROP_RESERVED_MAC, 1);
+		else
+			expect_frame(1, 60 + last);
+		if (last >= 16) // a group like others
+			expect_frame(2, 60 + last);
+		if (last < 16) {
+			send_to_group(2, (uint8_t)last, 100);
+			wait_drops(2, DROP_RESERVED_MAC, ++n_drops);
+		}
+	}
+	cfgs[1].forwards_reserved = false;
+	set_port(1, &cfgs[1]);
+	send_to_group(0, 0x0e, 60);
+	wait_drops(0, DROP_NO_TARGET, 1);
 }
 
 int
@@ -214,9 +293,11 @@ main(int argc, char **argv)
 		WITH_BRIDGE(static_mac_cannot_be_taken_by_another_port),
 		WITH_BRIDGE(flood_above_the_rate_is_dropped),
 		WITH_BRIDGE(flood_within_the_rate_passes),
+		WITH_BRIDGE(flood_rate_is_the_ports_however_many_queues_it_uses),
+		WITH_BRIDGE(frame_to_nobody_is_flooded_as_the_first_of_its_burst),
+		WITH_BRIDGE(reserved_groups_pass_between_ports_that_forward_them),
 	};
 
-	if (argc > 1)
-		n_workers = (unsigned)strtoul(argv[1], NULL, 10);
-	return cmocka_run_group_tests_name("switch", tests, fixture_start, fixture_stop);
+	set_workers(argc, argv);
+	return cmocka_run_group_tests_name("dp/switch", tests, fixture_start, fixture_stop);
 }

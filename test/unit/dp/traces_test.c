@@ -1,7 +1,5 @@
 // Packets that are followed to a guest and back.
-#include "dp_fixture.h"
-
-#include <rte_cycles.h>
+#include "tunnel_fixture.h"
 
 #define FOLLOWED_US 150 // a packet may be followed as often
 
@@ -55,7 +53,7 @@ guests_that_answer_each_other_are_both_followed(void **state)
 static struct chain_record
 next_record(void)
 {
-	uint64_t end = rte_rdtsc() + rte_get_tsc_hz() * WAIT_S;
+	uint64_t end = wait_limit();
 	struct chain_record r;
 
 	while (!dp_trace_next(dp, guest[1].port, &r)) {
@@ -88,15 +86,41 @@ new_trace_begins_without_records_of_the_last_one(void **state)
 	assert_int_equal(dp_trace_lost(dp, guest[1].port), 0);
 }
 
+// A packet from another host is followed to the guest, and the guest's answer until it leaves through the tunnel.
+static void
+trace_goes_on_through_a_tunnel(void **state)
+{
+	uint8_t inner[FRAME_BYTES], frame[FRAME_BYTES];
+	size_t len = make_udp(inner, &far_mac, &near_mac, 100, true);
+	struct chain_record r = {0};
+	uint64_t end = wait_limit();
+	char err[DP_ERR_SIZE];
+
+	(void)state;
+	begin_tunnel(false, 0, 0);
+	assert_int_equal(dp_trace_start(dp, guest[GUEST].port, 10000, err), 0);
+	while (!r.left_ns) {
+		assert_true(rte_rdtsc() < end);
+		rte_delay_us_block(150); // one may be followed as often
+		send_tunnelled(VNI, inner, len);
+		rte_pktmbuf_free(receive(GUEST));
+		rte_delay_us_block(150);
+		guest_sends(100);
+		(void)receive_tunnelled(frame);
+		(void)dp_trace_next(dp, guest[GUEST].port, &r);
+	}
+	assert_true(r.left_ns > r.answered_ns);
+}
+
 int
 main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		WITH_BRIDGE(guests_that_answer_each_other_are_both_followed),
 		WITH_BRIDGE(new_trace_begins_without_records_of_the_last_one),
+		WITH_BRIDGE(trace_goes_on_through_a_tunnel),
 	};
 
-	if (argc > 1)
-		n_workers = (unsigned)strtoul(argv[1], NULL, 10);
-	return cmocka_run_group_tests_name("traces", tests, fixture_start, fixture_stop);
+	set_workers(argc, argv);
+	return cmocka_run_group_tests_name("dp/traces", tests, fixture_start, fixture_stop);
 }

@@ -2,7 +2,6 @@
 // many and as long as a test says.
 #include "dp_fixture.h"
 
-#include <rte_cycles.h>
 #include <rte_dev.h>
 
 #include <stdio.h>
@@ -83,7 +82,7 @@ static void
 send_burst(unsigned to, const uint16_t *lens, uint16_t n)
 {
 	struct rte_mbuf *pkts[4 * RING];
-	uint64_t end = rte_rdtsc() + rte_get_tsc_hz() * WAIT_S;
+	uint64_t end = wait_limit();
 
 	for (uint16_t k = 0; k < n; k++)
 		pkts[k] = make_frame(SENDER, to, 0, lens[k]);
@@ -162,7 +161,7 @@ receiver_that_takes_nothing_loses_what_is_next_after_a_time(void **state)
 	plug_receiver(pool, "");
 	send_burst(RECEIVER, burst, RTE_DIM(burst));
 	// Those behind have waited for as long: they are too old for the port's rate.
-	for (uint64_t end = rte_rdtsc() + rte_get_tsc_hz() * WAIT_S;
+	for (uint64_t end = wait_limit();
 		receiver_drops(DROP_TX_TIMEOUT) + receiver_drops(DROP_AQM) < RTE_DIM(burst) - RING &&
 		rte_rdtsc() < end;)
 		;
@@ -188,7 +187,6 @@ main(int argc, char **argv)
 		WITH_PORTS(receiver_that_takes_nothing_loses_what_is_next_after_a_time),
 	};
 
-	if (argc > 1)
-		n_workers = (unsigned)strtoul(argv[1], NULL, 10);
-	return cmocka_run_group_tests_name("tx", tests, fixture_start, fixture_stop);
+	set_workers(argc, argv);
+	return cmocka_run_group_tests_name("dp/transmit", tests, fixture_start, fixture_stop);
 }

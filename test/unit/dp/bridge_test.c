@@ -1,19 +1,8 @@
 // Where MACs are learned, whose they are, and when they are forgotten.
 #include "dp_fixture.h"
 
-#include <rte_cycles.h>
-
 #include <stdio.h>
 #include <string.h>
-
-static void
-set_port(unsigned i, const struct dp_port_cfg *cfg)
-{
-	char err[DP_ERR_SIZE] = "";
-
-	if (dp_port_set(dp, guest[i].port, cfg, err))
-		fail_msg("port %u: %s", i, err);
-}
 
 static unsigned gone = N_GUESTS; // guest that is not plugged in
 
@@ -65,7 +54,7 @@ place_of(unsigned i)
 static void
 wait_forgotten(unsigned i)
 {
-	uint64_t end = rte_rdtsc() + rte_get_tsc_hz() * WAIT_S;
+	uint64_t end = wait_limit();
 	struct dp_event ignored;
 
 	while (place_of(i) != DP_MAX_PORTS && rte_rdtsc() < end) {
@@ -238,7 +227,7 @@ allowed_mac_of_a_port_that_is_down_may_be_elsewhere(void **state)
 static bool
 moves_are_told(void)
 {
-	uint64_t end = rte_rdtsc() + rte_get_tsc_hz() * WAIT_S;
+	uint64_t end = wait_limit();
 	struct dp_event event;
 
 	dp_housekeeping(dp);
@@ -280,7 +269,6 @@ main(int argc, char **argv)
 		WITH_BRIDGE(more_moves_than_allowed_are_told),
 	};
 
-	if (argc > 1)
-		n_workers = (unsigned)strtoul(argv[1], NULL, 10);
-	return cmocka_run_group_tests_name("dp/macs", tests, fixture_start, fixture_stop);
+	set_workers(argc, argv);
+	return cmocka_run_group_tests_name("dp/bridge", tests, fixture_start, fixture_stop);
 }
