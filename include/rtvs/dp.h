@@ -11,6 +11,7 @@
 #include "rtvs/flow_delay.h"
 #include "rtvs/geneve_ignore.h"
 #include "rtvs/hist.h"
+#include "rtvs/port_traits.h"
 #include "rtvs/segment.h"
 #include "rtvs/types.h"
 
@@ -102,14 +103,6 @@ struct dp_bridge_cfg {
 	uint64_t mac_age_ns; // learned entries leave after this time without a packet; 1 s to 1 day
 	uint32_t mac_moves; // of MACs between its ports a second: more are an event; 0: none are
 };
-
-enum dp_port_type {
-	DP_PORT_VHOST,
-	DP_PORT_ETHDEV,
-	DP_PORT_GENEVE, // a tunnel to another host, through an uplink: a port without bridge that has an address
-	DP_PORT_SEGMENT, // a node of a segment in shared memory, which takes frames for addresses that no node has
-};
-extern const char *const dp_port_type_names[]; // "vhost", "ethdev", "geneve", "segment", NULL
 
 enum dp_vhost_mode {
 	DP_VHOST_LISTEN, // the daemon makes the socket, QEMU connects

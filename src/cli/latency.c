@@ -1,6 +1,7 @@
 // Histograms for a terminal: a line for each power of two that has packets, its bar as long as its share, and where the deadline is.
 #include "latency.h"
 
+#include "rtvs/port_traits.h"
 #include "rtvs/units.h"
 
 #include <stdio.h>
@@ -123,12 +124,10 @@ static bool
 is_tunnel(struct client *c, const char *port, enum cli_exit *ret_rc)
 {
 	json_t *shown = NULL;
-	const char *type;
 	bool is;
 
 	*ret_rc = client_ask(c, "port.show", json_pack("{s:s}", "name", port), &shown);
-	type = json_string_value(json_object_get(shown, "type"));
-	is = type && !strcmp(type, "geneve");
+	is = port_traits_of_name(json_string_value(json_object_get(shown, "type"))) & PORT_IS_TUNNEL;
 	json_decref(shown);
 	return is;
 }

@@ -73,7 +73,7 @@ is_on_uplink(const struct model *m, const struct dp_port_cfg *cfg, const char *b
 	const struct dp_port_cfg *tunnel;
 
 	for (uint32_t i = 0; (tunnel = config_at(m, cfg, i)); i++)
-		if (tunnel->type == DP_PORT_GENEVE && !strcmp(tunnel->uplink, out->name) &&
+		if (port_has(tunnel->type, PORT_IS_TUNNEL) && !strcmp(tunnel->uplink, out->name) &&
 			!strcmp(tunnel->bridge, bridge))
 			return true;
 	return false;

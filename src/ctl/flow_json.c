@@ -106,7 +106,7 @@ flow_json_add_remote(
 	uint32_t pos = 0;
 	unsigned n;
 
-	if (tunnel->cfg.type != DP_PORT_GENEVE)
+	if (!port_has(tunnel->cfg.type, PORT_IS_TUNNEL))
 		return;
 	do {
 		n = dp_delay_list(ctl->dp, tunnel->id, &pos, delays, N_AT_ONCE);

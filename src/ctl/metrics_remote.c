@@ -67,7 +67,7 @@ collect_remote(const struct ctl *ctl, struct remote_view *views)
 		const struct model_port *port = ctl->live->ports[i];
 		uint32_t pos = 0;
 
-		while (port->cfg.type == DP_PORT_GENEVE && n < FAMILY_MAX_SERIES &&
+		while (port_has(port->cfg.type, PORT_IS_TUNNEL) && n < FAMILY_MAX_SERIES &&
 			dp_delay_list(ctl->dp, port->id, &pos, &views[n].d, 1))
 			views[n++].tunnel = port;
 	}

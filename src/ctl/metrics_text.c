@@ -162,7 +162,7 @@ print_port_info(FILE *f, const struct port_view *views, unsigned n)
 		const struct dp_port_cfg *cfg = &views[k].port->cfg;
 
 		(void)fprintf(f, "rtvs_port_info{port=\"%s\",type=\"%s\",domain_uuid=\"%s\",domain=\"", cfg->name,
-			dp_port_type_names[cfg->type], cfg->domain_uuid);
+			port_traits_names[cfg->type], cfg->domain_uuid);
 		print_escaped(f, cfg->domain);
 		(void)fputs("\"} 1\n", f);
 	}
@@ -201,7 +201,7 @@ print_segments(FILE *f, const struct port_view *views, unsigned n)
 	uint64_t count;
 
 	for (unsigned k = 0; k < n; k++)
-		if (views[k].port->cfg.type == DP_PORT_SEGMENT)
+		if (port_has(views[k].port->cfg.type, PORT_IS_NODE))
 			segments[found.n++].port = &views[k];
 	if (!found.n)
 		return;

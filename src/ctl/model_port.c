@@ -41,7 +41,7 @@ port_check_mirror(const struct model *m, const struct dp_port_cfg *cfg, char err
 unsigned
 model_port_rank(const struct dp_port_cfg *cfg)
 {
-	return cfg->type == DP_PORT_GENEVE;
+	return port_has(cfg->type, PORT_IS_TUNNEL);
 }
 
 static bool
@@ -55,7 +55,7 @@ static const struct model_port *
 tunnel_through(const struct model *m, const char *uplink)
 {
 	for (unsigned i = 0; i < m->n_ports; i++)
-		if (m->ports[i]->cfg.type == DP_PORT_GENEVE && strcmp(m->ports[i]->cfg.uplink, uplink) == 0)
+		if (port_has(m->ports[i]->cfg.type, PORT_IS_TUNNEL) && strcmp(m->ports[i]->cfg.uplink, uplink) == 0)
 			return m->ports[i];
 	return NULL;
 }
@@ -97,8 +97,9 @@ port_check_tunnel(
 			cfg->mtu, needed, cfg->uplink, uplink->cfg.mtu);
 	for (unsigned i = 0; i < m->n_ports; i++) {
 		const struct dp_port_cfg *other = &m->ports[i]->cfg;
-		if (m->ports[i] != self && other->type == DP_PORT_GENEVE && strcmp(other->uplink, cfg->uplink) == 0 &&
-			other->vni == cfg->vni && is_same_addr(&other->remote, &cfg->remote))
+		if (m->ports[i] != self && port_has(other->type, PORT_IS_TUNNEL) &&
+			strcmp(other->uplink, cfg->uplink) == 0 && other->vni == cfg->vni &&
+			is_same_addr(&other->remote, &cfg->remote))
 			return model_fail(-EEXIST, err, "vni: port %s has this uplink, remote and VNI", other->name);
 	}
 	return 0;
@@ -162,15 +163,14 @@ static int
 port_check_type(
 	const struct model *m, const struct dp_port_cfg *cfg, const struct model_port *self, char err[DP_ERR_SIZE])
 {
-	if (cfg->prewake && cfg->type != DP_PORT_VHOST)
+	if (cfg->prewake && !port_has(cfg->type, PORT_IS_GUEST))
 		return model_fail(-EINVAL, err, "prewake: only for type=vhost");
-	if (cfg->path[0] && cfg->type != DP_PORT_SEGMENT)
+	if (cfg->path[0] && !port_has(cfg->type, PORT_IS_NODE))
 		return model_fail(-EINVAL, err, "path: only for type=segment");
-	if (cfg->type == DP_PORT_GENEVE) {
-		if (cfg->address.len || cfg->gateway.len || cfg->stamp)
-			return model_fail(-EINVAL, err, "address: not for type=geneve");
+	if (!port_has(cfg->type, PORT_MAY_BE_UPLINK) && (cfg->address.len || cfg->gateway.len || cfg->stamp))
+		return model_fail(-EINVAL, err, "address: not for type=%s", port_traits_names[cfg->type]);
+	if (port_has(cfg->type, PORT_IS_TUNNEL))
 		return port_check_tunnel(m, cfg, self, err);
-	}
 	if (cfg->uplink[0] || cfg->remote.len || cfg->key_file[0] || cfg->clock != DP_CLOCK_SYSTEM || cfg->probe_ns ||
 		cfg->ignore_options[0])
 		return model_fail(-EINVAL, err, "%s: only for type=geneve",
@@ -180,9 +180,9 @@ port_check_type(
 				cfg->probe_ns	       ? "probe" :
 				cfg->ignore_options[0] ? "ignore_options" :
 							 "clock");
-	if (cfg->type == DP_PORT_SEGMENT)
+	if (port_has(cfg->type, PORT_IS_NODE))
 		return port_check_segment(cfg, err);
-	if (cfg->type == DP_PORT_ETHDEV) {
+	if (port_has(cfg->type, PORT_IS_DEVICE)) {
 		if (!cfg->devargs[0])
 			return model_fail(-EINVAL, err, "devargs: needed for type=ethdev");
 		if (cfg->socket[0])
@@ -206,7 +206,7 @@ port_check(const struct model *m, const struct dp_port_cfg *cfg, const struct mo
 	if (m->asks == MODEL_ASKS_NOTHING)
 		return 0;
 	rc = port_check_type(m, cfg, self, err);
-	if (!rc && cfg->type != DP_PORT_GENEVE)
+	if (!rc && port_has(cfg->type, PORT_MAY_BE_UPLINK))
 		rc = port_check_uplink(m, cfg, self, err);
 	if (rc < 0)
 		return rc;

@@ -26,7 +26,7 @@ bool
 peer_is_tunnel_to(const struct ctl *ctl, const struct peer *p, const struct model_port *tunnel)
 {
 	const struct model_port *uplink =
-		tunnel->cfg.type == DP_PORT_GENEVE ? model_port_find(ctl->live, tunnel->cfg.uplink) : NULL;
+		port_has(tunnel->cfg.type, PORT_IS_TUNNEL) ? model_port_find(ctl->live, tunnel->cfg.uplink) : NULL;
 
 	return uplink && is_same_host(p, uplink->id, &tunnel->cfg.remote);
 }

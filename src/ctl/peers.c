@@ -143,7 +143,7 @@ peers_sync(struct ctl *ctl)
 		const struct dp_port_cfg *cfg = &ctl->live->ports[i]->cfg;
 		const struct model_port *uplink = cfg->key_file[0] ? model_port_find(ctl->live, cfg->uplink) : NULL;
 
-		has_tunnels |= cfg->type == DP_PORT_GENEVE;
+		has_tunnels |= port_has(cfg->type, PORT_IS_TUNNEL);
 		if (uplink)
 			want(ctl, uplink->id, cfg);
 	}

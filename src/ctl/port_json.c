@@ -83,7 +83,7 @@ port_json_summary(const struct dp *dp, const struct model_port *port)
 	(void)dp_port_state(dp, port->id, &state);
 	(void)json_object_set_new(object, "name", json_string(port->cfg.name));
 	(void)json_object_set_new(object, "bridge", json_string(port->cfg.bridge));
-	(void)json_object_set_new(object, "type", json_string(dp_port_type_names[port->cfg.type]));
+	(void)json_object_set_new(object, "type", json_string(port_traits_names[port->cfg.type]));
 	(void)json_object_set_new(object, "number", json_integer(port->id)); // as other hosts know its flow
 	if (port->cfg.domain[0])
 		(void)json_object_set_new(object, "domain", json_string(port->cfg.domain));
@@ -171,9 +171,9 @@ port_json_state(const struct dp *dp, const struct model_port *port)
 	(void)json_object_set_new(object, "mtu", json_integer(state.mtu));
 	(void)json_object_set_new(object, "worker", json_integer(state.worker));
 	(void)json_object_set_new(object, "n_macs", json_integer(dp_port_n_macs(dp, port->id)));
-	if (port->cfg.type == DP_PORT_VHOST) {
+	if (port_has(port->cfg.type, PORT_IS_GUEST)) {
 		add_vhost_state(object, &state);
-	} else if (port->cfg.type == DP_PORT_SEGMENT) {
+	} else if (port_has(port->cfg.type, PORT_IS_NODE)) {
 		add_segment_state(object, &state);
 	} else {
 		(void)json_object_set_new(object, "speed", json_string(units_format_rate(state.speed_bps, text)));

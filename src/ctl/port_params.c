@@ -11,7 +11,7 @@
 #define PORT_KEY \
 	P(name, RPC_NAME, .is_required = true, .is_key = true, .min = 1, .max = RTVS_NAME_SIZE - 1, .help = "name of the port")
 #define PORT_FIXED_PARAMS \
-	P(type, RPC_ENUM, .names = dp_port_type_names, .def = "vhost", \
+	P(type, RPC_ENUM, .names = port_traits_names, .def = "vhost", \
 		.help = "vhost: a guest's vhost-user socket; ethdev: a DPDK device; geneve: a tunnel to another host; segment: Ethernet over shared memory"), \
 	P(socket, RPC_STR, .max = RTVS_PATH_SIZE - 1, .help = "vhost: path of the socket; " PORT_PARAMS_RUN_DIR "/NAME.sock when not given"), \
 	PAS("mode", vhost_mode, RPC_ENUM, .names = dp_vhost_mode_names, .def = "listen", \
@@ -116,7 +116,7 @@ port_params_encode(const struct dp_port_cfg *cfg)
 	json_t *object = rpc_encode(port_params_add, PORT_PARAMS_N_ADD, cfg);
 
 	// Left out is what port_add makes of it.
-	if (object && cfg->type == DP_PORT_GENEVE) {
+	if (object && port_has(cfg->type, PORT_IS_TUNNEL)) {
 		(void)json_object_del(object, "csum");
 		if (cfg->csum != cfg->remote.is_v6)
 			(void)json_object_set_new(object, "csum", json_boolean(cfg->csum));

@@ -49,7 +49,7 @@ forget(struct ctl *ctl, struct probe *p)
 static bool
 is_probed(const struct model_port *tunnel, const struct model_port *port)
 {
-	return tunnel->cfg.type == DP_PORT_GENEVE && tunnel->cfg.probe_ns && port->cfg.deadline_ns &&
+	return port_has(tunnel->cfg.type, PORT_IS_TUNNEL) && tunnel->cfg.probe_ns && port->cfg.deadline_ns &&
 		tunnel->cfg.bridge[0] && !strcmp(tunnel->cfg.bridge, port->cfg.bridge);
 }
 

@@ -74,7 +74,7 @@ flow_remote(void *ctx, const void *params, uint64_t present, json_t **ret_result
 
 	if (p->port[0] && !only)
 		return ctl_refuse_name(err, -ENOENT, "port", p->port);
-	if (only && only->cfg.type != DP_PORT_GENEVE) {
+	if (only && !port_has(only->cfg.type, PORT_IS_TUNNEL)) {
 		rpc_error_set(err, RPC_INVALID_PARAMS, "port: %s is not of type=geneve", p->port);
 		return -1;
 	}

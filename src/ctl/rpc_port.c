@@ -34,22 +34,22 @@ check_given(uint64_t present, const struct dp_port_cfg *cfg, struct rpc_error *e
 {
 	static const struct {
 		const char *name;
-		uint32_t types; // bit per enum dp_port_type
+		uint32_t traits; // of the types that it is for
 		const char *only;
 	} rules[] = {
-		{"socket", 1 << DP_PORT_VHOST, "type=vhost"},
-		{"mode", 1 << DP_PORT_VHOST, "type=vhost"},
-		{"packed", 1 << DP_PORT_VHOST, "type=vhost"},
-		{"tso", 1 << DP_PORT_VHOST, "type=vhost"},
-		{"csum", 1 << DP_PORT_VHOST | 1 << DP_PORT_GENEVE, "type=vhost and type=geneve"},
-		{"uplink", 1 << DP_PORT_GENEVE, "type=geneve"},
-		{"remote", 1 << DP_PORT_GENEVE, "type=geneve"},
-		{"vni", 1 << DP_PORT_GENEVE, "type=geneve"},
-		{"timestamps", 1 << DP_PORT_GENEVE, "type=geneve"},
-		{"path", 1 << DP_PORT_SEGMENT, "type=segment"},
+		{"socket", PORT_IS_GUEST, "type=vhost"},
+		{"mode", PORT_IS_GUEST, "type=vhost"},
+		{"packed", PORT_IS_GUEST, "type=vhost"},
+		{"tso", PORT_IS_GUEST, "type=vhost"},
+		{"csum", PORT_IS_GUEST | PORT_IS_TUNNEL, "type=vhost and type=geneve"},
+		{"uplink", PORT_IS_TUNNEL, "type=geneve"},
+		{"remote", PORT_IS_TUNNEL, "type=geneve"},
+		{"vni", PORT_IS_TUNNEL, "type=geneve"},
+		{"timestamps", PORT_IS_TUNNEL, "type=geneve"},
+		{"path", PORT_IS_NODE, "type=segment"},
 	};
 	static const char *const listen_only[] = {"socket_mode", "socket_owner", "socket_group"};
-	bool is_vhost = cfg->type == DP_PORT_VHOST;
+	bool is_vhost = port_has(cfg->type, PORT_IS_GUEST);
 
 	for (unsigned i = 0; i < N(listen_only); i++) {
 		if ((is_vhost && cfg->vhost_mode == DP_VHOST_LISTEN) ||
@@ -59,7 +59,7 @@ check_given(uint64_t present, const struct dp_port_cfg *cfg, struct rpc_error *e
 		return -1;
 	}
 	for (unsigned i = 0; i < N(rules); i++) {
-		if ((rules[i].types >> cfg->type & 1) ||
+		if (port_has(cfg->type, rules[i].traits) ||
 			!is_given(port_params_add, N(port_params_add), present, rules[i].name))
 			continue;
 		rpc_error_set(err, RPC_INVALID_PARAMS, "%s: only for %s", rules[i].name, rules[i].only);
@@ -136,7 +136,7 @@ check_keys(const struct ctl *ctl, const struct dp_port_cfg *cfg, char text[DP_ER
 static int
 check_segment(const struct ctl *ctl, const struct dp_port_cfg *cfg, char text[DP_ERR_SIZE])
 {
-	return ctl->model == ctl->live && cfg->type == DP_PORT_SEGMENT && cfg->path[0] == '/' ?
+	return ctl->model == ctl->live && port_has(cfg->type, PORT_IS_NODE) && cfg->path[0] == '/' ?
 		dp_port_check_segment(cfg->path, text) :
 		0;
 }
@@ -144,7 +144,7 @@ check_segment(const struct ctl *ctl, const struct dp_port_cfg *cfg, char text[DP
 static void
 set_socket(struct dp_port_cfg *cfg)
 {
-	if (cfg->type == DP_PORT_VHOST && !cfg->socket[0])
+	if (port_has(cfg->type, PORT_IS_GUEST) && !cfg->socket[0])
 		(void)snprintf(cfg->socket, sizeof(cfg->socket), PORT_PARAMS_RUN_DIR "/%s.sock", cfg->name);
 }
 
@@ -160,7 +160,7 @@ port_add(void *ctx, const void *params, uint64_t present, json_t **ret_result, s
 	if (check_given(present, &cfg, err) < 0)
 		return -1;
 	set_socket(&cfg);
-	if (cfg.type == DP_PORT_GENEVE && !is_given(port_params_add, N(port_params_add), present, "csum"))
+	if (port_has(cfg.type, PORT_IS_TUNNEL) && !is_given(port_params_add, N(port_params_add), present, "csum"))
 		cfg.csum = cfg.remote.is_v6; // RFC 8200, section 8.1: peers that know no better drop what has none
 	rc = check_keys(ctl, &cfg, text);
 	if (!rc)

@@ -58,7 +58,7 @@ collect(const struct ctl *ctl, const char *name, json_t *(*fn)(const struct mode
 		(void)dp_port_stats(ctl->dp, port->id, &stats);
 		(void)json_array_append_new(list, fn(port, &stats));
 		// What a tunnel sends and receives its uplink does, too: counted there.
-		if (port->cfg.type == DP_PORT_GENEVE)
+		if (port_has(port->cfg.type, PORT_IS_TUNNEL))
 			stats.rx_pkts = stats.rx_bytes = stats.tx_pkts = stats.tx_bytes = 0;
 		add_up(ret_sum, &stats);
 	}

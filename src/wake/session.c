@@ -2,6 +2,8 @@
 // later than its socket. The daemon ends what nobody reads, so a watcher that is killed leaves nothing.
 #include "session.h"
 
+#include "rtvs/port_traits.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,11 +50,9 @@ add(struct session *s, const char *name)
 }
 
 static bool
-is_vhost(const json_t *port)
+is_guest(const json_t *port)
 {
-	const char *type = json_string_value(json_object_get(port, "type"));
-
-	return type && !strcmp(type, "vhost");
+	return port_traits_of_name(json_string_value(json_object_get(port, "type"))) & PORT_IS_GUEST;
 }
 
 static bool
@@ -72,10 +72,10 @@ add_named(struct session *s, const json_t *list, const char *name)
 	size_t i;
 
 	json_array_foreach (list, i, port)
-		if (is_vhost(port) && is_text(port, "name", name))
+		if (is_guest(port) && is_text(port, "name", name))
 			return add(s, name);
 	json_array_foreach (list, i, port)
-		if (is_vhost(port) && is_text(json_object_get(port, "config"), "domain", name))
+		if (is_guest(port) && is_text(json_object_get(port, "config"), "domain", name))
 			is_found |= add(s, json_string_value(json_object_get(port, "name")));
 	return is_found;
 }
@@ -89,7 +89,7 @@ refuse(const json_t *list, const char *name)
 
 	fprintf(stderr, "%s: there is no vhost port or domain '%s'; there are: ", program_invocation_short_name, name);
 	json_array_foreach (list, i, port) {
-		if (!is_vhost(port))
+		if (!is_guest(port))
 			continue;
 		fprintf(stderr, "%s%s", separator, json_string_value(json_object_get(port, "name")));
 		separator = ", ";
@@ -106,7 +106,7 @@ add_all(struct session *s, const json_t *list)
 	size_t i;
 
 	json_array_foreach (list, i, port)
-		if (is_vhost(port))
+		if (is_guest(port))
 			(void)add(s, json_string_value(json_object_get(port, "name")));
 }
 

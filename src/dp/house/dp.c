@@ -41,7 +41,6 @@
 
 const char *const dp_idle_names[] = {"busy", "adaptive", NULL};
 const char *const dp_priority_names[] = {"normal", "nice", "fifo", NULL};
-const char *const dp_port_type_names[] = {"vhost", "ethdev", "geneve", "segment", NULL};
 const char *const dp_vhost_mode_names[] = {"listen", "connect", NULL};
 const char *const dp_vlan_mode_names[] = {"access", "trunk", NULL};
 const char *const dp_clock_names[] = {"system", "peer", NULL};

@@ -21,12 +21,9 @@
 #include <stdio.h>
 #include <string.h>
 
-static const struct port_type *const port_types[] = {
-	[DP_PORT_VHOST] = &port_vhost_type,
-	[DP_PORT_ETHDEV] = &port_ethdev_type,
-	[DP_PORT_GENEVE] = &port_geneve_type,
-	[DP_PORT_SEGMENT] = &port_segment_type,
-};
+#define X(arg, id, name, traits) [DP_PORT_##id] = &port_##name##_type,
+static const struct port_type *const port_types[PORT_N_TYPES] = {PORT_TYPES(X, )};
+#undef X
 
 static bool
 has_guarantee(const struct dp_port_cfg *cfg)
@@ -54,7 +51,7 @@ prepare_schedule(struct dp *dp, struct port *port)
 	bool is_wanted = port->cfg.rate_bps;
 	int rc;
 
-	if (port->cfg.type == DP_PORT_GENEVE) // its uplink's does it
+	if (port_has(port->cfg.type, PORT_IS_TUNNEL)) // its uplink's does it
 		return 0;
 	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
 		is_wanted |= dp->port[i] && has_guarantee(&dp->port[i]->cfg) && may_send_to(dp, dp->port[i], port);

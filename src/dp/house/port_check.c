@@ -51,8 +51,8 @@ port_check(const struct dp *dp, const struct dp_port_cfg *cfg, char err[DP_ERR_S
 	char wrong[GENEVE_IGNORE_ERR];
 	struct geneve_ignore ignore;
 
-	if (cfg->type > DP_PORT_SEGMENT)
-		dp_error(err, "type: must be vhost, ethdev, geneve or segment");
+	if (cfg->type >= PORT_N_TYPES)
+		dp_error(err, "type: %u is out of range 0 to %u", cfg->type, PORT_N_TYPES - 1);
 	else if (cfg->mtu < DP_MTU_MIN || cfg->mtu > DP_MTU_MAX)
 		dp_error(err, "mtu: %u is out of range %u to %u", cfg->mtu, DP_MTU_MIN, DP_MTU_MAX);
 	else if (!cfg->n_queues || cfg->n_queues > DP_MAX_QUEUES)
@@ -114,7 +114,7 @@ port_check_fixed(const struct dp_port_cfg *a, const struct dp_port_cfg *b)
 bool
 port_check_is_negotiated(const struct dp_port_cfg *cfg, const char *param)
 {
-	if (cfg->type != DP_PORT_VHOST)
+	if (!port_has(cfg->type, PORT_IS_GUEST))
 		return false;
 	return !strcmp(param, "packed") || !strcmp(param, "csum") || !strcmp(param, "tso") || !strcmp(param, "queues");
 }

@@ -1,4 +1,5 @@
-// What differs between types of ports, for the control thread. A new type is one file with a table, and a row in port.c.
+// What differs between types of ports, for the control thread. A new type is one file with a table, and a
+// row in rtvs/port_traits.h.
 #pragma once
 
 #include "port.h"
@@ -18,7 +19,6 @@ struct port_type {
 };
 
 int port_vhost_init(void); // after EAL, before ports. -errno
-extern const struct port_type port_vhost_type;
-extern const struct port_type port_ethdev_type;
-extern const struct port_type port_geneve_type;
-extern const struct port_type port_segment_type;
+#define X(arg, id, name, traits) extern const struct port_type port_##name##_type;
+PORT_TYPES(X, )
+#undef X

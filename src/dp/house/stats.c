@@ -54,7 +54,7 @@ stats_retire(struct dp *dp, struct port *port)
 		struct worker *w = dp->worker[i];
 
 		// What a tunnel sent and received its uplink did.
-		if (port->cfg.type == DP_PORT_GENEVE)
+		if (port_has(port->cfg.type, PORT_IS_TUNNEL))
 			w->port[port->path.id].c.rx_pkts = w->port[port->path.id].c.rx_bytes =
 				w->port[port->path.id].c.tx_pkts = w->port[port->path.id].c.tx_bytes = 0;
 		add_counters(gone, &w->port[port->path.id].c);
@@ -74,7 +74,7 @@ dp_flow_seq(const struct dp *dp, unsigned tunnel, unsigned id)
 {
 	const struct port *port = tunnel < DP_MAX_PORTS ? dp->port[tunnel] : NULL;
 
-	if (!port || port->cfg.type != DP_PORT_GENEVE || id >= DP_MAX_PORTS)
+	if (!port || !port_has(port->cfg.type, PORT_IS_TUNNEL) || id >= DP_MAX_PORTS)
 		return 0;
 	return __atomic_load_n(&tunnel_seq(port)[id], __ATOMIC_RELAXED) +
 		__atomic_load_n(&tunnel_queued(port)[id], __ATOMIC_RELAXED);

@@ -85,7 +85,7 @@ delays_of(const struct dp *dp, unsigned tunnel)
 {
 	const struct port *port = tunnel < DP_MAX_PORTS ? dp->port[tunnel] : NULL;
 
-	return port && port->cfg.type == DP_PORT_GENEVE ? tunnel_delays(port) : NULL;
+	return port && port_has(port->cfg.type, PORT_IS_TUNNEL) ? tunnel_delays(port) : NULL;
 }
 
 void

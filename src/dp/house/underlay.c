@@ -54,7 +54,8 @@ set_clocks(struct dp *dp)
 
 	clock_follow_tai(&dp->env.clock);
 	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
-		if (dp->port[i] && dp->port[i]->cfg.type == DP_PORT_GENEVE && dp->port[i]->cfg.clock == DP_CLOCK_SYSTEM)
+		if (dp->port[i] && port_has(dp->port[i]->cfg.type, PORT_IS_TUNNEL) &&
+			dp->port[i]->cfg.clock == DP_CLOCK_SYSTEM)
 			dp_tunnel_set_clock(dp, i, 0, is_synchronized ? 2000 * (uint64_t)tx.maxerror : UINT64_MAX);
 }
 
@@ -254,7 +255,7 @@ underlay_housekeeping(struct dp *dp)
 		const struct port *uplink;
 		struct hop *hop;
 
-		if (!tunnel || tunnel->cfg.type != DP_PORT_GENEVE)
+		if (!tunnel || !port_has(tunnel->cfg.type, PORT_IS_TUNNEL))
 			continue;
 		is_changed |= tunnel_expire_mtu(tunnel, now_ns);
 		uplink = uplink_of(dp, tunnel);
@@ -305,7 +306,7 @@ hear_too_big(struct dp *dp, const struct port *uplink, const struct icmp_too_big
 		for (unsigned i = 0; i < DP_MAX_PORTS; i++) {
 			struct port *tunnel = dp->port[i];
 
-			if (!tunnel || tunnel->cfg.type != DP_PORT_GENEVE || uplink_of(dp, tunnel) != uplink ||
+			if (!tunnel || !port_has(tunnel->cfg.type, PORT_IS_TUNNEL) || uplink_of(dp, tunnel) != uplink ||
 				memcmp(news->dst, tunnel->cfg.remote.addr, n) != 0)
 				continue;
 			if (!pass)

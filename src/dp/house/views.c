@@ -55,7 +55,7 @@ build_port(const struct dp *dp, struct port *port, struct view_port *vp)
 	vp->is_admin_up = cfg->admin_up;
 	vp->is_isolated = cfg->isolated;
 	vp->forwards_reserved = cfg->forwards_reserved;
-	vp->sends_super_frames = cfg->type == DP_PORT_VHOST && cfg->csum && cfg->tso;
+	vp->sends_super_frames = port_has(cfg->type, PORT_IS_GUEST) && cfg->csum && cfg->tso;
 	vp->writes_dscp = cfg->dscp == DP_DSCP_DEADLINE;
 	vp->dscp_out = vp->dscp_excess = dscp_find(&dp->dscp, cfg->deadline_ns);
 	if (port->answer_dscp != DSCP_KEEP) {
@@ -127,8 +127,8 @@ build_backpressure(const struct port *port, struct view_port *vp)
 {
 	uint32_t type = port->cfg.type;
 
-	vp->may_be_held = type == DP_PORT_VHOST && !vp->is_trunk && !vp->uplink;
-	vp->may_hold = type == DP_PORT_ETHDEV && vp->rate && vp->is_admin_up && !vp->is_mirror_target;
+	vp->may_be_held = port_has(type, PORT_IS_GUEST) && !vp->is_trunk && !vp->uplink;
+	vp->may_hold = port_has(type, PORT_MAY_HOLD) && vp->rate && vp->is_admin_up && !vp->is_mirror_target;
 }
 
 static void
@@ -241,7 +241,7 @@ views_publish(struct dp *dp)
 		if (dp->port[i] && dp->port[i]->cfg.address.len)
 			build_uplink(view, dp->port[i], &view->port[i]);
 	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
-		if (dp->port[i] && dp->port[i]->cfg.type == DP_PORT_GENEVE)
+		if (dp->port[i] && port_has(dp->port[i]->cfg.type, PORT_IS_TUNNEL))
 			build_tunnel(dp, view, dp->port[i]);
 	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
 		if (view->port[i].port && view->port[i].mirror_to != VIEW_NO_PORT)

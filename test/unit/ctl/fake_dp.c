@@ -16,7 +16,6 @@
 
 const char *const dp_idle_names[] = {"busy", "adaptive", NULL};
 const char *const dp_priority_names[] = {"normal", "nice", "fifo", NULL};
-const char *const dp_port_type_names[] = {"vhost", "ethdev", "geneve", "segment", NULL};
 const char *const dp_vhost_mode_names[] = {"listen", "connect", NULL};
 const char *const dp_vlan_mode_names[] = {"access", "trunk", NULL};
 const char *const dp_clock_names[] = {"system", "peer", NULL};
@@ -678,7 +677,7 @@ dp_capture_start(struct dp *dp, unsigned port, const char *filter, uint32_t snap
 int
 dp_trace_start(struct dp *dp, unsigned port, uint32_t rate, char err[DP_ERR_SIZE])
 {
-	if (dp->ports[port].cfg.type != DP_PORT_VHOST)
+	if (!port_has(dp->ports[port].cfg.type, PORT_IS_GUEST))
 		return refuse(-EINVAL, err, "port: no guest's");
 	dp->ports[port].trace_rate = rate;
 	return 0;

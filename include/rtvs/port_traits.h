@@ -1,0 +1,45 @@
+// The types of ports. One row here makes the enum, the name in RPC and metrics, the datapath's entry in its
+// table of types (src/dp/house/port.c), and the traits. Code asks for a trait, never for a type: a new type
+// then answers every question by its row. Only a type's own file names the type.
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum port_trait {
+	PORT_IS_GUEST = 1, // a guest's interface: it has a socket, and offloads and rings that its driver chooses
+	PORT_IS_DEVICE = 2, // a device of this host, which devargs name
+	PORT_IS_TUNNEL = 4, // it has no device: its frames leave and come through its uplink
+	PORT_IS_NODE = 8, // a node of a segment: it waits for the segment's file
+	PORT_MAY_BE_UPLINK = 16, // it may have an address, and carry tunnels
+	PORT_MAY_HOLD = 32, // with a rate: a full queue there holds back the guests that fill it
+};
+
+// clang-format off
+// X(arg, ID, name, traits): DP_PORT_ID, and struct port_type port_NAME_type. arg is the caller's own.
+#define PORT_TYPES(X, arg) \
+	X(arg, VHOST,   vhost,   PORT_IS_GUEST | PORT_MAY_BE_UPLINK) \
+	X(arg, ETHDEV,  ethdev,  PORT_IS_DEVICE | PORT_MAY_BE_UPLINK | PORT_MAY_HOLD) \
+	X(arg, GENEVE,  geneve,  PORT_IS_TUNNEL) \
+	X(arg, SEGMENT, segment, PORT_IS_NODE | PORT_MAY_BE_UPLINK)
+// clang-format on
+
+enum dp_port_type {
+#define X(arg, id, name, traits) DP_PORT_##id,
+	PORT_TYPES(X, )
+#undef X
+	PORT_N_TYPES,
+};
+
+extern const char *const port_traits_names[PORT_N_TYPES + 1]; // by enum dp_port_type; NULL ends it
+
+// Bits of enum port_trait. No type has any beyond the table.
+uint32_t port_traits_of(uint32_t type);
+uint32_t port_traits_of_name(const char *type); // NULL allowed: no name has traits
+
+// Has the type any of these traits?
+static inline bool
+port_has(uint32_t type, uint32_t traits)
+{
+	return port_traits_of(type) & traits;
+}
