@@ -11,7 +11,7 @@ static void
 hold(struct worker *w, const struct view *view, uint16_t out, struct backpressure *b, uint16_t sender)
 {
 	uint64_t held = ((b->hold[sender].since_ns + HOLD_MAX_NS) & ~HELD_BY_MASK) | out;
-	_Atomic uint64_t *shared = &view->port[sender].port->held; // with the workers that read its ring
+	_Atomic uint64_t *shared = &view_port(view, sender)->port->held; // with the workers that read its ring
 
 	if (atomic_load_explicit(shared, memory_order_relaxed) != held)
 		atomic_store_explicit(shared, held, memory_order_relaxed);
@@ -39,8 +39,8 @@ end(struct worker *w, const struct view *view, uint16_t out, struct backpressure
 	b->n_holds--;
 	atomic_store_explicit(&b->held_ns[sender],
 		atomic_load_explicit(&b->held_ns[sender], memory_order_relaxed) + lasted_ns, memory_order_relaxed);
-	if (view->port[sender].port)
-		backpressure_release(view->port[sender].port, out);
+	if (view_port(view, sender)->port)
+		backpressure_release(view_port(view, sender)->port, out);
 }
 
 void
@@ -52,7 +52,7 @@ backpressure_queued(struct worker *w, const struct view *view, uint16_t out, str
 
 	if (!since_ns && fill.n < fill.limit / 2)
 		return;
-	if (!view->port[sender].may_be_held)
+	if (!view_port(view, sender)->may_be_held)
 		return;
 	if (hold_queued(h, fill.n, fill.limit, b->stuck_ns, w->now_ns)) {
 		b->n_holds += !since_ns;

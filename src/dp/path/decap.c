@@ -20,7 +20,7 @@ struct arrivals {
 static void
 account(struct worker *w, const struct view *view, struct arrivals *run)
 {
-	struct decap_delays *d = view->port[run->tunnel].tunnel->delays;
+	struct decap_delays *d = view_port(view, run->tunnel)->tunnel->delays;
 	struct decap_flow *flow = atomic_load_explicit(&d->flow[run->flow], memory_order_acquire);
 	uint64_t uncertainty_ns, interval_ns;
 	int64_t offset_ns;
@@ -40,7 +40,7 @@ account(struct worker *w, const struct view *view, struct arrivals *run)
 	if (unlikely(flow_delay_wants_report(
 		    &flow->account, interval_ns ? interval_ns : FLOW_DELAY_INTERVAL_NS, w->now_ns))) {
 		struct dp_report report = {
-			.tunnel = run->tunnel, .flow = run->flow, .serial = view->port[run->tunnel].port->serial};
+			.tunnel = run->tunnel, .flow = run->flow, .serial = view_port(view, run->tunnel)->port->serial};
 
 		if (flow_delay_take(&flow->account, &report.report, w->now_ns) &&
 			!rte_ring_mp_enqueue_elem(w->env->reports, &report, sizeof(report)))
@@ -73,9 +73,10 @@ void
 decap_snapshot(struct worker *w, const struct view *view)
 {
 	for (unsigned i = 0; i < DP_MAX_PORTS; i++) {
-		const struct view_tunnel *t = view->port[i].tunnel;
+		const struct view_tunnel *t = view_port(view, i)->tunnel;
 
-		for (unsigned k = 0; t && view->port[t->uplink].port->owner == w->index && k < DP_MAX_PORTS; k++) {
+		for (unsigned k = 0; t && view_port(view, t->uplink)->port->owner == w->index && k < DP_MAX_PORTS;
+			k++) {
 			struct decap_flow *flow = atomic_load_explicit(&t->delays->flow[k], memory_order_acquire);
 
 			if (flow)
@@ -132,7 +133,7 @@ static uint16_t
 decap_one(
 	struct worker *w, const struct view *view, uint16_t in, struct rte_mbuf *m, uint16_t last, struct arrivals *run)
 {
-	const struct view_uplink *up = view->port[in].uplink;
+	const struct view_uplink *up = view_port(view, in)->uplink;
 	uint64_t now_tai_ns = clock_tai_ns(&w->env->clock, w->now_ns);
 	enum geneve_result result;
 	struct geneve_packet p;
@@ -153,7 +154,7 @@ decap_one(
 		return VIEW_NO_PORT;
 	}
 	if (unlikely(p.is_ipv6 != up->address.is_v6 || memcmp(p.dst, up->address.addr, p.is_ipv6 ? 16 : 4) ||
-		    p.vlan != view->port[in].vlan)) {
+		    p.vlan != view_port(view, in)->vlan)) {
 		pkt_drop(&w->port[in].c, m, DROP_NOT_OURS);
 		return VIEW_NO_PORT;
 	}
@@ -163,7 +164,7 @@ decap_one(
 		return VIEW_NO_PORT;
 	}
 	if (unlikely(result == GENEVE_CRITICAL &&
-		    !geneve_ignore_covers(&view->tunnels[tunnel].ignore,
+		    !geneve_ignore_covers(&view_port(view, tunnel)->tunnel->ignore,
 			    rte_pktmbuf_mtod_offset(m, const uint8_t *, p.inner_offset - p.options_len),
 			    p.options_len))) {
 		pkt_drop(&w->port[in].c, m, DROP_TUNNEL_OPTION);

@@ -22,8 +22,8 @@ transmit_staged(struct worker *w, const struct view *view, uint16_t out)
 {
 	struct worker_tx *tx = &w->port[out].tx;
 
-	if (unlikely(view->port[out].capture))
-		capture_burst(w, view->port[out].capture, tx->pkts, tx->n, true);
+	if (unlikely(view_port(view, out)->capture))
+		capture_burst(w, view_port(view, out)->capture, tx->pkts, tx->n, true);
 	for (uint16_t i = 0, run; i < tx->n; i = (uint16_t)(i + run)) {
 		uint16_t gone = transmit_run(w, view, out, &tx->pkts[i], (uint16_t)(tx->n - i), &run);
 
@@ -36,9 +36,9 @@ transmit_staged(struct worker *w, const struct view *view, uint16_t out)
 static void
 leave(struct worker *w, const struct view *view, uint16_t out)
 {
-	if (unlikely(view->port[out].trace))
+	if (unlikely(view_port(view, out)->trace))
 		trace_queued(w, view, out, w->port[out].tx.pkts, w->port[out].tx.n);
-	if (view->port[out].schedule)
+	if (view_port(view, out)->schedule)
 		schedule_put(w, view, out);
 	else
 		transmit_staged(w, view, out);
@@ -76,26 +76,27 @@ is_ready(const struct view_port *vp)
 static void
 stage_or_hand_over(struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf *m)
 {
-	struct port_path *port = view->port[out].port;
+	struct port_path *port = view_port(view, out)->port;
 
-	if (view->port[out].tunnel) {
+	if (view_port(view, out)->tunnel) {
 		enum drop drop = encap(w, view, out, &m);
 
 		if (unlikely(drop != DROP_NONE)) {
 			pkt_drop(&w->port[out].c, m, drop);
 			return;
 		}
-		out = view->port[out].tunnel->uplink;
-		port = view->port[out].port;
-		if (unlikely(!is_ready(&view->port[out]))) {
+		out = view_port(view, out)->tunnel->uplink;
+		port = view_port(view, out)->port;
+		if (unlikely(!is_ready(view_port(view, out)))) {
 			pkt_drop(&w->port[out].c, m, DROP_LINK_DOWN);
 			return;
 		}
-		if (unlikely(m->pkt_len > view->port[out].frame_max + (view->port[out].vlan ? TAG_BYTES : 0))) {
+		if (unlikely(m->pkt_len >
+			    view_port(view, out)->frame_max + (view_port(view, out)->vlan ? TAG_BYTES : 0))) {
 			pkt_drop(&w->port[out].c, m, DROP_MTU);
 			return;
 		}
-	} else if (view->port[out].schedule || view->port[out].trace) {
+	} else if (view_port(view, out)->schedule || view_port(view, out)->trace) {
 		pkt_item(m)->arrival_ns = w->now_ns;
 	}
 	if (likely(port->owner == w->index)) {
@@ -110,7 +111,8 @@ stage_or_hand_over(struct worker *w, const struct view *view, uint16_t out, stru
 	if (atomic_load_explicit(&w->env->idle, memory_order_relaxed) != DP_IDLE_ADAPTIVE)
 		return;
 	// An owner that is awake gives it to the guest sooner than the guest can be asked whether it sleeps.
-	if (unlikely(view->port[out].prewake) && !view->port[out].rate && waker_is_asleep(w->env->waker[port->owner]))
+	if (unlikely(view_port(view, out)->prewake) && !view_port(view, out)->rate &&
+		waker_is_asleep(w->env->waker[port->owner]))
 		trace_prewake(w, view, out, w->now_ns);
 	waker_wake(w->env->waker[port->owner]);
 }
@@ -133,7 +135,7 @@ put_parts(struct worker *w, const struct view *view, uint16_t out, struct rte_mb
 static void
 put_too_long(struct worker *w, const struct view *view, uint16_t out, struct egress_pkt pkt)
 {
-	uint32_t l3_offset, mtu = shape_mtu(&view->port[out], pkt.m, &l3_offset);
+	uint32_t l3_offset, mtu = shape_mtu(view_port(view, out), pkt.m, &l3_offset);
 	struct rte_mbuf *part[PARTS_MAX];
 	struct egress_pkt answer = pkt;
 	unsigned n = 0;
@@ -159,7 +161,7 @@ put_in_software(struct worker *w, const struct view *view, uint16_t out, struct 
 void
 egress_put(struct worker *w, const struct view *view, uint16_t out, struct egress_pkt pkt)
 {
-	const struct view_port *vp = &view->port[out];
+	const struct view_port *vp = view_port(view, out);
 	uint32_t caps;
 	enum drop drop;
 
@@ -179,7 +181,7 @@ egress_put(struct worker *w, const struct view *view, uint16_t out, struct egres
 	}
 	caps = atomic_load_explicit(&vp->port->device.caps, memory_order_relaxed);
 	// A super-frame would hold up the link for as long as dozens of packets, and its flow's bucket would not hold it.
-	if (vp->schedule && (vp->rate || view->port[pkt.m->port].flow.min_rate))
+	if (vp->schedule && (vp->rate || view_port(view, pkt.m->port)->flow.min_rate))
 		caps &= ~(uint32_t)(PORT_CAP_TSO4 | PORT_CAP_TSO6);
 	if (unlikely((pkt.m->ol_flags & PARTS_OFFLOADS) || pkt.m->nb_segs > 1) &&
 		(caps != (PORT_CAP_CSUM | PORT_CAP_TSO4 | PORT_CAP_TSO6 | PORT_CAP_SEGS) ||
@@ -204,12 +206,12 @@ static unsigned
 inject(struct worker *w, const struct view *view, uint16_t out)
 {
 	struct rte_mbuf *pkts[PORT_BURST];
-	unsigned n = mailbox_take(&view->port[out].port->inject, pkts, PORT_BURST);
+	unsigned n = mailbox_take(&view_port(view, out)->port->inject, pkts, PORT_BURST);
 
 	counters_add(&w->port[out].c.replicated, n);
 	for (unsigned i = 0; i < n; i++) {
 		pkt_item(pkts[i])->arrival_ns = w->now_ns;
-		if (is_ready(&view->port[out]))
+		if (is_ready(view_port(view, out)))
 			stage(w, view, out, pkts[i]);
 		else
 			pkt_drop(&w->port[out].c, pkts[i], DROP_LINK_DOWN);
@@ -226,7 +228,7 @@ egress_drain(struct worker *w, const struct view *view)
 
 	for (uint16_t i = 0; i < mine->n_owned; i++) {
 		uint16_t out = mine->owned[i];
-		struct port_path *port = view->port[out].port;
+		struct port_path *port = view_port(view, out)->port;
 		unsigned n;
 
 		if (mailbox_is(&port->inject))

@@ -12,7 +12,8 @@ add_checksum(const struct view *view, const struct view_tunnel *t, struct rte_mb
 {
 	const struct geneve_template *h = &t->headers;
 
-	if (!(atomic_load_explicit(&view->port[t->uplink].port->device.caps, memory_order_relaxed) & PORT_CAP_CSUM)) {
+	if (!(atomic_load_explicit(&view_port(view, t->uplink)->port->device.caps, memory_order_relaxed) &
+		    PORT_CAP_CSUM)) {
 		geneve_finish_checksum(rte_pktmbuf_mtod(m, uint8_t *), h, inner_len);
 		return;
 	}
@@ -24,7 +25,7 @@ add_checksum(const struct view *view, const struct view_tunnel *t, struct rte_mb
 enum drop
 encap(struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf **pkt)
 {
-	const struct view_port *vp = &view->port[out], *from = &view->port[(*pkt)->port];
+	const struct view_port *vp = view_port(view, out), *from = view_port(view, (*pkt)->port);
 	const struct view_tunnel *t = vp->tunnel;
 	struct rte_mbuf *m = *pkt;
 	uint16_t inner_len = (uint16_t)m->pkt_len, source_port;
@@ -65,7 +66,7 @@ tunnel_of(const struct view *view, struct rte_mbuf *m)
 
 	if (!(m->ol_flags & pkt_fields.is_tunnelled))
 		return NULL;
-	vp = &view->port[mark->port];
+	vp = view_port(view, mark->port);
 	return vp->tunnel && (uint16_t)vp->port->serial == mark->serial ? vp->tunnel : NULL;
 }
 

@@ -33,7 +33,7 @@ punt(struct worker *w, const struct view *view, uint16_t in, struct rte_mbuf *m)
 {
 	struct rate *r = &w->port[in].punt;
 
-	if (!is_for_us(&view->port[in], m)) {
+	if (!is_for_us(view_port(view, in), m)) {
 		pkt_drop(&w->port[in].c, m, DROP_NOT_OURS);
 		return;
 	}

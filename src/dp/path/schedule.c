@@ -99,7 +99,7 @@ schedule_snapshot(struct worker *w, const struct view *view)
 	const struct view_worker *mine = &view->worker[w->index];
 
 	for (uint16_t i = 0; i < mine->n_owned; i++) {
-		struct schedule *q = view->port[mine->owned[i]].schedule;
+		struct schedule *q = view_port(view, mine->owned[i])->schedule;
 
 		for (uint16_t flow = 0; q && flow < DP_MAX_PORTS; flow++)
 			atomic_store_explicit(
@@ -148,9 +148,9 @@ count_waiting(struct worker *w, const struct view *view, uint16_t out, struct rt
 {
 	int n_buffers = by * m->nb_segs;
 
-	view->port[out].schedule->n_buffers[m->port] += (uint32_t)n_buffers;
+	view_port(view, out)->schedule->n_buffers[m->port] += (uint32_t)n_buffers;
 	w->n_waiting[m->port] += (uint32_t)n_buffers;
-	if (view->port[out].uplink)
+	if (view_port(view, out)->uplink)
 		encap_queued(view, m, by);
 }
 
@@ -170,7 +170,7 @@ fill_of(const struct worker *w, const struct schedule *q, uint16_t flow, uint16_
 static void
 enqueue(struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf *m, uint64_t now_ns)
 {
-	struct schedule *q = view->port[out].schedule;
+	struct schedule *q = view_port(view, out)->schedule;
 	struct sched_item *item = pkt_item(m);
 	uint16_t flow = m->port, n_segs = m->nb_segs; // of one that is dropped, too
 
@@ -182,7 +182,7 @@ enqueue(struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf
 		counters_add(&w->port[out].c.queued_in, 1);
 		count_waiting(w, view, out, m, 1);
 	}
-	if (view->port[out].may_hold)
+	if (view_port(view, out)->may_hold)
 		backpressure_queued(w, view, out, &q->back, flow, fill_of(w, q, flow, n_segs));
 }
 
@@ -203,7 +203,7 @@ pass(struct schedule *q, const uint32_t *lens, const uint16_t *flows, uint16_t n
 static void
 drop_all(struct worker *w, const struct view *view, uint16_t out)
 {
-	struct schedule *q = view->port[out].schedule;
+	struct schedule *q = view_port(view, out)->schedule;
 	struct sched_item *item;
 	unsigned n = q->n_pending;
 
@@ -224,9 +224,9 @@ drop_all(struct worker *w, const struct view *view, uint16_t out)
 static void
 take_due(struct worker *w, const struct view *view, uint16_t out)
 {
-	struct schedule *q = view->port[out].schedule;
+	struct schedule *q = view_port(view, out)->schedule;
 	struct sched_item *items[PORT_BURST];
-	bool may_hold = view->port[out].may_hold;
+	bool may_hold = view_port(view, out)->may_hold;
 	unsigned n;
 
 	pace_tick(w);
@@ -246,19 +246,19 @@ take_due(struct worker *w, const struct view *view, uint16_t out)
 			q->pending[q->n_pending++] = m;
 		}
 	}
-	if (unlikely(view->port[out].capture))
-		capture_burst(w, view->port[out].capture, q->pending, q->n_pending, true);
+	if (unlikely(view_port(view, out)->capture))
+		capture_burst(w, view_port(view, out)->capture, q->pending, q->n_pending, true);
 }
 
 static unsigned
 serve(struct worker *w, const struct view *view, uint16_t out)
 {
-	struct schedule *q = view->port[out].schedule;
+	struct schedule *q = view_port(view, out)->schedule;
 	uint64_t next_ns;
 	unsigned sum = 0;
 
-	if (unlikely(!atomic_load_explicit(&view->port[out].port->device.is_up, memory_order_relaxed) ||
-		    !view->port[out].is_admin_up)) {
+	if (unlikely(!atomic_load_explicit(&view_port(view, out)->port->device.is_up, memory_order_relaxed) ||
+		    !view_port(view, out)->is_admin_up)) {
 		drop_all(w, view, out);
 		return 0;
 	}
@@ -287,7 +287,7 @@ serve(struct worker *w, const struct view *view, uint16_t out)
 		if (q->n_pending)
 			break;
 	}
-	if (unlikely(view->port[out].prewake) && view->port[out].rate && !q->n_pending &&
+	if (unlikely(view_port(view, out)->prewake) && view_port(view, out)->rate && !q->n_pending &&
 		sched_next_ns(&q->s, &next_ns, w->now_ns))
 		trace_prewake(w, view, out, next_ns);
 	return sum;
@@ -302,12 +302,12 @@ has_packets(const struct schedule *q)
 void
 schedule_put(struct worker *w, const struct view *view, uint16_t out)
 {
-	struct schedule *q = view->port[out].schedule;
+	struct schedule *q = view_port(view, out)->schedule;
 	struct worker_tx *tx = &w->port[out].tx;
 	uint32_t lens[RTE_DIM(tx->pkts)];
 	uint16_t flows[RTE_DIM(tx->pkts)], n = 0;
 
-	if (!q->n_pending && !q->s.n_queued && !view->port[out].rate && !view->port[out].capture) {
+	if (!q->n_pending && !q->s.n_queued && !view_port(view, out)->rate && !view_port(view, out)->capture) {
 		for (uint16_t i = 0; i < tx->n; i++) {
 			lens[i] = tx->pkts[i]->pkt_len;
 			flows[i] = tx->pkts[i]->port;
@@ -318,7 +318,7 @@ schedule_put(struct worker *w, const struct view *view, uint16_t out)
 	for (uint16_t i = n; i < tx->n; i++)
 		enqueue(w, view, out, tx->pkts[i], w->now_ns);
 	tx->n = 0;
-	if (view->port[out].rate || view->port[out].capture)
+	if (view_port(view, out)->rate || view_port(view, out)->capture)
 		(void)serve(w, view, out);
 }
 
@@ -329,7 +329,7 @@ schedule_serve_all(struct worker *w, const struct view *view)
 	unsigned sum = 0;
 
 	for (uint16_t i = 0; i < mine->n_owned; i++) {
-		const struct schedule *q = view->port[mine->owned[i]].schedule;
+		const struct schedule *q = view_port(view, mine->owned[i])->schedule;
 
 		if (q && has_packets(q))
 			sum += serve(w, view, mine->owned[i]);
@@ -368,19 +368,19 @@ schedule_apply(struct worker *w, const struct view *view)
 	for (uint16_t flow = 0; flow < DP_MAX_PORTS; flow++)
 		w->n_waiting[flow] = 0;
 	for (uint16_t i = 0; i < mine->n_owned; i++) {
-		const struct view_port *vp = &view->port[mine->owned[i]];
+		const struct view_port *vp = view_port(view, mine->owned[i]);
 		struct schedule *q = vp->schedule;
 
 		if (!q)
 			continue;
 		sched_set_link(&q->s, vp->rate, LINK_SLACK_NS, 0, w->now_ns);
 		for (uint16_t flow = 0; flow < DP_MAX_PORTS; flow++) {
-			const struct port_path *port = view->port[flow].port;
-			struct sched_params params = view->port[flow].flow;
+			const struct port_path *port = view_port(view, flow)->port;
+			struct sched_params params = view_port(view, flow)->flow;
 			bool has_aqm;
 
 			if (params.min_rate)
-				params.burst = view_bucket_bytes(&view->port[flow], vp->uplink);
+				params.burst = view_bucket_bytes(view_port(view, flow), vp->uplink);
 			w->n_waiting[flow] += q->n_buffers[flow];
 			q->s.flow[flow].delay = atomic_load_explicit(&q->delay[flow], memory_order_acquire);
 			if (port && port->serial != q->serial[flow]) {
@@ -390,7 +390,7 @@ schedule_apply(struct worker *w, const struct view *view)
 			}
 			if (!is_same(&q->s.flow[flow].params, &params))
 				sched_set_flow(&q->s, flow, &params, w->now_ns);
-			has_aqm = !(vp->may_hold && view->port[flow].may_be_held);
+			has_aqm = !(vp->may_hold && view_port(view, flow)->may_be_held);
 			if (q->s.flow[flow].has_aqm != has_aqm)
 				sched_set_aqm(&q->s, flow, has_aqm);
 		}
@@ -408,11 +408,11 @@ schedule_next_ns(const struct worker *w, const struct view *view, uint64_t *ret_
 	bool found = false;
 
 	for (uint16_t i = 0; i < mine->n_owned; i++) {
-		const struct schedule *q = view->port[mine->owned[i]].schedule;
+		const struct schedule *q = view_port(view, mine->owned[i])->schedule;
 
 		if (!q || !has_packets(q))
 			continue;
-		if (q->n_pending || !sched_next_ns(&q->s, &at, now_ns) || !view->port[mine->owned[i]].rate)
+		if (q->n_pending || !sched_next_ns(&q->s, &at, now_ns) || !view_port(view, mine->owned[i])->rate)
 			at = now_ns + BLOCKED_POLL_NS;
 		else
 			at = trace_prewake_ns(view, mine->owned[i], at);

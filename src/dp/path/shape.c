@@ -161,7 +161,7 @@ mark(struct worker *w, struct rte_mbuf *m, uint8_t dscp)
 uint8_t
 shape_dscp(struct worker *w, const struct view *view, uint16_t from, uint32_t bytes)
 {
-	const struct view_port *vp = &view->port[from];
+	const struct view_port *vp = view_port(view, from);
 
 	if (likely(vp->dscp_out == vp->dscp_excess))
 		return vp->dscp_out;
@@ -174,14 +174,14 @@ shape_dscp(struct worker *w, const struct view *view, uint16_t from, uint32_t by
 enum drop
 shape(struct worker *w, const struct view *view, uint16_t out, struct egress_pkt *pkt)
 {
-	const struct view_port *vp = &view->port[out];
+	const struct view_port *vp = view_port(view, out);
 	enum drop drop = apply_vlan(w, vp, pkt);
 	uint8_t dscp;
 
 	if (unlikely(drop != DROP_NONE))
 		return drop;
 	if (unlikely(exceeds_mtu(vp, pkt->m)))
-		return is_lost_super_frame(&view->port[pkt->m->port], pkt->m) ? DROP_OFFLOAD : DROP_MTU;
+		return is_lost_super_frame(view_port(view, pkt->m->port), pkt->m) ? DROP_OFFLOAD : DROP_MTU;
 	if (unlikely((pkt->m->ol_flags & RTE_MBUF_F_TX_TCP_SEG) && !pkt->m->tso_segsz))
 		return DROP_OFFLOAD;
 	if (vp->writes_dscp && !vp->tunnel) { // a tunnel's is written outside

@@ -74,8 +74,8 @@ learn(struct burst *b, const struct frame_l2 *l2, uint16_t vlan)
 		return DROP_NONE;
 	case MAC_MOVED:
 		atomic_fetch_add_explicit(&b->in->bridge->n_moves, 1, memory_order_relaxed);
-		if (b->view->port[old].port)
-			atomic_fetch_sub_explicit(&b->view->port[old].port->n_macs, 1, memory_order_relaxed);
+		if (view_port(b->view, old)->port)
+			atomic_fetch_sub_explicit(&view_port(b->view, old)->port->n_macs, 1, memory_order_relaxed);
 		// fallthrough
 	case MAC_LEARNED:
 		n = atomic_fetch_add_explicit(&port->n_macs, 1, memory_order_relaxed) + 1;
@@ -131,7 +131,7 @@ mirror(struct burst *b, const struct view_port *of, uint8_t dir, const struct eg
 static void
 forward(struct burst *b, uint16_t out, struct egress_pkt pkt)
 {
-	mirror(b, &b->view->port[out], DP_MIRROR_TX, &pkt);
+	mirror(b, view_port(b->view, out), DP_MIRROR_TX, &pkt);
 	egress_put(b->w, b->view, out, pkt);
 }
 
@@ -145,7 +145,7 @@ flood(struct burst *b, struct egress_pkt pkt, bool is_reserved)
 		return DROP_FLOOD_LIMIT;
 	for (uint16_t i = 0; i < b->in->n_members; i++) {
 		uint16_t out = b->in->members[i];
-		const struct view_port *vp = &b->view->port[out];
+		const struct view_port *vp = view_port(b->view, out);
 		struct egress_pkt copy = pkt;
 
 		if (out == b->in_id || (b->in->is_isolated && vp->is_isolated) || !vp->is_admin_up ||
@@ -181,7 +181,7 @@ lookup(struct burst *b, uint64_t dst, uint16_t vlan)
 static enum drop
 unicast(struct burst *b, uint16_t out, struct egress_pkt pkt)
 {
-	const struct view_port *vp = &b->view->port[out];
+	const struct view_port *vp = view_port(b->view, out);
 
 	if (out == b->in_id)
 		return DROP_SAME_PORT;
@@ -234,7 +234,7 @@ switch_one(struct burst *b, struct rte_mbuf *m)
 	if (unlikely(l2.dst & FRAME_MAC_MULTICAST))
 		return flood(b, pkt, is_reserved);
 	out = lookup(b, l2.dst, pkt.vlan);
-	if (unlikely(out == MAC_TABLE_NO_PORT || b->view->port[out].bridge != in->bridge))
+	if (unlikely(out == MAC_TABLE_NO_PORT || view_port(b->view, out)->bridge != in->bridge))
 		return flood(b, pkt, false);
 	return unicast(b, out, pkt);
 }
@@ -254,7 +254,7 @@ void
 switch_burst(struct worker *w, const struct view *view, uint16_t in, struct rte_mbuf **pkts, uint16_t n)
 {
 	struct burst b = {
-		.w = w, .view = view, .in = &view->port[in], .in_id = in, .src_key = NO_KEY, .dst_key = NO_KEY};
+		.w = w, .view = view, .in = view_port(view, in), .in_id = in, .src_key = NO_KEY, .dst_key = NO_KEY};
 	enum drop drop = refuses_all(b.in);
 
 	if (unlikely(drop != DROP_NONE)) {

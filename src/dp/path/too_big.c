@@ -15,7 +15,7 @@ too_big(struct worker *w, const struct view *view, uint16_t out, const struct rt
 
 	if (r->rate != TOO_BIG_PPS)
 		rate_init(r, TOO_BIG_PPS, TOO_BIG_BURST, w->now_ns);
-	if (!view->port[m->port].port || !rate_take(r, 1, w->now_ns))
+	if (!view_port(view, m->port)->port || !rate_take(r, 1, w->now_ns))
 		return NULL;
 	answer = pkt_make(w->pool, 0);
 	if (!answer)

@@ -47,7 +47,7 @@ key_of(const struct rte_mbuf *m, struct chain_key *ret_key)
 static bool
 look(const struct view *view, uint16_t out, uint16_t q, struct chain_ring *ret_ring)
 {
-	struct port_path *port = view->port[out].port;
+	struct port_path *port = view_port(view, out)->port;
 
 	return port->device.io->look && port->device.io->look(&port->device, q, ret_ring);
 }
@@ -55,7 +55,7 @@ look(const struct view *view, uint16_t out, uint16_t q, struct chain_ring *ret_r
 void
 trace_queued(struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf **pkts, uint16_t n)
 {
-	struct trace *t = view->port[out].trace;
+	struct trace *t = view_port(view, out)->trace;
 	struct rte_mbuf *m = pkts[n - 1]; // those before it in the burst are in its depth
 	struct chain_key key;
 
@@ -68,7 +68,7 @@ void
 trace_before(struct worker *w, const struct view *view, uint16_t out, uint16_t q, struct rte_mbuf **pkts, uint16_t n,
 	struct trace_burst *ret_burst)
 {
-	struct trace *t = view->port[out].trace;
+	struct trace *t = view_port(view, out)->trace;
 
 	ret_burst->guest = NULL;
 	ret_burst->n_answers = 0;
@@ -77,7 +77,7 @@ trace_before(struct worker *w, const struct view *view, uint16_t out, uint16_t q
 
 		if (likely(!(pkts[i]->ol_flags & pkt_trace_flags())))
 			continue;
-		from = view->port[pkts[i]->port].trace;
+		from = view_port(view, pkts[i]->port)->trace;
 		if (pkts[i]->ol_flags & pkt_fields.is_followed) {
 			if (!t || !chain_is_queued(&t->chain, *pkt_trace_id(pkts[i])))
 				continue;
@@ -107,7 +107,7 @@ void
 trace_after(struct worker *w, const struct view *view, uint16_t out, uint16_t q, uint32_t sent,
 	const struct trace_burst *burst)
 {
-	struct trace *t = view->port[out].trace;
+	struct trace *t = view_port(view, out)->trace;
 	struct chain_ring after = {0};
 	uint64_t now_ns;
 
@@ -134,7 +134,7 @@ trace_after(struct worker *w, const struct view *view, uint16_t out, uint16_t q,
 void
 trace_received(struct worker *w, const struct view *view, uint16_t in, struct rte_mbuf **pkts, uint16_t n)
 {
-	struct trace *t = view->port[in].trace;
+	struct trace *t = view_port(view, in)->trace;
 	struct chain_key key;
 
 	for (uint16_t i = 0; i < n && chain_is_unanswered(&t->chain); i++)
@@ -151,7 +151,7 @@ trace_poll(struct worker *w, const struct view *view)
 	bool is_waiting = false;
 
 	for (uint16_t i = 0; i < mine->n_owned; i++) {
-		struct trace *t = view->port[mine->owned[i]].trace;
+		struct trace *t = view_port(view, mine->owned[i])->trace;
 		struct chain_ring ring;
 
 		if (!t)
@@ -170,17 +170,17 @@ trace_poll(struct worker *w, const struct view *view)
 static bool
 may_prewake(const struct view *view, uint16_t out)
 {
-	const struct trace *t = view->port[out].trace;
+	const struct trace *t = view_port(view, out)->trace;
 
-	return view->port[out].prewake && !atomic_load_explicit(&t->prewoken_ns, memory_order_relaxed) &&
-		atomic_load_explicit(&view->port[out].port->device.n_txq, memory_order_relaxed) == 1 &&
+	return view_port(view, out)->prewake && !atomic_load_explicit(&t->prewoken_ns, memory_order_relaxed) &&
+		atomic_load_explicit(&view_port(view, out)->port->device.n_txq, memory_order_relaxed) == 1 &&
 		chain_may_prewake(&t->chain);
 }
 
 uint64_t
 trace_prewake_ns(const struct view *view, uint16_t out, uint64_t next_ns)
 {
-	const struct trace *t = view->port[out].trace;
+	const struct trace *t = view_port(view, out)->trace;
 	uint64_t wake_ns;
 
 	if (!may_prewake(view, out))
@@ -192,8 +192,8 @@ trace_prewake_ns(const struct view *view, uint16_t out, uint64_t next_ns)
 void
 trace_prewake(struct worker *w, const struct view *view, uint16_t out, uint64_t next_ns)
 {
-	struct port_path *port = view->port[out].port;
-	struct trace *t = view->port[out].trace;
+	struct port_path *port = view_port(view, out)->port;
+	struct trace *t = view_port(view, out)->trace;
 	struct chain_ring ring;
 
 	if (!may_prewake(view, out) || trace_prewake_ns(view, out, next_ns) > w->now_ns)

@@ -17,7 +17,7 @@ uint16_t
 transmit_run(
 	struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf **pkts, uint16_t n, uint16_t *ret_run)
 {
-	struct port_path *port = view->port[out].port;
+	struct port_path *port = view_port(view, out)->port;
 	struct port_counters *c = &w->port[port->id].c;
 	uint32_t n_txq = atomic_load_explicit(&port->device.n_txq, memory_order_relaxed);
 	uint16_t q = queue_of(pkts[0], n_txq), run = 1, done, n_sent;
@@ -30,7 +30,7 @@ transmit_run(
 		run++;
 	for (uint16_t k = 0; k < run; k++)
 		bytes += pkts[k]->pkt_len;
-	if (view->port[out].uplink)
+	if (view_port(view, out)->uplink)
 		encap_stamp(w, view, pkts, run);
 	if (unlikely(view->has_traces))
 		trace_before(w, view, out, q, pkts, run, &traced);
@@ -40,7 +40,7 @@ transmit_run(
 	if (unlikely(view->has_traces))
 		trace_after(w, view, out, q, sent, &traced);
 	if (unlikely(done < run || refused.set)) {
-		if (view->port[out].uplink)
+		if (view_port(view, out)->uplink)
 			encap_unstamp(view, pkts, sent, run);
 		for (uint16_t k = 0; k < run; k++)
 			bytes -= sent >> k & 1 ? 0 : pkts[k]->pkt_len;

@@ -18,8 +18,8 @@ slot_of(const uint8_t *remote, bool is_v6, uint32_t vni)
 void
 tunnel_table_add(struct view *view, uint16_t tunnel)
 {
-	const struct view_tunnel *t = &view->tunnels[tunnel];
-	struct view_uplink *up = view->port[t->uplink].uplink;
+	const struct view_tunnel *t = view_port(view, tunnel)->tunnel;
+	struct view_uplink *up = view_port(view, t->uplink)->uplink;
 	uint32_t slot = slot_of(t->remote.addr, t->remote.is_v6, t->vni);
 
 	while (up->tunnel[slot] != VIEW_NO_PORT) // there are more slots than ports
@@ -40,11 +40,11 @@ tunnel_table_find(const struct view *view, const struct view_uplink *up, const s
 {
 	uint32_t slot;
 
-	if (last != VIEW_NO_PORT && is_from(&view->tunnels[last], p))
+	if (last != VIEW_NO_PORT && is_from(view_port(view, last)->tunnel, p))
 		return last;
 	for (slot = slot_of(p->src, p->is_ipv6, p->vni); up->tunnel[slot] != VIEW_NO_PORT;
 		slot = (slot + 1) % TUNNEL_TABLE_SIZE)
-		if (is_from(&view->tunnels[up->tunnel[slot]], p))
+		if (is_from(view_port(view, up->tunnel[slot])->tunnel, p))
 			return up->tunnel[slot];
 	return VIEW_NO_PORT;
 }

@@ -8,9 +8,10 @@ view_is_bound_elsewhere(const struct view *view, uint16_t port, uint64_t mac, ui
 	if (!view->bound_mask)
 		return false;
 	for (uint32_t i = view_bound_slot(view, mac); view->bound[i].mac; i = (i + 1) & view->bound_mask) {
-		const struct view_port *other = &view->port[view->bound[i].port];
+		const struct view_port *other = view_port(view, view->bound[i].port);
 
-		if (view->bound[i].mac != mac || other->bridge != view->port[port].bridge || !view_carries(other, vlan))
+		if (view->bound[i].mac != mac || other->bridge != view_port(view, port)->bridge ||
+			!view_carries(other, vlan))
 			continue;
 		if (view->bound[i].port == port)
 			return false;

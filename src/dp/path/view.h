@@ -109,6 +109,13 @@ struct view {
 	struct view_bound bound[];
 };
 
+// id: below DP_MAX_PORTS. Never NULL: an id without a port has an entry whose `port` is NULL.
+static inline const struct view_port *
+view_port(const struct view *view, uint16_t id)
+{
+	return &view->port[id];
+}
+
 // Does the port take frames of the VLAN? Those of its own leave without a tag, others with one. VLAN 0 is the bridge's untagged
 // one: it has no tag, so a trunk cannot carry it.
 static inline bool

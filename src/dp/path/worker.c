@@ -76,8 +76,8 @@ receive_from_tunnel(struct worker *w, const struct view *view, uint16_t tunnel, 
 		bytes += pkts[i]->pkt_len;
 	counters_add(&c->rx_pkts, n);
 	counters_add(&c->rx_bytes, bytes);
-	if (unlikely(view->port[tunnel].capture))
-		capture_burst(w, view->port[tunnel].capture, pkts, n, false);
+	if (unlikely(view_port(view, tunnel)->capture))
+		capture_burst(w, view_port(view, tunnel)->capture, pkts, n, false);
 	switch_burst(w, view, tunnel, pkts, n);
 }
 
@@ -96,17 +96,17 @@ static unsigned
 poll_queue(struct worker *w, const struct view *view, struct view_rxq rxq)
 {
 	struct rte_mbuf *pkts[PORT_BURST];
-	struct port_path *port = view->port[rxq.port].port;
+	struct port_path *port = view_port(view, rxq.port)->port;
 	struct port_counters *c = &w->port[rxq.port].c;
 	uint64_t sum = 0;
-	uint16_t n = readable(w, &view->port[rxq.port]);
+	uint16_t n = readable(w, view_port(view, rxq.port));
 
 	if (unlikely(!n)) {
 		w->is_holding = true;
 		return 0;
 	}
-	if (unlikely(view->port[rxq.port].max_rate.rate))
-		n = receive_limited(w, &view->port[rxq.port], rxq.queue, pkts, n);
+	if (unlikely(view_port(view, rxq.port)->max_rate.rate))
+		n = receive_limited(w, view_port(view, rxq.port), rxq.queue, pkts, n);
 	else
 		n = port->device.io->rx(&port->device, rxq.queue, pkts, n);
 	if (!n)
@@ -120,11 +120,11 @@ poll_queue(struct worker *w, const struct view *view, struct view_rxq rxq)
 	pace_work(w, n, sum);
 	counters_add(&c->rx_pkts, n);
 	counters_add(&c->rx_bytes, sum);
-	if (unlikely(view->port[rxq.port].capture))
-		capture_burst(w, view->port[rxq.port].capture, pkts, n, false);
-	if (unlikely(view->port[rxq.port].trace))
+	if (unlikely(view_port(view, rxq.port)->capture))
+		capture_burst(w, view_port(view, rxq.port)->capture, pkts, n, false);
+	if (unlikely(view_port(view, rxq.port)->trace))
 		trace_received(w, view, rxq.port, pkts, n);
-	if (view->port[rxq.port].uplink)
+	if (view_port(view, rxq.port)->uplink)
 		receive_from_tunnels(w, view, rxq.port, pkts, n);
 	else
 		switch_burst(w, view, rxq.port, pkts, n);
@@ -167,7 +167,7 @@ answer_snapshot(struct worker *w, const struct view *view)
 	if (likely(wanted == atomic_load_explicit(&w->snap_done, memory_order_relaxed)))
 		return;
 	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
-		if (view->port[i].port)
+		if (view_port(view, i)->port)
 			w->snap[i] = w->port[i].c;
 	if (view->has_schedules)
 		schedule_snapshot(w, view);
