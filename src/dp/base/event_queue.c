@@ -1,12 +1,11 @@
 #include "event_queue.h"
 
-#include "tsan.h"
-
 #include <rte_errno.h>
 #include <rte_ring_elem.h>
 
 #include <errno.h>
 #include <sys/eventfd.h>
+#include <unistd.h>
 
 #define SIZE 1024
 
@@ -33,7 +32,6 @@ void
 event_queue_post(struct event_queue *q, struct dp_event event)
 {
 	event.time_ns = clock_realtime_ns(q->clock, clock_now_ns(q->clock));
-	tsan_release(q->ring);
 	if (rte_ring_mp_enqueue_elem(q->ring, &event, sizeof(event)))
 		atomic_fetch_add(&q->lost, 1);
 	event_queue_wake(q);
@@ -45,12 +43,9 @@ event_queue_wake(struct event_queue *q)
 	(void)eventfd_write(q->fd, 1);
 }
 
-TSAN_UNCHECKED bool
+bool
 event_queue_next(struct event_queue *q, struct dp_event *ret_event)
 {
-	if (__atomic_load_n(&q->ring->prod.tail, __ATOMIC_ACQUIRE) == q->ring->cons.tail) // empty
-		return false;
-	tsan_acquire(q->ring); // who put the first one there has released
 	return !rte_ring_sc_dequeue_elem(q->ring, ret_event, sizeof(*ret_event));
 }
 

@@ -12,14 +12,6 @@
 #endif
 #endif
 
-// For a consumer of a ring with several producers: one that waited for another's tail has read it relaxed (DPDK 24.11), so the
-// checker sees no order between the first one's write and the read behind the second one's tail. x86 and the fences have it.
-#ifdef RTVS_TSAN
-#define TSAN_UNCHECKED __attribute__((no_sanitize("thread")))
-#else
-#define TSAN_UNCHECKED
-#endif
-
 #ifdef RTVS_TSAN
 void __tsan_acquire(void *object);
 void __tsan_release(void *object);
