@@ -170,11 +170,14 @@ sched_enqueue(struct sched *s, uint32_t flow, struct sched_item *item, uint64_t 
 
 // What may leave now, in order, at most max. Items belong to the caller again.
 unsigned sched_dequeue(struct sched *s, struct sched_item **out, unsigned max, uint64_t now_ns);
-// True: nothing is queued and the link is free. A packet then need not be queued.
-bool sched_is_idle(const struct sched *s, uint64_t now_ns);
-// Packets of one flow, with one arrival time, that leave at once because sched_is_idle said so: they take tokens and link
+// True: sched_dequeue would give all these packets of one flow, oldest arrival first, at now_ns: none is queued, the link has time for
+// all of them, slack included, and none is too late. They then need not be queued.
+bool sched_may_pass(
+	const struct sched *s, uint32_t flow, uint32_t n_pkts, uint64_t bytes, uint64_t arrival_ns, uint64_t now_ns);
+// Packets of one flow, with one arrival time, that leave at once because sched_may_pass said so: they take tokens and link
 // time, and are counted, as if they had been queued.
-void sched_pass(struct sched *s, uint32_t flow, uint32_t n_pkts, uint64_t bytes, uint64_t arrival_ns, uint64_t now_ns);
+void sched_pass(
+	struct sched *s, uint32_t flow, const uint32_t *lens, uint32_t n_pkts, uint64_t arrival_ns, uint64_t now_ns);
 // When sched_dequeue has something to give: now_ns or later. False: nothing is queued.
 bool sched_next_ns(const struct sched *s, uint64_t *ret_ns, uint64_t now_ns);
 // Takes out all packets of a flow, one by one; NULL: none left.

@@ -1,6 +1,7 @@
 // The scheduler of rtvs/sched.h. A flow with packets is in exactly one of four places, by its head: `fresh` (not judged yet), `due`
 // (guaranteed), `waiting` (will be, when there are tokens), or none (never will be); in the last two it also takes part in the round
-// of surplus. None is fresh when a packet leaves. A flow that became due or empty leaves the round when its turn comes, not before.
+// of surplus. None is fresh when a packet leaves. A flow that became due or empty leaves the round when its turn comes, not before;
+// all leave it with the last packet that is queued, so that no turn is remembered where a burst may pass.
 // Enqueue and dequeue take O(log4 flows). Surplus takes O(1) a packet as long as packets are not longer than their flow's quantum,
 // O(flows) otherwise, however long they are.
 #include "rtvs/sched.h"
@@ -119,18 +120,23 @@ take_active(struct sched *s)
 	return id;
 }
 
-// When the head is guaranteed. Packets are judged in the order of the queue: none as of a time before the one ahead of it.
+// When the next packet of the flow is guaranteed, UINT64_MAX: never. Packets are judged in the order of the queue: none as of a time
+// before the one ahead of it.
+static uint64_t
+eligible_ns(struct sched_flow *f, uint32_t len, uint64_t arrival_ns)
+{
+	uint64_t at = arrival_ns > f->tokens.last_ns ? arrival_ns : f->tokens.last_ns;
+
+	if (!f->tokens.rate)
+		return UINT64_MAX;
+	rate_refill(&f->tokens, at);
+	return len * RATE_SCALE <= f->tokens.tokens ? at : rate_ready_ns(&f->tokens, len, at);
+}
+
 static void
 judge_head(struct sched_flow *f)
 {
-	uint64_t at = f->head->arrival_ns > f->tokens.last_ns ? f->head->arrival_ns : f->tokens.last_ns;
-
-	f->eligible_ns = UINT64_MAX;
-	if (!f->tokens.rate)
-		return;
-	rate_refill(&f->tokens, at);
-	f->eligible_ns =
-		f->head->len * RATE_SCALE <= f->tokens.tokens ? at : rate_ready_ns(&f->tokens, f->head->len, at);
+	f->eligible_ns = eligible_ns(f, f->head->len, f->head->arrival_ns);
 }
 
 // A head that is not guaranteed now.
@@ -274,12 +280,12 @@ count(uint64_t *counter, uint64_t n)
 	__atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED);
 }
 
-// Packets that left, or were dropped, at_ns, delay_ns after their arrival.
+// Packets that left, or were dropped, delay_ns after their arrival.
 static void
-count_late(struct sched_flow *f, uint32_t n, uint64_t delay_ns, uint64_t promised_ns, uint64_t at_ns)
+count_late(struct sched_flow *f, uint32_t n, uint32_t n_broken, uint64_t delay_ns)
 {
-	if (at_ns > promised_ns)
-		count(&f->stats.broken_pkts, n);
+	if (n_broken)
+		count(&f->stats.broken_pkts, n_broken);
 	if (!f->has_deadline || delay_ns <= f->deadline_ns)
 		return;
 	count(&f->stats.missed_pkts, n);
@@ -287,18 +293,24 @@ count_late(struct sched_flow *f, uint32_t n, uint64_t delay_ns, uint64_t promise
 		count(&f->stats.worst_late_ns, delay_ns - f->deadline_ns - f->stats.worst_late_ns);
 }
 
-// Packets of one flow with one arrival and one departure. promised_ns: their guaranteed deadline, UINT64_MAX: none.
-static void
-count_sent(struct sched_flow *f, bool is_guaranteed, uint32_t n, uint64_t bytes, uint64_t arrival_ns,
-	uint64_t promised_ns, uint64_t left_ns)
+static uint64_t
+since(uint64_t then_ns, uint64_t now_ns)
 {
-	uint64_t delay_ns = left_ns > arrival_ns ? left_ns - arrival_ns : 0;
+	return now_ns > then_ns ? now_ns - then_ns : 0;
+}
 
-	count(is_guaranteed ? &f->stats.guaranteed_pkts : &f->stats.surplus_pkts, n);
-	count(is_guaranteed ? &f->stats.guaranteed_bytes : &f->stats.surplus_bytes, bytes);
+// A packet that left. promised_ns: its guaranteed deadline, UINT64_MAX: none.
+static void
+count_sent(
+	struct sched_flow *f, bool is_guaranteed, const struct sched_item *item, uint64_t promised_ns, uint64_t left_ns)
+{
+	uint64_t delay_ns = since(item->arrival_ns, left_ns);
+
+	count(is_guaranteed ? &f->stats.guaranteed_pkts : &f->stats.surplus_pkts, 1);
+	count(is_guaranteed ? &f->stats.guaranteed_bytes : &f->stats.surplus_bytes, item->len);
 	if (f->delay)
-		hist_add_n(f->delay, delay_ns, n);
-	count_late(f, n, delay_ns, promised_ns, left_ns);
+		hist_add(f->delay, delay_ns);
+	count_late(f, 1, left_ns > promised_ns, delay_ns);
 }
 
 static struct sched_item *
@@ -316,7 +328,9 @@ take_head(struct sched *s, struct sched_flow *f)
 		if (f->is_active) // else it gets one when it becomes active
 			f->deficit = 0;
 	}
-	s->n_queued--;
+	if (!--s->n_queued)
+		while (s->first_active != EDF_NONE)
+			(void)take_active(s);
 	return item;
 }
 
@@ -374,13 +388,13 @@ pick_surplus(struct sched *s)
 static bool
 is_too_late(const struct sched *s, struct sched_flow *f, struct sched_item *item, uint64_t promised_ns)
 {
-	uint64_t delay_ns = s->now_ns > item->arrival_ns ? s->now_ns - item->arrival_ns : 0;
+	uint64_t delay_ns = since(item->arrival_ns, s->now_ns);
 
 	if (!f->drops_late || delay_ns <= f->deadline_ns)
 		return false;
 	item->verdict = SCHED_LATE;
 	count(&f->stats.late_pkts, 1);
-	count_late(f, 1, delay_ns, promised_ns, s->now_ns);
+	count_late(f, 1, s->now_ns > promised_ns, delay_ns);
 	return true;
 }
 
@@ -404,8 +418,7 @@ send_due(struct sched *s)
 	if (!is_too_late(s, f, item, promised_ns)) {
 		item->verdict = SCHED_GUARANTEED;
 		(void)rate_take(&f->tokens, item->len, f->eligible_ns);
-		count_sent(f, true, 1, item->len, item->arrival_ns, promised_ns,
-			use_link(&s->link, 1, item->len, s->now_ns));
+		count_sent(f, true, item, promised_ns, use_link(&s->link, 1, item->len, s->now_ns));
 	}
 	edf_remove(&s->due, id);
 	if (f->n_queued)
@@ -417,13 +430,13 @@ send_due(struct sched *s)
 static bool
 is_managed_away(const struct sched *s, struct sched_flow *f, struct sched_item *item)
 {
-	uint64_t waited_ns = s->now_ns > item->arrival_ns ? s->now_ns - item->arrival_ns : 0;
+	uint64_t waited_ns = since(item->arrival_ns, s->now_ns);
 
 	if (!f->has_aqm || !s->link.rate || !codel_drops(&f->codel, waited_ns, !f->head, s->link.target_ns, s->now_ns))
 		return false;
 	item->verdict = SCHED_AQM;
 	f->deficit += item->len;
-	count_late(f, 1, waited_ns, UINT64_MAX, s->now_ns);
+	count_late(f, 1, 0, waited_ns);
 	return true;
 }
 
@@ -436,8 +449,7 @@ send_surplus(struct sched *s)
 
 	if (!is_too_late(s, f, item, UINT64_MAX) && !is_managed_away(s, f, item)) {
 		item->verdict = SCHED_SURPLUS;
-		count_sent(f, false, 1, item->len, item->arrival_ns, UINT64_MAX,
-			use_link(&s->link, 1, item->len, s->now_ns));
+		count_sent(f, false, item, UINT64_MAX, use_link(&s->link, 1, item->len, s->now_ns));
 	}
 	place(s, id);
 	return item;
@@ -458,26 +470,51 @@ sched_dequeue(struct sched *s, struct sched_item **out, unsigned max, uint64_t n
 }
 
 bool
-sched_is_idle(const struct sched *s, uint64_t now_ns)
+sched_may_pass(
+	const struct sched *s, uint32_t flow, uint32_t n_pkts, uint64_t bytes, uint64_t arrival_ns, uint64_t now_ns)
 {
-	return !s->n_queued && (!s->link.rate || s->link.free_ns <= now_ns);
+	const struct sched_flow *f = &s->flow[flow];
+	uint64_t waited_ns = since(arrival_ns, now_ns);
+	struct sched_link link = s->link;
+
+	if (s->n_queued || n_pkts > f->limit || (f->drops_late && waited_ns > f->deadline_ns))
+		return false;
+	// Active queue management has nothing to say about what has not waited for its target.
+	return !link.rate || (waited_ns < link.target_ns && use_link(&link, n_pkts, bytes, now_ns) <= now_ns);
 }
 
 void
-sched_pass(struct sched *s, uint32_t flow, uint32_t n_pkts, uint64_t bytes, uint64_t arrival_ns, uint64_t now_ns)
+sched_pass(struct sched *s, uint32_t flow, const uint32_t *lens, uint32_t n_pkts, uint64_t arrival_ns, uint64_t now_ns)
 {
 	struct sched_flow *f = &s->flow[flow];
-	uint64_t left_ns, at;
-	bool is_guaranteed;
+	uint64_t bytes = 0, bytes_guaranteed = 0, delay_ns;
+	uint32_t n_guaranteed = 0, n_broken = 0;
 
 	assert(flow < s->n_flows && !s->n_queued);
 	if (now_ns > s->now_ns)
 		s->now_ns = now_ns;
-	at = arrival_ns > f->tokens.last_ns ? arrival_ns : f->tokens.last_ns;
-	is_guaranteed = f->tokens.rate && at <= s->now_ns && rate_take(&f->tokens, bytes, at);
-	left_ns = use_link(&s->link, n_pkts, bytes, s->now_ns);
-	count_sent(f, is_guaranteed, n_pkts, bytes, arrival_ns,
-		is_guaranteed ? add_saturating(at, f->deadline_ns) : UINT64_MAX, left_ns);
+	delay_ns = since(arrival_ns, s->now_ns);
+	for (uint32_t i = 0; i < n_pkts; i++) {
+		uint64_t at_ns = eligible_ns(f, lens[i], arrival_ns);
+
+		bytes += lens[i];
+		if (at_ns > s->now_ns)
+			continue;
+		(void)rate_take(&f->tokens, lens[i], at_ns);
+		n_guaranteed++;
+		bytes_guaranteed += lens[i];
+		n_broken += s->now_ns > add_saturating(at_ns, f->deadline_ns);
+	}
+	(void)use_link(&s->link, n_pkts, bytes, s->now_ns);
+	count(&f->stats.guaranteed_pkts, n_guaranteed);
+	count(&f->stats.guaranteed_bytes, bytes_guaranteed);
+	count(&f->stats.surplus_pkts, n_pkts - n_guaranteed);
+	count(&f->stats.surplus_bytes, bytes - bytes_guaranteed);
+	if (f->delay)
+		hist_add_n(f->delay, delay_ns, n_pkts);
+	count_late(f, n_pkts, n_broken, delay_ns);
+	if (f->has_aqm && s->link.rate && n_guaranteed < n_pkts)
+		(void)codel_drops(&f->codel, delay_ns, true, s->link.target_ns, s->now_ns);
 }
 
 bool

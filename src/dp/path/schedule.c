@@ -1,6 +1,7 @@
 // Packets between the stage and the port. Where nothing waits they go through at once, a burst at a time; a port that takes no
-// more, or a link that is busy, makes them queue. What was dequeued and not taken by the device waits in `pending`, a burst at
-// most: the scheduler has decided about it. A device that takes nothing for PENDING_MAX_NS loses it, one packet a turn. A flow whose
+// more, or a link that is busy, makes them queue. What went through or was dequeued, and was not taken by the device, waits in
+// `pending`, a stage at most: the scheduler has decided about it. A device that takes nothing for PENDING_MAX_NS loses it, one packet
+// a turn. A flow whose
 // queue is full loses packets at its limit, unless its sender may be held back (backpressure.c): a slow receiver never slows another.
 #include "schedule.h"
 
@@ -34,7 +35,7 @@ struct schedule {
 	uint16_t n_pending;
 	uint64_t taken_ns; // when the device last took a packet, or the first pending one became so
 	uint64_t refused_ns; // when it first took nothing since, 0: it took the last that it was offered
-	struct rte_mbuf *pending[PORT_BURST];
+	struct rte_mbuf *pending[WORKER_STAGE];
 	struct backpressure back;
 	uint32_t n_buffers[DP_MAX_PORTS]; // of each flow's packets in s
 	uint64_t serial[DP_MAX_PORTS]; // of the port whose packets each flow has counted; dp
@@ -186,16 +187,75 @@ enqueue(struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf
 		backpressure_queued(w, view, out, &q->back, flow, fill_of(w, q, flow, n_segs));
 }
 
-// Packets that leave without having been queued: one account for each run of one sender.
-static void
-pass(struct schedule *q, const uint32_t *lens, const uint16_t *flows, uint16_t n, uint64_t now_ns)
-{
-	for (uint16_t i = 0, run; i < n; i = (uint16_t)(i + run)) {
-		uint64_t bytes = lens[i];
+// What the scheduler has to know of staged packets.
+struct staged {
+	uint32_t len[WORKER_STAGE];
+	uint64_t arrival_ns[WORKER_STAGE];
+	uint16_t flow[WORKER_STAGE], n;
+};
 
-		for (run = 1; i + run < n && flows[i + run] == flows[i]; run++)
-			bytes += lens[i + run];
-		sched_pass(&q->s, flows[i], run, bytes, now_ns, now_ns);
+static void
+read_staged(const struct worker_tx *tx, struct staged *ret_staged)
+{
+	for (uint16_t i = 0; i < tx->n; i++) {
+		ret_staged->len[i] = tx->pkts[i]->pkt_len;
+		ret_staged->arrival_ns[i] = pkt_item(tx->pkts[i])->arrival_ns;
+		ret_staged->flow[i] = tx->pkts[i]->port;
+	}
+	ret_staged->n = tx->n;
+}
+
+// How many packets from `first` on have its sender, and its arrival.
+static uint16_t
+run_of(const struct staged *b, uint16_t first, uint64_t *ret_bytes)
+{
+	uint16_t i = first;
+
+	*ret_bytes = 0;
+	for (; i < b->n && b->flow[i] == b->flow[first] && b->arrival_ns[i] == b->arrival_ns[first]; i++)
+		*ret_bytes += b->len[i];
+	return (uint16_t)(i - first);
+}
+
+// True: nothing waits, and the scheduler would give all that is staged at once. On a link with a rate the order of several senders
+// is the scheduler's to say.
+static bool
+may_pass(const struct schedule *q, const struct staged *b, uint64_t now_ns)
+{
+	uint64_t bytes;
+
+	if (q->n_pending || q->s.n_queued)
+		return false;
+	for (uint16_t i = 0, run; i < b->n; i = (uint16_t)(i + run)) {
+		run = run_of(b, i, &bytes);
+		if ((q->s.link.rate && run < b->n) ||
+			!sched_may_pass(&q->s, b->flow[i], run, bytes, b->arrival_ns[i], now_ns))
+			return false;
+	}
+	return true;
+}
+
+// All that is staged leaves without having been queued: one account for each run of one sender.
+static void
+pass(struct worker *w, const struct view *view, uint16_t out, const struct staged *b)
+{
+	struct schedule *q = view_port(view, out)->schedule;
+	struct rte_mbuf **pkts = w->port[out].tx.pkts;
+	uint16_t n;
+	uint64_t bytes;
+
+	for (uint16_t i = 0, run; i < b->n; i = (uint16_t)(i + run)) {
+		run = run_of(b, i, &bytes);
+		sched_pass(&q->s, b->flow[i], &b->len[i], run, b->arrival_ns[i], w->now_ns);
+	}
+	if (unlikely(view_port(view, out)->capture))
+		capture_burst(w, view_port(view, out)->capture, pkts, b->n, true);
+	n = transmit(w, view, out, pkts, b->n);
+	if (unlikely(n < b->n)) {
+		q->taken_ns = w->now_ns;
+		q->n_pending = (uint16_t)(b->n - n);
+		memcpy(q->pending, pkts + n, q->n_pending * sizeof(q->pending[0]));
+		counters_add(&w->port[out].c.queued_in, q->n_pending);
 	}
 }
 
@@ -302,24 +362,20 @@ has_packets(const struct schedule *q)
 void
 schedule_put(struct worker *w, const struct view *view, uint16_t out)
 {
-	struct schedule *q = view_port(view, out)->schedule;
+	const struct view_port *vp = view_port(view, out);
 	struct worker_tx *tx = &w->port[out].tx;
-	uint32_t lens[RTE_DIM(tx->pkts)];
-	uint16_t flows[RTE_DIM(tx->pkts)], n = 0;
+	struct staged staged;
 
-	if (!q->n_pending && !q->s.n_queued && !view_port(view, out)->rate && !view_port(view, out)->capture) {
-		for (uint16_t i = 0; i < tx->n; i++) {
-			lens[i] = tx->pkts[i]->pkt_len;
-			flows[i] = tx->pkts[i]->port;
-		}
-		n = transmit(w, view, out, tx->pkts, tx->n);
-		pass(q, lens, flows, n, w->now_ns);
+	read_staged(tx, &staged);
+	if (may_pass(vp->schedule, &staged, w->now_ns)) {
+		pass(w, view, out, &staged);
+	} else {
+		for (uint16_t i = 0; i < tx->n; i++)
+			enqueue(w, view, out, tx->pkts[i], w->now_ns);
+		if (vp->rate)
+			(void)serve(w, view, out);
 	}
-	for (uint16_t i = n; i < tx->n; i++)
-		enqueue(w, view, out, tx->pkts[i], w->now_ns);
 	tx->n = 0;
-	if (view_port(view, out)->rate || view_port(view, out)->capture)
-		(void)serve(w, view, out);
 }
 
 unsigned

@@ -12,9 +12,11 @@
 
 #include <stdatomic.h>
 
+#define WORKER_STAGE (2 * PORT_BURST)
+
 struct worker_tx {
 	uint16_t n;
-	struct rte_mbuf *pkts[PORT_BURST * 2];
+	struct rte_mbuf *pkts[WORKER_STAGE];
 };
 
 // A worker's own data of one port.

@@ -155,7 +155,7 @@ waiting_costs_no_guarantee(void **state)
 	begin(1, 0);
 	sched_set_flow(&s, 0, &p, 0);
 	sched_set_link(&s, MBIT, 0, 0, 0);
-	sched_pass(&s, 0, 1, 1, 0, 0); // 8 us
+	sched_pass(&s, 0, &(uint32_t){1}, 1, 0, 0); // 8 us
 	for (unsigned i = 0; i < 5; i++)
 		(void)send(0, 1000, 8 * US + i * 8 * MS);
 	for (unsigned i = 0; i < 5; i++)
@@ -244,7 +244,7 @@ new_rate_guarantees_no_backlog_at_once(void **state)
 	sched_set_flow(&s, 0, &p, 0);
 	sched_set_flow(&s, 1, &plain, 0);
 	sched_set_link(&s, MBIT, 0, 0, 0);
-	sched_pass(&s, 1, 1, 125000, 0, 0); // 1 s
+	sched_pass(&s, 1, &(uint32_t){125000}, 1, 0, 0); // 1 s
 	for (unsigned i = 0; i < 900; i++)
 		(void)send(0, 1000, i * MS);
 	sched_set_flow(&s, 0, &faster, NS_PER_S);
@@ -713,6 +713,172 @@ random_params(uint64_t *seed)
 	return p;
 }
 
+struct twin { // a scheduler and what left it, in order
+	struct sched s;
+	void *memory;
+	struct hist delay[4];
+	unsigned n_out;
+	uint32_t out[512]; // flow, length and verdict
+};
+
+#define TWIN_FLOWS 4
+#define TWIN_BURST 64
+
+static void
+twin_begin(struct twin *t)
+{
+	*t = (struct twin){.memory = aligned_alloc(SCHED_ALIGN, sched_memory_bytes(TWIN_FLOWS))};
+	assert_non_null(t->memory);
+	sched_init(&t->s, TWIN_FLOWS, t->memory, 0);
+	for (uint32_t i = 0; i < TWIN_FLOWS; i++) {
+		hist_init(&t->delay[i]);
+		t->s.flow[i].delay = &t->delay[i];
+	}
+}
+
+static void
+twin_left(struct twin *t, uint32_t flow, uint32_t len, bool is_lost)
+{
+	assert_true(t->n_out < sizeof(t->out) / sizeof(t->out[0]));
+	t->out[t->n_out++] = len << 4 | flow << 1 | is_lost;
+}
+
+static void
+twin_dequeue(struct twin *t, uint64_t now)
+{
+	struct sched_item *item;
+
+	while (sched_dequeue(&t->s, &item, 1, now)) {
+		twin_left(t, item->user, item->len, item->verdict == SCHED_LATE || item->verdict == SCHED_AQM);
+		free(item);
+	}
+	assert_true(sched_is_consistent(&t->s));
+}
+
+static void
+twin_enqueue(struct twin *t, uint32_t flow, const uint32_t *lens, uint32_t n, uint64_t arrival, uint64_t now)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		struct sched_item *item = malloc(sizeof(*item));
+
+		assert_non_null(item);
+		*item = (struct sched_item){.len = lens[i], .arrival_ns = arrival, .user = (uint16_t)flow};
+		if (sched_enqueue(&t->s, flow, item, now))
+			free(item);
+	}
+}
+
+static void
+assert_twins(const struct twin *a, const struct twin *b)
+{
+	assert_int_equal(a->n_out, b->n_out);
+	assert_memory_equal(a->out, b->out, a->n_out * sizeof(a->out[0]));
+	assert_int_equal(a->s.link.free_ns, b->s.link.free_ns);
+	assert_int_equal(a->s.link.remainder, b->s.link.remainder);
+	assert_int_equal(a->s.n_queued, b->s.n_queued);
+	for (uint32_t i = 0; i < TWIN_FLOWS; i++) {
+		const struct sched_flow *f = &a->s.flow[i], *g = &b->s.flow[i];
+
+		assert_memory_equal(&f->stats, &g->stats, sizeof(f->stats));
+		assert_int_equal(f->tokens.tokens, g->tokens.tokens);
+		assert_int_equal(f->tokens.last_ns, g->tokens.last_ns);
+		assert_int_equal(f->codel.first_above_ns, g->codel.first_above_ns);
+		assert_int_equal(f->codel.is_dropping, g->codel.is_dropping);
+	}
+	assert_memory_equal(a->delay, b->delay, sizeof(a->delay));
+}
+
+// Of two schedulers with the same bursts one lets pass what may, the other queues everything.
+static void
+passing_equals_queueing(void **state)
+{
+	static struct twin passes, queues;
+	uint64_t seed = 271828, now = NS_PER_S;
+	unsigned n_passed = 0, n_queued = 0;
+
+	(void)state;
+	print_message("seed %llu\n", (unsigned long long)seed);
+	twin_begin(&passes);
+	twin_begin(&queues);
+	for (unsigned step = 0; step < 100000; step++) {
+		uint32_t flow = (uint32_t)random_below(&seed, TWIN_FLOWS), lens[TWIN_BURST];
+		uint32_t n = 1 + (uint32_t)random_below(&seed, random_below(&seed, 2) ? 4 : TWIN_BURST);
+		uint64_t bytes = 0, arrival;
+
+		if (step % 100 == 0) {
+			uint64_t rate = random_below(&seed, 4) ? MBIT << random_below(&seed, 14) : 0;
+
+			for (uint32_t i = 0; i < TWIN_FLOWS; i++) {
+				struct sched_params p = random_params(&seed);
+				bool has_aqm = random_below(&seed, 2);
+
+				p.limit += 10;
+				sched_set_flow(&passes.s, i, &p, now);
+				sched_set_flow(&queues.s, i, &p, now);
+				sched_set_aqm(&passes.s, i, has_aqm);
+				sched_set_aqm(&queues.s, i, has_aqm);
+			}
+			sched_set_link(&passes.s, rate, MS, 24, now);
+			sched_set_link(&queues.s, rate, MS, 24, now);
+		}
+		for (uint32_t i = 0; i < n; i++)
+			bytes += lens[i] = 1 + (uint32_t)random_below(&seed, 2000);
+		now += random_wide(&seed, 20);
+		arrival = now - (random_below(&seed, 4) ? 0 : random_wide(&seed, 24));
+		passes.n_out = queues.n_out = 0;
+		twin_dequeue(&passes, now);
+		twin_dequeue(&queues, now);
+		if (sched_may_pass(&passes.s, flow, n, bytes, arrival, now)) {
+			sched_pass(&passes.s, flow, lens, n, arrival, now);
+			for (uint32_t i = 0; i < n; i++)
+				twin_left(&passes, flow, lens[i], false);
+			n_passed++;
+		} else {
+			twin_enqueue(&passes, flow, lens, n, arrival, now);
+			n_queued++;
+		}
+		twin_enqueue(&queues, flow, lens, n, arrival, now);
+		twin_dequeue(&passes, now);
+		twin_dequeue(&queues, now);
+		assert_twins(&passes, &queues);
+	}
+	print_message("%u bursts passed, %u were queued\n", n_passed, n_queued);
+	assert_true(n_passed > 10000 && n_queued > 10000);
+	for (passes.n_out = 0; passes.s.n_queued; passes.n_out = 0)
+		twin_dequeue(&passes, passes.s.link.free_ns);
+	for (queues.n_out = 0; queues.s.n_queued; queues.n_out = 0)
+		twin_dequeue(&queues, queues.s.link.free_ns);
+	free(passes.memory);
+	free(queues.memory);
+}
+
+// The refusals, each beside the burst that just passes.
+static void
+what_would_wait_does_not_pass(void **state)
+{
+	struct sched_params p = rt(1 * MS, 0, 0);
+
+	(void)state;
+	begin(2, 0);
+	p.drops_late = true;
+	p.limit = 2;
+	sched_set_flow(&s, 0, &p, 0);
+	sched_set_link(&s, 8 * MBIT, MS, 0, 0); // a byte a microsecond: 1,000 make up for the slack
+	assert_true(sched_may_pass(&s, 0, 1, 1000, NS_PER_S, NS_PER_S));
+	assert_false(sched_may_pass(&s, 0, 1, 1001, NS_PER_S, NS_PER_S));
+	assert_true(sched_may_pass(&s, 0, 2, 1000, NS_PER_S, NS_PER_S)); // its limit
+	assert_false(sched_may_pass(&s, 0, 3, 1000, NS_PER_S, NS_PER_S));
+	assert_true(sched_may_pass(&s, 0, 1, 1000, NS_PER_S - MS, NS_PER_S)); // late packets are dropped
+	assert_false(sched_may_pass(&s, 0, 1, 1000, NS_PER_S - MS - 1, NS_PER_S));
+	sched_pass(&s, 0, &(uint32_t){1000}, 1, NS_PER_S, NS_PER_S);
+	assert_false(sched_may_pass(&s, 0, 1, 1, NS_PER_S, NS_PER_S)); // the link is busy
+	assert_true(sched_may_pass(&s, 0, 1, 1, NS_PER_S + US, NS_PER_S + US));
+	(void)send(1, 1, 2 * NS_PER_S);
+	assert_false(sched_may_pass(&s, 0, 1, 1, 2 * NS_PER_S, 2 * NS_PER_S)); // another waits
+	assert_non_null(next(2 * NS_PER_S));
+	assert_true(sched_may_pass(&s, 0, 1, 1, 2 * NS_PER_S, 2 * NS_PER_S));
+}
+
 static void
 equals_a_model_of_exact_rationals(void **state)
 {
@@ -803,7 +969,7 @@ run_greedy(const struct admission_flow *f, uint32_t n, const struct admission_li
 	}
 	sched_set_flow(&s, n, &plain, 0);
 	if (blocking)
-		sched_pass(&s, n, 1, blocking, begin_ns, begin_ns);
+		sched_pass(&s, n, &blocking, 1, begin_ns, begin_ns);
 	while (now < begin_ns + end_ns) {
 		struct sched_item *out;
 		uint64_t soon = UINT64_MAX;
@@ -991,6 +1157,8 @@ main(void)
 		cmocka_unit_test_teardown(rates_from_8_kbit_to_400_gbit_are_exact, teardown),
 		cmocka_unit_test_teardown(slack_makes_up_for_a_late_caller, teardown),
 		cmocka_unit_test_teardown(managed_flow_waits_for_an_interval_and_the_link_is_full, teardown),
+		cmocka_unit_test(passing_equals_queueing),
+		cmocka_unit_test_teardown(what_would_wait_does_not_pass, teardown),
 		cmocka_unit_test_teardown(equals_a_model_of_exact_rationals, teardown),
 		cmocka_unit_test_teardown(what_was_admitted_is_kept, teardown),
 		cmocka_unit_test_teardown(what_was_refused_could_not_be_kept, teardown),
