@@ -1,0 +1,58 @@
+// Descriptors of one buffer, read and checked: the part that takes and delivers share.
+#pragma once
+
+#include "rtvs/guest_ring.h"
+
+#include <linux/virtio_ring.h>
+#include <stdatomic.h>
+
+// What is read of a descriptor, of either kind of ring.
+struct guest_desc {
+	uint64_t addr;
+	uint32_t len;
+	uint16_t flags, next_or_id; // split: flags and next; packed: see guest_desc_load
+};
+
+// A place in the ring, ahead of r->pos while a frame's buffers are being found.
+struct guest_cursor {
+	uint16_t at;
+	bool wrap; // packed
+};
+
+struct guest_chain {
+	struct guest_piece *piece; // the caller's
+	uint32_t cap; // of pieces
+	uint32_t n_pieces, n_bytes;
+	uint16_t id; // by which the driver knows the buffer
+	uint16_t n_slots; // descriptors of the ring that it has; an indirect table is one
+};
+
+// Two loads of 8 bytes each: no field is read twice. Descriptors are aligned to 16 bytes.
+static inline struct guest_desc
+guest_desc_load(const void *at, bool is_packed)
+{
+	const uint64_t *word = __builtin_assume_aligned(at, 8);
+	uint64_t addr = __atomic_load_n(&word[0], __ATOMIC_RELAXED), rest = __atomic_load_n(&word[1], __ATOMIC_RELAXED);
+	uint16_t low = (uint16_t)(rest >> 32), high = (uint16_t)(rest >> 48);
+
+	return (struct guest_desc){.addr = addr,
+		.len = (uint32_t)rest,
+		.flags = is_packed ? high : low, // struct vring_packed_desc: id, flags
+		.next_or_id = is_packed ? low : high}; // struct vring_desc: flags, next
+}
+
+static inline struct guest_cursor
+guest_cursor_of(const struct guest_ring *r)
+{
+	return (struct guest_cursor){.at = r->pos.avail, .wrap = r->pos.avail_wrap};
+}
+
+// Does the ring offer a buffer at the cursor? Reads the guest's index where the last look is used up.
+bool guest_chain_is_offered(struct guest_ring *r, const struct guest_cursor *cursor);
+
+// Reads the buffer at the cursor, which is offered, and moves the cursor behind it. is_writable: all
+// of it must be for the device to write, else to read. False: r->fault says why; nothing moved.
+bool guest_chain_read(struct guest_ring *r, struct guest_cursor *cursor, bool is_writable, struct guest_chain *c);
+
+// Marks a buffer used that the device has written n_bytes of. Not visible before guest_ring_publish.
+void guest_chain_use(struct guest_ring *r, uint16_t id, uint16_t n_slots, uint32_t n_bytes);

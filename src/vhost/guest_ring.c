@@ -1,0 +1,200 @@
+// A virtqueue's life between set-up and the messages that end it: positions, what the guest sees of
+// used buffers, and the two ways to say "do not wake me", by flags and by index (Virtio 1.2, 2.7.7,
+// 2.7.10, 2.8.10). Indexes of both kinds are compared on one circle: 65536 values of a split ring,
+// two rounds of a packed one, whose first round has the wrap counter 1.
+#include "guest_chain.h"
+
+#include <errno.h>
+#include <stddef.h>
+
+struct guest_ring_bytes
+guest_ring_bytes(uint16_t size, bool is_packed)
+{
+	if (is_packed)
+		return (struct guest_ring_bytes){.desc = (uint64_t)size * sizeof(struct vring_packed_desc),
+			.driver = sizeof(struct vring_packed_desc_event),
+			.device = sizeof(struct vring_packed_desc_event)};
+	// Each of the two is followed by the event index of the other side.
+	return (struct guest_ring_bytes){.desc = (uint64_t)size * sizeof(struct vring_desc),
+		.driver = sizeof(struct vring_avail) + (size + UINT64_C(1)) * sizeof(uint16_t),
+		.device =
+			sizeof(struct vring_used) + (uint64_t)size * sizeof(struct vring_used_elem) + sizeof(uint16_t)};
+}
+
+int
+guest_ring_init(struct guest_ring *r, const struct guest_ring_cfg *cfg)
+{
+	if (!cfg->size || cfg->size > GUEST_RING_MAX || (!cfg->is_packed && cfg->size & (cfg->size - 1)) ||
+		(cfg->hdr_bytes != 10 && cfg->hdr_bytes != 12) || (uintptr_t)cfg->desc % 16 ||
+		(uintptr_t)cfg->driver % 2 || (uintptr_t)cfg->device % 4)
+		return -EINVAL;
+	if (cfg->is_packed && (cfg->pos.avail >= cfg->size || cfg->pos.used >= cfg->size))
+		return -EINVAL;
+	*r = (struct guest_ring){.cfg = *cfg,
+		.pos = cfg->pos,
+		.mask = (uint16_t)(cfg->size - 1),
+		.seen = cfg->pos.avail,
+		.published = cfg->pos.used};
+	return 0;
+}
+
+static uint32_t
+circle(const struct guest_ring *r)
+{
+	return r->cfg.is_packed ? 2u * r->cfg.size : 1u << 16;
+}
+
+static uint32_t
+on_circle(const struct guest_ring *r, uint16_t at, bool wrap)
+{
+	return r->cfg.is_packed && !wrap ? (uint32_t)at + r->cfg.size : at;
+}
+
+static uint32_t
+distance(const struct guest_ring *r, uint32_t from, uint32_t to)
+{
+	return to >= from ? to - from : to + circle(r) - from;
+}
+
+static uint32_t
+used_on_circle(const struct guest_ring *r)
+{
+	return on_circle(r, r->pos.used, r->pos.used_wrap);
+}
+
+static void
+publish_split(struct guest_ring *r)
+{
+	struct vring_used *used = r->cfg.device;
+
+	if (r->published == r->pos.used)
+		return;
+	__atomic_store_n(&used->idx, r->pos.used, __ATOMIC_RELEASE);
+	r->published = r->pos.used;
+	guest_log_mark(&r->cfg.log, r->cfg.device_guest + offsetof(struct vring_used, idx), sizeof(used->idx));
+}
+
+static void
+publish_packed(struct guest_ring *r)
+{
+	struct vring_packed_desc *d = (struct vring_packed_desc *)r->cfg.desc + r->held_at;
+
+	if (!r->is_held)
+		return;
+	__atomic_store_n(&d->flags, r->held_flags, __ATOMIC_RELEASE);
+	r->is_held = false;
+	// Once more: a full list of marks may have been flushed since the first time.
+	guest_log_mark(&r->cfg.log, r->cfg.desc_guest + r->held_at * sizeof(*d), sizeof(*d));
+}
+
+void
+guest_ring_publish(struct guest_ring *r)
+{
+	if (r->cfg.is_packed)
+		publish_packed(r);
+	else
+		publish_split(r);
+	guest_log_flush(&r->cfg.log);
+}
+
+// The position that the driver asks to be signalled at. False: it decides by flags alone, *ret_is_wanted.
+static bool
+reads_event(const struct guest_ring *r, uint32_t *ret_event, bool *ret_is_wanted)
+{
+	if (r->cfg.is_packed) {
+		const struct vring_packed_desc_event *e = r->cfg.driver;
+		uint16_t flags = __atomic_load_n(&e->flags, __ATOMIC_RELAXED), off_wrap;
+
+		*ret_is_wanted = flags != VRING_PACKED_EVENT_FLAG_DISABLE;
+		if (flags != VRING_PACKED_EVENT_FLAG_DESC || !r->cfg.has_event_idx)
+			return false;
+		off_wrap = __atomic_load_n(&e->off_wrap, __ATOMIC_ACQUIRE);
+		// An offset beyond the ring is somewhere on the circle, too: the guest then harms itself.
+		*ret_event = on_circle(r, off_wrap & 0x7fff, off_wrap >> VRING_PACKED_EVENT_F_WRAP_CTR) % circle(r);
+		return true;
+	}
+	const struct vring_avail *avail = r->cfg.driver;
+
+	if (r->cfg.has_event_idx) {
+		*ret_event = __atomic_load_n(&avail->ring[r->cfg.size], __ATOMIC_RELAXED);
+		return true;
+	}
+	*ret_is_wanted = !(__atomic_load_n(&avail->flags, __ATOMIC_RELAXED) & VRING_AVAIL_F_NO_INTERRUPT);
+	return false;
+}
+
+bool
+guest_ring_must_signal(struct guest_ring *r)
+{
+	uint32_t told = r->told, now = used_on_circle(r), event;
+	bool was_told = r->is_told, is_wanted = true;
+
+	if (was_told && told == now)
+		return false;
+	r->told = (uint16_t)now;
+	r->is_told = true;
+	if (!was_told)
+		return true;
+	if (!reads_event(r, &event, &is_wanted))
+		return is_wanted;
+	return distance(r, told, event) < distance(r, told, now);
+}
+
+void
+guest_ring_arm(struct guest_ring *r, bool is_on)
+{
+	if (r->cfg.is_packed) {
+		struct vring_packed_desc_event *e = r->cfg.device;
+		uint16_t flags = VRING_PACKED_EVENT_FLAG_DISABLE;
+
+		if (is_on && r->cfg.has_event_idx) {
+			flags = VRING_PACKED_EVENT_FLAG_DESC;
+			__atomic_store_n(&e->off_wrap,
+				(uint16_t)(r->pos.avail | r->pos.avail_wrap << VRING_PACKED_EVENT_F_WRAP_CTR),
+				__ATOMIC_RELAXED);
+		} else if (is_on)
+			flags = VRING_PACKED_EVENT_FLAG_ENABLE;
+		__atomic_store_n(&e->flags, flags, __ATOMIC_RELEASE);
+		guest_log_mark(&r->cfg.log, r->cfg.device_guest, sizeof(*e));
+		return;
+	}
+	struct vring_used *used = r->cfg.device;
+	uint16_t *event = (uint16_t *)&used->ring[r->cfg.size];
+
+	if (r->cfg.has_event_idx) {
+		// Off: the place that the driver is the longest in coming to. Whoever keeps it off sets it anew now and then.
+		uint16_t at = (uint16_t)(r->pos.avail + (is_on ? 0 : 1 << 15));
+
+		__atomic_store_n(event, at, __ATOMIC_RELAXED);
+		guest_log_mark(&r->cfg.log, r->cfg.device_guest + (uint64_t)((uint8_t *)event - (uint8_t *)used),
+			sizeof(*event));
+		return;
+	}
+	__atomic_store_n(&used->flags, is_on ? 0 : VRING_USED_F_NO_NOTIFY, __ATOMIC_RELAXED);
+	guest_log_mark(&r->cfg.log, r->cfg.device_guest, sizeof(used->flags));
+}
+
+bool
+guest_ring_has_work(const struct guest_ring *r)
+{
+	struct guest_cursor cursor = guest_cursor_of(r);
+	const struct vring_avail *avail = r->cfg.driver;
+
+	if (r->fault)
+		return false;
+	if (r->cfg.is_packed)
+		return guest_chain_is_offered((struct guest_ring *)r, &cursor); // reads flags alone
+	return __atomic_load_n(&avail->idx, __ATOMIC_ACQUIRE) != cursor.at;
+}
+
+const char *
+guest_ring_fault_text(enum guest_ring_fault fault)
+{
+	static const char *const text[] = {
+#define X(name, text) text,
+		GUEST_RING_FAULTS(X)
+#undef X
+	};
+
+	return fault < GUEST_RING_N_FAULTS ? text[fault] : "unknown";
+}

@@ -1,0 +1,110 @@
+// Frames to a driver: receive buffers are found for all of it first, then written, then marked used,
+// so that a frame that does not fit leaves no trace.
+#include "guest_chain.h"
+
+#include <errno.h>
+#include <string.h>
+
+struct room {
+	struct guest_piece piece[GUEST_MERGE_MAX];
+	struct {
+		uint32_t n_bytes;
+		uint16_t id, n_slots;
+	} chain[GUEST_MERGE_MAX];
+	uint32_t n_pieces, n_chains, n_slots;
+	uint64_t n_bytes;
+};
+
+static int
+find_room(struct guest_ring *r, struct guest_cursor *cursor, struct room *room, uint64_t n_bytes)
+{
+	while (room->n_bytes < n_bytes) {
+		struct guest_chain c = {.piece = room->piece + room->n_pieces, .cap = GUEST_MERGE_MAX - room->n_pieces};
+
+		if (room->n_chains &&
+			(!r->cfg.has_mergeable || room->n_slots >= r->cfg.size || !c.cap ||
+				room->n_chains == GUEST_MERGE_MAX))
+			return -EMSGSIZE;
+		if (!guest_chain_is_offered(r, cursor))
+			return r->fault ? -EPROTO : -EAGAIN;
+		if (!guest_chain_read(r, cursor, true, &c)) {
+			if (r->fault != GUEST_RING_FAULT_PIECES || !room->n_chains)
+				return -EPROTO;
+			r->fault = GUEST_RING_FAULT_NONE;
+			return -EMSGSIZE;
+		}
+		room->chain[room->n_chains].id = c.id;
+		room->chain[room->n_chains].n_slots = c.n_slots;
+		room->chain[room->n_chains++].n_bytes = c.n_bytes;
+		room->n_slots += c.n_slots;
+		room->n_pieces += c.n_pieces;
+		room->n_bytes += c.n_bytes;
+	}
+	return 0;
+}
+
+// Where the next byte is written.
+struct pen {
+	struct guest_ring *r;
+	const struct guest_piece *piece;
+	uint32_t offset;
+};
+
+// A header is compared before it is stored: a line that is not written does not change hands.
+static void
+put(struct pen *pen, const void *from, uint32_t n, bool may_be_there)
+{
+	for (uint32_t done = 0, part; done < n; done += part) {
+		const struct guest_piece *p = pen->piece;
+		uint8_t *to = p->at + pen->offset;
+
+		part = p->n_bytes - pen->offset < n - done ? p->n_bytes - pen->offset : n - done;
+		if (!may_be_there || memcmp(to, (const uint8_t *)from + done, part)) {
+			memcpy(to, (const uint8_t *)from + done, part);
+			guest_log_mark(&pen->r->cfg.log, p->guest + pen->offset, part);
+		}
+		pen->offset += part;
+		if (pen->offset == p->n_bytes) {
+			pen->piece++;
+			pen->offset = 0;
+		}
+	}
+}
+
+int
+guest_ring_deliver(
+	struct guest_ring *r, const struct guest_hdr *hdr, const struct guest_piece *piece, unsigned n_pieces)
+{
+	struct guest_cursor cursor = guest_cursor_of(r);
+	uint64_t left = r->cfg.hdr_bytes;
+	struct {
+		struct guest_hdr hdr;
+		uint16_t num_buffers;
+	} header = {.hdr = *hdr};
+	struct room room;
+	struct pen pen = {.r = r, .piece = room.piece};
+	int rc;
+
+	if (r->fault)
+		return -EPROTO;
+	for (unsigned i = 0; i < n_pieces; i++)
+		left += piece[i].n_bytes;
+	room.n_pieces = room.n_chains = room.n_slots = 0;
+	room.n_bytes = 0;
+	rc = find_room(r, &cursor, &room, left);
+	if (rc)
+		return rc;
+	header.num_buffers = (uint16_t)room.n_chains; // 1 where buffers are not merged (5.1.6.4.1)
+	put(&pen, &header, r->cfg.hdr_bytes, true);
+	for (unsigned i = 0; i < n_pieces; i++)
+		put(&pen, piece[i].at, piece[i].n_bytes, false);
+	for (uint32_t i = 0; i < room.n_chains; i++) {
+		uint32_t n = room.chain[i].n_bytes < left ? room.chain[i].n_bytes : (uint32_t)left;
+
+		guest_chain_use(r, room.chain[i].id, room.chain[i].n_slots, n);
+		left -= n;
+	}
+	r->pos.avail = cursor.at;
+	r->pos.avail_wrap = cursor.wrap;
+	return 0;
+}

@@ -1,0 +1,79 @@
+// Frames that a driver sends: header and first bytes are copied once, the rest is borrowed.
+#include "guest_chain.h"
+
+#include <string.h>
+
+// Copies up to n bytes off the front of the pieces. Returns how many.
+static uint32_t
+cut(struct guest_piece **piece, uint32_t *n_pieces, void *to, uint32_t n)
+{
+	uint32_t got = 0;
+
+	while (got < n && *n_pieces) {
+		struct guest_piece *p = *piece;
+		uint32_t part = p->n_bytes < n - got ? p->n_bytes : n - got;
+
+		memcpy((uint8_t *)to + got, p->at, part);
+		got += part;
+		p->at += part;
+		p->guest += part;
+		p->n_bytes -= part;
+		if (!p->n_bytes) {
+			++*piece;
+			--*n_pieces;
+		}
+	}
+	return got;
+}
+
+static bool
+fill_frame(struct guest_ring *r, struct guest_burst *burst, struct guest_frame *f, const struct guest_chain *c)
+{
+	struct guest_piece *piece = c->piece;
+	uint32_t n_pieces = c->n_pieces;
+	uint8_t num_buffers[2]; // the driver's is 0 and means nothing
+
+	if (c->n_bytes < r->cfg.hdr_bytes) {
+		r->fault = GUEST_RING_FAULT_SHORT;
+		return false;
+	}
+	(void)cut(&piece, &n_pieces, &f->hdr, sizeof(f->hdr));
+	(void)cut(&piece, &n_pieces, num_buffers, r->cfg.hdr_bytes - (uint32_t)sizeof(f->hdr));
+	f->n_bytes = c->n_bytes - r->cfg.hdr_bytes;
+	f->n_head = (uint16_t)cut(&piece, &n_pieces, f->head, sizeof(f->head));
+	f->first_piece = (uint16_t)(piece - burst->piece);
+	f->n_pieces = (uint16_t)n_pieces;
+	if (n_pieces)
+		burst->n_pieces += c->n_pieces;
+	return true;
+}
+
+unsigned
+guest_ring_take(struct guest_ring *r, struct guest_burst *burst, unsigned n)
+{
+	struct guest_cursor cursor = guest_cursor_of(r);
+	unsigned taken = 0;
+
+	burst->n_pieces = 0;
+	if (r->fault)
+		return 0;
+	for (; taken < n && taken < GUEST_BURST && guest_chain_is_offered(r, &cursor); taken++) {
+		struct guest_chain c = {
+			.piece = burst->piece + burst->n_pieces, .cap = GUEST_BURST_PIECES - burst->n_pieces};
+
+		if (!guest_chain_read(r, &cursor, false, &c)) {
+			// The burst may have been full, not the frame in too many pieces: it is the next burst's first.
+			if (r->fault == GUEST_RING_FAULT_PIECES && taken)
+				r->fault = GUEST_RING_FAULT_NONE;
+			break;
+		}
+		if (!fill_frame(r, burst, &burst->frame[taken], &c))
+			break;
+		guest_chain_use(r, c.id, c.n_slots, 0);
+		r->pos.avail = cursor.at;
+		r->pos.avail_wrap = cursor.wrap;
+	}
+	// What is decided is decided on the copies: the compiler must not read the guest's words again.
+	atomic_signal_fence(memory_order_seq_cst);
+	return taken;
+}
