@@ -1,0 +1,116 @@
+// The back end's side of one vhost-user connection for a network card: bytes and descriptors in,
+// replies and effects out. Pure: the caller owns the socket, and carries out the effects.
+// Source: vhost-user specification (QEMU, docs/interop/vhost-user.rst).
+//
+// A descriptor belongs to the caller until it is given to vhost_user_receive, then to the session,
+// which hands each of them to exactly one effect: map, start, set_call or close.
+//
+// What a front-end breaks ends its connection, with a text that says what. What cannot be had, as
+// memory that does not map, is answered with a failure where the front-end asked for an answer
+// (REPLY_ACK), and ends the connection where it did not: it would go on as if all were well.
+#pragma once
+
+#include "rtvs/guest_mem.h"
+#include "rtvs/guest_ring.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define VHOST_USER_MAX_RINGS 16 // two a queue pair
+#define VHOST_USER_MAX_FDS 8 // of one message: a table of memory has so many regions
+#define VHOST_USER_MAX_PAYLOAD 264 // bytes: that table, the longest message of a network card
+#define VHOST_USER_HEADER 12
+#define VHOST_USER_MAX_REPLIES 32 // that wait for a front-end that does not read
+
+// Protocol features that are offered: bits of SET_PROTOCOL_FEATURES.
+enum vhost_user_protocol {
+	VHOST_USER_MQ = 1 << 0,
+	VHOST_USER_LOG_SHMFD = 1 << 1,
+	VHOST_USER_RARP = 1 << 2,
+	VHOST_USER_REPLY_ACK = 1 << 3,
+	VHOST_USER_MTU = 1 << 4,
+	VHOST_USER_BACKEND_REQ = 1 << 5,
+	VHOST_USER_RESET_DEVICE = 1 << 13,
+	VHOST_USER_CONFIGURE_MEM_SLOTS = 1 << 15,
+	VHOST_USER_STATUS = 1 << 16,
+	VHOST_USER_PROTOCOL_FEATURES = VHOST_USER_MQ | VHOST_USER_LOG_SHMFD | VHOST_USER_RARP | VHOST_USER_REPLY_ACK |
+		VHOST_USER_MTU | VHOST_USER_BACKEND_REQ | VHOST_USER_RESET_DEVICE | VHOST_USER_CONFIGURE_MEM_SLOTS |
+		VHOST_USER_STATUS
+};
+
+// Virtio features that belong to the transport.
+#define VHOST_USER_F_LOG_ALL 26
+#define VHOST_USER_F_PROTOCOL_FEATURES 30
+
+// Effects. Those that return int: 0 or a negative errno, which fails the message.
+struct vhost_user_ops {
+	// Maps n_bytes of the file from offset on, to read and write. Takes the descriptor, also where it fails.
+	int (*map)(void *arg, int fd, uint64_t offset, uint64_t n_bytes, uint8_t **ret_host);
+	void (*unmap)(void *arg, uint8_t *host, uint64_t n_bytes); // of map; no ring runs
+	void (*close)(void *arg, int fd);
+	// The ring may be used from here on; who waits for it is signalled once. kick: -1: the driver does
+	// not kick, the ring must be polled. The descriptor stays the session's: it is closed after stop.
+	int (*start)(void *arg, unsigned ring, const struct guest_ring_cfg *cfg, int kick);
+	// When it returns, nothing uses the ring, its memory or its kick any more.
+	void (*stop)(void *arg, unsigned ring, struct guest_ring_pos *ret_pos);
+	// A ring that is not enabled is run without its packets going anywhere: what the driver sends is
+	// taken and discarded, nothing is delivered. Comes also while the ring is stopped.
+	void (*enable)(void *arg, unsigned ring, bool is_enabled);
+	// How the driver is signalled from now on, -1: not at all. Takes the descriptor; it may be used
+	// until the next call of set_call or stop returns.
+	void (*set_call)(void *arg, unsigned ring, int fd);
+	void (*announce)(void *arg, const uint8_t mac[6]); // a guest has come: RARP for it
+	int (*set_mtu)(void *arg, uint64_t mtu);
+	void (*set_status)(void *arg, uint8_t status); // virtio device status
+};
+
+struct vhost_user_cfg {
+	const struct vhost_user_ops *ops;
+	void *arg; // of the effects
+	uint64_t features; // offered, without those of the transport, which are added
+	uint32_t n_pairs; // 1 to VHOST_USER_MAX_RINGS / 2
+};
+
+struct vhost_user_ring {
+	uint64_t desc, driver, device; // addresses in the front-end's process
+	struct guest_ring_pos pos; // while it is stopped
+	uint16_t size;
+	int kick; // of the front-end; -1: none
+	bool has_kick, has_addr, is_enabled, is_running;
+};
+
+struct vhost_user {
+	struct vhost_user_cfg cfg;
+	uint64_t features, protocol_features; // negotiated
+	struct guest_mem mem;
+	struct vhost_user_ring ring[VHOST_USER_MAX_RINGS];
+	uint8_t *log; // the dirty log; NULL: none
+	uint64_t log_bytes;
+	int backend_fd; // where requests to the front-end would go, -1: nowhere
+	uint8_t status;
+	uint8_t in[VHOST_USER_HEADER + VHOST_USER_MAX_PAYLOAD];
+	uint32_t n_in;
+	int fd[VHOST_USER_MAX_FDS];
+	uint32_t n_fds;
+	uint8_t out[VHOST_USER_MAX_REPLIES * 32];
+	uint32_t n_out;
+	char why[120]; // why it ended
+};
+
+// Error: -EINVAL (n_pairs).
+int vhost_user_init(struct vhost_user *u, const struct vhost_user_cfg *cfg);
+
+// How many bytes are wanted next, 1 at least: to the end of a header, or of the message. Who reads
+// no more than that gets a message's descriptors with its own bytes.
+size_t vhost_user_wants(const struct vhost_user *u);
+
+// n: at most what vhost_user_wants said. Errors: -EPROTO (the connection has to end, u->why says why).
+// Takes the descriptors in any case.
+int vhost_user_receive(struct vhost_user *u, const uint8_t *bytes, size_t n, const int *fds, unsigned n_fds);
+
+// Replies that wait: u->out, u->n_out bytes. The first n of them were sent.
+void vhost_user_sent(struct vhost_user *u, size_t n);
+
+// Stops all rings, unmaps, closes: nothing is left of the connection.
+void vhost_user_fini(struct vhost_user *u);
