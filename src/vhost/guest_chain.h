@@ -5,6 +5,7 @@
 
 #include <linux/virtio_ring.h>
 #include <stdatomic.h>
+#include <string.h>
 
 // What is read of a descriptor, of either kind of ring.
 struct guest_desc {
@@ -56,3 +57,65 @@ bool guest_chain_read(struct guest_ring *r, struct guest_cursor *cursor, bool is
 
 // Marks a buffer used that the device has written n_bytes of. Not visible before guest_ring_publish.
 void guest_chain_use(struct guest_ring *r, uint16_t id, uint16_t n_slots, uint32_t n_bytes);
+
+// The address of a buffer that is one descriptor and contiguous, as nearly all are: *d is the cursor's,
+// which is offered. flags: VRING_DESC_F_WRITE, or 0. NULL: it is another, see guest_chain_read.
+static inline uint8_t *
+guest_chain_plain(struct guest_ring *r, const struct guest_desc *d, uint16_t flags)
+{
+	uint32_t n = d->len;
+	uint8_t *at;
+
+	if ((d->flags & (VRING_DESC_F_NEXT | VRING_DESC_F_INDIRECT | VRING_DESC_F_WRITE)) != flags)
+		return NULL;
+	at = guest_mem_at(r->cfg.mem, &r->hint, d->addr, &n);
+	return n == d->len ? at : NULL;
+}
+
+// The first descriptor at the cursor, and the id by which the driver knows its buffer. False: none such is in the ring.
+static inline bool
+guest_chain_first(
+	const struct guest_ring *r, const struct guest_cursor *cursor, struct guest_desc *ret_desc, uint16_t *ret_id)
+{
+	const struct vring_avail *avail = r->cfg.driver;
+	uint16_t at = cursor->at;
+
+	if (!r->cfg.is_packed) {
+		at = __atomic_load_n(&avail->ring[at & r->mask], __ATOMIC_RELAXED);
+		if (at >= r->cfg.size)
+			return false;
+	}
+	*ret_desc = guest_desc_load((const uint8_t *)r->cfg.desc + at * sizeof(struct vring_desc), r->cfg.is_packed);
+	*ret_id = r->cfg.is_packed ? ret_desc->next_or_id : at;
+	return true;
+}
+
+static inline void
+guest_cursor_step(const struct guest_ring *r, struct guest_cursor *cursor)
+{
+	cursor->at++;
+	if (r->cfg.is_packed && cursor->at == r->cfg.size) {
+		cursor->at = 0;
+		cursor->wrap = !cursor->wrap;
+	}
+}
+
+// memcpy without a call for what is short. The ends of two moves may overlap: no byte beyond n is read or written.
+static inline void
+guest_copy(uint8_t *to, const uint8_t *from, uint32_t n)
+{
+	if (n > 256) {
+		memcpy(to, from, n);
+		return;
+	}
+	if (n >= 16) {
+		for (uint32_t i = 0; i + 16 < n; i += 16)
+			memcpy(to + i, from + i, 16);
+		memcpy(to + n - 16, from + n - 16, 16);
+	} else if (n >= 8) {
+		memcpy(to, from, 8);
+		memcpy(to + n - 8, from + n - 8, 8);
+	} else
+		for (uint32_t i = 0; i < n; i++)
+			to[i] = from[i];
+}

@@ -50,19 +50,16 @@ struct pen {
 	uint32_t offset;
 };
 
-// A header is compared before it is stored: a line that is not written does not change hands.
 static void
-put(struct pen *pen, const void *from, uint32_t n, bool may_be_there)
+put(struct pen *pen, const void *from, uint32_t n)
 {
 	for (uint32_t done = 0, part; done < n; done += part) {
 		const struct guest_piece *p = pen->piece;
 		uint8_t *to = p->at + pen->offset;
 
 		part = p->n_bytes - pen->offset < n - done ? p->n_bytes - pen->offset : n - done;
-		if (!may_be_there || memcmp(to, (const uint8_t *)from + done, part)) {
-			memcpy(to, (const uint8_t *)from + done, part);
-			guest_log_mark(&pen->r->cfg.log, p->guest + pen->offset, part);
-		}
+		memcpy(to, (const uint8_t *)from + done, part);
+		guest_log_mark(&pen->r->cfg.log, p->guest + pen->offset, part);
 		pen->offset += part;
 		if (pen->offset == p->n_bytes) {
 			pen->piece++;
@@ -71,33 +68,67 @@ put(struct pen *pen, const void *from, uint32_t n, bool may_be_there)
 	}
 }
 
-int
-guest_ring_deliver(
-	struct guest_ring *r, const struct guest_hdr *hdr, const struct guest_piece *piece, unsigned n_pieces)
+struct header {
+	struct guest_hdr hdr;
+	uint16_t num_buffers; // 1 where buffers are not merged (5.1.6.4.1)
+};
+
+// A header is compared before it is stored: a line that is not written does not change hands.
+static inline bool
+is_header(const uint8_t *at, const struct header *h, uint32_t n)
+{
+	return n == 12 ? !memcmp(at, h, 12) : !memcmp(at, h, 10);
+}
+
+// Into one contiguous descriptor. False: the next buffer is another, or too small, and nothing was done.
+static inline bool
+deliver_plain(struct guest_ring *r, const struct guest_hdr *hdr, const struct guest_piece *piece, unsigned n_pieces,
+	uint64_t n_bytes)
+{
+	const struct header header = {.hdr = *hdr, .num_buffers = 1};
+	struct guest_cursor cursor = guest_cursor_of(r);
+	uint32_t n_hdr = r->cfg.hdr_bytes;
+	struct guest_desc d;
+	uint8_t *at, *to;
+	uint16_t id;
+
+	if (!guest_chain_is_offered(r, &cursor) || !guest_chain_first(r, &cursor, &d, &id) || d.len < n_bytes)
+		return false;
+	at = guest_chain_plain(r, &d, VRING_DESC_F_WRITE);
+	if (!at)
+		return false;
+	if (!is_header(at, &header, n_hdr))
+		memcpy(at, &header, n_hdr);
+	to = at + n_hdr;
+	for (unsigned i = 0; i < n_pieces; to += piece[i++].n_bytes)
+		guest_copy(to, piece[i].at, piece[i].n_bytes);
+	guest_log_mark(&r->cfg.log, d.addr, n_bytes);
+	guest_cursor_step(r, &cursor);
+	r->pos.avail = cursor.at;
+	r->pos.avail_wrap = cursor.wrap;
+	guest_chain_use(r, id, 1, (uint32_t)n_bytes);
+	return true;
+}
+
+static int
+deliver_any(struct guest_ring *r, const struct guest_hdr *hdr, const struct guest_piece *piece, unsigned n_pieces,
+	uint64_t left)
 {
 	struct guest_cursor cursor = guest_cursor_of(r);
-	uint64_t left = r->cfg.hdr_bytes;
-	struct {
-		struct guest_hdr hdr;
-		uint16_t num_buffers;
-	} header = {.hdr = *hdr};
+	struct header header = {.hdr = *hdr};
 	struct room room;
 	struct pen pen = {.r = r, .piece = room.piece};
 	int rc;
 
-	if (r->fault)
-		return -EPROTO;
-	for (unsigned i = 0; i < n_pieces; i++)
-		left += piece[i].n_bytes;
 	room.n_pieces = room.n_chains = room.n_slots = 0;
 	room.n_bytes = 0;
 	rc = find_room(r, &cursor, &room, left);
 	if (rc)
 		return rc;
-	header.num_buffers = (uint16_t)room.n_chains; // 1 where buffers are not merged (5.1.6.4.1)
-	put(&pen, &header, r->cfg.hdr_bytes, true);
+	header.num_buffers = (uint16_t)room.n_chains;
+	put(&pen, &header, r->cfg.hdr_bytes);
 	for (unsigned i = 0; i < n_pieces; i++)
-		put(&pen, piece[i].at, piece[i].n_bytes, false);
+		put(&pen, piece[i].at, piece[i].n_bytes);
 	for (uint32_t i = 0; i < room.n_chains; i++) {
 		uint32_t n = room.chain[i].n_bytes < left ? room.chain[i].n_bytes : (uint32_t)left;
 
@@ -107,4 +138,19 @@ guest_ring_deliver(
 	r->pos.avail = cursor.at;
 	r->pos.avail_wrap = cursor.wrap;
 	return 0;
+}
+
+int
+guest_ring_deliver(
+	struct guest_ring *r, const struct guest_hdr *hdr, const struct guest_piece *piece, unsigned n_pieces)
+{
+	uint64_t n_bytes = r->cfg.hdr_bytes;
+
+	if (r->fault)
+		return -EPROTO;
+	for (unsigned i = 0; i < n_pieces; i++)
+		n_bytes += piece[i].n_bytes;
+	if (deliver_plain(r, hdr, piece, n_pieces, n_bytes))
+		return 0;
+	return r->fault ? -EPROTO : deliver_any(r, hdr, piece, n_pieces, n_bytes);
 }

@@ -48,6 +48,52 @@ fill_frame(struct guest_ring *r, struct guest_burst *burst, struct guest_frame *
 	return true;
 }
 
+// A frame in one contiguous descriptor. False: it is not, and nothing was done.
+static inline bool
+take_plain(struct guest_ring *r, struct guest_cursor *cursor, struct guest_burst *burst, struct guest_frame *f)
+{
+	uint32_t n_hdr = r->cfg.hdr_bytes, n;
+	struct guest_desc d;
+	uint16_t id;
+	uint8_t *at;
+
+	if (burst->n_pieces == GUEST_BURST_PIECES || !guest_chain_first(r, cursor, &d, &id))
+		return false;
+	at = guest_chain_plain(r, &d, 0);
+	if (!at || d.len < n_hdr)
+		return false;
+	memcpy(&f->hdr, at, sizeof(f->hdr));
+	n = d.len - n_hdr;
+	f->n_bytes = n;
+	f->n_head = (uint16_t)(n < GUEST_HEAD ? n : GUEST_HEAD);
+	guest_copy(f->head, at + n_hdr, f->n_head);
+	f->first_piece = (uint16_t)burst->n_pieces;
+	f->n_pieces = n > GUEST_HEAD;
+	if (n > GUEST_HEAD)
+		burst->piece[burst->n_pieces++] = (struct guest_piece){
+			.at = at + n_hdr + GUEST_HEAD, .guest = d.addr + n_hdr + GUEST_HEAD, .n_bytes = n - GUEST_HEAD};
+	guest_cursor_step(r, cursor);
+	guest_chain_use(r, id, 1, 0);
+	return true;
+}
+
+static bool
+take_any(struct guest_ring *r, struct guest_cursor *cursor, struct guest_burst *burst, unsigned taken)
+{
+	struct guest_chain c = {.piece = burst->piece + burst->n_pieces, .cap = GUEST_BURST_PIECES - burst->n_pieces};
+
+	if (!guest_chain_read(r, cursor, false, &c)) {
+		// The burst may have been full, not the frame in too many pieces: it is the next burst's first.
+		if (r->fault == GUEST_RING_FAULT_PIECES && taken)
+			r->fault = GUEST_RING_FAULT_NONE;
+		return false;
+	}
+	if (!fill_frame(r, burst, &burst->frame[taken], &c))
+		return false;
+	guest_chain_use(r, c.id, c.n_slots, 0);
+	return true;
+}
+
 unsigned
 guest_ring_take(struct guest_ring *r, struct guest_burst *burst, unsigned n)
 {
@@ -58,18 +104,8 @@ guest_ring_take(struct guest_ring *r, struct guest_burst *burst, unsigned n)
 	if (r->fault)
 		return 0;
 	for (; taken < n && taken < GUEST_BURST && guest_chain_is_offered(r, &cursor); taken++) {
-		struct guest_chain c = {
-			.piece = burst->piece + burst->n_pieces, .cap = GUEST_BURST_PIECES - burst->n_pieces};
-
-		if (!guest_chain_read(r, &cursor, false, &c)) {
-			// The burst may have been full, not the frame in too many pieces: it is the next burst's first.
-			if (r->fault == GUEST_RING_FAULT_PIECES && taken)
-				r->fault = GUEST_RING_FAULT_NONE;
+		if (!take_plain(r, &cursor, burst, &burst->frame[taken]) && !take_any(r, &cursor, burst, taken))
 			break;
-		}
-		if (!fill_frame(r, burst, &burst->frame[taken], &c))
-			break;
-		guest_chain_use(r, c.id, c.n_slots, 0);
 		r->pos.avail = cursor.at;
 		r->pos.avail_wrap = cursor.wrap;
 	}
