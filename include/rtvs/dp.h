@@ -360,8 +360,8 @@ int dp_mac_del(struct dp *dp, unsigned bridge, const struct mac *mac, uint16_t v
 unsigned dp_mac_flush(struct dp *dp, unsigned bridge); // learned ones; how many went
 unsigned dp_mac_list(const struct dp *dp, unsigned bridge, uint32_t *pos, struct dp_mac *ret_macs, unsigned max);
 
-// Ports. id: 0 to DP_MAX_PORTS - 1, free to be reused after del. set: takes the whole configuration;
-// -EINVAL when it changes what is fixed. The bridge must exist: -ENOENT. A mirror waits for its port.
+// Ports. id: 0 to DP_MAX_PORTS - 1, free to be reused after del. set: takes the whole configuration,
+// in which what is fixed for the port's life is as it was: the caller sees to it. The bridge must exist: -ENOENT. A mirror waits for its port.
 // What can be said of deadline, rates and burst without a datapath: 0 or -EINVAL. dp_port_add and set ask it, too.
 int dp_port_check_qos(const struct dp_port_cfg *cfg, char err[DP_ERR_SIZE]);
 int dp_port_add(struct dp *dp, const struct dp_port_cfg *cfg, unsigned *ret_id, char err[DP_ERR_SIZE]);

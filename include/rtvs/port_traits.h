@@ -37,6 +37,10 @@ extern const char *const port_traits_names[PORT_N_TYPES + 1]; // by enum dp_port
 uint32_t port_traits_of(uint32_t type);
 uint32_t port_traits_of_name(const char *type); // NULL allowed: no name has traits
 
+// The types that have any of these traits, as bits 1 << enum dp_port_type. A constant where traits is one.
+#define PORT_KIND(wanted, id, name, traits) | (((traits) & (wanted)) ? 1u << DP_PORT_##id : 0u)
+#define PORT_KINDS(traits) (0u PORT_TYPES(PORT_KIND, traits))
+
 // Has the type any of these traits?
 static inline bool
 port_has(uint32_t type, uint32_t traits)

@@ -56,6 +56,10 @@ struct rpc_param {
 	uint16_t offset, size; // of the member it decodes to
 	bool is_required;
 	bool is_key; // names the object: `rtvsctl port show NAME` takes it without "name="
+	bool is_kind; // RPC_ENUM: its value is the object's kind
+	uint32_t kinds; // that it is for, as bits 1 << value of the is_kind one; 0: all
+	const char *
+		fixed; // for the object's life: ends a sentence "NAME: fixed ...", with what to do; NULL: it may change
 };
 
 // One initializer: P(struct port_params, mtu, RPC_UINT, .min = 68, .max = 9600, .def = "1500", .help = "...")
@@ -90,7 +94,7 @@ struct rpc_method {
 	const char *result; // one sentence: what it returns
 	rpc_handler_fn *handler;
 	const struct rpc_param *params;
-	uint16_t n_params;
+	uint16_t n_params; // 0: a row without a name ends the table, NULL: there is none
 	uint16_t params_size; // of the struct they decode to
 	uint32_t flags; // enum rpc_flag
 };
@@ -125,6 +129,13 @@ bool rpc_is_same(const struct rpc_param *params, unsigned n_params, const void *
 // One value as encode writes it; for results that show a configuration. in: the struct, not the member.
 json_t *rpc_encode_value(const struct rpc_param *param, const void *in);
 
+// Of an object, as it is or as it would be: is each parameter that the caller gave for its kind? 0, or -1 with err.
+int rpc_check_kinds(
+	const struct rpc_param *params, unsigned n_params, uint64_t present, const void *object, struct rpc_error *err);
+// Could one of them become the other, with all that is fixed as it is? 0, or -1 with err.
+int rpc_check_fixed(
+	const struct rpc_param *params, unsigned n_params, const void *from, const void *to, struct rpc_error *err);
+
 struct rpc_session {
 	const struct rpc_api *api;
 	void *ctx; // for handlers
@@ -144,6 +155,6 @@ int rpc_call(struct rpc_session *session, const char *method, const json_t *para
 json_t *rpc_parse(const char *text, size_t len, size_t max_bytes, struct rpc_error *err);
 
 // The whole table as JSON: [{"method","help","result","flags":[...],"params":[{"name","type","required","key",
-// "min","max","names","default","help"}]}]. min and max are those in force; max, names and default are absent where there
-// is none. New reference.
+// "min","max","names","default","only_for":["type=vhost"],"fixed","help"}]}]. min and max are those in force; max, names, default
+// and only_for are absent where there is none. A method that changes what exists is shown without what is fixed. New reference.
 json_t *rpc_discover(const struct rpc_api *api);

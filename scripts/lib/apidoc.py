@@ -26,6 +26,10 @@ def limits(p):
         out.append(f"default {p['default']}")
     if p["required"]:
         out.append("required")
+    if p.get("only_for"):
+        out.append("only " + " or ".join(p["only_for"]))
+    if p.get("fixed"):
+        out.append("fixed")
     return ", ".join(out)
 
 
@@ -33,6 +37,7 @@ def md(api):
     out = ["# RPC methods", "",
            "Generated from the method table; do not edit. JSON-RPC 2.0, one message a line, on the control socket. Units are",
            "accepted as people write them (`\"2ms\"`, `\"20Mbit\"`, `\"64MiB\"`); numbers are in base units (ns, bit/s, bytes).",
+           "What is *only* for some types is refused at others; what is *fixed* stays for the life of its object.",
            "`rtvsctl help NOUN VERB` shows the same.", ""]
     for m in api:
         flags = [f.replace("_", "-") for f in m["flags"]]
@@ -65,14 +70,15 @@ def man(api):
     return "\n".join(out) + "\n"
 
 
-# What an <rtvs:port> in a libvirt domain may say: what port.set can change, less what is no guest's, and as many queues as an interface
-# that is attached later may have.
-NOT_A_GUESTS = {"address", "admin_up", "clock", "domain", "domain_uuid", "gateway", "ignore_options", "key_file", "probe", "stamp"}
+# What an <rtvs:port> in a libvirt domain may say: what port.set can change of a guest's port, less what is the host's business, and as
+# many queues as an interface that is attached later may have.
+NOT_A_GUESTS = {"address", "admin_up", "domain", "domain_uuid", "gateway", "stamp"}
 
 
 def guest_attributes(api):
     methods = {m["method"]: m["params"] for m in api}
-    names = {p["name"] for p in methods["port.set"] if not p["key"]} - NOT_A_GUESTS | {"queues"}
+    names = {p["name"] for p in methods["port.set"] if not p["key"] and "type=vhost" in p.get("only_for", ["type=vhost"])}
+    names = names - NOT_A_GUESTS | {"queues"}
     return [p for p in methods["port.add"] if p["name"] in names]
 
 

@@ -84,6 +84,10 @@ print_range(const json_t *param)
 		printf(", default %s", def);
 	if (json_is_true(json_object_get(param, "required")))
 		printf(", required");
+	json_array_foreach (json_object_get(param, "only_for"), i, name)
+		printf("%s%s", i ? " or " : ", only ", json_string_value(name));
+	if (json_is_true(json_object_get(param, "fixed")))
+		printf(", fixed");
 }
 
 bool

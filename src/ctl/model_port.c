@@ -69,16 +69,14 @@ port_check_tunnel(
 	char wrong[GENEVE_IGNORE_ERR];
 	struct geneve_ignore ignore;
 
-	if (cfg->socket[0] || cfg->devargs[0])
-		return model_fail(-EINVAL, err, "%s: not for type=geneve", cfg->socket[0] ? "socket" : "devargs");
 	if (!cfg->uplink[0])
-		return model_fail(-EINVAL, err, "uplink: needed for type=geneve");
+		return model_fail(-EINVAL, err, "uplink: needed for type=%s", port_traits_names[cfg->type]);
 	if (!uplink)
 		return model_fail(-ENOENT, err, "uplink: port %s does not exist", cfg->uplink);
 	if (!uplink->cfg.address.len)
 		return model_fail(-EINVAL, err, "uplink: port %s has no address", cfg->uplink);
 	if (!cfg->remote.len)
-		return model_fail(-EINVAL, err, "remote: needed for type=geneve");
+		return model_fail(-EINVAL, err, "remote: needed for type=%s", port_traits_names[cfg->type]);
 	if (cfg->remote.is_v6 != uplink->cfg.address.is_v6 || cfg->remote.len != (cfg->remote.is_v6 ? 128 : 32))
 		return model_fail(-EINVAL, err, "remote: must be one %s address, as the uplink's is",
 			uplink->cfg.address.is_v6 ? "IPv6" : "IPv4");
@@ -147,51 +145,19 @@ port_check_uplink(
 	return 0;
 }
 
-static int
-port_check_segment(const struct dp_port_cfg *cfg, char err[DP_ERR_SIZE])
-{
-	if (cfg->socket[0] || cfg->devargs[0])
-		return model_fail(-EINVAL, err, "%s: not for type=segment", cfg->socket[0] ? "socket" : "devargs");
-	if (cfg->path[0] != '/')
-		return model_fail(-EINVAL, err, "path: needed for type=segment, absolute: /dev/shm/NAME");
-	if (cfg->n_queues != 1)
-		return model_fail(-EINVAL, err, "queues: must be 1 for type=segment");
-	return 0;
-}
-
+// What a port of its type needs; what is not for it was refused by the rows of its parameters.
 static int
 port_check_type(
 	const struct model *m, const struct dp_port_cfg *cfg, const struct model_port *self, char err[DP_ERR_SIZE])
 {
-	if (cfg->prewake && !port_has(cfg->type, PORT_IS_GUEST))
-		return model_fail(-EINVAL, err, "prewake: only for type=vhost");
-	if (cfg->path[0] && !port_has(cfg->type, PORT_IS_NODE))
-		return model_fail(-EINVAL, err, "path: only for type=segment");
-	if (!port_has(cfg->type, PORT_MAY_BE_UPLINK) && (cfg->address.len || cfg->gateway.len || cfg->stamp))
-		return model_fail(-EINVAL, err, "address: not for type=%s", port_traits_names[cfg->type]);
 	if (port_has(cfg->type, PORT_IS_TUNNEL))
 		return port_check_tunnel(m, cfg, self, err);
-	if (cfg->uplink[0] || cfg->remote.len || cfg->key_file[0] || cfg->clock != DP_CLOCK_SYSTEM || cfg->probe_ns ||
-		cfg->ignore_options[0])
-		return model_fail(-EINVAL, err, "%s: only for type=geneve",
-			cfg->uplink[0]		       ? "uplink" :
-				cfg->remote.len	       ? "remote" :
-				cfg->key_file[0]       ? "key_file" :
-				cfg->probe_ns	       ? "probe" :
-				cfg->ignore_options[0] ? "ignore_options" :
-							 "clock");
-	if (port_has(cfg->type, PORT_IS_NODE))
-		return port_check_segment(cfg, err);
-	if (port_has(cfg->type, PORT_IS_DEVICE)) {
-		if (!cfg->devargs[0])
-			return model_fail(-EINVAL, err, "devargs: needed for type=ethdev");
-		if (cfg->socket[0])
-			return model_fail(-EINVAL, err, "socket: only for type=vhost");
-		return 0;
-	}
-	if (cfg->devargs[0])
-		return model_fail(-EINVAL, err, "devargs: only for type=ethdev");
-	if (cfg->socket[0] != '/')
+	if (port_has(cfg->type, PORT_IS_NODE) && cfg->path[0] != '/')
+		return model_fail(-EINVAL, err, "path: needed for type=%s, absolute: /dev/shm/NAME",
+			port_traits_names[cfg->type]);
+	if (port_has(cfg->type, PORT_IS_DEVICE) && !cfg->devargs[0])
+		return model_fail(-EINVAL, err, "devargs: needed for type=%s", port_traits_names[cfg->type]);
+	if (port_has(cfg->type, PORT_IS_GUEST) && cfg->socket[0] != '/')
 		return model_fail(-EINVAL, err, "socket: must be an absolute path");
 	return 0;
 }

@@ -1,5 +1,5 @@
-// What port.add and port.set take. One table makes both methods, what port.show prints and config.dump;
-// the parameters that are fixed for a port's life are in port.add only.
+// What port.add and port.set take. One table makes both methods, what port.show prints and config.dump; a row says for
+// which types a parameter is, and whether it is fixed for a port's life.
 #include "port_params.h"
 
 #include "probes.h"
@@ -7,113 +7,125 @@
 
 #define P(member, type, ...) RPC_PARAM(struct dp_port_cfg, member, type, __VA_ARGS__)
 #define PAS(json_name, member, type, ...) RPC_PARAM_AS(json_name, struct dp_port_cfg, member, type, __VA_ARGS__)
-// clang-format off
-#define PORT_KEY \
-	P(name, RPC_NAME, .is_required = true, .is_key = true, .min = 1, .max = RTVS_NAME_SIZE - 1, .help = "name of the port")
-#define PORT_FIXED_PARAMS \
-	P(type, RPC_ENUM, .names = port_traits_names, .def = "vhost", \
-		.help = "vhost: a guest's vhost-user socket; ethdev: a DPDK device; geneve: a tunnel to another host; segment: Ethernet over shared memory"), \
-	P(socket, RPC_STR, .max = RTVS_PATH_SIZE - 1, .help = "vhost: path of the socket; " PORT_PARAMS_RUN_DIR "/NAME.sock when not given"), \
-	PAS("mode", vhost_mode, RPC_ENUM, .names = dp_vhost_mode_names, .def = "listen", \
-		.help = "vhost: listen makes the socket, connect waits for QEMU's (server=on)"), \
-	P(socket_mode, RPC_OCTAL, .max = 0777, .def = "0660", .help = "vhost, mode=listen: permissions of the socket file"), \
-	P(socket_owner, RPC_STR, .max = RTVS_NAME_SIZE - 1, .help = "vhost, mode=listen: user who owns the socket file"), \
-	P(socket_group, RPC_STR, .max = RTVS_NAME_SIZE - 1, .help = "vhost, mode=listen: group of the socket file"), \
-	P(packed, RPC_BOOL, .def = "true", .help = "vhost: offer packed rings"), \
-	P(csum, RPC_BOOL, .def = "true", .help = "vhost: offer checksum offload; geneve: UDP checksums outside; when not given true over IPv6, false over IPv4"), \
-	P(tso, RPC_BOOL, .def = "true", .help = "vhost: offer segmentation offload; needs csum"), \
-	P(devargs, RPC_STR, .max = RTVS_DEVARGS_SIZE - 1, \
-		.help = "ethdev: DPDK's name of the device (\"0000:01:00.0\", \"net_tap0,iface=t0\")"), \
-	P(path, RPC_STR, .max = RTVS_PATH_SIZE - 1, \
-		.help = "segment: its file (\"/dev/shm/NAME\"), made by rtvs-vni create; where there is none yet the port waits for it"), \
-	P(uplink, RPC_NAME, .max = RTVS_NAME_SIZE - 1, .help = "geneve: port that it goes through, which has an address"), \
-	P(remote, RPC_ADDR, .help = "geneve: address of the other host on the underlay"), \
-	P(vni, RPC_UINT, .max = DP_VNI_MAX, .def = "0", .help = "geneve: virtual network, as the other host has it"), \
-	P(timestamps, RPC_BOOL, .def = "true", .help = "geneve: packets say when they left and what deadline they have"), \
-	PAS("queues", n_queues, RPC_UINT, .min = 1, .max = DP_MAX_QUEUES, .def = "1", .help = "queue pairs at most")
-#define PORT_PARAMS \
-	P(prewake, RPC_BOOL, .def = "false", \
-		.help = "vhost: kick a guest that sleeps ahead of a packet that waits, by half of what its waking takes"), \
-	P(bridge, RPC_NAME, .max = RTVS_NAME_SIZE - 1, .help = "bridge it belongs to; empty: none, it forwards nothing"), \
-	P(admin_up, RPC_BOOL, .def = "true", .help = "false: the socket is closed or the device stopped"), \
-	P(mtu, RPC_UINT, .min = DP_MTU_MIN, .max = DP_MTU_MAX, .def = "1500", .help = "largest IP packet in bytes, as Linux counts"), \
-	P(vlan_mode, RPC_ENUM, .names = dp_vlan_mode_names, .def = "access", \
-		.help = "access: untagged frames only, all in `vlan`; trunk: tagged with a VLAN of `trunk`"), \
-	P(vlan, RPC_UINT, .max = RTVS_VLAN_MAX, .def = "0", \
-		.help = "VLAN of untagged frames; 0: access: the bridge's untagged VLAN, trunk: they are refused"), \
-	P(trunk, RPC_VLANS, .help = "trunk: VLANs it carries (\"1,5,100-200\"); empty: all"), \
-	P(address, RPC_ADDR, \
-		.help = "own address on the underlay, with its prefix length: tunnels go through this port; empty: none do"), \
-	P(gateway, RPC_ADDR, .help = "with address: router to hosts outside of its prefix"), \
-	P(key_file, RPC_STR, .max = RTVS_PATH_SIZE - 1, \
-		.help = "geneve: keys shared with the daemon there, one or two lines \"NUMBER HEX\"; empty: it is not talked to"), \
-	P(clock, RPC_ENUM, .names = dp_clock_names, .def = "system", \
-		.help = "geneve: system: both hosts have theirs from PTP or NTP; peer: the daemons measure how far they are apart"), \
-	P(ignore_options, RPC_STR, .max = GENEVE_IGNORE_TEXT - 1, \
-		.help = "geneve: critical options that are accepted unread, CLASS[/TYPE],... (\"0x102/0x80\": OVN's)"), \
-	PAS("probe", probe_ns, RPC_TIME, .max = PROBES_MAX_NS, .def = "0", \
-		.help = "geneve: how often flows with a deadline that send nothing are probed (STAMP, RFC 8762); 0: never, or from 100ms"), \
-	P(stamp, RPC_BOOL, .def = "false", .help = "with address: answer STAMP test packets (RFC 8762)"), \
-	P(allowed_macs, RPC_MACS, .max = RTVS_MAX_MACS, .help = "source MACs it may use; empty: any"), \
-	P(allowed_ips, RPC_PREFIXES, .max = RTVS_MAX_PREFIXES, .help = "source addresses or prefixes it may use; empty: any"), \
-	P(isolated, RPC_BOOL, .def = "false", .help = "exchanges nothing with other isolated ports of its bridge"), \
-	P(forwards_reserved, RPC_BOOL, .def = "false", \
-		.help = "exchanges frames to 01:80:c2:00:00:0x (STP, LACP, 802.1X, LLDP; no PAUSE) with other ports that do"), \
-	P(mac_limit, RPC_UINT, .max = 1048576, .def = "0", .help = "MACs learned from it at most; 0: only the bridge's limit"), \
-	PAS("flood_rate", flood_pps, RPC_UINT, .max = UINT32_MAX, .def = "0", \
-		.help = "broadcast, multicast and unknown unicast packets it may send a second; 0: no limit"), \
-	P(mirror_to, RPC_NAME, .max = RTVS_NAME_SIZE - 1, .help = "port that receives a copy of its packets, whenever there is one of that name; empty: none"), \
-	P(mirror, RPC_ENUM, .names = dp_mirror_dir_names, .def = "none", \
-		.help = "what is copied, as the port sees it: rx was taken from it, tx given to it"), \
-	PAS("deadline", deadline_ns, RPC_TIME, .max = DP_DEADLINE_MAX_NS, .def = "0", \
-		.help = "what it sends shall have left this long after it came; 0: no deadline"), \
-	PAS("min_rate", min_rate_bps, RPC_RATE, .max = DP_RATE_MAX, .def = "0", \
-		.help = "guaranteed to what it sends, at every egress port; 0 or from 8kbit"), \
-	PAS("burst", burst_bytes, RPC_SIZE, .max = DP_BURST_MAX, .def = "15kB", \
-		.help = "bytes that may come at once within min_rate, and max_rate; a frame of its mtu at least, tags and tunnel headers count"), \
-	PAS("max_rate", max_rate_bps, RPC_RATE, .max = DP_RATE_MAX, .def = "0", \
-		.help = "taken from it at most; 0: no limit, or from 8kbit"), \
-	P(weight, RPC_UINT, .min = 1, .max = DP_WEIGHT_MAX, .def = "1", .help = "its share of what guarantees leave of an egress port"), \
-	P(late, RPC_ENUM, .names = dp_late_names, .def = "send", .help = "what becomes of its packets whose deadline has passed"), \
-	P(feedback, RPC_ENUM, .names = dp_feedback_names, .def = "act", \
-		.help = "when another host's daemon says that its packets come late: act: leave sooner, then with a higher DSCP"), \
-	P(domain, RPC_STR, .max = DP_DOMAIN_SIZE - 1, .help = "virtual machine that it belongs to, as libvirt has it"), \
-	P(domain_uuid, RPC_NAME, .max = DP_UUID_SIZE - 1, \
-		.help = "UUID of that, when libvirt's hook makes and removes the port; empty: nobody but you"), \
-	P(force, RPC_BOOL, .def = "false", .help = "take its guarantee though an egress port may not be able to keep it"), \
-	P(queue, RPC_UINT, .min = DP_QUEUE_MIN, .max = DP_QUEUE_MAX, .def = "512", \
-		.help = "packets of it that wait at one egress port at most, in no more than system buffers / 16 / workers; a device with a rate holds a guest back from half of either on, up to 100 ms"), \
-	PAS("rate", rate_bps, RPC_RATE, .max = DP_RATE_MAX, .def = "0", \
-		.help = "egress rate: what the port is given; 0: as much as it takes, or from 8kbit"), \
-	P(dscp, RPC_ENUM, .names = dp_dscp_names, .def = "keep", \
-		.help = "DSCP of what the port is given: keep, or that of the sender's deadline (system.set dscp_classes)")
-// clang-format on
+#define FIXED "when the port is added; delete the port and add it again to change it"
+// What a guest's driver agrees to when it starts.
+#define NEGOTIATED FIXED "; a guest that runs keeps what it uses until it is powered off and on"
 
-#define ADD_PARAMS PORT_KEY, PORT_FIXED_PARAMS, PORT_PARAMS
-#define SET_PARAMS PORT_KEY, PORT_PARAMS
-const struct rpc_param port_params_add[] = {ADD_PARAMS};
-const struct rpc_param port_params_set[] = {SET_PARAMS};
-_Static_assert(sizeof(port_params_add) == sizeof((const struct rpc_param[]){ADD_PARAMS}) &&
-		sizeof(port_params_set) == sizeof((const struct rpc_param[]){SET_PARAMS}),
-	"the header has the counts of rows");
-#define N_FIXED (PORT_PARAMS_N_ADD - PORT_PARAMS_N_SET) // behind the key
+// clang-format off
+const struct rpc_param port_params[] = {
+	P(name, RPC_NAME, .is_required = true, .is_key = true, .min = 1, .max = RTVS_NAME_SIZE - 1, .help = "name of the port"),
+	P(type, RPC_ENUM, .names = port_traits_names, .def = "vhost", .is_kind = true, .fixed = FIXED,
+		.help = "vhost: a guest's vhost-user socket; ethdev: a DPDK device; geneve: a tunnel to another host; segment: Ethernet over shared memory"),
+	P(socket, RPC_STR, .max = RTVS_PATH_SIZE - 1, .kinds = PORT_KINDS(PORT_IS_GUEST), .fixed = FIXED,
+		.help = "path of the socket; " PORT_PARAMS_RUN_DIR "/NAME.sock when not given"),
+	PAS("mode", vhost_mode, RPC_ENUM, .names = dp_vhost_mode_names, .def = "listen", .kinds = PORT_KINDS(PORT_IS_GUEST), .fixed = FIXED,
+		.help = "listen makes the socket, connect waits for QEMU's (server=on)"),
+	P(socket_mode, RPC_OCTAL, .max = 0777, .def = "0660", .kinds = PORT_KINDS(PORT_IS_GUEST), .fixed = FIXED,
+		.help = "mode=listen: permissions of the socket file"),
+	P(socket_owner, RPC_STR, .max = RTVS_NAME_SIZE - 1, .kinds = PORT_KINDS(PORT_IS_GUEST), .fixed = FIXED,
+		.help = "mode=listen: user who owns the socket file"),
+	P(socket_group, RPC_STR, .max = RTVS_NAME_SIZE - 1, .kinds = PORT_KINDS(PORT_IS_GUEST), .fixed = FIXED,
+		.help = "mode=listen: group of the socket file"),
+	P(packed, RPC_BOOL, .def = "true", .kinds = PORT_KINDS(PORT_IS_GUEST), .fixed = NEGOTIATED,
+		.help = "offer packed rings"),
+	P(csum, RPC_BOOL, .def = "true", .kinds = PORT_KINDS(PORT_IS_GUEST | PORT_IS_TUNNEL), .fixed = NEGOTIATED,
+		.help = "vhost: offer checksum offload; geneve: UDP checksums outside; when not given true over IPv6, false over IPv4"),
+	P(tso, RPC_BOOL, .def = "true", .kinds = PORT_KINDS(PORT_IS_GUEST), .fixed = NEGOTIATED,
+		.help = "offer segmentation offload; needs csum"),
+	P(devargs, RPC_STR, .max = RTVS_DEVARGS_SIZE - 1, .kinds = PORT_KINDS(PORT_IS_DEVICE), .fixed = FIXED,
+		.help = "DPDK's name of the device (\"0000:01:00.0\", \"net_tap0,iface=t0\")"),
+	P(path, RPC_STR, .max = RTVS_PATH_SIZE - 1, .kinds = PORT_KINDS(PORT_IS_NODE), .fixed = FIXED,
+		.help = "its file (\"/dev/shm/NAME\"), made by rtvs-vni create; where there is none yet the port waits for it"),
+	P(uplink, RPC_NAME, .max = RTVS_NAME_SIZE - 1, .kinds = PORT_KINDS(PORT_IS_TUNNEL), .fixed = FIXED,
+		.help = "port that it goes through, which has an address"),
+	P(remote, RPC_ADDR, .kinds = PORT_KINDS(PORT_IS_TUNNEL), .fixed = FIXED,
+		.help = "address of the other host on the underlay"),
+	P(vni, RPC_UINT, .max = DP_VNI_MAX, .def = "0", .kinds = PORT_KINDS(PORT_IS_TUNNEL), .fixed = FIXED,
+		.help = "virtual network, as the other host has it"),
+	P(timestamps, RPC_BOOL, .def = "true", .kinds = PORT_KINDS(PORT_IS_TUNNEL), .fixed = FIXED,
+		.help = "packets say when they left and what deadline they have"),
+	PAS("queues", n_queues, RPC_UINT, .min = 1, .max = DP_MAX_QUEUES, .def = "1", .kinds = PORT_KINDS(PORT_IS_GUEST | PORT_IS_DEVICE), .fixed = NEGOTIATED,
+		.help = "queue pairs at most"),
+	P(prewake, RPC_BOOL, .def = "false", .kinds = PORT_KINDS(PORT_IS_GUEST),
+		.help = "kick a guest that sleeps ahead of a packet that waits, by half of what its waking takes"),
+	P(bridge, RPC_NAME, .max = RTVS_NAME_SIZE - 1, .help = "bridge it belongs to; empty: none, it forwards nothing"),
+	P(admin_up, RPC_BOOL, .def = "true", .help = "false: the socket is closed or the device stopped"),
+	P(mtu, RPC_UINT, .min = DP_MTU_MIN, .max = DP_MTU_MAX, .def = "1500", .help = "largest IP packet in bytes, as Linux counts"),
+	P(vlan_mode, RPC_ENUM, .names = dp_vlan_mode_names, .def = "access",
+		.help = "access: untagged frames only, all in `vlan`; trunk: tagged with a VLAN of `trunk`"),
+	P(vlan, RPC_UINT, .max = RTVS_VLAN_MAX, .def = "0",
+		.help = "VLAN of untagged frames; 0: access: the bridge's untagged VLAN, trunk: they are refused"),
+	P(trunk, RPC_VLANS, .help = "trunk: VLANs it carries (\"1,5,100-200\"); empty: all"),
+	P(address, RPC_ADDR, .kinds = PORT_KINDS(PORT_MAY_BE_UPLINK),
+		.help = "own address on the underlay, with its prefix length: tunnels go through this port; empty: none do"),
+	P(gateway, RPC_ADDR, .kinds = PORT_KINDS(PORT_MAY_BE_UPLINK),
+		.help = "with address: router to hosts outside of its prefix"),
+	P(key_file, RPC_STR, .max = RTVS_PATH_SIZE - 1, .kinds = PORT_KINDS(PORT_IS_TUNNEL),
+		.help = "keys shared with the daemon there, one or two lines \"NUMBER HEX\"; empty: it is not talked to"),
+	P(clock, RPC_ENUM, .names = dp_clock_names, .def = "system", .kinds = PORT_KINDS(PORT_IS_TUNNEL),
+		.help = "system: both hosts have theirs from PTP or NTP; peer: the daemons measure how far they are apart"),
+	P(ignore_options, RPC_STR, .max = GENEVE_IGNORE_TEXT - 1, .kinds = PORT_KINDS(PORT_IS_TUNNEL),
+		.help = "critical options that are accepted unread, CLASS[/TYPE],... (\"0x102/0x80\": OVN's)"),
+	PAS("probe", probe_ns, RPC_TIME, .max = PROBES_MAX_NS, .def = "0", .kinds = PORT_KINDS(PORT_IS_TUNNEL),
+		.help = "how often flows with a deadline that send nothing are probed (STAMP, RFC 8762); 0: never, or from 100ms"),
+	P(stamp, RPC_BOOL, .def = "false", .kinds = PORT_KINDS(PORT_MAY_BE_UPLINK),
+		.help = "with address: answer STAMP test packets (RFC 8762)"),
+	P(allowed_macs, RPC_MACS, .max = RTVS_MAX_MACS, .help = "source MACs it may use; empty: any"),
+	P(allowed_ips, RPC_PREFIXES, .max = RTVS_MAX_PREFIXES, .help = "source addresses or prefixes it may use; empty: any"),
+	P(isolated, RPC_BOOL, .def = "false", .help = "exchanges nothing with other isolated ports of its bridge"),
+	P(forwards_reserved, RPC_BOOL, .def = "false",
+		.help = "exchanges frames to 01:80:c2:00:00:0x (STP, LACP, 802.1X, LLDP; no PAUSE) with other ports that do"),
+	P(mac_limit, RPC_UINT, .max = 1048576, .def = "0", .help = "MACs learned from it at most; 0: only the bridge's limit"),
+	PAS("flood_rate", flood_pps, RPC_UINT, .max = UINT32_MAX, .def = "0",
+		.help = "broadcast, multicast and unknown unicast packets it may send a second; 0: no limit"),
+	P(mirror_to, RPC_NAME, .max = RTVS_NAME_SIZE - 1, .help = "port that receives a copy of its packets, whenever there is one of that name; empty: none"),
+	P(mirror, RPC_ENUM, .names = dp_mirror_dir_names, .def = "none",
+		.help = "what is copied, as the port sees it: rx was taken from it, tx given to it"),
+	PAS("deadline", deadline_ns, RPC_TIME, .max = DP_DEADLINE_MAX_NS, .def = "0",
+		.help = "what it sends shall have left this long after it came; 0: no deadline"),
+	PAS("min_rate", min_rate_bps, RPC_RATE, .max = DP_RATE_MAX, .def = "0",
+		.help = "guaranteed to what it sends, at every egress port; 0 or from 8kbit"),
+	PAS("burst", burst_bytes, RPC_SIZE, .max = DP_BURST_MAX, .def = "15kB",
+		.help = "bytes that may come at once within min_rate, and max_rate; a frame of its mtu at least, tags and tunnel headers count"),
+	PAS("max_rate", max_rate_bps, RPC_RATE, .max = DP_RATE_MAX, .def = "0",
+		.help = "taken from it at most; 0: no limit, or from 8kbit"),
+	P(weight, RPC_UINT, .min = 1, .max = DP_WEIGHT_MAX, .def = "1", .help = "its share of what guarantees leave of an egress port"),
+	P(late, RPC_ENUM, .names = dp_late_names, .def = "send", .help = "what becomes of its packets whose deadline has passed"),
+	P(feedback, RPC_ENUM, .names = dp_feedback_names, .def = "act",
+		.help = "when another host's daemon says that its packets come late: act: leave sooner, then with a higher DSCP"),
+	P(domain, RPC_STR, .max = DP_DOMAIN_SIZE - 1, .help = "virtual machine that it belongs to, as libvirt has it"),
+	P(domain_uuid, RPC_NAME, .max = DP_UUID_SIZE - 1,
+		.help = "UUID of that, when libvirt's hook makes and removes the port; empty: nobody but you"),
+	P(force, RPC_BOOL, .def = "false", .help = "take its guarantee though an egress port may not be able to keep it"),
+	P(queue, RPC_UINT, .min = DP_QUEUE_MIN, .max = DP_QUEUE_MAX, .def = "512",
+		.help = "packets of it that wait at one egress port at most, in no more than system buffers / 16 / workers; a device with a rate holds a guest back from half of either on, up to 100 ms"),
+	PAS("rate", rate_bps, RPC_RATE, .max = DP_RATE_MAX, .def = "0",
+		.help = "egress rate: what the port is given; 0: as much as it takes, or from 8kbit"),
+	P(dscp, RPC_ENUM, .names = dp_dscp_names, .def = "keep",
+		.help = "DSCP of what the port is given: keep, or that of the sender's deadline (system.set dscp_classes)"),
+	{0},
+};
+// clang-format on
+const unsigned port_params_n = sizeof(port_params) / sizeof(port_params[0]) - 1;
 
 bool
 port_params_is_settable(const struct dp_port_cfg *from, const struct dp_port_cfg *to)
 {
-	return rpc_is_same(port_params_add + 1, N_FIXED, from, to);
+	struct rpc_error ignored = {0};
+
+	return rpc_check_fixed(port_params, port_params_n, from, to, &ignored) == 0;
 }
 
 bool
 port_params_is_same(const struct dp_port_cfg *a, const struct dp_port_cfg *b)
 {
-	return rpc_is_same(port_params_add, PORT_PARAMS_N_ADD, a, b);
+	return rpc_is_same(port_params, port_params_n, a, b);
 }
 
 json_t *
 port_params_encode(const struct dp_port_cfg *cfg)
 {
-	json_t *object = rpc_encode(port_params_add, PORT_PARAMS_N_ADD, cfg);
+	json_t *object = rpc_encode(port_params, port_params_n, cfg);
 
 	// Left out is what port_add makes of it.
 	if (object && port_has(cfg->type, PORT_IS_TUNNEL)) {

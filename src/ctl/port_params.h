@@ -8,10 +8,8 @@
 #include <stdbool.h>
 
 #define PORT_PARAMS_RUN_DIR "/run/rtvswitch" // of the sockets of ports without socket=
-#define PORT_PARAMS_N_ADD 52
-#define PORT_PARAMS_N_SET 36
-extern const struct rpc_param port_params_add[PORT_PARAMS_N_ADD]; // the name stands first
-extern const struct rpc_param port_params_set[PORT_PARAMS_N_SET];
+extern const struct rpc_param port_params[]; // the name stands first
+extern const unsigned port_params_n;
 
 // Could port.set make one of the other?
 bool port_params_is_settable(const struct dp_port_cfg *from, const struct dp_port_cfg *to);

@@ -20,10 +20,10 @@
 
 // Did the caller give the parameter of this name?
 static bool
-is_given(const struct rpc_param *params, unsigned n, uint64_t present, const char *name)
+is_given(uint64_t present, const char *name)
 {
-	for (unsigned i = 0; i < n; i++)
-		if ((present >> i & 1) && strcmp(params[i].name, name) == 0)
+	for (unsigned i = 0; i < port_params_n; i++)
+		if ((present >> i & 1) && strcmp(port_params[i].name, name) == 0)
 			return true;
 	return false;
 }
@@ -32,40 +32,17 @@ is_given(const struct rpc_param *params, unsigned n, uint64_t present, const cha
 static int
 check_given(uint64_t present, const struct dp_port_cfg *cfg, struct rpc_error *err)
 {
-	static const struct {
-		const char *name;
-		uint32_t traits; // of the types that it is for
-		const char *only;
-	} rules[] = {
-		{"socket", PORT_IS_GUEST, "type=vhost"},
-		{"mode", PORT_IS_GUEST, "type=vhost"},
-		{"packed", PORT_IS_GUEST, "type=vhost"},
-		{"tso", PORT_IS_GUEST, "type=vhost"},
-		{"csum", PORT_IS_GUEST | PORT_IS_TUNNEL, "type=vhost and type=geneve"},
-		{"uplink", PORT_IS_TUNNEL, "type=geneve"},
-		{"remote", PORT_IS_TUNNEL, "type=geneve"},
-		{"vni", PORT_IS_TUNNEL, "type=geneve"},
-		{"timestamps", PORT_IS_TUNNEL, "type=geneve"},
-		{"path", PORT_IS_NODE, "type=segment"},
-	};
 	static const char *const listen_only[] = {"socket_mode", "socket_owner", "socket_group"};
-	bool is_vhost = port_has(cfg->type, PORT_IS_GUEST);
 
-	for (unsigned i = 0; i < N(listen_only); i++) {
-		if ((is_vhost && cfg->vhost_mode == DP_VHOST_LISTEN) ||
-			!is_given(port_params_add, N(port_params_add), present, listen_only[i]))
-			continue;
-		rpc_error_set(err, RPC_INVALID_PARAMS, "%s: only for type=vhost with mode=listen", listen_only[i]);
+	if (rpc_check_kinds(port_params, port_params_n, present, cfg, err))
 		return -1;
+	for (unsigned i = 0; cfg->vhost_mode != DP_VHOST_LISTEN && i < N(listen_only); i++) {
+		if (is_given(present, listen_only[i])) {
+			rpc_error_set(err, RPC_INVALID_PARAMS, "%s: only for mode=listen", listen_only[i]);
+			return -1;
+		}
 	}
-	for (unsigned i = 0; i < N(rules); i++) {
-		if (port_has(cfg->type, rules[i].traits) ||
-			!is_given(port_params_add, N(port_params_add), present, rules[i].name))
-			continue;
-		rpc_error_set(err, RPC_INVALID_PARAMS, "%s: only for %s", rules[i].name, rules[i].only);
-		return -1;
-	}
-	if (is_vhost && cfg->tso && !cfg->csum) {
+	if (port_has(cfg->type, PORT_IS_GUEST) && cfg->tso && !cfg->csum) {
 		rpc_error_set(err, RPC_INVALID_PARAMS, "tso: needs csum=true (virtio's rule); give tso=false as well");
 		return -1;
 	}
@@ -160,7 +137,7 @@ port_add(void *ctx, const void *params, uint64_t present, json_t **ret_result, s
 	if (check_given(present, &cfg, err) < 0)
 		return -1;
 	set_socket(&cfg);
-	if (port_has(cfg.type, PORT_IS_TUNNEL) && !is_given(port_params_add, N(port_params_add), present, "csum"))
+	if (port_has(cfg.type, PORT_IS_TUNNEL) && !is_given(present, "csum"))
 		cfg.csum = cfg.remote.is_v6; // RFC 8200, section 8.1: peers that know no better drop what has none
 	rc = check_keys(ctl, &cfg, text);
 	if (!rc)
@@ -188,9 +165,11 @@ port_set(void *ctx, const void *params, uint64_t present, json_t **ret_result, s
 	(void)ret_result;
 	if (!port)
 		return ctl_refuse_name(err, -ENOENT, "port", p->name);
-	ctl_merge(port_params_set, N(port_params_set), present, p, &cfg);
+	ctl_merge(port_params, port_params_n, present, p, &cfg);
+	if (check_given(present, &cfg, err) < 0 || rpc_check_fixed(port_params, port_params_n, &port->cfg, &cfg, err))
+		return -1;
 	// An access port has no trunk, and nobody should have to say so.
-	if (cfg.vlan_mode == DP_VLAN_ACCESS && !is_given(port_params_set, N(port_params_set), present, "trunk"))
+	if (cfg.vlan_mode == DP_VLAN_ACCESS && !is_given(present, "trunk"))
 		memset(&cfg.trunk, 0, sizeof(cfg.trunk));
 	// Who says again what is so disturbs nobody.
 	if (port_params_is_same(&port->cfg, &cfg))
@@ -212,11 +191,11 @@ changes(const struct dp_port_cfg *from, const struct dp_port_cfg *to)
 {
 	json_t *list = json_array();
 
-	for (unsigned i = 1; i < N(port_params_add); i++) {
-		json_t *a = rpc_encode_value(&port_params_add[i], from), *b = rpc_encode_value(&port_params_add[i], to);
+	for (unsigned i = 1; i < port_params_n; i++) {
+		json_t *a = rpc_encode_value(&port_params[i], from), *b = rpc_encode_value(&port_params[i], to);
 
 		if (!json_equal(a, b))
-			(void)json_array_append_new(list, json_string(port_params_add[i].name));
+			(void)json_array_append_new(list, json_string(port_params[i].name));
 		json_decref(a);
 		json_decref(b);
 	}
@@ -235,7 +214,9 @@ admission_check_cfg(void *ctx, const void *params, uint64_t present, json_t **re
 	int rc;
 
 	if (port)
-		ctl_merge(port_params_add, N(port_params_add), present, p, &cfg);
+		ctl_merge(port_params, port_params_n, present, p, &cfg);
+	if (check_given(present, &cfg, err) < 0)
+		return -1;
 	set_socket(&cfg);
 	rc = model_port_check(ctl->model, &cfg, text);
 	if (rc < 0 && rc != -ENOSPC)
@@ -303,9 +284,8 @@ port_json(const struct ctl *ctl, const struct model_port *port)
 	json_t *object = port_json_summary(ctl->dp, port);
 	json_t *config = json_object(), *state;
 
-	for (unsigned i = 1; i < N(port_params_add); i++)
-		(void)json_object_set_new(
-			config, port_params_add[i].name, rpc_encode_value(&port_params_add[i], &port->cfg));
+	for (unsigned i = 1; i < port_params_n; i++)
+		(void)json_object_set_new(config, port_params[i].name, rpc_encode_value(&port_params[i], &port->cfg));
 	set_guarantee(ctl, &port->cfg, object);
 	(void)json_object_set_new(object, "config", config);
 	state = port_json_state(ctl->dp, port);
@@ -368,10 +348,10 @@ static const struct rpc_param move_params[] = {
 const struct rpc_method rpc_port_methods[] = {
 	{"port.add",
 		"Make a port. Without bridge= it belongs to none and forwards nothing until port.set gives it one.",
-		"true", port_add, port_params_add, N(port_params_add), CFG_SIZE, RPC_CONFIG},
+		"true", port_add, port_params, 0, CFG_SIZE, RPC_CONFIG},
 	{"port.set", "Change a port; what is not given stays. Its static MACs go when it changes the bridge.", "true",
-		port_set, port_params_set, N(port_params_set), CFG_SIZE, RPC_CONFIG | RPC_CHANGE},
-	{"port.del", "Remove a port and its static MACs.", "true", port_del, port_params_add, 1, CFG_SIZE, RPC_CONFIG},
+		port_set, port_params, 0, CFG_SIZE, RPC_CONFIG | RPC_CHANGE},
+	{"port.del", "Remove a port and its static MACs.", "true", port_del, port_params, 1, CFG_SIZE, RPC_CONFIG},
 	{"port.move",
 		"A guest moves to another process: let one connect to the port's socket though another has it. The one "
 		"whose driver is ready last gets the packets.",
@@ -382,11 +362,11 @@ const struct rpc_method rpc_port_methods[] = {
 		"slower ports for which it had to wait, holds_back: the ports that waited for it, each with held_ns. "
 		"bound: what is promised, the deadline; least_bound: the shortest that admission could promise, all "
 		"else as it is.",
-		port_show, port_params_add, 1, CFG_SIZE, RPC_READ_ONLY},
+		port_show, port_params, 1, CFG_SIZE, RPC_READ_ONLY},
 	{"admission.check", "Ask whether a port, or a change of one, could be guaranteed; nothing is changed.",
 		"{fits, why, changes}: why names the egress port, the time that fails and what would fit; changes are "
 		"the parameters that a port which exists "
 		"has otherwise.",
-		admission_check_cfg, port_params_add, N(port_params_add), CFG_SIZE, RPC_READ_ONLY},
+		admission_check_cfg, port_params, 0, CFG_SIZE, RPC_READ_ONLY},
 	{0},
 };

@@ -19,9 +19,21 @@ names_list(const char *const *names)
 	return list;
 }
 
+static json_t *
+kinds_list(const struct rpc_param *kind, uint32_t kinds)
+{
+	json_t *list = json_array();
+
+	for (unsigned i = 0; kind->names[i] != NULL; i++) {
+		if (kinds >> i & 1)
+			(void)json_array_append_new(list, json_sprintf("%s=%s", kind->name, kind->names[i]));
+	}
+	return list;
+}
+
 // A method that changes what exists leaves what is not given as it is: no default applies.
 static json_t *
-discover_param(const struct rpc_param *param, bool has_defaults)
+discover_param(const struct rpc_param *param, const struct rpc_param *kind, bool has_defaults)
 {
 	json_t *out = json_object();
 	uint64_t min, max;
@@ -38,6 +50,9 @@ discover_param(const struct rpc_param *param, bool has_defaults)
 		set(out, "names", names_list(param->names));
 	if (has_defaults && param->def != NULL)
 		set(out, "default", json_string(param->def));
+	if (param->kinds != 0 && kind != NULL)
+		set(out, "only_for", kinds_list(kind, param->kinds));
+	set(out, "fixed", json_boolean(param->fixed != NULL));
 	set(out, "help", json_string(param->help));
 	return out;
 }
@@ -62,10 +77,15 @@ discover_flags(uint32_t flags)
 static json_t *
 discover_method(const struct rpc_method *method)
 {
+	unsigned n_params = params_count(method);
+	const struct rpc_param *kind = params_kind(method->params, n_params);
 	json_t *out = json_object(), *params = json_array();
+	bool is_change = method->flags & RPC_CHANGE;
 
-	for (unsigned i = 0; i < method->n_params; i++)
-		(void)json_array_append_new(params, discover_param(&method->params[i], !(method->flags & RPC_CHANGE)));
+	for (unsigned i = 0; i < n_params; i++) {
+		if (!is_change || method->params[i].fixed == NULL)
+			(void)json_array_append_new(params, discover_param(&method->params[i], kind, !is_change));
+	}
 	set(out, "method", json_string(method->name));
 	set(out, "help", json_string(method->help));
 	set(out, "result", json_string(method->result != NULL ? method->result : "true"));

@@ -114,14 +114,15 @@ run(struct rpc_session *session, const struct rpc_method *method, const json_t *
 {
 	void *decoded = calloc(1, method->params_size + 1u);
 	json_t *result = NULL;
+	unsigned n_params = params_count(method);
 	uint64_t present = 0;
 	int rc = -1;
 
 	if (decoded == NULL)
 		rpc_error_set(err, RPC_INTERNAL_ERROR, "out of memory");
-	else if (params_check_names(method->params, method->n_params, method->name, params, err) == 0)
-		rc = rpc_decode(method->params, method->n_params, params, !(method->flags & RPC_CHANGE), decoded,
-			&present, err);
+	else if (params_check_names(method->params, n_params, method->name, params, err) == 0)
+		rc = rpc_decode(
+			method->params, n_params, params, !(method->flags & RPC_CHANGE), decoded, &present, err);
 	if (rc == 0) {
 		rc = method->handler(session->ctx, decoded, present, &result, err);
 		if (rc != 0 && err->code == 0)

@@ -598,6 +598,18 @@ decode_default(const struct rpc_param *param, void *out, struct rpc_error *err)
 	return rc;
 }
 
+unsigned
+params_count(const struct rpc_method *method)
+{
+	unsigned n = method->n_params;
+
+	if (n == 0 && method->params != NULL) {
+		while (method->params[n].name != NULL)
+			n++;
+	}
+	return n;
+}
+
 static const struct rpc_param *
 find_param(const struct rpc_param *params, unsigned n_params, const char *name)
 {
@@ -673,6 +685,60 @@ json_t *
 rpc_encode_value(const struct rpc_param *param, const void *in)
 {
 	return types[param->type].encode(param, (const char *)in + param->offset);
+}
+
+const struct rpc_param *
+params_kind(const struct rpc_param *params, unsigned n_params)
+{
+	for (unsigned i = 0; i < n_params; i++) {
+		if (params[i].is_kind)
+			return &params[i];
+	}
+	return NULL;
+}
+
+static int
+fail_kind(const struct rpc_param *param, const struct rpc_param *kind, struct rpc_error *err)
+{
+	char list[RPC_MAX_ERROR_TEXT / 2] = "";
+	size_t len = 0;
+
+	for (unsigned i = 0; kind->names[i] != NULL && len < sizeof(list); i++) {
+		if (param->kinds >> i & 1)
+			len += (size_t)snprintf(list + len, sizeof(list) - len, "%s%s=%s", len > 0 ? " and " : "",
+				kind->name, kind->names[i]);
+	}
+	rpc_error_set(err, RPC_INVALID_PARAMS, "%s: only for %s", param->name, list);
+	return -1;
+}
+
+int
+rpc_check_kinds(
+	const struct rpc_param *params, unsigned n_params, uint64_t present, const void *object, struct rpc_error *err)
+{
+	const struct rpc_param *kind = params_kind(params, n_params);
+	uint32_t value;
+
+	assert(kind != NULL);
+	memcpy(&value, (const char *)object + kind->offset, sizeof(value));
+	for (unsigned i = 0; i < n_params; i++) {
+		if ((present >> i & 1) && params[i].kinds && !(params[i].kinds >> value & 1))
+			return fail_kind(&params[i], kind, err);
+	}
+	return 0;
+}
+
+int
+rpc_check_fixed(
+	const struct rpc_param *params, unsigned n_params, const void *from, const void *to, struct rpc_error *err)
+{
+	for (unsigned i = 0; i < n_params; i++) {
+		if (params[i].fixed && !rpc_is_same(&params[i], 1, from, to)) {
+			rpc_error_set(err, RPC_INVALID_PARAMS, "%s: fixed %s", params[i].name, params[i].fixed);
+			return -1;
+		}
+	}
+	return 0;
 }
 
 // Compared as JSON: bytes behind a text's end or a list's last entry do not count.

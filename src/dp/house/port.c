@@ -17,6 +17,7 @@
 #include <rte_errno.h>
 #include <rte_malloc.h>
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -178,24 +179,15 @@ dp_port_set(struct dp *dp, unsigned id, const struct dp_port_cfg *cfg, char err[
 {
 	struct port *port = id < DP_MAX_PORTS ? dp->port[id] : NULL;
 	struct dp_port_cfg old;
-	const char *fixed;
 	int rc;
 
 	if (!port)
 		return -ENOENT;
 	old = port->cfg;
+	assert(!strcmp(cfg->name, old.name) && cfg->type == old.type);
 	rc = port_check(dp, cfg, err);
 	if (rc)
 		return rc;
-	fixed = port_check_fixed(&old, cfg);
-	if (fixed) {
-		dp_error(err, "%s: fixed when the port is added; delete the port and add it again to change it%s",
-			fixed,
-			port_check_is_negotiated(cfg, fixed) ?
-				", then power its guest off and on: while it runs it keeps what it uses" :
-				"");
-		return -EINVAL;
-	}
 	if (cfg->mtu != old.mtu && port->type->set_mtu) {
 		rc = port->type->set_mtu(port, cfg->mtu, err);
 		if (rc)

@@ -185,44 +185,6 @@ test_bridges_at_their_limit(void **state)
 	assert_int_equal(add_bridge(DP_MAX_BRIDGES), 3);
 }
 
-// Each is refused, and leaves the port as it was: the change that is allowed goes on from there.
-static void
-test_what_is_fixed_for_a_ports_life(void **state)
-{
-	const struct dp_port_cfg old = port_cfg(0);
-	struct dp_port_cfg cfg[12], allowed = old;
-	struct dp_port_state port_state;
-
-	(void)state;
-	add_bridge(0);
-	add_port(0);
-	for (unsigned i = 0; i < sizeof(cfg) / sizeof(cfg[0]); i++)
-		cfg[i] = old;
-	cfg[0].name[0] = 'q';
-	cfg[1].type = DP_PORT_ETHDEV;
-	cfg[2].socket[1] = 'q';
-	cfg[3].vhost_mode = DP_VHOST_CONNECT;
-	cfg[4].packed = false;
-	cfg[5].csum = false;
-	cfg[6].tso = false;
-	cfg[7].n_queues = 2;
-	cfg[8].socket_mode = 0660;
-	cfg[9].socket_owner[0] = cfg[9].socket_group[0] = '1';
-	cfg[10].path[0] = '/';
-	cfg[11].devargs[0] = 'n';
-	for (unsigned i = 0; i < sizeof(cfg) / sizeof(cfg[0]); i++) {
-		char err[DP_ERR_SIZE] = "";
-		int rc = dp_port_set(dp, 0, &cfg[i], err);
-
-		if (rc != -EINVAL || !err[0])
-			fail_msg("change %u: %d '%s'", i, rc, err);
-	}
-	allowed.mtu = 1400;
-	assert_int_equal(dp_port_set(dp, 0, &allowed, (char[DP_ERR_SIZE]){0}), 0);
-	assert_int_equal(dp_port_state(dp, 0, &port_state), 0);
-	assert_int_equal(port_state.mtu, 1400);
-}
-
 static void
 test_new_port_has_counted_nothing(void **state)
 {
@@ -315,7 +277,6 @@ main(void)
 		CASE(test_what_is_not_there),
 		CASE(test_bridge_with_ports_stays),
 		CASE(test_bridges_at_their_limit),
-		CASE(test_what_is_fixed_for_a_ports_life),
 		CASE(test_new_port_has_counted_nothing),
 		CASE(test_addresses_are_listed_once),
 		CASE(test_addresses_go_with_their_port),

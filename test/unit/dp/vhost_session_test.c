@@ -96,24 +96,6 @@ feature_that_a_port_no_longer_offers_is_named(void **state)
 	assert_null(strstr(state_of(0).detail, "its guest uses tso, which"));
 }
 
-static void
-setting_what_is_negotiated_says_what_the_guest_needs(void **state)
-{
-	struct dp_port_cfg cfg = port_cfg(0);
-	char err[DP_ERR_SIZE];
-
-	(void)state;
-	add_port(0, &cfg);
-	cfg.tso = false;
-	assert_int_equal(dp_port_set(dp, guest[0].port, &cfg, err), -EINVAL);
-	assert_non_null(strstr(err, "tso: fixed"));
-	assert_non_null(strstr(err, "power its guest off and on"));
-	cfg.tso = true;
-	cfg.socket_mode = 0660;
-	assert_int_equal(dp_port_set(dp, guest[0].port, &cfg, err), -EINVAL);
-	assert_null(strstr(err, "power its guest off and on"));
-}
-
 int
 main(int argc, char **argv)
 {
@@ -121,7 +103,6 @@ main(int argc, char **argv)
 		WITH_BRIDGE(guest_that_leaves_and_returns_has_its_port_again),
 		WITH_BRIDGE(front_end_that_leaves_at_once_is_explained_and_told_a_few_times),
 		WITH_BRIDGE(feature_that_a_port_no_longer_offers_is_named),
-		WITH_BRIDGE(setting_what_is_negotiated_says_what_the_guest_needs),
 	};
 
 	set_workers(argc, argv);

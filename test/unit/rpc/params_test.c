@@ -337,6 +337,98 @@ defaults_are_not_written(void **state)
 	json_decref(json);
 }
 
+struct object {
+	char name[RTVS_NAME_SIZE];
+	uint32_t kind, count;
+	char path[16];
+};
+
+#define P(member, type, ...) RPC_PARAM(struct object, member, type, __VA_ARGS__)
+static const struct rpc_param object_params[] = {
+	P(name, RPC_NAME, .is_key = true, .help = "name"),
+	P(kind, RPC_ENUM, .names = every_type_kinds, .def = "vhost", .is_kind = true, .fixed = "at birth",
+		.help = "kind"),
+	P(count, RPC_UINT, .kinds = 1 << 1, .help = "of ethdev"),
+	P(path, RPC_STR, .kinds = 1 << 0 | 1 << 2, .fixed = "for ever", .help = "of vhost and vdpa"),
+	{0},
+};
+#undef P
+#define N_OBJECT_PARAMS (sizeof(object_params) / sizeof(object_params[0]) - 1)
+
+static const char *
+wrong_kind(uint64_t given, uint32_t kind)
+{
+	const struct object object = {.kind = kind};
+
+	memset(&err, 0, sizeof(err));
+	if (!rpc_check_kinds(object_params, N_OBJECT_PARAMS, given, &object, &err))
+		return "";
+	assert_int_equal(err.code, RPC_INVALID_PARAMS);
+	return err.message;
+}
+
+static void
+a_parameter_is_for_the_kinds_of_its_row(void **state)
+{
+	(void)state;
+	for (uint32_t kind = 0; kind < 3; kind++) {
+		assert_string_equal(wrong_kind(0, kind), "");
+		assert_string_equal(wrong_kind(1 | 1 << 1, kind), "");
+		assert_string_equal(wrong_kind(1 << 2, kind), kind == 1 ? "" : "count: only for kind=ethdev");
+		assert_string_equal(
+			wrong_kind(1 << 3, kind), kind == 1 ? "path: only for kind=vhost and kind=vdpa" : "");
+	}
+	assert_string_equal(wrong_kind(UINT64_MAX, 0), "count: only for kind=ethdev");
+}
+
+static void
+what_is_fixed_stays_as_it_is(void **state)
+{
+	const struct object from = {.name = "a", .kind = 2, .count = 7, .path = "/a"};
+	struct object to = from;
+
+	(void)state;
+	to.name[0] = 'b';
+	to.count = 8;
+	memset(to.path + 3, 'x', sizeof(to.path) - 3); // behind the end of the text
+	assert_int_equal(rpc_check_fixed(object_params, N_OBJECT_PARAMS, &from, &to, &err), 0);
+	to.path[1] = 'b';
+	assert_int_equal(rpc_check_fixed(object_params, N_OBJECT_PARAMS, &from, &to, &err), -1);
+	assert_int_equal(err.code, RPC_INVALID_PARAMS);
+	assert_string_equal(err.message, "path: fixed for ever");
+	to.kind = 0;
+	assert_int_equal(rpc_check_fixed(object_params, N_OBJECT_PARAMS, &from, &to, &err), -1);
+	assert_string_equal(err.message, "kind: fixed at birth");
+}
+
+// A change is shown without what is fixed. The table ends where no count says so.
+static void
+discover_says_for_which_kinds_and_what_is_fixed(void **state)
+{
+	const struct rpc_method methods[] = {
+		{"object.add", "", "", NULL, object_params, 0, sizeof(struct object), 0},
+		{"object.set", "", "", NULL, object_params, 0, sizeof(struct object), RPC_CHANGE},
+		{"object.list", "", "", NULL, NULL, 0, 0, 0},
+		{0},
+	};
+	const struct rpc_method *const tables[] = {methods, NULL};
+	json_t *found = rpc_discover(&(struct rpc_api){tables});
+	const json_t *add = json_object_get(json_array_get(found, 0), "params");
+	const json_t *set = json_object_get(json_array_get(found, 1), "params"), *path = json_array_get(add, 3);
+
+	(void)state;
+	assert_int_equal(json_array_size(add), 4);
+	assert_int_equal(json_array_size(set), 2);
+	assert_int_equal(json_array_size(json_object_get(json_array_get(found, 2), "params")), 0);
+	assert_string_equal(json_string_value(json_object_get(json_array_get(set, 1), "name")), "count");
+	assert_true(json_is_true(json_object_get(path, "fixed")));
+	assert_true(json_is_false(json_object_get(json_array_get(set, 1), "fixed")));
+	assert_null(json_object_get(json_array_get(add, 1), "only_for"));
+	assert_int_equal(json_array_size(json_object_get(path, "only_for")), 2);
+	assert_string_equal(json_string_value(json_array_get(json_object_get(path, "only_for"), 1)), "kind=vdpa");
+	json_decref(found);
+}
+
 int
 main(void)
 {
@@ -350,6 +442,9 @@ main(void)
 		cmocka_unit_test(a_wrong_default_is_our_fault),
 		cmocka_unit_test(what_is_encoded_decodes_to_the_same),
 		cmocka_unit_test(defaults_are_not_written),
+		cmocka_unit_test(a_parameter_is_for_the_kinds_of_its_row),
+		cmocka_unit_test(what_is_fixed_stays_as_it_is),
+		cmocka_unit_test(discover_says_for_which_kinds_and_what_is_fixed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
