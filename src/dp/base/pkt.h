@@ -56,6 +56,14 @@ pkt_trace_id(struct rte_mbuf *m)
 	return &m->hash.usr;
 }
 
+// The queue of its egress port's device that it goes to, since it was steered (path/transmit.h). In the
+// buffer's field for such, which overlaps no other that is used.
+static inline uint16_t *
+pkt_txq(struct rte_mbuf *m)
+{
+	return &m->hash.txadapter.txq;
+}
+
 static inline void
 pkt_free(struct rte_mbuf *m) // NULL is accepted
 {

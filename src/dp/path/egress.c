@@ -1,5 +1,5 @@
 // How a packet leaves: VLAN tag, MTU, DSCP, offloads that the far side does not take, then staging. The worker that owns the
-// port transmits at the end of each ingress burst (cut-through); others hand over through the port's ring.
+// port transmits when a port has been polled (cut-through); others hand over through the port's ring.
 // A port with a schedule gets them through it (schedule.c).
 // Invariant: a packet given to egress_put is staged, in a ring, or counted as dropped on the egress port.
 #include "egress.h"
@@ -38,6 +38,7 @@ leave(struct worker *w, const struct view *view, uint16_t out)
 {
 	if (unlikely(view_port(view, out)->trace))
 		trace_queued(w, view, out, w->port[out].tx.pkts, w->port[out].tx.n);
+	transmit_steer(view, out, w->port[out].tx.pkts, w->port[out].tx.n);
 	if (view_port(view, out)->schedule)
 		schedule_put(w, view, out);
 	else

@@ -1,25 +1,72 @@
+// Packets into a device. A device of several queues gets those of one flow through the same queue, which a
+// hash of their headers chooses. A burst is sorted by queue first, so that each queue costs one call.
 #include "transmit.h"
 
 #include "encap.h"
 #include "rtvs/frame.h"
 #include "trace.h"
 
-// Queue of the packet, of n of the port.
+#include <string.h>
+
+// The number of queues may have shrunk since the packet was steered.
 static uint16_t
-queue_of(const struct rte_mbuf *m, uint32_t n)
+queue_of(struct rte_mbuf *m, uint32_t n_txq)
 {
-	return n > 1 ? (uint16_t)(frame_flow_hash(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len) % n) : 0;
+	return *pkt_txq(m) < n_txq ? *pkt_txq(m) : 0;
 }
 
-// Gives packets at the front that go to the same queue, at most a burst. Packets that the port never takes are dropped, and the run ends
-// behind those that the port is done with. Returns how many of the run are no longer the caller's.
+// Packets of one queue stand beside each other then, in the order in which they were.
+static void
+sort(struct rte_mbuf **pkts, uint16_t n, uint32_t n_txq)
+{
+	struct rte_mbuf *sorted[WORKER_STAGE];
+	uint16_t at[DP_MAX_QUEUES] = {0}, sum = 0;
+	bool is_sorted = true;
+
+	for (uint16_t i = 0; i < n; i++) {
+		at[queue_of(pkts[i], n_txq)]++;
+		is_sorted &= !i || queue_of(pkts[i - 1], n_txq) <= queue_of(pkts[i], n_txq);
+	}
+	if (is_sorted)
+		return;
+	for (uint16_t q = 0; q < DP_MAX_QUEUES; q++) {
+		uint16_t n_here = at[q];
+
+		at[q] = sum;
+		sum = (uint16_t)(sum + n_here);
+	}
+	for (uint16_t i = 0; i < n; i++)
+		sorted[at[queue_of(pkts[i], n_txq)]++] = pkts[i];
+	memcpy(pkts, sorted, n * sizeof(sorted[0]));
+}
+
+static uint32_t
+n_txq_of(const struct view *view, uint16_t out)
+{
+	return atomic_load_explicit(&view_port(view, out)->port->device.n_txq, memory_order_relaxed);
+}
+
+void
+transmit_steer(const struct view *view, uint16_t out, struct rte_mbuf **pkts, uint16_t n)
+{
+	uint32_t n_txq = n_txq_of(view, out);
+
+	if (n_txq == 1)
+		return;
+	for (uint16_t i = 0; i < n; i++)
+		*pkt_txq(pkts[i]) =
+			(uint16_t)(frame_flow_hash(rte_pktmbuf_mtod(pkts[i], const uint8_t *), pkts[i]->data_len) %
+				n_txq);
+	sort(pkts, n, n_txq);
+}
+
 uint16_t
 transmit_run(
 	struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf **pkts, uint16_t n, uint16_t *ret_run)
 {
 	struct port_path *port = view_port(view, out)->port;
 	struct port_counters *c = &w->port[port->id].c;
-	uint32_t n_txq = atomic_load_explicit(&port->device.n_txq, memory_order_relaxed);
+	uint32_t n_txq = n_txq_of(view, out);
 	uint16_t q = queue_of(pkts[0], n_txq), run = 1, done, n_sent;
 	struct port_refused refused;
 	struct trace_burst traced;
@@ -60,7 +107,10 @@ uint16_t
 transmit(struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf **pkts, uint16_t n)
 {
 	uint16_t sum = 0, gone, run;
+	uint32_t n_txq = n_txq_of(view, out);
 
+	if (n_txq > 1)
+		sort(pkts, n, n_txq);
 	do {
 		gone = transmit_run(w, view, out, &pkts[sum], (uint16_t)(n - sum), &run);
 		sum = (uint16_t)(sum + gone);

@@ -12,7 +12,7 @@
 
 #include <stdatomic.h>
 
-#define WORKER_STAGE (2 * PORT_BURST)
+#define WORKER_STAGE (2 * PORT_BURST) // packets of one port that leave together, at most
 
 struct worker_tx {
 	uint16_t n;
