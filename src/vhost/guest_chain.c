@@ -20,7 +20,7 @@ packed_at(const struct guest_ring *r, uint16_t at)
 static bool
 is_packed_offered(const struct guest_ring *r, const struct guest_cursor *cursor)
 {
-	uint16_t flags = __atomic_load_n(&packed_at(r, cursor->at)->flags, __ATOMIC_ACQUIRE);
+	uint16_t flags = guest_load_16(&packed_at(r, cursor->at)->flags, __ATOMIC_ACQUIRE);
 	bool avail = flags & 1 << VRING_PACKED_DESC_F_AVAIL, used = flags & 1 << VRING_PACKED_DESC_F_USED;
 
 	return avail == cursor->wrap && used != cursor->wrap;
@@ -35,7 +35,7 @@ guest_chain_is_offered(struct guest_ring *r, const struct guest_cursor *cursor)
 		return is_packed_offered(r, cursor);
 	if (r->seen != cursor->at)
 		return true;
-	r->seen = __atomic_load_n(&avail->idx, __ATOMIC_ACQUIRE);
+	r->seen = guest_load_16(&avail->idx, __ATOMIC_ACQUIRE);
 	// More than there are: an index that went back, or jumped.
 	if ((uint16_t)(r->seen - r->pos.avail) > r->cfg.size)
 		return is_faulty(r, GUEST_RING_FAULT_INDEX);
@@ -88,6 +88,7 @@ load_indirect(struct guest_ring *r, uint64_t addr, struct guest_desc *ret_desc)
 		at = guest_mem_at(r->cfg.mem, &r->hint, addr + i, &n);
 		if (!at)
 			return is_faulty(r, GUEST_RING_FAULT_ADDRESS);
+		guest_step();
 		((uint8_t *)copy)[i] = __atomic_load_n(at, __ATOMIC_RELAXED);
 	}
 	*ret_desc = guest_desc_load(copy, r->cfg.is_packed);
@@ -126,7 +127,7 @@ read_split(struct guest_ring *r, struct guest_cursor *cursor, bool is_writable, 
 {
 	const struct vring_avail *avail = r->cfg.driver;
 	const struct vring_desc *ring = r->cfg.desc;
-	uint16_t at = __atomic_load_n(&avail->ring[cursor->at & r->mask], __ATOMIC_RELAXED);
+	uint16_t at = guest_load_16(&avail->ring[cursor->at & r->mask], __ATOMIC_RELAXED);
 
 	if (at >= r->cfg.size)
 		return is_faulty(r, GUEST_RING_FAULT_HEAD);

@@ -28,14 +28,37 @@ struct guest_chain {
 	uint16_t n_slots; // descriptors of the ring that it has; an indirect table is one
 };
 
+// Comes before each read of a word that the guest may change meanwhile. The fuzz target changes some.
+#ifdef GUEST_STEPS
+void guest_step(void);
+#else
+static inline void
+guest_step(void)
+{
+}
+#endif
+
+static inline uint16_t
+guest_load_16(const uint16_t *at, int order)
+{
+	guest_step();
+	return __atomic_load_n(at, order);
+}
+
 // Two loads of 8 bytes each: no field is read twice. Descriptors are aligned to 16 bytes.
 static inline struct guest_desc
 guest_desc_load(const void *at, bool is_packed)
 {
 	const uint64_t *word = __builtin_assume_aligned(at, 8);
-	uint64_t addr = __atomic_load_n(&word[0], __ATOMIC_RELAXED), rest = __atomic_load_n(&word[1], __ATOMIC_RELAXED);
-	uint16_t low = (uint16_t)(rest >> 32), high = (uint16_t)(rest >> 48);
+	uint64_t addr, rest;
+	uint16_t low, high;
 
+	guest_step();
+	addr = __atomic_load_n(&word[0], __ATOMIC_RELAXED);
+	guest_step();
+	rest = __atomic_load_n(&word[1], __ATOMIC_RELAXED);
+	low = (uint16_t)(rest >> 32);
+	high = (uint16_t)(rest >> 48);
 	return (struct guest_desc){.addr = addr,
 		.len = (uint32_t)rest,
 		.flags = is_packed ? high : low, // struct vring_packed_desc: id, flags
@@ -81,7 +104,7 @@ guest_chain_first(
 	uint16_t at = cursor->at;
 
 	if (!r->cfg.is_packed) {
-		at = __atomic_load_n(&avail->ring[at & r->mask], __ATOMIC_RELAXED);
+		at = guest_load_16(&avail->ring[at & r->mask], __ATOMIC_RELAXED);
 		if (at >= r->cfg.size)
 			return false;
 	}

@@ -103,12 +103,12 @@ reads_event(const struct guest_ring *r, uint32_t *ret_event, bool *ret_is_wanted
 {
 	if (r->cfg.is_packed) {
 		const struct vring_packed_desc_event *e = r->cfg.driver;
-		uint16_t flags = __atomic_load_n(&e->flags, __ATOMIC_RELAXED), off_wrap;
+		uint16_t flags = guest_load_16(&e->flags, __ATOMIC_RELAXED), off_wrap;
 
 		*ret_is_wanted = flags != VRING_PACKED_EVENT_FLAG_DISABLE;
 		if (flags != VRING_PACKED_EVENT_FLAG_DESC || !r->cfg.has_event_idx)
 			return false;
-		off_wrap = __atomic_load_n(&e->off_wrap, __ATOMIC_ACQUIRE);
+		off_wrap = guest_load_16(&e->off_wrap, __ATOMIC_ACQUIRE);
 		// An offset beyond the ring is somewhere on the circle, too: the guest then harms itself.
 		*ret_event = on_circle(r, off_wrap & 0x7fff, off_wrap >> VRING_PACKED_EVENT_F_WRAP_CTR) % circle(r);
 		return true;
@@ -116,10 +116,10 @@ reads_event(const struct guest_ring *r, uint32_t *ret_event, bool *ret_is_wanted
 	const struct vring_avail *avail = r->cfg.driver;
 
 	if (r->cfg.has_event_idx) {
-		*ret_event = __atomic_load_n(&avail->ring[r->cfg.size], __ATOMIC_RELAXED);
+		*ret_event = guest_load_16(&avail->ring[r->cfg.size], __ATOMIC_RELAXED);
 		return true;
 	}
-	*ret_is_wanted = !(__atomic_load_n(&avail->flags, __ATOMIC_RELAXED) & VRING_AVAIL_F_NO_INTERRUPT);
+	*ret_is_wanted = !(guest_load_16(&avail->flags, __ATOMIC_RELAXED) & VRING_AVAIL_F_NO_INTERRUPT);
 	return false;
 }
 
@@ -184,7 +184,7 @@ guest_ring_has_work(const struct guest_ring *r)
 		return false;
 	if (r->cfg.is_packed)
 		return guest_chain_is_offered((struct guest_ring *)r, &cursor); // reads flags alone
-	return __atomic_load_n(&avail->idx, __ATOMIC_ACQUIRE) != cursor.at;
+	return guest_load_16(&avail->idx, __ATOMIC_ACQUIRE) != cursor.at;
 }
 
 const char *
