@@ -14,6 +14,7 @@
 #include "io/netdev.h"
 #include "io/vhost_fds.h"
 #include "io/vhost_guard.h"
+#include "kept.h"
 #include "port_type.h"
 #include "priority.h"
 #include "rtvs/log.h"
@@ -210,6 +211,7 @@ dp_fini(struct dp *dp)
 	for (unsigned i = 0; i < DP_MAX_BRIDGES; i++)
 		if (dp->bridge[i])
 			(void)dp_bridge_del(dp, i);
+	kept_forget_all(dp);
 	priority_stop(dp->windows);
 	atomic_store(&dp->env.stop, true);
 	for (unsigned i = 0; i < dp->env.n_workers; i++) {

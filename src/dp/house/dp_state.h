@@ -21,6 +21,7 @@ struct dp {
 	uint64_t n_ports_made;
 	struct bridge *bridge[DP_MAX_BRIDGES];
 	struct dp_port_stats gone;
+	struct kept *kept; // what ports left behind that are gone
 	int ctl_epoll_fd; // what ctl waits for
 	struct connector *connector;
 	struct netdev_watch *netdevs;

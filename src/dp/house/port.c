@@ -4,6 +4,7 @@
 
 #include "bridge.h"
 #include "dp_state.h"
+#include "kept.h"
 #include "path/backpressure.h"
 #include "path/schedule.h"
 #include "port_check.h"
@@ -155,6 +156,7 @@ dp_port_add(struct dp *dp, const struct dp_port_cfg *cfg, unsigned *ret_id, char
 	rc = port->type->open(port, err);
 	if (rc)
 		goto err_free;
+	kept_restore(dp, port);
 	dp->port[id] = port;
 	rc = publish(dp);
 	if (rc)
@@ -247,6 +249,7 @@ dp_port_del(struct dp *dp, unsigned id)
 		bridge_forget_port(dp, bridge, port, true);
 	port->type->stop(port);
 	stats_retire(dp, port);
+	kept_save(dp, port);
 	port->type->close(port);
 	port_free(port);
 	return 0;

@@ -77,6 +77,83 @@ geneve_state(const struct port *port, struct dp_port_state *ret_state)
 			((const struct tunnel *)port->priv)->path.mtu);
 }
 
+// The other host goes on counting by our numbers, and the network is as narrow as before. Senders ascend.
+struct saved_sender {
+	uint64_t seq;
+	uint32_t id, zero;
+};
+
+struct saved {
+	uint32_t version, n_senders;
+	uint32_t path_mtu, zero; // path_mtu 0: nothing was said
+	uint64_t path_mtu_left_ns; // clocks of processes differ
+	struct saved_sender sender[];
+};
+
+#define SAVED_VERSION 1
+
+static size_t
+geneve_save(const struct port *port, void *state, size_t size)
+{
+	const struct tunnel *t = port->priv;
+	uint64_t now_ns = clock_now_ns(&port->dp->env.clock);
+	struct saved *saved = state;
+	uint32_t n = 0;
+	size_t len;
+
+	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
+		n += t->seq[i] != 0;
+	if (!n && !t->path.mtu)
+		return 0;
+	len = sizeof(*saved) + n * sizeof(saved->sender[0]);
+	if (size < len)
+		return len;
+	*saved = (struct saved){.version = SAVED_VERSION, .n_senders = n};
+	if (t->path.mtu && t->path.until_ns > now_ns) {
+		saved->path_mtu = t->path.mtu;
+		saved->path_mtu_left_ns = t->path.until_ns - now_ns;
+	}
+	n = 0;
+	for (uint32_t i = 0; i < DP_MAX_PORTS; i++)
+		if (t->seq[i])
+			saved->sender[n++] = (struct saved_sender){.seq = t->seq[i], .id = i};
+	return len;
+}
+
+static bool
+is_sound(const struct saved *saved, size_t len, bool is_v6)
+{
+	uint32_t floor = is_v6 ? PATH_MTU_FLOOR_IPV6 : PATH_MTU_FLOOR_IPV4;
+
+	if (len < sizeof(*saved) || saved->version != SAVED_VERSION || saved->zero || saved->n_senders > DP_MAX_PORTS ||
+		len != sizeof(*saved) + saved->n_senders * sizeof(saved->sender[0]))
+		return false;
+	if (saved->path_mtu ? saved->path_mtu < floor || saved->path_mtu_left_ns > PATH_MTU_NS :
+			      saved->path_mtu_left_ns != 0)
+		return false;
+	for (uint32_t i = 0; i < saved->n_senders; i++)
+		if (saved->sender[i].id >= DP_MAX_PORTS || saved->sender[i].zero ||
+			(i && saved->sender[i].id <= saved->sender[i - 1].id))
+			return false;
+	return true;
+}
+
+static int
+geneve_restore(struct port *port, const void *state, size_t len)
+{
+	const struct saved *saved = state;
+	struct tunnel *t = port->priv;
+
+	if (!is_sound(saved, len, port->cfg.remote.is_v6))
+		return -EINVAL;
+	for (uint32_t i = 0; i < saved->n_senders; i++)
+		t->seq[saved->sender[i].id] = saved->sender[i].seq;
+	if (saved->path_mtu)
+		t->path = (struct path_mtu){.mtu = saved->path_mtu,
+			.until_ns = clock_now_ns(&port->dp->env.clock) + saved->path_mtu_left_ns};
+	return 0;
+}
+
 const struct port_type port_geneve_type = {
 	.open = geneve_open,
 	.close = geneve_close,
@@ -84,4 +161,6 @@ const struct port_type port_geneve_type = {
 	.stop = geneve_stop,
 	.state = geneve_state,
 	.housekeeping = update_link,
+	.save = geneve_save,
+	.restore = geneve_restore,
 };

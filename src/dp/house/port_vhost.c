@@ -318,6 +318,43 @@ vhost_housekeeping(struct port *port)
 	v->errors_told = errors;
 }
 
+// A QEMU outlives its port, and goes on with the features that its guest negotiated.
+struct saved {
+	uint32_t version, zero;
+	uint64_t features;
+};
+
+#define SAVED_VERSION 1
+
+static size_t
+vhost_save(const struct port *port, void *state, size_t size)
+{
+	const struct vhost *v = port->priv;
+	uint64_t features = atomic_load(&v->io.features);
+	struct saved saved = {.version = SAVED_VERSION, .features = features ? features : v->used_before};
+
+	if (!saved.features)
+		return 0;
+	if (size >= sizeof(saved))
+		memcpy(state, &saved, sizeof(saved));
+	return sizeof(saved);
+}
+
+static int
+vhost_restore(struct port *port, const void *state, size_t len)
+{
+	struct vhost *v = port->priv;
+	struct saved saved;
+
+	if (len != sizeof(saved))
+		return -EINVAL;
+	memcpy(&saved, state, sizeof(saved));
+	if (saved.version != SAVED_VERSION || saved.zero)
+		return -EINVAL;
+	v->used_before = saved.features;
+	return 0;
+}
+
 const struct port_type port_vhost_type = {
 	.open = vhost_open,
 	.close = vhost_close,
@@ -325,5 +362,7 @@ const struct port_type port_vhost_type = {
 	.stop = vhost_stop,
 	.state = vhost_state,
 	.housekeeping = vhost_housekeeping,
+	.save = vhost_save,
+	.restore = vhost_restore,
 	.io = &vhost_io_ops,
 };

@@ -28,36 +28,6 @@
 static struct vhost *by_path[DP_MAX_PORTS];
 static pthread_mutex_t by_path_lock = PTHREAD_MUTEX_INITIALIZER;
 
-// Features that were negotiated at sockets whose port is gone. A QEMU outlives its port, and goes
-// on with them.
-static struct {
-	char socket[RTVS_PATH_SIZE];
-	uint64_t features;
-} left_behind[DP_MAX_PORTS];
-static unsigned n_left_behind; // ever; ctl
-
-static uint64_t
-features_before(const char *socket)
-{
-	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
-		if (!strcmp(left_behind[i].socket, socket))
-			return left_behind[i].features;
-	return 0;
-}
-
-static void
-remember_features(const char *socket, uint64_t features)
-{
-	unsigned at = 0;
-
-	while (at < DP_MAX_PORTS && strcmp(left_behind[at].socket, socket))
-		at++;
-	if (at == DP_MAX_PORTS)
-		at = n_left_behind++ % DP_MAX_PORTS;
-	snprintf(left_behind[at].socket, sizeof(left_behind[at].socket), "%s", socket);
-	left_behind[at].features = features;
-}
-
 static struct vhost *
 find_path(const char *path)
 {
@@ -471,10 +441,8 @@ vhost_session_add(struct vhost *v, char err[DP_ERR_SIZE])
 			dp_error(err, "socket: %s is port '%s''s", port->cfg.socket, by_path[i]->port->cfg.name);
 			rc = -EADDRINUSE;
 		}
-	if (!rc) {
+	if (!rc)
 		by_path[port->path.id] = v;
-		v->used_before = features_before(port->cfg.socket);
-	}
 	pthread_mutex_unlock(&by_path_lock);
 	return rc;
 }
@@ -486,7 +454,5 @@ vhost_session_del(struct vhost *v)
 
 	pthread_mutex_lock(&by_path_lock);
 	by_path[port->path.id] = NULL;
-	if (atomic_load(&v->io.features))
-		remember_features(port->cfg.socket, atomic_load(&v->io.features));
 	pthread_mutex_unlock(&by_path_lock);
 }

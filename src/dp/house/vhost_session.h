@@ -43,7 +43,7 @@ struct vhost {
 	_Atomic uint64_t n_connects, n_disconnects, n_rings_recovered;
 	_Atomic int connect_errno; // of the last attempt
 	uint64_t offered; // of virtio's features; ctl, before there are connections
-	uint64_t used_before; // by the guest of a port on the same socket that is gone; ctl
+	uint64_t used_before; // features of the guest of a port on the same socket that is gone; ctl
 	_Atomic uint32_t n_flaps; // front-ends in a row that left at once; event thread: wo
 	uint64_t errors_told; // ctl
 };

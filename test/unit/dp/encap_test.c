@@ -70,6 +70,24 @@ new_tunnel_numbers_none_of_the_packets_of_an_old_one(void **state)
 	assert_true(p.meta.time_ns > UINT64_C(1000000000));
 }
 
+// The other host did not forget its number.
+static void
+tunnel_that_is_added_again_goes_on_with_its_numbers(void **state)
+{
+	uint8_t frame[FRAME_BYTES];
+
+	(void)state;
+	begin_tunnel(false, 0, 0);
+	for (unsigned i = 0; i < 3; i++) {
+		guest_sends(10);
+		assert_int_equal(receive_tunnelled(frame).meta.seq, i);
+		if (i == 1) {
+			assert_int_equal(dp_port_del(dp, guest[TUNNEL].port), 0);
+			guest[TUNNEL].port = add_tunnel("again", VNI);
+		}
+	}
+}
+
 static void
 number_of_a_flow_counts_no_packets_for_other_tunnels(void **state)
 {
@@ -194,6 +212,7 @@ int
 main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
+		WITH_BRIDGE(tunnel_that_is_added_again_goes_on_with_its_numbers),
 		WITH_BRIDGE(new_tunnel_numbers_none_of_the_packets_of_an_old_one),
 		WITH_BRIDGE(number_of_a_flow_counts_no_packets_for_other_tunnels),
 		WITH_BRIDGE(number_of_a_flow_forgets_what_was_dropped),

@@ -172,6 +172,7 @@ begin_tunnel(bool is_ipv6, uint64_t net_rx_offloads, uint64_t net_tx_offloads)
 {
 	static const struct prefix own4 = {.addr = {10, 9, 0, 1}, .len = 24},
 				   own6 = {.addr = {0xfd, 9, [15] = 1}, .len = 64, .is_v6 = true};
+	static unsigned n_begun; // an uplink of its own each: tunnels remember what they were through one
 	struct dp_port_cfg cfg = port_cfg(GUEST);
 
 	// What the guest sends is guaranteed: no packet is dropped because it waited.
@@ -179,6 +180,7 @@ begin_tunnel(bool is_ipv6, uint64_t net_rx_offloads, uint64_t net_tx_offloads)
 	cfg.burst_bytes = 1 << 20;
 	add_port(GUEST, &cfg);
 	uplink_cfg = port_cfg(NET);
+	snprintf(uplink_cfg.name, sizeof(uplink_cfg.name), "up%u", ++n_begun);
 	uplink_cfg.bridge[0] = '\0';
 	uplink_cfg.mtu = 1700;
 	uplink_cfg.tso = false;
@@ -190,12 +192,12 @@ begin_tunnel(bool is_ipv6, uint64_t net_rx_offloads, uint64_t net_tx_offloads)
 		.admin_up = true,
 		.mtu = 1500,
 		.bridge = "br0",
-		.uplink = "p1",
 		.remote = {.len = is_ipv6 ? 128 : 32, .is_v6 = is_ipv6},
 		.timestamps = true,
 		.n_queues = 1,
 		.weight = 1,
 		.queue = 512};
+	memcpy(tunnel_cfg.uplink, uplink_cfg.name, sizeof(tunnel_cfg.uplink));
 	memcpy(tunnel_cfg.remote.addr, other.addr, 16);
 	add_port(NET, &uplink_cfg);
 	plug(GUEST, 0, RTE_ETH_TX_OFFLOAD_UDP_CKSUM);

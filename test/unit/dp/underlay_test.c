@@ -95,6 +95,13 @@ what_the_network_takes_is_what_the_tunnel_takes(void **state)
 
 		assert_true(p.inner_offset + p.inner_len <= RTE_ETHER_HDR_LEN + 1300);
 	}
+	// The network is no wider for a tunnel that is added again, and another way through it is not known to be narrow.
+	assert_int_equal(dp_port_del(dp, guest[TUNNEL].port), 0);
+	guest[TUNNEL].port = add_tunnel("t2", VNI + 1);
+	assert_int_equal(state_of(TUNNEL).mtu, 1500);
+	assert_int_equal(dp_port_del(dp, guest[TUNNEL].port), 0);
+	guest[TUNNEL].port = add_tunnel("t", VNI);
+	assert_int_equal(state_of(TUNNEL).mtu, 1300 - 90);
 	assert_conserved();
 }
 
