@@ -1,10 +1,12 @@
-// Can an egress port keep what its flows were promised? Exact test of non-preemptive earliest-deadline-first scheduling of
-// flows behind token buckets (rate r, burst s, deadline d, largest packet L) on a link of rate C, flows sorted by d:
+// Can an egress port keep the promises to its flows? Exact test of non-preemptive
+// earliest-deadline-first scheduling of flows behind token buckets (rate r, burst s, deadline d,
+// largest packet L) on a link of rate C, flows sorted by d:
 //   sum of all r <= C, and for every k:
 //   sum over j <= k of (s_j + r_j (d_k - d_j)) + max over i > k of L_i <= C (d_k - latency)
-// Necessary and sufficient up to one packet. Best effort counts as d without end, and so does what a flow sends beyond its
-// guarantee: the caller says with best_effort_packet how long such packets are. latency: what passes on the link's clock
-// before the scheduler acts. Source: Liebeherr, Wrege, Ferrari, "Exact admission control for networks with a bounded delay
+// The test is necessary and sufficient up to one packet. Best effort counts as a flow without a
+// deadline, and so do packets beyond a guarantee: best_effort_packet is the length of such packets.
+// latency: the time on the link's clock before the scheduler acts.
+// Source: Liebeherr, Wrege, Ferrari, "Exact admission control for networks with a bounded delay
 // service", IEEE/ACM Trans. Networking 4(6), 1996, theorem 1.
 // Pure; any thread; no allocation. Integers of 128 bits: no rounding.
 #pragma once
@@ -39,15 +41,16 @@ struct admission_result {
 	enum admission_reason reason;
 	uint32_t id; // of the flow whose deadline is t, or whose burst is too small
 	uint64_t t_ns; // ADMISSION_DEADLINE: the first time that fails
-	uint64_t demand_bytes, supply_bytes; // by then (ADMISSION_RATE: a second); demand rounded up, supply down
+	// Due by that time (ADMISSION_RATE: in a second); demand is rounded up, supply down.
+	uint64_t demand_bytes, supply_bytes;
 };
 
 // Sorts flows by deadline. True: everything fits.
 bool admission_check(struct admission_flow *flows, uint32_t n, const struct admission_link *link,
 	struct admission_result *ret_result);
 
-// The best value that the flow with this id (which is among them) could have, all else as it is: the shortest deadline, the
-// largest rate or burst. False: none would do. At most 64 tests.
+// The best value that the flow with this id (one of them) could have, all else being equal: the
+// shortest deadline, the largest rate or burst. False: no value is possible. At most 64 tests.
 enum admission_field {
 	ADMISSION_BEST_DEADLINE,
 	ADMISSION_BEST_RATE,

@@ -1,7 +1,9 @@
-// One packet at a time is followed on its way to a guest, and the answer on its way back: when it arrived, queued, was put into
-// the ring, kicked for, consumed, answered, and when the answer left. Several threads take turns: the stage says whose turn it is,
-// and each step is the business of one of them (below). Nobody ever waits. Times are ns on one monotonic clock.
-// owner: the worker that gives packets to the guest. poller: one that takes packets from it. sender: one that sends those on.
+// One packet at a time is followed on its way to a guest, and the answer on its way back. Its times
+// are those of arrival, queueing, putting into the ring, kick, consumption and answer, and of the
+// answer's departure. Several threads take turns: the stage names the thread whose turn it is, and
+// each step belongs to one thread (below). No thread ever waits. Times are ns on one monotonic
+// clock. owner: the worker that sends packets to the guest. poller: a worker that takes packets
+// from the guest. sender: a worker that forwards those.
 #pragma once
 
 #include <stdatomic.h>
@@ -17,7 +19,8 @@ struct chain_record { // 0: it did not come so far
 	uint64_t prewoken_ns; // the guest was kicked ahead of it
 	uint64_t put_ns; // its burst was about to be put into the ring,
 	uint64_t kicked_ns; // was in it, and the guest kicked, if it wanted to be
-	uint64_t consumed_ns; // the guest's driver had emptied the ring and asked for the next interrupt
+	// time at which the guest's driver had emptied the ring and asked for an interrupt
+	uint64_t consumed_ns;
 	uint64_t answered_ns; // a packet back was taken from the guest
 	uint64_t left_ns; // and given to where it went
 	uint32_t depth; // packets in the ring before that the driver had not told to have consumed
@@ -37,12 +40,14 @@ struct chain_key {
 struct chain_ring {
 	uint32_t cycle; // indices are below it and begin at 0 again
 	uint16_t put; // index behind the last packet given
-	uint16_t wanted; // it asks for a kick with the packet of this index: it has consumed all before
+	// The driver asks for a kick with the packet of this index: it has consumed all before.
+	uint16_t wanted;
 	bool is_polling; // it wants no kicks
 };
 
 struct chain {
-	_Atomic uint64_t state; // id of the packet in flight, and its stage: who was late moves no other packet on
+	// id of the packet in flight, and its stage: a late thread advances no other packet
+	_Atomic uint64_t state;
 	_Atomic uint64_t interval_ns; // between two packets followed; any thread
 	uint64_t next_ns, step_ns; // owner
 	uint16_t end; // owner: index behind its burst
@@ -59,11 +64,14 @@ struct chain {
 
 void chain_init(struct chain *c, uint64_t interval_ns);
 
-// Owner, for a unicast packet that reached the egress. True: it is followed; *ret_id is to be recognised in chain_put.
+// Owner, for a unicast packet that reached the egress. True: the packet is followed; chain_put
+// recognises it by *ret_id.
 bool chain_begin(struct chain *c, const struct chain_key *key, uint64_t arrived_ns, uint32_t *ret_id, uint64_t now_ns);
-bool chain_is_due(const struct chain *c, uint64_t now_ns); // owner: whether chain_begin may follow one
+// Owner: whether chain_begin may follow a packet.
+bool chain_is_due(const struct chain *c, uint64_t now_ns);
 bool chain_is_queued(const struct chain *c, uint32_t id); // owner
-// Owner: its burst was put between put_ns and now; `before` is how the ring was, NULL: not known. put: the index after it.
+// Owner: its burst was put between put_ns and now. `before` is the former state of the ring, NULL:
+// not known. put: the index after it.
 void chain_put(struct chain *c, const struct chain_ring *before, uint16_t put, uint64_t prewoken_ns, uint64_t put_ns,
 	uint64_t now_ns);
 bool chain_is_watched(const struct chain *c); // owner: somebody waits to see it consumed
@@ -74,10 +82,12 @@ bool chain_is_unanswered(const struct chain *c); // poller: an answer is waited 
 bool chain_answer(struct chain *c, const struct chain_key *key, uint32_t *ret_id, uint64_t now_ns);
 void chain_left(struct chain *c, uint32_t id, uint64_t now_ns); // sender
 
-// Whether a guest that sleeps shall be kicked ahead of a packet: now and then not, so that its wake-up can be measured.
+// Whether to kick a sleeping guest ahead of a packet. Now and then the answer is no, so that its
+// wake-up can be measured.
 bool chain_may_prewake(const struct chain *c);
 
-bool chain_next(struct chain *c, struct chain_record *ret_record); // one thread; false: nothing more
+// one thread; false: nothing more
+bool chain_next(struct chain *c, struct chain_record *ret_record);
 
 static inline bool
 chain_is_asleep(const struct chain_ring *ring)

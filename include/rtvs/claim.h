@@ -1,16 +1,18 @@
-// Who may have a guest port's socket: one front-end at a time, so that a second virtual machine that names the same socket by mistake takes
-// nothing from the first. A successor may connect when the first has gone, or once after a move was asked for. After a fault that made
-// others wait nobody may connect for a while: a ban is the port's, since a process that is banned can have another one at once.
-// Times are ns on one monotonic clock. Not thread-safe.
+// Which front-end may have a guest port's socket: one at a time. A second virtual machine that
+// names the same socket by mistake thus takes nothing from the first. A successor may connect when
+// the first has gone, or once after the operator asked for a move. After a fault that made other
+// ports wait, no front-end may connect for a while. The ban is the port's, since a banned process
+// can have another one at once. Times are ns on one monotonic clock. Not thread-safe.
 #pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #define CLAIM_BAN_NS UINT64_C(1000000000)
-#define CLAIM_TELL_NS UINT64_C(10000000000) // between two reports of one process that is refused again and again
-#define CLAIM_TELL_OTHER_NS \
-	UINT64_C(1000000000) // between those of different processes, of which there may be any number
+// Time between two reports of one process that is refused again and again.
+#define CLAIM_TELL_NS UINT64_C(10000000000)
+// Between reports of different processes, of any number.
+#define CLAIM_TELL_OTHER_NS UINT64_C(1000000000)
 
 struct claim {
 	uint64_t banned_until_ns, move_until_ns, told_ns; // 0: never

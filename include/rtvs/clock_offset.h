@@ -1,26 +1,34 @@
-// How far a peer's clock is from ours, from exchanges of four times: t1 we ask, t2 the peer is asked, t3 it answers, t4 we have the
-// answer; t1 and t4 by our clock, t2 and t3 by the peer's (RFC 5905, section 8). offset = peer's clock - ours.
+// The distance of a peer's clock from ours, from exchanges of four times. At t1 we send a request,
+// at t2 the peer receives it, at t3 the peer sends its answer, and at t4 we receive the answer. t1
+// and t4 are by our clock, t2 and t3 by the peer's (RFC 5905, section 8). offset = peer's clock -
+// ours.
 //
-// An answer cannot come before it was sent. So each exchange says without any assumption about its two ways: the offset was at most
-// t2 - t1 at t1, and at least t3 - t4 at t4. Between exchanges the clocks drift apart: by at most CLOCK_OFFSET_MAX_DRIFT_PPB, and
-// at a rate that changes by at most CLOCK_OFFSET_WANDER_PPB a second. Under these two assumptions the offset is always within
-// the uncertainty, however queues delay either way, since bounds that are true are only ever intersected: those on the
-// offset, moved to the present, and those on the drift, which two exchanges with short ways and much time between make narrow.
-// The estimate is the middle of the bounds: half the difference of the two shortest ways is its error. What no drift explains is
-// a step of a clock.
-// Sources: intersection of intervals, Marzullo and Owicki (1983); drift from distant exchanges of minimal round trip, Veitch,
-// Ridoux and Korada, "Robust synchronization of absolute and difference clocks over networks" (IEEE/ACM ToN 17(2), 2009).
+// An answer cannot arrive before it was sent. So each exchange bounds the offset without any
+// assumption about its two ways. The offset was at most t2 - t1 at t1, and at least t3 - t4 at t4.
+// Between exchanges the clocks drift apart by at most CLOCK_OFFSET_MAX_DRIFT_PPB, and at a rate
+// that changes by at most CLOCK_OFFSET_WANDER_PPB a second. Under these two assumptions the offset
+// is always within the uncertainty, however queues delay either way, since only true bounds are
+// ever intersected. These are bounds on the offset, moved to the present, and bounds on the drift.
+// Two exchanges with short ways and much time in between make the latter narrow. The estimate is
+// the middle of the bounds: its error is half the difference of the two shortest ways. A change
+// that no drift explains is a step of a clock.
+// Sources: intersection of intervals, Marzullo and Owicki (1983); drift from distant exchanges of
+// minimal round trip, Veitch, Ridoux and Korada, "Robust synchronization of absolute and difference
+// clocks over networks" (IEEE/ACM ToN 17(2), 2009).
 //
-// Pure, integers, no allocation; one thread. Times are ns modulo 2^64 of clocks that may begin anywhere.
+// Pure, integers, no allocation; one thread. Times are ns modulo 2^64 of clocks that may begin
+// anywhere.
 #pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #define CLOCK_OFFSET_MAX_DRIFT_PPB INT64_C(500000) // 500 ppm, between the two clocks
-#define CLOCK_OFFSET_WANDER_PPB INT64_C(20) // a second; 1.2 ppm a minute is more than temperature does to a crystal
+// A second. Temperature changes a crystal by less than 1.2 ppm a minute.
+#define CLOCK_OFFSET_WANDER_PPB INT64_C(20)
 #define CLOCK_OFFSET_MAX_TRIP_NS UINT64_C(1000000000) // t4 - t1
-#define CLOCK_OFFSET_MAX_AGE_NS UINT64_C(3600000000000) // 1 h after the last exchange nothing is known any more
+// 1 h after the last exchange the bounds are void.
+#define CLOCK_OFFSET_MAX_AGE_NS UINT64_C(3600000000000)
 #define CLOCK_OFFSET_SLOT_BITS 30 // of 2^30 ns, 1.07 s; each keeps its best exchange
 #define CLOCK_OFFSET_SLOTS 64u // 69 s
 
@@ -39,7 +47,8 @@ struct clock_offset {
 	uint64_t base_ns; // modulo 2^64; what bounds are relative to, so that they stay small
 	struct clock_offset_bounds now; // as of the last exchange, of all that is known
 	struct clock_offset_bounds last; // what the last exchange alone said
-	int64_t drift_lo_ppb, drift_hi_ppb; // as of the last exchange; the peer's clock gains on ours when positive
+	// As of the last exchange; positive when the peer's clock gains on ours.
+	int64_t drift_lo_ppb, drift_hi_ppb;
 	struct clock_offset_bounds best[CLOCK_OFFSET_SLOTS]; // with the shortest trip of its slot
 	bool has_best[CLOCK_OFFSET_SLOTS];
 	uint64_t n_taken, n_refused, n_bent, n_stepped;
@@ -49,14 +58,16 @@ enum clock_offset_result {
 	CLOCK_OFFSET_TAKEN,
 	CLOCK_OFFSET_REFUSED, // impossible times, or a trip above CLOCK_OFFSET_MAX_TRIP_NS: ignored
 	CLOCK_OFFSET_BENT, // a clock runs at another rate than it did: the drift is learnt anew
-	CLOCK_OFFSET_STEPPED, // a clock was set, or nothing was heard for too long: all is learnt anew
+	// A clock was set, or no exchange came for too long: all bounds are learnt anew.
+	CLOCK_OFFSET_STEPPED,
 };
 
 void clock_offset_init(struct clock_offset *c);
 // In the order of t4_ns, which is the present; an earlier one is a step. O(CLOCK_OFFSET_SLOTS).
 enum clock_offset_result clock_offset_add(struct clock_offset *c, const struct clock_offset_exchange *exchange);
-// The offset when our clock shows, or showed, local_ns: the true one is in offset +- uncertainty. The uncertainty is half the
-// shortest trip and grows with the time from the last exchange. False: not known, or further than CLOCK_OFFSET_MAX_AGE_NS.
+// The offset when our clock shows, or showed, local_ns: the true offset is in offset +-
+// uncertainty. The uncertainty is half the shortest trip, and grows with the time from the last
+// exchange. False: not known, or further than CLOCK_OFFSET_MAX_AGE_NS.
 bool clock_offset_at(
 	const struct clock_offset *c, uint64_t local_ns, int64_t *ret_offset_ns, uint64_t *ret_uncertainty_ns);
 

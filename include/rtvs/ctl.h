@@ -1,5 +1,5 @@
-// The control plane: one thread, one event loop, the RPC table. Owns the model of bridges and ports by
-// name and tells the datapath through dp.h.
+// The control plane: one thread, one event loop, the RPC table. Owns the model of bridges and ports
+// by name, and configures the datapath through dp.h.
 #pragma once
 
 #include "rtvs/dp.h"
@@ -16,15 +16,18 @@ struct ctl_params {
 	const char *group; // of both sockets; NULL: the daemon's own
 	const char *config; // file: list of calls; NULL: none
 	const char *metrics; // "127.0.0.1:9090", "[::1]:9090" or "unix:PATH"; NULL: none
-	struct dp_system_cfg system; // defaults and command line; calls of system.init in the file come on top
+	// Defaults and command line; calls of system.init in the file override them.
+	struct dp_system_cfg system;
 };
 
-// Tries the file's calls without a datapath, starts the datapath with its system.init, executes the calls, opens the
-// sockets last. What params points to must outlive the ctl. On error says in err, in one line, what to do; nothing stays.
-// Errors: -EINVAL (configuration), -ENOENT (its file), -EEXIST (a file that is no socket), -EADDRINUSE (another
-// daemon), others as errno.
+// Tries the file's calls without a datapath, starts the datapath with its system.init, executes the
+// calls, opens the sockets last. Objects that params points to must outlive the ctl. On error err
+// says in one line what to do, and nothing remains.
+// Errors: -EINVAL (configuration), -ENOENT (its file), -EEXIST (a file that is no socket),
+// -EADDRINUSE (another daemon), others as errno.
 int ctl_create(const struct ctl_params *params, struct ctl **ret_ctl, char err[DP_ERR_SIZE]);
-// Serves until SIGTERM, SIGINT or system.stop. Tells systemd (ready, watchdog, stopping). 0 or a negative errno.
+// Serves until SIGTERM, SIGINT or system.stop. Tells systemd (ready, watchdog, stopping). 0 or a
+// negative errno.
 int ctl_run(struct ctl *ctl);
 void ctl_destroy(struct ctl *ctl); // NULL is accepted
 

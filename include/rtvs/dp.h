@@ -1,8 +1,8 @@
-// The one facade of the datapath. libc types only: the control plane is built and tested without DPDK.
-// All functions are for the one control thread, unless they say otherwise. They return 0 or a negative errno;
-// err, where taken, receives one line for people that names the field and the accepted range.
-// What a worker uses is swapped by pointer and freed after every worker has passed a quiescent
-// point; no call waits for a guest.
+// The one facade of the datapath. libc types only: the control plane is built and tested without
+// DPDK. All functions are for the one control thread, unless they say otherwise. They return 0 or a
+// negative errno. err, where present, receives one line for people that names the field and the
+// accepted range. Objects that workers use are swapped by pointer, and freed after every worker has
+// passed a quiescent point. No call waits for a guest.
 #pragma once
 
 #include "rtvs/chain.h"
@@ -35,22 +35,25 @@
 #define DP_RATE_MAX UINT64_C(400000000000)
 #define DP_BURST_MAX (UINT64_C(1) << 32) // bytes
 #define DP_VNI_MAX 0xffffff
-#define DP_TUNNEL_OVERHEAD \
-	110 // of IP on the underlay, at most: IPv6, UDP, Geneve, its option, the inner Ethernet header with a tag
+// Bytes of IP on the underlay, at most: IPv6, UDP, Geneve, its option, the inner Ethernet header
+// with a tag.
+#define DP_TUNNEL_OVERHEAD 110
 #define DP_ETHER_OVERHEAD 22 // of an IP packet: the Ethernet header with two tags
 #define DP_WEIGHT_MAX 256
 #define DP_QUEUE_MIN 64 // packets
 #define DP_QUEUE_MAX 65536
 
-// Bytes of the largest frame of a sender with this MTU where it leaves, two tags included; at an uplink as a tunnel makes it.
+// Bytes of the largest frame of a sender with this MTU where it leaves, two tags included; at an
+// uplink as a tunnel makes it.
 static inline uint32_t
 dp_frame_max(uint32_t mtu, bool is_uplink)
 {
 	return mtu + DP_ETHER_OVERHEAD + (is_uplink ? DP_TUNNEL_OVERHEAD : 0);
 }
 
-// What a sender's token bucket holds there: its burst, and that frame at least, or nothing would ever be guaranteed. Admission, the
-// scheduler and the limit of raised DSCPs count so.
+// The content of a sender's token bucket there: its burst, and that frame at least, or no packet
+// would ever be guaranteed. Admission, the scheduler and the limit of raised DSCPs count in this
+// way.
 static inline uint64_t
 dp_bucket_bytes(uint64_t burst_bytes, uint32_t mtu, bool is_uplink)
 {
@@ -63,7 +66,7 @@ struct dp; // opaque, one per process (EAL's own limit)
 
 enum dp_idle {
 	DP_IDLE_BUSY, // never sleeps
-	DP_IDLE_ADAPTIVE, // sleeps after idle_ns without work, until a kick, an interrupt or a wake-up
+	DP_IDLE_ADAPTIVE, // sleeps after idle_ns without work, until a kick, interrupt or wake-up
 };
 extern const char *const dp_idle_names[]; // "busy", "adaptive", NULL
 
@@ -71,7 +74,7 @@ extern const char *const dp_idle_names[]; // "busy", "adaptive", NULL
 enum dp_priority {
 	DP_PRIORITY_NORMAL, // nothing: they are as the process was started
 	DP_PRIORITY_NICE, // nice -20, and the shortest time slice
-	DP_PRIORITY_FIFO, // SCHED_FIFO, but for 6 % of the time, when others run that wait for the CPU
+	DP_PRIORITY_FIFO, // SCHED_FIFO, except for 6 % of the time, when waiting threads run
 };
 extern const char *const dp_priority_names[]; // "normal", "nice", "fifo", NULL
 
@@ -83,9 +86,10 @@ struct dp_system_cfg {
 	uint64_t memory_bytes; // for packet buffers and tables; 0: as much as n_mbufs needs
 	uint32_t n_mbufs; // packet buffers of 2 KiB for all ports
 	bool hugepages; // use them when the machine has free ones; else, or when false, plain pages
-	char dscp_classes[DSCP_TEXT_SIZE]; // DSCPs of deadlines, as dscp_parse reads them; empty: none
+	// DSCPs of deadlines, as dscp_parse reads them; empty: none
+	char dscp_classes[DSCP_TEXT_SIZE];
 	uint32_t option_class; // Geneve: of our option, the same on all hosts
-	char eal[RTVS_DEVARGS_SIZE]; // further EAL arguments, separated by spaces ("-a 0000:01:00.0")
+	char eal[RTVS_DEVARGS_SIZE]; // further EAL arguments, separated by spaces
 };
 
 struct dp_system_info {
@@ -112,7 +116,7 @@ extern const char *const dp_vhost_mode_names[]; // "listen", "connect", NULL
 
 enum dp_vlan_mode {
 	DP_VLAN_ACCESS, // untagged frames only, all in VLAN `vlan`; tags are removed on egress
-	DP_VLAN_TRUNK, // frames tagged with a VLAN of `trunk` (empty: all); untagged ones are in `vlan`, 0: refused
+	DP_VLAN_TRUNK, // tagged with a VLAN of `trunk` (empty: all); untagged: `vlan`, 0: refused
 };
 extern const char *const dp_vlan_mode_names[]; // "access", "trunk", NULL
 
@@ -164,8 +168,10 @@ struct dp_port_cfg {
 	uint32_t socket_mode; // permission bits of the socket file, 0 to 0777
 	char socket_owner[RTVS_NAME_SIZE], socket_group[RTVS_NAME_SIZE]; // empty: the daemon's
 	bool packed; // offer packed rings
-	bool csum, tso; // offer checksum and segmentation offload to the guest; geneve: csum: UDP checksums outside
-	bool prewake; // may change: a guest that sleeps is kicked ahead of a packet that waits for its egress
+	// offer checksum and segmentation offload to the guest; geneve: csum: UDP checksums outside
+	bool csum, tso;
+	// May change: a sleeping guest is kicked ahead of a packet that waits for its egress.
+	bool prewake;
 	// ethdev; fixed for the port's life.
 	char devargs[RTVS_DEVARGS_SIZE]; // "net_tap0,iface=t0", "0000:01:00.0", ...
 
@@ -174,14 +180,14 @@ struct dp_port_cfg {
 	struct prefix remote; // address of the other end
 	uint32_t vni; // 0 to DP_VNI_MAX; one tunnel each for an uplink, remote and VNI
 	// The next two may change.
-	char key_file[RTVS_PATH_SIZE]; // keys shared with the daemon there; empty: none, it is not talked to
+	char key_file[RTVS_PATH_SIZE]; // keys shared with that daemon; empty: no exchange
 	uint32_t clock; // enum dp_clock: what relates its times to ours
 	bool timestamps; // packets say when they left and what deadline they have
-	char ignore_options
-		[GENEVE_IGNORE_TEXT]; // critical ones that are accepted unread, as geneve_ignore_parse reads them; may change
+	// critical options accepted unread, see geneve_ignore_parse; may change
+	char ignore_options[GENEVE_IGNORE_TEXT];
 
 	// segment; fixed for the port's life.
-	char path[RTVS_PATH_SIZE]; // of the segment's file, absolute; it may come, go and be made again
+	char path[RTVS_PATH_SIZE]; // of the file, absolute; the file may appear and disappear
 
 	uint32_t n_queues; // queue pairs at most, 1 to DP_MAX_QUEUES; fixed for the port's life
 
@@ -189,11 +195,12 @@ struct dp_port_cfg {
 	uint32_t vlan; // 0 to RTVS_VLAN_MAX; 0: the untagged VLAN of the bridge
 	struct vlan_set trunk;
 
-	// Not geneve: address of the daemon on the underlay behind this port, with the length of its network's prefix, and the router
-	// to other networks; len 0: none. Such a port belongs to no bridge; `vlan` is the tag of the underlay. Fixed while
-	// it has tunnels.
+	// Not geneve: the daemon's address on the underlay behind this port, with the length of its
+	// network's prefix, and the router to other networks; len 0: none. Such a port belongs to
+	// no bridge; `vlan` is the tag of the underlay. Fixed while the port has tunnels.
 	struct prefix address, gateway;
-	uint64_t probe_ns; // geneve: between STAMP test packets of idle flows, 0: none, 100 ms to 1 h
+	// geneve: between STAMP test packets of idle flows, 0: none, 100 ms to 1 h
+	uint64_t probe_ns;
 	bool stamp; // answers STAMP test packets to its address (RFC 8762)
 
 	struct mac_list allowed_macs; // not empty: spoof guard on source MACs, ARP and ND
@@ -203,20 +210,27 @@ struct dp_port_cfg {
 	char domain_uuid[DP_UUID_SIZE]; // empty: none; who gave it takes care of the port
 
 	bool isolated;
-	bool forwards_reserved; // exchanges frames to 01:80:c2:00:00:0x with other ports that do, but for PAUSE
+	// exchanges frames to 01:80:c2:00:00:0x with other ports that do, but for PAUSE
+	bool forwards_reserved;
 	uint32_t mac_limit; // learned MACs, 0: no limit of its own
-	uint32_t flood_pps; // broadcast, multicast and unknown unicast it may send a second, 0: no limit
-	char mirror_to[RTVS_NAME_SIZE]; // a port that only receives mirrored packets, or is yet to come; empty: none
+	// broadcast, multicast and unknown unicast it may send a second, 0: no limit
+	uint32_t flood_pps;
+	// A port that only receives mirrored packets, or does not exist yet; empty: none.
+	char mirror_to[RTVS_NAME_SIZE];
 	uint32_t mirror; // enum dp_mirror_dir, 0: off
 
-	// What it sends, at each egress port that has a rate, or shares a bridge with ports that have a guarantee. See rtvs/sched.h.
-	uint64_t deadline_ns; // from its arrival in the host until it has left, 0: none; up to DP_DEADLINE_MAX_NS
+	// Packets that the port sends, at each egress port that has a rate, or shares a bridge with
+	// ports that have a guarantee. See rtvs/sched.h.
+	uint64_t deadline_ns; // from arrival to departure, 0: none; up to DP_DEADLINE_MAX_NS
 	uint64_t min_rate_bps; // guaranteed, bit/s, 8,000 to 4e11, 0: nothing
-	uint64_t burst_bytes; // of it, that may come at once; at least a frame of its MTU, up to 4 GiB
+	// Bytes that may come at once; at least a frame of the port's MTU, up to 4 GiB.
+	uint64_t burst_bytes;
 	uint64_t max_rate_bps; // taken from it, bit/s; 0: no limit
 	uint32_t weight; // of what is left, 1 to 256
 	uint32_t late; // enum dp_late: packets whose deadline has passed
-	uint32_t feedback; // enum dp_feedback: what is done when another host says that its packets come late
+	// Enum dp_feedback: the reaction to reports of other hosts that the port's packets are
+	// late.
+	uint32_t feedback;
 	bool force; // keep it without admission; the datapath makes no difference
 	uint32_t queue; // packets of it that wait at one egress port at most, 64 to 65,536
 	// What it is given.
@@ -241,14 +255,17 @@ struct dp_flow {
 struct dp_segment_state {
 	int32_t node; // its own number; -1: it has not joined, and the rest is 0
 	uint32_t n_nodes; // that live, itself among them
-	uint32_t n_slots, n_slots_free, n_slots_held; // held: by itself, frames that wait for others among them
+	// Held: by itself, including frames that wait for others.
+	uint32_t n_slots, n_slots_free, n_slots_held;
 	uint32_t inbox_depth, inbox_size; // frames that wait for it; and may
 	struct segment_counters counters; // from its joining
 };
 
 struct dp_port_state {
 	bool is_link_up; // a guest's driver (or a cable) is there; segment: as is_connected
-	bool is_connected; // vhost: a front-end holds the socket; its driver may not be ready yet; segment: it has joined
+	// vhost: a front-end holds the socket, its driver may not be ready yet; segment: the port
+	// has joined.
+	bool is_connected;
 	bool is_packed; // vhost: ring layout negotiated
 	uint32_t n_queues; // queue pairs in use
 	uint64_t features; // vhost: negotiated virtio feature bits
@@ -256,24 +273,32 @@ struct dp_port_state {
 	uint64_t speed_bps; // ethdev: 0 when unknown
 	struct mac mac; // ethdev: its own address
 	uint16_t worker; // index of the worker that owns its egress
-	uint64_t n_connects, n_disconnects; // front-ends that came and went; segment: times that it joined and left
-	uint64_t wake_ns; // vhost with prewake: from a kick until the guest has consumed, the median; 0: not known yet
+	// Front-ends that connected and disconnected; segment: times that the port joined and left.
+	uint64_t n_connects, n_disconnects;
+	// vhost with prewake: from a kick until the guest has consumed, the median; 0: not known
+	// yet
+	uint64_t wake_ns;
 	int32_t pid; // vhost: of the process that holds the socket, 0: none or not known
-	uint64_t n_rings_recovered; // vhost: rings whose position was found again after a crash of ours
-	char detail[DP_DETAIL_SIZE]; // why the link is down, what it waits for: "connecting: No such file or directory"
+	// vhost: rings whose position was recovered after a crash of the daemon.
+	uint64_t n_rings_recovered;
+	// Why the link is down, what the port waits for: "connecting: No such file or directory".
+	char detail[DP_DETAIL_SIZE];
 	struct dp_segment_state segment;
 };
 
 struct dp_port_stats {
 	uint64_t rx_pkts, rx_bytes; // taken from the port
 	uint64_t tx_pkts, tx_bytes; // given to the port
-	uint64_t replicated; // further copies made of packets taken from it (floods, mirrors, segments)
-	uint64_t to_daemon; // taken from it for the daemon itself: ARP, neighbour discovery, ping, peers
-	int64_t queued; // on their way to the port; workers are read one after another, so for a moment it may be below 0
+	uint64_t replicated; // further copies of its packets (floods, mirrors, segments)
+	uint64_t to_daemon; // packets for the daemon itself: ARP, neighbour discovery, ping, peers
+	// On their way to the port. Workers are read one after another, so the number may be below
+	// 0 for a moment.
+	int64_t queued;
 	uint64_t prewakes; // kicks ahead of packets
 	uint64_t guest_errors; // vhost: descriptors that lie, frames refused by the ring
-	uint64_t
-		blocked_ns; // how long its rings were not read because its queue at some egress port was full: dp_port_held_ns
+	// How long its rings were not read because its queue at some egress port was full:
+	// dp_port_held_ns.
+	uint64_t blocked_ns;
 	uint64_t drops[DROP_COUNT];
 };
 
@@ -286,7 +311,8 @@ struct dp_worker_stats {
 	uint64_t tsc_hz;
 	uint64_t pkts; // received
 	uint64_t events_lost; // event ring was full
-	struct hist stalls; // ns above 10 us that its work does not explain: when somebody else had the core
+	// ns above 10 us that its work does not explain: another thread had the core.
+	struct hist stalls;
 };
 
 #define DP_STALLS_KEPT 1024 // of a worker
@@ -310,11 +336,13 @@ enum dp_event_type {
 	DP_EVENT_CONNECT, // a front-end connected or left
 	DP_EVENT_STALL, // a worker lost its core for long
 	DP_EVENT_MAC_LIMIT, // a port or a bridge has as many MACs as it may
-	DP_EVENT_MAC_MOVES, // MACs of a bridge move between its ports, more of them than it should have
+	DP_EVENT_MAC_MOVES, // more MACs of a bridge move between its ports than should
 	DP_EVENT_GUEST_ERROR, // a guest or front-end did what it must not
 	DP_EVENT_REFUSED, // a front-end wanted a port that another has
 	DP_EVENT_HOLD, // a port is held back by the port `value`, which is slower; once in a while
-	DP_EVENT_PATH_MTU, // a router says that a tunnel takes packets of `value` bytes at most; is_up: that was long ago, and is forgotten
+	// A router says that a tunnel takes packets of `value` bytes at most; is_up: such a report
+	// was forgotten.
+	DP_EVENT_PATH_MTU,
 };
 #define DP_CAUSE_SIZE 96
 
@@ -330,11 +358,13 @@ struct dp_event {
 	uint64_t time_ns; // CLOCK_REALTIME
 };
 
-// Starts EAL and one worker per CPU. Errors: -EINVAL (cfg or EAL refused), -ENOMEM, -EBUSY (second call).
+// Starts EAL and one worker per CPU. Errors: -EINVAL (cfg or EAL refused), -ENOMEM, -EBUSY (second
+// call).
 int dp_init(const struct dp_system_cfg *cfg, struct dp **ret_dp, char err[DP_ERR_SIZE]);
 // Stops the workers, removes what is left, ends EAL. NULL is accepted.
 void dp_fini(struct dp *dp);
-// Of a running datapath: idle, idle_ns and dscp_classes are taken, the rest is ignored. -EINVAL, -ENOMEM: nothing changed
+// Of a running datapath: changes idle, idle_ns and dscp_classes, and ignores the rest. -EINVAL,
+// -ENOMEM: nothing changed.
 int dp_system_set(struct dp *dp, const struct dp_system_cfg *cfg, char err[DP_ERR_SIZE]);
 void dp_system_info(const struct dp *dp, struct dp_system_info *ret_info);
 
@@ -360,29 +390,34 @@ int dp_mac_del(struct dp *dp, unsigned bridge, const struct mac *mac, uint16_t v
 unsigned dp_mac_flush(struct dp *dp, unsigned bridge); // learned ones; how many went
 unsigned dp_mac_list(const struct dp *dp, unsigned bridge, uint32_t *pos, struct dp_mac *ret_macs, unsigned max);
 
-// Ports. id: 0 to DP_MAX_PORTS - 1, free to be reused after del. set: takes the whole configuration,
-// in which what is fixed for the port's life is as it was: the caller sees to it. The bridge must exist: -ENOENT. A mirror waits for its port.
-// What can be said of deadline, rates and burst without a datapath: 0 or -EINVAL. dp_port_add and set ask it, too.
+// Ports. id: 0 to DP_MAX_PORTS - 1, free to be reused after del. set: takes the whole
+// configuration, in which what is fixed for the port's life is as it was: the caller sees to it.
+// The bridge must exist: -ENOENT. A mirror waits for its port. What can be said of deadline, rates
+// and burst without a datapath: 0 or -EINVAL. dp_port_add and set ask it, too.
 int dp_port_check_qos(const struct dp_port_cfg *cfg, char err[DP_ERR_SIZE]);
 int dp_port_add(struct dp *dp, const struct dp_port_cfg *cfg, unsigned *ret_id, char err[DP_ERR_SIZE]);
 int dp_port_set(struct dp *dp, unsigned id, const struct dp_port_cfg *cfg, char err[DP_ERR_SIZE]);
 int dp_port_del(struct dp *dp, unsigned id);
-// What can be said of a segment's file before a port waits for it: 0 also when there is none yet. What segment_file_open returns.
+// Checks a segment's file before a port waits for it: 0 also when there is no file yet. Returns the
+// errors of segment_file_open.
 int dp_port_check_segment(const char *path, char err[DP_ERR_SIZE]);
-// A guest moves to another process: within for_ns one may connect to the port though another has it. -ENOENT, -EOPNOTSUPP: not a port
-// whose socket listens.
+// A guest moves to another process: within for_ns one may connect to the port though another has
+// it. -ENOENT, -EOPNOTSUPP: not a port whose socket listens.
 int dp_port_move(struct dp *dp, unsigned id, uint64_t for_ns);
 int dp_port_state(const struct dp *dp, unsigned id, struct dp_port_state *ret_state); // -ENOENT
-// Monotonic since port add, as of the last dp_stats_refresh, at which each worker copied its counters between two
-// turns: over all ports and those removed, rx + replicated == tx + queued + to_daemon + sum(drops), exactly, under any load.
-// stats_gone: the sum over removed ports. -ETIMEDOUT: a worker did not come round within 100 ms.
+// Monotonic since port add, as of the last dp_stats_refresh, at which each worker copied its
+// counters between two turns. Over all ports and removed ones, rx + replicated == tx + queued +
+// to_daemon + sum(drops), exactly, under any load. stats_gone: the sum over removed ports.
+// -ETIMEDOUT: a worker did not finish its turn within 100 ms.
 int dp_stats_refresh(struct dp *dp);
 int dp_port_stats(const struct dp *dp, unsigned id, struct dp_port_stats *ret_stats); // -ENOENT
 void dp_stats_gone(const struct dp *dp, struct dp_port_stats *ret_stats);
-// Flows of an egress port, from position *pos on, at most max; the end is reached when it returns less than max. Counters are
-// read while the worker writes them: each is right, they may be a moment apart; tokens_bytes is as of the last dp_stats_refresh.
+// Flows of an egress port, from position *pos on, at most max. Less than max returned flows mean
+// the end. Counters are read while the worker writes them: each is right, they may be a moment
+// apart. tokens_bytes is as of the last dp_stats_refresh.
 unsigned dp_flow_list(const struct dp *dp, unsigned id, uint32_t *pos, struct dp_flow *ret_flows, unsigned max);
-// For how long port `by`, where its queue was full, held the port back. See rtvs/hold.h. 0: never, or no such ports.
+// How long port `by`, where its queue was full, held the port back. See rtvs/hold.h. 0: never, or
+// no such ports.
 uint64_t dp_port_held_ns(const struct dp *dp, unsigned id, unsigned by);
 // Learned MACs of the port in its bridge.
 uint32_t dp_port_n_macs(const struct dp *dp, unsigned id);
@@ -407,13 +442,16 @@ struct dp_report {
 unsigned dp_delay_list(const struct dp *dp, unsigned tunnel, uint32_t *pos, struct dp_delay *ret_delays, unsigned max);
 // What senders are to be told, one by one; false: nothing more for now. As dp_datagram_next.
 bool dp_report_next(struct dp *dp, struct dp_report *ret_report);
-// What feedback makes of a port's packets: their scheduling deadline, 0: as configured, and their DSCP at ports that write it,
-// DSCP_KEEP: as configured; beyond the port's min_rate they have the DSCP `excess` (RFC 3246: expedited forwarding is for what is
-// within a rate). The same DSCP twice: at any rate. -ENOENT, -ENOMEM
+// What feedback makes of a port's packets: their scheduling deadline, 0: as configured, and their
+// DSCP at ports that write it, DSCP_KEEP: as configured; beyond the port's min_rate they have the
+// DSCP `excess` (RFC 3246: expedited forwarding is for what is within a rate). The same DSCP twice:
+// at any rate. -ENOENT, -ENOMEM
 int dp_port_set_answer(struct dp *dp, unsigned id, uint64_t deadline_ns, uint8_t dscp, uint8_t excess);
-// Number of the last packet of a port that left through a tunnel, plus those that wait: later ones know of a change made now.
+// Number of the last packet of a port that left through a tunnel, plus those that wait: later ones
+// know of a change made now.
 uint64_t dp_flow_seq(const struct dp *dp, unsigned tunnel, unsigned port);
-// How far the clock of the other host is from ours, and how well that is known; UINT64_MAX: not at all, nothing is judged.
+// How far the clock of the other host is from ours, and how well that is known; UINT64_MAX: not at
+// all, nothing is judged.
 void dp_tunnel_set_clock(struct dp *dp, unsigned tunnel, int64_t offset_ns, uint64_t uncertainty_ns);
 // Between reports of one flow. FLOW_DELAY_INTERVAL_NS until it is set.
 void dp_tunnel_set_interval(struct dp *dp, unsigned tunnel, uint64_t interval_ns);
@@ -424,7 +462,8 @@ void dp_tunnel_set_interval(struct dp *dp, unsigned tunnel, uint64_t interval_ns
 struct dp_datagram {
 	unsigned uplink; // id of the port
 	struct prefix from, to; // addresses of the other host: from: received; to: sent
-	struct mac via; // received: whoever gave it to us. Sent: the next hop; all 0: as it is known for `to`
+	// Received: the MAC that sent it to us. Sent: the next hop; all 0: the known one for `to`.
+	struct mac via;
 	uint16_t from_port, to_port; // UDP
 	uint8_t hop_limit; // 1 to 255
 	uint64_t time_ns; // received: TAI, when a worker read it
@@ -432,22 +471,27 @@ struct dp_datagram {
 	uint8_t data[DP_DATAGRAM_MAX];
 };
 
-// What came, one by one; false: nothing more for now. To be called until false whenever dp_event_fd is readable.
+// What came, one by one; false: nothing more for now. To be called until false whenever dp_event_fd
+// is readable.
 bool dp_datagram_next(struct dp *dp, struct dp_datagram *ret_datagram);
-// -EHOSTUNREACH: the next hop is not known (yet). -EINVAL: no uplink, other family. -ENOBUFS: its ring is full.
+// -EHOSTUNREACH: the next hop is not known (yet). -EINVAL: no uplink, other family. -ENOBUFS: its
+// ring is full.
 int dp_datagram_send(struct dp *dp, const struct dp_datagram *datagram, uint8_t tos);
 uint64_t dp_tai_ns(const struct dp *dp); // TAI, as packets are stamped with it
-// Looks at the system's clock, which drifts away from the workers' (or is set): by 2 us in 20 ms at 100 ppm.
+// Reads the system's clock, which drifts away from the workers' (or is set): by 2 us in 20 ms at
+// 100 ppm.
 void dp_clock_follow(struct dp *dp);
 
 unsigned dp_n_workers(const struct dp *dp);
-int dp_worker_stats(const struct dp *dp, unsigned worker, struct dp_worker_stats *ret_stats); // -ENOENT
+// -ENOENT
+int dp_worker_stats(const struct dp *dp, unsigned worker, struct dp_worker_stats *ret_stats);
 // The last stalls, oldest first; how many. No such worker: 0.
 unsigned dp_worker_stalls(const struct dp *dp, unsigned worker, struct dp_stall ret_stalls[DP_STALLS_KEPT]);
 
-// Packets to a guest that are followed, one at a time, `rate` a second at most (see rtvs/chain.h). start again changes the rate.
-// next: what came through since, times of CLOCK_MONOTONIC; lost: records that nobody fetched in time. Errors: -ENOENT, -EINVAL
-// (a port that is no guest's), -ENOMEM.
+// Follows packets to a guest, one at a time, `rate` a second at most (see rtvs/chain.h). Another
+// start changes the rate. next: the records since the last call, times of CLOCK_MONOTONIC; lost:
+// records that were not fetched in time. Errors: -ENOENT, -EINVAL (a port that is no guest's),
+// -ENOMEM.
 int dp_trace_start(struct dp *dp, unsigned port, uint32_t rate, char err[DP_ERR_SIZE]);
 void dp_trace_stop(struct dp *dp, unsigned port);
 bool dp_trace_is_on(const struct dp *dp, unsigned port);
@@ -455,8 +499,9 @@ bool dp_trace_next(struct dp *dp, unsigned port, struct chain_record *ret_record
 uint64_t dp_trace_lost(const struct dp *dp, unsigned port);
 
 // Packet capture of one port, one at a time per port. filter: a libpcap expression, empty: all. The
-// workers copy the first snaplen bytes (0: all, 65535 at most) of matching packets, ctl fetches them with next; packets that find no room are
-// counted, traffic is never delayed. Errors: -EINVAL (filter), -EBUSY.
+// workers copy the first snaplen bytes (0: all, 65535 at most) of matching packets, and ctl fetches
+// them with next. Packets that find no room are counted; traffic is never delayed. Errors: -EINVAL
+// (filter), -EBUSY.
 struct dp_capture_pkt {
 	uint64_t time_ns; // CLOCK_REALTIME, of the burst it came with
 	bool is_tx; // given to the port, else taken from it

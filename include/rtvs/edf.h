@@ -1,11 +1,14 @@
-// Earliest-deadline-first queue of flow numbers. Each flow is queued once at most; equal deadlines leave in order of their
-// push. Exact. The earliest flows, EDF_FRONT at most, lie in a sorted array, the front: pop is O(1), push walks past those
-// that leave before. Deadlines of the next milliseconds behind the front lie in a circle of buckets with bitmaps, sorted
-// inside a bucket: O(1) but for flows that share a bucket in the wrong order. Deadlines beyond, or long past, lie in a 4-ary
-// heap: O(log4 n).
-// Not thread-safe, never allocates. Times are ns on one clock of the caller's choice, 0 to 2^64 - 1.
-// Sources: find-first-set queues, Saeed et al., "Eiffel: efficient and flexible software packet scheduling" (NSDI 2019); heaps
-// of four children, LaMarca and Ladner (1996). docs/decisions.md has what other structures took.
+// Earliest-deadline-first queue of flow numbers. Each flow is queued once at most; equal deadlines
+// leave in order of their push. Exact. The earliest flows, EDF_FRONT at most, are in a sorted
+// array, the front: pop is O(1), push walks past the flows that leave before. Deadlines of the next
+// milliseconds behind the front are in a circle of buckets with bitmaps, sorted inside a bucket:
+// O(1) except for flows that share a bucket in the wrong order. Deadlines beyond, or long past, are
+// in a 4-ary heap: O(log4 n).
+// Not thread-safe, never allocates. Times are ns on one clock of the caller's choice, 0 to 2^64 -
+// 1.
+// Sources: find-first-set queues, Saeed et al., "Eiffel: efficient and flexible software packet
+// scheduling" (NSDI 2019); heaps of four children, LaMarca and Ladner (1996). docs/decisions.md has
+// the figures of other structures.
 #pragma once
 
 #include <stdbool.h>
@@ -15,7 +18,8 @@
 #define EDF_NONE UINT32_MAX // no flow
 #define EDF_ALIGN 64u
 #define EDF_MAX_BUCKETS 16384u // two levels of bitmaps
-// Entries of the front, half of which move at a time. 16, 32 and 128 cost 1 to 5 ns more a packet with a backlog.
+// Entries of the front, half of which move at a time. 16, 32 and 128 cost 1 to 5 ns more a packet
+// with a backlog.
 #define EDF_FRONT 64u
 #define EDF_BURST 8u // flows that edf_push_burst takes at most
 #define EDF_WINDOW_BITS 24 // buckets cover 2^24 ns, 16.8 ms, a quarter of it before the first flow
@@ -47,13 +51,15 @@ struct edf {
 	uint32_t n_flows, n;
 	uint64_t seq; // of the next push
 
-	// The front: entry n_front leaves first, entry 0 is behind all (EDF_NONE, UINT64_MAX). Empty only when the queue is. A
-	// deadline below limit_ns belongs here; no flow behind the front has one.
+	// The front: entry n_front leaves first, entry 0 is behind all (EDF_NONE, UINT64_MAX).
+	// Empty only when the queue is. A deadline below limit_ns belongs here; no flow behind the
+	// front has one.
 	uint32_t n_front;
 	uint64_t limit_ns;
 	struct edf_entry front[EDF_FRONT + EDF_BURST];
 
-	// Buckets are numbered deadline >> shift; number b lies at b modulo n_buckets, for b from base to base + n_buckets - 1.
+	// Buckets are numbered deadline >> shift. Bucket b is at b modulo n_buckets, for b from
+	// base to base + n_buckets - 1.
 	struct edf_bucket *bucket;
 	uint64_t *word; // a bit per bucket
 	uint64_t summary[EDF_MAX_BUCKETS / 64 / 64]; // a bit per word
@@ -64,13 +70,15 @@ struct edf {
 	uint32_t n_slots;
 };
 
-// Bytes of memory for edf_init. memory: aligned to EDF_ALIGN, the caller's, as long as the queue is used.
+// Bytes of memory for edf_init. memory: aligned to EDF_ALIGN, the caller's, as long as the queue is
+// used.
 uint64_t edf_memory_bytes(uint32_t n_flows);
 void edf_init(struct edf *q, uint32_t n_flows, void *memory); // 1 to EDF_MAX_FLOWS flows
 
 // The flow is not queued yet.
 void edf_push(struct edf *q, uint32_t flow, uint64_t deadline_ns);
-// The same as edf_push of one after the other, 1 to EDF_BURST flows, each once. Takes fewer mispredicted branches.
+// The same as edf_push of one after the other, 1 to EDF_BURST flows, each once. Takes fewer
+// mispredicted branches.
 void edf_push_burst(struct edf *q, const struct edf_entry *in, uint32_t n);
 // The flow is queued.
 void edf_remove(struct edf *q, uint32_t flow);
@@ -101,7 +109,8 @@ edf_first_ns(const struct edf *q)
 	return q->front[q->n_front].deadline_ns;
 }
 
-// A flow that leaves soon: n others before it, as the queue stands. EDF_NONE: none is known. For prefetches.
+// A flow that leaves soon: n others before it, as the queue stands. EDF_NONE: none is known. For
+// prefetches.
 static inline uint32_t
 edf_peek(const struct edf *q, uint32_t n)
 {

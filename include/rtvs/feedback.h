@@ -1,17 +1,22 @@
-// The sender's answer to what a receiver reports of one flow: how soon the flow's packets have to leave (the scheduling
-// deadline), and by which step of a ladder of DSCPs the network sees them. Three stages:
-//   1. Packets that were late spent time in the scheduler: the scheduling deadline becomes shorter by gain * overshoot, and not
-//      longer than what the network leaves of the deadline; twice as much each time in a row, down to a floor. A margin
-//      and the uncertainty of the delays are added: what is late by less than that is not reported.
-//   2. The network alone leaves less than the floor, or the floor is reached: the next step of the ladder.
-//   3. On the last step with misses still: the event FEEDBACK_ESCALATED, once. Others (an SDN controller) have to help.
-// A step is judged by what was sent after it. So the first report of such a packet (by its number) changes nothing yet, since it
-// tells of packets from before, too; nor does any earlier one, one that came within a round trip of the step, twice, or out of
-// order.
+// The sender's reaction to a receiver's reports about one flow: how soon the flow's packets have to
+// leave (the scheduling deadline), and with which step of a ladder of DSCPs the network sees them.
+// Three stages:
+//   1. Late packets spent time in the scheduler: the scheduling deadline becomes shorter by gain *
+//      overshoot, and not longer than the part of the deadline that the network leaves. The change
+//      doubles each time in a row, down to a floor. A margin and the uncertainty of the delays are
+//      added: packets late by less than that are not reported.
+//   2. The network alone leaves less than the floor, or the floor is reached: the next step of the
+//      ladder.
+//   3. Misses continue on the last step: the event FEEDBACK_ESCALATED, once. Others (an SDN
+//      controller) have to help. A step is judged by packets that were sent after it. So the first
+//      report of such a packet (by its number) changes nothing yet, since it covers packets from
+//      before, too. Earlier reports change nothing either: one within a round trip of the step, one
+//      that came twice, or one out of order.
 //
-// Recovery: after a clean time one step back, the ladder first, then the deadline by half of what is missing. If misses come back,
-// so does the state before that step at once, and the clean time doubles, up to a limit: under constant load the
-// state is tried ever more rarely. It halves with each step that proves good, and for a long clean time without any step taken.
+// Recovery: after a clean time one step back, the ladder first, then the deadline by half of the
+// difference. If misses return, the state before that step returns at once, and the clean time
+// doubles, up to a limit: under constant load the state is tried ever more rarely. The clean time
+// halves with each step that proves good, and for a long clean time without any step.
 //
 // Pure, integers, no allocation; one thread. Times are ns on one monotonic clock of the caller.
 #pragma once
@@ -36,7 +41,8 @@ enum feedback_mode {
 
 struct feedback_params {
 	enum feedback_mode mode;
-	uint64_t deadline_ns; // end to end, 1 to FEEDBACK_DEADLINE_MAX_NS; what the scheduling deadline begins with
+	// End to end, 1 to FEEDBACK_DEADLINE_MAX_NS; the first scheduling deadline.
+	uint64_t deadline_ns;
 	uint32_t n_steps; // of the ladder, the default one included: 1 to FEEDBACK_MAX_STEPS
 	uint32_t gain_permille; // of the overshoot, 1 to FEEDBACK_MAX_GAIN_PERMILLE
 	uint32_t margin_permille; // of the deadline, in addition: 1 to 1000
@@ -59,8 +65,9 @@ enum feedback_event {
 
 // What the sender knows when a report comes.
 struct feedback_path {
-	uint64_t
-		sent_seq; // of the flow's last packet that left, plus those queued: later ones know of a change made now. 0: not known
+	// Of the flow's last packet that left, plus the queued ones: later packets are affected by
+	// a change made now. 0: not known.
+	uint64_t sent_seq;
 	uint64_t rtt_ns;
 	uint64_t floor_ns; // shortest scheduling deadline that admission grants the flow
 };
@@ -86,7 +93,7 @@ struct feedback {
 	struct flow_delay_report last; // report that was looked at, if has_last
 	bool has_last;
 	uint64_t heard_ns; // when it came
-	bool has_acted, is_settled; // settled: reports are of packets from after the last step alone
+	bool has_acted, is_settled; // settled: reports cover only packets from after the last step
 	uint64_t acted_ns, acted_seq; // of that step, a shortening or a raise
 	uint64_t quiet_ns; // since when nothing was missed or changed
 	uint32_t n_shortened; // in a row
@@ -97,15 +104,17 @@ struct feedback {
 	struct feedback_stats stats;
 };
 
-// Defaults for a deadline and a ladder: act, gain 1.25, margin 2 %, floor 1/8, clean time 1 s to 256 s, forgiven after 60 s,
-// silence 10 s.
+// Defaults for a deadline and a ladder: act, gain 1.25, margin 2 %, floor 1/8, clean time 1 s to
+// 256 s, forgiven after 60 s, silence 10 s.
 struct feedback_params feedback_params_default(uint64_t deadline_ns, uint32_t n_steps);
-// 0 or -EINVAL (out of the ranges above, or clean_max_ns below clean_ns); *ret_field names the member then.
+// 0 or -EINVAL (out of the ranges above, or clean_max_ns below clean_ns); *ret_field names the
+// member then.
 int feedback_params_check(const struct feedback_params *params, const char **ret_field);
 
 // params: checked. Begins, or begins anew.
 void feedback_init(struct feedback *f, const struct feedback_params *params, uint64_t now_ns);
-// Reports of packets up to this number, or within a round trip from now, are of a time before: other parameters.
+// Reports of packets up to this number, or within a round trip from now, are from before: other
+// parameters held then.
 void feedback_ignore_until(struct feedback *f, uint64_t sent_seq, uint64_t now_ns);
 // A report that came now. Any report may be lost; what is in it is not trusted.
 enum feedback_event feedback_report(

@@ -1,16 +1,18 @@
-// The receiver's account of one flow of one peer: what arrived, what did not, what came too late and why, and what the sender
-// is to be told of it when. One thread; pure, O(1) a packet, no allocation.
+// The receiver's account of one flow of one peer: which packets arrived, were lost, or were late
+// and why, and which reports the sender gets when. One thread; pure, O(1) a packet, no allocation.
 //
-// Loss is told by numbers, with a window as in RFC 4303, 3.4.3: a number is lost when FLOW_DELAY_WINDOW later ones have come
-// without it, so re-ordering is no loss. FLOW_DELAY_RESTART_RUN packets in a row that do not fit are a sender that began again.
+// Loss follows from numbers, with a window as in RFC 4303, 3.4.3. A number is lost when
+// FLOW_DELAY_WINDOW later ones have come without it, so re-ordering is no loss.
+// FLOW_DELAY_RESTART_RUN packets in a row that do not fit mean a restarted sender.
 //
-// A miss is a packet that came later than its deadline by more than the uncertainty of its delay. When the uncertainty is more
-// than half the deadline nothing is judged, and the report says so.
+// A miss is a packet that came later than its deadline by more than the uncertainty of its delay.
+// When the uncertainty is more than half the deadline, no packet is judged, and the report says so.
 //
-// Reports: at once at the first miss after a quiet time, then once an interval as long as there are misses. What ends them, and
-// what cannot be judged, is told FLOW_DELAY_REPEATS times, an interval apart: a report may be lost. Then there is silence.
-// Reports take FLOW_DELAY_SHARE of the flow's bytes at most, and one each FLOW_DELAY_SLOW_NS, so that silence never means misses:
-// a token bucket, of FLOW_DELAY_BURST reports.
+// Reports: at once at the first miss after a quiet time, then once an interval as long as there are
+// misses. The end of misses, and packets that cannot be judged, are reported FLOW_DELAY_REPEATS
+// times, an interval apart: a report may be lost. Then there is silence. Reports take
+// FLOW_DELAY_SHARE of the flow's bytes at most, and one each FLOW_DELAY_SLOW_NS, so that silence
+// never means misses: a token bucket, of FLOW_DELAY_BURST reports.
 #pragma once
 
 #include "rtvs/hist.h"
@@ -19,11 +21,13 @@
 #include <stdint.h>
 
 #define FLOW_DELAY_WINDOW 64u // numbers
-#define FLOW_DELAY_MAX_GAP (UINT64_C(1) << 24) // a longer one is not loss: 1.7 s of 10 million packets a second
+// A longer gap is not loss: 1.7 s of 10 million packets a second.
+#define FLOW_DELAY_MAX_GAP (UINT64_C(1) << 24)
 #define FLOW_DELAY_RESTART_RUN 8u
 #define FLOW_DELAY_REPEATS 3u
 #define FLOW_DELAY_SHARE 1000u // one byte of this many
-#define FLOW_DELAY_REPORT_BYTES 220u // of a datagram with one report, Ethernet, tag and IPv6 included
+// of a datagram with one report, Ethernet, tag and IPv6 included
+#define FLOW_DELAY_REPORT_BYTES 220u
 #define FLOW_DELAY_BURST 50u
 #define FLOW_DELAY_SLOW_NS UINT64_C(5000000000) // half of feedback_params_default's silence
 #define FLOW_DELAY_INTERVAL_NS UINT64_C(10000000) // default
@@ -37,7 +41,8 @@ struct flow_delay_packet {
 	uint32_t bytes; // all that it takes of the network
 };
 
-#define FLOW_DELAY_UNJUDGED 1u // report.flags: the last packet's uncertainty was more than half of its deadline
+// report.flags: the last packet's uncertainty exceeded half of its deadline.
+#define FLOW_DELAY_UNJUDGED 1u
 
 // Since the last report.
 struct flow_delay_report {
@@ -81,7 +86,8 @@ struct flow_delay {
 	enum flow_delay_state told; // by the last report
 	uint32_t n_repeats; // reports still to come though nothing changes
 	uint64_t told_ns; // when, if has_told
-	uint64_t credit; // bytes of the flow that no report was for, as of told_ns, and those that came since
+	// Bytes of the flow without a report, as of told_ns, and bytes received since.
+	uint64_t credit;
 	bool has_told;
 };
 

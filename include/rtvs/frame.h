@@ -1,5 +1,5 @@
-// What an Ethernet frame says, as far as a switch looks. Pure; reads only [data, data + len), which the caller
-// has copied out of guest memory. Every offset in the result is inside len.
+// The headers of an Ethernet frame, as far as a switch reads them. Pure; reads only [data, data +
+// len), which the caller has copied out of guest memory. Every offset in the result is inside len.
 // Sources: IEEE 802.3, 802.1Q; RFC 791, 8200, 826, 4861, 6980.
 #pragma once
 
@@ -79,7 +79,8 @@ frame_parse_l2(const uint8_t *data, size_t len, struct frame_l2 *ret_l2)
 	return true;
 }
 
-// Where what is behind at most FRAME_MAX_TAGS tags begins, and its EtherType; 0: the frame ends before. A further tag is such a type.
+// The offset behind at most FRAME_MAX_TAGS tags, and the EtherType there; 0: the frame ends before.
+// A further tag is such a type.
 static inline size_t
 frame_skip_tags(const uint8_t *data, size_t len, uint16_t *ret_type)
 {
@@ -99,8 +100,8 @@ frame_skip_tags(const uint8_t *data, size_t len, uint16_t *ret_type)
 	return offset;
 }
 
-// The same for all packets of a flow, and different for most others: addresses and what the IP packet is of, behind tags. Ports count where
-// all packets of the flow have them, so not in fragments.
+// The same for all packets of a flow, and different for most others: addresses and the IP packet's
+// protocol, behind tags. Ports count where all packets of the flow have them, so not in fragments.
 uint64_t frame_flow_hash(const uint8_t *data, size_t len);
 
 enum frame_kind {
@@ -130,25 +131,29 @@ struct frame_l3 {
 	bool has_fragment_header; // IPv6: also when the fragment is the whole packet (RFC 6946)
 	bool has_routing_header; // IPv6: dst may not be the one that the L4 checksum covers
 	bool is_nd;
-	bool is_unclear; // too many tags, extension headers or ND options, or experimental ones: may hide anything
+	// Too many tags, extension headers or ND options, or experimental ones, which may hide
+	// anything.
+	bool is_unclear;
 	uint8_t proto; // of L4 (IPv6: after extension headers)
 	uint16_t l4_offset; // 0: none, or no byte of it is there
 	uint16_t l3_len; // header bytes, extensions included
-	const uint8_t *src, *dst; // 4 or 16 bytes in the frame; ARP: sender, target protocol addresses
+	// 4 or 16 bytes in the frame; ARP: sender, target protocol addresses
+	const uint8_t *src, *dst;
 	uint64_t arp_sender_mac; // ARP
 	struct frame_nd nd;
 };
 
-// l2 of the same frame. Offset l2->l3_offset on; a second tag is looked through. Never fails: what is not understood
-// is FRAME_OTHER, what lies has is_malformed: then nothing but kind counts. The frame may be longer than its packet
-// (padding); the packet may not be longer than the frame.
+// l2 of the same frame. Parses from l2->l3_offset on, and looks through a second tag. Never fails:
+// an unknown packet is FRAME_OTHER, a lying one has is_malformed, and then only kind is valid. The
+// frame may be longer than its packet (padding); the packet may not be longer than the frame.
 void frame_parse_l3(const uint8_t *data, size_t len, const struct frame_l2 *l2, struct frame_l3 *ret_l3);
-// The same when only the first head_bytes of a frame of len bytes are at data: offsets are inside them, and a header
-// that goes on behind them is malformed.
+// The same when only the first head_bytes of a frame of len bytes are at data: offsets are inside
+// them, and a header that continues behind them is malformed.
 void frame_parse_l3_head(
 	const uint8_t *data, size_t head_bytes, size_t len, const struct frame_l2 *l2, struct frame_l3 *ret_l3);
 
-// A checksum, and perhaps a segmentation, that the sender of a frame left to others (VIRTIO_NET_HDR_F_NEEDS_CSUM).
+// A checksum, and perhaps a segmentation, that the sender of a frame left to others
+// (VIRTIO_NET_HDR_F_NEEDS_CSUM).
 struct frame_offload {
 	uint16_t l3_offset, l4_offset;
 	uint16_t checksum_at; // two bytes, within the first head_bytes
@@ -156,12 +161,13 @@ struct frame_offload {
 	bool is_tcp, is_v6; // else UDP, IPv4
 	bool has_extensions; // IPv6 extension headers
 };
-// is_super: to be segmented. -EINVAL: cannot be executed: not TCP or UDP (super-frames: UDP, a routing header), a fragment, headers
-// that are not all in the first head_bytes or contradict each other.
+// is_super: to be segmented. -EINVAL: not possible: not TCP or UDP (super-frames: UDP, a routing
+// header), a fragment, headers that exceed the first head_bytes or contradict each other.
 int frame_offload(const uint8_t *data, size_t head_bytes, size_t len, const struct frame_l2 *l2, bool is_super,
 	struct frame_offload *ret_offload);
 
-// TCP segmentation of a super-frame that is linear in memory (RFC 793, RFC 8200; what net/core/gso.c does).
+// TCP segmentation of a super-frame that is linear in memory (RFC 793, RFC 8200; net/core/gso.c
+// does the same).
 struct frame_tso {
 	uint16_t l3_offset, l4_offset, hdr_len; // hdr_len: Ethernet to the end of TCP options
 	uint16_t mss; // TCP payload of a segment
@@ -170,24 +176,28 @@ struct frame_tso {
 	uint32_t n_segments;
 };
 #define FRAME_TSO_MAX_SEGMENTS 1024
-// hdr: the first hdr_bytes of the frame, all headers among them. -EINVAL: not TCP over IPv4/IPv6, fragments, an IPv6
-// routing header, headers that do not fit, mss 0, or more than FRAME_TSO_MAX_SEGMENTS. Padding behind the packet is
-// not payload. Without payload there is one segment.
+// hdr: the first hdr_bytes of the frame, all headers included. -EINVAL: not TCP over IPv4/IPv6,
+// fragments, an IPv6 routing header, headers that do not fit, mss 0, or more than
+// FRAME_TSO_MAX_SEGMENTS. Padding behind the packet is not payload. Without payload there is one
+// segment.
 int frame_tso_plan(const uint8_t *hdr, size_t hdr_bytes, uint32_t frame_len, uint16_t mss, struct frame_tso *ret_plan);
-// Writes the headers of segment i into out (hdr_len bytes): lengths, IPv4 id and checksum, sequence, flags (FIN, PSH only
-// in the last, CWR only in the first), TCP checksum = the pseudo-header's sum, folded, not inverted, so that
-// the checksum over header and payload can be added (frame_checksum_finish); what the guest left there does not
-// matter. i < n_segments; its payload starts at hdr_len + i * mss. hdr: as in plan. Returns payload bytes of the segment.
+// Writes the headers of segment i into out (hdr_len bytes): lengths, IPv4 id and checksum,
+// sequence, flags (FIN, PSH only in the last, CWR only in the first). The TCP checksum is the
+// pseudo-header's sum, folded, not inverted, so that the checksum over header and payload can be
+// added (frame_checksum_finish); the guest's value is ignored. i < n_segments; its payload starts
+// at hdr_len + i * mss. hdr: as in plan. Returns payload bytes of the segment.
 uint32_t frame_tso_header(const struct frame_tso *plan, const uint8_t *hdr, uint32_t i, uint8_t *out);
 
-// One's complement sum of big-endian 16-bit words (RFC 1071), unfolded; `sum` chains calls, all but the last chunk of
-// even length. Numbers (a length, a protocol) may be added to it. Chains of 2^32 bytes do not overflow.
+// One's complement sum of big-endian 16-bit words (RFC 1071), unfolded; `sum` chains calls, all but
+// the last chunk of even length. Numbers (a length, a protocol) may be added to it. Chains of 2^32
+// bytes do not overflow.
 uint64_t frame_checksum_add(uint64_t sum, const uint8_t *data, size_t len);
 uint16_t frame_checksum_fold(uint64_t sum); // host value to be stored big-endian; not inverted
 
-// The value of the checksum field, to be stored big-endian, from the sum over L4 header and payload with the folded
-// pseudo-header sum in that field: what frame_tso_header and a guest's VIRTIO_NET_HDR_F_NEEDS_CSUM leave there. Never
-// 0, which would mean "no checksum" in UDP and equals 0xffff elsewhere.
+// The value of the checksum field, to be stored big-endian. Takes the sum over L4 header and
+// payload with the folded pseudo-header sum in that field, as frame_tso_header and a guest's
+// VIRTIO_NET_HDR_F_NEEDS_CSUM leave it. Never 0, which would mean "no checksum" in UDP and equals
+// 0xffff elsewhere.
 static inline uint16_t
 frame_checksum_finish(uint64_t sum)
 {

@@ -1,6 +1,6 @@
-// Geneve (RFC 8926) between daemons: Ethernet frames over UDP over IPv4 or IPv6, with one option that tells the receiver
-// when a frame left and what it may cost. Pure. docs/wire.md has every byte; a foreign endpoint (Linux, OVS) skips the
-// option, and frames of foreign endpoints come without it.
+// Geneve (RFC 8926) between daemons: Ethernet frames over UDP over IPv4 or IPv6. One option tells
+// the receiver when a frame left and how much delay it may have. Pure. docs/wire.md has every byte.
+// A foreign endpoint (Linux, OVS) skips the option, and frames of foreign endpoints have none.
 #pragma once
 
 #include "rtvs/types.h"
@@ -17,7 +17,8 @@
 // Our option: non-critical (top bit 0). A body of another layout gets another type.
 #define GENEVE_META_TYPE 0x01
 #define GENEVE_META_BYTES 36 // with its header of 4
-// RFC 9197, section 4.6: 64-bit sequence number, timestamp seconds, timestamp fraction; 4.3: operator-assigned namespace.
+// RFC 9197, section 4.6: 64-bit sequence number, timestamp seconds, timestamp fraction; 4.3:
+// operator-assigned namespace.
 #define GENEVE_IOAM_NAMESPACE 0x8000
 #define GENEVE_IOAM_TYPE 0xb000
 #define GENEVE_HEADER_MAX 110 // Ethernet with tag, IPv6, UDP, Geneve, our option
@@ -29,7 +30,8 @@
 struct geneve_meta {
 	uint64_t seq; // of this sender, flow and receiver
 	uint64_t time_ns; // TAI since 1970, when the frame was handed to the NIC
-	uint32_t residence_ns; // from arrival at the sender's ingress port until then; UINT32_MAX: that or longer
+	// From arrival at the sender's ingress port until then; UINT32_MAX: that or longer.
+	uint32_t residence_ns;
 	uint32_t deadline_ns; // relative, end to end; 0: none
 	uint16_t flow; // ingress port's number at the sender
 };
@@ -38,7 +40,8 @@ struct geneve_meta {
 struct geneve_tunnel {
 	bool is_ipv6;
 	bool has_meta;
-	bool has_csum; // UDP checksum; RFC 6936 asks endpoints over IPv6 that know each other no better for it
+	// UDP checksum; RFC 6936 asks endpoints over IPv6 for one unless they know each other.
+	bool has_csum;
 	uint8_t hop_limit; // 1 to 255
 	uint16_t vlan; // of the underlay, 0: untagged, to RTVS_VLAN_MAX
 	uint16_t option_class;
@@ -47,7 +50,8 @@ struct geneve_tunnel {
 	uint8_t local[16], remote[16]; // IPv4: the first four bytes
 };
 
-// The headers of a tunnel with what differs from frame to frame left 0. Immutable: any number of threads may use it.
+// The headers of a tunnel; fields that differ from frame to frame are 0. Immutable: any number of
+// threads may use it.
 struct geneve_template {
 	uint8_t bytes[GENEVE_HEADER_MAX];
 	uint8_t len; // of headers
@@ -61,29 +65,35 @@ struct geneve_template {
 // -EINVAL: a field outside its range.
 int geneve_template_init(struct geneve_template *t, const struct geneve_tunnel *tunnel);
 
-// Writes t->len bytes of headers to out; the frame of inner_len bytes, GENEVE_INNER_MIN to GENEVE_INNER_MAX, is to follow
-// them. IPv4 identification 0 with DF (RFC 6864), IPv6 flow label from source_port (RFC 6438). UDP checksum 0 (RFC 8926, section 3.3;
-// RFC 6935 and 6936 for IPv6), or with has_csum the folded sum of the pseudo-header, as devices that complete it want it. tos:
-// geneve_outer_tos. deadline_ns and flow, as in geneve_meta, count when the tunnel has our option; the rest of it is
-// geneve_patch_meta's.
+// Writes t->len bytes of headers to out; the frame of inner_len bytes, GENEVE_INNER_MIN to
+// GENEVE_INNER_MAX, is to follow them. IPv4 identification 0 with DF (RFC 6864), IPv6 flow label
+// from source_port (RFC 6438). UDP checksum 0 (RFC 8926, section 3.3; RFC 6935 and 6936 for IPv6),
+// or with has_csum the folded sum of the pseudo-header, which devices complete. tos:
+// geneve_outer_tos. deadline_ns and flow, as in geneve_meta, count when the tunnel has our option.
+// geneve_patch_meta writes the rest of the option.
 void geneve_push(const struct geneve_template *t, uint8_t *out, size_t inner_len, uint16_t source_port, uint8_t tos,
 	uint32_t deadline_ns, uint16_t flow);
 // Completes the UDP checksum of headers that geneve_push made from t, in front of their frame.
 void geneve_finish_checksum(uint8_t *headers, const struct geneve_template *t, size_t inner_len);
-// Writes what is known only just before transmission into headers that geneve_push made from t; again if need be. Does nothing
-// when the tunnel has no option. has_whole_csum: the UDP checksum is complete, and is kept right.
+// Writes the fields that are known only just before transmission into headers that geneve_push made
+// from t; again if need be. Does nothing when the tunnel has no option. has_whole_csum: the UDP
+// checksum is complete, and is kept right.
 void geneve_patch_meta(uint8_t *headers, const struct geneve_template *t, uint64_t seq, uint64_t time_ns,
 	uint64_t residence_ns, bool has_whole_csum);
 
-// A UDP source port, GENEVE_SOURCE_PORT_MIN to 65535, that is the same for all packets of an inner flow and spreads flows
-// over paths and receive queues: from MACs, EtherType behind at most FRAME_MAX_TAGS tags, IP addresses, protocol and the ports
-// of TCP, UDP and SCTP. Fragments count without ports, so all of a packet take one way. Any bytes are a frame.
+// A UDP source port, GENEVE_SOURCE_PORT_MIN to 65535, that is the same for all packets of an inner
+// flow. It spreads flows over paths and receive queues. It depends on MACs, EtherType behind at
+// most FRAME_MAX_TAGS tags, IP addresses, protocol and the ports of TCP, UDP and SCTP. Fragments
+// count without ports, so all fragments of a packet take one path. Any bytes are a frame.
 uint16_t geneve_source_port(const uint8_t *frame, size_t len);
 
 enum geneve_result {
 	GENEVE_OK,
-	GENEVE_NOT_OURS, // no UDP to GENEVE_PORT over IP: hand it on. Also later fragments, and IPv6 extension headers
-	GENEVE_MALFORMED, // lengths that contradict each other or the frame, or an option of ours that cannot be
+	// Not UDP to GENEVE_PORT over IP: pass it on. Also later fragments, and IPv6 extension
+	// headers.
+	GENEVE_NOT_OURS,
+	// Lengths that contradict each other or the frame, or an invalid option of ours.
+	GENEVE_MALFORMED,
 	GENEVE_FRAGMENT, // RFC 8926, section 4.1 keeps endpoints from making any
 	GENEVE_IP_CHECKSUM,
 	GENEVE_UDP_CHECKSUM, // there is one, and it is wrong
@@ -91,7 +101,9 @@ enum geneve_result {
 	GENEVE_CONTROL, // O bit: a message for the endpoint, not to be forwarded
 	GENEVE_PROTOCOL_TYPE, // no Ethernet frame inside
 	GENEVE_INNER_SHORT, // below GENEVE_INNER_MIN
-	GENEVE_CRITICAL, // nothing else is wrong, but there are options that only who knows them may skip (geneve_ignore)
+	// The packet is right, but has critical options: only endpoints that know them may skip
+	// them (geneve_ignore).
+	GENEVE_CRITICAL,
 	GENEVE_RESULT_COUNT
 };
 
@@ -109,19 +121,21 @@ struct geneve_packet {
 	struct geneve_meta meta; // if has_meta
 };
 
-// data: a frame from the underlay, untagged or with one 802.1Q tag. near_ns: TAI now, below 2^63; the option's 32-bit
-// seconds are taken as those within 68 years of it. Whom the packet is from and for, and whether the VNI is known, is the
-// caller's to check. Only after GENEVE_OK and GENEVE_CRITICAL does ret_packet mean anything.
+// data: a frame from the underlay, untagged or with one 802.1Q tag. near_ns: TAI now, below 2^63;
+// the option's 32-bit seconds are those within 68 years of it. The caller checks source,
+// destination and VNI of the packet. ret_packet is valid only after GENEVE_OK and GENEVE_CRITICAL.
 enum geneve_result geneve_parse(
 	const uint8_t *data, size_t len, uint64_t near_ns, uint16_t option_class, struct geneve_packet *ret_packet);
 
-// ECN of tunnels, RFC 6040, normal mode, and DSCP of tunnels, RFC 2983, pipe model. inner_tos: of the frame, 0 when it is not IP.
+// ECN of tunnels, RFC 6040, normal mode, and DSCP of tunnels, RFC 2983, pipe model. inner_tos: of
+// the frame, 0 for packets other than IP.
 static inline uint8_t
 geneve_outer_tos(uint8_t inner_tos, uint8_t dscp)
 {
 	return (uint8_t)(dscp << 2 | (inner_tos & 3));
 }
 
-// What the inner ECN field, 0 to 3, becomes at decapsulation (RFC 6040, section 4.2, figure 4). False: congestion was met
-// and the inner packet cannot say so, it is to be dropped. Only bits 1 and 0 of either argument count.
+// The inner ECN field, 0 to 3, after decapsulation (RFC 6040, section 4.2, figure 4). False: the
+// packet met congestion and does not support ECN: drop it. Only bits 1 and 0 of either argument
+// count.
 bool geneve_inner_ecn(uint8_t outer_ecn, uint8_t inner_ecn, uint8_t *ret_ecn);

@@ -1,5 +1,5 @@
-// Critical options of Geneve that a tunnel's packets may have though nobody here reads them: the operator says that what they
-// tell can do without (OVN marks its own, which carry logical ports, as critical). Pure.
+// Critical options of Geneve that a tunnel accepts without reading them: the operator declares them
+// dispensable (OVN marks its own, which carry logical ports, as critical). Pure.
 #pragma once
 
 #include <stdbool.h>
@@ -18,8 +18,10 @@ struct geneve_ignore {
 	} option[GENEVE_IGNORE_MAX];
 };
 
-// text: "CLASS[/TYPE],...", decimal or hexadecimal ("0x102/0x80"), class to 0xffff, type to 0xff, its critical bit or not; empty: none.
-// -EINVAL: ret_err says what is wrong, and what may be.
+// text: "CLASS[/TYPE],...", decimal or hexadecimal ("0x102/0x80"), class to 0xffff, type to 0xff,
+// with or without its critical bit; empty: none.
+// -EINVAL: ret_err names the error and the accepted values.
 int geneve_ignore_parse(const char *text, struct geneve_ignore *ret_ignore, char ret_err[GENEVE_IGNORE_ERR]);
-// Whether each critical option of those in [options, options + len), whose lengths geneve_parse has checked, may be ignored.
+// Whether each critical option of those in [options, options + len), whose lengths geneve_parse has
+// checked, may be ignored.
 bool geneve_ignore_covers(const struct geneve_ignore *ignore, const uint8_t *options, size_t len);

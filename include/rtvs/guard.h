@@ -1,15 +1,19 @@
-// Spoof guard: may this frame leave this port? Pure, over parsed headers; the caller parses L3 only when
-// guard_needs_l3. Rules as OpenStack's and libvirt's anti-spoofing filters have them:
-// - allowed MACs not empty: the source MAC, the sender MAC of ARP and RARP and ND's link-layer options are among them;
-// - allowed IPs not empty: only IPv4, IPv6, ARP and RARP leave; the source address, ARP's sender address and an NA's target
-//   are within them. Unspecified addresses are allowed where protocols need them: 0.0.0.0 for DHCP (UDP 68 to 67, no
-//   fragments) and ARP probes (RFC 5227), :: for DAD (RFC 4862, NS without link-layer option) and MLD reports
-//   (RFC 3590) and router solicitations (RFC 4861, 4.1); probes and DAD only for addresses that are allowed, or they would keep others from theirs.
-//   When any IPv6 prefix is allowed, so are link-local addresses (fe80::/64): made from an allowed MAC (RFC 4291, appendix A), and,
-//   unless the list has link-local ones of its own, any others, as hosts choose them at random (RFC 7217, RFC 8981);
-// - either not empty: of RARP (RFC 903) only requests leave, which an address is not claimed by: hypervisors send them after a migration;
-// - either not empty: router advertisements and redirects do not leave; ND in fragments does not (RFC 6980),
-//   nor ND with two link-layer addresses, nor a packet whose headers are unclear.
+// Spoof guard: may this frame leave this port? Pure, over parsed headers; the caller parses L3 only
+// when guard_needs_l3. The rules are those of OpenStack's and libvirt's anti-spoofing filters:
+// - allowed MACs not empty: the source MAC, the sender MAC of ARP and RARP and ND's link-layer
+//   options are among them;
+// - allowed IPs not empty: only IPv4, IPv6, ARP and RARP leave; the source address, ARP's sender
+//   address and an NA's target are within them. Unspecified addresses are allowed where protocols
+//   need them. These are 0.0.0.0 for DHCP (UDP 68 to 67, no fragments) and ARP probes (RFC 5227),
+//   and :: for DAD (RFC 4862, NS without link-layer option), MLD reports (RFC 3590) and router
+//   solicitations (RFC 4861, 4.1). Probes and DAD are only for allowed addresses, or they would
+//   keep other guests from theirs. When any IPv6 prefix is allowed, so are link-local addresses
+//   (fe80::/64) made from an allowed MAC (RFC 4291, appendix A). Other link-local addresses are
+//   allowed unless the list has some: hosts choose them at random (RFC 7217, RFC 8981);
+// - either not empty: of RARP (RFC 903) only requests leave, which claim no address: hypervisors
+//   send them after a migration;
+// - either not empty: router advertisements and redirects do not leave; ND in fragments does not
+//   (RFC 6980), nor ND with two link-layer addresses, nor a packet whose headers are unclear.
 #pragma once
 
 #include "rtvs/drop.h"
@@ -41,7 +45,8 @@ guard_allows_mac(const struct guard *g, uint64_t src)
 	return false;
 }
 
-// True when the MAC alone does not decide: any IP rule, or ARP, RARP and IPv6 (ND) under a MAC rule. Double-tagged frames too.
+// True when the MAC alone does not decide: any IP rule, or ARP, RARP and IPv6 (ND) under a MAC
+// rule. Double-tagged frames too.
 bool guard_needs_l3(const struct guard *g, const struct frame_l2 *l2);
 // l3: parsed from the same frame of len bytes at data. DROP_NONE, DROP_SPOOF_* or DROP_MALFORMED.
 enum drop guard_check_l3(

@@ -1,8 +1,9 @@
 // Memory of a guest, as its device sees it: regions of guest-physical (or IOVA) addresses, each
 // mapped somewhere in this process. Pure: whoever maps files fills the table.
 //
-// A table does not change while anyone reads it. A change makes another table. Any number of threads
-// may read one; each brings a hint of its own, which remembers the region of its last address.
+// A table does not change while anyone reads it. A change makes another table. Any number of
+// threads may read one; each brings a hint of its own, which remembers the region of its last
+// address.
 // Sources: vhost-user specification, "Memory region description"; CVE-2020-10725 (a length of 0).
 #pragma once
 
@@ -23,8 +24,8 @@ struct guest_mem {
 	struct guest_region region[GUEST_MEM_MAX_REGIONS];
 };
 
-// Errors: -ENOSPC (GUEST_MEM_MAX_REGIONS are there), -EINVAL (no bytes, no mapping, an end beyond 64
-// bits), -EEXIST (it overlaps another region's guest or user addresses).
+// Errors: -ENOSPC (GUEST_MEM_MAX_REGIONS are there), -EINVAL (no bytes, no mapping, an end beyond
+// 64 bits), -EEXIST (it overlaps another region's guest or user addresses).
 int guest_mem_add(struct guest_mem *mem, const struct guest_region *region);
 
 // Finds the region by all that the front-end tells of it: guest, user, n_bytes. Error: -ENOENT.

@@ -54,9 +54,9 @@ struct guest_ring_pos {
 };
 
 struct guest_ring_cfg {
-	// Host addresses of the ring's three parts, whole: descriptors (16 bytes aligned), the driver's
-	// part (avail ring, driver event) and the device's part (used ring, device event), both 4 bytes
-	// aligned. guest_ring_bytes says how many bytes each has.
+	// Host addresses of the ring's three parts, whole: descriptors (16 bytes aligned), the
+	// driver's part (avail ring, driver event) and the device's part (used ring, device event),
+	// both 4 bytes aligned. guest_ring_bytes says how many bytes each has.
 	void *desc, *driver, *device;
 	uint64_t desc_guest, device_guest; // where these are in the guest, for the dirty log
 	uint16_t size; // descriptors: 1 to GUEST_RING_MAX, of a split ring a power of 2
@@ -105,7 +105,8 @@ struct guest_ring {
 	uint16_t seen; // split: the avail index as it was last read
 	uint16_t published; // split: used index as the guest may see it
 	uint16_t told; // used position when the guest was last asked whether it wants a signal
-	uint16_t held_at, held_flags; // packed: the first used descriptor that is not published, if is_held
+	// packed: the first used descriptor that is not published, if is_held
+	uint16_t held_at, held_flags;
 	bool is_held, is_told;
 	enum guest_ring_fault fault;
 	uint32_t hint; // of guest_mem
@@ -121,9 +122,9 @@ int guest_ring_init(struct guest_ring *r, const struct guest_ring_cfg *cfg);
 unsigned guest_ring_take(struct guest_ring *r, struct guest_burst *burst, unsigned n);
 
 // Copies a frame, which is the pieces one after another, into the driver's next receive buffers,
-// behind a header made of *hdr. Returns 0, or: -EAGAIN (there are too few buffers so far), -EMSGSIZE
-// (the next buffer is too small and buffers cannot be merged, or the frame would need more than
-// GUEST_MERGE_MAX or the ring has), -EPROTO (the ring is broken). Nothing is taken then.
+// behind a header made of *hdr. Returns 0, or: -EAGAIN (there are too few buffers so far),
+// -EMSGSIZE (the next buffer is too small and buffers cannot be merged, or the frame would need
+// more than GUEST_MERGE_MAX or the ring has), -EPROTO (the ring is broken). Nothing is taken then.
 int guest_ring_deliver(
 	struct guest_ring *r, const struct guest_hdr *hdr, const struct guest_piece *piece, unsigned n_pieces);
 
@@ -138,6 +139,7 @@ bool guest_ring_must_signal(struct guest_ring *r);
 // looks once more (guest_ring_has_work). A driver may kick in any case.
 void guest_ring_arm(struct guest_ring *r, bool is_on);
 
-bool guest_ring_has_work(const struct guest_ring *r); // buffers that the device has not taken; false: it is broken
+// buffers that the device has not taken; false: it is broken
+bool guest_ring_has_work(const struct guest_ring *r);
 
 const char *guest_ring_fault_text(enum guest_ring_fault fault);

@@ -1,5 +1,5 @@
-// The log's way into systemd's journal, with fields that journalctl can select by: RTVS_PORT=vm1. The programs'
-// names tell them apart. Any thread.
+// Writes the log into systemd's journal, with fields that journalctl can select by: RTVS_PORT=vm1.
+// The programs' names tell them apart. Any thread.
 #pragma once
 
 #include "rtvs/log.h"

@@ -1,5 +1,6 @@
-// Log front-end: one line per event to stderr; where that is the journal, a message with fields, through the sink that is set.
-// Not for core, wire, rpc, util, nor for the per-packet path of dp. Any thread.
+// Log front-end: one line per event to stderr. Where that is the journal, a message with fields
+// goes through the configured sink. Not for core, wire, rpc, util, nor for the per-packet path of
+// dp. Any thread.
 #pragma once
 
 #include <stdbool.h>
@@ -12,7 +13,8 @@ enum log_level {
 };
 extern const char *const log_level_names[]; // "error", "warning", "info", "debug", NULL
 
-// What operators alert on: the journal's MESSAGE_ID, which stays when the text changes. docs/monitoring.md lists them.
+// Messages that operators alert on: the journal's MESSAGE_ID, which stays when the text changes.
+// docs/monitoring.md lists them.
 #define LOG_ID_GUEST_CONNECTED "763c479602fc42ddb3b55358f8f1f64c"
 #define LOG_ID_GUEST_LEFT "79116c371fa948b5a56c935aedacb5fb"
 #define LOG_ID_GUEST_ERROR "aa021432475a492ba893218482cf71b8"
@@ -37,7 +39,8 @@ struct log_about {
 };
 #define LOG_ABOUT(id, ...) (&(const struct log_about){(id), {__VA_ARGS__}})
 
-// Gets messages in place of stderr, where that is the journal. text has no control characters. about may be NULL. Any thread.
+// Gets messages in place of stderr, where that is the journal. text has no control characters.
+// about may be NULL. Any thread.
 typedef void log_sink_fn(enum log_level level, const char *text, const struct log_about *about);
 
 void log_set_level(enum log_level level);

@@ -1,8 +1,9 @@
-// MAC table of one bridge: (MAC, VLAN) -> port, learned by any worker without a lock, aged by one other thread.
-// Caller-owned slots, no allocation, no clock: time is an argument, in whole seconds of any monotonic clock
-// (32 bits). Set-associative: 4 entries of 16 bytes a bucket, one cache line, two candidate buckets a key, so lookups
-// read at most two lines. Writers claim an entry with one compare-and-swap; a reader that races with a
-// replacement sees the old entry, the new one or none, never a mixture. How this is kept: src/core/mac_table.c.
+// MAC table of one bridge: (MAC, VLAN) -> port, learned by any worker without a lock, aged by one
+// other thread. Caller-owned slots, no allocation, no clock: time is an argument, in whole seconds
+// of any monotonic clock (32 bits). Set-associative: 4 entries of 16 bytes a bucket, one cache
+// line, two candidate buckets a key, so lookups read at most two lines. Writers claim an entry with
+// one compare-and-swap. A reader that races with a replacement sees the old entry, the new one or
+// none, never a mixture. src/core/mac_table.c explains the method.
 #pragma once
 
 #include <stdbool.h>
@@ -13,7 +14,8 @@
 
 struct mac_slot {
 	_Atomic uint64_t key; // 0: free; MAC << 16 | VLAN << 4 | 1
-	_Atomic uint64_t value; // last seen (s) << 32 | generation << 18 | static << 17 | live << 16 | port
+	// last seen (s) << 32 | generation << 18 | static << 17 | live << 16 | port
+	_Atomic uint64_t value;
 };
 
 struct mac_bucket {
@@ -25,7 +27,9 @@ struct mac_table {
 	uint32_t n_buckets; // a power of two
 	_Atomic uint32_t limit; // entries at most, changed by one thread with mac_table_set_limit
 	_Atomic uint32_t n_entries;
-	uint64_t seed; // of the hash, so that a guest cannot aim at one bucket; mac_table_init's, spread
+	// Of the hash, so that a guest cannot aim at one bucket; the seed of mac_table_init,
+	// spread.
+	uint64_t seed;
 };
 
 enum mac_learn {
@@ -46,17 +50,20 @@ void mac_table_set_limit(struct mac_table *t, uint32_t limit);
 
 // Any worker. mac: 48-bit number (frame.h), not multicast. Port or MAC_TABLE_NO_PORT.
 uint16_t mac_table_find(const struct mac_table *t, uint64_t mac, uint16_t vlan);
-// Any worker. Learns or refreshes. may_learn: false when the port is at its own limit (moves to the port are learning, too).
+// Any worker. Learns or refreshes. may_learn: false when the port is at its own limit (moves to the
+// port are learning, too).
 enum mac_learn mac_table_learn(struct mac_table *t, uint64_t mac, uint16_t vlan, uint16_t port, bool may_learn,
 	uint16_t *ret_old_port, uint32_t now_s);
 
-// One control thread. add_static: 0, -ENOSPC (no room), replaces a learned one (ret_old_port: its port, or NO_PORT).
+// One control thread. add_static: 0, -ENOSPC (no room); replaces a learned entry (ret_old_port: its
+// port, or NO_PORT).
 int mac_table_add_static(
 	struct mac_table *t, uint64_t mac, uint16_t vlan, uint16_t port, uint16_t *ret_old_port, uint32_t now_s);
 // -ENOENT; ret_port: where it was.
 int mac_table_del(struct mac_table *t, uint64_t mac, uint16_t vlan, uint16_t *ret_port, bool *ret_is_static);
 
-// Visits entries from *pos (bucket-major position) on: fills at most max, returns how many, advances *pos.
+// Visits entries from *pos (bucket-major position) on: fills at most max, returns how many,
+// advances *pos.
 struct mac_entry {
 	uint64_t mac;
 	uint32_t seen_s;
@@ -65,9 +72,10 @@ struct mac_entry {
 };
 unsigned mac_table_list(const struct mac_table *t, uint32_t *pos, struct mac_entry *ret_entries, unsigned max);
 
-// Removes what the filter names and tells the caller of each through gone_cb (NULL: nobody): learned entries not seen for
-// age_s (0: any age), of port (MAC_TABLE_NO_PORT: any), static ones only when with_static. Looks at n buckets from
-// *pos on (wraps), so that a huge table is swept in pieces. Returns how many went.
+// Removes the entries that the filter names, and reports each through gone_cb (NULL: no report):
+// learned entries not seen for age_s (0: any age), of port (MAC_TABLE_NO_PORT: any), static ones
+// only when with_static. Looks at n buckets from *pos on (wraps), so that a huge table is swept in
+// pieces. Returns the number of removed entries.
 typedef void mac_gone_fn(void *arg, const struct mac_entry *entry);
 unsigned mac_table_sweep(struct mac_table *t, uint32_t *pos, uint32_t n_buckets, uint32_t age_s, uint16_t port,
 	bool with_static, mac_gone_fn *gone_cb, void *arg, uint32_t now_s);

@@ -1,5 +1,6 @@
-// What a way through the network takes of a packet, as its routers say (RFC 1191, RFC 8201): for a time, and only ever less. Who can
-// forge what they say gets no further than the floor, and that not for long. Pure.
+// The MTU of a path through the network, as its routers report it (RFC 1191, RFC 8201): for a time,
+// and only ever less. A forger of reports gets no further than the floor, and that not for long.
+// Pure.
 #pragma once
 
 #include <stdbool.h>
@@ -14,8 +15,9 @@ struct path_mtu {
 	uint64_t until_ns;
 };
 
-// A router said that mtu is the most. True: that is less than what was known. IPv4 routers that say less than the floor, or nothing (0),
-// mean the floor; of IPv6 that is to be ignored (RFC 8201, section 4).
+// A router reported mtu. True: that is less than the known value. IPv4 routers that report less
+// than the floor, or nothing (0), mean the floor. Such reports of IPv6 are ignored (RFC 8201,
+// section 4).
 bool path_mtu_hear(struct path_mtu *p, uint32_t mtu, bool is_ipv6, uint64_t now_ns);
 // True: what was said is too old, and forgotten.
 bool path_mtu_expire(struct path_mtu *p, uint64_t now_ns);

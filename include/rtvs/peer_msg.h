@@ -1,6 +1,7 @@
-// Datagrams between daemons: who is there, what time it is, how a sender's packets arrived. UDP; pure codec. docs/wire.md has
-// every byte. What keeps strangers and replays out is the caller's: it fills the tag of what it sends, and takes
-// nothing that was decoded for true before it has verified the tag under the named key (keyed BLAKE2b, 256 bits).
+// Datagrams between daemons: their presence, the time, and the arrival of a sender's packets. UDP;
+// pure codec. docs/wire.md has every byte. The caller keeps strangers and replays out. It fills the
+// tag of messages that it sends. It believes no decoded message before it has verified the tag
+// under the named key (keyed BLAKE2b, 256 bits).
 #pragma once
 
 #include <stddef.h>
@@ -41,22 +42,26 @@ struct peer_msg {
 	uint64_t session; // the sender's, random from its start
 	uint64_t echo; // the receiver's session as the sender knows it, 0: not known
 	uint64_t seq; // of the sender's datagrams in this session
-	uint64_t t1_ns, t2_ns,
-		t3_ns; // CLOCK: request sent, request received, reply sent; TAI by the clock of who does it
+	// CLOCK: request sent, request received, reply sent; TAI by the clock of the acting host.
+	uint64_t t1_ns, t2_ns, t3_ns;
 	uint32_t n_flows; // FEEDBACK: 1 to PEER_MSG_MAX_FLOWS
 	struct peer_msg_flow flows[PEER_MSG_MAX_FLOWS];
 };
 
-// Writes a whole datagram with the tag's bytes 0 and returns its length, PEER_MSG_MIN to PEER_MSG_MAX. Members that the type
-// does not name are not looked at.
+// Writes a whole datagram with the tag's bytes 0 and returns its length, PEER_MSG_MIN to
+// PEER_MSG_MAX. Members that the type does not name are ignored.
 size_t peer_msg_encode(const struct peer_msg *msg, uint8_t out[PEER_MSG_MAX]);
 
-// Members that the type does not name become 0, flows beyond n_flows are left as they are; untouched on failure.
-// -EPROTO: not one of ours. -EPROTONOSUPPORT: another version. -EOPNOTSUPP: a type that this version does not have.
-// -EBADMSG: a length that is not exactly that of the type and its count, or a count outside of its range.
+// Members that the type does not name become 0, flows beyond n_flows are left as they are;
+// untouched on failure.
+// -EPROTO: not one of ours. -EPROTONOSUPPORT: another version. -EOPNOTSUPP: a type that this
+// version does not have.
+// -EBADMSG: a length that is not exactly that of the type and its count, or a count outside of its
+// range.
 int peer_msg_decode(const uint8_t *data, size_t len, struct peer_msg *ret_msg);
 
-// The tag covers [data, data + peer_msg_covered(len)) of a datagram and stands there. len: of one that was encoded or decoded.
+// The tag covers [data, data + peer_msg_covered(len)) of a datagram, and follows that range. len:
+// of an encoded or decoded datagram.
 static inline size_t
 peer_msg_covered(size_t len)
 {

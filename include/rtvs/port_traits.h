@@ -1,13 +1,15 @@
-// The types of ports. One row here makes the enum, the name in RPC and metrics, the datapath's entry in its
-// table of types (src/dp/house/port.c), and the traits. Code asks for a trait, never for a type: a new type
-// then answers every question by its row. Only a type's own file names the type.
+// The types of ports. One row here makes the enum, the name in RPC and metrics, the datapath's
+// entry in its table of types (src/dp/house/port.c), and the traits. Code asks for a trait, never
+// for a type: a new type then answers every question by its row. Only a type's own file names the
+// type.
 #pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
 
 enum port_trait {
-	PORT_IS_GUEST = 1, // a guest's interface: it has a socket, and offloads and rings that its driver chooses
+	// A guest's interface: it has a socket, and offloads and rings that its driver chooses.
+	PORT_IS_GUEST = 1,
 	PORT_IS_DEVICE = 2, // a device of this host, which devargs name
 	PORT_IS_TUNNEL = 4, // it has no device: its frames leave and come through its uplink
 	PORT_IS_NODE = 8, // a node of a segment: it waits for the segment's file
@@ -16,7 +18,8 @@ enum port_trait {
 };
 
 // clang-format off
-// X(arg, ID, name, traits): DP_PORT_ID, and struct port_type port_NAME_type. arg is the caller's own.
+// X(arg, ID, name, traits): DP_PORT_ID, and struct port_type port_NAME_type. arg is the caller's
+// own.
 #define PORT_TYPES(X, arg) \
 	X(arg, VHOST,   vhost,   PORT_IS_GUEST | PORT_MAY_BE_UPLINK) \
 	X(arg, ETHDEV,  ethdev,  PORT_IS_DEVICE | PORT_MAY_BE_UPLINK | PORT_MAY_HOLD) \
@@ -37,7 +40,8 @@ extern const char *const port_traits_names[PORT_N_TYPES + 1]; // by enum dp_port
 uint32_t port_traits_of(uint32_t type);
 uint32_t port_traits_of_name(const char *type); // NULL allowed: no name has traits
 
-// The types that have any of these traits, as bits 1 << enum dp_port_type. A constant where traits is one.
+// The types that have any of these traits, as bits 1 << enum dp_port_type. A constant where traits
+// is one.
 #define PORT_KIND(wanted, id, name, traits) | (((traits) & (wanted)) ? 1u << DP_PORT_##id : 0u)
 #define PORT_KINDS(traits) (0u PORT_TYPES(PORT_KIND, traits))
 

@@ -1,4 +1,5 @@
-// Random numbers of tests and the simulator: the same on every machine for the same seed (splitmix64, S. Vigna's constants).
+// Random numbers of tests and the simulator: the same on every machine for the same seed
+// (splitmix64, S. Vigna's constants).
 #pragma once
 
 #include <stdint.h>

@@ -1,7 +1,8 @@
-// Token bucket in integers: `rate` units a second, at most `burst` units saved. Exact over any time: tokens are counted in
-// billionths of a unit, of which one nanosecond brings `rate`. A unit is what the caller counts (packets here, bytes elsewhere).
-// Bounds: rate 0 to 5e10 (400 Gbit/s in bytes), burst 0 to 2^32; gaps between calls may be of any length, time may stand
-// still but not go back (then nothing is refilled).
+// Token bucket in integers: `rate` units a second, at most `burst` units saved. Exact over any
+// time: tokens are counted in billionths of a unit, of which one nanosecond brings `rate`. The
+// caller chooses the unit (packets here, bytes elsewhere).
+// Bounds: rate 0 to 5e10 (400 Gbit/s in bytes), burst 0 to 2^32. Gaps between calls may be of any
+// length. Time may stand still but not go back (then nothing is refilled).
 #pragma once
 
 #include <stdbool.h>
@@ -21,8 +22,8 @@ struct rate {
 
 // Starts full. rate 0: never refills; burst 0: always empty.
 void rate_init(struct rate *r, uint64_t rate, uint64_t burst, uint64_t now_ns);
-// New rate and burst from now_ns on: until then tokens came at the old rate and were saved up to the old burst. They stay, as far
-// as the new burst holds them.
+// New rate and burst from now_ns on. Until then tokens came at the old rate and were saved up to
+// the old burst. They stay, as far as the new burst holds them.
 void rate_set(struct rate *r, uint64_t rate, uint64_t burst, uint64_t now_ns);
 // When n units will be there, if nobody takes any. UINT64_MAX: never (n > burst or rate 0).
 uint64_t rate_ready_ns(struct rate *r, uint64_t n, uint64_t now_ns);
@@ -43,7 +44,8 @@ rate_refill(struct rate *r, uint64_t now_ns)
 		r->tokens += r->rate * dt_ns;
 }
 
-// Takes n units, 2^34 at most, if they are there. Inline: the scheduler and the flood limit ask for every packet.
+// Takes n units, 2^34 at most, if they are there. Inline: the scheduler and the flood limit ask for
+// every packet.
 static inline bool
 rate_take(struct rate *r, uint64_t n, uint64_t now_ns)
 {
@@ -54,8 +56,9 @@ rate_take(struct rate *r, uint64_t n, uint64_t now_ns)
 	return true;
 }
 
-// A limit that any number of threads share, without a lock: the bucket is one word, the time at which all that was taken is paid for,
-// in parts of a nanosecond. It is full when that is burst_ns ago, and owes when it is to come. A word of 0 is a full bucket.
+// A limit that any number of threads share, without a lock. The bucket is one word: the time, in
+// parts of a nanosecond, at which all taken units are paid for. The bucket is full when that time
+// is burst_ns ago, and in debt when it is to come. A word of 0 is a full bucket.
 #define RATE_LIMIT_PARTS 16 // costs are exact to a sixteenth of a nanosecond; clocks up to 36 years
 
 struct rate_limit {
@@ -63,11 +66,13 @@ struct rate_limit {
 	uint64_t burst_ns; // what the bucket holds
 };
 
-void rate_limit_init(struct rate_limit *l, uint64_t rate, uint64_t burst); // burst: units up to RATE_BURST_MAX
+// burst: units up to RATE_BURST_MAX
+void rate_limit_init(struct rate_limit *l, uint64_t rate, uint64_t burst);
 // Takes n units, 2^29 at most, be they there or not.
 void rate_limit_charge(const struct rate_limit *l, uint64_t *paid, uint64_t n, uint64_t now_ns);
 // Takes n units if they are there.
 bool rate_limit_take(const struct rate_limit *l, uint64_t *paid, uint64_t n, uint64_t now_ns);
-// How many things of at most `largest` units may be taken before anybody knows how large they are: 0 when something is owed, else so
-// many that what is owed then is below the burst and one of them. Threads that ask at the same time may each owe as much.
+// How many things of at most `largest` units may be taken before their size is known. 0: the bucket
+// is in debt. Otherwise the debt after so many things is below the burst and one of them. Threads
+// that ask at the same time may each owe as much.
 uint64_t rate_limit_room(const struct rate_limit *l, const uint64_t *paid, uint64_t largest, uint64_t now_ns);

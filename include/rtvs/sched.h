@@ -1,17 +1,21 @@
-// Scheduler of one egress port: packets of many flows share one link. A flow is what one ingress port sends here.
+// Scheduler of one egress port: packets of many flows share one link. A flow is the traffic of one
+// ingress port to this port.
 //
-// A packet is guaranteed when its flow's token bucket (min_rate, burst) has tokens for it. It is judged in order of arrival
-// within the flow, at its arrival, not when the link is free: a conforming flow conforms however long others keep it waiting.
-// One without tokens becomes guaranteed when there are enough. Guaranteed packets leave first, earliest deadline first;
-// deadline = when it became guaranteed + the flow's deadline. What the link has left is surplus: deficit round robin by
-// weight among the packets that are not guaranteed yet. Those take no tokens. Packets of one flow never overtake each other.
-// Several threads may receive a flow's packets, so that one with an earlier arrival may be queued behind one with a later: it is
-// judged as of the later, and its delay counts from its own arrival.
+// A packet is guaranteed when its flow's token bucket (min_rate, burst) has tokens for it. It is
+// judged in order of arrival within the flow, at its arrival, not when the link is free: a
+// conforming flow conforms however long others keep it waiting. A packet without tokens becomes
+// guaranteed when there are enough. Guaranteed packets leave first, earliest deadline first;
+// deadline = when it became guaranteed + the flow's deadline. The rest of the link is surplus:
+// deficit round robin by weight among the packets that are not guaranteed yet. Those take no
+// tokens. Packets of one flow never overtake each other. Several threads may receive a flow's
+// packets, so a packet with an earlier arrival may be queued behind one with a later arrival. It is
+// then judged as of the later, and its delay counts from its own arrival.
 //
-// Any one thread. Never allocates after init, never reads a clock: now_ns is passed, ns on one monotonic clock, and does
-// not go back (earlier times count as the latest seen). All arithmetic is in integers; results are the same anywhere.
-// Sources: earliest deadline first, Liu and Layland (1973); deadline scheduling of links with token buckets, Liebeherr,
-// Wrege and Ferrari (1996); deficit round robin, Shreedhar and Varghese (1995).
+// Any one thread. Never allocates after init, never reads a clock: now_ns is passed, ns on one
+// monotonic clock, and does not go back (earlier times count as the latest seen). All arithmetic is
+// in integers; results are the same anywhere.
+// Sources: earliest deadline first, Liu and Layland (1973); deadline scheduling of links with token
+// buckets, Liebeherr, Wrege and Ferrari (1996); deficit round robin, Shreedhar and Varghese (1995).
 #pragma once
 
 #include "rtvs/codel.h"
@@ -27,7 +31,8 @@
 
 #define SCHED_ALIGN 64u
 #define SCHED_DEADLINE_MAX_NS UINT64_C(3600000000000) // 1 h
-#define SCHED_DEADLINE_DEFAULT_NS UINT64_C(100000000) // of a flow with min_rate and no deadline: 100 ms
+// of a flow with min_rate and no deadline: 100 ms
+#define SCHED_DEADLINE_DEFAULT_NS UINT64_C(100000000)
 #define SCHED_WEIGHT_MAX 256u
 #define SCHED_QUANTUM_BYTES 1514u // of surplus per weight and round
 #define SCHED_RATE_MAX RATE_MAX // bytes/s: 400 Gbit/s
@@ -48,14 +53,17 @@ enum sched_verdict {
 	SCHED_GUARANTEED,
 	SCHED_SURPLUS,
 	SCHED_LATE, // not to be sent: its deadline has passed and the flow says drop
-	SCHED_AQM, // not to be sent: surplus of a flow whose packets wait too long, see sched_set_aqm
+	// Not to be sent: surplus of a flow whose packets wait too long, see sched_set_aqm.
+	SCHED_AQM,
 };
 
 struct sched_params {
-	uint64_t
-		deadline_ns; // relative, 0: none (SCHED_DEADLINE_DEFAULT_NS when there is a min_rate); up to SCHED_DEADLINE_MAX_NS
+	// Relative, 0: none (SCHED_DEADLINE_DEFAULT_NS when there is a min_rate); up to
+	// SCHED_DEADLINE_MAX_NS.
+	uint64_t deadline_ns;
 	uint64_t min_rate; // bytes/s, SCHED_RATE_MIN to SCHED_RATE_MAX, 0: nothing guaranteed
-	uint64_t burst; // bytes, up to SCHED_BURST_MAX. Packets larger than this are never guaranteed
+	// Bytes, up to SCHED_BURST_MAX. Packets larger than this are never guaranteed.
+	uint64_t burst;
 	uint32_t weight; // of surplus, 1 to SCHED_WEIGHT_MAX
 	uint32_t limit; // packets queued, 1 at least
 	bool drops_late;
@@ -65,8 +73,10 @@ struct sched_params {
 struct sched_flow_stats {
 	uint64_t guaranteed_pkts, guaranteed_bytes;
 	uint64_t surplus_pkts, surplus_bytes;
-	uint64_t missed_pkts; // guaranteed or not, that left, or were dropped, after arrival + deadline
-	// Guaranteed ones that left, or were dropped, after theirs: what admission promises not to happen.
+	// Guaranteed or not, that left, or were dropped, after arrival + deadline.
+	uint64_t missed_pkts;
+	// Guaranteed packets that left, or were dropped, after their deadline: admission promises
+	// that there are none.
 	uint64_t broken_pkts;
 	uint64_t late_pkts; // dropped because of verdict SCHED_LATE
 	uint64_t worst_late_ns; // largest time past arrival + deadline
@@ -94,7 +104,8 @@ struct sched_flow {
 
 struct sched_link {
 	uint64_t rate; // bytes/s, 0: as fast as sched_dequeue is called
-	uint64_t slack_ns; // time without a packet that may be made up for when the caller comes late
+	// Time without a packet that may be made up for when the caller is late.
+	uint64_t slack_ns;
 	uint32_t overhead; // bytes that the link adds to each packet
 	uint64_t free_ns; // when the last packet has left
 	uint64_t remainder; // of bytes * 1e9 / rate
@@ -111,22 +122,24 @@ struct sched {
 	uint32_t first_active, last_active; // the round of surplus, EDF_NONE: empty
 	uint32_t n_queued;
 	uint32_t n_fresh;
-	uint32_t fresh[SCHED_FRESH_MAX + 1]; // flows whose head was not judged yet; the last entry is never one
+	// Flows whose head was not judged yet; the last entry is never one.
+	uint32_t fresh[SCHED_FRESH_MAX + 1];
 };
 
 // Bytes that sched_init needs for n_flows (EDF_MAX_FLOWS at most), aligned to SCHED_ALIGN.
 uint64_t sched_memory_bytes(uint32_t n_flows);
-// memory: sched_memory_bytes(n_flows), aligned to SCHED_ALIGN, the caller's as long as the scheduler is used. Flows begin
-// without guarantee, weight 1, limit 1.
+// memory: sched_memory_bytes(n_flows), aligned to SCHED_ALIGN, the caller's as long as the
+// scheduler is used. Flows begin without guarantee, weight 1, limit 1.
 void sched_init(struct sched *s, uint32_t n_flows, void *memory, uint64_t now_ns);
 
 // 0 or -EINVAL (out of the ranges above); *ret_field names the member of sched_params then.
 int sched_params_check(const struct sched_params *params, const char **ret_field);
-// Changes a flow, whose packets stay, all under the new parameters. Checked parameters only. A bucket that grows is not
-// filled, one that shrinks loses what it cannot hold. A new min_rate or burst counts from now on: what waits is judged as if it
-// arrived now.
+// Changes a flow, whose packets stay, all under the new parameters. Checked parameters only. A
+// growing bucket is not filled; a shrinking one loses the excess. A new min_rate or burst counts
+// from now on: waiting packets are judged as if they arrived now.
 void sched_set_flow(struct sched *s, uint32_t flow, const struct sched_params *params, uint64_t now_ns);
-// Active queue management of the flow's surplus (rtvs/codel.h), on a link with a rate: for senders that only a loss slows down.
+// Active queue management of the flow's surplus (rtvs/codel.h), on a link with a rate: for senders
+// that only a loss slows down.
 void sched_set_aqm(struct sched *s, uint32_t flow, bool is_on);
 // rate: bytes/s up to SCHED_RATE_MAX, 0: no pacing. slack_ns: up to 1 s.
 void sched_set_link(struct sched *s, uint64_t rate, uint64_t slack_ns, uint32_t overhead, uint64_t now_ns);
@@ -140,10 +153,12 @@ sched_prefetch(const struct sched *s, uint32_t flow)
 	__builtin_prefetch(&s->due.node[flow]);
 }
 
-// Judges the fresh flows: before a packet leaves, a flow changes or SCHED_FRESH_MAX are fresh. For sched_enqueue.
+// Judges the fresh flows: before a packet leaves, a flow changes, or SCHED_FRESH_MAX are fresh. For
+// sched_enqueue.
 void sched_judge(struct sched *s);
 
-// 0, or -ENOBUFS when the flow's limit is reached; the item stays the caller's then. Inline: a call takes 1 ns of a packet's 26.
+// 0, or -ENOBUFS when the flow's limit is reached; the item then stays the caller's. Inline: a call
+// takes 1 ns of a packet's 26.
 static inline int
 sched_enqueue(struct sched *s, uint32_t flow, struct sched_item *item, uint64_t now_ns)
 {
@@ -170,12 +185,13 @@ sched_enqueue(struct sched *s, uint32_t flow, struct sched_item *item, uint64_t 
 
 // What may leave now, in order, at most max. Items belong to the caller again.
 unsigned sched_dequeue(struct sched *s, struct sched_item **out, unsigned max, uint64_t now_ns);
-// True: sched_dequeue would give all these packets of one flow, oldest arrival first, at now_ns: none is queued, the link has time for
-// all of them, slack included, and none is too late. They then need not be queued.
+// True: sched_dequeue would return all these packets of one flow, oldest arrival first, at now_ns.
+// No packet is queued, the link has time for all of them, slack included, and none is too late.
+// They then need not be queued.
 bool sched_may_pass(
 	const struct sched *s, uint32_t flow, uint32_t n_pkts, uint64_t bytes, uint64_t arrival_ns, uint64_t now_ns);
-// Packets of one flow, with one arrival time, that leave at once because sched_may_pass said so: they take tokens and link
-// time, and are counted, as if they had been queued.
+// Packets of one flow, with one arrival time, that leave at once because sched_may_pass said so.
+// They take tokens and link time, and are counted, as if they had been queued.
 void sched_pass(
 	struct sched *s, uint32_t flow, const uint32_t *lens, uint32_t n_pkts, uint64_t arrival_ns, uint64_t now_ns);
 // When sched_dequeue has something to give: now_ns or later. False: nothing is queued.

@@ -1,13 +1,16 @@
-// Ethernet over one object of shared memory: a segment. Its nodes are processes, containers, virtual machines, partitions of a computer,
-// or hosts that share CXL memory. A sender copies a frame into a slot of the pool and puts the slot's number into the inbox of the node that
-// the frame is for; no switch is between them. docs/segment.md has every byte, and why a node that dies at any instruction loses its own
-// frames and nothing else.
+// Ethernet over one object of shared memory: a segment. Its nodes are processes, containers,
+// virtual machines, partitions of a computer, or hosts that share CXL memory. A sender copies a
+// frame into a slot of the pool, and puts the slot's number into the inbox of the receiving node;
+// no switch is between them. docs/segment.md has every byte, and why a node that dies at any
+// instruction loses its own frames and nothing else.
 //
-// Pure: over memory that it is given, without system calls, clock or allocation. What the segment says is checked before it is used: a node
-// that lies can spoil frames and take slots, since all nodes may write everything, but it makes no other node crash or hang.
+// Pure: over memory that the caller provides, without system calls, clock or allocation. Every
+// value of the segment is checked before use. A lying node can spoil frames and take slots, since
+// all nodes may write everything, but it makes no other node crash or hang.
 //
-// A node may use three threads: one that sends (route, reserve, send, put, unreserve), one that receives (receive, release, sleep), one that
-// tends (tend, sweep). join and leave are called while the others keep off. The rest is for any thread. Functions return 0 or a negative errno.
+// A node may use three threads. One sends (route, reserve, send, put, unreserve), one receives
+// (receive, release, sleep), and one tends (tend, sweep). join and leave are called while the
+// others keep off. The rest is for any thread. Functions return 0 or a negative errno.
 #pragma once
 
 #include "rtvs/types.h"
@@ -23,17 +26,20 @@
 #define SEGMENT_MAX_SLOT_BYTES 65536
 #define SEGMENT_MIN_INBOX 64
 #define SEGMENT_MAX_INBOX 65536
-#define SEGMENT_MAX_FRAME 65553 // a super-frame of 65,535 bytes of IP, Ethernet header and one VLAN tag
+// A super-frame of 65,535 bytes of IP, Ethernet header and one VLAN tag.
+#define SEGMENT_MAX_FRAME 65553
 #define SEGMENT_MAX_CHAIN 33 // slots of one frame
 #define SEGMENT_MAX_MACS 16 // of a node
 #define SEGMENT_BURST 32 // frames that one call takes at best
 #define SEGMENT_TEND_NS UINT64_C(50000000) // segment_tend is called this often
-#define SEGMENT_SILENCE_NS \
-	UINT64_C(600000000) // a node that no lock tells of is dead when its heart has not beaten for so long
+// A node without a known lock is dead when its heart has not beaten for so long.
+#define SEGMENT_SILENCE_NS UINT64_C(600000000)
 
 enum segment_memory {
 	SEGMENT_COHERENT, // all nodes see one memory: one computer, its virtual machines, CXL 3
-	SEGMENT_NONCOHERENT, // CXL 2.0: hosts write lines back and drop them themselves; nothing atomic between hosts
+	// CXL 2.0: hosts write lines back and drop them themselves; nothing is atomic between
+	// hosts.
+	SEGMENT_NONCOHERENT,
 };
 
 enum segment_buffers {
@@ -47,7 +53,8 @@ struct segment_geometry {
 	uint32_t n_nodes; // 2 to SEGMENT_MAX_NODES
 	uint32_t n_slots; // SEGMENT_MIN_SLOTS to SEGMENT_MAX_SLOTS
 	uint32_t slot_bytes; // of a frame in one slot: a power of two
-	uint32_t inbox_size; // slots that wait for a node at most, non-coherent: from each other; a power of two
+	// Slots that wait for a node at most, non-coherent: from each other node; a power of two.
+	uint32_t inbox_size;
 };
 
 enum segment_state {
@@ -59,9 +66,12 @@ enum segment_state {
 
 enum segment_flag {
 	SEGMENT_BRIDGE = 1, // takes frames for addresses that no node has
-	SEGMENT_LOCKED = 2, // holds the lock of its number at the file: nodes of its host see by it that the node lives
-	SEGMENT_SLEEPS = 4, // waits for a wake-up by its host's kernel; other hosts' nodes cannot give it
-	SEGMENT_USO = 8, // takes super-frames of UDP, which nobody sends while a node lives that does not
+	// Holds the lock of its number at the file, by which nodes of its host see that it lives.
+	SEGMENT_LOCKED = 2,
+	// Waits for a wake-up by its host's kernel; nodes of other hosts cannot wake it.
+	SEGMENT_SLEEPS = 4,
+	// Takes super-frames of UDP, which no node sends while a node lives that does not.
+	SEGMENT_USO = 8,
 };
 
 // Who a node is. Written when it joins.
@@ -109,7 +119,8 @@ struct segment_offload {
 	uint16_t hdr_len, gso_size, csum_start, csum_offset;
 };
 
-// A frame in its slots: piece i is at segment_piece(), all but the last are slot_bytes long. Opaque but for len, from and offload.
+// A frame in its slots: piece i is at segment_piece(), all but the last are slot_bytes long. Opaque
+// except for len, from and offload.
 struct segment_frame {
 	uint32_t len;
 	uint16_t n_slots;
@@ -130,39 +141,48 @@ int segment_check_geometry(const struct segment_geometry *g, const char **ret_fi
 size_t segment_bytes(const struct segment_geometry *g); // of the object, 0: bad geometry
 size_t segment_own_bytes(const struct segment_geometry *g); // of struct segment
 
-// Makes an empty segment; mem is zero, aligned to a page. -EINVAL: bad geometry, -ENOSPC: size is too small for it.
+// Makes an empty segment; mem is zero, aligned to a page. -EINVAL: bad geometry, -ENOSPC: size is
+// too small for it.
 int segment_format(void *mem, size_t size, const struct segment_geometry *g, const uint8_t id[16]);
-// Reads the header of an object of size bytes once. -ENODATA: not (yet) a segment, -EPROTO: of another version,
+// Reads the header of an object of size bytes once. -ENODATA: not (yet) a segment, -EPROTO: of
+// another version,
 // -EINVAL: its geometry is out of range, -EFBIG: the object is shorter than its header says.
 int segment_read_geometry(const void *mem, size_t size, struct segment_geometry *ret_g);
-// own: segment_own_bytes(g), zero, aligned to 64 bytes. g: as read; the header is not looked at again.
+// own: segment_own_bytes(g), zero, aligned to 64 bytes. g: as read; the header is not read again.
 struct segment *segment_attach(void *own, void *mem, const struct segment_geometry *g);
 const struct segment_geometry *segment_geometry_of(const struct segment *seg);
 
-// Takes the number. -EBUSY: another node has it, or is being reaped. After an exit without leave the number is free when a node has tended,
-// or at once for who knows that the former node is dead: segment_expel.
+// Takes the number. -EBUSY: another node has it, or is being reaped. After an exit without leave
+// the number is free when a node has tended. A caller that knows that the former node is dead can
+// free it at once by segment_expel.
 int segment_join(struct segment *seg, unsigned node, const struct segment_identity *identity);
-// What the node has sent and no one has taken is lost; frames that it reserved or received are void. A node that did not join is accepted.
+// Frames that the node has sent and no node has taken are lost; frames that it reserved or received
+// are void. A node that did not join is accepted.
 void segment_leave(struct segment *seg);
-// The node of that number is dead, the caller knows. Takes back what it had. False: it is not there. Non-coherent: known to this node alone,
-// which may join with the number then; it was a node of this host, or of one that was started anew.
+// The caller knows that the node of that number is dead. Takes back its slots. False: it is not
+// there. Non-coherent: the result is known to this node alone, which may then join with the number.
+// The dead node was one of this host, or of a host that was restarted.
 bool segment_expel(struct segment *seg, unsigned node);
 int segment_self(const struct segment *seg); // number, or -1
-bool segment_is_expelled(const struct segment *seg); // others took it for dead: leave, then join again
+// others took it for dead: leave, then join again
+bool segment_is_expelled(const struct segment *seg);
 // Addresses that lead to this node, from here on. n: 0 to SEGMENT_MAX_MACS. The tending thread.
 int segment_set_macs(struct segment *seg, const struct mac *macs, unsigned n);
 
-// The set of nodes that a frame to this address goes to: one, all, all bridges, or none. vlans do not matter.
+// The set of nodes that a frame to this address goes to: one, all, all bridges, or none. VLANs do
+// not matter.
 uint64_t segment_route(struct segment *seg, const uint8_t mac[6]);
-// Room for a frame of len bytes, 14 to SEGMENT_MAX_FRAME, to these nodes; the caller then writes its pieces and its offload.
-// -ENOBUFS: none are left (counted); -EMSGSIZE: bad len; -ENOTCONN: not joined, or expelled. A segment with separate buffers wants the right set of one node here.
+// Room for a frame of len bytes, 14 to SEGMENT_MAX_FRAME, to these nodes; the caller then writes
+// its pieces and its offload.
+// -ENOBUFS: no slots are left (counted); -EMSGSIZE: bad len; -ENOTCONN: not joined, or expelled. A
+// segment with separate buffers needs the right set of one node here.
 int segment_reserve(struct segment *seg, uint64_t to, uint32_t len, struct segment_frame *ret_frame);
 void segment_unreserve(struct segment *seg, const struct segment_frame *frame);
 // The frame is shorter than reserved: gives back what is left over.
 void segment_shorten(struct segment *seg, struct segment_frame *frame, uint32_t len);
-// Hands over n frames, in order, to frame->to. The slots are the segment's afterwards, also of frames that were dropped (and counted).
-// frame->to is afterwards the set of nodes that the frame reached. *ret_wake |= nodes that sleep and are to be woken. Returns how many
-// frames reached a node.
+// Sends n frames, in order, to frame->to. The slots then belong to the segment, also those of
+// frames that were dropped (and counted). frame->to is afterwards the set of nodes that the frame
+// reached. *ret_wake |= sleeping nodes that must be woken. Returns how many frames reached a node.
 unsigned segment_send(struct segment *seg, struct segment_frame *frames, unsigned n, uint64_t *ret_wake);
 // Route, reserve, copy, send. offload NULL: none. 0, or as reserve; -EHOSTUNREACH: nobody took it.
 int segment_put(
@@ -177,21 +197,22 @@ void segment_copy(const struct segment *seg, const struct segment_frame *frame, 
 void segment_fill(const struct segment *seg, const struct segment_frame *frame, const void *data);
 // What the node passes frames to, such as an interface, did not take one. The receiving thread.
 void segment_count_refused(struct segment *seg);
-// Before the receiving thread sleeps. False: a frame waits, do not sleep. The word is 1 until a sender wakes the node.
+// Before the receiving thread sleeps. False: a frame waits, do not sleep. The word is 1 until a
+// sender wakes the node.
 bool segment_sleep(struct segment *seg);
 void segment_awake(struct segment *seg);
 _Atomic uint32_t *segment_sleep_word(const struct segment *seg, unsigned node);
 
 // Any thread.
-bool segment_look(
-	const struct segment *seg, unsigned node, struct segment_node_info *ret_info); // false: the number is free
+// false: the number is free
+bool segment_look(const struct segment *seg, unsigned node, struct segment_node_info *ret_info);
 void segment_look_pool(const struct segment *seg, struct segment_pool_info *ret_info);
 
-// 1: a process of this host holds the lock of that number, 0: none does, -1: it cannot be told. Asked of nodes of this node's host; by who has
-// not joined of all nodes.
+// 1: a process of this host holds the lock of that number, 0: none does, -1: it cannot be told.
+// Asked of nodes of this node's host; a node that has not joined asks of all nodes.
 typedef int (*segment_lock_fn)(void *ctx, unsigned node);
-// Each SEGMENT_TEND_NS: beats this node's heart, if it has joined, and takes back what dead nodes had. Returns the number of nodes that
-// it found dead.
+// Each SEGMENT_TEND_NS: beats this node's heart, if it has joined, and takes back the slots of dead
+// nodes. Returns the number of nodes that it found dead.
 unsigned segment_tend(struct segment *seg, segment_lock_fn has_lock, void *ctx, uint64_t now_ns);
 // Takes back every slot that no living node has; for who doubts. Returns their number.
 uint32_t segment_sweep(struct segment *seg);

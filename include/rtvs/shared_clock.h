@@ -1,5 +1,6 @@
-// How far another clock is from ours, written by one thread, read by any number of others, who never wait for it: there are two copies,
-// and the writer fills the one that nobody is told to read.
+// The distance of another clock from ours, written by one thread and read by any number of threads,
+// which never wait for the writer. There are two copies, and the writer fills the one that readers
+// are not directed to.
 #pragma once
 
 #include <stdint.h>

@@ -1,6 +1,7 @@
-// STAMP test packets (RFC 8762), unauthenticated mode: measuring a path to any router or host that reflects them. Pure codec
-// of the UDP payload. Times are TAI ns since 1970, whatever the packet's format is; near_ns is TAI now, below 2^63, and
-// decoded times are those within 68 years of it. utc_offset_s is TAI - UTC (37 since 2017), which NTP's format needs.
+// STAMP test packets (RFC 8762), unauthenticated mode: measuring a path to any router or host that
+// reflects them. Pure codec of the UDP payload. Times are TAI ns since 1970, whatever the packet's
+// format is; near_ns is TAI now, below 2^63, and decoded times are those within 68 years of it.
+// utc_offset_s is TAI - UTC (37 since 2017), which NTP's format needs.
 #pragma once
 
 #include <stdbool.h>
@@ -21,8 +22,9 @@ enum stamp_format { // as in bit Z of the error estimate (RFC 8186)
 struct stamp_clock {
 	enum stamp_format format;
 	bool is_synchronized; // with an external source
-	uint64_t
-		error_ns; // sent rounded up to 8 significant bits, at least 2^-32 s; read rounded up, UINT64_MAX: that or more
+	// Sent: rounded up to 8 significant bits, at least 2^-32 s; read: rounded up, UINT64_MAX:
+	// that or more.
+	uint64_t error_ns;
 };
 
 struct stamp_request {
@@ -41,14 +43,15 @@ struct stamp_reply {
 };
 
 void stamp_request_encode(const struct stamp_request *request, int32_t utc_offset_s, uint8_t out[STAMP_BYTES]);
-// -EBADMSG: below STAMP_BYTES, PTP nanoseconds from 10^9 on, or an error estimate whose multiplier is 0 (corrupt by RFC 4656).
-// What is behind STAMP_BYTES is not looked at.
+// -EBADMSG: below STAMP_BYTES, PTP nanoseconds from 10^9 on, or an error estimate whose multiplier
+// is 0 (corrupt by RFC 4656). Bytes behind STAMP_BYTES are ignored.
 int stamp_request_decode(
 	const uint8_t *data, size_t len, int32_t utc_offset_s, uint64_t near_ns, struct stamp_request *ret_request);
 
-// Turns a request of len bytes into its reply in place, from seq, clock, received_ns, sent_ns and request_ttl. The
-// sender's number, time and error estimate are copied as bytes, and what is behind STAMP_BYTES stays, so that both directions carry
-// the same length (RFC 8762, section 4.3). -EBADMSG: below STAMP_BYTES; nothing was written.
+// Turns a request of len bytes into its reply in place, from seq, clock, received_ns, sent_ns and
+// request_ttl. The sender's number, time and error estimate are copied as bytes. Bytes behind
+// STAMP_BYTES stay, so that both directions carry the same length (RFC 8762, section 4.3).
+// -EBADMSG: below STAMP_BYTES; nothing was written.
 int stamp_reflect(uint8_t *data, size_t len, const struct stamp_reply *reply, int32_t utc_offset_s);
 // Writes sent_ns into a reply that stamp_reflect made with this clock, just before it is sent.
 void stamp_reply_patch(uint8_t *data, enum stamp_format format, uint64_t sent_ns, int32_t utc_offset_s);

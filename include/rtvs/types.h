@@ -1,11 +1,12 @@
-// The nouns that every part shares: addresses, prefixes, sets of VLANs and of CPUs.
+// The nouns that all parts share: addresses, prefixes, sets of VLANs and of CPUs.
 #pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
 
-// Object names, with the terminating NUL: [A-Za-z0-9][A-Za-z0-9_.:-]{0,78}. A UUID or a container's id (64 digits) and a prefix fit, and a
-// socket named after the port in a directory of up to 22 bytes.
+// Object names, with the terminating NUL: [A-Za-z0-9][A-Za-z0-9_.:-]{0,78}. A UUID or a container's
+// id (64 digits) and a prefix fit. So does a socket named after the port in a directory of up to 22
+// bytes.
 #define RTVS_NAME_SIZE 80
 #define RTVS_PATH_SIZE 108 // sun_path of a unix socket, with the terminating NUL
 #define RTVS_DEVARGS_SIZE 256

@@ -1,4 +1,5 @@
-// UDP datagrams of an endpoint without a kernel: whole Ethernet frames, built and taken apart. Pure. RFC 768, 791, 8200.
+// UDP datagrams of an endpoint without a kernel: whole Ethernet frames, built and parsed. Pure. RFC
+// 768, 791, 8200.
 #pragma once
 
 #include "rtvs/types.h"
@@ -24,6 +25,6 @@ struct udp_datagram {
 
 // Writes the frame, with checksums, DF on IPv4, and returns its length.
 size_t udp_build(const struct udp_datagram *d, uint8_t out[UDP_HEADERS_MAX + UDP_DATA_MAX]);
-// False: no whole, unfragmented UDP datagram without IP options or extension headers, or one with a wrong checksum (0 is none
-// on IPv4), or longer than UDP_DATA_MAX.
+// False: not a whole, unfragmented UDP datagram without IP options or extension headers. Also
+// false: a wrong checksum (0 is none on IPv4), or longer than UDP_DATA_MAX.
 bool udp_parse(const uint8_t *frame, size_t len, struct udp_datagram *ret_d);

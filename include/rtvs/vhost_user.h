@@ -45,20 +45,22 @@ enum vhost_user_protocol {
 
 // Effects. Those that return int: 0 or a negative errno, which fails the message.
 struct vhost_user_ops {
-	// Maps n_bytes of the file from offset on, to read and write. Takes the descriptor, also where it fails.
+	// Maps n_bytes of the file from offset on, to read and write. Takes the descriptor, also
+	// where it fails.
 	int (*map)(void *arg, int fd, uint64_t offset, uint64_t n_bytes, uint8_t **ret_host);
 	void (*unmap)(void *arg, uint8_t *host, uint64_t n_bytes); // of map; no ring runs
 	void (*close)(void *arg, int fd);
-	// The ring may be used from here on; who waits for it is signalled once. kick: -1: the driver does
-	// not kick, the ring must be polled. The descriptor stays the session's: it is closed after stop.
+	// The ring may be used from here on; who waits for it is signalled once. kick: -1: the
+	// driver does not kick, the ring must be polled. The descriptor stays the session's: it is
+	// closed after stop.
 	int (*start)(void *arg, unsigned ring, const struct guest_ring_cfg *cfg, int kick);
 	// When it returns, nothing uses the ring, its memory or its kick any more.
 	void (*stop)(void *arg, unsigned ring, struct guest_ring_pos *ret_pos);
-	// A ring that is not enabled is run without its packets going anywhere: what the driver sends is
-	// taken and discarded, nothing is delivered. Comes also while the ring is stopped.
+	// A ring that is not enabled is run without its packets going anywhere: what the driver
+	// sends is taken and discarded, nothing is delivered. Comes also while the ring is stopped.
 	void (*enable)(void *arg, unsigned ring, bool is_enabled);
-	// How the driver is signalled from now on, -1: not at all. Takes the descriptor; it may be used
-	// until the next call of set_call or stop returns.
+	// How the driver is signalled from now on, -1: not at all. Takes the descriptor; it may be
+	// used until the next call of set_call or stop returns.
 	void (*set_call)(void *arg, unsigned ring, int fd);
 	void (*announce)(void *arg, const uint8_t mac[6]); // a guest has come: RARP for it
 	int (*set_mtu)(void *arg, uint64_t mtu);
@@ -105,8 +107,8 @@ int vhost_user_init(struct vhost_user *u, const struct vhost_user_cfg *cfg);
 // no more than that gets a message's descriptors with its own bytes.
 size_t vhost_user_wants(const struct vhost_user *u);
 
-// n: at most what vhost_user_wants said. Errors: -EPROTO (the connection has to end, u->why says why).
-// Takes the descriptors in any case.
+// n: at most what vhost_user_wants said. Errors: -EPROTO (the connection has to end, u->why says
+// why). Takes the descriptors in any case.
 int vhost_user_receive(struct vhost_user *u, const uint8_t *bytes, size_t n, const int *fds, unsigned n_fds);
 
 // Replies that wait: u->out, u->n_out bytes. The first n of them were sent.

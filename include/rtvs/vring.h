@@ -1,5 +1,6 @@
-// Where a device stands in a packed virtqueue whose former backend died without saying so. Pure: reads a copy of
-// the descriptors' flags and ids. Source: virtio 1.2, section 2.8 (packed virtqueues).
+// The position of a device in a packed virtqueue whose former backend died without a message. Pure:
+// reads a copy of the descriptors' flags and ids. Source: virtio 1.2, section 2.8 (packed
+// virtqueues).
 #pragma once
 
 #include <stdbool.h>
@@ -20,13 +21,15 @@ struct vring_packed_entry { // struct pvirtq_desc of the specification
 struct vring_position {
 	uint16_t index; // of the next descriptor to use
 	bool wrap; // the device's wrap counter there
-	uint16_t n_unfinished; // descriptors before it, from first_unfinished on, that the dead backend had
+	// Descriptors before it, from first_unfinished on, that the dead backend had.
+	uint16_t n_unfinished;
 	uint16_t first_unfinished; // taken but not marked used, while later ones are
 	bool first_wrap; // wrap counter at first_unfinished
 };
 
-// ring: n descriptors, copied from guest memory, of a driver that uses one descriptor a buffer: F_INDIRECT_DESC was negotiated
-// and it follows that, as Linux does. Then AVAIL changes exactly once around the ring, where the driver stands, and the last
-// descriptor marked used before that is where the device stood. Errors: -EINVAL (flags contradict that), -ENOTSUP (chains of
-// descriptors: a used chain's tails look like buffers that are not used, so no position can be known).
+// ring: n descriptors, copied from guest memory, of a driver that uses one descriptor a buffer:
+// F_INDIRECT_DESC was negotiated and the driver follows that, as Linux does. Then AVAIL changes
+// exactly once around the ring, at the driver's position. The last descriptor marked used before
+// that is the device's position. Errors: -EINVAL (flags contradict that), -ENOTSUP (chains of
+// descriptors: a used chain's tails look like unused buffers, so no position can be known).
 int vring_packed_recover(const struct vring_packed_entry *ring, uint16_t n, struct vring_position *ret_pos);

@@ -1,10 +1,12 @@
-// Programs in C that are nodes of a segment: Ethernet over one object of shared memory, without a switch between. They write frames into the
-// segment's slots and read them there, without a copy. `rtvs-vni create` makes a segment; docs/segment.md tells what one is.
-// Compile with `pkg-config --cflags --libs rtvswitch-segment`.
+// Programs in C that are nodes of a segment: Ethernet over one object of shared memory, without a
+// switch in between. They write frames into the segment's slots and read them there, without a
+// copy. `rtvs-vni create` makes a segment; docs/segment.md describes segments. Compile with
+// `pkg-config --cflags --libs rtvswitch-segment`.
 //
-// Functions return 0 or a negative errno and print nothing. A node may use three threads, also at once: one that sends (route, reserve, piece,
-// shorten, unreserve, send, put), one that receives (receive, piece, copy, release, wait), one that tends (tend, stats). open, rejoin and
-// close are for when the others keep off.
+// Functions return 0 or a negative errno and print nothing. A node may use three threads, also at
+// once. One sends (route, reserve, piece, shorten, unreserve, send, put), one receives (receive,
+// piece, copy, release, wait), and one tends (tend, stats). open, rejoin and close are called while
+// the others keep off.
 #pragma once
 
 #include <stdbool.h>
@@ -16,7 +18,8 @@ extern "C" {
 #endif
 
 #define RTVS_SEGMENT_ERR_SIZE 256
-#define RTVS_SEGMENT_MAX_FRAME 65553 // bytes: a super-frame of 65,535 bytes of IP, Ethernet header and one VLAN tag
+// Bytes: a super-frame of 65,535 bytes of IP, Ethernet header and one VLAN tag.
+#define RTVS_SEGMENT_MAX_FRAME 65553
 #define RTVS_SEGMENT_MAX_PIECES 33
 #define RTVS_SEGMENT_MAX_MACS 16
 #define RTVS_SEGMENT_TEND_MS 50
@@ -33,13 +36,14 @@ struct rtvs_segment_node {
 	uint8_t mac[RTVS_SEGMENT_MAX_MACS][6]; // addresses that lead here
 };
 
-// As of virtio's network header (virtio 1.3, 5.1.6), little-endian. All zero: a frame as it is on the wire.
+// As of virtio's network header (virtio 1.3, 5.1.6), little-endian. All zero: a frame as it is on
+// the wire.
 struct rtvs_segment_offload {
 	uint8_t flags, gso_type;
 	uint16_t hdr_len, gso_size, csum_start, csum_offset;
 };
 
-// A frame in its slots. len, from and offload are of use to a program, n_pieces is for rtvs_segment_piece.
+// A frame in its slots. Programs use len, from and offload; n_pieces is for rtvs_segment_piece.
 struct rtvs_segment_frame {
 	uint32_t len; // bytes, from the Ethernet header on
 	uint16_t n_pieces;
@@ -62,29 +66,35 @@ struct rtvs_segment_stats {
 	uint64_t rx_bad; // dropped: what the segment says of the frame cannot be true
 };
 
-// Maps the segment and joins it. On failure err says what was wrong and what to do. -ENOENT, -EACCES; -ENODATA, -EPROTO, -EINVAL,
-// -EFBIG: no segment, or of another version, or damaged; -EEXIST: the name is taken, -EBUSY: the number is, or all are.
+// Maps the segment and joins it. On failure err has the error and the remedy. -ENOENT, -EACCES;
+// -ENODATA, -EPROTO, -EINVAL,
+// -EFBIG: no segment, or of another version, or damaged; -EEXIST: the name is taken, -EBUSY: the
+// number is, or all are.
 int rtvs_segment_open(const char *path, const struct rtvs_segment_node *node, struct rtvs_segment **ret_segment,
 	char err[RTVS_SEGMENT_ERR_SIZE]);
 void rtvs_segment_close(struct rtvs_segment *s); // leaves; NULL is accepted
 int rtvs_segment_number(const struct rtvs_segment *s); // this node's
-uint32_t rtvs_segment_piece_bytes(const struct rtvs_segment *s); // of all pieces of a frame but the last
+// Of all pieces of a frame but the last.
+uint32_t rtvs_segment_piece_bytes(const struct rtvs_segment *s);
 
-// Somebody who may write the segment's file may also truncate it: the next access is then a SIGBUS, which ends a program that does not catch it.
-// The first installs a handler that puts empty pages there; rejoin then fails with -EFBIG. The second is for the handler of a program that has one: true:
-// the address was a segment's, and is mended.
+// A program that may write the segment's file may also truncate it. The next access is then a
+// SIGBUS, which ends a program without a handler. The first function installs a handler that maps
+// empty pages there; rejoin then fails with -EFBIG. The second is for a program's own handler.
+// True: the address was a segment's, and is mended.
 int rtvs_segment_catch_truncation(void);
 bool rtvs_segment_mend(const void *address);
 
-// To be called each RTVS_SEGMENT_TEND_MS: tells other nodes that this one lives, and takes back what dead ones had. -ESTALE: others took this node for
-// dead, while it did not run; nothing is sent or received any more: rejoin.
+// Call it each RTVS_SEGMENT_TEND_MS. It tells other nodes that this one lives, and takes back the
+// slots of dead ones. -ESTALE: others took this node for dead, while it did not run. No frame is
+// sent or received any more: rejoin.
 int rtvs_segment_tend(struct rtvs_segment *s);
 int rtvs_segment_rejoin(struct rtvs_segment *s, char err[RTVS_SEGMENT_ERR_SIZE]); // as open
 void rtvs_segment_stats(const struct rtvs_segment *s, struct rtvs_segment_stats *ret_stats);
 
 // The nodes that a frame to this address goes to: one, all others, all bridges, or none: 0.
 uint64_t rtvs_segment_route(struct rtvs_segment *s, const uint8_t mac[6]);
-// Room for a frame of len bytes, 14 to RTVS_SEGMENT_MAX_FRAME, to these nodes. The program writes its pieces, and its offload if it has any.
+// Room for a frame of len bytes, 14 to RTVS_SEGMENT_MAX_FRAME, to these nodes. The program writes
+// its pieces, and its offload if it has any.
 // -ENOBUFS: the pool is empty; -EMSGSIZE; -ENOTCONN: see tend.
 int rtvs_segment_reserve(struct rtvs_segment *s, uint64_t to, uint32_t len, struct rtvs_segment_frame *ret_frame);
 // Piece i of a frame, 0 to n_pieces - 1, and its bytes: where to write, or what was received.
@@ -92,17 +102,18 @@ void *rtvs_segment_piece(
 	const struct rtvs_segment *s, const struct rtvs_segment_frame *frame, unsigned i, uint32_t *ret_bytes);
 void rtvs_segment_shorten(struct rtvs_segment *s, struct rtvs_segment_frame *frame, uint32_t len);
 void rtvs_segment_unreserve(struct rtvs_segment *s, const struct rtvs_segment_frame *frame);
-// Hands over n reserved frames, best 32 at once, and wakes nodes that sleep. The frames are gone afterwards, also those that were dropped (see
-// stats). Returns how many reached a node.
+// Sends n reserved frames, best 32 at once, and wakes sleeping nodes. The frames are gone
+// afterwards, also those that were dropped (see stats). Returns how many reached a node.
 unsigned rtvs_segment_send(struct rtvs_segment *s, struct rtvs_segment_frame *frames, unsigned n);
-// Route, reserve, copy and send in one, for a frame in the program's memory. offload NULL: none. 0, or as reserve; -EHOSTUNREACH: nobody took it.
+// Route, reserve, copy and send in one, for a frame in the program's memory. offload NULL: none. 0,
+// or as reserve; -EHOSTUNREACH: no node took it.
 int rtvs_segment_put(
 	struct rtvs_segment *s, const void *data, uint32_t len, const struct rtvs_segment_offload *offload);
 
 // Takes up to n frames that wait. They stay where they are until they are released, in any order.
 unsigned rtvs_segment_receive(struct rtvs_segment *s, struct rtvs_segment_frame *ret_frames, unsigned n);
-void rtvs_segment_copy(
-	const struct rtvs_segment *s, const struct rtvs_segment_frame *frame, void *ret_data); // frame->len bytes
+// frame->len bytes
+void rtvs_segment_copy(const struct rtvs_segment *s, const struct rtvs_segment_frame *frame, void *ret_data);
 void rtvs_segment_release(struct rtvs_segment *s, const struct rtvs_segment_frame *frames, unsigned n);
 // Sleeps until a frame comes, but for max_ns at most. True: there may be one.
 bool rtvs_segment_wait(struct rtvs_segment *s, uint64_t max_ns);
