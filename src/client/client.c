@@ -1,5 +1,5 @@
-// What rtvsctl and its companions add to the installed library (rtvs_client.c): they tell people on stderr what went wrong, and
-// their exit status says it to scripts.
+// The additions of rtvsctl and its companions to the installed library (rtvs_client.c): error
+// messages on stderr, and an exit status for scripts.
 #include "rtvs/client.h"
 
 #include "rtvswitch/client.h"

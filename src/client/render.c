@@ -1,6 +1,7 @@
-// Generic rendering: what a method returns decides the form, so that a new method needs nothing here. Columns are the keys of
-// the list's objects in the order they first come; an empty column is left out. Tables inside of a table's rows become one below it,
-// whose rows begin with what their row is called.
+// Generic rendering: the form follows from the result, so that a new method needs nothing here.
+// Columns are the keys of the list's objects in the order of their first appearance; an empty
+// column is omitted. Tables inside of a table's rows become one table below, whose rows begin with
+// the name of their outer row.
 #include "rtvs/render.h"
 
 #include "rtvs/units.h"
@@ -105,7 +106,8 @@ find_columns(const json_t *rows, const char **columns)
 			char buf[CELL_SIZE];
 			unsigned k = 0;
 
-			if (json_is_object(value) || is_table(value)) // for a single object's view; below
+			// for a single object's view; below
+			if (json_is_object(value) || is_table(value))
 				continue;
 			while (k < n && strcmp(columns[k], key))
 				k++;
@@ -165,8 +167,8 @@ render_table(const json_t *rows, FILE *out, int indent)
 	render_tables_inside(rows, out, indent);
 }
 
-// Rows of the tables that the rows have as their member key, each after the first member of the row that it is from, its
-// name. New reference.
+// One table of all rows of the inner tables under key. Each row begins with the first member of its
+// outer row, its name. New reference.
 static json_t *
 join_inside(const json_t *rows, const char *key)
 {

@@ -1,5 +1,5 @@
-// The installed library: a request is a line, its answer is the line with its id. What was received and not yet taken stays in
-// the buffer, so that a wait that ends early loses nothing.
+// The installed library: a request is a line, its answer is the line with its id. Received bytes
+// that were not taken yet stay in the buffer, so that a wait that ends early loses nothing.
 #include "rtvswitch/client.h"
 
 #include <errno.h>
@@ -36,7 +36,8 @@ now_ms(void)
 	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-// Cannot fail on a socket with such a value; unix sockets apply the one for sending to connect(2), too.
+// Cannot fail on a socket with such a value. Unix sockets apply the one for sending to connect(2),
+// too.
 static void
 set_send_timeout(int fd, unsigned ms)
 {
@@ -221,7 +222,8 @@ rtvs_client_call(struct rtvs_client *c, const char *method, json_t *params, json
 
 	free(text);
 	json_decref(request);
-	// A daemon that has no room for us says so, and closes the connection before it reads the request.
+	// A daemon without room for this client says so, and closes the connection before it reads
+	// the request.
 	if (rc == -ECONNRESET)
 		rc = end_ms = 0;
 	while (!rc) {

@@ -1,5 +1,5 @@
-// The test of rtvs/admission.h. Amounts are counted in billionths of a byte: rate * ns. A flow's part is below
-// 2^32 * 1e9 + 5e10 * 3.6e12 < 2^78, that of 65,536 flows below 2^94.
+// The test of rtvs/admission.h. Amounts are counted in billionths of a byte: rate * ns. A flow's
+// part is below 2^32 * 1e9 + 5e10 * 3.6e12 < 2^78, that of 65,536 flows below 2^94.
 #include "rtvs/admission.h"
 
 #include <assert.h>
@@ -82,7 +82,8 @@ check_sums(const struct admission_flow *flows, uint32_t n, const struct admissio
 	return true;
 }
 
-// From the last deadline to the first: what flows with later deadlines add is known then, their longest packet.
+// Goes from the last deadline to the first. The sum of flows with later deadlines is then known,
+// and so is their longest packet.
 static bool
 check_deadlines(const struct admission_flow *flows, uint32_t n, const struct admission_link *link,
 	struct admission_result *result)
@@ -100,7 +101,8 @@ check_deadlines(const struct admission_flow *flows, uint32_t n, const struct adm
 	for (uint32_t k = n; k-- > 0;) {
 		const struct admission_flow *f = &flows[k];
 
-		// Of flows with one deadline the last speaks for all, before any of their packets counts as later.
+		// Of flows with one deadline only the last is tested, before any of their packets
+		// counts as later.
 		if (k + 1 == n || flows[k + 1].deadline_ns > f->deadline_ns) {
 			nanobytes demand, supplied = supply(link, f->deadline_ns);
 

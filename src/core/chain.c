@@ -1,15 +1,19 @@
-// The stages that a followed packet goes through, and the records of those that came through. A stage has one owner at a time,
-// who alone may move it on; where two may (consumed by the driver, answered), compare-and-exchange decides. It compares the id,
-// too: who had no core for a while finds another packet, perhaps at the same stage.
-// Invariant: a record is written between winning STAGE_ENDING and giving STAGE_FREE, so the ring has one writer at a time.
+// The stages of a followed packet, and the records of packets that passed all of them. A stage has
+// one owner at a time, and only the owner may advance it. Where two threads may (consumed by the
+// driver, answered), compare-and-exchange decides. The comparison includes the id: a thread that
+// had no core for a while finds another packet, perhaps at the same stage. Invariant: a record is
+// written between winning STAGE_ENDING and storing STAGE_FREE, so the ring has one writer at a
+// time.
 #include "rtvs/chain.h"
 
 #include <string.h>
 
-#define MAX_SKIPPED \
-	4 // packets that pass before the one that is followed, below it: else only those behind a pause would be
+// This many packets pass before the next one is followed, below it. Otherwise only packets behind a
+// pause would be followed.
+#define MAX_SKIPPED 4
 #define PLAIN_EVERY 16 // followed packets, of which one is not woken ahead for
-// The estimate moves by this part of itself towards each measurement, and so follows the median; the first ones may be stalled.
+// The estimate moves by this part of itself towards each measurement, and so follows the median;
+// the first measurements may be stalled.
 #define WAKE_STEP 16
 #define WAKE_FIRST_STEP 4
 #define WAKE_FIRST 32
@@ -68,7 +72,8 @@ set_stage(struct chain *c, enum stage to)
 	atomic_store_explicit(&c->state, state(id_in(now), to), memory_order_release);
 }
 
-// Pollers may read a key while the next one is written: then the state is no longer what they saw before.
+// Pollers may read a key while the next one is written. The state then differs from the one that
+// they read before.
 static void
 store_key(struct chain *c, const struct chain_key *key)
 {
@@ -151,7 +156,8 @@ chain_put(struct chain *c, const struct chain_ring *before, uint16_t put, uint64
 	c->end = put;
 	if (before) {
 		r->depth = before->is_polling ? 0 : ahead(before, before->put, before->wanted);
-		// Virtio 1.2, 2.7.7.2: a kick is due when the index asked for is among those of the burst.
+		// Virtio 1.2, 2.7.7.2: a kick is due when the requested index is among those of the
+		// burst.
 		r->is_kicked = !before->is_polling &&
 			ahead(before, before->wanted, before->put) < ahead(before, put, before->put);
 	}

@@ -1,4 +1,4 @@
-// The rule of claim.h. Invariant: is_refusing says what the last answer was, other than a ban.
+// The rule of claim.h. Invariant: is_refusing is the last answer, other than a ban.
 #include "rtvs/claim.h"
 
 void

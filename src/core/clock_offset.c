@@ -1,7 +1,8 @@
-// Bounds on the offset and the drift of two clocks: rtvs/clock_offset.h. The control plane adds exchanges with a peer, and gives
-// the datapath offset and uncertainty to judge delays with.
-// Invariants: lo <= hi for offset and drift; every rounding widens. All sums of bounds fit 64 bits: they begin near 0, relative to
-// a base, and move by at most 500 ppm of the time that passes, and a trip, 1 s.
+// Bounds on the offset and the drift of two clocks: rtvs/clock_offset.h. The control plane adds
+// exchanges with a peer. The datapath judges delays with the offset and the uncertainty.
+// Invariants: lo <= hi for offset and drift; every rounding widens. All sums of bounds fit 64 bits:
+// they begin near 0, relative to a base. They move by at most 500 ppm of the time that passes, and
+// a trip, 1 s.
 #include "rtvs/clock_offset.h"
 
 #include <stddef.h>
@@ -50,7 +51,8 @@ any_drift(void)
 	return (struct range){-CLOCK_OFFSET_MAX_DRIFT_PPB, CLOCK_OFFSET_MAX_DRIFT_PPB};
 }
 
-// What is known of the drift at a time that is dt_ns away, and between. dt_ns <= CLOCK_OFFSET_MAX_AGE_NS.
+// The known bounds of the drift at a time that is dt_ns away, and in between. dt_ns <=
+// CLOCK_OFFSET_MAX_AGE_NS.
 static struct range
 drift_after(const struct clock_offset *c, int64_t dt_ns)
 {
@@ -93,8 +95,8 @@ clock_offset_init(struct clock_offset *c)
 	*c = (struct clock_offset){.is_known = false};
 }
 
-// What the exchange alone says at t4, with a nanosecond for clocks that round down and any drift during the trip. False: its
-// times contradict each other.
+// The bounds that the exchange alone gives at t4, with a nanosecond for clocks that round down and
+// any drift during the trip. False: its times contradict each other.
 static bool
 read_exchange(const struct clock_offset_exchange *e, uint64_t base_ns, struct clock_offset_bounds *ret_bounds)
 {
@@ -107,7 +109,8 @@ read_exchange(const struct clock_offset_exchange *e, uint64_t base_ns, struct cl
 		return false;
 	ret_bounds->at_ns = e->t4_ns;
 	ret_bounds->lo_ns = (int64_t)(e->t3_ns - e->t4_ns - 1 - base_ns);
-	// At most 1.001 s apart. Only bounds that are far from all that is known can wrap, and those are a step either way.
+	// The two are at most 1.001 s apart. Only bounds that are far from all known bounds can
+	// wrap, and those are a step either way.
 	ret_bounds->hi_ns = (int64_t)((uint64_t)ret_bounds->lo_ns + trip_ns - answer_ns + slack_ns);
 	return true;
 }
@@ -146,8 +149,8 @@ start(struct clock_offset *c, const struct clock_offset_exchange *e)
 	keep_best(c, &c->now);
 }
 
-// The mean drift between two exchanges, and by how much it may differ at the later one. They differ by less than 500 ppm of
-// 69 s and two trips, 2.1 s: times 1e9 that is below 2^61.
+// The mean drift between two exchanges, and its largest difference from the drift at the later one.
+// They differ by less than 500 ppm of 69 s and two trips, 2.1 s: times 1e9 that is below 2^61.
 static bool
 drift_between(const struct clock_offset_bounds *a, const struct clock_offset_bounds *b, struct range *ret_ppb)
 {
@@ -161,7 +164,7 @@ drift_between(const struct clock_offset_bounds *a, const struct clock_offset_bou
 	return true;
 }
 
-// Adds what the exchange says of the drift to what is known of it. False: they contradict each other.
+// Adds the exchange's bounds of the drift to the known bounds. False: they contradict each other.
 static bool
 learn_drift(const struct clock_offset *c, const struct clock_offset_bounds *b, struct range *drift_ppb)
 {
@@ -190,7 +193,8 @@ narrow(struct clock_offset *c, const struct clock_offset_bounds *b, int64_t dt_n
 	return true;
 }
 
-// Some drift, which may have changed at any time, leads from each of the exchanges that are kept to this one.
+// Some drift, which may have changed at any time, leads from each of the stored exchanges to this
+// one.
 static bool
 is_explained(const struct clock_offset *c, const struct clock_offset_bounds *b)
 {

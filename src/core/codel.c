@@ -1,11 +1,15 @@
-// The control law of RFC 8289, section 5, turned inside out: there a dequeue drops until it has a packet to send, here each packet is
-// judged as it comes. The interval grows with the target where a link is so slow that the target is the time of its frames.
-// Beyond the RFC: a packet that has waited for an interval is dropped. Senders that do not slow down are so held to a delay of an
-// interval at once; the control law alone needs half a minute for ten times what the link carries.
+// The control law of RFC 8289, section 5, in another form. There a dequeue drops until it has a
+// packet to send; here each packet is judged when its turn comes. The interval grows with the
+// target where a link is so slow that the target is the time of its frames. Beyond the RFC, a
+// packet that has waited for an interval is dropped. Senders that do not slow down are thus limited
+// to a delay of an interval at once. The control law alone needs half a minute for ten times the
+// link's rate.
 #include "rtvs/codel.h"
 
 #define NS_PER_S UINT64_C(1000000000)
-#define REENTRY 16u // intervals within which a state that is entered again begins with the rate it had (section 5.3)
+// A state that is entered again within this many intervals begins with its former rate (section
+// 5.3).
+#define REENTRY 16u
 
 uint64_t
 codel_target_ns(uint64_t rate, uint32_t frame_bytes)

@@ -1,7 +1,8 @@
-// Table of deadline classes: its text form, both ways, and the lookup. The control plane checks what people wrote with
-// it, the datapath asks once for each port and configuration, never for a packet. units.c is not for this directory, so
-// times are read here, in whole numbers. Invariant: parse(format(t)) == t. All loops end with the text or after
-// DSCP_MAX_CLASSES entries.
+// Table of deadline classes: its text form, both ways, and the lookup. The control plane checks
+// operators' tables with it. The datapath looks a class up once for each port and configuration,
+// never for a packet. This directory may not use units.c, so times are parsed here, in whole
+// numbers. Invariant: parse(format(t)) == t. All loops end with the text or after DSCP_MAX_CLASSES
+// entries.
 #include "rtvs/dscp.h"
 
 #include <errno.h>
@@ -83,7 +84,8 @@ piece_is(const struct piece *p, const char *name)
 	return i == p->len && !name[i];
 }
 
-// Cuts what stands before the separator off the front of p. False: there is no separator, ret_head is all of it.
+// Cuts the text before the separator off the front of p. False: there is no separator, and ret_head
+// is all of p.
 static bool
 cut(struct piece *p, char separator, struct piece *ret_head)
 {

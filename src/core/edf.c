@@ -1,7 +1,8 @@
-// The queue of rtvs/edf.h. Invariants: a queued flow is in the front, in the bucket of its deadline or in the heap; the front
-// is in order, and before all others; a bucket's list is in order, its bit says whether it has one; no slot of the heap is
-// before its parent. Which of the two places behind the front a deadline goes to changes no order: the first of both are
-// compared when the front is filled.
+// The queue of rtvs/edf.h. Invariants: a queued flow is in the front, in the bucket of its
+// deadline, or in the heap. The front is in order, and before all others. A bucket's list is in
+// order, and its bit says whether the list has entries. No slot of the heap is before its parent. A
+// deadline may go to either place behind the front without a change of order: filling the front
+// compares the first of both.
 #include "rtvs/edf.h"
 
 #include <assert.h>
@@ -23,7 +24,8 @@ round_up(uint64_t bytes)
 	return (bytes + EDF_ALIGN - 1) / EDF_ALIGN * EDF_ALIGN;
 }
 
-// A few for each flow: the deadlines of flows with a backlog lie close together. Buckets that no deadline comes to take no cache.
+// A few for each flow: the deadlines of flows with a backlog lie close together. Buckets without a
+// deadline take no cache.
 static uint32_t
 n_buckets_of(uint32_t n_flows)
 {
@@ -165,7 +167,8 @@ find_from(const struct edf *q, uint32_t from)
 	return w == q->n_buckets / 64 ? q->n_buckets : w * 64 + (uint32_t)__builtin_ctzll(q->word[w]);
 }
 
-// After the first bucket was emptied. Those at positions before it come after the end of the circle.
+// Called after the first bucket was emptied. Buckets at positions before it come after the end of
+// the circle.
 static void
 find_first_bucket(struct edf *q)
 {
@@ -265,7 +268,8 @@ insert_behind(struct edf *q, uint32_t flow)
 
 // The front.
 
-// Moves the flows of the first bucket that leave before the heap's first one to `out`, at most `max`.
+// Moves the flows of the first bucket that leave before the heap's first one to `out`, at most
+// `max`.
 static uint32_t
 take_from_bucket(struct edf *q, struct edf_entry *out, uint32_t max)
 {
@@ -349,8 +353,9 @@ edf_push(struct edf *q, uint32_t flow, uint64_t deadline_ns)
 		spill_front(q);
 }
 
-// Stable: an entry's place is the number of those before it. Entries beyond n are behind all. Where an entry goes is different
-// for each; so there is no branch on it, as a mispredicted one costs more than all comparisons of an entry.
+// Stable: an entry's place is the number of entries before it. Entries beyond n are behind all. The
+// place differs for each entry, so there is no branch on it: a mispredicted branch costs more than
+// all comparisons of an entry.
 static inline void
 sort_burst(const struct edf_entry *in, uint32_t n, struct edf_entry *out)
 {

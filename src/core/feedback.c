@@ -1,6 +1,7 @@
-// The three stages of rtvs/feedback.h. The control plane hands reports in and carries deadline and step to the datapath.
-// Invariants: deadline_ns is from 1 to the flow's deadline and grows by steps back alone; a raise or a shorter deadline undoes a
-// step back, or answers misses of packets that were sent after the last such step. All is O(1).
+// The three stages of rtvs/feedback.h. The control plane passes reports in, and carries deadline
+// and step to the datapath. Invariants: deadline_ns is from 1 to the flow's deadline, and grows by
+// steps back alone. A raise or a shorter deadline undoes a step back, or answers misses of packets
+// that were sent after the last such step. All is O(1).
 #include "rtvs/feedback.h"
 
 #include <assert.h>
@@ -131,8 +132,8 @@ act(struct feedback *f, enum feedback_event event, const struct feedback_path *p
 	return note(f, event);
 }
 
-// By how much the scheduling deadline is too long. network_ns < the flow's deadline. The overshoot is cut to the deadline, so that
-// the product is below 3.6e12 * 1e4.
+// The excess of the scheduling deadline. network_ns < the flow's deadline. The overshoot is limited
+// to the deadline, so that the product is below 3.6e12 * 1e4.
 static uint64_t
 excess(const struct feedback *f, const struct flow_delay_report *r)
 {
@@ -167,7 +168,8 @@ tighten(struct feedback *f, const struct flow_delay_report *r, const struct feed
 	return note(f, FEEDBACK_ESCALATED);
 }
 
-// Misses that came after a step back: undoes it, as far as admission still allows. FEEDBACK_NONE: there is nothing to undo.
+// For misses after a step back: undoes the step, as far as admission still permits. FEEDBACK_NONE:
+// there is no step to undo.
 static enum feedback_event
 undo(struct feedback *f, const struct feedback_path *path, uint64_t now_ns)
 {
@@ -187,7 +189,8 @@ undo(struct feedback *f, const struct feedback_path *path, uint64_t now_ns)
 	return act(f, FEEDBACK_SHORTENED, path, now_ns);
 }
 
-// Whether the report is of packets from after the last step alone. The first with one of them began before.
+// Whether the report covers only packets from after the last step. The first report with one of
+// them began before.
 static bool
 is_of_last_step(
 	struct feedback *f, const struct flow_delay_report *r, const struct feedback_path *path, uint64_t now_ns)

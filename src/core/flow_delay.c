@@ -1,6 +1,6 @@
-// The account of rtvs/flow_delay.h. The datapath adds what it decapsulated; the control plane takes reports and sends them.
-// Invariants: every number up to top is counted once, as received, lost, or still open in `seen`; next holds exactly
-// what came since the last report. All is O(1).
+// The account of rtvs/flow_delay.h. The datapath adds decapsulated packets; the control plane takes
+// reports and sends them. Invariants: every number up to top is counted once, as received, lost, or
+// still open in `seen`. next holds exactly the packets since the last report. All is O(1).
 #include "rtvs/flow_delay.h"
 
 #include <stddef.h>

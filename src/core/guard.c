@@ -1,7 +1,8 @@
-// Spoof guard: the rules of rtvs/guard.h over headers that frame.c parsed. The datapath asks for every frame of a port
-// with allowed MACs or IPs, before it learns anything from the frame.
-// Invariant: what is not known to be allowed is refused; every address that a receiver could store in a table of its
-// own (source, ARP sender, ND target and link-layer option) has been compared. O(MACs + prefixes).
+// Spoof guard: the rules of rtvs/guard.h over headers that frame.c parsed. The datapath asks for
+// every frame of a port with allowed MACs or IPs, before it learns anything from the frame.
+// Invariant: a frame that is not known to be allowed is refused. Every address that a receiver
+// could store in a table of its own (source, ARP sender, ND target and link-layer option) has been
+// compared. O(MACs + prefixes).
 #include "rtvs/guard.h"
 
 #include <string.h>
@@ -123,7 +124,8 @@ check_arp(const struct guard *g, const struct frame_l3 *l3)
 		return DROP_SPOOF_ARP;
 	if (!g->ips.n || allows_prefix(g, l3->src, false))
 		return DROP_NONE;
-	// The operation stands 8 bytes before the sender's IP. A probe asks for the address that its sender wants.
+	// The operation is 8 bytes before the sender's IP. A probe asks for the address that its
+	// sender wants.
 	if (load16(l3->src - 8) == ARP_REQUEST && is_unspecified(l3->src, 4) && allows_prefix(g, l3->dst, false))
 		return DROP_NONE;
 	return DROP_SPOOF_ARP;
@@ -167,7 +169,8 @@ check_nd(const struct guard *g, const struct frame_l3 *l3)
 	return DROP_NONE;
 }
 
-// From :: leave only duplicate address detection, reports for the groups that it needs, and the question for a router.
+// Only three kinds of messages may come from ::, namely duplicate address detection, reports for
+// the groups that it needs, and router solicitations.
 static bool
 allows_unspecified_v6(const struct guard *g, const uint8_t *data, const struct frame_l3 *l3)
 {

@@ -1,7 +1,8 @@
-// Log-linear histogram: values below 16 have a counter each, every power of two above has 16 of equal width.
-// Used by the datapath for stalls and delays, read by the control plane while the worker writes.
-// Invariant: a counter is written by one thread only, whole and relaxed; readers need no more than that each
-// number was true a moment ago. hist_add is O(1) and without a branch on the value; reading is O(HIST_BUCKETS).
+// Log-linear histogram: values below 16 have a counter each, every power of two above has 16 of
+// equal width. The datapath uses it for stalls and delays; the control plane reads it while the
+// worker writes. Invariant: one thread writes a counter, whole and relaxed. Readers need no more
+// than that each number was true a moment ago. hist_add is O(1) and without a branch on the value;
+// reading is O(HIST_BUCKETS).
 #include "rtvs/hist.h"
 
 #define HIST_WHOLE 100000u // what 100 % is in hist_percentile
@@ -19,7 +20,8 @@ add(uint64_t *counter, uint64_t n)
 	__atomic_store_n(counter, load(counter) + n, __ATOMIC_RELAXED);
 }
 
-// value >> shift keeps the leading one and HIST_SUB_BITS bits behind it: 16 to 31, or the value itself below 16.
+// value >> shift keeps the leading one and HIST_SUB_BITS bits behind it: 16 to 31, or the value
+// itself below 16.
 static unsigned
 bucket_of(uint64_t value)
 {
@@ -68,8 +70,8 @@ hist_merge(struct hist *dst, const struct hist *src)
 		add(&dst->bucket[i], load(&src->bucket[i]));
 }
 
-// How many of n values the share asks for, rounded up, at least one. per_100k <= HIST_WHOLE, so neither product
-// exceeds n or HIST_WHOLE squared.
+// The number of n values that the share means, rounded up, at least one. per_100k <= HIST_WHOLE, so
+// neither product exceeds n or HIST_WHOLE squared.
 static uint64_t
 rank_of(uint64_t n, uint32_t per_100k)
 {
@@ -78,8 +80,8 @@ rank_of(uint64_t n, uint32_t per_100k)
 	return rank ? rank : 1;
 }
 
-// Counts the buckets instead of trusting h->count: with a writer at work the two differ, and the rank
-// must be within what the second pass can reach.
+// Counts the buckets instead of trusting h->count: with a writer at work the two differ, and the
+// rank must be within what the second pass can reach.
 uint64_t
 hist_percentile(const struct hist *h, uint32_t per_100k)
 {

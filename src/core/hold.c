@@ -1,5 +1,6 @@
-// The state of one hold (rtvs/hold.h). Thresholds at a half and a quarter of the limit keep a sender from being held and
-// released for each packet. Invariant: since_ns and slow_since_ns are not both set.
+// The state of one hold (rtvs/hold.h). Thresholds at a half and a quarter of the limit keep a
+// sender from being held and released for each packet. Invariant: since_ns and slow_since_ns are
+// not both set.
 #include "rtvs/hold.h"
 
 bool

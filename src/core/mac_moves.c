@@ -1,4 +1,5 @@
-// The rate of MAC moves, over the time since the last look. What is told is limited in rate, because a loop lasts.
+// The rate of MAC moves, over the time since the last look. Reports are limited in rate, because a
+// loop lasts.
 #include "rtvs/mac_moves.h"
 
 #define NS_PER_S UINT64_C(1000000000)

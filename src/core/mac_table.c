@@ -1,18 +1,21 @@
-// MAC table of a bridge. Workers find and learn, one control thread adds, removes, lists and ages; nobody waits.
+// MAC table of a bridge. Workers find and learn; one control thread adds, removes, lists and ages;
+// no thread waits for a lock.
 //
-// A slot's life: a writer claims it (key 0 -> K by compare-and-swap), stores a value with the live bit and the slot's
-// next generation; the one control thread ends it by taking the live bit away (compare-and-swap, which fixes
-// what the entry last said) and then zeroes the key. So a generation belongs to one entry only, and everything a reader
-// or a worker does to a value is checked against its generation (it would take 2^14 replacements of
-// a slot within one call to fool it).
+// A slot's life: a writer claims it (key 0 -> K by compare-and-swap), and stores a value with the
+// live bit and the slot's next generation. The control thread ends the entry: it clears the live
+// bit by compare-and-swap, which fixes the entry's last value, and then zeroes the key. So a
+// generation belongs to one entry only. Each action of a reader or a worker on a value is checked
+// against its generation. Only 2^14 replacements of a slot within one call could fool that check.
 //
-// No duplicates: who has claimed a slot for K looks at K's other slots before it goes live. Claim and look are
-// sequentially consistent, so of two claimers at least the later one sees the earlier. Who sees a claim in a
-// slot before its own, or a live entry, gives way; who sees one behind its own waits for that one to
-// decide, a bounded time, then gives way too. Two live entries of one key cannot be.
+// No duplicates: a writer that has claimed a slot for K looks at K's other slots before it goes
+// live. Claim and look are sequentially consistent, so of two claimers at least the later one sees
+// the earlier. A writer that sees a claim in a slot before its own, or a live entry, gives up its
+// claim. A writer that sees a claim behind its own waits for that claim's decision, a bounded time,
+// then gives up, too. So one key never has two live entries.
 //
-// Cost: one multiply-mix, then one or two cache lines; a refresh stores once a second. Two choices of 4 ways
-// (Azar, Broder, Karlin, Upfal 1999: the emptier bucket takes the new key) leave next to none without a place at half load.
+// Cost: one multiply-mix, then one or two cache lines; a refresh stores once a second. Two choices
+// of 4 ways (Azar, Broder, Karlin, Upfal 1999: the emptier bucket takes the new key) leave nearly
+// no key without a slot at half load.
 #include "rtvs/mac_table.h"
 
 #include <errno.h>
@@ -32,8 +35,8 @@ struct places {
 	struct mac_bucket *bucket[2];
 };
 
-// Multiply and fold, twice, with a secret in both factors: which keys share a bucket depends on the seed for any set
-// of keys, however they are related.
+// Multiply and fold, twice, with a secret in both factors: which keys share a bucket depends on the
+// seed for any set of keys, however they are related.
 static uint64_t
 hash(uint64_t seed, uint64_t key)
 {
@@ -87,8 +90,8 @@ slot_at(const struct places *p, unsigned i)
 	return &p->bucket[i / MAC_TABLE_WAYS]->way[i % MAC_TABLE_WAYS];
 }
 
-// The value of the live entry of key in the slot. Value, key, value: when both values are live and of one
-// generation, the key seen between them is theirs.
+// The value of the live entry of key in the slot. Value, key, value: when both values are live and
+// of one generation, the key seen between them is theirs.
 static bool
 slot_read(struct mac_slot *slot, uint64_t key, uint64_t *ret_value)
 {
@@ -214,8 +217,8 @@ enum insert {
 	INSERT_LOST
 };
 
-// One try. INSERT_LOST: another writer was there; look again. The generation in a free slot's value is stable: only
-// the claimer changes it.
+// One try. INSERT_LOST: another writer was faster; look again. The generation in a free slot's
+// value is stable: only the claimer changes it.
 static enum insert
 insert(const struct places *p, uint64_t key, uint64_t flags, uint16_t port, uint32_t now_s)
 {
@@ -235,8 +238,8 @@ insert(const struct places *p, uint64_t key, uint64_t flags, uint16_t port, uint
 	return INSERTED;
 }
 
-// Takes one of the entries that the limit allows. The load comes first: a guest that sends from ever new MACs at a full
-// table costs no locked instruction.
+// Takes one of the entries that the limit permits. The load comes first: a guest that sends from
+// ever new MACs at a full table costs no locked instruction.
 static bool
 count_up(struct mac_table *t)
 {
@@ -267,8 +270,9 @@ insert_counted(struct mac_table *t, const struct places *p, uint64_t key, uint64
 	return result;
 }
 
-// Writes only what changed; time never goes back, so that two workers whose clocks differ do not store in turns.
-// A refresh that loses against another writer is not repeated: that writer wrote at this moment.
+// Writes only changed values. Time never goes back, so that two workers whose clocks differ do not
+// store in turns. A refresh that loses against another writer is not repeated: that writer wrote at
+// this moment.
 static void
 refresh(struct mac_slot *slot, uint64_t value, uint32_t now_s)
 {
@@ -363,7 +367,7 @@ mac_table_add_static(
 	}
 }
 
-// Ends the entry whose last word was value; false: it has said something else since. One thread only.
+// Ends the entry whose last word was value. False: the entry has changed since. One thread only.
 static bool
 slot_clear(struct mac_table *t, struct mac_slot *slot, uint64_t value)
 {
@@ -452,7 +456,8 @@ mac_table_sweep(struct mac_table *t, uint32_t *pos, uint32_t n_buckets, uint32_t
 			struct mac_entry entry;
 			uint64_t value;
 
-			// An entry that changes between the look and the removal is looked at again.
+			// An entry that changes between the look and the removal is looked at
+			// again.
 			while (slot_entry(&bucket->way[w], &entry, &value) &&
 				entry_is_due(&entry, age_s, port, with_static, now_s)) {
 				if (!slot_clear(t, &bucket->way[w], value))

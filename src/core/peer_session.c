@@ -1,8 +1,9 @@
-// Sessions, replay window, keys and limits of rtvs/peer_session.h. The control plane asks for every datagram of a peer; the
-// codec of datagrams is src/wire's, their authentication the control plane's.
-// Invariants: a start of the peer is believed only when it echoes an id of ours that no other start has echoed before;
-// a number is accepted once per session; bits of numbers above `top` are 0. The window is a ring of words with one to
-// spare (RFC 6479), so that it moves by clearing whole words: at most PEER_SESSION_WORDS of them. All else is O(1).
+// Sessions, replay window, keys and limits of rtvs/peer_session.h. The control plane asks for every
+// datagram of a peer. src/wire has the codec of datagrams, the control plane their authentication.
+// Invariants: a start of the peer is believed only when it echoes an id of ours that no other start
+// has echoed before. A number is accepted once per session; bits of numbers above `top` are 0. The
+// window is a ring of words with one to spare (RFC 6479), so that it moves by clearing whole words:
+// at most PEER_SESSION_WORDS of them. All else is O(1).
 #include "rtvs/peer_session.h"
 
 #include <errno.h>
@@ -66,7 +67,8 @@ peer_session_has_key(const struct peer_session *s, uint32_t key)
 	return find_key(s, key) < s->n_keys;
 }
 
-// Takes an id that nobody has heard of. It need not be secret, only new: who echoes it has been told.
+// Takes an id that is known to no peer. The id must be new, not secret: a peer that echoes it has
+// received it.
 static void
 renew(struct peer_session *s)
 {
@@ -91,7 +93,8 @@ owe_hello(struct peer_session *s, const struct peer_session_stamp *stamp)
 	s->heard_key = stamp->key;
 }
 
-// The key that this session begins with is one that the peer has; after its restart it may have lost the newer one.
+// The peer has the key with which this session begins; after its restart it may have lost the newer
+// one.
 static void
 bind(struct peer_session *s, const struct peer_session_stamp *stamp)
 {
@@ -120,7 +123,8 @@ check_seq(struct peer_session *s, uint64_t seq)
 static void
 mark_seq(struct peer_session *s, uint64_t seq)
 {
-	// Words to clear: those after the one of top, all at first. Numbers of words are below 2^58: the sums fit.
+	// Words to clear: those after the one of top, all at first. Numbers of words are below
+	// 2^58: the sums fit.
 	uint64_t first = s->has_top ? s->top / WORD_BITS + 1 : seq / WORD_BITS;
 	uint64_t n = !s->has_top ? PEER_SESSION_WORDS : seq / WORD_BITS + 1 > first ? seq / WORD_BITS + 1 - first : 0;
 

@@ -1,6 +1,6 @@
-// Names and traits of the types of ports, for the datapath, the control plane and programs that read its answers.
-// The list itself is rtvs/port_traits.h: a type added there appears here without another line. Both tables are
-// indexed by enum dp_port_type.
+// Names and traits of the types of ports, for the datapath, the control plane and programs that
+// read its answers. The list itself is rtvs/port_traits.h: a type added there appears here without
+// another line. Both tables are indexed by enum dp_port_type.
 #include "rtvs/port_traits.h"
 
 #define X(arg, id, name, traits) [DP_PORT_##id] = #name,

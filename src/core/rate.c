@@ -1,5 +1,6 @@
-// Token buckets, of one thread and of many. The datapath limits floods with it; the scheduler's reservations use the same arithmetic.
-// Invariant: tokens <= full, and tokens is exactly what a bucket over rational numbers would hold at last_ns, in billionths.
+// Token buckets, of one thread and of many. The datapath limits floods with them; the scheduler's
+// reservations use the same arithmetic. Invariant: tokens <= full, and tokens is exactly the
+// content of a bucket over rational numbers at last_ns, in billionths.
 #include "rtvs/rate.h"
 
 #include <assert.h>
@@ -47,7 +48,8 @@ cost(const struct rate_limit *l, uint64_t n)
 	return n * (RATE_SCALE * RATE_LIMIT_PARTS) / l->rate; // below 2^63
 }
 
-// Since when nothing was taken, as far as the bucket can hold it; later than now: something is owed.
+// The time since which nothing was taken, as far as the bucket can hold it. A time later than now
+// means a debt.
 static uint64_t
 paid_since(const struct rate_limit *l, uint64_t paid, uint64_t now_ns)
 {

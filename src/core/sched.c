@@ -1,9 +1,11 @@
-// The scheduler of rtvs/sched.h. A flow with packets is in exactly one of four places, by its head: `fresh` (not judged yet), `due`
-// (guaranteed), `waiting` (will be, when there are tokens), or none (never will be); in the last two it also takes part in the round
-// of surplus. None is fresh when a packet leaves. A flow that became due or empty leaves the round when its turn comes, not before;
-// all leave it with the last packet that is queued, so that no turn is remembered where a burst may pass.
-// Enqueue and dequeue take O(log4 flows). Surplus takes O(1) a packet as long as packets are not longer than their flow's quantum,
-// O(flows) otherwise, however long they are.
+// The scheduler of rtvs/sched.h. A flow with packets is in exactly one of four places, by its head:
+// `fresh` (not judged yet), `due` (guaranteed), `waiting` (guaranteed once there are tokens), or
+// none (never guaranteed). In the last two the flow also takes part in the round of surplus. No
+// flow is fresh when a packet leaves. A flow that became due or empty leaves the round at its turn,
+// not before. All flows leave the round with the last queued packet, so that no turn is remembered
+// where a burst may pass. Enqueue and dequeue take O(log4 flows). Surplus takes O(1) a packet as
+// long as packets are not longer than their flow's quantum. Otherwise it takes O(flows), whatever
+// their length.
 #include "rtvs/sched.h"
 
 #include <assert.h>
@@ -120,8 +122,8 @@ take_active(struct sched *s)
 	return id;
 }
 
-// When the next packet of the flow is guaranteed, UINT64_MAX: never. Packets are judged in the order of the queue: none as of a time
-// before the one ahead of it.
+// The time at which the next packet of the flow is guaranteed, UINT64_MAX: never. Packets are
+// judged in the order of the queue: none as of a time before the one ahead of it.
 static uint64_t
 eligible_ns(struct sched_flow *f, uint32_t len, uint64_t arrival_ns)
 {
@@ -248,8 +250,8 @@ sched_set_link(struct sched *s, uint64_t rate, uint64_t slack_ns, uint32_t overh
 	s->link.target_ns = codel_target_ns(rate, SCHED_QUANTUM_BYTES);
 }
 
-// The link takes n packets; returns when the last has left. A burst is below 2^33 bytes, overhead included: times 1e9, and with the
-// remainder, it fits 64 bits.
+// The link takes n packets; returns when the last has left. A burst is below 2^33 bytes, overhead
+// included. Times 1e9, and with the remainder, that fits 64 bits.
 static uint64_t
 use_link(struct sched_link *link, uint32_t n_pkts, uint64_t bytes, uint64_t now_ns)
 {
@@ -343,7 +345,8 @@ rounds_to_send(const struct sched_flow *f)
 	return f->deficit >= f->head->len ? 0 : (f->head->len - f->deficit + quantum - 1) / quantum;
 }
 
-// A round that sends nothing adds a quantum to the deficit of every flow and keeps their order: n of them are a sum.
+// A round that sends nothing adds a quantum to the deficit of every flow and keeps their order: n
+// of them are a sum.
 static void
 skip_rounds(struct sched *s, uint64_t n)
 {
@@ -384,7 +387,8 @@ pick_surplus(struct sched *s)
 	}
 }
 
-// True: it must not be sent any more. promised_ns as of count_sent: a broken guarantee is one, sent or not.
+// True: the packet must not be sent any more. promised_ns as of count_sent: a broken guarantee is
+// one, sent or not.
 static bool
 is_too_late(const struct sched *s, struct sched_flow *f, struct sched_item *item, uint64_t promised_ns)
 {
@@ -426,7 +430,8 @@ send_due(struct sched *s)
 	return item;
 }
 
-// True: it is dropped so that its senders slow down. It takes neither the link's time nor the flow's turn.
+// True: the packet is dropped so that its senders slow down. It takes neither the link's time nor
+// the flow's turn.
 static bool
 is_managed_away(const struct sched *s, struct sched_flow *f, struct sched_item *item)
 {

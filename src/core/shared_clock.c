@@ -1,4 +1,5 @@
-// The two copies of rtvs/shared_clock.h. A writer that lost its core in the middle keeps no reader from the other copy.
+// The two copies of rtvs/shared_clock.h. A writer that lost its core in the middle keeps no reader
+// from the other copy.
 #include "rtvs/shared_clock.h"
 
 void

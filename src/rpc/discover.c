@@ -1,5 +1,6 @@
-// The table of methods as JSON: what rpc.discover answers and what documentation, completion and the CLI's own
-// table are generated from. Everything dispatch.c enforces is visible here, limits of types included.
+// The table of methods as JSON: the answer of rpc.discover. Documentation, completion and the CLI's
+// own table are generated from it. Everything that dispatch.c enforces is visible here, limits of
+// types included.
 
 #include "params.h"
 

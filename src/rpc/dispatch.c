@@ -1,7 +1,7 @@
-// From the bytes of one JSON-RPC 2.0 request or batch to its response. Limits come first: length, then depth by
-// a scan that needs no memory, then the parser. Every outcome but silence (notifications) is a response; nothing a
-// client sends fails anything but its own call. Called by ctl's server with a line, and by its
-// configuration loader with single calls.
+// From the bytes of one JSON-RPC 2.0 request or batch to its response. Limits come first: length,
+// then depth by a scan that needs no memory, then the parser. Every outcome except silence
+// (notifications) is a response. A client's bad request fails only its own call. ctl's server calls
+// this with a line, its configuration loader with single calls.
 
 #include "params.h"
 #include "rtvs/text.h"

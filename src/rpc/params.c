@@ -1,7 +1,8 @@
-// Parameters of RPC calls: JSON to struct and back, driven by the method's table. Every type has one row in
-// `types` below; a value given as text and a default take the same way through it. Invariant:
-// decode(encode(x)) == x for every struct that decode can make. The message of each refusal names the
-// parameter, quotes the value and says what would be accepted. Called by dispatch.c and by ctl for files and dumps.
+// Parameters of RPC calls: JSON to struct and back, driven by the method's table. Every type has
+// one row in `types` below; a value given as text and a default pass through the same code.
+// Invariant: decode(encode(x)) == x for every struct that decode can make. The message of each
+// refusal names the parameter, quotes the value and says what would be accepted. Called by
+// dispatch.c and by ctl for files and dumps.
 
 #include "params.h"
 
@@ -21,8 +22,8 @@
 
 typedef int parse_number_fn(const char *text, uint64_t *ret_value);
 typedef const char *format_number_fn(uint64_t value, char *buf);
-// Both work on the member, whose size the parameter knows. decode returns 0, -EINVAL (not a value of the type:
-// the caller reports it), or -1 with err filled.
+// Both work on the member, whose size the parameter knows. decode returns 0, -EINVAL (not a value
+// of the type: the caller reports it), or -1 with err filled.
 typedef int decode_fn(const struct rpc_param *param, const json_t *in, void *out, struct rpc_error *err);
 typedef json_t *encode_fn(const struct rpc_param *param, const void *in);
 
@@ -279,7 +280,8 @@ decode_number(const struct rpc_param *param, const json_t *in, void *out, struct
 
 	if (json_is_string(in))
 		rc = types[param->type].parse(json_string_value(in), &value);
-	else if (json_is_integer(in) && param->type != RPC_OCTAL) // 660 would not mean what it looks like
+	// JSON's 660 would mean another mode than it seems to.
+	else if (json_is_integer(in) && param->type != RPC_OCTAL)
 		rc = json_integer_value(in) < 0 ? -ERANGE : 0;
 	if (rc == -EINVAL)
 		return rc;

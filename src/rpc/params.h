@@ -1,4 +1,4 @@
-// What the dispatcher needs of params.c beyond rtvs/rpc.h.
+// Functions of params.c that the dispatcher needs beyond rtvs/rpc.h.
 #pragma once
 
 #include "rtvs/rpc.h"

@@ -1,5 +1,5 @@
-// Errors of RPC calls: a code, one line for people, and for state errors the errno's name for programs.
-// What people are told may quote what a client sent, so it is made safe for JSON here, once.
+// Errors of RPC calls: a code, one line for people, and for state errors the errno's name for
+// programs. The line may quote a client's text, so it is made safe for JSON here, once.
 
 #include "rtvs/rpc.h"
 

@@ -1,7 +1,7 @@
-// Log front-end: one line, one write(2), so that lines of several threads never mix. What journald reads gets
-// "<priority>" in front and no level in words, or, with a sink, the message and its fields; a terminal or file gets
-// "warning: ...". Time stamps are the reader's business: journald and container runtimes add them. Called by ctl, main
-// and the tools.
+// Log front-end: one line, one write(2), so that lines of several threads never mix. Lines for
+// journald begin with "<priority>" and have no level in words, or, with a sink, become a message
+// and its fields. A terminal or file gets "warning: ...". Readers add time stamps: journald and
+// container runtimes do. Called by ctl, main and the tools.
 
 #include "rtvs/log.h"
 
@@ -41,7 +41,8 @@ log_set_sink(log_sink_fn *sink)
 	journal_sink = sink;
 }
 
-// systemd sets JOURNAL_STREAM to device:inode of the stream it connected; stderr may have been redirected since.
+// systemd sets JOURNAL_STREAM to device:inode of the stream it connected; stderr may have been
+// redirected since.
 static bool
 is_journal(void)
 {

@@ -1,5 +1,6 @@
-// The end of standard output, for each program that has one. stdio keeps what it could not write and tells nobody: the last place
-// where somebody can ask is the end of the process, whichever way main returned.
+// The end of standard output, for each program that has one. stdio drops data that it could not
+// write without a message. The last place for a check is the end of the process, whichever way main
+// returned.
 #include "rtvs/output.h"
 
 #include <errno.h>
@@ -34,7 +35,8 @@ close_output(void)
 void
 output_guard(int status)
 {
-	// The wrong way round: what a program would read or write there fails, as it does when it is closed.
+	// Opened for the wrong direction: reads and writes of the program there fail, as on a
+	// closed descriptor.
 	for (int fd = 0; fd <= STDERR_FILENO; fd++)
 		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF)
 			(void)open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);

@@ -1,5 +1,6 @@
-// Text helpers that libc lacks: a copy that refuses instead of cutting, edit distance for suggestions,
-// lists separated by commas. Used by units, the RPC library and the CLI. No allocation, no locale.
+// Text helpers that libc lacks: a copy that refuses instead of cutting, edit distance for
+// suggestions, lists separated by commas. Used by units, the RPC library and the CLI. No
+// allocation, no locale.
 
 #include "rtvs/text.h"
 

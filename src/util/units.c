@@ -1,7 +1,8 @@
-// Numbers and addresses as people write them, both ways. One parser of decimal text with a unit serves times,
-// rates and sizes: it works in integers, so "1.5ms" is exactly 1,500,000 and "0.1ns" is refused instead of
-// rounded. Invariant: parse(format(x)) == x for every valid x. The RPC library calls this for each parameter,
-// the CLI for what it prints.
+// Numbers and addresses as people write them, both ways. One parser of decimal text with a unit
+// serves times, rates and sizes. It works in integers, so "1.5ms" is exactly 1,500,000, and "0.1ns"
+// is refused instead of rounded.
+// Invariant: parse(format(x)) == x for every valid x. The RPC library calls this for each
+// parameter, the CLI for its output.
 
 #include "rtvs/units.h"
 
@@ -186,8 +187,8 @@ units_parse_size(const char *text, uint64_t *ret_bytes)
 	return parse_with_unit(size_units, text, ret_bytes);
 }
 
-// Writes value in one unit; false when that takes more decimals than parse reads. At most 20 digits, a
-// point, 18 decimals and 4 letters: fits UNITS_TEXT_SIZE.
+// Writes value in one unit; false when that takes more decimals than parse reads. At most 20
+// digits, a point, 18 decimals and 4 letters: fits UNITS_TEXT_SIZE.
 static bool
 format_in(const struct unit *unit, uint64_t value, char *buf)
 {
@@ -343,8 +344,8 @@ units_parse_addr(const char *text, struct prefix *ret_addr)
 	return 0;
 }
 
-// The longest, "ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255/128" is never written: inet_ntop puts dotted
-// quads only after "::" and "::ffff:", so 39 + 4 bytes are the most.
+// The longest, "ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255/128", is never written: inet_ntop
+// puts dotted quads only after "::" and "::ffff:", so 39 + 4 bytes are the most.
 const char *
 units_format_prefix(const struct prefix *prefix, char *buf)
 {

@@ -71,18 +71,21 @@ guest_cursor_of(const struct guest_ring *r)
 	return (struct guest_cursor){.at = r->pos.avail, .wrap = r->pos.avail_wrap};
 }
 
-// Does the ring offer a buffer at the cursor? Reads the guest's index where the last look is used up.
+// Does the ring offer a buffer at the cursor? Reads the guest's index where the last look is used
+// up.
 bool guest_chain_is_offered(struct guest_ring *r, const struct guest_cursor *cursor);
 
-// Reads the buffer at the cursor, which is offered, and moves the cursor behind it. is_writable: all
-// of it must be for the device to write, else to read. False: r->fault says why; nothing moved.
+// Reads the buffer at the cursor, which is offered, and moves the cursor behind it. is_writable:
+// all of it must be for the device to write, else to read. False: r->fault says why; nothing moved.
 bool guest_chain_read(struct guest_ring *r, struct guest_cursor *cursor, bool is_writable, struct guest_chain *c);
 
-// Marks a buffer used that the device has written n_bytes of. Not visible before guest_ring_publish.
+// Marks a buffer used that the device has written n_bytes of. Not visible before
+// guest_ring_publish.
 void guest_chain_use(struct guest_ring *r, uint16_t id, uint16_t n_slots, uint32_t n_bytes);
 
-// The address of a buffer that is one descriptor and contiguous, as nearly all are: *d is the cursor's,
-// which is offered. flags: VRING_DESC_F_WRITE, or 0. NULL: it is another, see guest_chain_read.
+// The address of a buffer that is one descriptor and contiguous, as nearly all are: *d is the
+// cursor's, which is offered. flags: VRING_DESC_F_WRITE, or 0. NULL: it is another, see
+// guest_chain_read.
 static inline uint8_t *
 guest_chain_plain(struct guest_ring *r, const struct guest_desc *d, uint16_t flags)
 {
@@ -95,7 +98,8 @@ guest_chain_plain(struct guest_ring *r, const struct guest_desc *d, uint16_t fla
 	return n == d->len ? at : NULL;
 }
 
-// The first descriptor at the cursor, and the id by which the driver knows its buffer. False: none such is in the ring.
+// The first descriptor at the cursor, and the id by which the driver knows its buffer. False: none
+// such is in the ring.
 static inline bool
 guest_chain_first(
 	const struct guest_ring *r, const struct guest_cursor *cursor, struct guest_desc *ret_desc, uint16_t *ret_id)
@@ -123,7 +127,8 @@ guest_cursor_step(const struct guest_ring *r, struct guest_cursor *cursor)
 	}
 }
 
-// memcpy without a call for what is short. The ends of two moves may overlap: no byte beyond n is read or written.
+// memcpy without a call for what is short. The ends of two moves may overlap: no byte beyond n is
+// read or written.
 static inline void
 guest_copy(uint8_t *to, const uint8_t *from, uint32_t n)
 {

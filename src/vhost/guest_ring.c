@@ -97,7 +97,8 @@ guest_ring_publish(struct guest_ring *r)
 	guest_log_flush(&r->cfg.log);
 }
 
-// The position that the driver asks to be signalled at. False: it decides by flags alone, *ret_is_wanted.
+// The position that the driver asks to be signalled at. False: it decides by flags alone,
+// *ret_is_wanted.
 static bool
 reads_event(const struct guest_ring *r, uint32_t *ret_event, bool *ret_is_wanted)
 {
@@ -162,7 +163,8 @@ guest_ring_arm(struct guest_ring *r, bool is_on)
 	uint16_t *event = (uint16_t *)&used->ring[r->cfg.size];
 
 	if (r->cfg.has_event_idx) {
-		// Off: the place that the driver is the longest in coming to. Whoever keeps it off sets it anew now and then.
+		// Off: the place that the driver is the longest in coming to. Whoever keeps it off
+		// sets it anew now and then.
 		uint16_t at = (uint16_t)(r->pos.avail + (is_on ? 0 : 1 << 15));
 
 		__atomic_store_n(event, at, __ATOMIC_RELAXED);

@@ -1,5 +1,5 @@
-// Frames to a driver: receive buffers are found for all of it first, then written, then marked used,
-// so that a frame that does not fit leaves no trace.
+// Frames to a driver: receive buffers are found for all of it first, then written, then marked
+// used, so that a frame that does not fit leaves no trace.
 #include "guest_chain.h"
 
 #include <errno.h>
@@ -80,7 +80,8 @@ is_header(const uint8_t *at, const struct header *h, uint32_t n)
 	return n == 12 ? !memcmp(at, h, 12) : !memcmp(at, h, 10);
 }
 
-// Into one contiguous descriptor. False: the next buffer is another, or too small, and nothing was done.
+// Into one contiguous descriptor. False: the next buffer is another, or too small, and nothing was
+// done.
 static inline bool
 deliver_plain(struct guest_ring *r, const struct guest_hdr *hdr, const struct guest_piece *piece, unsigned n_pieces,
 	uint64_t n_bytes)

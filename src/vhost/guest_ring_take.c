@@ -83,7 +83,8 @@ take_any(struct guest_ring *r, struct guest_cursor *cursor, struct guest_burst *
 	struct guest_chain c = {.piece = burst->piece + burst->n_pieces, .cap = GUEST_BURST_PIECES - burst->n_pieces};
 
 	if (!guest_chain_read(r, cursor, false, &c)) {
-		// The burst may have been full, not the frame in too many pieces: it is the next burst's first.
+		// The burst may have been full, not the frame in too many pieces: it is the next
+		// burst's first.
 		if (r->fault == GUEST_RING_FAULT_PIECES && taken)
 			r->fault = GUEST_RING_FAULT_NONE;
 		return false;
@@ -109,7 +110,8 @@ guest_ring_take(struct guest_ring *r, struct guest_burst *burst, unsigned n)
 		r->pos.avail = cursor.at;
 		r->pos.avail_wrap = cursor.wrap;
 	}
-	// What is decided is decided on the copies: the compiler must not read the guest's words again.
+	// What is decided is decided on the copies: the compiler must not read the guest's words
+	// again.
 	atomic_signal_fence(memory_order_seq_cst);
 	return taken;
 }

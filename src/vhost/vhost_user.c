@@ -132,7 +132,8 @@ finds_ring(struct vhost_user *u, const struct vhost_user_ring *r, struct guest_r
 	return cfg->desc && cfg->driver && cfg->device;
 }
 
-// Starts the ring if all of it is told. Addresses that lie nowhere are an error only then: memory may come after them.
+// Starts the ring if all of it is told. Addresses that lie nowhere are an error only then: memory
+// may come after them.
 static int
 start_ring(struct vhost_user *u, unsigned i)
 {
@@ -326,7 +327,8 @@ get_max_mem_slots(struct vhost_user *u, const struct message *m)
 	return reply_u64(u, m->request, GUEST_MEM_MAX_REGIONS);
 }
 
-// Rings that run need not stop for more memory: they read the table, which is changed in place, so they do.
+// Rings that run need not stop for more memory: they read the table, which is changed in place, so
+// they do.
 static int
 add_mem_reg(struct vhost_user *u, const struct message *m)
 {

@@ -1,5 +1,7 @@
-// The plan of rtvs/fragment.h. frame.c finds the packet. Invariant: fragments are at most as long as the mtu, all but the last
-// carry a multiple of 8 bytes, and their payloads are the packet's, each byte once. O(header) for the plan and for each fragment.
+// The plan of rtvs/fragment.h. frame.c finds the packet.
+// Invariant: fragments are at most as long as the mtu, and all but the last carry a multiple of 8
+// bytes. Their payloads are the packet's, each byte once. O(header) for the plan and for each
+// fragment.
 #include "rtvs/fragment.h"
 
 #include "bytes.h"
@@ -16,7 +18,8 @@
 
 _Static_assert(FRAME_MIN + FRAME_MAX_TAGS * 4 + 60 == FRAGMENT_HEADERS_MAX, "FRAGMENT_HEADERS_MAX holds all headers");
 
-// The header of the fragments after the first: with the options that say so (RFC 791, section 3.1), padded with end of options.
+// The header of the fragments after the first: with the copied options (RFC 791, section 3.1),
+// padded with end of options.
 static bool
 copy_options(const uint8_t *ip, struct fragment_plan *plan)
 {
@@ -53,7 +56,8 @@ plan_ipv4(const uint8_t *ip, uint32_t mtu, struct fragment_plan *plan)
 	plan->has_more = flags & MORE_FRAGMENTS ? 1 : 0;
 	if (flags & IP_V4_DF)
 		return -EMSGSIZE;
-	// Nothing may go on as right that was wrong, and no fragment may end beyond what a packet can have.
+	// A wrong packet must not become a right one, and no fragment may end beyond the largest
+	// possible packet.
 	if (frame_checksum_fold(frame_checksum_add(0, ip, plan->header_len)) != 0xffff || !copy_options(ip, plan) ||
 		plan->offset * UNIT + (uint32_t)plan->payload_len + plan->header_len > UINT16_MAX ||
 		(plan->has_more && plan->payload_len % UNIT))

@@ -1,7 +1,9 @@
-// What the headers of one frame say: addresses for the spoof guard, L4 for offloads and hashes. frame_tso.c builds on it.
-// Invariant: no byte outside [data, data + head) is read, every offset in a result is below head, and all
-// loops are bounded by FRAME_MAX_TAGS, FRAME_MAX_EXT_HEADERS and FRAME_MAX_ND_OPTIONS. Nothing that a receiver could
-// read as a header is passed over in silence: what is not looked into sets is_unclear.
+// The headers of one frame: addresses for the spoof guard, L4 for offloads and hashes. frame_tso.c
+// builds on it.
+// Invariant: no byte outside [data, data + head) is read, and every offset in a result is below
+// head. All loops are bounded by FRAME_MAX_TAGS, FRAME_MAX_EXT_HEADERS and FRAME_MAX_ND_OPTIONS.
+// Bytes that a receiver could read as a header are never skipped silently: bytes that were not
+// parsed set is_unclear.
 #include "rtvs/frame.h"
 
 #include <string.h>
@@ -27,7 +29,8 @@
 #define ND_NEIGHBOUR_ADVERT 136
 #define ND_REDIRECT 137
 
-// Where a packet's bytes are: those of [0, head) can be read, those of [head, end) are the packet's too.
+// The bytes of a packet: those of [0, head) can be read, those of [head, end) belong to the packet,
+// too.
 struct span {
 	const uint8_t *data;
 	size_t head, end;
@@ -127,8 +130,9 @@ proto_is_extension(uint8_t proto)
 	}
 }
 
-// Walks to the upper-layer header or to the end of what a fragment shows. RFC 8200, section 4; RFC 7112: all headers are
-// in the first fragment, so a chain that leaves it is as malformed as one that leaves the packet.
+// Walks to the upper-layer header or to the end of a fragment's visible part. RFC 8200, section 4;
+// RFC 7112: all headers are in the first fragment, so a chain that leaves it is as malformed as one
+// that leaves the packet.
 static bool
 parse_extensions(const struct span *s, size_t *offset, struct frame_l3 *l3)
 {
@@ -277,8 +281,8 @@ frame_parse_l3(const uint8_t *data, size_t len, const struct frame_l2 *l2, struc
 	frame_parse_l3_head(data, len, len, l2, ret_l3);
 }
 
-// Sums words in the machine's byte order, four bytes at a time, and turns the folded result at the end: the order
-// of bytes does not matter to a one's complement sum (RFC 1071, section 2 B).
+// Sums words in the machine's byte order, four bytes at a time, and swaps the folded result at the
+// end: the order of bytes does not matter to a one's complement sum (RFC 1071, section 2 B).
 // Bound: 2^30 words below 2^32 in two sums, 2^63.
 uint64_t
 frame_checksum_add(uint64_t sum, const uint8_t *data, size_t len)
@@ -292,7 +296,7 @@ frame_checksum_add(uint64_t sum, const uint8_t *data, size_t len)
 		even += (uint32_t)word;
 		odd += word >> 32;
 	}
-	// A copy of any length would be a call, and its bytes not yet there to be loaded as one word.
+	// A copy of any length would be a call, and its bytes could not yet be loaded as one word.
 	if (len & 4) {
 		uint32_t half;
 

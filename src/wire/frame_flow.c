@@ -1,6 +1,8 @@
-// Which flow a frame is of, as one number: for the receiver's queues and the source ports of tunnels. It looks at fixed places, and
-// further than frame.c's walk needs to: a header that it takes for another only spreads a flow less. Invariant: no byte outside
-// [data, data + len) is read, and packets of one flow, fragments among them, have one number.
+// The flow of a frame, as one number: for the receiver's queues and the source ports of tunnels.
+// The code reads fixed offsets, and further than frame.c's walk needs to: a header that it mistakes
+// for another only spreads a flow less.
+// Invariant: no byte outside [data, data + len) is read, and all packets of one flow, including
+// fragments, have one number.
 #include "bytes.h"
 #include "rtvs/frame.h"
 
@@ -21,8 +23,8 @@ mix(uint64_t a, uint64_t b)
 	return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
-// Protocol and ports; room: bytes of the frame from the first port on. An IPv6 extension header is a protocol without ports, so
-// all fragments of a packet have the same word.
+// Protocol and ports; room: bytes of the frame from the first port on. An IPv6 extension header
+// counts as a protocol without ports, so all fragments of a packet have the same word.
 static uint64_t
 l4_word(uint8_t proto, const uint8_t *ports, size_t room)
 {

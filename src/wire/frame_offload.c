@@ -1,5 +1,7 @@
-// What a sender left to whoever is next: the checksum of TCP or UDP, and the segmentation of a TCP super-frame. frame.c finds the header
-// behind tags and extension headers. Invariant: what is accepted has all its headers in the first bytes, and one place for the checksum.
+// Work that a sender left to the next hop: the checksum of TCP or UDP, and the segmentation of a
+// TCP super-frame. frame.c finds the header behind tags and extension headers.
+// Invariant: an accepted frame has all its headers in the first bytes, and one place for the
+// checksum.
 #include "rtvs/frame.h"
 
 #include <errno.h>

@@ -1,6 +1,8 @@
-// The TOS byte of the IP packet in a frame: DSCP and ECN. frame.c reads headers for a decision about the packet; this looks
-// at three bytes and may write them, so it does not share its walk. Invariant: no byte outside [data, data + len) is read,
-// and none but the TOS byte's asked bits and the IPv4 header checksum is written.
+// The TOS byte of the IP packet in a frame: DSCP and ECN. frame.c reads headers for a decision
+// about the packet. This file reads three bytes and may write them, so it does not share frame.c's
+// walk.
+// Invariant: no byte outside [data, data + len) is read, and only the named bits of the TOS byte
+// and the IPv4 header checksum are written.
 #include "rtvs/frame_tos.h"
 
 #include "bytes.h"
@@ -26,7 +28,8 @@ find_ip(const uint8_t *data, size_t len)
 	return header_len >= IPV4_MIN && header_len <= room ? offset : 0;
 }
 
-// The first 16 bits of both versions: IPv4 has the byte in bits 7 to 0, IPv6 in bits 11 to 4, where it straddles two bytes.
+// The first 16 bits of both versions: IPv4 has the byte in bits 7 to 0, IPv6 in bits 11 to 4,
+// across two bytes.
 static unsigned
 tos_shift(uint16_t first)
 {
@@ -55,7 +58,8 @@ frame_tos_set(uint8_t *data, size_t len, uint8_t tos, uint8_t mask)
 		return false;
 	bytes_store16(header, changed);
 	if (old >> 12 == 4) {
-		// ~(~HC + ~m + m'). No term before the first inversion can be 0 altogether, so no 0xffff comes out of it.
+		// ~(~HC + ~m + m'). No term before the first inversion can be 0 altogether, so
+		// 0xffff never results.
 		uint64_t sum = (uint64_t)(uint16_t)~bytes_load16(header + IPV4_CHECKSUM) + (uint16_t)~old + changed;
 
 		bytes_store16(header + IPV4_CHECKSUM, (uint16_t)~frame_checksum_fold(sum));

@@ -1,8 +1,9 @@
-// TCP segmentation in software: what a NIC with TSO, or Linux's GSO, would send for a super-frame. Works on headers
-// only; the caller copies payload and finishes the checksum.
+// TCP segmentation in software: the segments that a NIC with TSO, or Linux's GSO, would send for a
+// super-frame. Works on headers only; the caller copies payload and finishes the checksum.
 // Invariant: the segments' payloads, in order, are the super-frame's, and each header is that of a
-// packet of its own: lengths, IPv4 id counting on from the first, sequence numbers, and flags as a sender that had
-// made the segments itself would set them (FIN and PSH end a burst; CWR answers once, RFC 3168, section 6.1.2).
+// packet of its own. Lengths and sequence numbers fit, and IPv4 ids count on from the first. Flags
+// are those of a sender that makes the segments itself (FIN and PSH end a burst; CWR answers once,
+// RFC 3168, section 6.1.2).
 #include "rtvs/frame.h"
 
 #include <errno.h>

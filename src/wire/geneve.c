@@ -1,7 +1,10 @@
-// Geneve encapsulation from precomputed headers, and decapsulation of whatever comes in. The datapath calls both for each
-// packet: push copies a template and patches lengths, parse goes through the headers once. Invariant: parse reads no
-// byte outside [data, data + len), and everything behind the UDP datagram's own end is padding. The one loop, over options, is
-// bounded by their 252 bytes. RFC 8926; RFC 9197 (option body), RFC 8877 (its timestamp), RFC 6040 (ECN), RFC 6864, 6935, 6936.
+// Geneve encapsulation from precomputed headers, and decapsulation of any bytes. The datapath calls
+// both for each packet: push copies a template and patches lengths, parse goes through the headers
+// once.
+// Invariant: parse reads no byte outside [data, data + len), and all bytes behind the UDP
+// datagram's own end are padding. The one loop, over options, is bounded by their 252 bytes.
+// Sources: RFC 8926; RFC 9197 (option body), RFC 8877 (its timestamp), RFC 6040 (ECN), RFC 6864,
+// 6935, 6936.
 #include "rtvs/geneve.h"
 
 #include "bytes.h"
@@ -263,7 +266,8 @@ parse_ipv6(const uint8_t *ip, size_t room, struct geneve_packet *packet, struct 
 	return GENEVE_OK;
 }
 
-// Cuts the datagram to its own length (what IP has beyond is not ours, RFC 9868) and verifies a checksum that is there.
+// Cuts the datagram to its own length (bytes beyond, within IP, are ignored, RFC 9868) and verifies
+// a present checksum.
 static enum geneve_result
 parse_udp(struct datagram *d, struct geneve_packet *packet)
 {

@@ -1,6 +1,7 @@
-// ICMP errors about packets too big, made from the packet. frame.c finds out what the packet is; where it cannot be sure, nothing is
-// sent. Invariant: no byte of the quote is outside of the packet or of what the caller has of it. Those of others are read with less
-// trust: RFC 5927, section 7.
+// ICMP errors about packets too big, made from the packet. frame.c classifies the packet; an answer
+// is sent only when the class is certain.
+// Invariant: no byte of the quote is outside of the packet or of the caller's copy. Errors of other
+// hosts are read with less trust: RFC 5927, section 7.
 #include "rtvs/icmp_too_big.h"
 
 #include "bytes.h"
@@ -21,7 +22,8 @@
 
 _Static_assert(FRAME_MIN + FRAME_MAX_TAGS * 4 + IPV6_ANSWER_MAX == ICMP_TOO_BIG_MAX, "ICMP_TOO_BIG_MAX is the longest");
 
-// Echo, timestamp, information, address mask and router discovery; all others are errors or unknown.
+// Echo, timestamp, information, address mask and router discovery; all others are errors or
+// unknown.
 static bool
 is_icmp_query(uint8_t type)
 {

@@ -1,4 +1,5 @@
-// What the codecs of ARP, neighbor discovery and ICMP share: which addresses one host can have, and ICMPv6's checksum.
+// Shared by the codecs of ARP, neighbor discovery and ICMP: addresses that one host can have, and
+// ICMPv6's checksum.
 #pragma once
 
 #include "rtvs/frame.h"
@@ -41,8 +42,8 @@ ip_v6_is_host(const uint8_t *addr)
 	return addr[0] != 0xff && !ip_v6_is_unspecified(addr);
 }
 
-// Over pseudo-header and message of an IPv6 packet without extension headers, as it stands: 0xffff when its checksum is right,
-// the inverted checksum when that field is 0.
+// Over pseudo-header and message of an IPv6 packet without extension headers, as it stands. The
+// result is 0xffff when its checksum is right, and the inverted checksum when that field is 0.
 static inline uint16_t
 ip_icmpv6_sum(const uint8_t *ip, size_t message_len)
 {

@@ -1,6 +1,7 @@
-// ARP, neighbor discovery and echo for an underlay address without a kernel's stack. The control plane keeps the table of
-// neighbors; here are only frames. Invariant: no byte outside [data, data + len) is read, and a message that passes has
-// addresses that one host can have. The one loop, over options, is bounded by FRAME_MAX_ND_OPTIONS.
+// ARP, neighbor discovery and echo for an underlay address without a kernel's stack. The control
+// plane keeps the table of neighbors; this file handles frames only.
+// Invariant: no byte outside [data, data + len) is read, and an accepted message has addresses that
+// one host can have. The one loop, over options, is bounded by FRAME_MAX_ND_OPTIONS.
 #include "rtvs/neighbor.h"
 
 #include "bytes.h"
@@ -75,7 +76,8 @@ parse_options(const uint8_t *option, const uint8_t *end, uint8_t wanted, struct 
 	return true;
 }
 
-// RFC 4861, section 7.1.1: who has no address yet asks all who could have the target's, and tells no MAC.
+// RFC 4861, section 7.1.1: a host without an address asks all that could have the target's, and
+// names no MAC.
 static bool
 is_solicitation_valid(const uint8_t *src, const uint8_t *dst, const struct neighbor_msg *msg)
 {
@@ -263,7 +265,7 @@ swap(uint8_t *a, uint8_t *b, size_t len)
 	}
 }
 
-// RFC 1624, equation 3. A message of nothing but zeroes, which a reply may be, has no right checksum of 0.
+// RFC 1624, equation 3. A message of only zeroes, which a reply may be, has no right checksum of 0.
 static void
 set_type(uint8_t *icmp, uint8_t type)
 {

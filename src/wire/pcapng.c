@@ -1,7 +1,7 @@
-// pcapng encoder for captures of one port: written by the control plane, read by tcpdump, tshark and Wireshark.
-// draft-ietf-opsawg-pcapng, sections 3.1 (blocks), 3.5 (options), 4.1 to 4.3. Everything is little-endian, which
-// the section header's magic tells the reader. Invariant: a block is written whole or not at all, padded to
-// four bytes, with its length at both ends.
+// pcapng encoder for captures of one port: written by the control plane, read by tcpdump, tshark
+// and Wireshark. draft-ietf-opsawg-pcapng, sections 3.1 (blocks), 3.5 (options), 4.1 to 4.3.
+// Everything is little-endian, which the section header's magic tells the reader. Invariant: a
+// block is written whole or not at all, padded to four bytes, with its length at both ends.
 #include "rtvs/pcapng.h"
 
 #include <string.h>

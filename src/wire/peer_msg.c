@@ -1,5 +1,6 @@
-// Datagrams between daemons. The control plane sends and receives them; src/core decides what they mean. Invariant: a
-// datagram's length follows from its type and count, so whatever passes check_length can be read without another look.
+// Datagrams between daemons. The control plane sends and receives them; src/core interprets them.
+// Invariant: a datagram's length follows from its type and count, so each datagram that passes
+// check_length can be read without further checks.
 #include "rtvs/peer_msg.h"
 
 #include "bytes.h"

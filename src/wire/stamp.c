@@ -1,5 +1,7 @@
-// STAMP test packets, both kinds (RFC 8762, sections 4.2.1 and 4.3.1). A reply has its own fields first and those of the request
-// behind them. Invariant: encode(decode(x)) == x for what this codec sends; times survive both formats to the nanosecond.
+// STAMP test packets, both kinds (RFC 8762, sections 4.2.1 and 4.3.1). A reply has its own fields
+// first and those of the request behind them.
+// Invariant: encode(decode(x)) == x for packets of this codec; times survive both formats to the
+// nanosecond.
 #include "rtvs/stamp.h"
 
 #include "bytes.h"
@@ -44,7 +46,8 @@ read_time(const uint8_t *p, enum stamp_format format, int32_t utc_offset_s, uint
 
 	if (format == STAMP_NTP) {
 		seconds += (uint32_t)utc_offset_s - NTP_EPOCH_S;
-		fraction_ns = (fraction_ns * TAI_NS_PER_S + (UINT32_C(1) << 31)) >> 32; // below 2^62; to the nearest
+		// Below 2^62; to the nearest.
+		fraction_ns = (fraction_ns * TAI_NS_PER_S + (UINT32_C(1) << 31)) >> 32;
 	} else if (fraction_ns >= TAI_NS_PER_S) {
 		return false;
 	}

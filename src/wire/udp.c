@@ -68,7 +68,8 @@ udp_build(const struct udp_datagram *d, uint8_t out[UDP_HEADERS_MAX + UDP_DATA_M
 	return (size_t)(p + udp_len - out);
 }
 
-// The IP header at p, of len bytes with all behind it. Returns its length; 0: not one that udp_parse takes.
+// Parses the IP header at p, of len bytes including the rest. Returns its length; 0: udp_parse does
+// not accept it.
 static size_t
 parse_ip(const uint8_t *p, size_t len, struct udp_datagram *d, size_t *ret_payload)
 {

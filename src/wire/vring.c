@@ -1,9 +1,11 @@
-// Recovery of a packed virtqueue's position from the ring itself. The driver writes descriptors with AVAIL = its wrap
-// counter and USED = the opposite; the device writes used ones with both equal to its own. Around the ring AVAIL thus
-// has one step, at the driver's position A; before A lies this lap, from A on the lap before. Going back from A over buffers that are
-// not used yet, the first used one is the last that the device finished. One pass, O(n).
-// A backend that marks the first buffer of a batch last (to publish it at once) may die with later ones marked and the first
-// not: those are reported as unfinished, for the caller to complete.
+// Recovery of a packed virtqueue's position from the ring itself. The driver writes descriptors
+// with AVAIL = its wrap counter and USED = the opposite; the device writes used ones with both
+// equal to its own. Around the ring AVAIL thus has one step, at the driver's position A.
+// Descriptors before A are of this lap, those from A on of the lap before. Going back from A over
+// unused buffers, the first used one is the last that the device finished. One pass, O(n). A
+// backend may mark the first buffer of a batch last, to publish the batch at once. If it dies
+// before, later ones are marked and the first is not. Those are reported as unfinished, for the
+// caller to complete.
 #include "rtvs/vring.h"
 
 #include <errno.h>
@@ -20,7 +22,7 @@ is_used(const struct vring_packed_entry *d)
 	return !!(d->flags & VRING_DESC_F_AVAIL) == !!(d->flags & VRING_DESC_F_USED);
 }
 
-// The driver's position: where AVAIL changes. n when it does not change: then the driver stands at 0.
+// The driver's position: where AVAIL changes. n when it does not change: the driver is at 0.
 static int
 driver_position(const struct vring_packed_entry *ring, uint16_t n, uint16_t *ret_index, bool *ret_wrap)
 {
