@@ -1,4 +1,5 @@
-// What all checks write findings with. The checks call this file; advice_make.c calls the checks.
+// The writing of findings, for all checks. The checks call this file; advice_make.c calls the
+// checks.
 #include "advice.h"
 
 #include "advice_check.h"

@@ -1,4 +1,4 @@
-// What makes a guest answer unevenly, out of facts, and the setting against each. Pure.
+// The causes of a guest's uneven answers, from facts, and the setting against each. Pure.
 #pragma once
 
 #include "machine.h"
@@ -21,7 +21,8 @@ struct advice_finding {
 	enum advice_severity severity;
 	char text[ADVICE_TEXT_SIZE]; // a sentence with the live values
 	char libvirt[ADVICE_SETTING_SIZE]; // XML of the domain; empty: it has none for this
-	char shell[ADVICE_SETTING_SIZE]; // commands, or options of QEMU's or the kernel's command line
+	// commands, or options of QEMU's or the kernel's command line
+	char shell[ADVICE_SETTING_SIZE];
 };
 
 struct advice {

@@ -1,4 +1,4 @@
-// One function for each check: fills text and settings, returns how bad it is. Private to advice*.c.
+// One function for each check: fills text and settings, returns the severity. Private to advice*.c.
 #pragma once
 
 #include "advice.h"

@@ -1,5 +1,6 @@
-// What CPUs are set to, and what interrupts them. Idle states, governors, isolation and ticks are looked at where vCPUs are, or where they
-// would be pinned; interrupts where vCPUs and workers are.
+// The settings of CPUs, and their interruptions. Idle states, governors, isolation and ticks are
+// checked on the CPUs of vCPUs, or on those of the proposed pins; interrupts on the CPUs of vCPUs
+// and workers.
 #include "advice_check.h"
 
 #include <errno.h>
@@ -7,7 +8,8 @@
 
 #define IDLE_PROBLEM_US 50 // package states; a deadline of 2 ms loses a fortieth at each packet
 #define IDLE_HINT_US 5
-#define FIRED_PROBLEM 100 // interrupts within the window: one costs some 5 us with its softirq, 100 a second 0.5 ms
+// Interrupts within the window: one costs some 5 us with its softirq, 100 a second 0.5 ms.
+#define FIRED_PROBLEM 100
 #define TICKS_HINT 50
 #define MAX_NAMED 6
 #define SYS_CPU "/sys/devices/system/cpu"
@@ -81,7 +83,8 @@ advice_cpu_tick(const struct machine_facts *m, const struct advice_plan *p, stru
 	return ADVICE_HINT;
 }
 
-// The deepest state that the CPU may enter; -1: none. A latency that somebody asked for at /dev/cpu_dma_latency bounds them.
+// The deepest state that the CPU may enter; -1: none. A latency that a program asked for at
+// /dev/cpu_dma_latency bounds the states.
 static int
 deepest(const struct machine_facts *m, const struct machine_cpu *c)
 {

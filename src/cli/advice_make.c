@@ -1,4 +1,5 @@
-// The list of checks, in order. Each check is one function of a file advice_*.c and says one thing; its reason is in the list.
+// The list of checks, in order. Each check is one function of a file advice_*.c and makes one
+// finding; its reason is in the list.
 #include "advice_check.h"
 
 #include <string.h>

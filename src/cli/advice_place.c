@@ -1,4 +1,5 @@
-// Who runs where: vCPUs, the guest's other threads, workers, other guests. One list of pins serves all of these findings.
+// The CPUs of vCPUs, the guest's other threads, workers and other guests. One list of pins serves
+// all of these findings.
 #include "advice_check.h"
 
 #include <errno.h>
@@ -212,7 +213,8 @@ advice_place_iothread(const struct machine_facts *m, const struct advice_plan *p
 	return check_threads(m, p, MACHINE_IOTHREAD, "I/O", f);
 }
 
-// The other hardware threads of the vCPUs' cores: workers' and other guests' are a problem, those that anything may use a hint.
+// The other hardware threads of the vCPUs' cores. Those of workers and other guests are a problem,
+// those that any program may use a hint.
 enum advice_severity
 advice_place_siblings(const struct machine_facts *m, const struct advice_plan *p, struct advice_finding *f)
 {

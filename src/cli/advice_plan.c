@@ -1,4 +1,5 @@
-// Greedy: vCPUs in their order each take the best CPU that is left. One CPU that is nobody's own always stays for the host.
+// Greedy: vCPUs in their order each take the best CPU that is left. One CPU without an owner always
+// stays for the host.
 #include "advice_plan.h"
 
 #include <errno.h>

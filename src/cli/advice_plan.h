@@ -1,4 +1,5 @@
-// Which CPU each vCPU should have for itself, and what is left for the guest's other threads. Pure.
+// The CPU that each vCPU should have for itself, and the CPUs that remain for the guest's other
+// threads. Pure.
 #pragma once
 
 #include "machine.h"
@@ -12,8 +13,9 @@ struct advice_plan {
 	struct cpus taken; // by workers and by vCPUs of other guests
 };
 
-// A vCPU that already has a CPU for itself keeps it. Others get isolated CPUs before others, on the node of the guest's memory, on cores of
-// which nobody else has the other half, and CPU 0 last: the kernel uses it for what must run somewhere.
+// A vCPU that already has a CPU for itself keeps it. The plan prefers isolated CPUs, the node of
+// the guest's memory, and cores whose other half is unused. CPU 0 is last: the kernel uses it for
+// work that must run somewhere.
 void advice_plan_make(const struct machine_facts *m, struct advice_plan *ret_plan);
 int64_t advice_plan_memory_node(
 	const struct machine_facts *m); // that has most of the guest's memory; -ENODATA: not known

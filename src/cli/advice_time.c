@@ -1,4 +1,4 @@
-// Who takes processor time away from the guest: what was measured within the window, and what bounds it.
+// Processor time that the guest loses: the measurements of the window, and the limits.
 #include "advice_check.h"
 
 #include <errno.h>
@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-// Shares of the window for which a vCPU waits, in millionths: 1 ms of a second costs a deadline of 2 ms half its time; 0.1 ms is what
-// wake-ups of a kernel thread now and then come to.
+// Shares of the window for which a vCPU waits, in millionths. 1 ms of a second costs a deadline of
+// 2 ms half its time. 0.1 ms is the sum of occasional wake-ups of a kernel thread.
 #define WAIT_PROBLEM_PPM 1000
 #define WAIT_HINT_PPM 100
 #define STEAL_PROBLEM_PERMILLE 10

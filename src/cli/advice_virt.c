@@ -146,7 +146,8 @@ advice_virt_compaction(const struct machine_facts *m, const struct advice_plan *
 	if (m->thp_rc)
 		return advice_unreadable(f, m->thp_rc, "/sys/kernel/mm/transparent_hugepage/enabled");
 	ADVICE_SAY(f, "transparent hugepages are %s, defrag is %s", m->thp_enabled, m->thp_defrag);
-	// With these a page fault does not compact memory itself. QEMU asks for huge pages: madvise is yes for guests.
+	// With these a page fault does not compact memory itself. QEMU asks for huge pages: madvise
+	// is yes for guests.
 	if (!strcmp(m->thp_enabled, "never") || !strcmp(m->thp_defrag, "never") || !strcmp(m->thp_defrag, "defer"))
 		return ADVICE_OK;
 	ADVICE_XML(f, "<memoryBacking><hugepages/></memoryBacking>: see mem.huge");

@@ -1,5 +1,5 @@
-// The command around machine.h's facts and advice.h's decisions: finds the guest, asks the daemon for its workers and interfaces, prints. Nothing
-// is changed. Measuring takes a second.
+// The command around machine.h's facts and advice.h's decisions: finds the guest, asks the daemon
+// for its workers and interfaces, prints. Changes nothing. Measuring takes a second.
 #include "advise.h"
 
 #include "advice.h"

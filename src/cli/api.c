@@ -1,4 +1,4 @@
-// Looking things up in the embedded table.
+// Searches in the embedded table.
 #include "api.h"
 
 #include "rtvs/text.h"

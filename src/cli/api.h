@@ -1,4 +1,5 @@
-// The methods as the CLI knows them without asking the daemon: rpc.discover's answer, made part of the program when it is built.
+// The methods as the CLI knows them without the daemon: rpc.discover's answer, which the build
+// makes part of the program.
 #pragma once
 
 #include <jansson.h>

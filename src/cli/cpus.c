@@ -1,4 +1,5 @@
-// Sets of CPUs as bitmaps: what /sys says of CPUs, threads and interrupts are lists of them, and advice compares such lists.
+// Sets of CPUs as bitmaps. /sys has lists of them for CPUs, threads and interrupts, and advice
+// compares such lists.
 #include "cpus.h"
 
 #include <errno.h>

@@ -1,4 +1,5 @@
-// Sets of the machine's CPUs, and the lists ("0-3,8") in which the kernel and people write them. Pure.
+// Sets of the machine's CPUs, and the lists ("0-3,8") in which the kernel and people write them.
+// Pure.
 #pragma once
 
 #include <stdbool.h>
@@ -21,8 +22,8 @@ bool cpus_overlap(const struct cpus *a, const struct cpus *b);
 bool cpus_is_within(const struct cpus *part, const struct cpus *whole);
 // The first CPU from `from` on; CPUS_MAX: none.
 unsigned cpus_next(const struct cpus *set, unsigned from);
-// A list as in /sys, up to the end of the line: "0-3,8", "" and "(null)" are the empty set. 0, -EINVAL (no list) or -ERANGE
-// (beyond CPUS_MAX).
+// A list as in /sys, up to the end of the line: "0-3,8", "" and "(null)" are the empty set. 0,
+// -EINVAL (no list) or -ERANGE (beyond CPUS_MAX).
 int cpus_parse(const char *text, struct cpus *ret_set);
 // The list; one that does not fit ends in "...". Returns buf.
 const char *cpus_format(const struct cpus *set, char *buf, size_t size);

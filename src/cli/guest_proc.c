@@ -1,5 +1,6 @@
-// /proc/PID of a QEMU process. Its threads tell by their names what they are when QEMU runs with debug-threads=on, as libvirt starts it. They
-// come and go: what has vanished is left out. smaps is not read: the kernel would go through all of the guest's memory.
+// /proc/PID of a QEMU process. The names of its threads tell their roles when QEMU runs with
+// debug-threads=on, as libvirt starts it. Threads come and go: vanished ones are omitted. smaps is
+// not read: the kernel would go through all of the guest's memory.
 #include "guest_proc.h"
 
 #include "sysfile.h"
@@ -54,7 +55,8 @@ each_number(const char *root, const char *sub, int pid, bool (*fn)(void *ctx, in
 	return 0;
 }
 
-// Policy, niceness and priority from fields 19, 40 and 41 of stat; the second field, the name, may hold anything.
+// Policy, niceness and priority from fields 19, 40 and 41 of stat; the second field, the name, may
+// have any content.
 static void
 read_policy(const char *root, int pid, struct machine_thread *t)
 {
@@ -211,7 +213,8 @@ read_numa(const char *root, struct machine_facts *m)
 	free(text);
 }
 
-// Below /sys/fs/cgroup, from "0::/path" or "4:cpu,cpuacct:/path": the directory of the hierarchy that has the cpu controller.
+// Below /sys/fs/cgroup, from "0::/path" or "4:cpu,cpuacct:/path": the directory of the hierarchy
+// with the cpu controller.
 static int
 find_cgroup(const char *text, char *dir, size_t size, bool *ret_is_v1)
 {
@@ -228,7 +231,8 @@ find_cgroup(const char *text, char *dir, size_t size, bool *ret_is_v1)
 		controllers++;
 		len = (int)(path - 1 - controllers);
 		is_v1 = len >= 3 && !strncmp(controllers, "cpu", 3) && (len == 3 || controllers[3] == ',');
-		// The unified hierarchy of a machine with both has no cpu controller: its line comes last.
+		// The unified hierarchy of a machine with both has no cpu controller: its line
+		// comes last.
 		if (!is_v1 && len)
 			continue;
 		n = snprintf(dir, size, "/sys/fs/cgroup%s%.*s%.*s", is_v1 ? "/" : "", is_v1 ? len : 0, controllers,

@@ -1,4 +1,4 @@
-// What /proc knows of a guest's process and of its threads.
+// /proc's facts about a guest's process and its threads.
 #pragma once
 
 #include "machine.h"

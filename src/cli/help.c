@@ -1,4 +1,4 @@
-// Help texts. Ranges, units and defaults are the table's.
+// Help texts. Ranges, units and defaults come from the table.
 #include "help.h"
 
 #include "api.h"

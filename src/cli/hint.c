@@ -1,5 +1,6 @@
-// Hints for rtvsctl's mistakes: other verbs for the same, noun and verb swapped, plurals, options in place of parameters, a
-// value without its name. The first candidate that the table has is the hint.
+// Hints for rtvsctl's mistakes: other verbs for the same, noun and verb swapped, plurals, options
+// in place of parameters, a value without its name. The first candidate that the table has is the
+// hint.
 #include "hint.h"
 
 #include "api.h"
@@ -66,7 +67,8 @@ hint_command(const json_t *api, const char *noun, const char *verb, char *buf, s
 	return true;
 }
 
-// The parameter that a value without a name may be for: a list of calls, else what names another object.
+// The parameter that a value without a name may be for: a list of calls, or the name of another
+// object.
 static const char *
 param_for(const json_t *method, const json_t *params, const char *word)
 {

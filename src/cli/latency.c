@@ -1,4 +1,5 @@
-// Histograms for a terminal: a line for each power of two that has packets, its bar as long as its share, and where the deadline is.
+// Histograms for a terminal. Each power of two that has packets gets a line, with a bar as long as
+// its share; the deadline is marked.
 #include "latency.h"
 
 #include "rtvs/port_traits.h"

@@ -1,5 +1,6 @@
-// The host's side of the facts: its CPUs, interrupts, memory settings. What counts up is read twice with the window between; nothing else is
-// read within it. CPUs that a file says nothing of keep a negative errno.
+// The host's side of the facts: its CPUs, interrupts, memory settings. Counters are read twice with
+// the window in between; nothing else is read within it. CPUs that a file does not mention keep a
+// negative errno.
 #include "machine.h"
 
 #include "guest_proc.h"
@@ -26,7 +27,7 @@ machine_quiet_cpus(const struct machine_facts *m, struct cpus *ret_set)
 		cpus_add(ret_set, m->workers[i].cpu);
 }
 
-// A word of the kernel's command line, NULL: not there. Quoted ones are not among those that are looked for.
+// A word of the kernel's command line, NULL: not there. No caller looks for quoted ones.
 static const char *
 find_word(const char *cmdline, const char *word)
 {
@@ -204,7 +205,8 @@ parse_heading(const char *line, size_t len, uint16_t columns[CPUS_MAX])
 	return n;
 }
 
-// The columns of one line: adds what is of quiet CPUs to *n, or each CPU's to per_cpu (may be NULL). Returns what follows them.
+// The columns of one line: adds those of quiet CPUs to *n, or each CPU's to per_cpu (may be NULL).
+// Returns the text behind them.
 static const char *
 sum_columns(const char *at, const uint16_t *columns, unsigned n_columns, const struct cpus *quiet, uint64_t *n,
 	uint64_t *per_cpu)
@@ -226,7 +228,8 @@ sum_columns(const char *at, const uint16_t *columns, unsigned n_columns, const s
 	return at + strspn(at, " ");
 }
 
-// "PCI-MSIX-0000:00:01.0   0-edge      virtio0-config" is named by its end, two blanks or more before it.
+// "PCI-MSIX-0000:00:01.0   0-edge      virtio0-config" is named by its end, two blanks or more
+// before it.
 static void
 take_name(const char *text, char *name, size_t size)
 {

@@ -1,5 +1,6 @@
-// What is known of the machine, a guest on it and the daemon beside it: facts for advice.h, and how they are read. A number below zero is
-// the negative errno for which it is not known; -ENODATA: the file is there and does not say it.
+// The facts about the machine, a guest on it and the daemon beside it, for advice.h, and how they
+// are read. A number below zero is the negative errno for which it is unknown; -ENODATA: the file
+// exists and does not have it.
 #pragma once
 
 #include "cpus.h"
@@ -78,7 +79,8 @@ struct machine_device {
 struct machine_other {
 	int pid;
 	char name[QEMU_NAME_SIZE];
-	struct cpus vcpus, pinned; // where its vCPUs may run; the CPUs that are a single vCPU's only one
+	// Where its vCPUs may run; the CPUs that are a single vCPU's only one.
+	struct cpus vcpus, pinned;
 };
 
 struct machine_facts {
@@ -101,7 +103,8 @@ struct machine_facts {
 	struct cpus irqbalance_banned; // its IRQBALANCE_BANNED_CPULIST
 
 	struct cpus online, isolated, nohz_full, rcu_nocbs;
-	int online_rc, isolated_rc, nohz_rc, cmdline_rc; // 0 or a negative errno; -ENOENT of nohz: not in this kernel
+	// 0 or a negative errno; -ENOENT of nohz: not in this kernel.
+	int online_rc, isolated_rc, nohz_rc, cmdline_rc;
 	bool is_idle_poll; // idle=poll on the kernel's command line
 	struct machine_cpu cpu[CPUS_MAX]; // of those that are online
 	int64_t halt_poll_ns, dma_latency_us;
@@ -133,8 +136,9 @@ struct machine_source {
 	void *ctx;
 };
 
-// Reads everything but the daemon's workers and devices, which must be there, about QEMU process pid. Waits once. 0, -ESRCH (the process is
-// gone), -EXDEV (it is not QEMU) or another negative errno.
+// Reads everything about QEMU process pid except the daemon's workers and devices, which must be
+// filled in. Waits once. 0, -ESRCH (the process ended), -EXDEV (it is not QEMU) or another negative
+// errno.
 int machine_read(const struct machine_source *source, int pid, struct machine_facts *m);
 // CPUs that must not be disturbed: each that is a vCPU's only one, and workers'.
 void machine_quiet_cpus(const struct machine_facts *m, struct cpus *ret_set);

@@ -1,5 +1,6 @@
-// QEMU is known by the file that the process runs, or by its first argument where that is hidden: a name that begins with qemu-system- or is
-// qemu-kvm or kvm. Option texts are comma lists where a doubled comma is one.
+// QEMU is recognised by the file that the process runs, or by its first argument where that is
+// hidden. Its name begins with qemu-system- or is qemu-kvm or kvm. Option texts are comma lists
+// where a doubled comma is one.
 #include "qemu.h"
 
 #include "sysfile.h"

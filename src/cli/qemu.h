@@ -1,4 +1,4 @@
-// Which processes are QEMU, which guest each of them runs, and what its command line asks for.
+// The QEMU processes, the guest of each, and the settings on its command line.
 #pragma once
 
 #include <stdbool.h>
@@ -24,6 +24,6 @@ struct qemu_options {
 void qemu_parse_options(const char *cmdline, size_t len, struct qemu_options *ret_options);
 // Of a process; 0, -ESRCH (there is none), -EXDEV (it is not QEMU) or another negative errno.
 int qemu_read(const char *root, int pid, struct qemu_options *ret_options);
-// All of them, at most max, in the order of their pids; whether a process is called irqbalance comes along in *ret_irqbalance_pid (0:
-// none). The number or a negative errno.
+// All of them, at most max, in the order of their pids. *ret_irqbalance_pid is the pid of a process
+// named irqbalance (0: none). The number or a negative errno.
 int qemu_list(const char *root, struct qemu_process *list, unsigned max, int *ret_irqbalance_pid);

@@ -1,5 +1,6 @@
-// rtvsctl: words of the command line become one RPC call; the answer becomes a table. Which words there are, and
-// which parameter needs no name, is the embedded table's knowledge (api.h); whether values are right is the daemon's.
+// rtvsctl: words of the command line become one RPC call; the answer becomes a table. The embedded
+// table (api.h) knows the words, and which parameter needs no name. The daemon knows which values
+// are right.
 #include "advise.h"
 #include "api.h"
 #include "help.h"
@@ -143,7 +144,8 @@ word_json(const json_t *param, const char *name, const char *value)
 	return json;
 }
 
-// "key=value" words, and one without key for the parameter that is the object's name. CLI_OK or CLI_USAGE.
+// "key=value" words, and one without key for the parameter that is the object's name. CLI_OK or
+// CLI_USAGE.
 static int
 parse_words(const json_t *method, int argc, char **argv, json_t *params)
 {
@@ -428,7 +430,8 @@ copy_new(int from)
 	fflush(stdout);
 }
 
-// On a connection of its own: the other one has the event that tells what came of it. False: the daemon does not answer.
+// On a connection of its own: the other one has the event with the result. False: the daemon does
+// not answer.
 static bool
 stop_capture(const struct cli *cli, const char *port)
 {
@@ -445,7 +448,8 @@ stop_capture(const struct cli *cli, const char *port)
 	return rc != CLI_UNREACHABLE;
 }
 
-// Waits for the capture's own end or Ctrl-C, which ends it. follow: descriptor whose content goes to standard output, or -1.
+// Waits for the capture's own end or Ctrl-C, which ends it. follow: a descriptor whose content goes
+// to standard output, or -1.
 static int
 follow_capture(struct cli *cli, const char *port, int follow)
 {

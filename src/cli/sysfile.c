@@ -1,4 +1,5 @@
-// Reads of files that the kernel makes as they are read: short, complete in one go mostly, gone when their process is.
+// Reads of files that the kernel makes as they are read: short, mostly complete in one read, gone
+// when their process is.
 #include "sysfile.h"
 
 #include <errno.h>

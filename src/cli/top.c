@@ -1,5 +1,6 @@
-// Two readings of stats.get and worker.list and the difference between them, per second. On a terminal the screen is drawn again;
-// elsewhere blocks follow each other. The clock is this process's: counters are read right after it.
+// Two readings of stats.get and worker.list and the difference between them, per second. On a
+// terminal the screen is drawn again; elsewhere blocks follow each other. The clock is this
+// process's: counters are read right after it.
 #include "top.h"
 
 #include "rtvs/render.h"
@@ -158,7 +159,8 @@ if_any(const json_t *count, json_t *value)
 	return json_integer_value(count) ? value : json_null();
 }
 
-// What a person asks of a worker: how busy since the last look, and for how long somebody else had its core.
+// A worker's figures for people: how busy since the last look, and how long another thread had its
+// core.
 static json_t *
 worker_rows(const struct reading *was, const struct reading *is)
 {
@@ -183,7 +185,8 @@ worker_rows(const struct reading *was, const struct reading *is)
 	return rows;
 }
 
-// Flows of one port with a deadline, or that moved since the last look. One that was not there then has begun at zero.
+// Flows of one port with a deadline, or with packets since the last look. A flow that did not exist
+// then has begun at zero.
 static void
 add_flow_rows(const json_t *was, const json_t *is, double s, json_t *rows)
 {

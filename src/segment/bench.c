@@ -1,4 +1,4 @@
-// rtvs-vni bench: what the segment carries on this machine, at this moment, beside whoever else uses it.
+// rtvs-vni bench: the rate of the segment on this machine, at this moment, beside its other users.
 #include "command.h"
 #include "measure.h"
 

@@ -1,13 +1,13 @@
-// The sending thread reads a burst out of the TAP and sends it at once; the receiving thread writes a burst out of the slots and
-// releases them.
+// The sending thread reads a burst out of the TAP and sends it at once. The receiving thread writes
+// a burst out of the slots and releases them.
 //
-// The length of a frame is known when it has been read. A frame that is expected to be long is read into the slots that it is sent
-// from, which are reserved for the longest one, and shortened. Other frames are read aside and copied: to take and return slots would
-// cost more than the copy. Most long frames follow another long frame: that is the expectation. No slots are held while the thread
-// sleeps.
+// The length of a frame is known when it has been read. A frame that is expected to be long is read
+// directly into its slots, which are reserved for the longest one, and shortened. Other frames are
+// read aside and copied: taking and returning slots would cost more than the copy. Most long frames
+// follow another long frame: that is the expectation. No slots are held while the thread sleeps.
 //
-// Nothing here waits for the TAP's reader or for another node: a frame that a TAP or an inbox does not take is counted and dropped, by
-// this node alone.
+// Nothing here waits for the TAP's reader or for another node. A frame that a TAP or an inbox does
+// not take is counted and dropped, by this node alone.
 #include "carry.h"
 
 #include <assert.h>

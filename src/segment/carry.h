@@ -11,7 +11,8 @@ struct carry {
 	bool is_polling; // the receiving thread never sleeps
 	int stop_fd; // an eventfd, readable: end
 	_Atomic bool is_stopping;
-	_Atomic uint64_t n_refused; // frames that the TAP did not take, or that are too long for a segment
+	// Frames that the TAP did not take, or that are too long for a segment.
+	_Atomic uint64_t n_refused;
 	pthread_t sender, receiver;
 };
 

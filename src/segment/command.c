@@ -1,4 +1,4 @@
-// What the subcommands share: their errors, their values, and where the segment is.
+// Shared by the subcommands: their errors, their values, and the segment's path.
 #include "command.h"
 
 #include "device.h"

@@ -9,7 +9,8 @@
 #define DEFAULT_SIZE (UINT64_C(64) << 20)
 #define DEFAULT_NODES 16
 #define DEFAULT_SLOT_BYTES 2048
-// 2 MiB was a TCP connection's window, of 31 super-frames, and it lost some; of four times as much none (two containers).
+// 2 MiB was a TCP connection's window, of 31 super-frames, and some were lost; with four times as
+// much none (two containers).
 #define DEFAULT_INBOX 4096
 #define DEFAULT_MODE 0660
 

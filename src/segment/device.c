@@ -1,4 +1,5 @@
-// A DAX device's size is told by /sys; the memory of a PCI device is a file there, as long as the BAR. ivshmem: QEMU's docs/specs/ivshmem-spec.
+// /sys has the size of a DAX device. The memory of a PCI device is a file there, as long as the
+// BAR. ivshmem: QEMU's docs/specs/ivshmem-spec.
 #include "device.h"
 
 #include "rtvs/text.h"
@@ -105,7 +106,8 @@ device_bytes(int fd, uint64_t *ret_bytes, bool *ret_is_regular)
 	return S_ISREG(st.st_mode) || *ret_bytes ? 0 : -EINVAL;
 }
 
-// Lets the device answer. Whoever has no right to has none to its memory either, and is told so there.
+// Lets the device answer. A process without this right has none to its memory either, and gets that
+// error there.
 static void
 enable(const char *address)
 {

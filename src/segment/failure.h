@@ -1,4 +1,4 @@
-// One line about what went wrong, for whoever decides to show it.
+// One line about an error, for a caller that may show it.
 #pragma once
 
 // Writes into err[SEGMENT_ERR_SIZE]. Returns rc.

@@ -1,10 +1,13 @@
-// A segment in a file: rtvs/segment_file.h, but for its making (file_create.c).
+// A segment in a file: rtvs/segment_file.h, except for its creation (file_create.c).
 //
-// Who lives is told by locks of single bytes far behind the data (fcntl's locks of open file descriptions): the kernel takes them back from whoever
-// dies, at that moment, and they do not meet the locks of anybody else. A node's host is the running kernel and the file as this kernel knows
-// it: two ways to one memory that do not share locks are two hosts, which watch each other's hearts instead.
+// Living nodes hold locks of single bytes far behind the data (fcntl's locks of open file
+// descriptions). The kernel releases them at the moment of death, and they do not meet other
+// programs' locks. A node's host is the running kernel and the file as this kernel knows it. Two
+// ways to one memory that do not share locks are two hosts, which watch each other's hearts
+// instead.
 //
-// A file that somebody truncates under the mapping costs a signal, and then the node its segment, but nobody the process: segment_file_mend.
+// A file that is truncated under the mapping causes a signal, and costs the node its segment, but
+// never the process: segment_file_mend.
 #include "file.h"
 
 #include "device.h"
@@ -31,9 +34,8 @@
 
 #define LOCKS_AT (INT64_C(1) << 62) // the lock of node n is this byte + n
 #define MAX_OPEN 128 // segments of one process
-#define MIN_NAP_NS \
-	UINT64_C(  \
-		50000) // between looks at the inbox while a node lives that cannot wake this one: twice as long each time
+// Between looks at the inbox while a node lives that cannot wake this one: twice as long each time.
+#define MIN_NAP_NS UINT64_C(50000)
 #define MAX_NAP_NS UINT64_C(1000000)
 
 // What the SIGBUS handler knows, which may interrupt anything. bytes 0: not in use.
@@ -56,7 +58,8 @@ struct segment_file {
 	uint8_t host[16];
 	int wanted; // number, -1: any
 	struct segment_identity identity; // as joined
-	_Atomic bool has_strangers; // there are nodes that cannot wake this one; tending: wo, receiving: ro
+	// there are nodes that cannot wake this one; tending: wo, receiving: ro
+	_Atomic bool has_strangers;
 };
 
 int
@@ -116,7 +119,8 @@ segment_file_mend(const void *address)
 
 		if (!begin || (uintptr_t)address - begin >= bytes)
 			continue;
-		// All of it: half a segment is none. Who is in the middle of something reads zeros, which are bad frames and dead nodes.
+		// The whole mapping: half a segment is none. A node in the middle of an access
+		// reads zeros, which are bad frames and dead nodes.
 		atomic_store(&m->is_broken, true);
 		return syscall(SYS_mmap, begin, bytes, PROT_READ | PROT_WRITE,
 			       MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0L) != -1;
@@ -128,8 +132,9 @@ SEGMENT_SIGNAL_SAFE static void
 handle_bus_error(int sig, siginfo_t *info, void *context)
 {
 	(void)context;
+	// the instruction runs again and ends the process as it should
 	if (!segment_file_mend(info->si_addr))
-		(void)signal(sig, SIG_DFL); // the instruction runs again and ends the process as it should
+		(void)signal(sig, SIG_DFL);
 }
 
 int
@@ -216,7 +221,8 @@ read_geometry(const char *path, const void *mem, size_t bytes, struct segment_ge
 	}
 }
 
-// A hole costs memory as soon as it is read. A segment is made whole, so a file with holes was made to claim what it does not have.
+// A hole costs memory as soon as it is read. A segment is created whole, so a file with holes was
+// made to claim more than it has.
 static bool
 is_whole(const struct segment_file *file, const struct segment_geometry *g)
 {
@@ -454,7 +460,8 @@ join_any(struct segment_file *file)
 	return rc;
 }
 
-// Looks for the name before and after: of two that come at the same time with one name, one at least sees the other.
+// Looks for the name before and after the lock: of two nodes that come at the same time with one
+// name, at least one sees the other.
 static int
 join(struct segment_file *file, char *err)
 {
@@ -535,8 +542,9 @@ segment_file_tend(struct segment_file *file)
 		has_strangers |= segment_look(file->seg, i, &info) && info.state == SEGMENT_LIVE &&
 			!segment_file_is_neighbour(file, &info);
 	}
+	// the receiving thread waits another way from here on
 	if (has_strangers != atomic_exchange(&file->has_strangers, has_strangers) && self >= 0)
-		segment_file_wake(file, UINT64_C(1) << self); // the receiving thread waits another way from here on
+		segment_file_wake(file, UINT64_C(1) << self);
 	return n;
 }
 
@@ -579,7 +587,7 @@ segment_file_wait(struct segment_file *file, uint64_t max_ns)
 		ts = (struct timespec){
 			.tv_sec = (time_t)(wait_ns / 1000000000), .tv_nsec = (long)(wait_ns % 1000000000)};
 		if (!futex(word, FUTEX_WAIT, 1, &ts) || errno != ETIMEDOUT)
-			break; // woken; or the word had changed, a signal came, the file is gone: worth a look
+			break; // woken; or the word had changed, a signal came, the file is gone
 		max_ns -= wait_ns;
 		if (!max_ns) {
 			segment_awake(file->seg);

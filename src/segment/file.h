@@ -1,4 +1,4 @@
-// What file.c and file_create.c share.
+// Shared by file.c and file_create.c.
 #pragma once
 
 #include <stdbool.h>

@@ -1,5 +1,6 @@
-// Makes a segment. A file is made without a name and gets one when it is whole, so that nobody maps half a segment, and a full file system keeps
-// nothing. A device is there already: it is formatted where it lies.
+// Creates a segment. A file is written without a name and gets one when it is whole. So no node
+// maps half a segment, and a full file system keeps nothing. A device exists already: it is
+// formatted in place.
 #include "device.h"
 #include "failure.h"
 #include "file.h"
@@ -121,7 +122,8 @@ format(int fd, size_t bytes, const struct segment_geometry *g, bool is_empty)
 	return rc;
 }
 
-// Gives the nameless file its name. What has the name already is replaced in one step, when that is wanted.
+// Gives the nameless file its name. An existing file of that name is replaced in one step, when
+// that is wanted.
 static int
 name_file(int fd, const char *dir, const struct segment_create *c)
 {

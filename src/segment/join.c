@@ -1,5 +1,6 @@
-// rtvs-vni join: a TAP interface on a segment. Two threads carry frames (carry.c); this one tends: it beats the node's heart, takes back what dead
-// nodes had, follows the interface's address, and joins again when others took the node for dead while it did not run.
+// rtvs-vni join: a TAP interface on a segment. Two threads carry frames (carry.c); this one tends.
+// It beats the node's heart, takes back the slots of dead nodes, and follows the interface's
+// address. It joins again when others took the node for dead while it did not run.
 #include "carry.h"
 #include "command.h"
 #include "rtvs/segment_file.h"
@@ -18,7 +19,8 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-// A node that was killed a moment ago is dead for others after SEGMENT_SILENCE_NS; its name and number are waited for.
+// A node that was just killed is dead for others after SEGMENT_SILENCE_NS; join waits for its name
+// and number.
 #define PATIENCE_NS (3 * SEGMENT_SILENCE_NS)
 #define TEND_MS ((int)(SEGMENT_TEND_NS / 1000000))
 #define TURNS_PER_LOOK 20 // the file's path is looked at once a second
@@ -174,7 +176,8 @@ join_patiently(struct join *j, char *err)
 	return rc;
 }
 
-// The others took this node for dead: it was stopped, or its machine was. The threads start anew with empty hands.
+// The others took this node for dead: it was stopped, or its machine was. The threads start anew
+// without any slots.
 static void
 come_back(struct join *j)
 {
@@ -189,7 +192,8 @@ come_back(struct join *j)
 	if (!rc)
 		rc = carry_start(&j->carry);
 	if (!rc) {
-		(void)segment_set_macs(segment_file_segment(j->carry.file), &j->mac, 1); // as it is by now
+		// its present one
+		(void)segment_set_macs(segment_file_segment(j->carry.file), &j->mac, 1);
 		say_joined(j, "back");
 	} else if (!j->is_out) {
 		say(j, err);

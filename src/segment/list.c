@@ -1,4 +1,4 @@
-// rtvs-vni list: what a segment says of itself, for people and for programs.
+// rtvs-vni list: the state of a segment, for people and for programs.
 #include "command.h"
 #include "picture.h"
 #include "rtvs/units.h"

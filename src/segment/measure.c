@@ -1,6 +1,7 @@
-// Throughput and round trips over a segment, between two processes that poll. The caller's process has the nodes that send, its child those
-// that receive; they talk through one page that they share. test/perf/ends.c measures other networks in the same way: each frame is written
-// whole into the slot, one word of each of its cache lines is read there, and a burst of 32 goes to one node.
+// Throughput and round trips over a segment, between two processes that poll. The caller's process
+// has the sending nodes, its child the receiving ones. They talk through one page that they share.
+// test/perf/ends.c measures other networks in the same way. Each frame is written whole into the
+// slot, and one word of each of its cache lines is read there. A burst of 32 goes to one node.
 #include "measure.h"
 
 #include <endian.h>
@@ -154,8 +155,9 @@ receive_some(struct segment *seg, uint64_t *sum)
 	return n;
 }
 
-// From the template, whose first bytes say to whom and from whom. Takes slots for all, writes all, hands over all: stores and
-// compare-and-swaps that alternate wait for each other. What finds no slot or no room in the inbox is lost, as on a wire. Returns n.
+// From the template, whose first bytes are the two addresses. Takes slots for all, writes all,
+// sends all: stores and compare-and-swaps that alternate wait for each other. A frame without a
+// slot or room in the inbox is lost, as on a wire. Returns n.
 static unsigned
 send_some(struct segment *seg, uint8_t *content, const struct mac *to, uint32_t len, unsigned n)
 {
@@ -303,7 +305,8 @@ measure_throughput(const struct measure_spec *spec, struct side *side, struct de
 	frames = atomic_load_explicit(&desk->frames, memory_order_relaxed) - frames;
 	stalls = atomic_load_explicit(&desk->stalls_ns, memory_order_relaxed) - stalls;
 	wait_quiet(side, desk);
-	received = atomic_load_explicit(&desk->frames, memory_order_relaxed); // with what other nodes may send to all
+	// including frames of other nodes to all
+	received = atomic_load_explicit(&desk->frames, memory_order_relaxed);
 	result->lost = result->sent > received ? result->sent - received : 0;
 	result->mpps = (double)frames * 1e3 / (double)(end - begin);
 	result->gbps = (double)frames * spec->frame * 8 / (double)(end - begin);

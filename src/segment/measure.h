@@ -1,4 +1,5 @@
-// What a segment carries between processes of this host: half of the nodes send from one CPU, half receive at another, all poll.
+// The rate of a segment between processes of this host: half of the nodes send from one CPU, half
+// receive at another, all poll.
 #pragma once
 
 #include "rtvs/segment_file.h"
@@ -25,5 +26,6 @@ struct measure_result {
 	uint64_t pings, pings_lost;
 };
 
-// Joins the nodes, measures, leaves. Forks: for a process with one thread. 0 or a negative errno, then err says why.
+// Joins the nodes, measures, leaves. Forks: for a process with one thread. 0 or a negative errno,
+// then err has the reason.
 int measure_run(const struct measure_spec *spec, struct measure_result *ret_result, char err[SEGMENT_ERR_SIZE]);

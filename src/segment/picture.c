@@ -1,4 +1,5 @@
-// A segment may be looked at by who has not joined it, and what is there may be anything: all that is printed is made printable here.
+// A process that has not joined may look at a segment, and its content may be anything: all printed
+// text is made printable here.
 #include "picture.h"
 
 #include "rtvs/units.h"

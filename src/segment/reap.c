@@ -1,4 +1,5 @@
-// rtvs-vni reap: what each node does all the time for those that died, done once by somebody who doubts.
+// rtvs-vni reap: one sweep for dead nodes, as each node does all the time, on an operator's
+// request.
 #include "command.h"
 #include "rtvs/segment_file.h"
 

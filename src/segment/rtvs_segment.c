@@ -1,4 +1,5 @@
-// The library for other programs: segment_file and segment under names that are the project's own. It exports nothing else.
+// The library for other programs: segment_file and segment under names of this project. It exports
+// nothing else.
 #include "rtvs/segment_file.h"
 #include "rtvswitch/segment.h"
 

@@ -1,4 +1,5 @@
-// rtvs-vni: the table of its subcommands. It needs nothing but the C library, so that guests can have it in one file.
+// rtvs-vni: the table of its subcommands. It needs only the C library, so that guests can have it
+// in one file.
 #include "command.h"
 #include "rtvs/output.h"
 #include "rtvs/segment_file.h"

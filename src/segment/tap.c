@@ -1,5 +1,7 @@
-// The kernel's TAP (Documentation/networking/tuntap.rst). A TAP takes super-frames whatever becomes of them behind it: the kernel segments what
-// the next interface cannot. But for those of UDP, which kernels before 6.2 do not know. TUNSETOFFLOAD is about the other direction: what we may be given.
+// The kernel's TAP (Documentation/networking/tuntap.rst). A TAP takes super-frames whatever follows
+// behind it: the kernel segments them for an interface that cannot. UDP's super-frames are an
+// exception, which kernels before 6.2 do not know. TUNSETOFFLOAD is about the other direction: the
+// frames that this program may get.
 #include "tap.h"
 
 #include "failure.h"

@@ -1,4 +1,5 @@
-// A TAP interface that carries super-frames: checksums and TCP segmentation are left to whoever is last (virtio's header).
+// A TAP interface that carries super-frames: the last receiver does the checksums and TCP
+// segmentation (virtio's header).
 #pragma once
 
 #include "rtvs/segment_file.h"
@@ -22,8 +23,9 @@ struct tap {
 	bool has_uso; // the kernel (6.2) knows UDP super-frames
 };
 
-// Takes the interface, or makes it, and sets it up. Reads and writes do not block; each begins with a struct segment_offload. 0, or a negative
-// errno, and err says why. Closing fd is all that it takes to end.
+// Takes the interface, or creates it, and sets it up. Reads and writes do not block; each begins
+// with a struct segment_offload. 0, or a negative errno, and err has the reason. Closing fd ends
+// it.
 int tap_open(const struct tap_options *options, struct tap *ret_tap, char err[SEGMENT_ERR_SIZE]);
 // What the interface's programs may hand over unsegmented. The kernel segments the rest.
 void tap_offload(const struct tap *tap, bool has_uso);

@@ -1,7 +1,9 @@
-// Two tables: `known`, of the addresses that the nodes have written, made again when the header says that one has moved; `learned`, of addresses
-// behind bridges, by the frames that come from them. What is known wins. An address that is in neither goes to all bridges.
+// Two tables. `known` has the addresses that the nodes have written, and is built anew when the
+// header says that one has moved. `learned` has addresses behind bridges, from the frames that come
+// from them. Known addresses take precedence. An address that is in neither goes to all bridges.
 //
-// O(1) a frame. A node that moves its addresses all the time makes a sender build its table LOOKS times between two tendings at most.
+// O(1) a frame. A node that moves its addresses all the time makes a sender build its table LOOKS
+// times between two tendings at most.
 #include "address.h"
 
 #include "lane.h"
@@ -11,7 +13,8 @@
 #include <string.h>
 
 #define LOOKS 16
-#define AGE_NS UINT64_C(150000000000) // an address is forgotten after one to two of these without a frame
+// An address is forgotten after one to two of these without a frame.
+#define AGE_NS UINT64_C(150000000000)
 #define FRESH (UINT64_C(1) << 63)
 #define MAC_MASK ((UINT64_C(1) << 48) - 1)
 

@@ -1,5 +1,6 @@
-// Which node an address leads to. Each node writes its own addresses into its entry; each sender makes a table of them all for itself, so that
-// no lock is needed and nobody's table can be spoiled. Internal to src/vni.
+// The node that an address leads to. Each node writes its own addresses into its entry. Each sender
+// makes a private table of them all, so that no lock is needed and no node can spoil another's
+// table. Internal to src/vni.
 #pragma once
 
 #include "own.h"

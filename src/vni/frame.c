@@ -1,5 +1,6 @@
-// Frames between nodes. A sender takes slots, writes frames, and names the slots in the receiver's inbox, in parcels: what one burst has for one
-// node costs one entry. The receiver makes the slots its own, reads, and frees them. Whoever dies in between leaves words that name a dead
+// Frames between nodes. A sender takes slots, writes frames, and names the slots in the receiver's
+// inbox, in parcels: the frames of one burst for one node cost one entry. The receiver makes the
+// slots its own, reads, and frees them. A node that dies in between leaves words that name a dead
 // node, by which sweep.c finds the slots.
 #include "frame.h"
 
@@ -39,7 +40,8 @@ room_for(uint32_t len)
 	return (len + PACK_ALIGN - 1) & ~(uint32_t)(PACK_ALIGN - 1);
 }
 
-// A place behind small frames of the same burst for the same node: a slot costs both sides a compare-and-swap or two, a frame in it none.
+// A place behind small frames of the same burst for the same node: a slot costs both sides a
+// compare-and-swap or two, a frame in it none.
 static bool
 pack(struct segment *seg, struct segment_frame *frame)
 {
@@ -207,7 +209,8 @@ hand_over(struct segment *seg, unsigned to, uint64_t ref, unsigned n)
 
 	if (layout_state_of(state) == SEGMENT_LIVE)
 		result = inbox_push(seg, to, layout_state_epoch(state), ref, n);
-	// Whoever clears up behind a dead node sees this entry, or this node sees here that it has died.
+	// Either the sweeper of a dead node sees this entry, or this node sees here that the
+	// receiver has died.
 	if (result == INBOX_TAKEN && shared_load_ordered(&own_node(seg, to)->state) != state)
 		result = INBOX_GONE;
 	return result;
@@ -222,7 +225,8 @@ take_back(struct segment *seg, const struct segment_frame *frames, unsigned n)
 			slot_free(seg, frames->slot[i]);
 }
 
-// How many frames, from the first on, share its slot: all that were reserved there, side by side, else 0.
+// How many frames, from the first on, share its slot: all that were reserved there, side by side,
+// else 0.
 static unsigned
 run_of(struct segment *seg, const struct segment_frame *frames, unsigned n)
 {
@@ -237,7 +241,8 @@ run_of(struct segment *seg, const struct segment_frame *frames, unsigned n)
 	return n_reserved;
 }
 
-// How many of the frames, from the first on, make one parcel; 0: the first one's slot has others that are not here.
+// How many of the frames, from the first on, make one parcel; 0: the first one's slot has others
+// that are not here.
 static unsigned
 gather(struct segment *seg, const struct segment_frame *frames, unsigned n)
 {
@@ -274,7 +279,8 @@ count_refused(struct segment *seg, enum inbox_result result)
 	own_count_tx(seg, result == INBOX_FULL ? TX_INBOX_FULL : TX_GONE, 1);
 }
 
-// Frames for one node, as gathered; what the inbox has no room for as a whole goes slot by slot, until it is full. Returns how many were taken.
+// Frames for one node, as gathered. If the inbox has no room for the whole, they are sent slot by
+// slot, until it is full. Returns how many were taken.
 static unsigned
 send_to_one(struct segment *seg, const struct segment_frame *frames, unsigned n)
 {
@@ -283,7 +289,8 @@ send_to_one(struct segment *seg, const struct segment_frame *frames, unsigned n)
 
 	if (result == INBOX_TAKEN)
 		return n;
-	// Not when the node is gone: whoever clears up behind it may have found the parcel, and the slots may be others' by now.
+	// Not when the node is gone: a sweeper may have found the parcel, and the slots may already
+	// belong to others.
 	for (; result == INBOX_FULL && n_sent < n; n_sent += run) {
 		enum inbox_result alone;
 
@@ -329,7 +336,8 @@ send_shared(struct segment *seg, const struct segment_frame *frame)
 	return reached;
 }
 
-// Each node gets slots of its own: a frame of several slots, or separate buffers, or one whose slot has others that are not to leave with it.
+// Each node gets slots of its own in three cases: a frame of several slots, separate buffers, or a
+// slot shared with frames that do not leave with it.
 static uint64_t
 send_copies(struct segment *seg, const struct segment_frame *frame)
 {
@@ -494,7 +502,8 @@ goes_on(const struct own_parcel *p, unsigned i, unsigned n)
 	return true;
 }
 
-// What the sender says of its frames may be a lie: each lies within its slots, and a slot is of one frame, or of small ones, which are counted.
+// A sender may lie about its frames. Each must be within its slots. A slot has either one frame, or
+// small ones, which are counted.
 static bool
 count_frames(struct segment *seg, const struct own_parcel *p)
 {

@@ -1,14 +1,18 @@
-// An entry is one word: full or empty, the lap of the ring in which it is to be used next, the epoch of the node that reads it, and when it is
-// full how many slots the parcel has and the reference of the first. An empty entry has the rest of lap and epoch in their place: a sender that
-// did not look for many laps does not take it for the one that it was before. A sender publishes by one compare-and-swap from the empty entry to the full one: it cannot die
-// in between, and an entry that was meant for a node's former life fails. The ring's end is found by looking: where an entry is empty in its
-// lap. The tail is a hint, so it does not matter that a sender died before it moved it. After Tsigas and Zhang's queue (SPAA 2001), with laps
-// in place of two kinds of empty.
+// An entry is one word: full or empty, the lap of the ring in which it is used next, and the epoch
+// of the reading node. A full entry also has the number of the parcel's slots and the reference of
+// the first. An empty entry has the rest of lap and epoch in their place. So a sender that slept
+// for many laps does not mistake it for a former one. A sender publishes by one compare-and-swap
+// from the empty entry to the full one. It cannot die in between, and an entry for a node's former
+// life fails. The end of the ring is found by a search for an entry that is empty in its lap. The
+// tail is a hint, so a sender that died before it moved the tail does no harm. After Tsigas and
+// Zhang's queue (SPAA 2001), with laps in place of two kinds of empty.
 //
-// A parcel of n slots covers n entries, the first of which is full: so the ring's size bounds the slots that wait, however they come. A sender
-// that was overtaken may fill an entry that another parcel covers; the reader finds it, since it looks at each entry that it passes.
+// A parcel of n slots covers n entries, the first of which is full. So the ring's size bounds the
+// slots that wait, in whatever parcels. A sender that was overtaken may fill an entry that another
+// parcel covers. The reader finds it, since it looks at each entry that it passes.
 //
-// Positions count on through the laps: lap = position / size. Push and pop are O(1); a push looks at PUSH_STEPS entries at most.
+// Positions count on through the laps: lap = position / size. Push and pop are O(1); a push looks
+// at PUSH_STEPS entries at most.
 #include "inbox.h"
 
 #define COUNT_SHIFT REF_BITS
@@ -108,7 +112,9 @@ inbox_push(struct segment *seg, unsigned to, uint16_t epoch, uint64_t ref, unsig
 			uint64_t tail = read_tail(inbox, epoch, at);
 
 			has_read_tail = true;
-			if (tail > at) // never back: who died before it moved it may have left it far behind
+			// Never back: a sender that died before it moved the tail may have left it
+			// far behind.
+			if (tail > at)
 				at = tail;
 		} else if (is_taken) {
 			at += count_of(seen) ? count_of(seen) : 1;
@@ -137,7 +143,8 @@ inbox_settle(struct segment *seg, unsigned to)
 	}
 }
 
-// The entry at the head becomes empty for the next lap. seen: as it is. False: a sender that was overtaken has filled it just then.
+// Empties the entry at the head for the next lap. seen: its value. False: a sender that was
+// overtaken has filled it just then.
 static bool
 pass(struct segment *seg, uint64_t seen)
 {
@@ -157,7 +164,8 @@ inbox_peek(struct segment *seg, uint64_t *ret_ref, unsigned *ret_n)
 
 	for (unsigned passed = 0; passed < PASS_MAX; passed++) {
 		uint64_t empty = empty_entry(seg, seg->rx.head, seg->epoch);
-		uint64_t seen = shared_load_ordered(entry_at(seg, inbox, seg->rx.head)); // after segment_sleep's store
+		// after segment_sleep's store
+		uint64_t seen = shared_load_ordered(entry_at(seg, inbox, seg->rx.head));
 
 		if ((seen & ~PARCEL_MASK) == full_entry(empty, 0)) {
 			*ret_ref = seen & REF_MASK;
@@ -166,7 +174,8 @@ inbox_peek(struct segment *seg, uint64_t *ret_ref, unsigned *ret_n)
 		}
 		if (seen == empty && !seg->rx.n_covered)
 			return false;
-		// Either nobody who keeps to the rules wrote this, or it is of the number's next life.
+		// Either a node that breaks the rules wrote this, or it belongs to the number's
+		// next life.
 		if (seen != empty && !own_is_alive(seg, (unsigned)seg->self, seg->epoch))
 			return false;
 		if (pass(seg, seen) && seen != empty)
@@ -184,8 +193,9 @@ inbox_pop(struct segment *seg, uint64_t ref, unsigned n)
 
 	while (i <= n_covered && is_empty_at(seg, inbox, head + i, seg->epoch))
 		i++;
-	// From the end, the first entry last: while it is full, senders pass over those that it covers, and nobody else changes them. One that
-	// an overtaken sender filled, long ago, ends the loop above and is found by the next peek.
+	// From the end, the first entry last: while that one is full, senders pass over the covered
+	// entries, and no other node changes them. An entry that an overtaken sender filled long
+	// ago ends the loop above, and the next peek finds it.
 	for (unsigned k = i; --k;)
 		(void)shared_cas(entry_at(seg, inbox, head + k), empty_entry(seg, head + k, seg->epoch),
 			empty_entry(seg, head + k + seg->g.inbox_size,
@@ -195,7 +205,8 @@ inbox_pop(struct segment *seg, uint64_t ref, unsigned n)
 	seg->rx.n_covered = n_covered - (i - 1);
 }
 
-// A hole, an entry that somebody emptied who must not, would stop the reader for ever: it is passed over when an entry behind it is full.
+// A hole, an entry that a node emptied against the rules, would stop the reader for ever. It is
+// passed over when an entry behind it is full.
 void
 inbox_mend(struct segment *seg)
 {
@@ -213,7 +224,8 @@ inbox_mend(struct segment *seg)
 	}
 }
 
-// A node that others took for dead while it joined goes on here: what is of a later life is left alone. epoch: its low bits.
+// A node that others took for dead while it joined continues here: entries of a later life are left
+// alone. epoch: its low bits.
 static void
 renew(_Atomic uint64_t *word, unsigned epoch_shift, uint64_t value)
 {
@@ -261,5 +273,6 @@ inbox_depth(const struct segment *seg, unsigned node)
 	struct layout_inbox *inbox = own_inbox(seg, node);
 	uint64_t depth = (shared_load(&inbox->tail) & POSITION_MASK) - shared_load(&inbox->head);
 
-	return depth > seg->g.inbox_size ? seg->g.inbox_size : (uint32_t)depth; // the tail may be behind
+	// the tail may be behind
+	return depth > seg->g.inbox_size ? seg->g.inbox_size : (uint32_t)depth;
 }

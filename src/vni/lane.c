@@ -1,4 +1,4 @@
-// What both ends of a lane have in common: its lines.
+// The common part of both ends of a lane: its lines.
 #include "lane.h"
 
 #include "plain.h"

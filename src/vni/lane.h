@@ -1,12 +1,15 @@
-// A lane leads from one node to another in memory that hosts do not see alike: a ring of words that the sender alone writes, and one word of
-// the reader, how many of them it is done with. Internal to src/vni.
+// A lane leads from one node to another in memory that hosts do not see alike. It is a ring of
+// words that the sender alone writes, and one word of the reader: the number of entries that it has
+// finished. Internal to src/vni.
 //
-// A word is an entry: full, the reader's epoch, the lap, and the frame: its length, how many slots, the first one. So an entry that is left
-// from another lap or another life of the reader is no entry, however late a line arrives, and no tail is shared. Positions count on through
-// the laps, from 0 for each life of the reader.
+// A word is an entry: full, the reader's epoch, the lap, and the frame, namely its length, how many
+// slots, the first one. So a remainder of another lap or another life of the reader is no entry,
+// however late a line arrives, and no tail is shared. Positions count on through the laps, from 0
+// for each life of the reader.
 //
-// The pool is divided: node i sends from its n_slots / n_nodes slots, and it alone writes them and decides that one is free again. What a
-// slot is used for is known in memory of its own; lane_tx_begin finds out what a former life of the node has left.
+// The pool is divided: node i sends from its n_slots / n_nodes slots. It alone writes them and
+// decides that one is free again. The use of a slot is recorded in private memory; lane_tx_begin
+// finds the slots that a former life of the node has left.
 #pragma once
 
 #include "lines.h"
@@ -16,8 +19,8 @@
 #define ENTRY_COUNT_SHIFT ENTRY_SLOT_BITS
 #define ENTRY_LEN_SHIFT (ENTRY_COUNT_SHIFT + 6)
 #define ENTRY_LEN_MASK 0x1ffffu
-#define ENTRY_MORE \
-	(UINT64_C(1) << (ENTRY_LEN_SHIFT + 17)) // the first slot's header says more: offload, the other slots
+// The first slot's header says more: offload, the other slots.
+#define ENTRY_MORE (UINT64_C(1) << (ENTRY_LEN_SHIFT + 17))
 #define ENTRY_LAP_SHIFT (ENTRY_LEN_SHIFT + 18)
 #define ENTRY_LAP_MASK 7u
 #define ENTRY_EPOCH_SHIFT (ENTRY_LAP_SHIFT + 3)
@@ -45,8 +48,8 @@ struct lanes {
 	_Atomic uint64_t life[SEGMENT_MAX_NODES]; // the state of a living node, else 0
 	_Atomic uint64_t addresses; // moves when a node has come, gone, or moved its addresses
 	_Atomic uint32_t expelled; // enum lane_expelled
-	_Atomic uint64_t
-		dead[SEGMENT_MAX_NODES]; // the state in which a node was taken for dead: it lives no more in that epoch
+	// The state in which a node was taken for dead: it is dead in that epoch.
+	_Atomic uint64_t dead[SEGMENT_MAX_NODES];
 
 	// The tending thread.
 	uint64_t seen_addresses[SEGMENT_MAX_NODES];
@@ -113,7 +116,8 @@ lane_entry(const struct segment *seg, struct layout_lane *lane, uint64_t positio
 }
 
 static inline uint64_t
-lane_mark(const struct segment *seg, uint16_t epoch, uint64_t position) // of an entry there, beside the frame
+// of an entry there, beside the frame
+lane_mark(const struct segment *seg, uint16_t epoch, uint64_t position)
 {
 	return ENTRY_FULL | (uint64_t)epoch << ENTRY_EPOCH_SHIFT |
 		((position >> seg->inbox_shift) & ENTRY_LAP_MASK) << ENTRY_LAP_SHIFT;
@@ -143,9 +147,11 @@ void lane_write_back(const struct segment *seg, unsigned to, uint64_t position, 
 // How many slots wait, for who looks: it reads up to the first entry that is none.
 uint32_t lane_n_waiting(const struct segment *seg, unsigned from, unsigned to, uint16_t epoch);
 
-// Sending thread. join: before there are threads; the lanes to all who live are taken over from the node's former life.
+// Sending thread. join: before there are threads; takes over the lanes to all living nodes from the
+// node's former life.
 void lane_tx_join(struct segment *seg);
-int lane_tx_reserve(struct segment *seg, struct segment_frame *ret_frame); // ret_frame->n_slots of them
+// ret_frame->n_slots of them
+int lane_tx_reserve(struct segment *seg, struct segment_frame *ret_frame);
 void lane_tx_unreserve(struct segment *seg, const struct segment_frame *frame);
 unsigned lane_tx_send(struct segment *seg, struct segment_frame *frames, unsigned n);
 

@@ -1,8 +1,10 @@
-// The reader's end of the lanes towards a node: polled in turn, so that a sender that floods gets its turn and no more. Frames are read where
-// they lie; the sender learns of them in order, however they are released.
+// The reader's end of the lanes towards a node. Lanes are polled in turn, so that a flooding sender
+// gets its turn and no more. Frames are read in their slots; the sender learns of them in order,
+// however they are released.
 //
-// A copy of a line that is old shows entries of another lap, which are none. So an entry is dropped and read anew only to see that it has come;
-// a frame's lines are dropped after its entry was seen, and read after that.
+// An old copy of a line shows entries of another lap, which are void. So an entry is dropped and
+// read anew only to see that it has come. A frame's lines are dropped after its entry was seen, and
+// read after that.
 #include "address.h"
 #include "frame.h"
 #include "lane.h"
@@ -70,8 +72,9 @@ read_head(const struct segment *seg, unsigned from, uint64_t *ret_entry)
 	return lane_is_full(seg, *ret_entry, seg->epoch, head);
 }
 
-// The heads of all lanes are read anew: also entries that were seen already, whose slots may be used for something else since, if this node
-// did not run for so long that others took it for dead.
+// Reads the heads of all lanes anew, including entries that were seen already. Others may have
+// taken this node for dead while it did not run. The slots of such entries may then have another
+// use.
 static void
 look(struct segment *seg, uint64_t live)
 {
@@ -176,8 +179,9 @@ read_headers(struct segment *seg, struct segment_frame *frames, unsigned n, uint
 	return n_good;
 }
 
-// An entry that somebody emptied who must not would stop the lane for ever: when the same entry is seen to be missing twice, with others behind
-// it, they go on from there. The lines of one send may come in any order, but not that late.
+// An entry that a node emptied against the rules would stop the lane for ever. When the same entry
+// is missing twice, with others behind it, the reader continues there. The lines of one send may
+// come in any order, but not that late.
 static void
 mend(struct segment *seg, unsigned from)
 {

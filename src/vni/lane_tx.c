@@ -1,12 +1,15 @@
-// The sender's end of its lanes. Slots are this node's for ever; what they are used for is counted here: a frame is in use until all readers
-// that it was handed to are done with it, have left or are dead. A frame for several nodes lies in its slots once.
+// The sender's end of its lanes. Slots always belong to this node, and their use is counted here. A
+// frame is in use until all readers that it was sent to have finished it, have left or are dead. A
+// frame for several nodes lies in its slots once.
 //
-// A reader that is slow fills its lane and nothing else. Of the slots it has at most as many as are free, so that k of them, all stuck, leave
-// one part in k + 1; and none more than inbox_size. What does not fit is dropped and counted.
+// A slow reader fills its lane and nothing else. It has at most as many slots as are free, so that
+// k stuck readers leave one part in k + 1; and none has more than inbox_size. Frames that do not
+// fit are dropped and counted.
 //
-// Order of a send: frames are written back, fence, entries are written, entries are written back. Who dies in between has handed over a
-// beginning of what was to be sent, or single lines of it: the next life of the node begins behind the first entry that is missing.
-// O(1) a slot; O(inbox_size) when a reader comes or goes.
+// Order of a send: frames are written back, fence, entries are written, entries are written back. A
+// node that dies in between has published a beginning of the burst, or single lines of it: the next
+// life of the node begins behind the first missing entry. O(1) a slot; O(inbox_size) when a reader
+// joins or leaves.
 #include "frame.h"
 #include "lane.h"
 #include "piece.h"
@@ -113,8 +116,8 @@ read_passed(const struct segment *seg, unsigned to, uint64_t life, uint64_t *ret
 	return word >> 48 == layout_state_epoch(life);
 }
 
-// The reader is not there any more. It may be there all the same, and only have been silent: it must not find entries whose slots are used
-// for something else.
+// The reader has gone, or has only been silent. It must then not find entries whose slots have
+// another use.
 static void
 give_up(struct segment *seg, unsigned to)
 {
@@ -129,7 +132,8 @@ give_up(struct segment *seg, unsigned to)
 	pass(seg, to, l->tx[to].tail);
 }
 
-// A new life of the reader, which begins at 0. Nothing must be in the ring that could be taken for an entry of that life.
+// A new life of the reader, which begins at 0. The ring must have nothing that could be taken for
+// an entry of that life.
 static void
 begin(struct segment *seg, unsigned to, uint64_t life)
 {
@@ -157,8 +161,9 @@ begin_if_new(struct segment *seg, unsigned to)
 		begin(seg, to, life);
 }
 
-// What a reader is done with comes back. A position that cannot be is taken for true: either somebody has written into the ring what this
-// node did not, and the reader has read it; or the reader lies, and has what it is handed too soon.
+// Slots that a reader has finished come back. An impossible position is believed: either another
+// node has written into the ring what this node did not, and the reader has read it. Or the reader
+// lies, and gets later frames too soon.
 static void
 collect(struct segment *seg, unsigned to)
 {
@@ -241,7 +246,8 @@ header_bytes(unsigned n_slots)
 	return offsetof(struct layout_slot, other) + (n_slots - 1) * sizeof(uint64_t);
 }
 
-// The frame is in memory after the next fence. False: its slots are not reserved, it is of a former life of this node.
+// The frame is in memory after the next fence. False: its slots are not reserved, it is of a former
+// life of this node.
 static bool
 write_frame(struct segment *seg, const struct segment_frame *frame)
 {
@@ -381,7 +387,7 @@ lane_tx_send(struct segment *seg, struct segment_frame *frames, unsigned n)
 	return n_sent;
 }
 
-// A frame that a former life has handed over: its slots are in use. Whoever wrote the ring may have written anything.
+// A frame that a former life has sent: its slots are in use. The ring may have any content.
 static uint32_t
 take_over_frame(struct segment *seg, uint64_t entry)
 {
@@ -418,8 +424,9 @@ take_over_frame(struct segment *seg, uint64_t entry)
 	return first | n << ENTRY_COUNT_SHIFT;
 }
 
-// The reader goes on where it is. It has read some of the entries from its position on, and is not done with them; of the others their
-// sender has died: they have no length from here on. But they name their slots, for whichever life comes after this one.
+// The reader continues at its position. It has read some of the entries from there on, and has not
+// finished them. The sender of the others has died: they have no length from here on. But they name
+// their slots, for the life after this one.
 static void
 take_over(struct segment *seg, unsigned to, uint64_t life)
 {

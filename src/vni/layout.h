@@ -1,7 +1,8 @@
-// What lies where in a segment, and the words that nodes share. docs/segment.md is this file in prose.
+// The layout of a segment, and the words that nodes share. docs/segment.md is this file in prose.
 //
-// header | nodes | inboxes | slot words | slots, each part at a multiple of SEGMENT_PAGE. Each word has few writers and most change only by
-// compare-and-swap from a value that was seen, so that whoever was overtaken by a reaper fails instead of doing harm.
+// header | nodes | inboxes | slot words | slots, each part at a multiple of SEGMENT_PAGE. Each word
+// has few writers. Most words change only by compare-and-swap from a value that was seen, so that a
+// node overtaken by a reaper does no harm.
 #pragma once
 
 #include "rtvs/segment.h"
@@ -26,7 +27,8 @@ struct layout_header {
 	_Alignas(SEGMENT_LINE) _Atomic uint64_t n_reaped;
 };
 
-// state: enum segment_state | epoch << 8. Whole words, so that a reader sees each as its writer wrote it.
+// state: enum segment_state | epoch << 8. Whole words, so that a reader sees each as its writer
+// wrote it.
 struct layout_node {
 	_Alignas(SEGMENT_LINE) _Atomic uint64_t state; // by compare-and-swap
 	_Alignas(SEGMENT_LINE) _Atomic uint64_t host[2]; // the rest of the entry: the node writes
@@ -37,7 +39,8 @@ struct layout_node {
 	_Atomic uint64_t name[RTVS_NAME_SIZE / 8];
 	_Alignas(SEGMENT_LINE) _Atomic uint64_t beat;
 	_Atomic uint64_t addresses; // non-coherent: moves after the node's addresses did
-	_Atomic uint64_t incarnation; // non-coherent: of whoever writes the entry, so that two with one number notice
+	// Non-coherent: of the writer of the entry, so that two nodes with one number notice.
+	_Atomic uint64_t incarnation;
 	_Alignas(SEGMENT_LINE) _Atomic uint32_t asleep; // the node sets it, senders clear it
 	_Alignas(SEGMENT_LINE) _Atomic uint64_t tx[6]; // as in struct segment_counters
 	_Atomic uint64_t held; // non-coherent: slots handed over | slots reserved << 32
@@ -51,15 +54,18 @@ struct layout_inbox {
 	_Alignas(SEGMENT_LINE) _Atomic uint64_t entry[];
 };
 
-// Of a non-coherent segment, instead of inboxes: n_nodes lanes from node 0, one to each node, then those from node 1, and so on; after the
-// lanes as many struct layout_passed in the same order of their *readers*. See lane.h.
+// Of a non-coherent segment, instead of inboxes: n_nodes lanes from node 0, one to each node, then
+// those from node 1, and so on. After the lanes there are as many struct layout_passed in the same
+// order of their *readers*. See lane.h.
 struct layout_lane {
-	_Alignas(SEGMENT_LINE) _Atomic uint64_t gone; // LANE_GONE | epoch of a reader that the sender took for dead
+	// LANE_GONE | epoch of a reader that the sender took for dead
+	_Alignas(SEGMENT_LINE) _Atomic uint64_t gone;
 	_Alignas(SEGMENT_LINE) _Atomic uint64_t entry[];
 };
 
 struct layout_passed {
-	_Alignas(SEGMENT_LINE) _Atomic uint64_t passed; // epoch of the reader << 48 | how many entries it is done with
+	// reader's epoch << 48 | entries that it has finished
+	_Alignas(SEGMENT_LINE) _Atomic uint64_t passed;
 };
 
 // At the beginning of a slot, in front of its bytes. The sender writes it.
@@ -68,8 +74,10 @@ struct layout_slot {
 	_Alignas(SEGMENT_LINE) _Atomic uint64_t first;
 	_Atomic uint64_t offload[2]; // of a frame's first slot, if it has any; see frame.c
 	_Atomic uint64_t n_items; // of the parcel
-	_Atomic uint64_t share[4]; // of a frame for several nodes: what each of 16 nodes has to do with it, see share.h
-	// After `first`. Non-coherent: a frame's other slots, their numbers in the sender's partition.
+	// Of a frame for several nodes: the relation of each of 16 nodes to it, see share.h.
+	_Atomic uint64_t share[4];
+	// After `first`. Non-coherent: a frame's other slots, their numbers in the sender's
+	// partition.
 	_Atomic uint64_t other[SEGMENT_MAX_CHAIN - 1];
 };
 
@@ -84,8 +92,9 @@ struct layout {
 
 void segment_layout(const struct segment_geometry *g, struct layout *ret_layout);
 
-// A slot's word says whose it is: owner + 1, or 0: free; the owner's epoch; and a generation, which moves whenever the slot is freed or
-// taken by a receiver, so that nobody takes a slot for the one that it was before.
+// A slot's word names its owner: owner + 1, or 0: free; the owner's epoch; and a generation. The
+// generation moves whenever the slot is freed or taken by a receiver, so that no node mistakes a
+// slot for its former use.
 #define WORD_SHARED (UINT64_C(1) << 55) // a frame for several nodes: share.h
 
 static inline uint64_t
@@ -142,8 +151,9 @@ layout_ref_slot(uint64_t ref)
 	return (uint32_t)ref & ((1u << REF_SLOT_BITS) - 1);
 }
 
-// An item of a parcel's list: a slot, and the length of the frame that begins there, 0: it goes on. Or, with ITEM_PACKED, one more frame in the same
-// slot: where it begins, its length, and what it says of checksums, in place of the reference.
+// An item of a parcel's list: a slot, and the length of the frame that begins there, 0: it
+// continues. Or, with ITEM_PACKED, one more frame in the same slot: where it begins, its length,
+// and its checksum fields, in place of the reference.
 #define ITEM_LEN_BITS 17
 #define ITEM_OFFLOAD (UINT64_C(1) << 63) // the frame's slot has more to say
 #define ITEM_PACKED (UINT64_C(1) << 62)
@@ -173,7 +183,8 @@ layout_ref_fits(uint64_t ref, uint64_t word)
 	return ((ref >> REF_SLOT_BITS) & REF_TAG_MASK) == (word & REF_TAG_MASK);
 }
 
-// A node's state with its epoch. A node that joins has nothing yet; when it lives no longer, its epoch never comes back.
+// A node's state with its epoch. A joining node owns nothing yet; after its end, its epoch never
+// comes back.
 static inline uint64_t
 layout_state(enum segment_state state, uint16_t epoch)
 {

@@ -1,5 +1,6 @@
-// Who is attached: a node's entry in the table is written by the node, its state by compare-and-swap. Free, joining, living, reaping, free again
-// in the next epoch: a number's former life is told from its present one by the epoch, wherever it is named.
+// Which nodes are attached: the node writes its entry in the table, its state changes by
+// compare-and-swap. The states are free, joining, living, reaping, and free again in the next
+// epoch. The epoch distinguishes a number's former life from its present one, wherever it is named.
 #include "address.h"
 #include "inbox.h"
 #include "node.h"
@@ -100,7 +101,8 @@ segment_leave(struct segment *seg)
 	}
 	state = &own_node(seg, (unsigned)seg->self)->state;
 	(void)shared_cas(state, layout_state(SEGMENT_LIVE, seg->epoch), layout_state(SEGMENT_REAPING, seg->epoch));
-	(void)segment_sweep(seg); // also behind a node that others took for dead, and that did not know
+	// also behind a node that others took for dead, and that did not know
+	(void)segment_sweep(seg);
 	(void)shared_cas(state, layout_state(SEGMENT_REAPING, seg->epoch), layout_state(SEGMENT_FREE, seg->epoch));
 	address_moved(seg);
 	seg->self = -1;

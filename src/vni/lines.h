@@ -1,8 +1,11 @@
-// Cache lines of memory that hosts do not see alike. What a node has written is with the others when it was written back; what others have
-// written is seen after this node's copy was dropped. Both go on in the background, in any order, until the next fence. A line is written
-// back as a whole, and may be written back or dropped sooner, by itself: a word is seen as it was written, a line in any state on the way.
+// Cache lines of memory that hosts do not see alike. A node's write reaches the others when it was
+// written back. Others' writes are visible after this node's copy was dropped. Both go on in the
+// background, in any order, until the next fence. A line is written back as a whole, and may be
+// written back or dropped sooner, by itself: a word is seen as it was written, a line in any state
+// on the way.
 //
-// No more than this is asked of such memory. The tests replace it by one that does no more (LINES_SIMULATED).
+// The code needs no more than this of such memory. The tests replace it by one that does no more
+// (LINES_SIMULATED).
 #pragma once
 
 #include <stddef.h>

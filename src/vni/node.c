@@ -1,5 +1,6 @@
-// A node's entry in the table. The node alone writes its entry; in coherent memory other nodes also change its state, by
-// compare-and-swap, in life.c and sweep.c. In memory that hosts do not see alike the functions here pass the caches.
+// A node's entry in the table. The node alone writes its entry; in coherent memory other nodes also
+// change its state, by compare-and-swap, in life.c and sweep.c. In memory that hosts do not see
+// alike the functions here pass the caches.
 #include "node.h"
 
 #include "lane.h"

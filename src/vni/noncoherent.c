@@ -1,9 +1,11 @@
-// Who is attached, in memory that hosts do not see alike. A node's entry in the table is written by the node alone, its state, too: nothing is
-// taken by compare-and-swap. Each node decides for itself who is dead, keeps that to itself, and tells the dead one in the lane's first line,
-// in case it lives. So there is nothing to reap: what a dead node had in its hands are others' slots, which those take back by themselves, and
-// its own slots, which are its next life's: docs/segment.md.
+// Which nodes are attached, in memory that hosts do not see alike. A node alone writes its entry in
+// the table, its state, too: there is no compare-and-swap. Each node decides for itself which nodes
+// are dead, and keeps that to itself. It tells the dead one in the lane's first line, in case that
+// one lives. So there is nothing to reap. A dead node held slots of others, which those take back
+// by themselves. It also held its own slots, which are its next life's: docs/segment.md.
 //
-// Two that take one number at the same time write one entry: each writes who it is beside its heartbeat, and finds the other's name there.
+// Two nodes that take one number at the same time write one entry. Each writes its identity beside
+// its heartbeat, and finds the other's there.
 #include "noncoherent.h"
 
 #include "address.h"
@@ -148,7 +150,8 @@ make_incarnation(const struct segment *seg, const struct segment_identity *ident
 	return mix | 1;
 }
 
-// Those whom this node's former life has taken for dead do not speak with this one, either, until they have joined again.
+// Nodes that this node's former life took for dead do not exchange frames with this one, either,
+// until they have joined again.
 static void
 look_at_all(struct segment *seg)
 {
@@ -198,7 +201,8 @@ noncoherent_join(struct segment *seg, unsigned number, const struct segment_iden
 	return 0;
 }
 
-// Nothing of this node may stay behind in this host's caches, to be written back when another host's node has the number.
+// No line of this node may stay in this host's caches, to be written back when another host's node
+// has the number.
 void
 noncoherent_leave(struct segment *seg)
 {
@@ -299,7 +303,8 @@ noncoherent_awake(struct segment *seg)
 	atomic_store_explicit(segment_sleep_word(seg, (unsigned)seg->self), 0, memory_order_release);
 }
 
-// Of a node's slots: what is reserved; and what was handed over as it says, but no more than waits, since it collects only when it needs to.
+// Of a node's slots: the reserved ones; and the published ones by its own account, but no more than
+// wait, since it collects only when it needs to.
 void
 noncoherent_look_pool(const struct segment *seg, struct segment_pool_info *ret_info)
 {

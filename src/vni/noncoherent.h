@@ -1,4 +1,5 @@
-// The nodes of a segment in memory that hosts do not see alike; frames between them: lane.h. Internal to src/vni.
+// The nodes of a segment in memory that hosts do not see alike; frames between them: lane.h.
+// Internal to src/vni.
 #pragma once
 
 #include "own.h"

@@ -1,4 +1,4 @@
-// What a node knows by itself, in memory that no other node sees; and the ways into the segment.
+// A node's own knowledge, in memory that no other node sees; and the ways into the segment.
 #pragma once
 
 #include "layout.h"
@@ -6,7 +6,8 @@
 
 #define SLOT_CACHE 64 // slots that a sender has at hand; a power of two
 #define LEARNED 4096 // addresses behind bridges; a power of two
-#define KNOWN 4096 // for SEGMENT_MAX_NODES * SEGMENT_MAX_MACS addresses, at most a quarter full; a power of two
+// For SEGMENT_MAX_NODES * SEGMENT_MAX_MACS addresses, at most a quarter full; a power of two.
+#define KNOWN 4096
 
 // What one entry of an inbox hands over.
 struct own_parcel {
@@ -26,16 +27,19 @@ struct segment {
 
 	// The sending thread.
 	struct {
-		_Alignas(SEGMENT_LINE) uint64_t slot[SLOT_CACHE]; // a ring; as in struct segment_frame
+		// a ring; as in struct segment_frame
+		_Alignas(SEGMENT_LINE) uint64_t slot[SLOT_CACHE];
 		uint32_t first, n_slots, limit; // limit: SLOT_CACHE, or less in a small segment
 		uint32_t home, window, at, n_found; // where it looks for free slots: slot.c
-		uint32_t at_of[SEGMENT_MAX_NODES]; // separate buffers: likewise, for each destination
+		// separate buffers: likewise, for each destination
+		uint32_t at_of[SEGMENT_MAX_NODES];
 		struct {
 			uint64_t position; // where this node looks for the end of an inbox first
 			uint16_t epoch;
 		} end[SEGMENT_MAX_NODES];
 		struct {
-			uint64_t to, slot; // small frames for that one node go into this slot; to 0: none
+			// small frames for that one node go into this slot; to 0: none
+			uint64_t to, slot;
 			uint32_t used; // bytes
 		} open;
 		uint64_t addresses; // of the header, when the tables were made
@@ -44,7 +48,8 @@ struct segment {
 	} tx;
 
 	_Atomic uint64_t bridges; // set of nodes; sending thread: wo, receiving thread: ro
-	_Atomic uint32_t may_look; // how often the tables may be made again; tending thread: wo, sending thread: rw
+	// How often the tables may be made again; tending thread: wo, sending thread: rw.
+	_Atomic uint32_t may_look;
 	_Atomic uint64_t learned[LEARNED]; // as known, and whether it is fresh; see address.c
 
 	// The receiving thread.
@@ -52,7 +57,9 @@ struct segment {
 		_Alignas(SEGMENT_LINE) uint64_t head;
 		uint32_t n_covered; // entries from the head on that belong to the parcel before
 		uint32_t n_idle; // turns since an entry was found or the inbox mended
-		struct own_parcel parcel; // that was taken; frames are handed out from item `at` and slot `at_slot` on
+		// The parcel that was taken; frames are returned from item `at` and slot `at_slot`
+		// on.
+		struct own_parcel parcel;
 		uint8_t at, at_slot, from;
 		uint64_t shared; // its word, when the frame is for several nodes, else 0
 	} rx;
@@ -66,7 +73,8 @@ struct segment {
 		uint64_t state, beat, since_ns;
 	} watched[SEGMENT_MAX_NODES];
 
-	// Coherent: two bytes for each slot, the frames in it that this node has reserved, and those that it has received.
+	// Coherent: two bytes for each slot, the frames in it that this node has reserved, and
+	// those that it has received.
 	_Alignas(SEGMENT_LINE) uint8_t more[];
 };
 
@@ -124,7 +132,8 @@ own_mine(const struct segment *seg, uint32_t gen)
 	return layout_word((unsigned)seg->self, seg->epoch, gen);
 }
 
-// The node of that epoch lives. What is asked of others' words: load the word first, then ask; a dead epoch never comes back.
+// Whether the node of that epoch lives. For words of other nodes: load the word first, then ask; a
+// dead epoch never comes back.
 static inline bool
 own_is_alive(const struct segment *seg, unsigned node, uint16_t epoch)
 {

@@ -1,8 +1,10 @@
-// Each slot is compared with the word that it leads to. Whether it is still what it was is decided by the compare-and-swaps that follow: a
-// parcel is taken from its end, the first slot last, so that whoever clears up behind a taker that died finds the others by the first.
+// Each slot is compared with its word. The compare-and-swaps that follow decide whether it is still
+// the same. A parcel is taken from its end, the first slot last. So the sweeper of a taker that
+// died finds the others by the first.
 #include "parcel.h"
 
-// The items; each that is not packed names one more slot, with its tag in word. False: not n slots, or not in the segment.
+// The items; each that is not packed names one more slot, with its tag in word. False: not n slots,
+// or not in the segment.
 static bool
 read_items(const struct segment *seg, uint32_t first, unsigned n, struct own_parcel *p)
 {
@@ -56,7 +58,8 @@ parcel_read(const struct segment *seg, uint64_t ref, unsigned n, struct own_parc
 	if (owner >= seg->g.n_nodes || (p->word[0] & WORD_SHARED && n > 1))
 		return false;
 	is_possible = read_items(seg, first, n, p);
-	// While they were read, somebody may have cleared up and the same sender begun another parcel here.
+	// While they were read, a sweeper may have freed them, and the same sender begun another
+	// parcel here.
 	if (shared_load(own_word(seg, first)) != p->word[0])
 		return true;
 	p->slot[0] = first;

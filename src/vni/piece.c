@@ -1,4 +1,4 @@
-// What lies in a frame's slots. Both kinds of memory keep bytes and offload in the same places.
+// The content of a frame's slots. Both kinds of memory keep bytes and offload in the same places.
 #include "piece.h"
 
 #include <string.h>

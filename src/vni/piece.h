@@ -1,4 +1,5 @@
-// What lies in a frame's slots: its bytes in pieces, one a slot, and its offload in the first slot's header. Internal to src/vni.
+// The content of a frame's slots: its bytes in pieces, one a slot, and its offload in the first
+// slot's header. Internal to src/vni.
 #pragma once
 
 #include "own.h"

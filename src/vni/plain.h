@@ -1,5 +1,7 @@
-// Included by code for memory that hosts do not see alike: it cannot even name what such memory lacks, nothing is read and written in one step
-// between hosts. (Sequentially consistent stores are exchanges on x86, fences of the language locked instructions: see lines.h.)
+// Included by code for memory that hosts do not see alike. The code then cannot even name
+// operations that such memory lacks: no word is read and written in one step between hosts.
+// (Sequentially consistent stores are exchanges on x86, fences of the language locked instructions:
+// see lines.h.)
 #pragma once
 
 #include "shared.h"

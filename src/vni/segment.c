@@ -1,5 +1,5 @@
-// Geometry and header: what is looked at once, when a segment is made or attached. A node works with its copy of the geometry, so that nothing
-// that is written into the header later moves a pointer.
+// Geometry and header, which are read once, when a segment is made or attached. A node works with
+// its copy of the geometry, so that no later write into the header moves a pointer.
 #include "lines.h"
 #include "noncoherent.h"
 #include "own.h"
@@ -39,7 +39,8 @@ segment_check_geometry(const struct segment_geometry *g, const char **ret_field)
 	return -EINVAL;
 }
 
-// Enough for one frame of the greatest length from each node, or to each node when buffers are separate.
+// Enough for one frame of the greatest length from each node, or to each node when buffers are
+// separate.
 uint32_t
 segment_min_slots(const struct segment_geometry *g)
 {

@@ -1,4 +1,5 @@
-// See share.h. A word is always loaded before it is asked whether a node lives: what was there before a node's death is of its dead epoch.
+// See share.h. A word is always loaded before the check whether a node lives: a value from before a
+// node's death belongs to its dead epoch.
 #include "share.h"
 
 #include "slot.h"
@@ -46,7 +47,8 @@ change(struct segment *seg, uint32_t slot, uint64_t word, unsigned node, uint64_
 	return false;
 }
 
-// A word of another generation in a slot that is shared still was spoiled by somebody: whoever it named is forgotten.
+// A word of another generation in a slot that is still shared was spoiled by some node: the nodes
+// that it named are forgotten.
 static bool
 free_if_last(struct segment *seg, uint32_t slot, uint64_t word)
 {

@@ -1,5 +1,6 @@
-// The accesses to what nodes share. Each is one step: the tests' builds (SEGMENT_STEPS) stop before any of them, to try another node's
-// steps in between, or to end the node there. Nothing else touches shared words; the bytes of frames are copied freely by their owner.
+// The accesses to words that nodes share. Each is one step: the tests' builds (SEGMENT_STEPS) stop
+// before any of them, to try another node's steps in between, or to end the node there. No other
+// code touches shared words; their owner copies the bytes of frames freely.
 #pragma once
 
 #include <stdatomic.h>
@@ -13,7 +14,8 @@ void segment_step(void); // the test's
 #define SHARED_STEP() ((void)0)
 #endif
 
-// The line is going to be written: it comes as this CPU's own. (The compiler's prefetch for writing fetches it as shared on plain x86-64.)
+// The line will be written: it is fetched as this CPU's own. (The compiler's prefetch for writing
+// fetches it as shared on plain x86-64.)
 static inline void
 shared_prefetch_write(const void *line)
 {

@@ -1,12 +1,15 @@
-// A slot is free when its word names no owner; there is no list of free slots, which a node could die in the middle of changing. A sender
-// looks through the words for free ones, some at a time, and keeps them at hand. It begins at a home of its own and looks no further than a
-// window that grows while less than half of it is free, so that nodes seldom meet. The windows of all nodes together are larger than a CPU's own
-// cache, since a line that went on to the shared one is written sooner than one that is still in another CPU's, and smaller than the shared one.
+// A slot is free when its word names no owner. There is no list of free slots, which a node could
+// die in the middle of changing. A sender searches the words for free ones, some at a time, and
+// caches them. It begins at a home of its own, and searches a window that grows while less than
+// half of it is free. So nodes seldom meet. The windows of all nodes together are larger than a
+// CPU's own cache, and smaller than the shared one: a line that went on to the shared cache is
+// written sooner than one that is still in another CPU's.
 //
 // Cost: one compare-and-swap a slot, and words that lie side by side: eight a line.
 #include "slot.h"
 
-// Slots of all windows at least. Zen 4, two nodes, 1,514-byte frames: 285 Gbit/s; 210 with 2,048, 67 with 512.
+// Slots of all windows at least. Zen 4, two nodes, 1,514-byte frames: 285 Gbit/s; 210 with 2,048,
+// 67 with 512.
 #define WINDOWS 4096
 #define WINDOW_MIN 128
 #define SCAN_MAX 4096 // words that one call looks at
@@ -34,7 +37,8 @@ slot_begin(struct segment *seg)
 
 	seg->tx.first = seg->tx.n_slots = 0;
 	seg->tx.open.to = 0;
-	for (unsigned i = 0; i < SEGMENT_MAX_NODES; i++) // looked for anew, should a number's epoch have come back
+	// searched anew, should a number's epoch have come back
+	for (unsigned i = 0; i < SEGMENT_MAX_NODES; i++)
 		seg->tx.end[i].position = seg->tx.end[i].epoch = 0;
 	seg->tx.limit = share < 8 ? 1 : least(SLOT_CACHE, share / 4);
 	seg->tx.home = share * (uint32_t)seg->self;

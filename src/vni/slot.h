@@ -4,7 +4,8 @@
 #include "own.h"
 
 void slot_begin(struct segment *seg); // the node has joined: nothing is at hand
-// A free slot for a frame to that node, which does not matter to a common pool: number | generation << 32. Sending thread.
+// A free slot for a frame to that node, which does not matter to a common pool: number | generation
+// << 32. Sending thread.
 bool slot_take(struct segment *seg, unsigned to, uint64_t *ret_slot);
 // The sending thread gives back what it took and did not use.
 void slot_untake(struct segment *seg, uint64_t slot);

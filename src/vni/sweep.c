@@ -1,8 +1,9 @@
-// Who lives, and what the dead leave behind. Anybody may clear up, also several nodes at once, and may die while doing it: every change is a
-// compare-and-swap from a value that names the dead one, and the number becomes free only after a whole turn over the segment.
+// Which nodes live, and recovery of the slots of dead ones. Any node may sweep, also several at
+// once, and may die in a sweep. Every change is a compare-and-swap from a value that names the dead
+// node. The number becomes free only after a whole turn over the segment.
 //
-// Three places name a slot's holder: the slot's word, the share words of a frame for several nodes, the inbox that the slot waits in.
-// A turn looks at all of them: O(slots + nodes * inbox_size).
+// Three places name a slot's holder: the slot's word, the share words of a frame for several nodes,
+// the inbox that the slot waits in. A turn looks at all of them: O(slots + nodes * inbox_size).
 #include "address.h"
 #include "inbox.h"
 #include "noncoherent.h"
@@ -55,8 +56,9 @@ segment_sweep(struct segment *seg)
 {
 	uint32_t n_freed = 0;
 
+	// Each node's slots are its own, and come back when it learns of the death.
 	if (seg->g.memory == SEGMENT_NONCOHERENT)
-		return 0; // each node's slots are its own, and come back when it is told or sees who died
+		return 0;
 	for (unsigned node = 0; node < seg->g.n_nodes; node++)
 		for (uint32_t i = 0; i < seg->g.inbox_size; i++) {
 			uint64_t ref;
@@ -71,7 +73,8 @@ segment_sweep(struct segment *seg)
 	return n_freed;
 }
 
-// A node that others took for dead, and that does not know yet, may take slots after they looked for its own, and then die.
+// A node that others took for dead, and that does not know yet, may take slots after they looked
+// for its own, and then die.
 static void
 patrol(struct segment *seg)
 {
@@ -84,7 +87,8 @@ patrol(struct segment *seg)
 	count_reaped(seg, n_freed);
 }
 
-// A clock that only moves on, and never by much: a step of the caller's, or a computer that stood still with all its nodes, kills nobody.
+// A clock that only advances, and never by much. A step of the caller's clock, or a computer that
+// stood still with all its nodes, kills no node.
 static uint64_t
 move_clock(struct segment *seg, uint64_t now_ns)
 {
@@ -137,7 +141,8 @@ segment_tend(struct segment *seg, segment_lock_fn has_lock, void *ctx, uint64_t 
 
 		if ((int)i == seg->self || layout_state_of(seen) == SEGMENT_FREE)
 			continue;
-		// One that is being reaped has been found dead already; whoever began may have died.
+		// A node in this state has been found dead already; the node that began the sweep
+		// may have died.
 		if (layout_state_of(seen) != SEGMENT_REAPING) {
 			if (!watch_is_dead(seg, i, has_lock, ctx, now_ns))
 				continue;

@@ -1,4 +1,5 @@
-// Whether a node lives: its lock tells on its own host, else its heart. Nothing is changed but what this node knows by itself.
+// Whether a node lives: its lock decides on its own host, else its heart. Changes only private
+// knowledge of this node.
 #include "watch.h"
 
 static bool
@@ -8,7 +9,8 @@ is_of_one_host(const struct layout_node *a, const struct layout_node *b)
 		shared_load(&a->host[1]) == shared_load(&b->host[1]);
 }
 
-// A node of that node's host, whose heart beats: it knows better whether that node lives, by its lock.
+// A node of that node's host, whose heart beats: it knows better whether that node lives, by its
+// lock.
 static bool
 has_kin(const struct segment *seg, unsigned number, uint64_t now_ns)
 {
