@@ -1,5 +1,6 @@
-// rtvswitchd: arguments, wiring, start, wait, stop in reverse. What goes wrong is told in one line; the exit status says
-// to systemd whether a restart could help (1) or only a changed configuration (2).
+// rtvswitchd: arguments, wiring, start, wait, stop in reverse. An error is reported in one line.
+// The exit status tells systemd whether a restart could help (1) or only a changed configuration
+// (2).
 #include "rtvs/ctl.h"
 #include "rtvs/geneve.h"
 #include "rtvs/log.h"

@@ -1,8 +1,10 @@
-// Whether the links of a scenario can keep what its flows were promised: the core's test, per host, on what the scheduler of
-// each host is told. A path keeps a flow's deadline when each of its hosts keeps its share, since each judges packets by
-// their flow's own token bucket: what an earlier host sent in a clump becomes guaranteed no later than if it had kept every
-// packet for as long as it may (Georgiadis, Guerin, Peris, Sivarajan, "Efficient network QoS provisioning based on per
-// node traffic shaping", IEEE/ACM Trans. Networking 4(4), 1996).
+// Whether the links of a scenario can keep the promises to its flows: the core's test, per host,
+// with the parameters of each host's scheduler. A path keeps a flow's deadline when each of its
+// hosts keeps its share, since each judges packets by their flow's own token bucket. Packets that
+// an earlier host sent in a clump become guaranteed no later than packets that it kept for as long
+// as permitted.
+// Source: Georgiadis, Guerin, Peris, Sivarajan, "Efficient network QoS provisioning based on per
+// node traffic shaping", IEEE/ACM Trans. Networking 4(4), 1996.
 #include "admit.h"
 
 #include <errno.h>
@@ -21,8 +23,8 @@ max_packet(const struct scenario_flow *f)
 	return (uint32_t)longest;
 }
 
-// All its packets have tokens on arrival at the first host. cbr and bursts round times to whole nanoseconds: the bucket must
-// have room for one.
+// All its packets have tokens on arrival at the first host. cbr and bursts round times to whole
+// nanoseconds: the bucket must have room for one.
 static bool
 is_conforming(const struct scenario_flow *f)
 {
@@ -55,8 +57,9 @@ admit_hop_params(
 	ret_params->deadline_ns = left_ns / f->n_hops + (hop ? 0 : left_ns % f->n_hops);
 }
 
-// Packets that may leave as surplus count as best effort, whoever sends them: of flows without guarantee, of those that
-// send more than theirs, and of all that may arrive ahead of their tokens because an earlier host sent them so.
+// Packets that may leave as surplus count as best effort, whatever their flow. These are packets of
+// flows without guarantee, and of flows that send more than theirs. An earlier host may also send
+// packets ahead of their flow's tokens.
 static void
 add_flow(const struct scenario *sc, uint32_t id, uint32_t hop, struct admission_flow *flows, uint32_t *n,
 	struct admission_link *link)

@@ -1,4 +1,4 @@
-// The reader of fields.h. Ranges are told in the units that values are read in.
+// The reader of fields.h. Messages give ranges in the units of the values.
 #include "fields.h"
 
 #include "rtvs/units.h"

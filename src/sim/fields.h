@@ -1,5 +1,6 @@
-// JSON objects whose members are numbers, read by table: types and ranges are declared once, and what is refused is named
-// with what would be accepted. Values are as people write them ("2ms", "20Mbit", "15kB") or bare integers.
+// JSON objects whose members are numbers, read by table: types and ranges are declared once, and an
+// error names the member and the accepted values. Values are as people write them ("2ms", "20Mbit",
+// "15kB") or bare integers.
 #pragma once
 
 #include <jansson.h>
@@ -33,11 +34,12 @@ __attribute__((format(printf, 4, 5))) int fields_refuse(
 // One value into *ret_value. 0 or -EINVAL with err.
 int fields_read_value(const json_t *value, const struct field *field, const char *where, uint64_t *ret_value,
 	char err[FIELDS_ERROR_SIZE]);
-// The members of an object into the struct that starts at base. 0 or -EINVAL with err: not an object, an unknown member,
-// one that is missing, or a value that is out of range.
+// The members of an object into the struct that starts at base. 0 or -EINVAL with err: not an
+// object, an unknown member, a missing one, or a value that is out of range.
 int fields_read(const json_t *object, const struct field *fields, unsigned n_fields, const char *where, void *base,
 	char err[FIELDS_ERROR_SIZE]);
 // Its "name" into ret_name of size bytes. 0 or -EINVAL with err.
 int fields_read_name(const json_t *object, const char *where, char *ret_name, size_t size, char err[FIELDS_ERROR_SIZE]);
-// A file. 0, -EINVAL (no JSON), or negative errno of reading it (-EFBIG: above FIELDS_MAX_FILE_BYTES), with err.
+// A file. 0, -EINVAL (no JSON), or negative errno of reading it (-EFBIG: above
+// FIELDS_MAX_FILE_BYTES), with err.
 int fields_load(const char *path, json_t **ret_root, char err[FIELDS_ERROR_SIZE]);

@@ -1,8 +1,10 @@
-// The event loop of loop.h. As in sim.c there is at most one event of a kind per object, so the core's queue of deadlines is the
-// queue of events; at one instant packets arrive before links send, else events happen in the order of their planning.
+// The event loop of loop.h. As in sim.c there is at most one event of a kind per object, so the
+// core's queue of deadlines is the queue of events. At one instant packets arrive before links
+// send; otherwise events happen in the order of their planning.
 //
-// A packet's way: source -> the host's scheduler -> its wire -> the shared link -> its flow's wire -> receiver.
-// A report's way: receiver -> a list with random arrivals -> controller. Each wire has one latency and so is a queue.
+// A packet's way: source -> the host's scheduler -> its wire -> the shared link -> its flow's wire
+// -> receiver. A report's way: receiver -> a list with random arrivals -> controller. Each wire has
+// one latency and so is a queue.
 #include "loop.h"
 
 #include "policy.h"
@@ -17,7 +19,8 @@
 
 #define CROSS UINT32_MAX // packet.sender: of nobody
 
-// The item comes first: what a scheduler gives back is a packet. Its user is the step of the ladder.
+// The item comes first: an item returned by a scheduler is a packet. Its user is the step of the
+// ladder.
 struct packet {
 	struct sched_item item;
 	uint64_t created_ns, arrives_ns; // arrives_ns: on a wire, at its end

@@ -1,4 +1,5 @@
-// Reports of loop_report.h. Series have a number for each sample; what belongs to hosts is of all of them together.
+// Reports of loop_report.h. Series have a number for each sample; a figure of hosts is of all of
+// them together.
 #include "loop_report.h"
 
 #include <inttypes.h>

@@ -1,4 +1,5 @@
-// What a run of feedback found, as JSON made of integers only, and that JSON as a table for people.
+// The results of a run of feedback, as JSON made of integers only, and that JSON as a table for
+// people.
 #pragma once
 
 #include "loop.h"

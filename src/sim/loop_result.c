@@ -1,4 +1,4 @@
-// The counts of loop_result.h. The event loop says what happened, and to whom.
+// The counts of loop_result.h. The event loop reports each event with its object.
 #include "loop_result.h"
 
 #include <errno.h>

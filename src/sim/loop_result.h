@@ -1,11 +1,12 @@
-// What is counted of a simulated control loop: totals of a flow of all hosts, and how it went over time.
+// The counts of a simulated control loop: totals of a flow of all hosts, and its course over time.
 #pragma once
 
 #include "loop_scenario.h"
 #include "rtvs/hist.h"
 
 #define LOOP_RESULT_MAX_SAMPLES 100000u
-#define LOOP_RESULT_QUIET_NS UINT64_C(100000000) // misses of a host that are further apart are two episodes
+// Misses of a host that are further apart are two episodes.
+#define LOOP_RESULT_QUIET_NS UINT64_C(100000000)
 
 // Of all hosts, as it was at a time, and of the packets sent from then to the next.
 struct loop_result_sample {
@@ -15,14 +16,15 @@ struct loop_result_sample {
 	uint64_t shortened, raised, escalated; // hosts
 };
 
-// sent == delivered + full + lost. Sources end at the scenario's time; what is on its way then still arrives.
+// sent == delivered + full + lost. Sources end at the scenario's time; packets on their way then
+// still arrive.
 struct loop_result_flow {
 	uint64_t sent, delivered;
 	uint64_t full, lost; // dropped: at the host, in the network
 	uint64_t missed; // delivered after the deadline, as nobody but the simulator knows
 	uint64_t missed_most; // of them, of one host
 	uint64_t episodes; // of misses, of all hosts
-	uint64_t longest_ns; // of an episode, from its first miss to its last, by when they were sent
+	uint64_t longest_ns; // of an episode, from its first miss to its last, by sending time
 	uint64_t reports, reports_lost;
 	uint64_t reports_most; // of one host in a second
 	uint64_t events[FEEDBACK_EVENTS];

@@ -1,4 +1,5 @@
-// The scenario of loop_scenario.h from JSON: tables of fields, then what the members have to do with each other.
+// The scenario of loop_scenario.h from JSON: tables of fields, then the relations between the
+// members.
 #include "loop_scenario.h"
 
 #include "source_json.h"

@@ -1,8 +1,9 @@
-// What is simulated of the feedback between hosts: up to 1,000 hosts, each with a link of its own and the same flows, send
-// through one link that all share. There, queues are served by the step of the DSCP ladder, and cross traffic comes and goes.
-// Receivers tell senders what was late; what they say is delayed, lost and re-ordered. Made from JSON, or by hand.
+// The scenario of feedback between hosts: up to 1,000 hosts, each with a link of its own and the
+// same flows, send through one link that all share. There, the step of the DSCP ladder decides
+// which queue is served, and cross traffic comes and goes. Receivers report late packets to
+// senders; the reports are delayed, lost and re-ordered. Made from JSON, or by hand.
 //
-// A packet's length is what it takes of links and rates, all headers included.
+// A packet's length is its share of links and rates, all headers included.
 #pragma once
 
 #include "fields.h"

@@ -1,6 +1,7 @@
-// The policies of policy.h. Two mechanisms do all four: the core's scheduler, and lists by rank, of which the lowest that
-// is not empty goes first. fifo has one rank; under priority each deadline is one. The core's queue of deadlines finds it.
-// All is O(1), but for deadlines beyond that queue's window.
+// The policies of policy.h. Two mechanisms do all four: the core's scheduler, and lists by rank, of
+// which the lowest that is not empty goes first. fifo has one rank; under priority each deadline is
+// one. The core's queue of deadlines finds that list. All is O(1), except for deadlines beyond that
+// queue's window.
 #include "policy.h"
 
 #include <assert.h>
@@ -131,7 +132,8 @@ ranked_enqueue(struct policy *p, struct sched_item *item)
 	return 0;
 }
 
-// As the core's link without slack: the rest of a division is carried while packets follow each other.
+// As the core's link without slack: the rest of a division is carried while packets follow each
+// other.
 static uint64_t
 use_link(struct policy *p, uint32_t len, uint64_t now_ns)
 {

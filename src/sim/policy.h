@@ -1,9 +1,11 @@
-// In which order a host's egress link sends: the switch's scheduler, or what it is compared with, behind one interface. All
-// keep the same link (one packet after the other at its rate) and the same limit of queued packets per flow, so
-// that only the order differs. Packets that are too late are dropped where their flow says so, under each of them.
+// The order in which a host's egress link sends: the switch's scheduler, or other policies for
+// comparison, behind one interface. All keep the same link (one packet after the other at its rate)
+// and the same limit of queued packets per flow. So only the order differs. Late packets are
+// dropped where their flow says so, under each policy.
 //
-// edf: rtvs/sched.h as it is. drr: the same without any min_rate; all is surplus, shared by weight. fifo: in order of
-// arrival. priority: the flow with the shorter deadline always goes first, those without one last.
+// edf: rtvs/sched.h as it is. drr: the same without any min_rate; all is surplus, shared by weight.
+// fifo: in order of arrival. priority: the flow with the shorter deadline always goes first, flows
+// without one last.
 #pragma once
 
 #include "rtvs/sched.h"
@@ -26,7 +28,8 @@ void policy_destroy(struct policy *p); // NULL accepted
 
 // item->user is the flow; len and arrival_ns are set. -ENOBUFS: the flow's limit is reached.
 int policy_enqueue(struct policy *p, struct sched_item *item, uint64_t now_ns);
-// The packet that begins to leave now, and when it has left; NULL: none may. verdict SCHED_LATE: it is dropped instead.
+// The packet that begins to leave now, and the time when it has left; NULL: none may. verdict
+// SCHED_LATE: it is dropped instead.
 struct sched_item *policy_dequeue(struct policy *p, uint64_t *ret_left_ns, uint64_t now_ns);
 // When policy_dequeue has something to give. False: nothing is queued.
 bool policy_next_ns(const struct policy *p, uint64_t *ret_ns, uint64_t now_ns);

@@ -1,4 +1,4 @@
-// The pool of pool.h: chunks of objects, and a list of those that are free through their first bytes.
+// The pool of pool.h: chunks of objects, and a list of free ones through their first bytes.
 #include "pool.h"
 
 #include <errno.h>

@@ -1,4 +1,4 @@
-// Objects of one size, as many as are used at one time, up to a limit.
+// Objects of one size, as many as are in use at one time, up to a limit.
 #pragma once
 
 #include <stddef.h>

@@ -1,4 +1,4 @@
-// What a run found, as JSON made of integers only, and that JSON as tables for people.
+// The results of a run, as JSON made of integers only, and that JSON as tables for people.
 #pragma once
 
 #include "sim.h"

@@ -1,5 +1,5 @@
-// rtvs-sim: words of the command line become runs of scenarios or of random trials, their results tables or JSON. What
-// happens in a run is sim.h's knowledge, what a scenario may be is scenario.h's.
+// rtvs-sim: words of the command line become runs of scenarios or of random trials, their results
+// tables or JSON. sim.h describes a run, scenario.h a scenario.
 #include "loop_report.h"
 #include "report.h"
 #include "rtvs/output.h"
@@ -131,7 +131,8 @@ print_json(json_t *root)
 	return STATUS_OK;
 }
 
-// All policies into *ret_list, tables as they come. ret_broken: promises of admission that edf did not keep.
+// All policies into *ret_list, tables as they come. ret_broken: promises of admission that edf did
+// not keep.
 static int
 run_policies(const struct scenario *sc, const struct options *o, json_t *list, uint64_t *ret_broken)
 {

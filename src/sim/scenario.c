@@ -1,5 +1,5 @@
-// The scenario of scenario.h from JSON: tables of fields, then what the members have to do with each other. Nothing is
-// taken on trust: counts, ranges, names and paths are checked, and what is refused is named.
+// The scenario of scenario.h from JSON: tables of fields, then the relations between the members.
+// Counts, ranges, names and paths are checked, and each error names its member.
 #include "scenario.h"
 
 #include "source_json.h"

@@ -1,7 +1,9 @@
-// What is simulated: hosts with one egress link each, and flows along paths of them. Made from JSON, or by hand.
+// The simulated network: hosts with one egress link each, and flows along paths of them. Made from
+// JSON, or by hand.
 //
-// A flow's deadline is from its source to the end of its last link. Each host's scheduler is given an equal share of what
-// the links' latencies leave of it. A packet's length is what it takes of links and rates, all headers included.
+// A flow's deadline is from its source to the end of its last link. Each host's scheduler gets an
+// equal share of the part that the links' latencies leave of it. A packet's length is its share of
+// links and rates, all headers included.
 #pragma once
 
 #include "fields.h"

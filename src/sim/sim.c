@@ -1,6 +1,7 @@
-// The event loop of sim.h. There are three kinds of events, and at most one of each per object: the next packet of a
-// source, a host whose link may send, the first packet on a link that arrives. So the core's queue of deadlines is the
-// queue of events. At one instant packets arrive before links send; else events happen in the order of their planning.
+// The event loop of sim.h. There are three kinds of events, and at most one of each per object: the
+// next packet of a source, a host whose link may send, the first packet on a link that arrives. So
+// the core's queue of deadlines is the queue of events. At one instant packets arrive before links
+// send; otherwise events happen in the order of their planning.
 #include "sim.h"
 
 #include "admit.h"
@@ -194,7 +195,7 @@ run_events(struct sim *sim)
 	return rc;
 }
 
-// Every host knows all flows by their numbers; those that do not cross it have the parameters of nobody.
+// Every host knows all flows by their numbers; flows that do not cross it have neutral parameters.
 static int
 init_host(struct sim *sim, uint32_t id, enum policy_type type)
 {

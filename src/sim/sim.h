@@ -1,5 +1,6 @@
-// Runs a scenario under virtual time with one policy at all hosts. Pure and in integers: the same result on any machine for
-// the same scenario, policy and seed. Each flow draws from a generator of its own, so all policies see the same packets.
+// Runs a scenario under virtual time with one policy at all hosts. Pure and in integers: the same
+// result on any machine for the same scenario, policy and seed. Each flow draws from a generator of
+// its own, so all policies see the same packets.
 #pragma once
 
 #include "policy.h"
@@ -9,14 +10,17 @@
 #define SIM_MAX_PACKETS (1u << 20) // queued and under way at one time
 #define SIM_MAX_EVENTS (UINT64_C(1) << 30)
 
-// sent == delivered + full + late. Sources end at the scenario's time; what is on its way then still arrives.
+// sent == delivered + full + late. Sources end at the scenario's time; packets on their way then
+// still arrive.
 struct sim_flow {
 	uint64_t sent, delivered;
 	uint64_t full, late; // dropped: too many queued; too late and the flow says drop
 	uint64_t missed; // delivered after the flow's deadline
-	uint64_t broken; // guaranteed by a scheduler and not kept by it: what admission promises not to happen
+	// Guaranteed by a scheduler and not kept by it: admission promises that there are none.
+	uint64_t broken;
 	uint64_t bytes; // delivered within the scenario's time
-	uint64_t promised_bytes; // sent with tokens for them, with a deadline within the scenario's time
+	// sent with tokens for them, with a deadline within the scenario's time
+	uint64_t promised_bytes;
 	struct hist delay; // ns from source to sink
 };
 

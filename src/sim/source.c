@@ -1,9 +1,10 @@
-// The sources of source.h. Averages are exact over any time: what a gap lacks to a whole nanosecond is carried to the
-// next.
+// The sources of source.h. Averages are exact over any time: the difference of a gap from a whole
+// nanosecond is carried to the next.
 //
-// Exponential numbers without floating point: -ln(u) = (64 - log2(x)) * ln 2 for u = x / 2^64, x uniform from 1 to 2^64 - 1.
-// log2 comes bit by bit: the mantissa, between 1 and 2, is squared; when that reaches 2 the next binary digit is 1
-// and the mantissa is halved. 32 digits, 32 multiplications.
+// Exponential numbers without floating point: -ln(u) = (64 - log2(x)) * ln 2 for u = x / 2^64, x
+// uniform from 1 to 2^64 - 1. log2 comes bit by bit: the mantissa, between 1 and 2, is squared;
+// when that reaches 2 the next binary digit is 1 and the mantissa is halved. 32 digits, 32
+// multiplications.
 #include "source.h"
 
 #include "rtvs/random.h"
@@ -42,7 +43,8 @@ exponential_ns(uint64_t mean_ns, uint64_t *seed)
 	return (uint64_t)((unsigned __int128)mean_ns * source_exponential(seed) >> FRACTION_BITS);
 }
 
-// The time of a packet at the rate, times factor / 2^32, which is at most 2^32. 2^16 * 2^33 * 2^64 fits 128 bits.
+// The time of a packet at the rate, times factor / 2^32, which is at most 2^32. 2^16 * 2^33 * 2^64
+// fits 128 bits.
 static void
 add_gap(struct source *s, unsigned __int128 factor)
 {

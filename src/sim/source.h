@@ -1,5 +1,5 @@
-// Traffic sources: when the next packet of a flow comes and how long it is. Pure, in integers: the same packets on any
-// machine for the same seed. A source does not know what becomes of its packets.
+// Traffic sources: the time of a flow's next packet, and its length. Pure, in integers: the same
+// packets on any machine for the same seed. A source does not know the fate of its packets.
 #pragma once
 
 #include "rtvs/rate.h"
@@ -9,7 +9,8 @@
 
 enum source_type {
 	SOURCE_CBR, // one packet every packet / rate
-	SOURCE_ONOFF, // cbr for a time, then silence for a time; both are exponential with means on and off
+	// Cbr for a time, then silence for a time; both are exponential with means on and off.
+	SOURCE_ONOFF,
 	SOURCE_POISSON, // exponential gaps with mean packet / rate
 	SOURCE_GREEDY, // the burst at once, then each packet as soon as a token bucket allows it
 	SOURCE_BURSTS, // the packets of the burst at once, then nothing for burst / rate
@@ -23,7 +24,8 @@ struct source_entry {
 
 struct source_params {
 	enum source_type type;
-	uint64_t rate_bps, burst_bytes; // 8 bit/s at least, but for a trace; burst: greedy and bursts, packet at least
+	// 8 bit/s at least, except for a trace; burst: greedy and bursts, packet at least.
+	uint64_t rate_bps, burst_bytes;
 	uint64_t start_ns, on_ns, off_ns;
 	uint64_t packet; // bytes, 1 to 65,535
 	struct source_entry *trace; // ascending

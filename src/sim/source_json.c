@@ -1,4 +1,4 @@
-// Sources from JSON: a table of fields for each type, and what the numbers have to do with each other.
+// Sources from JSON: a table of fields for each type, and the relations between the numbers.
 #include "source_json.h"
 
 #include "scenario.h"

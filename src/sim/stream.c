@@ -1,4 +1,5 @@
-// The streams of stream.h: a source that is initialised for each period. O(1) a packet, O(periods) to find a time.
+// The streams of stream.h: a source that is initialised for each period. O(1) a packet, O(periods)
+// to find a time.
 #include "stream.h"
 
 #include "rtvs/random.h"

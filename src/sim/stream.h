@@ -20,9 +20,11 @@ struct stream {
 	struct source source;
 };
 
-// times: the caller's, as long as the stream is used. phase_ns: later than params say. The stream stays where it is.
+// times: the caller's, as long as the stream is used. phase_ns: later than params say. The stream
+// must not be moved.
 void stream_init(struct stream *s, const struct source_params *params, const struct stream_times *times,
 	uint64_t phase_ns, uint64_t seed);
-// When the next packet comes; UINT64_MAX: none does. source.len is its length, source_advance goes on to the one after it.
+// The time of the next packet; UINT64_MAX: none. source.len is its length; source_advance continues
+// with the one after it.
 uint64_t stream_next_ns(struct stream *s);
 bool stream_times_has(const struct stream_times *times, uint64_t at_ns);

@@ -1,9 +1,10 @@
-// The trials of trial.h: one link of 1 Gbit/s; flows with random packets, bursts, rates and deadlines. Their rates together
-// are not above the link's.
+// The trials of trial.h: one link of 1 Gbit/s; flows with random packets, bursts, rates and
+// deadlines. The sum of their rates is not above the link's.
 //
-// The worst arrivals for a deadline d (Liebeherr, Wrege and Ferrari 1996): all flows with deadlines up to d send their
-// bursts at one instant, and then as their token buckets allow; just before, the longest packet of the others has begun.
-// Each deadline of a set is tried. The others' bursts come, too: they must not matter.
+// The worst arrivals for a deadline d (Liebeherr, Wrege and Ferrari 1996): all flows with deadlines
+// up to d send their bursts at one instant, and then as their token buckets permit. Just before,
+// the longest packet of the others has begun. Each deadline of a set is tried. The others' bursts
+// come, too: they must not matter.
 #include "trial.h"
 
 #include "rtvs/random.h"
@@ -39,7 +40,8 @@ draw(uint64_t *seed, struct set *set)
 
 		// One draw a statement, or compilers differ.
 		*flow = (struct admission_flow){.max_packet = packet, .id = i};
-		// Each has at most its share of the link: sums of rates always fit, deadlines decide.
+		// Each has at most its share of the link: sums of rates always fit, deadlines
+		// decide.
 		flow->rate = set->link.rate / (n * (1 + random_below(seed, 20)));
 		flow->burst = packet * (1 + random_below(seed, 5));
 		flow->burst += random_below(seed, packet);
@@ -134,8 +136,8 @@ try_admitted(const struct set *set, struct trial_counts *counts)
 	return 0;
 }
 
-// Admission counts bytes, arrivals come in whole packets. What of the bytes that are due by the failing time t belongs to
-// packets that have not come whole, or become due only after t.
+// Admission counts bytes, arrivals come in whole packets. Counts bytes that are due by the failing
+// time t: those of packets that have not come whole, or become due only after t.
 static uint64_t
 partial_bytes(const struct set *set, uint64_t t_ns)
 {

@@ -1,5 +1,5 @@
-// Random flow sets against what admission says of them: those that it admits are tried with the worst arrivals there are,
-// and must be kept; those that it refuses are shown to be impossible.
+// Random flow sets against admission's answers. Admitted sets are tried with the worst possible
+// arrivals, and must be kept. Refused sets are shown to be impossible.
 #pragma once
 
 #include "rtvs/admission.h"
@@ -15,9 +15,11 @@ struct trial_counts {
 	uint64_t runs, packets; // simulated
 	uint64_t broken; // admitted sets in which a packet was late
 	uint64_t shown; // refused sets in which a packet was late
-	uint64_t partial; // refused by less than the packets that have not come whole by then, and none was late
+	// Refused by less than the packets that have not come whole by then, and none was late.
+	uint64_t partial;
 	uint64_t not_shown; // refused by more, and none was late
-	uint64_t closest_permille; // largest part of its deadline that a packet of an admitted set took
+	// largest part of its deadline that a packet of an admitted set took
+	uint64_t closest_permille;
 };
 
 // One refused set, for who wants to see it.

@@ -1,6 +1,7 @@
-// Reads libvirt's domain XML with libxml2: no network, no entities, no DTD, libxml2's own limits on depth and names. What is wrong
-// with the whole is an error; what is wrong with one port is kept with it, since its element says whether the guest shall start
-// nevertheless. Values are not looked at here: the daemon, whose table has their ranges, refuses what is wrong.
+// Reads libvirt's domain XML with libxml2: no network, no entities, no DTD, libxml2's own limits on
+// depth and names. An error of the whole fails the call. An error of one port is kept with the
+// port, since its element says whether the guest shall start nevertheless. Values are not checked
+// here: the daemon, whose table has their ranges, refuses wrong ones.
 #include "domain.h"
 
 #include "rtvs/text.h"
@@ -289,7 +290,8 @@ read_socket(struct domain_port *p, const xmlNode *iface)
 		set_param(p, "name", name);
 }
 
-// The socket is the element's to say, or one of the port's name: what is plugged in later must find it as it is, since libvirt waits for it.
+// The element names the socket, or the port's name does. An interface that is plugged in later must
+// find it unchanged, since libvirt waits for it.
 static void
 wait_for_interface(struct domain_port *p, const xmlNode *element)
 {
@@ -322,7 +324,7 @@ check_port(struct domain *d, struct domain_port *p, const xmlNode *element, cons
 		if (domain_port_name(p)[0] && !strcmp(domain_port_name(p), domain_port_name(other))) {
 			refuse(p->err, element, "name: the port of line %u is called %s, too", other->line,
 				domain_port_name(p));
-			(void)json_object_del(p->params, "name"); // nothing is to be done to it for this one
+			(void)json_object_del(p->params, "name"); // it stays unchanged in this case
 		}
 	}
 	if (!xmlHasProp((xmlNode *)element, (const xmlChar *)"bridge"))
@@ -399,7 +401,8 @@ read_sockets(struct domain *d, const xmlNode *devices)
 			d->n_sockets += read_socket_of(d, iface, &d->sockets[d->n_sockets]);
 }
 
-// A port that waits for an interface, and the socket is that of one which is there: a copied domain's MAC is new, its element has the old one.
+// A port that waits for an interface, with the socket of an existing one: a copied domain's MAC is
+// new, its element has the old one.
 static void
 check_waiting(const struct domain *d, struct domain_port *p)
 {

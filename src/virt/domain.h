@@ -1,6 +1,7 @@
-// What a libvirt domain's XML asks of the switch: a port for each <rtvs:port> of its <metadata>, joined with the vhost-user
-// interface that has its MAC. Pure: text in, ports out. libvirt's format: https://libvirt.org/formatdomain.html; ours:
-// docs/libvirt.md and domain.rng, which the build makes of the table of port.set.
+// The ports that a libvirt domain's XML asks for: one for each <rtvs:port> of its <metadata>,
+// joined with the vhost-user interface that has its MAC. Pure: text in, ports out. libvirt's
+// format: https://libvirt.org/formatdomain.html; ours: docs/libvirt.md and domain.rng, which the
+// build makes of the table of port.set.
 #pragma once
 
 #include "rtvs/types.h"
@@ -21,7 +22,9 @@
 #define DOMAIN_ERR_SIZE 1024
 
 struct domain_port {
-	json_t *params; // of port.add: all of domain_attributes, what the interface says, domain and domain_uuid; owned
+	// Of port.add: all of domain_attributes, the interface's values, domain and domain_uuid;
+	// owned.
+	json_t *params;
 	char mac[DOMAIN_MAC_SIZE]; // in lower case
 	unsigned line; // of its element
 	unsigned iface_line; // of its interface; 0: there is none
@@ -47,33 +50,36 @@ struct domain {
 	struct domain_port ports[DOMAIN_MAX_PORTS];
 	unsigned mtu_line; // of the first <mtu> of an interface that has a port; 0: none
 	unsigned n_sockets;
-	struct domain_socket sockets[DOMAIN_MAX_PORTS]; // more are not looked at; without ports only the switch's
+	// further ones are ignored; without ports only the switch's
+	struct domain_socket sockets[DOMAIN_MAX_PORTS];
 };
 
-// What an <rtvs:port> may say of its port beside mac, name and onerror, and what it means not to say it: parameters of port.set. The
-// build makes it; ended by a name of NULL.
+// The attributes of an <rtvs:port> beside mac, name and onerror, with their defaults: parameters of
+// port.set. The build makes the list; its end is a name of NULL.
 struct domain_attribute {
 	const char *name, *def;
 };
 extern const struct domain_attribute domain_attributes[];
 
-// Reads a domain. Entities, more than DOMAIN_MAX_BYTES and nesting beyond libxml2's limit are refused. 0, -ENOMEM, or -EINVAL with err
-// saying where; what is wrong with one port is in its own err.
+// Reads a domain. Entities, more than DOMAIN_MAX_BYTES and nesting beyond libxml2's limit are
+// refused. 0, -ENOMEM, or -EINVAL with the place in err; each port has its own errors in its err.
 int domain_parse(const char *xml, size_t len, struct domain **ret_domain, char err[DOMAIN_ERR_SIZE]);
 void domain_free(struct domain *d); // NULL is accepted
 
 // An address, in lower case. False: it is none.
 bool domain_mac(const char *text, char ret_mac[DOMAIN_MAC_SIZE]);
-// A text as an object's name: what may not be in one becomes -, what may not be first goes, and so does what is beyond size - 1 bytes. False:
-// the name is not the text. Empty when nothing is left.
+// A text as an object's name. Characters that a name may not have become -, wrong first ones are
+// dropped, and so are those beyond size - 1 bytes. False: the name differs from the text. The name
+// may be empty.
 bool domain_fit_name(const char *text, char *ret_name, size_t size);
-// What a port is called that has no name of its own: the socket's file without .sock. A file whose name is none for a port (spaces, other
-// letters, too long) gives one with 8 digits of the path's hash behind it, so that two files give two names.
+// The name of a port without a name of its own: the socket's file without .sock. A file name that
+// is no name for a port (spaces, other letters, too long) gets 8 digits of the path's hash behind
+// it, so that two files give two names.
 void domain_name_of_socket(const char *path, char ret_name[RTVS_NAME_SIZE]);
 
 const char *domain_port_name(const struct domain_port *p); // empty: it has none, and an err
 // The first error of a port that is not optional; NULL: none.
 const char *domain_refusal(const struct domain *d);
-// Parameters of a port that is not to be what its element says: there, so that the guest starts, and without a bridge, so that nothing
-// passes. New reference.
+// Parameters of a port in place of the refused one of its element. The port exists, so that the
+// guest starts, and has no bridge, so that no packet passes. New reference.
 json_t *domain_port_fallback(const struct domain_port *p);

@@ -1,5 +1,6 @@
-// Trees of libxml2: a copy of the domain that is changed in memory. It came from libvirt, which had parsed it; what domain_parse refuses
-// in it is not looked for here. The element keeps what it has beside the ports (comments).
+// Trees of libxml2: a copy of the domain that is changed in memory. It came from libvirt, which had
+// parsed it; this file does not repeat the checks of domain_parse. The element keeps its content
+// beside the ports (comments).
 #include "edit.h"
 
 #include "tree.h"

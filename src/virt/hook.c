@@ -1,9 +1,11 @@
 // usage: rtvs-hook [--socket PATH] GUEST OPERATION SUB-OPERATION EXTRA <DOMAIN.xml
 //
-// What libvirt runs when a guest starts, stops or moves (https://libvirt.org/hooks.html, the part for QEMU): makes, checks and removes
-// the ports that the domain's metadata asks for. libvirt waits for it and must not be asked anything meanwhile. A start, a
-// restore and a migration to here may be refused, with a line on stderr, which libvirt shows; so they are while the daemon does not
-// answer, since QEMU would wait for its socket without a word. Nothing else is refused: what runs goes on, what stops stops.
+// libvirt runs this program when a guest starts, stops or moves (https://libvirt.org/hooks.html,
+// the part for QEMU). It makes, checks and removes the ports that the domain's metadata ask for.
+// libvirt waits for it, so it must not call libvirt. A start, a restore and a migration to this
+// host may be refused, with a line on stderr, which libvirt shows. They are refused while the
+// daemon does not answer, since QEMU would wait for its socket without a message. Nothing else is
+// refused: running guests continue, stopping ones stop.
 #include "ports.h"
 #include "rtvs/journal.h"
 #include "rtvs/output.h"

@@ -1,4 +1,4 @@
-// Thin: what libvirt calls errors comes back as a text, and is not printed by libvirt itself.
+// A thin layer: libvirt's errors are returned as texts, and libvirt itself prints none.
 #include "host.h"
 
 #include <errno.h>

@@ -1,4 +1,5 @@
-// libvirt, as rtvs-virt uses it: a connection with its events, domains, and errors as libvirt words them.
+// libvirt, as rtvs-virt uses it: a connection with its events, domains, and errors as libvirt words
+// them.
 #pragma once
 
 #include <libvirt/libvirt.h>
@@ -6,7 +7,8 @@
 
 #define HOST_DEFAULT_URI "qemu:///system"
 
-// Once, before anything else of libvirt: its event loop is the program's (virEventRunDefaultImpl). 0, or not.
+// Once, before any other call of libvirt: its event loop is the program's (virEventRunDefaultImpl).
+// 0, or not.
 int host_init(void);
 // NULL: could not; host_error says why.
 virConnectPtr host_connect(const char *uri);

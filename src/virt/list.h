@@ -1,4 +1,4 @@
-// rtvs-virt list: domains of libvirt, their interfaces, and what became of them at the daemon.
+// rtvs-virt list: domains of libvirt, their interfaces, and their state at the daemon.
 #pragma once
 
 #include "rtvs/client.h"

@@ -1,10 +1,12 @@
-// One thread, libvirt's event loop. Callbacks only note what is to be looked at; a timer does the work, so that many events of one
-// domain are one look. What is looked at is always the present state: an event that is lost or late costs nothing but time. Both
-// connections are made anew when they break, after a time that doubles, and then everything is looked at.
+// One thread, libvirt's event loop. Callbacks only note which domain to look at. A timer does the
+// work, so that many events of one domain are one look. The work always uses the present state: a
+// lost or late event costs only time. Both connections are made anew when they break, after a time
+// that doubles, and then every domain is looked at.
 //
-// Ports of a domain that does not run are removed. A domain may begin to run meanwhile, and its hook make its ports: libvirt calls a
-// domain active before it runs the hook, the list of ports is older than the answer that it is not active, and it is asked again after
-// the removal.
+// Ports of a domain that does not run are removed. A domain may begin to run meanwhile, and its
+// hook make its ports. No port is lost then: libvirt calls a domain active before it runs the hook.
+// The list of ports is older than the answer that the domain is not active, and the question is
+// repeated after the removal.
 #include "listen.h"
 
 #include "host.h"
@@ -32,7 +34,8 @@
 #define TOLD_SIZE 2048
 #define MIN_WAIT_MS 200
 #define MAX_LIBVIRT_WAIT_MS 20000 // nothing that runs is the worse for it
-#define MAX_DAEMON_WAIT_MS 1000 // guests that run have no network until it is back and their ports are made
+// Running guests have no network until the daemon is back and their ports are made.
+#define MAX_DAEMON_WAIT_MS 1000
 #define AGAIN_MS 30000 // until what was refused is tried again
 #define BUSY_MS 2000 // until a port that answers for an unknown interface is looked at again
 #define ANSWER_MS 3000
@@ -120,10 +123,12 @@ mark(struct listener *l, virDomainPtr dom)
 		memcpy(l->dirty[l->n_dirty++], uuid, sizeof(uuid));
 }
 
-// An interface that is plugged in before its element makes QEMU wait for its socket, in every thread that touches the machine, and libvirt for
-// QEMU: nothing can be changed any more, the element neither. There is no event for that, but QEMU writes a line. A port without a bridge answers then;
-// the interface comes to be, and waits for its element. Who writes the log may be anybody's QEMU: it is believed while libvirt waits for that very
-// guest, and gets a port that forwards nothing.
+// An interface that is plugged in before its element makes QEMU wait for its socket, in every
+// thread that touches the machine. libvirt waits for QEMU, so nothing can be changed any more, not
+// even the element. There is no event for that, but QEMU writes a line in its log. A port without a
+// bridge then serves the socket. The plug-in ends, and the interface waits for its element. Any
+// QEMU may write the log, so a line is believed only while libvirt waits for that very guest, and
+// the port forwards nothing.
 
 static bool
 read_tail(const char *domain, char tail[LOG_TAIL_SIZE + 1])

@@ -1,6 +1,7 @@
-// Order matters: the daemon refuses before libvirt is asked for anything; the element is there before the interface, so that the
-// listener keeps the port; what is stored comes before what runs, since only the latter depends on the guest. What fails undoes what was
-// done, the last first.
+// Order matters. The daemon may refuse before libvirt is asked for anything. The element exists
+// before the interface, so that the listener keeps the port. The stored domain is changed before
+// the running one, since only the latter depends on the guest. A failure undoes all steps, the last
+// first.
 #include "plug.h"
 
 #include "host.h"
@@ -397,7 +398,7 @@ is_interface_there(struct plug *p, const char *mac)
 	return is_there;
 }
 
-// The guest's driver has to agree. An event that came before it was waited for shows in the domain's XML.
+// The guest's driver has to agree. An event that came before the wait shows in the domain's XML.
 static enum cli_exit
 wait_removal(struct plug *p, struct removal *r, const char *mac)
 {

@@ -1,5 +1,6 @@
-// Ports of a domain at the daemon: the list is read, compared and changed by single calls, as anybody else may at the same time. A port
-// that meanwhile came to be is looked at again. What was refused for one port undoes what was done for the others.
+// Ports of a domain at the daemon: the list is read, compared and changed by single calls, and
+// other clients may change it at the same time. A port that appeared meanwhile is looked at again.
+// A refusal for one port undoes the changes of the others.
 #include "ports.h"
 
 #include <stdarg.h>
@@ -85,7 +86,8 @@ is_unknown(const json_t *config)
 	return !strcmp(text_of(config, "domain"), PORTS_UNKNOWN);
 }
 
-// What else than the domain with this UUID has a port of that name, or with that socket. NULL: nothing.
+// Another owner than the domain with this UUID of a port with that name, or with that socket. NULL:
+// none.
 static const json_t *
 find_foreign(const json_t *list, const char *name, const char *socket, const char *uuid)
 {
@@ -102,7 +104,8 @@ find_foreign(const json_t *list, const char *name, const char *socket, const cha
 	return NULL;
 }
 
-// What a domain says of a port, as `from` has it; for port.add, or for port.set, which cannot change the socket.
+// A domain's parameters of a port, in the form of `from`; for port.add, or for port.set, which
+// cannot change the socket.
 static json_t *
 pick(const json_t *from, bool is_for_set)
 {
@@ -186,8 +189,8 @@ add_port(const struct ports *p, const json_t *params, struct undo *undo, char er
 	return rc;
 }
 
-// Does somebody else have the port's socket or name, as a cloned domain's parent does? Says whose it is, and what to change: line is that of
-// the interface, 0: unknown.
+// Does another owner have the port's socket or name, as a cloned domain's parent does? The message
+// names the owner, and what to change. line: of the interface, 0: unknown.
 static bool
 is_taken(const json_t *list, const json_t *params, unsigned line, char err[DOMAIN_ERR_SIZE])
 {
@@ -210,7 +213,8 @@ is_taken(const json_t *list, const json_t *params, unsigned line, char err[DOMAI
 	return true;
 }
 
-// Makes one port what params say. *ret_again: somebody else made it meanwhile, the list is to be read again.
+// Makes one port match params. *ret_again: another client made it meanwhile, the list must be read
+// again.
 static enum cli_exit
 apply_port(const struct ports *p, const json_t *list, const json_t *params, struct undo *undo, bool *ret_again,
 	char err[DOMAIN_ERR_SIZE])
@@ -229,7 +233,8 @@ apply_port(const struct ports *p, const json_t *list, const json_t *params, stru
 		json_decref(now);
 		return rc;
 	}
-	// One that answered for another domain is made anew: whoever is connected to it is not this one's.
+	// A port that answered for another domain is made anew: its connected front-end is not this
+	// domain's.
 	if (!is_same(params, config, "socket") || !is_same(params, config, "mode") ||
 		!is_same(params, config, "queues") || !is_same(params, config, "domain_uuid")) {
 		rc = remove_port(p, name, "to be made anew with another socket or number of queues", undo, config);
@@ -251,7 +256,8 @@ refusal(const struct domain_port *port, const char *why, char err[DOMAIN_ERR_SIZ
 		(void)snprintf(err, DOMAIN_ERR_SIZE, "line %u: <port mac='%s'>: %s", port->line, port->mac, why);
 }
 
-// A port that is not to be what its element says: a running guest's stays as it was; else one without a bridge lets the guest start.
+// A port that cannot be as its element says: a running guest's stays unchanged; otherwise one
+// without a bridge lets the guest start.
 static enum cli_exit
 apply_fallback(const struct ports *p, const struct domain_port *port, struct undo *undo, const char *why)
 {
@@ -336,7 +342,8 @@ has_interface(const struct domain *d, const json_t *config)
 	return false;
 }
 
-// Whose element is wrong is not known: an interface that is there without one may be meant, and a running guest keeps its port.
+// The owner of a wrong element is unknown. An interface without an element may be meant, and a
+// running guest keeps its port.
 static bool
 may_be_meant(const struct domain *d, const json_t *config)
 {
@@ -405,7 +412,8 @@ apply_all(const struct ports *p, const struct domain *d, struct undo *undo, bool
 		const json_t *config = find_port(list, domain_port_name(port));
 		char why[DOMAIN_ERR_SIZE] = "no interface has this MAC, that of the port's socket has another";
 
-		// Not a port that waits for its interface, then: it would be made anew for one, or guard against the guest's own MAC.
+		// Not a port that waits for its interface: it would be made anew for one, or guard
+		// against the guest's own MAC.
 		if (port->err[0] || (p->is_running && config && !port->is_plugged && has_interface(d, config)))
 			rc = CLI_REFUSED;
 		else if (is_taken(list, port->params, port->iface_line, why))
@@ -500,7 +508,8 @@ ports_answer(const struct ports *p, const char *uuid, const char *socket, char e
 		err);
 }
 
-// Whether the daemon could do it: CLI_OK, or CLI_REFUSED with what it says. ret_changes: parameters that would change, NULL: nobody asks.
+// Whether the daemon could do it: CLI_OK, or CLI_REFUSED with its message. ret_changes: parameters
+// that would change, NULL: not wanted.
 static enum cli_exit
 check_port(const struct ports *p, const struct domain_port *port, json_t **ret_changes, char err[DOMAIN_ERR_SIZE])
 {

@@ -1,43 +1,49 @@
-// Ports of a domain at the daemon: made, changed and removed so that they are what its XML asks for. Whatever runs twice, or beside
-// another that does the same, changes nothing. Only ports with the domain's UUID are touched.
+// Ports of a domain at the daemon: made, changed and removed so that they match the domain's XML. A
+// second run, or one beside another of the same, changes nothing. Only ports with the domain's UUID
+// are touched.
 #pragma once
 
 #include "domain.h"
 #include "rtvs/client.h"
 
-// Of what was done, a line each: port made, changed, removed, or refused and ignored. is_problem: the last.
+// Reports the changes, a line each: port made, changed, removed, or refused and ignored.
+// is_problem: the last.
 typedef void ports_log_fn(void *ctx, bool is_problem, const char *text);
 
 struct ports {
 	struct client *client;
-	// The guest runs: each port is for itself, what is refused stays as it was or comes up without a bridge, and all that is told is
-	// told by log.
+	// The guest runs. Each port is handled by itself: a refused one stays unchanged, or gets no
+	// bridge. All messages go to the log.
 	bool is_running;
-	// libvirt changes the guest at this moment: its XML may lack an interface that QEMU waits for.
+	// libvirt changes the guest at this moment: its XML may lack an interface that QEMU waits
+	// for.
 	bool is_busy;
 	ports_log_fn *log; // NULL: nobody reads it
 	void *log_ctx;
 };
 
-// All of the domain's ports, or those that it had before: CLI_OK; CLI_REFUSED with err naming line, element and what the daemon says;
-// CLI_UNREACHABLE. Optional ports that are refused come up without a bridge. Refused, too: a socket of the domain below /run/rtvswitch that
-// no port has, since QEMU would wait for it without end.
+// All of the domain's ports, or the former ones: CLI_OK; CLI_REFUSED with err naming line, element
+// and the daemon's message; CLI_UNREACHABLE. Optional ports that are refused get no bridge. Also
+// refused: a socket of the domain below /run/rtvswitch that no port has, since QEMU would wait for
+// it without end.
 enum cli_exit ports_apply(const struct ports *p, const struct domain *d, char err[DOMAIN_ERR_SIZE]);
-// One of its ports, whatever the others are. CLI_REFUSED with what the daemon says alone, and nothing changed.
+// One of its ports, whatever the others are. CLI_REFUSED with the daemon's message alone, and
+// nothing changed.
 enum cli_exit ports_apply_one(const struct ports *p, const struct domain_port *port, char err[DOMAIN_ERR_SIZE]);
-// A port without a bridge that answers at a socket for which a guest's QEMU waits, and libvirt with it: an interface was plugged in whose port nobody
-// asked for. It takes any number of queues, is no obstacle to any other domain's port, and goes with the interface or when an element asks for
-// it. CLI_OK: there is a port with that socket. No more than PORTS_MAX_UNKNOWN of a domain.
+// A port without a bridge that serves a socket for which a guest's QEMU waits, and libvirt with it:
+// an interface was plugged in without its port. It takes any number of queues, and is no obstacle
+// to any other domain's port. It goes with the interface, or when an element asks for it. CLI_OK:
+// there is a port with that socket. No more than PORTS_MAX_UNKNOWN of a domain.
 #define PORTS_UNKNOWN "/unknown interface" // as its domain's name; libvirt's have no /
 #define PORTS_MAX_UNKNOWN 8
 enum cli_exit ports_answer(const struct ports *p, const char *uuid, const char *socket, char err[DOMAIN_ERR_SIZE]);
-// How the port differs from what its element asks for, and why: empty: it does not. config: of the port, NULL: there is none. line, element and
-// what the daemon says; CLI_UNREACHABLE.
+// How the port differs from its element, and why; empty: no difference. config: of the port, NULL:
+// there is none. line, element and the daemon's message; CLI_UNREACHABLE.
 enum cli_exit ports_compare(
 	const struct ports *p, const struct domain_port *port, const json_t *config, char ret_text[DOMAIN_ERR_SIZE]);
 // Could they be? Nothing is changed. Each is asked for alone.
 enum cli_exit ports_check(const struct ports *p, const struct domain *d, char err[DOMAIN_ERR_SIZE]);
-// Removes all ports with this UUID; or the one that has that name, too. CLI_UNREACHABLE; CLI_REFUSED with what the daemon says
-// in err (NULL: not wanted).
+// Removes all ports with this UUID; or the one that has that name, too. CLI_UNREACHABLE;
+// CLI_REFUSED with the daemon's message in err (NULL: not wanted).
 enum cli_exit ports_remove(const struct ports *p, const char *uuid, char *err);
 enum cli_exit ports_remove_one(const struct ports *p, const char *uuid, const char *name);

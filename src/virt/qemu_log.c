@@ -1,5 +1,6 @@
-// QEMU 7 to 11 write, once for each character device (chardev/char-socket.c, check_report_connect_error):
-// ... Unable to connect character device charnet1: Failed to connect to '/run/rtvswitch/vm1.sock': No such file or directory
+// QEMU 7 to 11 write, once for each character device (chardev/char-socket.c,
+// check_report_connect_error): ... Unable to connect character device charnet1: Failed to connect
+// to '/run/rtvswitch/vm1.sock': No such file or directory
 #include "qemu_log.h"
 
 #include <string.h>

@@ -1,4 +1,5 @@
-// rtvs-virt: words of the command line become one command. `rtvsctl virt` runs it, as does rtvswitch-libvirt.service.
+// rtvs-virt: words of the command line become one command. `rtvsctl virt` runs it, as does
+// rtvswitch-libvirt.service.
 #include "host.h"
 #include "list.h"
 #include "listen.h"

@@ -1,4 +1,4 @@
-// Each piece says in a comment where it belongs, so that all of them together are still readable.
+// Each piece names its place in a comment, so that all of them together are still readable.
 #include "snippets.h"
 
 #include <errno.h>

@@ -1,4 +1,5 @@
-// libxml2's trees of libvirt's domains (https://libvirt.org/formatdomain.html). Nothing is kept of them.
+// libxml2's trees of libvirt's domains (https://libvirt.org/formatdomain.html). Keeps no pointers
+// into them.
 #include "tree.h"
 
 #include <string.h>

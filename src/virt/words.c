@@ -1,4 +1,4 @@
-// The names that there are come from the daemon's table (domain_attributes). Texts go into XML escaped.
+// The valid names come from the daemon's table (domain_attributes). Texts go into XML escaped.
 #include "words.h"
 
 #include "rtvs/text.h"

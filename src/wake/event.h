@@ -1,5 +1,6 @@
-// What the kernel's side (wake.bpf.c) tells of a thread of a guest, and what it counts. Included by BPF programs too: nothing but
-// fixed types. Numbers of processes and threads are those of the pid namespace of the program that watches; 0: not in it.
+// The events and counters of a guest's threads on the kernel's side (wake.bpf.c). Included by BPF
+// programs too, so it has only fixed types. Numbers of processes and threads are those of the pid
+// namespace of the watching program; 0: not in it.
 #pragma once
 
 #include <stdint.h>
@@ -25,6 +26,7 @@ struct event {
 // Of one guest, since it is watched.
 struct event_counts {
 	uint64_t hlt_exits; // kvm_exit because of HLT
-	uint64_t halts, waited; // kvm_vcpu_wakeup: ends of a halt, and of those the ones that gave the CPU away
+	// kvm_vcpu_wakeup: ends of a halt, and of those the ones that released the CPU.
+	uint64_t halts, waited;
 	uint64_t halted_ns;
 };

@@ -1,5 +1,5 @@
-// The kernel's structures with the members that wake.bpf.c reads; the loader finds where those are in the running kernel (CO-RE).
-// A generated vmlinux.h would be the building machine's.
+// The kernel's structures with the members that wake.bpf.c reads; the loader finds their offsets in
+// the running kernel (CO-RE). A generated vmlinux.h would be the building machine's.
 #pragma once
 
 #include "event.h"

@@ -1,5 +1,6 @@
-// Each turn reads the daemon, then the kernel's events, so that all that happened up to the end of a chain is known when it is cut
-// into stages. Guests come and go between turns: the kernel's side watches whichever processes the daemon names.
+// Each turn reads the daemon, then the kernel's events. So all events up to the end of a chain are
+// known when it is cut into stages. Guests come and go between turns: the kernel's side watches the
+// processes that the daemon names.
 #include "live.h"
 
 #include "probe.h"
@@ -71,7 +72,8 @@ drain(struct live *l)
 	l->drained_ns = now;
 }
 
-// Name and state out of /proc/PID/task/TID/stat: "TID (NAME) STATE ...", where NAME may be anything.
+// Name and state out of /proc/PID/task/TID/stat: "TID (NAME) STATE ...", where NAME may have any
+// content.
 static bool
 read_thread(uint32_t pid, uint32_t tid, char *comm, enum threads_state *ret_state)
 {
@@ -197,7 +199,8 @@ take_chains(struct live *l, const json_t *port)
 	watch_chains_lost(known, lost);
 }
 
-// Chains belong to the guests that were there before; a port's first guest is known before its chains.
+// Chains belong to the guests that were there before; a port's first guest is known before its
+// chains.
 static void
 turn(struct live *l)
 {

@@ -1,4 +1,5 @@
-// Watching: joins the daemon's side, the kernel's side and /proc in one loop, and feeds what they tell to a watch and a record.
+// Watching: joins the daemon's side, the kernel's side and /proc in one loop, and feeds a watch and
+// a record.
 #pragma once
 
 #include "rtvs/client.h"
@@ -15,5 +16,6 @@ struct live_options {
 
 struct watch;
 
-// Until the time is over or a signal came. ret_watch (the caller's) is what was seen, NULL: nothing; ret_end_ns when it ended.
+// Runs until the time is over or a signal came. ret_watch (the caller's) has the results, NULL:
+// none; ret_end_ns is the end.
 enum cli_exit live_run(struct session *s, const struct live_options *o, struct watch **ret_watch, uint64_t *ret_end_ns);

@@ -1,5 +1,6 @@
-// libbpf loads wake.bpf.c, which is part of this program. Each program of it is loaded only where the kernel has its tracepoint and is
-// attached for itself, so that a kernel without KVM's tracepoints still shows its scheduler.
+// libbpf loads wake.bpf.c, which is part of this program. Each BPF program is loaded only where the
+// kernel has its tracepoint, and is attached by itself. So a kernel without KVM's tracepoints still
+// shows its scheduler.
 #include "probe.h"
 
 #include "wake.skel.h"
@@ -140,7 +141,8 @@ attach_sched(struct probe *p)
 	return is_woken && is_switched;
 }
 
-// Gives the CPU away until the kernel's side has seen it, and with it at which level its pid namespace is.
+// Yields the CPU until the kernel's side has seen this thread, and with it the level of its pid
+// namespace.
 static bool
 show_itself(const struct wake *s)
 {

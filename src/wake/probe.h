@@ -1,5 +1,6 @@
-// The kernel's side, loaded and attached: it tells what the scheduler does with the threads of watched processes and counts halts of
-// virtual processors. What the kernel lacks or refuses is left out and told; everything ends with this process.
+// The kernel's side, loaded and attached: it reports the scheduler's events of watched processes'
+// threads, and counts halts of virtual processors. Parts that the kernel lacks or refuses are
+// omitted, with a message. Everything ends with this process.
 #pragma once
 
 #include "watch.h"
@@ -17,5 +18,6 @@ int probe_watch(struct probe *p, uint32_t pid);
 void probe_unwatch(struct probe *p, uint32_t pid);
 // Calls on_event for all that came.
 void probe_drain(struct probe *p);
-uint64_t probe_n_lost(const struct probe *p); // events for which there was no room, since the beginning
+// Events for which there was no room, since the beginning.
+uint64_t probe_n_lost(const struct probe *p);
 struct event_counts probe_counts(const struct probe *p, uint32_t pid);

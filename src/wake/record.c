@@ -1,5 +1,5 @@
-// Each kind of line has a reader; a member that is missing, of another type or out of range is named together with what it may be.
-// A record is somebody's file: nothing in it is trusted.
+// Each kind of line has a reader. An error names a member that is missing, of another type or out
+// of range, with its accepted values. A record may come from anywhere: nothing in it is trusted.
 #include "record.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
-// What was watched as lines of JSON, one fact each in the order in which it was learned: written while watching, read back later
-// for the same report. Writers do nothing when out is NULL.
+// A watch as lines of JSON, one fact each in the order in which it was learned. Lines are written
+// while watching, and read back later for the same report. Writers do nothing when out is NULL.
 #pragma once
 
 #include "watch.h"
@@ -20,8 +20,9 @@ void record_chains_lost(FILE *out, const char *port, uint64_t n);
 void record_counts(FILE *out, uint32_t pid, const struct event_counts *counts);
 void record_end(FILE *out, uint64_t at_ns);
 
-// One chain as trace.read tells it. -EINVAL: err says which member is wrong (no more than RECORD_ERROR_SIZE bytes).
+// One chain as trace.read has it. -EINVAL: err names the wrong member (no more than
+// RECORD_ERROR_SIZE bytes).
 int record_read_chain(const json_t *object, struct stages_chain *ret_chain, char *err);
-// All of a record, or of one that was cut off what is there: its end is then the last time that it tells. -EINVAL: err says where and
-// why. ret_watch is the caller's.
+// All of a record, or the present part of one that was cut off: its end is then the last time in
+// it. -EINVAL: err says where and why. ret_watch is the caller's.
 int record_read(FILE *in, struct watch **ret_watch, uint64_t *ret_end_ns, char *err);

@@ -1,4 +1,5 @@
-// Both forms show the same figures. Stages that the kernel's side would have told are null, and left out of tables, where it is missing.
+// Both forms show the same figures. Without the kernel's side its stages are null, and omitted in
+// tables.
 #include "report.h"
 
 #include "rtvs/render.h"
@@ -184,7 +185,8 @@ print_worst(const struct tally_set *set, bool has_sched, FILE *out)
 		percent(worst.spread_ns, worst.total_spread_ns), advice_of(worst.stage, has_sched));
 }
 
-// One line for each bucket from the first to the last that has something; those in between that have nothing are left out.
+// One line for each bucket from the first to the last that has a value; empty ones in between are
+// omitted.
 static void
 print_hist(const char *name, const struct tally_hist *h, FILE *out)
 {

@@ -1,4 +1,4 @@
-// What was watched, for programs (JSON) and for people (tables, advice, histograms).
+// The results of a watch, for programs (JSON) and for people (tables, advice, histograms).
 #pragma once
 
 #include "watch.h"

@@ -1,5 +1,5 @@
-// rtvs-wake: words of the command line become a watch, live or out of a record, and its report. How it watches is live.h's knowledge,
-// what it shows report.h's.
+// rtvs-wake: words of the command line become a watch, live or out of a record, and its report.
+// live.h does the watching, report.h the output.
 #include "live.h"
 #include "record.h"
 #include "report.h"

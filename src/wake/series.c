@@ -1,4 +1,5 @@
-// Peaks are what matters of a ring's depth, so a point that stands for several values is the greatest of them, at its own time.
+// Only the peaks of a ring's depth matter, so a point that stands for several values is the
+// greatest of them, at its own time.
 #include "series.h"
 
 #include <string.h>

@@ -1,4 +1,5 @@
-// A value over time in a bounded number of points: when there are too many, two neighbours become one, the greater of both.
+// A value over time in a bounded number of points: when there are too many, two neighbours become
+// one, the greater of both.
 #pragma once
 
 #include <stdint.h>

@@ -1,5 +1,6 @@
-// A connection and a list of ports. Each port is asked for with trace.start until the daemon does it: after a restart its ports may come
-// later than its socket. The daemon ends what nobody reads, so a watcher that is killed leaves nothing.
+// A connection and a list of ports. trace.start is repeated for each port until the daemon accepts
+// it: after a restart its ports may come later than its socket. The daemon ends traces that no
+// client reads, so a killed watcher leaves nothing.
 #include "session.h"
 
 #include "rtvs/port_traits.h"
@@ -63,7 +64,8 @@ is_text(const json_t *object, const char *key, const char *expected)
 	return text && !strcmp(text, expected);
 }
 
-// Takes the port of that name, or else all ports of the domain of that name. False: there is none, or no room.
+// Takes the port of that name, or else all ports of the domain of that name. False: there is none,
+// or no room.
 static bool
 add_named(struct session *s, const json_t *list, const char *name)
 {
@@ -110,7 +112,8 @@ add_all(struct session *s, const json_t *list)
 			(void)add(s, json_string_value(json_object_get(port, "name")));
 }
 
-// Whether the daemon follows it. What it refuses is asked for again; why it refuses is told the first time.
+// Whether the daemon follows the port. A refusal is followed by another request; its reason is
+// printed the first time.
 static enum cli_exit
 start(struct session *s, struct port *port, bool is_told)
 {

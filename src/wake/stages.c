@@ -1,8 +1,9 @@
-// Ten points in time make nine stages. The switch tells most points; in between, the guest's side is looked up: which virtual
-// processor the packet woke, or found awake. A point never lies after the next one (a kick may take effect before the call that
-// kicks returns) nor before the first, so differences are never negative and their sum is that of the ends.
-// When the guest consumed the packet is the one time that is not the event's own: the switch saw it in the ring, and its clock
-// may be of the moment before it lost its CPU. So a guest that answered and ran only later consumed when it ran.
+// Ten points in time make nine stages. The switch has most points. The guest's side has the ones in
+// between: which virtual processor the packet woke, or found awake. A point is never after the next
+// one (a kick may take effect before its call returns) nor before the first. So differences are
+// never negative and their sum is that of the ends. The time of consumption is the only one that is
+// not the event's own. The switch saw it in the ring, and its clock may be of the moment before it
+// lost its CPU. So a guest that answered and ran only later consumed when it ran.
 #include "stages.h"
 
 #include <string.h>

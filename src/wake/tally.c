@@ -1,5 +1,5 @@
-// Counts chains by how far they came. Stages are counted of chains that came to the same end only, so that their means add
-// up to the mean of the whole.
+// Counts chains by how far they came. Stages are counted of chains that came to the same end only,
+// so that their means add up to the mean of the whole.
 #include "tally.h"
 
 #include <string.h>

@@ -1,4 +1,5 @@
-// What the chains of one port add up to: per stage a histogram, and which stage makes response times fluctuate. Pure.
+// The sums of one port's chains: per stage a histogram, and which stage makes response times
+// fluctuate. Pure.
 #pragma once
 
 #include "rtvs/hist.h"
@@ -29,7 +30,8 @@ struct tally_worst {
 	uint64_t total_spread_ns; // that of the time from end to end
 };
 
-// Of a histogram, exact but for the percentiles, which are upper bounds that are off by 6.25 % at most.
+// Of a histogram, exact except for the percentiles, which are upper bounds that are off by 6.25 %
+// at most.
 struct tally_figures {
 	uint64_t count, min, p50, p90, p99, max, mean;
 };

@@ -1,6 +1,7 @@
-// One list of events for each thread, sorted by time: what comes is nearly sorted already, so it is put in from the end. The state
-// at a time follows from the last event before it; before the first one, from what that one ends. Looking something up is a
-// binary search and a step or two. A list grows up to THREADS_KEPT and then forgets its older half.
+// One list of events for each thread, sorted by time. New events are nearly sorted already, so they
+// are inserted from the end. The state at a time follows from the last event before it; before the
+// first one, from the state that the first one ends. A look-up is a binary search and a step or
+// two. A list grows up to THREADS_KEPT and then forgets its older half.
 #include "threads.h"
 
 #include <errno.h>

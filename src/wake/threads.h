@@ -1,5 +1,6 @@
-// What is known of the threads of one guest's QEMU: who of them are virtual processors, and when each slept, waited for a CPU and
-// ran. Fed with events in any order, asked about times. Times are ns on one clock and may wrap; all of them lie within half of it.
+// The threads of one guest's QEMU: which of them are virtual processors, and when each slept,
+// waited for a CPU and ran. Fed with events in any order, asked about times. Times are ns on one
+// clock and may wrap; all of them lie within half of it.
 #pragma once
 
 #include "event.h"
@@ -44,8 +45,8 @@ int threads_event(struct threads *t, const struct event *e);
 void threads_lost(struct threads *t, uint64_t from_ns, uint64_t to_ns);
 bool threads_is_lost(const struct threads *t, uint64_t from_ns, uint64_t to_ns);
 
-// The virtual processors: "CPU n/KVM" or "CPU n/TCG" (QEMU's debug-threads=on), else all but the first thread. NULL: no more.
-// *cursor starts at 0.
+// The virtual processors: "CPU n/KVM" or "CPU n/TCG" (QEMU's debug-threads=on), else all but the
+// first thread. NULL: no more. *cursor starts at 0.
 const struct thread *threads_next_cpu(const struct threads *t, unsigned *cursor);
 const struct thread *threads_main(const struct threads *t); // NULL: it was not seen
 bool threads_is_cpu(const struct threads *t, uint32_t tid);
@@ -53,8 +54,8 @@ uint32_t threads_tgid(const struct threads *t);
 
 // Of one thread at a time, after the events of that very moment.
 enum threads_state threads_state_at(const struct thread *thread, uint64_t at_ns);
-// The first time after from_ns, up to to_ns, that it was woken out of its sleep. in_ns: when it got a CPU then; where that is not
-// up to end_ns, end_ns. false: it was not.
+// The first time after from_ns, up to to_ns, that it was woken out of its sleep. in_ns: when it got
+// a CPU then; where that is not up to end_ns, end_ns. false: it was not.
 bool threads_wake_after(
 	const struct thread *thread, uint64_t from_ns, uint64_t to_ns, uint64_t end_ns, struct threads_wake *ret_wake);
 // When it first got a CPU after from_ns, up to to_ns.

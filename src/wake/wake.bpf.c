@@ -1,6 +1,7 @@
-// The kernel's side of rtvs-wake: when threads of watched processes are woken, get a CPU and lose it. Runs wherever the scheduler
-// switches, so what is not watched leaves early. Needs Linux 5.8 (ring buffer).
-// Processes are known by their numbers in the watcher's pid namespace, which own_level and own_ino name.
+// The kernel's side of rtvs-wake: when threads of watched processes are woken, get a CPU and lose
+// it. Runs wherever the scheduler switches, so it leaves early for threads that are not watched.
+// Needs Linux 5.8 (ring buffer). Processes are known by their numbers in the watcher's pid
+// namespace, which own_level and own_ino name.
 #include "event.h"
 #include "kernel.h"
 

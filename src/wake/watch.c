@@ -1,4 +1,5 @@
-// Ports stay once they are known, guests live as long as a port is theirs. What is told of a guest that is gone is ignored.
+// Ports stay once they are known, guests live as long as a port is theirs. Events of a guest that
+// is gone are ignored.
 #include "watch.h"
 
 #include "rtvs/text.h"

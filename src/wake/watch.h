@@ -1,5 +1,5 @@
-// All that is watched: ports, the guests behind them, and what their chains add up to. Told in the order in which it is learned,
-// live or out of a record. No I/O, no clock.
+// The watched objects: ports, the guests behind them, and the sums of their chains. Fed in the
+// order in which facts are learned, live or out of a record. No I/O, no clock.
 #pragma once
 
 #include "rtvs/types.h"
@@ -21,7 +21,8 @@ struct watch_port {
 	char name[WATCH_NAME_SIZE];
 	uint32_t pid; // of the QEMU there, 0: nobody
 	struct watch_guest *guest; // NULL: nobody's
-	uint64_t lost, lost_so_far; // chains that the daemon had no room for: all, and as this daemon counts
+	// Chains that the daemon had no room for: all, and as this daemon counts.
+	uint64_t lost, lost_so_far;
 	uint64_t n_guests; // that were seen there, one after the other
 	struct event_counts counts; // of those that are gone
 	struct tally tally;
@@ -38,20 +39,23 @@ struct watch {
 	struct watch_guest *guests;
 };
 
-struct watch *watch_create(uint64_t begin_ns, uint32_t switch_pid, bool has_sched); // NULL: out of memory
+// NULL: out of memory
+struct watch *watch_create(uint64_t begin_ns, uint32_t switch_pid, bool has_sched);
 void watch_destroy(struct watch *w);
-void watch_miss(
-	struct watch *w, const char *name, const char *why, const char *hides); // no more than WATCH_MAX_MISSING
+// no more than WATCH_MAX_MISSING
+void watch_miss(struct watch *w, const char *name, const char *why, const char *hides);
 
-struct watch_port *watch_find(const struct watch *w, const char *port); // NULL: it was never told of
-// The guest of a port, from since_ns on; pid 0: it is gone. The port is added when it is new. ret_is_new: threads_add is due.
+struct watch_port *watch_find(const struct watch *w, const char *port); // NULL: no fact named it
+// The guest of a port, from since_ns on; pid 0: it is gone. The port is added when it is new.
+// ret_is_new: threads_add is due.
 // -ENOSPC, -ENOMEM, -EINVAL (the name's length)
 int watch_guest(struct watch *w, const char *port, uint32_t pid, uint64_t since_ns, bool *ret_is_new);
 bool watch_has_guest(const struct watch *w, uint32_t pid); // some port's
 int watch_thread(struct watch *w, uint32_t pid, uint32_t tid, const char *comm, enum threads_state state);
 void watch_event(struct watch *w, const struct event *e);
 void watch_event_loss(struct watch *w, uint64_t n, uint64_t from_ns, uint64_t to_ns);
-// After all events up to its end. Chains from before the guest was watched are left out. -ENOENT: there is no such port
+// After all events up to its end. Chains from before the guest was watched are omitted. -ENOENT:
+// there is no such port.
 int watch_chain(struct watch *w, const char *port, const struct stages_chain *chain);
 // As a daemon counts them from its start; one that was restarted begins anew.
 void watch_chains_lost(struct watch_port *port, uint64_t n_so_far);
