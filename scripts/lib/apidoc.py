@@ -70,8 +70,8 @@ def man(api):
     return "\n".join(out) + "\n"
 
 
-# What an <rtvs:port> in a libvirt domain may say: what port.set can change of a guest's port, less what is the host's business, and as
-# many queues as an interface that is attached later may have.
+# What an <rtvs:port> in a libvirt domain may say: what port.set can change of a guest's port, less
+# what is the host's business, and as many queues as an interface that is attached later may have.
 NOT_A_GUESTS = {"address", "admin_up", "domain", "domain_uuid", "gateway", "stamp"}
 
 

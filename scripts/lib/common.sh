@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# What every script needs: where things are, how to speak, how to enter the Debian 13 root.
-# Sourced; sets top, cache, root. Everything built goes to $top/build, everything downloaded to $cache.
+# Shared by all scripts: paths, messages, entering the Debian 13 root. Sourced; sets top, cache,
+# root. All built files are in $top/build, all downloaded ones in $cache.
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 cache=${RTVS_CACHE:-/var/cache/rtvswitch}

@@ -1,4 +1,4 @@
-# What two daemons did about congestion: a picture over time, and what came of it in words.
+# The reaction of two daemons to congestion: a picture over time, and the result in words.
 """usage: feedback.py PLOT.svg DEADLINE_MS RECORD [PACKETS]
 RECORD: what watch.py wrote, and of the script {"what": "begin"|"end", "of": LABEL, "t": SECONDS}, congestion of its own host first
 PACKETS: what flow.py wrote; without it delays are what the receiving daemon measured (the top of a histogram's bucket)"""

@@ -1,4 +1,5 @@
-# A flow of UDP datagrams whose receiver writes down how long each took: both on one machine, so with one clock.
+# A flow of UDP datagrams whose receiver records the delay of each: both on one machine, so with one
+# clock.
 """usage: flow.py send ADDRESS PORT BYTES PERIOD_MS   a datagram of BYTES every PERIOD_MS, until it is ended
        flow.py receive PORT FILE                  a line for each: number, second when it was sent, ms that it took"""
 import itertools

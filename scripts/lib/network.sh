@@ -1,6 +1,7 @@
 # shellcheck shell=bash
-# Two hosts and the network between them, for the demo and tests: two rtvswitchd whose uplinks are ports of an Open vSwitch
-# (user space datapath, nothing but OpenFlow rules) with one path between them, or two. Sourced after processes.sh.
+# Two hosts and the network between them, for the demo and tests: two rtvswitchd whose uplinks are
+# ports of an Open vSwitch (user space datapath, nothing but OpenFlow rules) with one path between
+# them, or two. Sourced after processes.sh.
 #
 #                      namespace "net", bridge "net"
 #                      +------------------------------------+
@@ -10,9 +11,10 @@
 #                      |         (21)     (22)              |
 #                      +------------------------------------+
 #
-# A path is a pair of ports with a cable between them; what limits it is a qdisc at its first port, so towards host 2. Everything
-# goes through path a until an OpenFlow rule of a higher priority than 1 says otherwise. In parentheses: OpenFlow port numbers,
-# which rules may use in place of names. Frames there are Geneve: their outer headers have a flow's DSCP.
+# A path is a pair of ports with a cable between them; what limits it is a qdisc at its first port,
+# so towards host 2. Everything goes through path a until an OpenFlow rule of a higher priority than
+# 1 says otherwise. In parentheses: OpenFlow port numbers, which rules may use in place of names.
+# Frames there are Geneve: their outer headers have a flow's DSCP.
 #
 #     make_work; trap cleanup_work EXIT     # as for everything in processes.sh
 #     network_start                         # Open vSwitch runs, path a is there
@@ -27,8 +29,9 @@
 #     network_ofctl del-flows --strict net "priority=10,in_port=host1,ip,nw_tos=184"          # and path a again
 #     network_unlimit a
 #
-# Guests are the caller's: any port of br0 on either host. Daemons' tap interfaces share one namespace until they are moved, so
-# names differ, "host1" and "host2" are taken, and so is net_tap15 of both daemons.
+# Guests are the caller's: any port of br0 on either host. Daemons' tap interfaces share one
+# namespace until they are moved, so names differ, "host1" and "host2" are taken, and so is
+# net_tap15 of both daemons.
 
 network_mtu=1700
 network_names=() # of the daemons of host 1 and 2
@@ -93,7 +96,8 @@ network_knows() { # 1|2
 	[ "$(daemon=${network_names[$1]} ctl -j peer list | json 'any(p["known"] and p["clock_known"] for p in d)')" = true ]
 }
 
-# Limits a path towards host 2. The DSCPs have half of it for themselves and go first; both may use all of it.
+# Limits a path towards host 2. The DSCPs have half of it for themselves and go first; both may use
+# all of it.
 network_limit() { # a|b RATE PACKETS [DSCP...]
 	local port=${1}1 rate=$2 limit=$3 dscp
 	shift 3
@@ -101,7 +105,8 @@ network_limit() { # a|b RATE PACKETS [DSCP...]
 	tc -n net class add dev "$port" parent 1: classid 1:1 htb rate "$rate"
 	tc -n net class add dev "$port" parent 1:1 classid 1:10 htb rate "$((${rate%mbit} * 500))kbit" ceil "$rate" prio 0
 	tc -n net class add dev "$port" parent 1:1 classid 1:20 htb rate "$((${rate%mbit} * 500))kbit" ceil "$rate" prio 1
-	# Those that drop the packet that came refuse the rest of Open vSwitch's burst with it, whatever its class.
+	# Qdiscs that drop the arriving packet refuse the rest of Open vSwitch's burst with it,
+	# whatever its class.
 	tc -n net qdisc add dev "$port" parent 1:10 pfifo_head_drop limit "$limit"
 	tc -n net qdisc add dev "$port" parent 1:20 pfifo_head_drop limit "$limit"
 	for dscp; do

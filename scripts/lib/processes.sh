@@ -14,7 +14,8 @@ make_work() {
 	chmod 755 "$work"
 }
 
-# Ends what was started, last first, and removes $work. Safe to call twice; a second Ctrl-C does not stop it half way.
+# Ends the started processes, last first, and removes $work. Safe to call twice; a second Ctrl-C
+# does not stop it half way.
 cleanup_work() {
 	trap '' INT TERM
 	[ -n "$work" ] || return 0
@@ -70,7 +71,8 @@ ctl() { "$rtvsctl" -s "$work/${daemon:-rtvsd}.sock" "$@"; }
 is_serving() { "$rtvsctl" -s "$work/$1.sock" -j port list >/dev/null; }
 ended_or_serving() { is_stopped "$1" || is_serving "$1"; }
 
-# The idle policy and the priority suit machines whose processors are shared with the guests, the tests and other daemons.
+# The idle policy and the priority suit machines whose processors are shared with the guests, the
+# tests and other daemons.
 daemon_start() { # NAME [ARG...]
 	local name=$1
 	shift

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# How every check and test reports: one line `ok|FAIL|skip NAME (N s)` on standard output, and below a
-# failure the end of its log, indented so that nobody counts its lines as results. Sourced.
+# The results of all checks and tests: one line `ok|FAIL|skip NAME (N s)` on standard output. Below
+# a failure is the end of its log, indented so that its lines are not counted as results. Sourced.
 
 report() { # STATUS NAME SECONDS [LOG]
 	printf '%s %s (%s s)\n' "$1" "$2" "$3"

@@ -3,8 +3,8 @@
 # One read-only image serves all guests; each is a process started with start(), a console socket on
 # which commands run, and a QMP socket.
 
-# KVM where a guest really comes up under it (nested or restricted /dev/kvm may hang), else TCG. Probed once per boot
-# of the machine.
+# KVM where a guest really comes up under it (nested or restricted /dev/kvm may hang), else TCG.
+# Probed once per boot of the machine.
 vm_accel() {
 	local file boot
 	boot=$(cat /proc/sys/kernel/random/boot_id)
@@ -29,13 +29,16 @@ vm_probe_kvm() {
 }
 
 # Boots a guest whose NICs are vhost-user sockets; returns at once (vm_wait waits for it).
-#   nic=PATH           next NIC: socket (the options below, up to the next nic= or tap=, are its own)
-#   tap=INTERFACE      next NIC: a tap that is there, served by the kernel where it has vhost-net, else by QEMU
+#   nic=PATH           next NIC: socket (options below, up to the next nic= or tap=, are its own)
+#   tap=INTERFACE      next NIC: an existing tap, served by the kernel where it has vhost-net,
+#                      else by QEMU
 #   mode=client|server QEMU connects (default) or listens
 #   mac=MAC queues=N packed=on|off csum=on|off tso=on|off mtu=N
 #   ip=ADDR/LEN        address of the first NIC;  guest_mtu=N its MTU
-#   mem=MiB cpus=N     of the guest (default 256, 1);  append=WORD  one more of its kernel's command line
-#   segment=FILE       next ivshmem device: its memory is the file. The first is 0000:00:10.0 in the guest, then 11.0
+#   mem=MiB cpus=N     of the guest (default 256, 1)
+#   append=WORD        one more of its kernel's command line
+#   segment=FILE       next ivshmem device: its memory is the file. The first is 0000:00:10.0 in
+#                      the guest, then 11.0
 #   files=TAR          what the guest unpacks from its second drive: vm_unpack
 #   qemu=WORD          one more of QEMU's command line
 vm_start() { # NAME OPTION...
@@ -70,7 +73,8 @@ vm_start() { # NAME OPTION...
 		esac
 	done
 	accel=$(vm_accel)
-	# With names of threads that tell virtual processors from the rest (rtvs-wake, rtvsctl advise).
+	# With names of threads that distinguish virtual processors from others (rtvs-wake, rtvsctl
+	# advise).
 	args=(-name "guest=$name,debug-threads=on" -M q35,memory-backend=mem -m "$mem" -smp "$cpus"
 		-object "memory-backend-memfd,id=mem,size=${mem}M,share=on"
 		-nodefaults -display none -kernel "$(guest_dir)/vmlinuz" -initrd "$(guest_dir)/initrd.gz"
@@ -79,7 +83,8 @@ vm_start() { # NAME OPTION...
 		-device virtio-blk-pci,drive=d0 -device virtio-serial-pci
 		-chardev "socket,id=con,path=$work/$name.con,server=on,wait=off" -device virtconsole,chardev=con
 		-serial "file:$work/$name.serial" -qmp "unix:$work/$name.qmp,server=on,wait=off")
-	# TCG runs "rep movsb", with which kernels copy where these flags say that it is fast, a byte at a time.
+	# TCG runs "rep movsb" a byte at a time. Kernels use it for copies where these flags call it
+	# fast.
 	if [ "$accel" = kvm ]; then args+=(-accel kvm -cpu host); else args+=(-accel tcg,thread=multi -cpu max,erms=off,fsrm=off); fi
 	for n in "${!path[@]}"; do
 		local chardev="socket,id=c$n,path=${path[n]}" mq=''
@@ -102,7 +107,8 @@ vm_is_ready() { grep -q G-READY "$work/$1.serial"; }
 vm_ready_or_dead() { vm_is_ready "$1" || is_stopped "$1"; }
 vm_wait() { # NAME [SECONDS]
 	wait_until "${2:-120}" vm_ready_or_dead "$1" && vm_is_ready "$1" && return
-	# QEMU 10's TCG sometimes trips over a memory map that changes while the guest starts: that one starts once more.
+	# QEMU 10's TCG sometimes fails when a memory map changes while the guest starts: such a
+	# guest starts once more.
 	[ ! -e "$work/$1.again" ] && grep -q 'iotlb_to_section: Assertion' "$work/$1.log" || return 1
 	touch "$work/$1.again"
 	eval "vm_start $1 $(cat "$work/$1.options")"

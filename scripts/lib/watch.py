@@ -1,4 +1,5 @@
-# Writes down what the daemons of two hosts say about the packets that a port of the first sends to the second.
+# Records what the daemons of two hosts report about the packets from a port of the first to the
+# second.
 """usage: watch.py SOCKET-1 SOCKET-2 PORT FILE   until it is ended; a JSON object a line, "t" is the time"""
 import json
 import re

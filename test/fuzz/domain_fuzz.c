@@ -1,4 +1,4 @@
-// A libvirt domain's XML, as the hook is given it.
+// A libvirt domain's XML, as the hook gets it.
 #include "domain.h"
 #include "promise.h"
 

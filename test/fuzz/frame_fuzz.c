@@ -1,5 +1,5 @@
-// Fuzz target: what a guest can send. Parsing, the spoof guard and segmentation of one frame, with what their contracts
-// promise about it. The first two bytes are not the frame's: segment size.
+// Fuzz target: a guest's frame. Parsing, the spoof guard and segmentation of one frame, with the
+// promises of their contracts. The first two bytes are not the frame's: segment size.
 #include "promise.h"
 #include "rtvs/fragment.h"
 #include "rtvs/frame.h"

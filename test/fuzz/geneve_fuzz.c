@@ -1,5 +1,6 @@
-// Fuzz target: what the underlay brings to a tunnel's end. The first eight bytes are not the frame's: the time. What is
-// accepted must lie inside of the frame and come out the same when it is encapsulated again.
+// Fuzz target: a frame from the underlay at a tunnel's end. The first eight bytes are not the
+// frame's: the time. An accepted frame must lie inside of the input and come out the same when it
+// is encapsulated again.
 #include "promise.h"
 #include "rtvs/geneve.h"
 #include "rtvs/geneve_ignore.h"

@@ -1,5 +1,6 @@
-// Fuzz target: frames that an endpoint without a kernel answers by itself: neighbor messages, echo requests, packets too big. The
-// first two bytes are not the frame's: the MTU. Whatever is answered is well-formed, and answers to answers stop.
+// Fuzz target: frames that an endpoint without a kernel answers by itself: neighbor messages, echo
+// requests, packets too big. The first two bytes are not the frame's: the MTU. Each answer is
+// well-formed, and answers to answers stop.
 #include "promise.h"
 #include "rtvs/frame.h"
 #include "rtvs/icmp_too_big.h"

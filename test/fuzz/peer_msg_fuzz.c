@@ -1,5 +1,5 @@
-// Fuzz target: a datagram that says it is from a peer. Whatever is decoded encodes to the same bytes, but for the tag, which
-// is the caller's, and bytes that are not looked at.
+// Fuzz target: a datagram that claims to be from a peer. Each decoded datagram encodes to the same
+// bytes, except for the tag, which is the caller's, and ignored bytes.
 #include "promise.h"
 #include "rtvs/peer_msg.h"
 

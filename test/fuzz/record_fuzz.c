@@ -1,4 +1,5 @@
-// Fuzz target: a record of rtvs-wake, which is somebody's file. What is read must make a report whose stages add up.
+// Fuzz target: a record of rtvs-wake, from anywhere. An accepted record must make a report whose
+// stages add up.
 #include "promise.h"
 #include "record.h"
 #include "report.h"

@@ -1,5 +1,5 @@
-// Fuzz target: what a client sends, or a configuration file holds. The bytes are dispatched against a table with every
-// type; what decoded must encode, and decode again to the same.
+// Fuzz target: a client's bytes, or a configuration file's. The bytes are dispatched against a
+// table with every type. Decoded values must encode, and decode again to the same.
 #include "../unit/rpc/every_type.h"
 #include "promise.h"
 

@@ -1,5 +1,6 @@
-// Fuzz target: a node of a segment that writes anything anywhere, while others join, send, receive, tend and leave. They come to an end, stay
-// within the segment, and find it whole again when the liar is gone and they have joined anew. The input's first page is also read as a header.
+// Fuzz target: a node of a segment that writes anything anywhere, while others join, send, receive,
+// tend and leave. They come to an end, stay within the segment, and find it whole again when the
+// liar is gone and they have joined anew. The input's first page is also read as a header.
 //
 // A command is four bytes: what, which node or part, and where or how much.
 #include "promise.h"

@@ -1,4 +1,5 @@
-// Fuzz target: a STAMP packet, taken for either kind. The first eight bytes are not the packet's: the time.
+// Fuzz target: a STAMP packet, taken for either kind. The first eight bytes are not the packet's:
+// the time.
 #include "promise.h"
 #include "rtvs/stamp.h"
 

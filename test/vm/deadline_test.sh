@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Two guests with deadlines and a third that floods share an uplink, together twice what it carries. The same load without
-# deadlines is measured first: what is asserted is the difference, not a time.
+# Two guests with deadlines and a third that floods share an uplink, together twice its rate. The
+# same load without deadlines is measured first: the assertion is the difference, not a time.
 . "$(dirname "$0")/lib.sh"
 
 daemon_start rtvsd
@@ -35,7 +35,7 @@ overload() { # FILE
 }
 # Of a file of ping's, in us. Not the mean: somebody else may have had the processors for a while.
 median_us() { sed -n 's/.*icmp_seq=.*time=\([0-9.]*\) ms.*/\1/p' "$1" | sort -n | awk '{t[NR] = $1} END {printf "%d\n", t[int((NR + 1) / 2)] * 1000}'; }
-# What was read from a guest, less what was sent to the uplink or waits for it. Frames that somebody floods are among both.
+# Frames read from a guest, less those sent to the uplink or waiting for it. Floods are among both.
 missing() { # GUEST
 	ctl -j stats get | json "sum((p['port'] == '$1') * p['rx_pkts'] - sum((f['from'] == '$1') * (f['guaranteed_pkts'] + f['surplus_pkts'] + f['queued'])
 		for f in p.get('flows', []) if p['port'] == 'up') for p in d['ports'])"
@@ -75,8 +75,8 @@ guests_keep_their_delay_with_deadlines() {
 	done
 	expect "guarantees of c" 0 "$(flow_stat c up guaranteed_pkts)"
 	[ "$(port_stat c blocked_ns)" -gt 0 ] || fail "c was not held back"
-	# Nobody loses anything: c waits instead. Where the worker is away for a quarter of the time, the uplink does not send what c waits
-	# for; then c alone loses packets.
+	# No guest loses anything: c waits instead. Where the worker is away for a quarter of the
+	# time, the uplink does not send the frames that c waits for; then c alone loses packets.
 	lost=0
 	[ $((away * 4)) -lt "$took" ] || lost=$(($(port_stat up queue_full) - full))
 	echo "the worker was away for $away of $took ns, c lost $lost"

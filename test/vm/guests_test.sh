@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Two guests: a on a listening port with a split ring, b on a connecting port (QEMU is the server) with
-# a packed ring. The kernel's own namespace t1 is the third neighbour.
+# Two guests: a on a listening port with a split ring, b on a connecting port (QEMU is the server)
+# with a packed ring. The kernel's own namespace t1 is the third neighbour.
 . "$(dirname "$0")/lib.sh"
 
 daemon_start rtvsd

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# Harness of the tests with virtual machines: test/smoke/lib.sh, and guests. Guests boot once per script
-# and serve many cases; a case leaves them as it found them.
+# Harness of the tests with virtual machines: test/smoke/lib.sh, and guests. Guests boot once per
+# script and serve many cases; a case leaves them as it found them.
 
 . "$(dirname "${BASH_SOURCE[0]}")/../smoke/lib.sh"
 . "$lib/vm.sh"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Domains of a real libvirtd with metadata: its hook and the listener make, change and remove their ports, whoever of libvirtd and
-# rtvswitchd goes away meanwhile. Two guests serve all cases; a third one comes and goes.
+# Domains of a real libvirtd with metadata. Its hook and the listener make, change and remove their
+# ports, whichever of libvirtd and rtvswitchd goes away meanwhile. Two guests serve all cases; a
+# third one comes and goes.
 
 # libvirtd's directories and /run are its own here, and gone with this mount namespace.
 if [ "${RTVS_WORLD:-}" = 1 ] && [ "${RTVS_OWN_MOUNTS:-}" != 1 ]; then
@@ -14,7 +15,8 @@ libexec=$build/src/virt
 export RTVS_LIBEXEC_DIR=$libexec LIBVIRT_DEFAULT_URI=qemu:///system
 image=$(guest_dir)
 
-# The directories of a libvirtd, in the mount namespace that this runs in; its sockets and QEMU's below /run.
+# The directories of a libvirtd, in the mount namespace of this script; its sockets and QEMU's below
+# /run.
 libvirt_place() { # DIR LINE...: of libvirtd.conf
 	local dir=$1 path
 	shift
@@ -29,7 +31,8 @@ libvirt_place() { # DIR LINE...: of libvirtd.conf
 	chmod 755 /etc/libvirt/hooks/qemu.d/50-rtvswitch
 	mkdir -p /run/rtvswitch
 }
-# QEMU is libvirt's user, who reaches the guests' sockets as a member of their group; the daemon has that group, as its service has.
+# QEMU runs as libvirt's user, who reaches the guests' sockets as a member of their group; the
+# daemon has that group, as its service has.
 people_place() {
 	cp /etc/group "$work/group"
 	echo "rtvswitch-vhost:x:890:$qemu_user" >>"$work/group"
@@ -38,7 +41,8 @@ people_place() {
 	chmod 755 "$work/rtvswitchd"
 	rtvswitchd=$work/rtvswitchd
 	chmod 777 "$work" # consoles and logs of guests
-	# Where guests do not run under /dev/kvm, libvirt must not believe that they could: it would probe QEMU again each time.
+	# Where guests do not run under /dev/kvm, libvirt must not believe that they could: it would
+	# probe QEMU again each time.
 	if [ "$(vm_accel)" != kvm ] && [ -e /dev/kvm ]; then
 		: >"$work/no-kvm"
 		mount --bind "$work/no-kvm" /dev/kvm
@@ -99,7 +103,8 @@ booted_or_dead() { is_booted "$1" || [ "$(v domstate "$1")" != running ]; }
 domain_wait() { # NAME
 	wait_for 180 booted_or_dead "$1"
 	is_booted "$1" && return
-	# QEMU 10's TCG sometimes trips over a memory map that changes while the guest starts: that one starts once more.
+	# QEMU 10's TCG sometimes fails when a memory map changes while the guest starts: such a
+	# guest starts once more.
 	grep -q 'iotlb_to_section: Assertion' "/var/log/libvirt/qemu/$1.log" || fail "guest $1 ended"
 	domain_start "$1"
 	wait_for 180 is_booted "$1"
@@ -109,7 +114,8 @@ config() { ctl -j port list | json "next((p['config'].get('$2', '') for p in d i
 is_config() { [ "$(config "$1" "$2")" = "$3" ]; }
 ports() { ctl -j port list | json '" ".join(p["name"] for p in d)'; }
 has_port() { [[ " $(ports) " == *" $1 "* ]]; }
-# Waited for: the listener may have looked at a domain just before it changed, and makes a port once more until it hears of that.
+# Waited for: the listener may have looked at a domain just before it changed, and makes a port once
+# more until it hears of that.
 has_no_port() { [[ " $(ports) " != *" $1 "* ]]; }
 is_connected() { is_port_state "$1" connected true; }
 traffic() { # FROM ADDRESS
@@ -232,8 +238,8 @@ reboot_keeps_the_port() {
 	local number
 	number=$(ctl -j port show web1 | json "d['number']")
 	has_agent() { v dumpxml web1 | grep -q "guest_agent.0' state='connected'"; }
-	# libvirt gives the agent 5 s, which a guest without KVM does not always keep, and speaks to a new one only after that. Who was late
-	# may have rebooted all the same.
+	# libvirt gives the agent 5 s, which a guest without KVM sometimes exceeds, and speaks to a
+	# new one only after that. A late guest may have rebooted all the same.
 	asks_for_reboot() {
 		is_booted web1 && return
 		vm_run web1 10 "kill \$(cat /run/agent.pid 2>/dev/null) 2>/dev/null; setsid bash -c '$(guest_agent)' >/dev/null 2>&1 </dev/null &" || return
@@ -361,7 +367,8 @@ wrong_metadata_shows() {
 	expect "deadline" 2ms "$(config web1 deadline)"
 	traffic web1 10.0.0.2
 }
-# A NIC is plugged in before its element: libvirt gets on, the guest has a NIC without a network, and the element gives it one.
+# A NIC is plugged in before its element: libvirt continues, the guest has a NIC without a network,
+# and the element gives it one.
 attach_before_the_element() {
 	nic $mac4 early client "<driver queues='2'/>" >"$work/plug.xml"
 	timeout 20 virsh -q attach-device web1 "$work/plug.xml" --live

@@ -104,7 +104,8 @@ def load(to, mbit):
     packet, sent, begin = bytes(1400), 0, time.monotonic()
     while True:
         due = (time.monotonic() - begin) * float(mbit) * 1e6 / (8 * len(packet))
-        # What could not be sent in time is not made up for: a burst would tell nothing of the network.
+        # Packets that could not be sent in time are not made up for: a burst would tell nothing of
+        # the network.
         sent = max(sent, due - 50)
         while sent < due:
             try:

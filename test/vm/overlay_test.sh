@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Guests of two hosts: two daemons whose uplinks meet on a network of their own, a Geneve tunnel between them, guest ga behind the
-# first, gb behind the second. The guests know nothing of tunnels, times, or each other's host: what they say, by their own
-# captures, must be what the other one hears. Delays are the daemons' own accounts; what is asserted is counted or a state.
+# Guests of two hosts: two daemons whose uplinks meet on a network of their own, a Geneve tunnel
+# between them, guest ga behind the first, gb behind the second. The guests know nothing of tunnels,
+# times, or each other's host. The frames that one sends, by its own captures, must be those that
+# the other receives. Delays are the daemons' own accounts; each assertion is a count or a state.
 . "$(dirname "$0")/lib.sh"
 
 helper() { python3 "$top/test/vm/overlay.py" "$@"; }
@@ -92,8 +93,9 @@ capture_end() {
 }
 captured() { in_guest "$1" 10 "tcpdump -r /tmp/cap '$3' 2>/dev/null | wc -l" | grep -qx "$2"; } # GUEST N FILTER
 
-# Marked packets of both, with DSCPs (and ECN) of their own: CS3 ones; a short, an odd and a long datagram with CS1 and ECT(0).
-# Outside: AF21 by the deadline of ga; what the guest said from gb, which has none.
+# Marked packets of both, with DSCPs (and ECN) of their own: CS3 ones; a short, an odd and a long
+# datagram with CS1 and ECT(0). Outside: AF21 by the deadline of ga; gb's packets, without a
+# deadline, keep their own DSCP.
 guests_never_see_the_tunnel() {
 	wait_for 20 guest_pings ga 10.0.0.12
 	# As a NIC without offloads sends it: the checksum is in the sender's capture, too.
@@ -110,12 +112,14 @@ guests_never_see_the_tunnel() {
 	ctl port set ga deadline=0 feedback=act
 	in_guest ga 10 "ethtool -K eth0 tx on"
 	helper compare "$work/cap.ga" "$work/cap.gb" "$work/wire.pcap" rtvs-v | tee "$work/compared"
-	# Inner CS3 and outer AF21; inner CS1 and outer AF21, both with ECT(0); the replies of b as they are.
+	# Inner CS3 and outer AF21; inner CS1 and outer AF21, both with ECT(0); the replies of b
+	# unchanged.
 	expect "packets, TOS inside and outside" "3 34 74 5 96 72 5 96 96" "$(paste -s -d ' ' "$work/compared")"
 	both_are_conserved
 }
 
-# A network that honours DSCPs, with less than it is given, towards b. Control (CS6) and what has a class go first.
+# A network that honours DSCPs, with less rate than its load, towards b. Control (CS6) and packets
+# with a class go first.
 congest() {
 	local class
 	ip netns exec net tc qdisc add dev upb root handle 1: htb default 20
@@ -138,7 +142,7 @@ is_flow() { [ "$(flow_state "$1")" = "$2" ]; }
 is_measured() { [ "$(flow_state missed)" -gt 0 ]; }
 is_raised() { [ "$(flow_state step)" -gt 0 ]; }
 is_at_start() { is_flow step 0 && is_flow scheduling_deadline 50ms; }
-# Of what ga sent, as the far daemon counts it: flow 1, since it is the second port that its daemon was given.
+# Packets of ga, as the far daemon counts them: flow 1, since its daemon got that port second.
 remote() { daemon=b ctl -j flow remote port=toa | json "sum(f['$1'] for f in d if f['flow'] == 1)"; }
 is_remote_above() { [ "$(remote "$1")" -gt "$2" ]; }
 
@@ -153,8 +157,8 @@ is_clean() { is_raised && hundred_arrive && [ "$missed" = 0 ]; }
 
 realtime_begin() { in_guest ga 10 "(ping -q -i 0.01 -W 1 10.0.0.12 >/tmp/rt 2>&1 &)"; }
 realtime_end() { in_guest ga 20 "pkill -INT ping; sleep 0.2; cat /tmp/rt"; }
-# A flow with a deadline through a network that has room. The far end counts anew: a flow that has used up its reports is told
-# every 5 s alone.
+# A flow with a deadline through a network that has room. The far end counts anew: a flow that has
+# used up its reports gets one every 5 s.
 flow_begin() { # MODE
 	daemon=b ctl port del toa
 	tunnel b toa upb 10.9.0.1
@@ -216,7 +220,8 @@ tunnels_state() { ctl -j flow remote | json "[[f[k] for k in ('tunnel', 'flow', 
 state() { ctl config dump && peers_state && tunnels_state; }
 uplink_mac() { ctl -j port show "$1" | json 'd["state"]["mac"]'; }
 
-# Datagrams of the daemons, byte for byte, said again by a guest in their names, to all MACs that could be meant.
+# Datagrams of the daemons, byte for byte, sent again by a guest in their names, to all MACs that
+# could be meant.
 guests_cannot_speak_for_daemons() {
 	local from to mac own other before n=0
 	wait_for 20 guest_pings ga 10.0.0.12
@@ -249,7 +254,8 @@ guests_cannot_speak_for_daemons() {
 		10.9.0.2 10.9.0.1 $own
 		10.9.0.2 10.9.0.1 ff:ff:ff:ff:ff:ff
 	EOF
-	# To gb they are datagrams like others, whole and as they were. MACs that no guest has are unknown in the bridge: so it hears them, too.
+	# To gb they are datagrams like others, complete and unchanged. The bridge floods MACs that
+	# no guest has: so gb gets them, too.
 	wait_for 20 captured gb $n "udp and src net 10.9.0.0/24"
 	capture_end
 	captured gb 0 "icmp[icmptype] == 8" || fail "what was in the guest's tunnel packet was taken out"

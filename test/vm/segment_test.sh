@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
-# Guests on a segment that is the memory of an ivshmem device: g1 and g2 are nodes of it by the static rtvs-vni, as are container n1 and the
-# switch, behind which guest g3 and namespace t1 are. Nodes of different kernels know by their hearts only who lives. The programs of all know nothing of it.
+# Guests on a segment that is the memory of an ivshmem device: g1 and g2 are nodes of it by the
+# static rtvs-vni. Further nodes are container n1 and the switch, behind which guest g3 and
+# namespace t1 are. Nodes of different kernels know by their hearts only who lives. The programs of
+# all know nothing of it.
 . "$(dirname "$0")/lib.sh"
 
 rtvs_vni=$build/src/segment/rtvs-vni
@@ -105,7 +107,8 @@ all_meet_all() {
 	is_conserved
 }
 
-# Lengths of the programs' writes: the segments and super-frames that come of them differ. Through the switch, which hears nothing of g1 and g2.
+# Lengths of the programs' writes: the resulting segments and super-frames differ. Through the
+# switch, which hears nothing of g1 and g2.
 tcp_both_ways() {
 	local pair got before
 	before=$(port_stat seg rx_bytes)

@@ -1,5 +1,6 @@
-# Calls of the SIP laboratory (test/perf/lab.py), few of them, for sip_test.sh: sip.py BUILD FILE. Through the Linux bridge and through
-# rtvswitchd, with and without deadlines. FILE gets what was measured, as JSON.
+# Calls of the SIP laboratory (test/perf/lab.py), few of them, for sip_test.sh: sip.py BUILD FILE.
+# Through the Linux bridge and through rtvswitchd, with and without deadlines. FILE gets the
+# measurements, as JSON.
 import json
 import os
 import signal

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# A few hundred SIP calls from a namespace to a server in a guest: the laboratory that scripts/bench sip measures with. What is
-# asserted is that calls are completed and figures are right, and that nothing stays behind; not how long anything takes.
+# A few hundred SIP calls from a namespace to a server in a guest: the laboratory of scripts/bench
+# sip. The test asserts that calls are completed, figures are right, and nothing stays behind; not
+# how long anything takes.
 . "$(dirname "$0")/lib.sh"
 
 recorded_figures_are_right() { python3 "$top/test/perf/sip_calls_test.py"; }

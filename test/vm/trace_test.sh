@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Packets to guests that are followed, and guests that are woken ahead of packets: s has a split ring, p a packed one.
+# Packets to guests that are followed, and guests that are woken ahead of packets: s has a split
+# ring, p a packed one.
 . "$(dirname "$0")/lib.sh"
 
 daemon_start rtvsd

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# rtvs-wake beside a guest that is pinged from the kernel's namespace t1: what it sees of the switch and of the scheduler, what it says
-# when the kernel tells nothing, and what becomes of it when guest, daemon or itself end.
+# rtvs-wake beside a guest that is pinged from the kernel's namespace t1: its view of the switch and
+# of the scheduler, its output without the kernel's side, and its reaction when guest, daemon or
+# itself end.
 . "$(dirname "$0")/lib.sh"
 
 wake=$build/src/wake/rtvs-wake

@@ -1,7 +1,8 @@
 // usage: NOUN_replay DIRECTORY...
 //
-// Feeds every file of the directories to a fuzz target, without a fuzzer and with any compiler: corpus and past crashes
-// are part of the unit suite. A crash is a failure by itself; no file at all is one, too.
+// Feeds every file of the directories to a fuzz target, without a fuzzer and with any compiler:
+// corpus and past crashes are part of the unit suite. A crash is a failure by itself; no file at
+// all is one, too.
 #include <dirent.h>
 #include <stdbool.h>
 #include <stdint.h>
