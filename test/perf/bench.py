@@ -1,4 +1,5 @@
-# Runs one bench: python3 bench.py NAME --build DIR --out DIR [--quick] [--rounds N]. scripts/bench is the command for people.
+# Runs one bench: python3 bench.py NAME --build DIR --out DIR [--quick] [--rounds N]. scripts/bench
+# is the command for people.
 import argparse
 import importlib
 import json

@@ -1,8 +1,10 @@
-// Another clock for a process that is started with this in LD_PRELOAD, so that two daemons on one machine can have clocks that
-// differ, drift and are set, and the machine's own clock is left alone. CLOCK_REALTIME and CLOCK_TAI become
-//   true time + CLOCK_SHIM_OFFSET_NS + CLOCK_SHIM_DRIFT_PPB of the time since CLOCK_SHIM_EPOCH_NS (CLOCK_REALTIME) + step,
-// the step being the 64-bit number of ns in the file CLOCK_SHIM_STEP, which may change at any time. With CLOCK_SHIM_ERROR_US the
-// kernel's clock says that it is synchronised with that error bound.
+// Another clock for a process that is started with this in LD_PRELOAD. Two daemons on one machine
+// can then have clocks that differ, drift and are set, and the machine's own clock is left alone.
+// CLOCK_REALTIME and CLOCK_TAI become
+//   true time + CLOCK_SHIM_OFFSET_NS + CLOCK_SHIM_DRIFT_PPB of the time since
+//   CLOCK_SHIM_EPOCH_NS (CLOCK_REALTIME) + step.
+// The step is the 64-bit number of ns in the file CLOCK_SHIM_STEP, which may change at any time.
+// With CLOCK_SHIM_ERROR_US the kernel's clock says that it is synchronised with that error bound.
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -20,7 +22,8 @@ static bool begun;
 static int64_t offset_ns, drift_ppb, epoch_ns;
 static const _Atomic int64_t *step_ns;
 
-// The kernel is asked: a sanitizer reads the clock before the linker can find the C library's own function.
+// The kernel is asked: a sanitizer reads the clock before the linker can find the C library's own
+// function.
 static int
 true_gettime(clockid_t clock, struct timespec *ts)
 {

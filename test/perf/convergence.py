@@ -1,7 +1,8 @@
-# How soon misses end: two daemons, 15 ms apart, and a flow with a deadline of 60 ms from one host to the other. At the sender's own
-# uplink bursts of a port with less time hold it up (stage 1); in the network a plain flood does, where a slow link honours DSCPs
-# (stage 2). The flow's datagrams carry their times and are looked at by the one that receives them: one machine, one clock.
-# The network is the kernel's (HTB); the 15 ms are a relay's (relay.c).
+# How soon misses end: two daemons, 15 ms apart, and a flow with a deadline of 60 ms from one host
+# to the other. At the sender's own uplink bursts of a port with a shorter deadline delay it (stage
+# 1). In the network a plain flood does, where a slow link honours DSCPs (stage 2). The flow's
+# datagrams carry their times, which the receiver reads: one machine, one clock. The network is the
+# kernel's (HTB); the 15 ms are a relay's (relay.c).
 import array
 import contextlib
 import os
@@ -26,7 +27,8 @@ CLOCK = {"CLOCK_SHIM_OFFSET_NS": 50 * 10**6, "CLOCK_SHIM_DRIFT_PPB": 50000}  # 5
 UDP_FLOW = os.path.join(os.path.dirname(os.path.abspath(__file__)), "udp_flow.py")
 
 SCENES = {
-    # 48 packets at once take 50 ms of the uplink, with their headers; having less time than the flow's they go first.
+    # 48 packets at once take 50 ms of the uplink, with their headers; with a shorter deadline than
+    # the flow's they go first.
     "stage1": {"uplink_rate": "10Mbit", "flow": {"bytes": 208, "period_ms": 2},
                "load": {"bytes": 1172, "count": 48, "period_ms": 110},
                "port": {"deadline": "58ms", "min_rate": "4700kbit", "burst": "64kB", "feedback": "off"}},
@@ -74,7 +76,8 @@ class Hosts(systems.System):
 
     def daemon(self, name, address):
         control = os.path.join(self.dir, f"{name}.sock")
-        # Both have the machine's clock, which need not be synchronised with anything: the shim says that they agree.
+        # Both have the machine's clock, which need not be synchronised with anything: the shim says
+        # that they agree.
         env = {**os.environ, "LD_PRELOAD": os.path.join(self.build, "test/perf/libclock_shim.so"), "CLOCK_SHIM_ERROR_US": "1"}
         p = self.spawn([os.path.join(self.build, "src/rtvswitchd"), "--socket", control, "--no-huge", *self.idle(name)],
                        env={**env, **(self.clock_env if name == "b" else {})})

@@ -1,7 +1,9 @@
-# deadline: guests with deadlines and guaranteed rates, one above its reservation and one that floods, together twice what a shaped
-# uplink of 100 Mbit/s carries. rtvswitch; OVS-DPDK with its policers; a Linux bridge with HTB on the uplink. Every packet carries when
-# it was sent (flows.c); one that comes late or never is missed. What a core's absence explains is told apart: the generator knows its
-# own, rtvswitch's workers publish theirs.
+# deadline: guests with deadlines and guaranteed rates, one above its reservation and one that
+# floods, together twice the rate of a shaped uplink of 100 Mbit/s. The systems are rtvswitch,
+# OVS-DPDK with its policers, and a Linux bridge with HTB on the uplink. Every packet carries its
+# sending time (flows.c); a packet that is late or never arrives is missed. Misses that a core's
+# absence explains are counted apart: the generator knows its own absences, rtvswitch's workers
+# publish theirs.
 import contextlib
 import json
 import os
@@ -100,7 +102,8 @@ class LinuxHtb(systems.System):
             rate = int(flow[4]) or int(LINK - sum(f[4] for f in FLOWS))
             self.ip("tc", "class", "add", "dev", up, "parent", "1:1", "classid", f"1:{10 + i}", "htb", "rate", f"{rate}bit",
                     "ceil", f"{LINK}bit", "burst", str(BURST), "prio", "0" if flow[4] else "1")
-            # What waits here is charged to the sender's socket, which blocks at about a hundred packets, and the generator with it.
+            # Packets that wait here are charged to the sender's socket, which blocks at about a
+            # hundred packets, and the generator with it.
             self.ip("tc", "qdisc", "add", "dev", up, "parent", f"1:{10 + i}", "pfifo", "limit", "50")
             self.ip("tc", "filter", "add", "dev", up, "parent", "1:", "protocol", "all", "prio", "1", "u32", "match", "ether",
                     "src", mac(i), "flowid", f"1:{10 + i}")

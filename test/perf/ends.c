@@ -1,10 +1,12 @@
-// The ends of a network whose switch, if it has one, is not ours to link: programs that send and receive through DPDK devices (memif, AF_PACKET on
-// a veth, virtio-user on a vhost-user socket). Two processes of it are the two ends, each on its own core and polling; beside a switch
-// that needs a core for itself one process is both. src/segment/measure.c does the same over a segment, and counts and measures alike:
-// each frame is written whole where the device takes it from, and one word of each cache line is read where the device left it.
+// The ends of a network whose switch, if it has one, is not ours to link: programs that send and
+// receive through DPDK devices (memif, AF_PACKET on a veth, virtio-user on a vhost-user socket).
+// Two processes of it are the two ends, each on its own core and polling; beside a switch that
+// needs a core for itself one process is both. src/segment/measure.c does the same over a segment,
+// and counts and measures alike: each frame is written whole where the device takes it from, and
+// one word of each cache line is read where the device left it.
 //
-// Arguments behind EAL's: the address that frames go to, one for each port.
-// Commands on stdin, one a line, answered by one line of JSON:
+// Arguments behind EAL's: the address that frames go to, one for each port. Commands on stdin, one
+// a line, answered by one line of JSON:
 //   send SIZE MS            from all ports in turn                              {"sent"}
 //   receive WARMUP_MS MS    from all ports, measured from the first frame on    {"mpps", "gbps", "received", "stalls_us"}
 //   both SIZE WARMUP_MS MS  sends from even ports, receives at odd ones         {"mpps", "gbps", "received", "sent", "stalls_us"}
@@ -163,7 +165,8 @@ send_for(unsigned size, unsigned ms)
 	printf("{\"sent\": %" PRIu64 "}\n", sent);
 }
 
-// Receives at every step'th port from first on until nothing comes; sends from the others, when step is 2, until the measurement has ended.
+// Receives at every step'th port from first on until nothing comes; sends from the others, when
+// step is 2, until the measurement has ended.
 static void
 receive_for(uint16_t first, uint16_t step, unsigned size, unsigned warmup_ms, unsigned ms)
 {

@@ -1,4 +1,5 @@
-# feedback: what tunnels between hosts cost (overlay.py), how soon misses end, and how well clocks are known (convergence.py).
+# feedback: the cost of tunnels between hosts (overlay.py), the time until misses end, and the error
+# of clocks (convergence.py).
 import convergence
 import overlay
 import report

@@ -1,8 +1,10 @@
-// Guests that send flows with known rates, and the one that receives them all, in one process on one core: every packet carries
-// when it was sent, so delay, loss and rate of each flow are known. The last port is the receiver. Its own stalls (times when
-// somebody else had its core) are known, too: what was on its way then is told apart.
-// Commands on stdin: "flow N KBIT SIZE DEADLINE_US" describes what port N sends (KBIT 0: nothing), "run WARMUP_MS MS" sends and
-// answers with a line of JSON, "quit". A flow never sends more than CATCH_UP packets at once, so it keeps its token bucket.
+// Guests that send flows with known rates, and the one that receives them all, in one process on
+// one core. Every packet carries its sending time, so delay, loss and rate of each flow are known.
+// The last port is the receiver. Its own stalls (times when another thread had its core) are known,
+// too: packets on their way then are counted apart. Commands on stdin: "flow N KBIT SIZE
+// DEADLINE_US" describes the flow of port N (KBIT 0: nothing), "run WARMUP_MS MS" sends and answers
+// with a line of JSON, "quit". A flow never sends more than CATCH_UP packets at once, so it keeps
+// its token bucket.
 #include "rtvs/hist.h"
 
 #include <rte_cycles.h>
@@ -45,7 +47,8 @@ static struct rte_ether_addr mac[RTE_MAX_ETHPORTS];
 static struct flow flow[MAX_FLOWS];
 static unsigned n_senders;
 static uint16_t run_number;
-// Late packets that were on their way together: when the first was sent and the last came (CLOCK_REALTIME), and the worst of them.
+// Late packets that were on their way together: when the first was sent and the last came
+// (CLOCK_REALTIME), and the worst of them.
 struct span {
 	uint64_t begin_ns, end_ns, n, worst_ns;
 };
@@ -127,7 +130,7 @@ send_due(uint16_t id, uint64_t now)
 	rte_pktmbuf_free_bulk(pkts + sent, n - sent);
 }
 
-// By the kernel's clock, which the switch's stalls are told by: DPDK's frequency of the TSC is rounded.
+// By the kernel's clock, as the switch's stalls are: DPDK's frequency of the TSC is rounded.
 static uint64_t
 kernel_ns(void)
 {
@@ -137,7 +140,8 @@ kernel_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
 }
 
-// The generator's own time is looked at where packets are sent and received: between two looks it was away.
+// The generator reads its clock where packets are sent and received: a long time between two reads
+// is an absence.
 static uint64_t
 look(void)
 {
@@ -200,7 +204,8 @@ receive(uint64_t begin, bool is_sending)
 			note_late(f, p->tsc, now);
 	}
 	rte_pktmbuf_free_bulk(pkts, n);
-	for (uint16_t port = 0; port < n_senders; port++) // nothing is sent to them, but floods come
+	// nothing is sent to them, but floods come
+	for (uint16_t port = 0; port < n_senders; port++)
 		rte_pktmbuf_free_bulk(pkts, rte_eth_rx_burst(port, 0, pkts, BURST));
 }
 

@@ -1,6 +1,7 @@
-# footprint: what a switch with four guests on vhost-user ports at MTU 1500 takes when nothing happens. Resident memory, hugepages
-# included, and processor time, of the daemon that moves packets. rtvswitch with plain pages, 2 MB and 1 GB pages, its
-# workers sleeping when idle; OVS-DPDK with its defaults, which polls.
+# footprint: the memory and time of an idle switch with four guests on vhost-user ports at MTU 1500.
+# Resident memory, hugepages included, and processor time, of the daemon that moves packets.
+# rtvswitch has plain pages, 2 MB and 1 GB pages, and its workers sleep when idle; OVS-DPDK has its
+# defaults, and polls.
 import os
 import time
 

@@ -1,10 +1,11 @@
-// Guests in one process for the benches: a DPDK application with pairs of ports (virtio-user on the switch's sockets) and a
-// fixed number of frames on their way between the two of each pair. A frame that arrives is sent back with its addresses exchanged, so
-// both directions are busy, nothing is ever lost to a full ring, and the rate is what the slower of the two,
-// switch or generator, can do. Which of them it was is told: the generator counts the cycles in which it had work.
-// With "--tunnel" behind EAL's arguments the second port is the network of a Geneve tunnel's other end (tunnel_end.h), and all
-// frames begin at the first.
-// Commands on stdin, one a line, answered by one line of JSON: "run SIZE|imix FLOWS WARMUP_MS MS", "quit".
+// Guests in one process for the benches: a DPDK application with pairs of ports (virtio-user on the
+// switch's sockets) and a fixed number of frames on their way between the two of each pair. An
+// arriving frame is sent back with its addresses exchanged. So both directions are busy, nothing is
+// ever lost to a full ring, and the rate is that of the slower of the two, switch or generator. The
+// generator counts the cycles in which it had work, which tells which of them was slower. With
+// "--tunnel" behind EAL's arguments the second port is the network of a Geneve tunnel's other end
+// (tunnel_end.h), and all frames begin at the first. Commands on stdin, one a line, answered by one
+// line of JSON: "run SIZE|imix FLOWS WARMUP_MS MS", "quit".
 #include "tunnel_end.h"
 
 #include <rte_cycles.h>
@@ -109,7 +110,8 @@ next_flow(struct rte_mbuf *m, unsigned n_flows, unsigned *flow)
 	*port = rte_cpu_to_be_16((uint16_t)(1024 + *flow));
 }
 
-// As real answers have them: addresses exchanged, and the ports where there is one flow. Checksums stay right.
+// As in real answers: addresses exchanged, and the ports where there is one flow. Checksums stay
+// right.
 static void
 exchange(struct rte_mbuf *m, bool with_ports)
 {
@@ -125,7 +127,8 @@ exchange(struct rte_mbuf *m, bool with_ports)
 	}
 }
 
-// Turns each frame towards where it came from. Returns how many stay in pkts; when draining, none but answers to ARP.
+// Returns each frame to its sender. The result is how many stay in pkts; when draining, none but
+// answers to ARP.
 static uint16_t
 answer(uint16_t port, struct rte_mbuf **pkts, uint16_t n, struct result *r, unsigned n_flows, unsigned *flow,
 	bool is_draining)
@@ -205,7 +208,8 @@ inject(const char *size_text, unsigned n_flows)
 
 		if (m)
 			send_all(port, &m, 1, rte_rdtsc() + rte_get_tsc_hz());
-		// Through a tunnel all begin in one direction, whose rings do not hold them: half have turned before the last leave.
+		// Through a tunnel all begin in one direction, whose rings do not hold them: half
+		// have turned before the last leave.
 		if (has_tunnel && i % BURST == 0)
 			(void)turn(&ignored, n_flows, &flow, false);
 	}

@@ -1,4 +1,5 @@
-# The laboratory of sip and netperf: a client behind one network link, five systems, and a server in a guest.
+# The laboratory of sip and netperf: a client behind one network link, five systems, and a server in
+# a guest.
 #
 #   namespace client          the link: veth, TBF at both ends            a system                       guest
 #   sipp, tcpdump, sink   c1 ==============================  l1   [Linux bridge | switch]   virtio-net   sipp, Kamailio, netserver
@@ -11,8 +12,9 @@
 #   plain          rtvswitchd, the same
 #   deadlines      the same daemon: the uplink's rate is just below the link's, the guest's port has a deadline and a guarantee
 #   wakeup         the same, and what keeps the way to the server awake (MEASURES)
-# One link, client, neighbour and image for all. The first guest has a NIC for each of the first four systems; the second differs by
-# idle=poll alone, and is wakeup's. Who is not measured is stopped.
+# One link, client, neighbour and image for all. The first guest has a NIC for each of the first
+# four systems; the second differs by idle=poll alone, and is wakeup's. Who is not measured is
+# stopped.
 import contextlib
 import ctypes
 import json
@@ -183,7 +185,8 @@ class Ovs(systems.OvsDpdk):
     def start(self):
         p = super().start()
         for k, dev in enumerate(("up2", "n2")):
-            # The PMD and the main thread each have a queue to send by, and a tap has as many to receive by.
+            # The PMD and the main thread each have a queue to send by, and a tap has as many to
+            # receive by.
             self.vsctl("add-port", "br0", dev, "--", "set", "interface", dev, "type=dpdk",
                        f"options:dpdk-devargs=net_tap{k},iface={dev}", "options:n_rxq=2")
         uplink_joins(2)
@@ -241,7 +244,8 @@ class Guest(systems.Guests):
         self.append = append
 
     def start(self):
-        # A clock that stood still while the guest was stopped would be found out, and another one taken that costs an exit.
+        # A guest notices a clock that stood still while the guest was stopped, and takes another
+        # one that costs an exit.
         options = ["mem=256", *[f"append={word}" for word in ("ipv6.disable=1", "tsc=reliable", *self.append)]]
         for n, word in self.nics:
             options += [word, f"mac={guest_mac(n, self.number)}"]

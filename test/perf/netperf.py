@@ -1,5 +1,6 @@
-# netperf: round trips and a stream between the client and a guest's netserver, through the systems of lab.py. UDP_RR and TCP_RR
-# exchange one byte at a time: their latencies are what one request meets. UDP_STREAM sends frames of 1,400 bytes to the guest.
+# netperf: round trips and a stream between the client and a guest's netserver, through the systems
+# of lab.py. UDP_RR and TCP_RR exchange one byte at a time: their latencies are those of one
+# request. UDP_STREAM sends frames of 1,400 bytes to the guest.
 import subprocess
 
 import lab

@@ -1,6 +1,7 @@
-# The cost of a tunnel: a DPDK guest and the far end of a Geneve tunnel on one core, the switch with one worker on the other,
-# both directions at once. rtvswitch with timestamps, which are looked at on the way back, and without; OVS-DPDK's own
-# Geneve between a bridge with the guest and one with the network.
+# The cost of a tunnel: a DPDK guest and the far end of a Geneve tunnel on one core, the switch with
+# one worker on the other, both directions at once. rtvswitch runs with timestamps, which are read
+# on the way back, and without. OVS-DPDK has its own Geneve between a bridge with the guest and one
+# with the network.
 import report
 import systems
 

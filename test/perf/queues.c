@@ -1,6 +1,7 @@
-// The queue in use; heaps of two and four children, without order among equals and without a way to remove from the middle;
-// a tournament tree over all flows; and the plain bucket queue of Eiffel (Saeed et al., NSDI 2019): a circle of buckets 1 us wide
-// with two levels of bitmaps, first in first out inside a bucket, so exact to 1 us only.
+// The queue in use; heaps of two and four children, without order among equals and without removal
+// from the middle; a tournament tree over all flows; and the plain bucket queue of Eiffel (Saeed et
+// al., NSDI 2019). That one is a circle of buckets 1 us wide with two levels of bitmaps, first in
+// first out inside a bucket, so exact to 1 us only.
 #include "queues.h"
 
 #include "rtvs/edf.h"
@@ -106,7 +107,8 @@ heap4_pop(uint64_t *ret_deadline_ns)
 	return heap_pop(ret_deadline_ns, 4);
 }
 
-// Leaves are flows, UINT64_MAX: not queued; a node holds the smaller of its two children, and whose it is.
+// Leaves are flows, UINT64_MAX: not queued; a node holds the smaller of its two children, and which
+// it is.
 static struct entry *tree;
 static uint32_t n_leaves;
 

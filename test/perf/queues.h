@@ -1,4 +1,5 @@
-// Queues of deadlines that src/core/edf.c was chosen from, behind one interface, for sched_bench. Exact ones but for the buckets.
+// The queues of deadlines that were compared for src/core/edf.c, behind one interface, for
+// sched_bench. All are exact except the buckets.
 #pragma once
 
 #include <stdint.h>

@@ -1,4 +1,5 @@
-// A cable of a certain length for the benches: passes frames between two interfaces, each after the same time.
+// A cable of a certain length for the benches: passes frames between two interfaces, each after the
+// same time.
 // usage: relay INTERFACE INTERFACE LATENCY_US
 #include <arpa/inet.h>
 #include <errno.h>
@@ -81,7 +82,8 @@ give(struct direction *d)
 	for (; d->head != d->tail && d->queue[d->head % QUEUE].due_ns <= now_ns(); d->head++) {
 		const struct frame *f = &d->queue[d->head % QUEUE];
 
-		(void)!send(d->to, f->data, f->len, 0); // a full device loses it, as a full port does
+		// a full device loses it, as a full port does
+		(void)!send(d->to, f->data, f->len, 0);
 	}
 }
 

@@ -1,6 +1,6 @@
-# What every bench shares: the machine's description, stolen time, medians, the JSON file and the HTML page.
-# One JSON file a bench: {"bench", "machine", "rows": [...], "ratios": {...}}; the page is made from it alone, so that it can
-# be made again from a recorded file.
+# Shared by all benches: the machine's description, stolen time, medians, the JSON file and the HTML
+# page. One JSON file a bench: {"bench", "machine", "rows": [...], "ratios": {...}}; the page is
+# made from it alone, so that it can be made again from a recorded file.
 import html
 import io
 import json

@@ -1,7 +1,8 @@
-# restart: the daemon killed with -9 under traffic and started again, with two real guests (Linux in QEMU) that have a
-# pair of NICs for every combination of socket mode, ring layout and number of queues. Measured per pair: from the
-# daemon's exec until packets were delivered in both directions. Recovered means that a ping afterwards is answered: QEMU
-# takes the link down meanwhile, and Linux looks at such changes once a second at most.
+# restart: the daemon is killed with -9 under traffic and started again, with two real guests (Linux
+# in QEMU). They have a pair of NICs for every combination of socket mode, ring layout and number of
+# queues. The time of a pair is from the daemon's exec until packets were delivered in both
+# directions. Recovered means that a ping afterwards is answered: QEMU takes the link down
+# meanwhile, and Linux looks at such changes once a second at most.
 import os
 import signal
 import statistics

@@ -1,5 +1,6 @@
-# sched: ns a packet takes through the scheduler, enqueue and dequeue, in one program (sched_bench.c): ours and DPDK's rte_sched on the
-# same packets in turns, and the queue of deadlines inside ours beside other structures. Logic without devices: one core, no guests.
+# sched: ns of a packet through the scheduler, enqueue and dequeue, in one program (sched_bench.c).
+# Ours and DPDK's rte_sched get the same packets in turns; the queue of deadlines inside ours is
+# compared with other structures. Logic without devices: one core, no guests.
 import json
 import os
 import subprocess

@@ -1,5 +1,6 @@
-# sip: response times of SIP calls, INVITE to 200, as the client's end of the link sees them (tcpdump, by Call-ID). sipp's built-in
-# client calls at a steady rate and hangs up at once; sipp's built-in server or Kamailio answers in a guest. lab.py has the set-up.
+# sip: response times of SIP calls, INVITE to 200, as the client's end of the link sees them
+# (tcpdump, by Call-ID). sipp's built-in client calls at a steady rate and hangs up at once; sipp's
+# built-in server or Kamailio answers in a guest. lab.py has the set-up.
 import contextlib
 import math
 import signal
@@ -16,7 +17,7 @@ SKIP_S = 0.25  # of each measurement: the guest has just been woken
 SETTLE_S = 0.3
 PATIENCE_S = 2.5  # calls that are not over then have failed
 PAPER_LOADS = (100, 400, 500, 700)  # call/s
-# What was seen there, ms: of a server under KVM behind a Linux bridge and vhost-net (docs/operations.md).
+# Measured there, ms: a server under KVM behind a Linux bridge and vhost-net (docs/operations.md).
 PAPER = {100: "mean about 2, max about 7.5", 400: "min about 1, max about 43", 500: "saw-tooth, max about 380",
          700: "grows, past 500 retransmissions and loss"}
 PAPER_AWAKE = "400 call/s, vCPU never yields: mean about 1, sd 0.13, max 17 (at the start)"

@@ -1,5 +1,5 @@
-# What a capture says of SIP calls, without a clock or a process of its own: response times, their spread, and what kept the
-# late ones. Times are ns of the machine that captured, so one clock.
+# SIP calls in a capture, without a clock or a process of its own: response times, their spread, and
+# the reasons of the late ones. Times are ns of the capturing machine, so one clock.
 import bisect
 import math
 import re
@@ -72,7 +72,8 @@ def outliers(calls, stalls, median_ns):
         if took <= bound:
             continue
         count["outliers"] += 1
-        # What waited before the call began delays it by the queue that it left behind: so long before, a stall still counts.
+        # Packets that waited before the call began delay it by the queue that they left behind: a
+        # stall so long before still counts.
         share = {"host": 0, "other": 0}
         for name, b, e in stalls[bisect.bisect_left(begins, begin - took - longest):bisect.bisect_right(begins, begin + took)]:
             if e > begin - took:

@@ -1,5 +1,5 @@
-# Figures of recorded calls: python3 sip_calls_test.py. The frames are made here, of what sipp and Kamailio send; recorded/sip.json is a
-# short run of the bench.
+# Figures of recorded calls: python3 sip_calls_test.py. The frames are made here, as sipp and
+# Kamailio send them; recorded/sip.json is a short run of the bench.
 import json
 import os
 import struct

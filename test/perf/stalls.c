@@ -1,8 +1,11 @@
-// Who was kept from running, and when: the watcher beside a bench. A thread of the highest real-time priority on each CPU sleeps
-// for a millisecond at a time; when it wakes late, nothing on this machine was the reason: its host had taken the CPU. One of
-// them reads also how long the given threads were ready to run and waited (schedstat): what this machine's own scheduler did.
+// The watcher beside a bench: which threads were kept from running, and when. A thread of the
+// highest real-time priority on each CPU sleeps for a millisecond at a time. When it wakes late, no
+// thread on this machine was the reason: its host had taken the CPU. One of them also reads how
+// long the given threads were ready to run and waited (schedstat): that was this machine's own
+// scheduler.
 // usage: stalls [NAME=TID...]   until it is ended
-// Output, a line each: "host CPU BEGIN END" and "NAME CPU BEGIN END", ns of CLOCK_REALTIME, of everything from 200 us on.
+// Output, a line each: "host CPU BEGIN END" and "NAME CPU BEGIN END", ns of CLOCK_REALTIME, for all
+// of 200 us or more.
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>

@@ -1,5 +1,6 @@
-# The systems under test as processes: start on one core, stop, freeze. Each offers two vhost-user sockets that a
-# generator connects to. A frozen one (SIGSTOP) costs nothing, which is how rounds alternate without restarts.
+# The systems under test as processes: start on one core, stop, freeze. Each offers two vhost-user
+# sockets that a generator connects to. A frozen one (SIGSTOP) costs nothing, which is how rounds
+# alternate without restarts.
 import json
 import os
 import shutil

@@ -1,6 +1,8 @@
-# throughput: two DPDK virtio-user guests on one core, the switch with one worker on the other, both directions at once.
-# rtvswitch with learning and spoof guard; testpmd io-forward on net_vhost, which looks nothing up; OVS-DPDK with its
-# normal L2 action. rtvswitch once more with deadlines and guaranteed rates on both ports, smallest frames. All and their generators are started once and frozen in turn, so that rounds alternate quickly.
+# throughput: two DPDK virtio-user guests on one core, the switch with one worker on the other, both
+# directions at once. rtvswitch with learning and spoof guard; testpmd io-forward on net_vhost,
+# which looks nothing up; OVS-DPDK with its normal L2 action. rtvswitch once more with deadlines and
+# guaranteed rates on both ports, smallest frames. All and their generators are started once and
+# frozen in turn, so that rounds alternate quickly.
 import report
 import systems
 

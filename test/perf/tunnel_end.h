@@ -1,5 +1,6 @@
-// The far end of a Geneve tunnel over IPv4, for the benches: frames go back the way they came, with the addresses of both
-// headers exchanged and everything between them as it was. Answers ARP for whatever address is asked for.
+// The far end of a Geneve tunnel over IPv4, for the benches: frames return the way they came, with
+// the addresses of both headers exchanged and all bytes between them unchanged. Answers ARP for any
+// address.
 #pragma once
 
 #include <rte_ether.h>

@@ -1,11 +1,12 @@
-# vni: Ethernet over one pool in shared memory beside what else carries frames between the same ends.
+# vni: Ethernet over one pool in shared memory beside what else carries frames between the same
+# ends.
 #   processes    a segment with its common pool, and with buffers for each pair of nodes; memif, copying and with zero-copy; a Linux bridge with
 #                veths; rtvswitchd with vhost-user (vni_processes.py)
 #   containers   rtvs-vni's TAPs, a Linux bridge with veths, rtvswitchd between TAPs (vni_containers.py)
 #   guests       rtvs-vni over ivshmem, an emulated e1000 (vni_guests.py)
 #   turns        what bursts lose at equal memory: pool and separate buffers (vni_loss.c)
-# Rounds alternate between the networks of the same ends, and who is not measured is stopped. Guests come first, alone: they cannot be stopped
-# without their clocks noticing.
+# Rounds alternate between the networks of the same ends, and who is not measured is stopped. Guests
+# come first, alone: they cannot be stopped without their clocks noticing.
 import json
 import os
 import subprocess
@@ -20,7 +21,8 @@ from vni_processes import MEMIF, MEMIF_ZERO_COPY, SEGMENT, SEPARATE, VETH, VHOST
 NODES = (2, 4, 16)
 FRAMES = (64, 1518)
 POOL = "pool"
-# Slots that each of the 240 pairs has when buffers are separate; the pool is as large together. Bursts are of 64 frames on average.
+# Slots of each of the 240 pairs when buffers are separate; the pool is as large together. Bursts
+# are of 64 frames on average.
 SLOTS_PER_PAIR = (64, 128, 256, 512)
 EQUAL_MEMORY = 128
 N_PAIRS = 240

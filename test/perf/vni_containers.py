@@ -1,5 +1,6 @@
-# vni: ends that are containers: two network namespaces, netperf between them. A Linux bridge with veths, TAPs of rtvs-vni on a segment, and
-# rtvswitchd between two TAPs. The systems are all there from the beginning; who is not measured is stopped.
+# vni: ends that are containers: two network namespaces, netperf between them. A Linux bridge with
+# veths, TAPs of rtvs-vni on a segment, and rtvswitchd between two TAPs. All systems exist from the
+# beginning; those that are not being measured are stopped.
 import contextlib
 import os
 import subprocess

@@ -1,5 +1,6 @@
-# vni: ends that are virtual machines. Two guests have both: an ivshmem device, over whose memory rtvs-vni carries frames to a TAP, and an emulated
-# e1000, the NIC of who has nothing better: no driver of its own, no switch. netperf between them, one network after the other.
+# vni: ends that are virtual machines. Two guests have both: an ivshmem device, over whose memory
+# rtvs-vni carries frames to a TAP, and an emulated e1000, the NIC of a guest without a better one:
+# no driver of its own, no switch. netperf between them, one network after the other.
 import contextlib
 import os
 

@@ -1,13 +1,16 @@
-// What bursts lose in a segment of 16 nodes: one common pool, or buffers for each pair of nodes, at equal memory. The same code that
-// carries frames between processes runs here in turns, so that a run is exact and can be repeated: in each turn every node starts
-// bursts by the same random numbers whatever was lost, sends what it may, and takes a fixed number of frames out of its inbox.
+// What bursts lose in a segment of 16 nodes: one common pool, or buffers for each pair of nodes, at
+// equal memory. The same code that carries frames between processes runs here in turns, so that a
+// run is exact and can be repeated: in each turn every node starts bursts by the same random
+// numbers whatever was lost, sends what it may, and takes a fixed number of frames out of its
+// inbox.
 //
 // usage: vni_loss pool|separate even|skewed|stuck SLOTS INBOX RHO SEED TURNS
 //   even     all nodes receive alike, at RHO of what they take
 //   skewed   node 0 at RHO, the others at a quarter of it
 //   stuck    as even, but node 0 takes nothing in the middle third of the turns
-// One line of JSON. lost_others: of frames that were not for node 0; lost_inbox_full: for want of room in an inbox, not of a slot. used_at_loss: the share of the slots that held a frame whenever one was
-// lost; used_peak: at most.
+// One line of JSON. lost_others: of frames that were not for node 0; lost_inbox_full: for want of
+// room in an inbox, not of a slot. used_at_loss: the share of the slots that held a frame whenever
+// one was lost; used_peak: at most.
 #include "rtvs/segment.h"
 
 #include <inttypes.h>

@@ -1,5 +1,6 @@
-# vni: ends that are processes, on two cores. One sends, one receives, both poll. memif and a Linux bridge with veths need no core between
-# them; a vhost-user switch does, so that both of its ends share the other core.
+# vni: ends that are processes, on two cores. One sends, one receives, both poll. memif and a Linux
+# bridge with veths need no core between them; a vhost-user switch does, so that both of its ends
+# share the other core.
 import contextlib
 import json
 import os

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# rtvsctl advise with real QEMU processes: what it finds, that its own commands cure it, whom it refuses.
+# rtvsctl advise with real QEMU processes: its findings, the cure by its own commands, and whom it
+# refuses.
 . "$(dirname "$0")/lib.sh"
 
 [ "$(nproc)" -gt 1 ] || { echo "needs two CPUs"; exit 77; }

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Other programs than rtvsctl: the Python client, and one in C that is built with what `meson install` puts on a machine.
+# Other programs than rtvsctl: the Python client, and one in C that is built with the files that
+# `meson install` puts on a machine.
 . "$(dirname "$0")/lib.sh"
 
 daemon_start rtvsd

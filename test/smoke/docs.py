@@ -2,16 +2,22 @@
 # usage: docs.py list           a line for each case: its identifier, a tab, its name
 #        docs.py run CASE       runs it; exit status 0 done, 77 skipped
 #
-# What the documents tell people to type, and whether it works. Convention of README.md, CONTRIBUTING.md and docs/*.md:
+# Whether the commands in the documents work. Convention of README.md, CONTRIBUTING.md and
+# docs/*.md:
 #
-#   - an indented block, or a fenced one that says sh, is commands, run from the first line to the last with bash;
-#   - a fenced block says what it is: text is not looked at, console has commands behind "# " and output that is not compared,
-#     ini, yaml and xml are files, which the programs that read them must take;
-#   - `code` in a sentence that begins with one of our programs, or with "--", is compared with what the programs know.
+#   - An indented block, or a fenced one named sh, is commands, run from the first line to the last
+#     with bash.
+#   - A fenced block names its kind. text is ignored. console has commands behind "# ", and its
+#     output is not compared. ini, yaml and xml are files, which the programs that read them must
+#     accept.
+#   - `code` in a sentence that begins with one of our programs, or with "--", is compared with the
+#     programs' help.
 #
-# A command is run as it stands, but for REPLACE, unless NOT_HERE lists it: then what can be checked is. What nobody listed is run, and
-# fails where it does not work. Blocks of a document run in its order, in one place that begins with a daemon and FIXTURES.
-# The place is test/smoke/systemd.sh's: its process 1 is $PLACE, files are below $WORK, installed programs below $PREFIX.
+# A command is run as it is, with REPLACE applied, unless NOT_HERE lists it: then the listed check
+# runs. A command that no table lists is run, and fails where it does not work. Blocks of a document
+# run in its order, in one place that begins with a daemon and FIXTURES. The place is
+# test/smoke/systemd.sh's: its process 1 is $PLACE, files are below $WORK, installed programs below
+# $PREFIX.
 import glob
 import json
 import os
@@ -50,7 +56,7 @@ ENDLESS = [
     (r"^(ip netns exec \S+ )?rtvs-vni (join|watch)(?!.*&$)", 2),
 ]
 
-# What is there before a document's first block, and is saved. Then what a command needs of the world.
+# The state before a document's first block, which is saved. Then the preconditions of commands.
 PORTS = "rtvsctl bridge add br0; for p in vm1 vm2; do rtvsctl port add $p bridge=br0; done; " \
     "rtvsctl port add uplink bridge=br0 type=ethdev devargs=net_tap9,iface=uplink"
 UNDERLAY = "rtvsctl port add up type=ethdev devargs=net_tap11,iface=up mtu=1700 address=198.51.100.1/24; " \
@@ -185,7 +191,8 @@ class Block:
         return [c for c in (re.sub(r"\s+#( .*)?$", "", text).strip() for text in joined.split("\n")) if c]
 
 
-# Indented blocks follow an empty line or a heading, so a list's second line is none; those of a list are indented by two more.
+# Indented blocks follow an empty line or a heading, so a list's second line is none; those of a
+# list are indented by two more.
 def blocks_of(name):
     found, block, fence, before = [], None, False, ""
     for number, text in enumerate(open(os.path.join(TOP, name)), 1):
@@ -272,7 +279,8 @@ def do(command):
     return wrong
 
 
-# RTVSWITCHD_OPTIONS and HUGEPAGES_*: --version after the options is reached when each of them was taken.
+# RTVSWITCHD_OPTIONS and HUGEPAGES_*: --version after the options is reached when each of them was
+# accepted.
 def check_ini(block):
     text = "\n".join(block.lines)
     path = os.path.join(WORK, "block.ini")

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Every command in README.md, CONTRIBUTING.md, docs/ and the manual pages' examples, typed into a place where the service is
-# installed. docs.py says what a document looks like, what stands for hardware, and what cannot run here and why.
+# Every command in README.md, CONTRIBUTING.md, docs/ and the manual pages' examples, typed into a
+# place where the service is installed. docs.py defines the form of a document, the substitutes for
+# hardware, and the commands that cannot run here, with reasons.
 . "$(dirname "$0")/lib.sh"
 . "$top/test/smoke/systemd.sh"
 

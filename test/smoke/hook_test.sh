@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# libvirt's hook with the XML that libvirt 11.3 gave it (domains/), good, bad and hostile, at the real daemon. The real libvirt is
-# in test/vm/libvirt_test.sh.
+# libvirt's hook with the XML that libvirt 11.3 passed to it (domains/), good, bad and hostile, at
+# the real daemon. The real libvirt is in test/vm/libvirt_test.sh.
 . "$(dirname "$0")/lib.sh"
 
 hook=$top/${RTVS_BUILD:-build/gcc}/src/virt/rtvs-hook
@@ -142,7 +142,8 @@ admission_refuses() {
 	ctl port del uplink
 }
 
-# Files as other programs name them: a UUID, a container's id, spaces, other letters; the longest path, whose name is the element's to say.
+# Files as other programs name them: a UUID, a container's id, spaces, other letters; the longest
+# path, whose name the element must give.
 sockets_give_names() {
 	local id=0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef long i=0
 	long=$(printf '%087d' 0)

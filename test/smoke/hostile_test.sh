@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Front-ends that lie. After each attack: the daemon runs, other ports' traffic went on without a loss,
-# an honest front-end can use the attacked port, and no descriptor or mapping stays behind.
+# Front-ends that lie. After each attack the daemon runs, and other ports' traffic went on without a
+# loss. An honest front-end can use the attacked port, and no descriptor or mapping stays behind.
 . "$(dirname "$0")/lib.sh"
 
 begin() {
@@ -35,8 +35,8 @@ nothing_stays() {
 	wait_until 5 is_left ||
 		fail "after 5 s: connected: $(port_state evil connected), descriptors: $(n_fds) (before: $(cat "$work/fds.before")), mappings: $(n_maps)"
 }
-# Probes one after another, until flow.end is there. Each is a ping of its own: one that sends more waits for its last answers only
-# for as long as the others took.
+# Probes one after another, until flow.end exists. Each is a ping of its own: a ping of several
+# packets waits for its last answers only as long as the others took.
 flow() {
 	rm -f "$work/flow.end"
 	# shellcheck disable=SC2016 # expanded by the inner shell
@@ -77,8 +77,8 @@ neighbour_can_connect() {
 	honest_works
 }
 
-# QEMU may have gone before its connection is in librte_vhost's list, which the daemon's control thread writes after the event thread has
-# it. The shim makes that time long.
+# QEMU may have gone before its connection is in librte_vhost's list, which the daemon's control
+# thread writes after the event thread has it. The shim makes that time long.
 hangs_up_at_once() {
 	local shim=$build/test/smoke/libslow_add_shim.so
 	[ -s "$shim" ]
@@ -98,7 +98,8 @@ hangs_up_at_once() {
 	stop slow
 }
 
-# Without descriptors a connection is hung up on: one that waits would keep its listener readable, and the event thread busy.
+# Without descriptors a connection is closed: a waiting one would keep its listener readable, and
+# the event thread busy.
 no_descriptors_left() {
 	daemon_start few
 	daemon=few ctl port add p1 "socket=$work/p1.sock"

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The service's helper that reserves hugepages: on a machine that is made of files, and two pages on this one.
+# The service's helper that reserves hugepages: on a machine that is made of files, and two pages on
+# this one.
 . "$(dirname "$0")/lib.sh"
 
 fake=$work/fake

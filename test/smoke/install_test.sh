@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# What `meson install` puts on a machine: the unit, the man pages, the completion, and that each is well-formed.
+# The files that `meson install` puts on a machine: the unit, the man pages, the completion, and
+# that each is well-formed.
 . "$(dirname "$0")/lib.sh"
 
 build=$top/${RTVS_BUILD:-build/gcc}
@@ -12,7 +13,8 @@ installs() {
 	"$prefix/bin/rtvsctl" --version
 }
 
-# Points of systemd-analyze security, in tenths: 0 is the best, 100 nothing done. The services have 32, 11, 7 and 20.
+# Points of systemd-analyze security, in tenths: 0 is the best, 100 means no restriction. The
+# services have 32, 11, 7 and 20.
 daemon_exposure_max=35
 hugepages_exposure_max=20
 libvirt_exposure_max=10

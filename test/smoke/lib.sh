@@ -1,8 +1,9 @@
 # shellcheck shell=bash
-# Harness of the tests that run the real daemon. A test script sources it, starts what its cases share,
-# then calls run_case for each. A case is a function that runs in a subshell: the first command that
-# fails ends it, as does fail; skip leaves it out. Results are one line per case (scripts/lib/report.sh).
-# Waits are for events with a time limit, through wait_for; everything lives and dies with $work.
+# Harness of the tests that run the real daemon. A test script sources it, starts the daemons and
+# ports of its cases, then calls run_case for each. A case is a function that runs in a subshell:
+# the first command that fails ends it, as does fail; skip skips it. Results are one line per case
+# (scripts/lib/report.sh). Waits are for events with a time limit, through wait_for; everything
+# lives and dies with $work.
 
 set -euo pipefail
 shopt -s inherit_errexit
@@ -14,7 +15,8 @@ enter_world "$@"
 suite=${RTVS_PREFIX:-$(basename "$(dirname "$(readlink -f "$0")")")}/$(basename "$0" _test.sh)
 n_failed=0
 make_work
-# The world has shared memory of its own (scripts/enter); what a script before this one left there, as by a document's commands, is not this one's.
+# The world has its own shared memory (scripts/enter). This script must not see the remains of an
+# earlier one, as of a document's commands.
 rm -rf /dev/shm/*
 exec 3>&1 >"$work/setup.out" 2>&1 # results go to 3; what the set-up says is shown when it fails
 
@@ -54,7 +56,7 @@ show_logs() {
 	fi
 }
 
-# A script may define it: what a failed case left is put away, so that the next one can tell something.
+# A script may define it: removes the remains of a failed case, so that the next one has a meaning.
 after_failure() { :; }
 
 # RTVS_CASE=PATTERN runs only the cases whose name matches.
@@ -104,8 +106,9 @@ port_state() { ctl -j port show "$1" | json "d['state']['$2']"; }
 is_port_state() { [ "$(port_state "$1" "$2")" = "$3" ]; } # PORT KEY VALUE
 is_stat_above() { [ "$(port_stat "$1" "$2")" -gt "$3" ]; } # PORT COUNTER N
 
-# rx + replicated == tx + queued + to_daemon + sum(drops), over all ports and those that are gone.
-# Asks again only while a worker did not come round to copy its counters; figures that differ are final.
+# rx + replicated == tx + queued + to_daemon + sum(drops), over all ports and removed ones. Asks
+# again only while a worker did not finish its turn to copy its counters; figures that differ are
+# final.
 is_conserved() {
 	local rc
 	for ((i = 0; i < 50; i++)); do

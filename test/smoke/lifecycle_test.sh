@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Starting, stopping, and everything that may be wrong at a start.
+# Starting, stopping, and all errors of a start.
 . "$(dirname "$0")/lib.sh"
 
 refuses_to_start() { # REGEX ARG...: ends by itself with one clear line

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Three daemons with a tunnel to each other: where broadcasts go, and MACs that are told instead of learned.
+# Three daemons with a tunnel to each other: where broadcasts go, and MACs that are configured
+# instead of learned.
 . "$(dirname "$0")/lib.sh"
 
 hosts=(rtvsd b c)
@@ -48,7 +49,8 @@ broadcasts_come_once() {
 	expect "at the third" 5 "$(grep -c "echo request" "$work/sniff3.log")"
 }
 
-# With a MAC that is set and an ARP entry, nothing is asked or flooded: only the one host gets the packets.
+# With a configured MAC and an ARP entry, nothing is asked or flooded: only the one host gets the
+# packets.
 macs_may_be_told() {
 	local mac before
 	mac=$(ns g2 cat /sys/class/net/g2/address)

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # usage: metric_names.py PAGE [FILE...]
-# Is every metric that the files name, and every reason they select drops by, on the page that the daemon exported?
+# Is every metric that the files name, and every reason they select drops by, on the page that the
+# daemon exported?
 import re
 import sys
 

@@ -1,8 +1,9 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2034 # what misbehave_test.sh uses
-# Receivers that misbehave, for misbehave_test.sh: a row of its table each. bad_NAME makes the port `bad` with the parameters that
-# it is given, and brings it into its misbehaviour; its process is called `bad`, as is its namespace. gone_bad takes all away again.
-# A further row is one more function, and its name in RECEIVERS.
+# Receivers that misbehave, for misbehave_test.sh: a row of its table each. bad_NAME makes the port
+# `bad` with the given parameters, and makes it misbehave. Its process is called `bad`, as is its
+# namespace. gone_bad removes all of that. A further row is one more function, and its name in
+# RECEIVERS.
 
 BAD_MAC=02:00:00:00:00:ba
 RECEIVERS=(never_reads stops_reading is_stopped_by_a_signal hangs_up tap_is_down tap_is_gone

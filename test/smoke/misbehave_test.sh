@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Whatever one receiver does, no packet of others is lost. A row is a receiver that misbehaves (misbehave.sh), a column a
-# configuration of its port. In each cell the uplink floods the receiver, and every probe of others, and from the same uplink,
-# has to arrive.
+# Whatever one receiver does, no packet of others is lost. A row is a receiver that misbehaves
+# (misbehave.sh), a column a configuration of its port. In each cell the uplink floods the receiver,
+# and every probe of others, and from the same uplink, has to arrive.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/misbehave.sh"
 
@@ -24,7 +24,8 @@ after_failure() {
 # Every probe that NAMESPACE sends arrives and is answered.
 probe() { # NAMESPACE ADDRESS
 	local n=0
-	# Each is a ping of its own: one that sends more waits for its last answers only for as long as the others took.
+	# Each is a ping of its own: a ping of several packets waits for its last answers only as
+	# long as the others took.
 	for ((i = 0; i < N_PROBES; i++)); do
 		! ns "$1" ping -q -c 1 -W 5 "$2" >/dev/null || n=$((n + 1))
 	done

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Two daemons, and an Open vSwitch, each with guests, that meet on a network only they are on: Geneve tunnels between them.
+# Two daemons, and an Open vSwitch, each with guests, meet on a network without other hosts: Geneve
+# tunnels between them.
 . "$(dirname "$0")/lib.sh"
 
 # The network: a Linux bridge in a namespace.
@@ -321,7 +322,8 @@ keys_are_changed_without_loss() {
 	expect "forged" 0 "$(peer_stat forged)"
 }
 
-# A network that honours DSCPs, with less than it is given, between the hosts: what has a deadline moves up, and down again after.
+# A network that honours DSCPs, with less rate than its load, between the hosts: packets with a
+# deadline move up, and down again after.
 late_packets_change_their_class() {
 	local class
 	wait_for 10 can_ping ga 10.0.0.2
@@ -361,7 +363,8 @@ late_packets_change_their_class() {
 is_at_start() { [ "$(ctl -j peer list | json "['%s %s' % (f['step'], f['scheduling_deadline']) for f in d[0]['flows'] if f['port'] == 'ga'][0]")" = "0 20ms" ]; }
 is_flow() { [ "$(ctl -j peer list | json "any(f['port'] == 'ga' and f['$1'] > 0 for f in d[0]['flows'])")" = true ]; }
 
-# A flow that sends nothing: how would its packets fare? The other host's daemon reflects, and its clock is known.
+# A flow that sends nothing: how would its packets fare? The other host's daemon reflects, and its
+# clock is known.
 idle_flows_are_probed() {
 	wait_for 10 can_ping ga 10.0.0.2
 	ctl port set ga deadline=200ms

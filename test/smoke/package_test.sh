@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The Debian packages: built, and put into a minimal Debian 13 system that runs its own systemd; upgraded, removed, purged. What they
-# depend on comes from that system's apt cache (scripts/setup), nothing from the network: what a package does not name is not there.
+# The Debian packages: built, and put into a minimal Debian 13 system that runs its own systemd;
+# upgraded, removed, purged. Their dependencies come from that system's apt cache (scripts/setup),
+# nothing from the network: an undeclared dependency is missing there.
 . "$(dirname "$0")/lib.sh"
 . "$top/test/smoke/systemd.sh"
 

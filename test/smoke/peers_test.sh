@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Two daemons that share a key and have clocks of their own: far apart, drifting, set while they run; restarts and cut cables.
-# The other clock is a fake (test/perf/clock_shim.c): one machine has only one.
+# Two daemons that share a key and have clocks of their own: far apart, drifting, set while they
+# run; restarts and cut cables. The other clock is a fake (test/perf/clock_shim.c): one machine has
+# only one.
 . "$(dirname "$0")/lib.sh"
 
 export CLOCK_SHIM_OFFSET_NS=50000000 CLOCK_SHIM_DRIFT_PPB=50000 CLOCK_SHIM_STEP=$work/step
@@ -59,7 +60,8 @@ clocks_apart_are_known() {
 		sleep 0.1
 	done
 	expect "steps of the clock" 0 "$(peer clock_steps)"
-	# So delays through the tunnel are right, too, though the clocks would make them 50 ms longer, or negative.
+	# So delays through the tunnel are right, too, though the clocks would make them 50 ms
+	# longer, or negative.
 	wait_for 10 can_ping g1 10.0.0.2
 	ns g1 ping -c 20 -i 0.05 -W 1 10.0.0.2
 	for daemon in rtvsd b; do

@@ -129,7 +129,8 @@ refused_devices_leave_nothing() {
 
 is_down_because() { [ "$(port_state x1 link)" = down ] && [[ $(port_state x1 detail) =~ $1 ]]; } # REGEX
 
-# Whatever happens to the interface beneath a port: the port says it, nobody waits for it, and nothing is counted as sent that was not.
+# Whatever happens to the interface beneath a port: the port says it, no thread waits for it, and no
+# lost packet is counted as sent.
 interface_goes_away() { # net_tap, net_af_packet or net_af_xdp
 	local driver=$1 iface=fx1 side=tx before sent in_ns=
 	netns_add x1
@@ -186,7 +187,8 @@ interface_goes_away() { # net_tap, net_af_packet or net_af_xdp
 # What the kernel has taken from the port.
 ns_count() { ip ${in_ns:-} -j -s link show dev "$iface" | json "d[0]['stats64']['$side']['packets']"; }
 
-# The target of a mirror gets frames as they were, also such as its device never takes: they are dropped, and those behind them go on.
+# The target of a mirror gets frames unchanged, even those that its device never takes. These are
+# dropped, and later ones pass.
 frame_too_long_for_a_device() {
 	local sent
 	ctl port add x1 type=ethdev devargs=net_tap9,iface=x1 rate=1Gbit

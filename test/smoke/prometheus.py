@@ -4,7 +4,8 @@
 #        prometheus.py dashboard URL FILE        does every expression of a dashboard give data?
 #        prometheus.py classic <PAGE             an OpenMetrics page in the older text format, which promtool's linter reads
 #        prometheus.py untested RULES TESTS      alerts that have no series that makes them fire
-# Asks a Prometheus over HTTP, as promtool and Grafana do. Exit status 1: no, or an error, which is printed.
+# Asks a Prometheus over HTTP, as promtool and Grafana do. Exit status 1: no, or an error, which is
+# printed.
 import json
 import math
 import re
@@ -63,7 +64,8 @@ def dashboard(url, name):
     return bool(empty) or not found
 
 
-# Counters lose nothing but the suffix's place, an info becomes a gauge; UNIT and EOF are not known there.
+# Counters lose nothing but the suffix's place, an info becomes a gauge; UNIT and EOF are not known
+# there.
 def classic(page):
     for line in page:
         kind = re.match(r"# TYPE (\w+) (\w+)", line)

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# The real Prometheus with the scrape configuration, the alert rules and the dashboard that are installed, and two daemons with
-# traffic, a tunnel and packets that come late.
+# The real Prometheus with the installed scrape configuration, alert rules and dashboard, and two
+# daemons with traffic, a tunnel and late packets.
 . "$(dirname "$0")/lib.sh"
 
-# Nothing of this is in the daemon's own code but the page, which the other metrics' tests read with a sanitizer.
+# Only the page is the daemon's own code here, and the other metrics' tests read it with a
+# sanitizer.
 sanitizer=$(meson introspect --buildoptions "$build" | json "next(o['value'] for o in d if o['name'] == 'b_sanitize')")
 [ "$sanitizer" = none ] || exit 0
 command -v prometheus >/dev/null || { echo "no prometheus"; exit 77; }
@@ -85,7 +86,8 @@ traffic_is_seen() {
 	prom query "$url" 'rtvs_port_rx_packets_total{port="nobody"}' && fail "of a port that is not there"
 	wait_for 10 is_value 'rtvs_port_rx_packets_total{port="t1"}' "v == $(port_stat t1 rx_pkts)"
 }
-# Packets of 1,342 bytes wait 11 ms each for their link, and come late: the other host says so, until nothing is left to do here.
+# Packets of 1,342 bytes wait 11 ms each for their link, and are late. The other host reports that,
+# until no step is left here.
 congest() {
 	ctl port set t1 force=true
 	ctl port set up1 rate=1Mbit

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Deadlines and guarantees on a tap port with a rate, with real kernels' traffic: who keeps them, who is refused.
+# Deadlines and guarantees on a tap port with a rate, with real kernels' traffic: who keeps them,
+# who is refused.
 . "$(dirname "$0")/lib.sh"
 
 daemon_start rtvsd --metrics "unix:$work/metrics.sock"
@@ -27,13 +28,15 @@ rt_flow_keeps_its_rate_beside_a_flood() {
 	stop flood
 	is_conserved
 }
-# 542 bytes at a time, each echoed. The flow conforms to RATE and BURST where the switch reads it, whoever had no processor meanwhile.
+# 542 bytes at a time, each echoed. The flow conforms to RATE and BURST where the switch reads it,
+# whichever process had no CPU meanwhile.
 conforming() { # N RATE BURST: prints the ns that it took
 	ns rt python3 "$top/test/smoke/conforming.py" send 10.0.0.9 5300 "$@"
 }
 is_flooded() { [ "$(flow_stat bulk up surplus_pkts)" -gt 1000 ]; }
-# A promise that was not kept is the worker's who had no core at that time: no later than its longest stall, and a fifth of it in which
-# the link sends what the reserved 10 of 50 Mbit/s brought meanwhile.
+# A broken promise must follow from a worker without a core at that time. The packet is late by its
+# longest stall at most, and a fifth of that, in which the link sends what the reserved 10 of 50
+# Mbit/s brought meanwhile.
 is_explained() { # FROM PORT
 	local late stall
 	late=$(flow_stat "$1" "$2" worst_late_ns)
@@ -63,7 +66,8 @@ device_loses_packets_and_is_not_held_back() {
 holds() { ctl -j port show "$1" | json '" ".join(h["port"] for h in d["'"$2"'"] if h["held_ns"])'; } # PORT KEY
 top_names_who_holds() { [[ $(ctl top count=1 interval=300ms | tr '\n' ' ') =~ 'blocked by'.*guest.*' up ' ]]; }
 is_held_by_up() { [ "$(holds guest held_back_by)" = up ]; }
-# The uplink sends a quarter of such a queue in 5 ms: a worker that has its core for a few of the 100 ms of a hold does it.
+# The uplink sends a quarter of such a queue in 5 ms: a worker that has its core for a few of the
+# 100 ms of a hold does it.
 guest_is_held_back_and_loses_nothing() {
 	local before
 	before=$(lost_at_up)
@@ -89,7 +93,8 @@ guest_is_held_back_and_loses_nothing() {
 
 tcp_uses_what_is_left() {
 	ns bulk timeout 20 iperf3 -c 10.0.0.9 -t 4 -J >"$work/tcp.json"
-	# Of 50 Mbit/s on the wire, TCP's payload; nobody else sends. A busy machine takes its part; one loss per window would leave less.
+	# Of 50 Mbit/s on the wire, TCP's payload; no other port sends. A busy machine takes its
+	# part; one loss per window would leave less.
 	[ "$(received "$work/tcp.json")" -gt 15000000 ] || fail "only $(received "$work/tcp.json") bit/s"
 	[ "$(received "$work/tcp.json")" -lt 50000000 ] || fail "$(received "$work/tcp.json") bit/s are more than the port's rate"
 	is_conserved

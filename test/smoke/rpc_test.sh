@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The control socket: what it refuses and how, what it remembers, what it says.
+# The control socket: its refusals, its state, its answers.
 . "$(dirname "$0")/lib.sh"
 
 daemon_start rtvsd --monitor-socket "$work/monitor.sock" --metrics "unix:$work/metrics.sock"
@@ -180,7 +180,8 @@ crowded_process() {
 }
 
 events_end() {
-	# When the daemon goes, and when nobody could write them; there is no waiting for what there is not.
+	# When the daemon ends, and when a write is impossible; there is no waiting for missing
+	# output.
 	local rc=0
 	daemon_start mortal
 	"$rtvsctl" -s "$work/mortal.sock" events >"$work/events.out" 2>&1 &

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Where the daemons can do nothing more: the path between two hosts is full of traffic of every class, which a third party sends, so
-# no DSCP helps. scripts/sdn-reroute moves the flow that escalates to another path through Open vSwitch.
+# No step is left to the daemons: the path between two hosts is full of traffic of every class,
+# which a third party sends, so no DSCP helps. scripts/sdn-reroute moves the flow that escalates to
+# another path through Open vSwitch.
 . "$(dirname "$0")/lib.sh"
 . "$lib/network.sh"
 
@@ -66,7 +67,8 @@ is_remote_above() { [ "$(remote "$1")" -gt "$2" ]; }
 flow_state() { ctl -j peer list | json "[f['$1'] for p in d for f in p['flows'] if f['port'] == 'ga'][0]"; }
 is_flow() { [ "$(flow_state "$1")" = "$2" ]; }
 is_at_start() { is_flow step 0 && is_flow scheduling_deadline 50ms; }
-# The far end counts anew: a flow that has used up its reports is told every 5 s alone, and this would take minutes.
+# The far end counts anew: a flow that has used up its reports gets one every 5 s, and this would
+# take minutes.
 flow_begin() {
 	daemon=two ctl port del to1
 	daemon=two ctl port add to1 type=geneve uplink=uplink remote=192.0.2.1 vni=100 bridge=br0 "key_file=$work/network.key" \

@@ -1,12 +1,14 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2034 # what the scripts use
-# Nodes of a segment that are rtvs-vni's, for segment_test.sh and segment_tool_test.sh: three interfaces, in a namespace each, and a segment.
+# Nodes of a segment by rtvs-vni, for segment_test.sh and segment_tool_test.sh: three interfaces, in
+# a namespace each, and a segment.
 
 vni=$build/src/segment/rtvs-vni
 seg=/dev/shm/segment
 netns_add a b c d
 
-# A node is called as its namespace and its interface; the process is node_NAME. The TAP and its address stay when the node does not.
+# A node is called as its namespace and its interface; the process is node_NAME. The TAP and its
+# address outlive the node.
 node_tap() { # NAME ADDRESS/LEN ADDRESS6/LEN
 	ns "$1" ip tuntap add dev "$1" mode tap
 	ip -n "$1" address add "$2" dev "$1"

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The switch as a node of a segment: containers on the segment by rtvs-vni, others on ports of the bridge.
+# The switch as a node of a segment: containers on the segment by rtvs-vni, others on ports of the
+# bridge.
 . "$(dirname "$0")/lib.sh"
 
 rtvs_vni=$build/src/segment/rtvs-vni
@@ -50,7 +51,8 @@ pings_both_ways() {
 	is_conserved
 }
 
-# As of a TAP: woken by the frame, not by the end of the longest sleep. Two of twenty may be slow: somebody else may have had the processor.
+# As of a TAP: woken by the frame, not by the end of the longest sleep. Two of twenty may be slow:
+# another thread may have had the processor.
 wakes_for_a_frame() {
 	wait_for 10 can_ping n1 10.0.0.1
 	ns n1 ping -c 20 -i 0.2 10.0.0.1 | tee "$work/pings"
@@ -182,8 +184,9 @@ stopped_daemon_goes_on() {
 	is_conserved
 }
 
-# A second way to the same memory that shares no locks with the first is another host, which knows of a node by its heart only, and cannot
-# wake it. A switch that stands still for longer than others wait is dead to them, and joins again when it goes on.
+# A second path to the same memory without shared locks is another host. It knows of a node by its
+# heart only, and cannot wake it. A switch that stands still for longer than others wait is dead to
+# them, and joins again when it continues.
 nodes_of_another_host_are_heard() {
 	local upper=$segment.upper lower=$segment.lower overlay=$segment.overlay before
 	mkdir "$upper" "$lower" "$overlay" "$work/host2"
@@ -210,7 +213,8 @@ nodes_of_another_host_are_heard() {
 	is_conserved
 }
 
-# Memory that hosts do not see alike: nobody wakes anybody there. What is sent to a node is lost until the switch has found it when it tended.
+# In memory that hosts do not see alike no node wakes another. Frames to a node are lost until the
+# switch has found it by tending.
 noncoherent_segment_is_switched() {
 	local size
 	"$rtvs_vni" create "$segment.cxl" --noncoherent --size 8M --nodes 4

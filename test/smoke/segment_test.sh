@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Segments: containers whose interfaces are nodes of one, without a switch; and what becomes of the others when one dies.
+# Segments: containers whose interfaces are nodes of one, without a switch; and the fate of the
+# others when one dies.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/segment.sh"
 
@@ -58,7 +59,8 @@ no_super_frames_without_segmentation() {
 	nodes_end a b
 }
 
-# UDP super-frames, as QUIC sends them, only while every node can take them: a guest with an old kernel cannot.
+# UDP super-frames, as QUIC sends them, only while every node can take them: a guest with an old
+# kernel cannot.
 udp() { # FROM ADDRESS: 14,000 bytes at a time, in segments of 1,400
 	ns "$1" python3 -c 'import socket, sys, time
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -110,7 +112,8 @@ killed_one_comes_back() {
 	nodes_end a b
 }
 
-# Under load, so that slots are everywhere; a node that died has none soon, and the living ones have what they work with.
+# Under load, so that slots are everywhere. A dead node soon has none, and the living ones have
+# enough to work with.
 all_killed_come_back() { # [create's OPTION...]
 	local name seg=/dev/shm/killed
 	"$vni" create $seg --size 16M --nodes 4 --inbox 1024 "$@"
@@ -148,7 +151,8 @@ leaves_cleanly() {
 	node_ends a 0 INT
 }
 
-# It holds its lock, so it is not taken for dead, however long; what it does not take the others lose, and nothing else.
+# A stopped node holds its lock, so it is not taken for dead, however long. The others lose only the
+# frames that it does not take.
 stopped_node_delays_nobody() {
 	node_start a
 	node_start b
@@ -172,7 +176,8 @@ stopped_node_delays_nobody() {
 
 says_dead() { grep 'took this one for dead' "$work/node_$1.log"; }
 
-# A second way to the same memory which shares no locks with the first is another host to nodes: as for guests, hearts tell who lives.
+# A second path to the same memory without shared locks is another host to nodes: as for guests,
+# hearts tell who lives.
 other_host_is_watched_by_its_heart() {
 	local seg
 	mkdir /dev/shm/upper /dev/shm/lower /dev/shm/overlay "$work/host2"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# rtvs-vni: the files that it makes and refuses, what it shows of a segment, and how it says what is wrong.
+# rtvs-vni: the files that it makes and refuses, its view of a segment, and its error messages.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/segment.sh"
 
@@ -173,7 +173,8 @@ usage_is_checked() {
 	expect "nothing was made" "" "$(ls x /dev/shm/x 2>/dev/null || :)"
 }
 
-# Nodes of the segment that was there talk to nobody who comes: they say so and end, and their services start them in the new one.
+# Nodes of the former segment reach no new node: they say so and end, and their services start them
+# in the new one.
 forced_segment_is_a_new_one() {
 	node_start a
 	mv "$seg" "$seg.away"
@@ -245,7 +246,8 @@ watch_ends() { # REGEX
 	expect_match "$1" "$(cat "$work/watch.log")"
 }
 
-# It takes numbers that are free, and nodes that are there go on meanwhile. Figures are not looked at: they are the machine's.
+# The bench takes free numbers, and existing nodes continue meanwhile. Figures are ignored: they are
+# the machine's.
 bench_measures() {
 	node_start a
 	"$vni" bench --nodes 2 --time 30 "$seg"

@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
-# rtvswitchd as the service that `meson install` makes, started by a systemd of its own: in its sandbox, and with the rights
-# that its files have. What the daemon does that its list of system calls does not have kills it here, instead of failing.
+# rtvswitchd as the service that `meson install` makes, started by a systemd of its own: in its
+# sandbox, and with the rights of its files. A system call that is missing in the unit's list kills
+# the daemon here, instead of failing.
 . "$(dirname "$0")/lib.sh"
 . "$top/test/smoke/systemd.sh"
 
 options=$(meson introspect --buildoptions "$build")
 option() { json "next(o['value'] for o in d if o['name'] == '$1')" <<<"$options"; }
-# Sanitizers make system calls of their own, which the service's filter ends: this is for builds without.
+# Sanitizers make system calls of their own, which the service's filter ends: this test is for
+# builds without them.
 [ "$(option b_sanitize)" = none ] || exit 0
 place_install
 
@@ -63,7 +65,8 @@ is_in_the_sandbox() {
 	expect_match $'CapBnd:\t000000000000700b' "$status"
 }
 
-# The limits are enough, where the machine that runs this has not lower ones itself: then CAP_SYS_NICE shows that the sandbox permits it.
+# The limits are enough, unless the machine of this test has lower ones itself: then CAP_SYS_NICE
+# shows that the sandbox permits it.
 worker_priority() { ctl -j worker list | json 'd[0]["priority"]'; }
 has_limit() { inside grep -q '^Max realtime priority *2 ' "/proc/$(show MainPID)/limits"; }
 n_refusals() { grep -c 'the kernel refuses' "$work/service.log" || :; }
@@ -91,7 +94,8 @@ forbidden_priority_is_told_once() {
 	inside systemctl restart rtvswitchd
 }
 
-# Ports of all kinds with packets through them, a tunnel's uplink, features that make threads and files.
+# Ports of all kinds with packets through them, a tunnel's uplink, features that make threads and
+# files.
 tap_works() {
 	tap_port t1 10.0.0.1/24 bridge=br0 deadline=2ms min_rate=1Mbit burst=15kB
 	tap_port t2 10.0.0.2/24 bridge=br0 rate=100Mbit
@@ -306,8 +310,8 @@ wrong_names_are_seen() {
 	expect_fails 'reason queue_fool' python3 "$top/test/smoke/metric_names.py" "$work/page.txt" "$work/wrong.yml"
 }
 
-# A daemon that hangs is aborted by systemd and started again; with the configuration file its ports are there again, and the guest, which
-# is connected to the socket, comes back by itself.
+# systemd aborts a daemon that hangs and starts it again. With the configuration file its ports
+# exist again, and the guest, which is connected to the socket, reconnects by itself.
 hung_daemon_is_restarted() {
 	local pid
 	inside systemctl reset-failed rtvswitchd
@@ -388,7 +392,8 @@ messages_have_fields() {
 	inside systemctl start rtvswitchd
 }
 
-# One page more than there are, through the unit's sandbox; then it is given back, unless somebody else changed the number.
+# One page more than before, through the unit's sandbox; then it is returned, unless another process
+# changed the number.
 hugepages_are_reserved() {
 	local real=/sys/devices/system/node/node0/hugepages/hugepages-2048kB/nr_hugepages had
 	[ -w $real ] || skip "no hugepages of 2 MiB on this machine"
@@ -412,7 +417,8 @@ impossible_hugepages_are_refused() {
 	expect "state" active "$(show ActiveState)"
 }
 
-# An interface on a segment, by its own service: it makes the segment, comes back when it is killed, and when the segment is not what it was.
+# An interface on a segment, by its own service. It makes the segment, and returns when it is
+# killed, and when the segment was replaced.
 vni() { inside systemctl "$1" rtvs-vni@vni7; }
 is_vni() { [ "$(show ActiveState rtvs-vni@vni7)" = "$1" ]; }
 segment_of() { inside "$prefix/bin/rtvs-vni" list -j /dev/shm/service | json "$1"; }

@@ -1,5 +1,5 @@
-// A fake, preloaded into the daemon: a thread that has just given a connection to librte_vhost's event thread loses its CPU for 20 ms.
-// What is seen then happens without it, too, when the scheduler is as slow.
+// A fake, preloaded into the daemon: a thread that has just given a connection to librte_vhost's
+// event thread loses its CPU for 20 ms. The same happens without it when the scheduler is as slow.
 #include <dlfcn.h>
 #include <string.h>
 #include <sys/epoll.h>

@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# A systemd of its own, as process 1 of a place that has what `meson install` makes. Sourced after lib.sh:
+# A systemd of its own, as process 1 of a place that has the files of `meson install`. Sourced after
+# lib.sh:
 #
 #     place_install               # into $work/root; $prefix is where
 #     place_unit NAME LINE...     # a drop-in of the section Service, before the start; repeat for each unit
@@ -9,8 +10,8 @@
 #
 # or with a script of one's own in place of all but inside: place_run UNIT SCRIPT [ARG...].
 #
-# /etc, /var/lib and /run there are copies or empty, the installed files lie over the prefix. Its control groups are below one of ours,
-# which is gone when it is. The network is that of the test.
+# /etc, /var/lib and /run there are copies or empty, and the installed files lie over the prefix.
+# Its control groups are below one of ours, and end with it. The network is that of the test.
 
 place_install() {
 	prefix=$(meson introspect --buildoptions "$build" | json 'next(o["value"] for o in d if o["name"] == "prefix")')

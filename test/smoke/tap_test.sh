@@ -16,8 +16,8 @@ pings_both_ways() {
 	is_conserved
 }
 
-# A worker that sleeps is woken by a packet, not by the end of its longest sleep (100 ms). Two of twenty may be
-# slow: somebody else may have had the processor.
+# A sleeping worker is woken by a packet, not by the end of its longest sleep (100 ms). Two of
+# twenty may be slow: another thread may have had the processor.
 wakes_for_a_packet() {
 	wait_for 10 can_ping t1 10.0.0.2
 	ns t1 ping -c 20 -i 0.2 10.0.0.2 | tee "$work/pings"

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# What the codecs write, read by somebody else: tshark's own dissectors, and conf/rtvswitch.lua for what is ours.
+# The bytes of the codecs, read by other programs: tshark's own dissectors, and conf/rtvswitch.lua
+# for our formats.
 . "$(dirname "$0")/lib.sh"
 
 packets=$work/packets.pcapng
