@@ -28,7 +28,8 @@ struct guest_chain {
 	uint16_t n_slots; // descriptors of the ring that it has; an indirect table is one
 };
 
-// Comes before each read of a word that the guest may change meanwhile. The fuzz target changes some.
+// Comes before each read of a word that the guest may change meanwhile. The fuzz target changes
+// some.
 #ifdef GUEST_STEPS
 void guest_step(void);
 #else

@@ -110,7 +110,8 @@ reads_event(const struct guest_ring *r, uint32_t *ret_event, bool *ret_is_wanted
 		if (flags != VRING_PACKED_EVENT_FLAG_DESC || !r->cfg.has_event_idx)
 			return false;
 		off_wrap = guest_load_16(&e->off_wrap, __ATOMIC_ACQUIRE);
-		// An offset beyond the ring is somewhere on the circle, too: the guest then harms itself.
+		// An offset beyond the ring is somewhere on the circle, too: the guest then harms
+		// itself.
 		*ret_event = on_circle(r, off_wrap & 0x7fff, off_wrap >> VRING_PACKED_EVENT_F_WRAP_CTR) % circle(r);
 		return true;
 	}

@@ -1,6 +1,6 @@
-// Fuzz target: a guest's memory, which is all of the input but its beginning, and what changes in it
-// between two reads of the device. The beginning says what kind of ring it is, where its parts lie,
-// what the device does, and the changes. Memory is one region, and ASan watches its ends.
+// Fuzz target: a guest's memory, which is all of the input but its beginning, and what changes in
+// it between two reads of the device. The beginning says what kind of ring it is, where its parts
+// lie, what the device does, and the changes. Memory is one region, and ASan watches its ends.
 #include "promise.h"
 #include "rtvs/guest_ring.h"
 
