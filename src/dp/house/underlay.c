@@ -218,7 +218,7 @@ inject(const struct port *uplink, const uint8_t *frame, size_t len)
 		pkt_free(m);
 		return false;
 	}
-	waker_wake(&uplink->dp->worker[uplink->path.owner]->waker);
+	env_call_owner(&uplink->dp->env, &uplink->path);
 	return true;
 }
 

@@ -1,5 +1,5 @@
 // How a packet leaves: VLAN tag, MTU, DSCP, offloads that the far side does not take, then staging. The worker that owns the
-// port transmits when a port has been polled (cut-through); others hand over through the port's ring.
+// port transmits when the ingress port has been polled (cut-through); other workers hand their stage over then, through the port's ring.
 // A port with a schedule gets them through it (schedule.c).
 // Invariant: a packet given to egress_put is staged, in a ring, or counted as dropped on the egress port.
 #include "egress.h"
@@ -33,9 +33,32 @@ transmit_staged(struct worker *w, const struct view *view, uint16_t out)
 	tx->n = 0;
 }
 
+// To the worker that owns the port: one operation on the port's ring, and at most one wake-up.
+static void
+hand_over(struct worker *w, const struct view *view, uint16_t out)
+{
+	struct port_path *port = view_port(view, out)->port;
+	struct worker_tx *tx = &w->port[out].tx;
+	unsigned n = mailbox_put_burst(&port->handoff, tx->pkts, tx->n);
+
+	counters_add(&w->port[out].c.queued_in, n);
+	for (; unlikely(n < tx->n); n++)
+		pkt_drop(&w->port[out].c, tx->pkts[n], DROP_HANDOFF_FULL);
+	tx->n = 0;
+	// An owner that is awake gives it to the guest sooner than the guest can be asked whether it sleeps.
+	if (unlikely(view_port(view, out)->prewake) && !view_port(view, out)->rate &&
+		waker_is_asleep(w->env->waker[port->owner]))
+		trace_prewake(w, view, out, w->now_ns);
+	env_call_owner(w->env, port);
+}
+
 static void
 leave(struct worker *w, const struct view *view, uint16_t out)
 {
+	if (view_port(view, out)->port->owner != w->index) {
+		hand_over(w, view, out);
+		return;
+	}
 	if (unlikely(view_port(view, out)->trace))
 		trace_queued(w, view, out, w->port[out].tx.pkts, w->port[out].tx.n);
 	transmit_steer(view, out, w->port[out].tx.pkts, w->port[out].tx.n);
@@ -75,10 +98,8 @@ is_ready(const struct view_port *vp)
 
 // A tunnel's packets go on to its uplink.
 static void
-stage_or_hand_over(struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf *m)
+encap_and_stage(struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf *m)
 {
-	struct port_path *port = view_port(view, out)->port;
-
 	if (view_port(view, out)->tunnel) {
 		enum drop drop = encap(w, view, out, &m);
 
@@ -87,7 +108,6 @@ stage_or_hand_over(struct worker *w, const struct view *view, uint16_t out, stru
 			return;
 		}
 		out = view_port(view, out)->tunnel->uplink;
-		port = view_port(view, out)->port;
 		if (unlikely(!is_ready(view_port(view, out)))) {
 			pkt_drop(&w->port[out].c, m, DROP_LINK_DOWN);
 			return;
@@ -100,22 +120,7 @@ stage_or_hand_over(struct worker *w, const struct view *view, uint16_t out, stru
 	} else if (view_port(view, out)->schedule || view_port(view, out)->trace) {
 		pkt_item(m)->arrival_ns = w->now_ns;
 	}
-	if (likely(port->owner == w->index)) {
-		stage(w, view, out, m);
-		return;
-	}
-	if (!mailbox_put(&port->handoff, m)) {
-		pkt_drop(&w->port[out].c, m, DROP_HANDOFF_FULL);
-		return;
-	}
-	counters_add(&w->port[out].c.queued_in, 1);
-	if (atomic_load_explicit(&w->env->idle, memory_order_relaxed) != DP_IDLE_ADAPTIVE)
-		return;
-	// An owner that is awake gives it to the guest sooner than the guest can be asked whether it sleeps.
-	if (unlikely(view_port(view, out)->prewake) && !view_port(view, out)->rate &&
-		waker_is_asleep(w->env->waker[port->owner]))
-		trace_prewake(w, view, out, w->now_ns);
-	waker_wake(w->env->waker[port->owner]);
+	stage(w, view, out, m);
 }
 
 // What became of m: n parts, or a reason to drop it, whatever is left of it.
@@ -129,7 +134,7 @@ put_parts(struct worker *w, const struct view *view, uint16_t out, struct rte_mb
 	}
 	counters_add(&w->port[out].c.replicated, n - 1);
 	for (unsigned i = 0; i < n; i++)
-		stage_or_hand_over(w, view, out, part[i]);
+		encap_and_stage(w, view, out, part[i]);
 }
 
 // A packet that is longer than the tunnel `out` takes: it leaves in parts, or its sender is told why it does not.
@@ -190,7 +195,7 @@ egress_put(struct worker *w, const struct view *view, uint16_t out, struct egres
 		put_in_software(w, view, out, pkt.m, caps);
 		return;
 	}
-	stage_or_hand_over(w, view, out, pkt.m);
+	encap_and_stage(w, view, out, pkt.m);
 }
 
 void
@@ -220,30 +225,50 @@ inject(struct worker *w, const struct view *view, uint16_t out)
 	return n;
 }
 
+static unsigned
+drain(struct worker *w, const struct view *view, uint16_t out)
+{
+	struct port_path *port = view_port(view, out)->port;
+	struct rte_mbuf *pkts[PORT_BURST];
+	unsigned n, n_injected = 0;
+
+	if (unlikely(!port)) // gone, or not in this view yet: egress_apply
+		return 0;
+	if (mailbox_is(&port->inject))
+		n_injected = inject(w, view, out);
+	n = mailbox_take(&port->handoff, pkts, PORT_BURST);
+	counters_add(&w->port[out].c.queued_out, n);
+	for (unsigned i = 0; i < n; i++) {
+		pace_work(w, 1, pkts[i]->pkt_len);
+		stage(w, view, out, pkts[i]);
+	}
+	if (n == PORT_BURST || n_injected == PORT_BURST) // there may be more, for the next turn
+		mailbox_set_mark(&w->env->due[w->index], out);
+	return n_injected + n;
+}
+
 unsigned
 egress_drain(struct worker *w, const struct view *view)
 {
-	const struct view_worker *mine = &view->worker[w->index];
-	struct rte_mbuf *pkts[PORT_BURST];
+	struct mailbox_set *due = &w->env->due[w->index];
 	unsigned sum = 0;
 
-	for (uint16_t i = 0; i < mine->n_owned; i++) {
-		uint16_t out = mine->owned[i];
-		struct port_path *port = view_port(view, out)->port;
-		unsigned n;
+	for (uint64_t words = mailbox_set_words(due); words; words &= words - 1) {
+		unsigned word = (unsigned)__builtin_ctzll(words);
 
-		if (mailbox_is(&port->inject))
-			sum += inject(w, view, out);
-		n = mailbox_take(&port->handoff, pkts, PORT_BURST);
-		if (!n)
-			continue;
-		counters_add(&w->port[out].c.queued_out, n);
-		for (unsigned k = 0; k < n; k++) {
-			pace_work(w, 1, pkts[k]->pkt_len);
-			stage(w, view, out, pkts[k]);
-		}
-		sum += n;
+		for (uint64_t bits = mailbox_set_take(due, word); bits; bits &= bits - 1)
+			sum += drain(w, view, (uint16_t)(word * 64 + (unsigned)__builtin_ctzll(bits)));
 	}
-	egress_flush(w, view);
+	if (w->n_dirty)
+		egress_flush(w, view);
 	return sum;
+}
+
+void
+egress_apply(struct worker *w, const struct view *view)
+{
+	const struct view_worker *mine = &view->worker[w->index];
+
+	for (uint16_t i = 0; i < mine->n_owned; i++)
+		mailbox_set_mark(&w->env->due[w->index], mine->owned[i]);
 }

@@ -9,5 +9,7 @@
 void egress_put(struct worker *w, const struct view *view, uint16_t out, struct egress_pkt pkt);
 // Transmits what is staged.
 void egress_flush(struct worker *w, const struct view *view);
-// Takes what other workers put into the rings of ports that this one owns; how many.
+// Takes what others put into the mailboxes of ports that this worker owns; how many packets.
 unsigned egress_drain(struct worker *w, const struct view *view);
+// After a new view: what was put for a port before this worker knew of the port is looked for.
+void egress_apply(struct worker *w, const struct view *view);

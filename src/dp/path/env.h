@@ -6,6 +6,7 @@
 #include "base/mailbox.h"
 #include "base/rcu.h"
 #include "base/waker.h"
+#include "port_path.h"
 #include "rtvs/dp.h"
 
 struct view;
@@ -24,6 +25,17 @@ struct env {
 	struct rte_ring *reports; // of struct dp_report; many producers, ctl consumes
 	unsigned n_workers;
 	struct waker *waker[DP_MAX_WORKERS]; // of each
+	struct mailbox_set due[DP_MAX_WORKERS]; // of each: the ids of its ports that have something in a mailbox
 	uint32_t n_mbufs; // in pool
 	uint16_t option_class; // of the tunnels' own option
 };
+
+_Static_assert(DP_MAX_PORTS <= MAILBOX_SET_MAX, "a set has all ids");
+
+// Any thread, after it has put something into a mailbox of the port: its owner looks there in its next turn.
+static inline void
+env_call_owner(struct env *env, const struct port_path *port)
+{
+	mailbox_set_mark(&env->due[port->owner], port->id);
+	waker_wake(env->waker[port->owner]);
+}

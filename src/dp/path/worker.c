@@ -144,8 +144,7 @@ turn(struct worker *w, const struct view *view)
 		if (w->n_dirty && (i + 1 == mine->n_rxq || mine->rxq[i + 1].port != mine->rxq[i].port))
 			egress_flush(w, view);
 	}
-	if (w->env->n_workers > 1 || view->n_uplinks)
-		n += egress_drain(w, view);
+	n += egress_drain(w, view);
 	if (view->has_schedules)
 		n += schedule_serve_all(w, view);
 	if (unlikely(view->has_traces))
@@ -197,8 +196,10 @@ worker_main(void *arg)
 		unsigned n;
 
 		w->now_s = (uint32_t)(w->now_ns / 1000000000);
-		if (unlikely(view->gen != w->view_gen))
+		if (unlikely(view->gen != w->view_gen)) {
 			schedule_apply(w, view);
+			egress_apply(w, view);
+		}
 		n = turn(w, view);
 		answer_snapshot(w, view);
 		pace_tick(w);
