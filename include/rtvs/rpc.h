@@ -109,9 +109,15 @@ struct rpc_method {
 	uint32_t flags; // enum rpc_flag
 };
 
-// NULL-terminated list of tables, each ended by a method without name.
+// The methods of a noun, ended by one without name. A handler is given the part of the session's
+// ctx that its noun is about, which begins at ctx_offset.
+struct rpc_noun {
+	const struct rpc_method *methods;
+	size_t ctx_offset;
+};
+
 struct rpc_api {
-	const struct rpc_method *const *tables;
+	const struct rpc_noun *nouns; // ended by one without methods
 };
 
 const struct rpc_method *rpc_find(const struct rpc_api *api, const char *name, size_t len);
@@ -152,7 +158,7 @@ int rpc_check_fixed(
 
 struct rpc_session {
 	const struct rpc_api *api;
-	void *ctx; // for handlers
+	void *ctx; // of which handlers have a part each
 	// 0, or flags of which a method must have all (RPC_READ_ONLY on the monitors' socket).
 	uint32_t only_flags;
 	uint32_t deny_flags; // flags of which a method must have none (RPC_STARTUP at run time)

@@ -69,7 +69,7 @@ err_errno:
 int
 capture_start(struct ctl *ctl, const struct capture_params *params, char err[DP_ERR_SIZE])
 {
-	const struct model_port *port = model_port_find(ctl->live, params->port);
+	const struct model_port *port = model_port_find(ctl->plane.live, params->port);
 	struct capture *c;
 	uint64_t lost;
 	int rc;
@@ -92,7 +92,7 @@ capture_start(struct ctl *ctl, const struct capture_params *params, char err[DP_
 	c->params = *params;
 	c->port = port->id;
 	// The filter first: a wrong one leaves no file.
-	rc = dp_capture_start(ctl->dp, c->port, params->filter, params->snaplen, err);
+	rc = dp_capture_start(ctl->plane.dp, c->port, params->filter, params->snaplen, err);
 	if (rc < 0)
 		goto err_free;
 	rc = open_file(c, ctl->params.version, err);
@@ -105,7 +105,7 @@ capture_start(struct ctl *ctl, const struct capture_params *params, char err[DP_
 	return 0;
 
 err_dp:
-	dp_capture_stop(ctl->dp, c->port, &lost);
+	dp_capture_stop(ctl->plane.dp, c->port, &lost);
 err_free:
 	free(c);
 	return rc;
@@ -121,7 +121,7 @@ capture_stop(struct ctl *ctl, const char *port, const char *reason)
 	if (!c)
 		return -ENOENT;
 	*link = c->next;
-	dp_capture_stop(ctl->dp, c->port, &lost);
+	dp_capture_stop(ctl->plane.dp, c->port, &lost);
 	if (fclose(c->file) != 0)
 		reason = "the file could not be written";
 	log_about(LOG_LEVEL_INFO, LOG_ABOUT(NULL, {"PORT", c->params.port}, {"FILE", c->params.file}),
@@ -148,7 +148,7 @@ drain(struct ctl *ctl, struct capture *c, const char **ret_end)
 	struct dp_capture_pkt pkt;
 	unsigned n = 0;
 
-	for (; n < CAPTURE_BURST && dp_capture_next(ctl->dp, c->port, &pkt); n++) {
+	for (; n < CAPTURE_BURST && dp_capture_next(ctl->plane.dp, c->port, &pkt); n++) {
 		uint32_t caplen = pkt.caplen < c->params.snaplen ? pkt.caplen : c->params.snaplen;
 		size_t len = pcapng_packet(c->buf, sizeof(c->buf), pkt.time_ns, pkt.is_tx, pkt.len, pkt.data, caplen);
 		if (fwrite(c->buf, 1, len, c->file) != len)

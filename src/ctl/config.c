@@ -157,7 +157,7 @@ check_target(const struct ctl *ctl, const struct model *target, json_t *calls, s
 	const char *name;
 	int rc;
 
-	if (ctl->live && check_system(&ctl->live->system, &target->system, err) < 0)
+	if (ctl->plane.live && check_system(&ctl->plane.live->system, &target->system, err) < 0)
 		return -1;
 	rc = admit_check_all(target, NULL, &name, text);
 	if (rc != -ENOSPC)
@@ -178,9 +178,9 @@ int
 config_check(struct ctl *ctl, json_t *calls, bool replace, struct model **ret_target, struct rpc_error *err)
 {
 	// What is fixed while the daemon runs is no object that could be absent: it stays unless a call changes it.
-	const struct dp_system_cfg *system = ctl->live ? &ctl->live->system : &ctl->params.system;
-	struct model *target = replace ? model_create(system) : model_clone(ctl->live);
-	struct rpc_session session = {.api = ctl->api, .ctx = ctl, .only_flags = RPC_CONFIG};
+	const struct dp_system_cfg *system = ctl->plane.live ? &ctl->plane.live->system : &ctl->params.system;
+	struct model *target = replace ? model_create(system) : model_clone(ctl->plane.live);
+	struct rpc_session session = {.api = ctl->config.api, .ctx = ctl, .only_flags = RPC_CONFIG};
 	bool is_first = true;
 	size_t i;
 	json_t *call;
@@ -191,7 +191,7 @@ config_check(struct ctl *ctl, json_t *calls, bool replace, struct model **ret_ta
 		return -1;
 	}
 	target->asks = MODEL_ASKS_ADMISSION_LATER;
-	ctl->model = target;
+	ctl->plane.model = target;
 	json_array_foreach (calls, i, call) {
 		const char *method = json_string_value(json_object_get(call, "method"));
 		rc = check_call(&session, call, is_first, err);
@@ -201,7 +201,7 @@ config_check(struct ctl *ctl, json_t *calls, bool replace, struct model **ret_ta
 		}
 		is_first = is_first && strcmp(method, "system.init") == 0;
 	}
-	ctl->model = ctl->live;
+	ctl->plane.model = ctl->plane.live;
 	if (rc == 0)
 		rc = check_target(ctl, target, calls, err);
 	if (rc < 0)
@@ -218,7 +218,7 @@ config_install(struct ctl *ctl, const struct model *target, json_t *calls, unsig
 	char text[DP_ERR_SIZE] = "";
 	int rc;
 
-	rc = plan_apply(ctl->live, target, &result, text);
+	rc = plan_apply(ctl->plane.live, target, &result, text);
 	*ret_changes = result.n_changes;
 	if (rc == 0)
 		return 0;

@@ -37,7 +37,7 @@ on_beat(struct loop_source *source, uint32_t events)
 	(void)events;
 	if (read(source->fd, &n, sizeof(n)) != sizeof(n))
 		return;
-	dp_clock_follow(ctl->dp);
+	dp_clock_follow(ctl->plane.dp);
 	peer_reports_send(ctl);
 	peers_turn(ctl);
 	probes_turn(ctl);
@@ -84,7 +84,7 @@ on_signal(struct loop_source *source, uint32_t events)
 
 	(void)events;
 	if (read(source->fd, &info, sizeof(info)) == sizeof(info))
-		ctl->is_stopping = true;
+		ctl->system.is_stopping = true;
 }
 
 static void
@@ -96,12 +96,12 @@ on_tick(struct loop_source *source, uint32_t events)
 	(void)events;
 	if (read(source->fd, &n, sizeof(n)) != sizeof(n))
 		return;
-	dp_housekeeping(ctl->dp);
+	dp_housekeeping(ctl->plane.dp);
 	datagrams_drain(ctl);
 	server_tick(&ctl->server);
 	metrics_tick(ctl->metrics);
-	rpc_trace_tick(ctl);
-	notify_tick(&ctl->notify, ctl->dp, ctl_now_ns());
+	rpc_trace_tick(&ctl->trace);
+	notify_tick(&ctl->notify, ctl->plane.dp, ctl_now_ns());
 }
 
 static void
@@ -142,7 +142,7 @@ open_sources(struct ctl *ctl)
 	rc = loop_add(&ctl->loop, &ctl->tick, EPOLLIN);
 	if (rc < 0)
 		return rc;
-	ctl->dp_events.fd = dp_event_fd(ctl->dp);
+	ctl->dp_events.fd = dp_event_fd(ctl->plane.dp);
 	return loop_add(&ctl->loop, &ctl->dp_events, EPOLLIN);
 }
 
@@ -171,14 +171,14 @@ start_dp(struct ctl *ctl, json_t *calls, char err[DP_ERR_SIZE])
 
 	if (calls && config_check(ctl, calls, true, &target, &error) < 0)
 		return file_error(ctl, &error, err);
-	ctl->live = model_create(target ? &target->system : &ctl->params.system);
-	rc = ctl->live ? dp_init(&ctl->live->system, &ctl->dp, err) : -ENOMEM;
+	ctl->plane.live = model_create(target ? &target->system : &ctl->params.system);
+	rc = ctl->plane.live ? dp_init(&ctl->plane.live->system, &ctl->plane.dp, err) : -ENOMEM;
 	if (rc < 0)
 		goto out;
-	ctl->model = ctl->live;
-	ctl->live->dp = ctl->dp;
-	ctl->live->changed = on_changed;
-	ctl->live->changed_arg = ctl;
+	ctl->plane.model = ctl->plane.live;
+	ctl->plane.live->dp = ctl->plane.dp;
+	ctl->plane.live->changed = on_changed;
+	ctl->plane.live->changed_arg = ctl;
 	if (target && config_install(ctl, target, calls, &n_changes, &error) < 0)
 		rc = file_error(ctl, &error, err);
 out:
@@ -223,14 +223,19 @@ ctl_create(const struct ctl_params *params, struct ctl **ret_ctl, char err[DP_ER
 	if (!ctl)
 		return -ENOMEM;
 	ctl->params = *params;
-	ctl->start_ns = ctl_now_ns();
+	ctl->system = (struct rpc_system){.plane = &ctl->plane,
+		.server = &ctl->server,
+		.ctl = ctl,
+		.version = params->version,
+		.start_ns = ctl_now_ns()};
+	ctl->config = (struct rpc_config){.plane = &ctl->plane, .ctl = ctl, .api = ctl_api(), .file = params->config};
+	ctl->trace.plane = &ctl->plane;
 	ctl->signal = (struct loop_source){.fd = -1, .on_ready = on_signal};
 	ctl->tick = (struct loop_source){.fd = -1, .on_ready = on_tick};
 	ctl->dp_events = (struct loop_source){.fd = -1, .on_ready = on_dp_events};
 	ctl->beat.fd = -1;
 	rc = sodium_init() < 0 ? -ENOSYS : loop_init(&ctl->loop);
-	ctl->api = ctl_api();
-	server_init(&ctl->server, &ctl->loop, ctl->api, ctl);
+	server_init(&ctl->server, &ctl->loop, ctl->config.api, ctl);
 	notify_init(&ctl->notify);
 	if (rc == 0 && params->config)
 		calls = config_load(params->config, &rc, err);
@@ -276,10 +281,11 @@ ctl_run(struct ctl *ctl)
 	char status[64];
 	int rc = 0;
 
-	(void)snprintf(status, sizeof(status), "%u ports on %u bridges", ctl->live->n_ports, ctl->live->n_bridges);
-	log_info("ready: %s, %u workers, socket %s", status, dp_n_workers(ctl->dp), ctl->params.socket);
+	(void)snprintf(
+		status, sizeof(status), "%u ports on %u bridges", ctl->plane.live->n_ports, ctl->plane.live->n_bridges);
+	log_info("ready: %s, %u workers, socket %s", status, dp_n_workers(ctl->plane.dp), ctl->params.socket);
 	notify_ready(status);
-	while (!ctl->is_stopping && rc == 0) {
+	while (!ctl->system.is_stopping && rc == 0) {
 		rc = loop_turn(&ctl->loop, next_timeout(ctl));
 		server_reap(&ctl->server);
 		if (ctl->metrics)
@@ -295,7 +301,7 @@ ctl_destroy(struct ctl *ctl)
 {
 	if (!ctl)
 		return;
-	if (ctl->dp)
+	if (ctl->plane.dp)
 		capture_stop_all(ctl);
 	server_fini(&ctl->server);
 	metrics_destroy(ctl->metrics);
@@ -305,8 +311,8 @@ ctl_destroy(struct ctl *ctl)
 	loop_close(&ctl->loop, &ctl->beat);
 	loop_close(&ctl->loop, &ctl->tick);
 	loop_close(&ctl->loop, &ctl->signal);
-	dp_fini(ctl->dp);
-	model_destroy(ctl->live);
+	dp_fini(ctl->plane.dp);
+	model_destroy(ctl->plane.live);
 	loop_fini(&ctl->loop);
 	free(ctl);
 }

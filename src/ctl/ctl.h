@@ -1,12 +1,15 @@
-// The control plane's own insides: what a handler finds behind its ctx.
+// The control plane's own insides. methods.c says which part a noun's handlers have.
 #pragma once
 
 #include "events.h"
 #include "loop.h"
-#include "model.h"
 #include "notify.h"
 #include "peers.h"
+#include "plane.h"
 #include "probes.h"
+#include "rpc_config.h"
+#include "rpc_system.h"
+#include "rpc_trace.h"
 #include "rtvs/ctl.h"
 #include "saved.h"
 #include "server.h"
@@ -16,10 +19,7 @@ struct metrics;
 
 struct ctl {
 	struct ctl_params params;
-	const struct rpc_api *api; // all methods
-	struct dp *dp;
-	struct model *model; // what handlers change: a dry one while a configuration is checked
-	struct model *live; // the one of the datapath
+	struct plane plane;
 	struct loop loop;
 	struct server server;
 	struct events events;
@@ -31,7 +31,8 @@ struct ctl {
 	struct capture *captures;
 	struct loop_source signal, tick, dp_events;
 	struct loop_source beat; // while there are tunnels
-	bool is_stopping;
-	uint64_t trace_read_ns; // trace.read or start, CLOCK_MONOTONIC
-	uint64_t start_ns; // CLOCK_MONOTONIC
+	// What handlers have of their own.
+	struct rpc_config config;
+	struct rpc_system system;
+	struct rpc_trace trace;
 };

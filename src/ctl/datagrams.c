@@ -21,13 +21,13 @@ reflect(struct ctl *ctl, const struct model_port *uplink, struct dp_datagram *d)
 	if (!uplink->cfg.stamp || stamp_request_decode(d->data, d->len, 0, d->time_ns, &request))
 		return;
 	reply.seq = request.seq;
-	reply.sent_ns = dp_tai_ns(ctl->dp);
+	reply.sent_ns = dp_tai_ns(ctl->plane.dp);
 	(void)stamp_reflect(d->data, d->len, &reply, 0);
 	d->to = d->from;
 	d->from_port = d->to_port;
 	d->to_port = from_port;
 	d->hop_limit = STAMP_HOP_LIMIT;
-	(void)dp_datagram_send(ctl->dp, d, 0);
+	(void)dp_datagram_send(ctl->plane.dp, d, 0);
 }
 
 void
@@ -36,8 +36,9 @@ datagrams_drain(struct ctl *ctl)
 	struct dp_datagram d;
 
 	peer_reports_send(ctl);
-	for (unsigned i = 0; i < MAX_AT_ONCE && dp_datagram_next(ctl->dp, &d); i++) {
-		const struct model_port *uplink = d.uplink < DP_MAX_PORTS ? ctl->live->port_by_id[d.uplink] : NULL;
+	for (unsigned i = 0; i < MAX_AT_ONCE && dp_datagram_next(ctl->plane.dp, &d); i++) {
+		const struct model_port *uplink =
+			d.uplink < DP_MAX_PORTS ? ctl->plane.live->port_by_id[d.uplink] : NULL;
 
 		if (uplink && d.to_port == STAMP_PORT)
 			reflect(ctl, uplink, &d);

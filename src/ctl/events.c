@@ -117,7 +117,7 @@ events_emit(struct ctl *ctl, const char *name, json_t *params)
 static const char *
 domain_of(const struct ctl *ctl, const char *noun, const char *name)
 {
-	const struct model_port *port = strcmp(noun, "port") ? NULL : model_port_find(ctl->live, name);
+	const struct model_port *port = strcmp(noun, "port") ? NULL : model_port_find(ctl->plane.live, name);
 
 	return port ? port->cfg.domain : NULL;
 }
@@ -210,7 +210,7 @@ on_refused(struct ctl *ctl, const struct dp_event *ev, const struct dp_port_cfg 
 static void
 on_hold(struct ctl *ctl, const struct dp_event *ev, const struct dp_port_cfg *cfg)
 {
-	const struct model_port *by = ev->value < DP_MAX_PORTS ? ctl->live->port_by_id[ev->value] : NULL;
+	const struct model_port *by = ev->value < DP_MAX_PORTS ? ctl->plane.live->port_by_id[ev->value] : NULL;
 
 	if (!by)
 		return;
@@ -226,7 +226,7 @@ on_link(struct ctl *ctl, const struct dp_event *ev, const struct dp_port_cfg *cf
 	struct dp_port_state state = {0};
 
 	if (!ev->is_up)
-		(void)dp_port_state(ctl->dp, ev->port, &state);
+		(void)dp_port_state(ctl->plane.dp, ev->port, &state);
 	events_log(ctl, ev->port, LOG_LEVEL_INFO, ABOUT_PORT(cfg, NULL), "port %s: link %s%s%s", cfg->name, link,
 		state.detail[0] ? ": " : "", state.detail);
 	emit_at(ctl, "port.link",
@@ -302,10 +302,10 @@ on_stall(struct ctl *ctl, const struct dp_event *ev)
 static void
 on_mac_moves(struct ctl *ctl, const struct dp_event *ev)
 {
-	for (unsigned i = 0; i < ctl->live->n_bridges; i++) {
-		const struct dp_bridge_cfg *cfg = &ctl->live->bridges[i]->cfg;
+	for (unsigned i = 0; i < ctl->plane.live->n_bridges; i++) {
+		const struct dp_bridge_cfg *cfg = &ctl->plane.live->bridges[i]->cfg;
 
-		if (ctl->live->bridges[i]->id != ev->bridge)
+		if (ctl->plane.live->bridges[i]->id != ev->bridge)
 			continue;
 		events_log(ctl, DP_MAX_PORTS, LOG_LEVEL_WARNING, LOG_ABOUT(NULL, {"BRIDGE", cfg->name}),
 			"bridge %s: %llu MACs a second move between its ports: a loop, or two guests with one MAC",
@@ -320,7 +320,7 @@ on_mac_moves(struct ctl *ctl, const struct dp_event *ev)
 static void
 on_dp_event(struct ctl *ctl, const struct dp_event *ev)
 {
-	const struct model_port *port = ev->port < DP_MAX_PORTS ? ctl->live->port_by_id[ev->port] : NULL;
+	const struct model_port *port = ev->port < DP_MAX_PORTS ? ctl->plane.live->port_by_id[ev->port] : NULL;
 
 	if (ev->type == DP_EVENT_STALL) {
 		on_stall(ctl, ev);
@@ -340,6 +340,6 @@ events_drain(struct ctl *ctl)
 {
 	struct dp_event ev;
 
-	while (dp_event_next(ctl->dp, &ev))
+	while (dp_event_next(ctl->plane.dp, &ev))
 		on_dp_event(ctl, &ev);
 }

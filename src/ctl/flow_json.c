@@ -2,6 +2,7 @@
 // the walks over the flows of an egress port or a tunnel.
 #include "flow_json.h"
 
+#include "plane.h"
 #include "port_json.h"
 #include "rtvs/units.h"
 
@@ -40,16 +41,16 @@ flow_json_delay(const struct dp_port_cfg *out, const struct dp_port_cfg *from, c
 }
 
 void
-flow_json_add(const struct ctl *ctl, const struct model_port *out, const char *from, flow_json_fn *fn, json_t *list)
+flow_json_add(const struct plane *plane, const struct model_port *out, const char *from, flow_json_fn *fn, json_t *list)
 {
 	struct dp_flow flows[N_AT_ONCE];
 	uint32_t pos = 0;
 	unsigned n;
 
 	do {
-		n = dp_flow_list(ctl->dp, out->id, &pos, flows, N_AT_ONCE);
+		n = dp_flow_list(plane->dp, out->id, &pos, flows, N_AT_ONCE);
 		for (unsigned i = 0; i < n; i++) {
-			const struct model_port *sender = ctl->model->port_by_id[flows[i].port];
+			const struct model_port *sender = model_port_at(plane->model, flows[i].port);
 
 			if (sender && (!from[0] || !strcmp(sender->cfg.name, from)))
 				(void)json_array_append_new(list, fn(&out->cfg, &sender->cfg, &flows[i]));
@@ -99,8 +100,8 @@ flow_json_remote_delay(const struct model_port *tunnel, const struct dp_delay *d
 }
 
 void
-flow_json_add_remote(
-	const struct ctl *ctl, const struct model_port *tunnel, uint32_t flow, flow_json_remote_fn *fn, json_t *list)
+flow_json_add_remote(const struct plane *plane, const struct model_port *tunnel, uint32_t flow, flow_json_remote_fn *fn,
+	json_t *list)
 {
 	struct dp_delay delays[N_AT_ONCE];
 	uint32_t pos = 0;
@@ -109,7 +110,7 @@ flow_json_add_remote(
 	if (!port_has(tunnel->cfg.type, PORT_IS_TUNNEL))
 		return;
 	do {
-		n = dp_delay_list(ctl->dp, tunnel->id, &pos, delays, N_AT_ONCE);
+		n = dp_delay_list(plane->dp, tunnel->id, &pos, delays, N_AT_ONCE);
 		for (unsigned i = 0; i < n; i++)
 			if (flow == FLOW_JSON_ALL || flow == delays[i].flow)
 				(void)json_array_append_new(list, fn(tunnel, &delays[i]));

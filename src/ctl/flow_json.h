@@ -14,7 +14,7 @@ json_t *flow_json_counters(const struct dp_port_cfg *out, const struct dp_port_c
 json_t *flow_json_delay(const struct dp_port_cfg *out, const struct dp_port_cfg *from, const struct dp_flow *f);
 // Appends what fn makes of each flow of egress port out. from: only what this port sends; empty: all.
 void flow_json_add(
-	const struct ctl *ctl, const struct model_port *out, const char *from, flow_json_fn *fn, json_t *list);
+	const struct plane *plane, const struct model_port *out, const char *from, flow_json_fn *fn, json_t *list);
 
 // New reference.
 typedef json_t *flow_json_remote_fn(const struct model_port *tunnel, const struct dp_delay *d);
@@ -25,5 +25,5 @@ json_t *flow_json_remote_counters(const struct model_port *tunnel, const struct 
 json_t *flow_json_remote_delay(const struct model_port *tunnel, const struct dp_delay *d);
 // Appends what fn makes of each flow that came through the port, nothing if it is no tunnel. flow: only this one.
 #define FLOW_JSON_ALL UINT32_MAX
-void flow_json_add_remote(
-	const struct ctl *ctl, const struct model_port *tunnel, uint32_t flow, flow_json_remote_fn *fn, json_t *list);
+void flow_json_add_remote(const struct plane *plane, const struct model_port *tunnel, uint32_t flow,
+	flow_json_remote_fn *fn, json_t *list);

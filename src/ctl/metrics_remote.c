@@ -63,12 +63,12 @@ collect_remote(const struct ctl *ctl, struct remote_view *views)
 {
 	unsigned n = 0;
 
-	for (unsigned i = 0; i < ctl->live->n_ports; i++) {
-		const struct model_port *port = ctl->live->ports[i];
+	for (unsigned i = 0; i < ctl->plane.live->n_ports; i++) {
+		const struct model_port *port = ctl->plane.live->ports[i];
 		uint32_t pos = 0;
 
 		while (port_has(port->cfg.type, PORT_IS_TUNNEL) && n < FAMILY_MAX_SERIES &&
-			dp_delay_list(ctl->dp, port->id, &pos, &views[n].d, 1))
+			dp_delay_list(ctl->plane.dp, port->id, &pos, &views[n].d, 1))
 			views[n++].tunnel = port;
 	}
 	return n;

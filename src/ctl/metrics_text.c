@@ -278,13 +278,13 @@ collect_flows(const struct ctl *ctl, struct flow_view *views)
 {
 	unsigned n = 0;
 
-	for (unsigned i = 0; i < ctl->live->n_ports; i++) {
-		const struct model_port *port = ctl->live->ports[i];
+	for (unsigned i = 0; i < ctl->plane.live->n_ports; i++) {
+		const struct model_port *port = ctl->plane.live->ports[i];
 		uint32_t pos = 0;
 
-		while (n < FAMILY_MAX_SERIES && dp_flow_list(ctl->dp, port->id, &pos, &views[n].flow, 1)) {
+		while (n < FAMILY_MAX_SERIES && dp_flow_list(ctl->plane.dp, port->id, &pos, &views[n].flow, 1)) {
 			views[n].port = port;
-			views[n].from = ctl->live->port_by_id[views[n].flow.port];
+			views[n].from = ctl->plane.live->port_by_id[views[n].flow.port];
 			n += views[n].from != NULL;
 		}
 	}
@@ -310,13 +310,14 @@ static void
 print_bridges(FILE *f, const struct ctl *ctl)
 {
 	family_head(f, "bridge_macs", "gauge", "", "Entries of the MAC table.");
-	for (unsigned i = 0; i < ctl->live->n_bridges; i++)
-		(void)fprintf(f, "rtvs_bridge_macs{bridge=\"%s\"} %" PRIu32 "\n", ctl->live->bridges[i]->cfg.name,
-			dp_bridge_n_macs(ctl->dp, ctl->live->bridges[i]->id));
+	for (unsigned i = 0; i < ctl->plane.live->n_bridges; i++)
+		(void)fprintf(f, "rtvs_bridge_macs{bridge=\"%s\"} %" PRIu32 "\n", ctl->plane.live->bridges[i]->cfg.name,
+			dp_bridge_n_macs(ctl->plane.dp, ctl->plane.live->bridges[i]->id));
 	family_head(f, "bridge_mac_moves", "counter", "", "MACs that moved from one port to another.");
-	for (unsigned i = 0; i < ctl->live->n_bridges; i++)
+	for (unsigned i = 0; i < ctl->plane.live->n_bridges; i++)
 		(void)fprintf(f, "rtvs_bridge_mac_moves_total{bridge=\"%s\"} %" PRIu64 "\n",
-			ctl->live->bridges[i]->cfg.name, dp_bridge_n_moves(ctl->dp, ctl->live->bridges[i]->id));
+			ctl->plane.live->bridges[i]->cfg.name,
+			dp_bridge_n_moves(ctl->plane.dp, ctl->plane.live->bridges[i]->id));
 }
 
 char *
@@ -331,14 +332,14 @@ metrics_text(const struct ctl *ctl, size_t *ret_len)
 
 	if (!f)
 		return NULL;
-	(void)dp_stats_refresh(ctl->dp);
-	dp_system_info(ctl->dp, &info);
-	for (unsigned i = 0; i < ctl->live->n_ports; i++) {
-		views[i] = (struct port_view){.port = ctl->live->ports[i]};
-		(void)dp_port_state(ctl->dp, views[i].port->id, &views[i].state);
-		(void)dp_port_stats(ctl->dp, views[i].port->id, &views[i].stats);
+	(void)dp_stats_refresh(ctl->plane.dp);
+	dp_system_info(ctl->plane.dp, &info);
+	for (unsigned i = 0; i < ctl->plane.live->n_ports; i++) {
+		views[i] = (struct port_view){.port = ctl->plane.live->ports[i]};
+		(void)dp_port_state(ctl->plane.dp, views[i].port->id, &views[i].state);
+		(void)dp_port_stats(ctl->plane.dp, views[i].port->id, &views[i].stats);
 	}
-	while (n_workers < DP_MAX_WORKERS && dp_worker_stats(ctl->dp, n_workers, &workers[n_workers]) == 0)
+	while (n_workers < DP_MAX_WORKERS && dp_worker_stats(ctl->plane.dp, n_workers, &workers[n_workers]) == 0)
 		n_workers++;
 	family_head(f, "build", "info", "", "Version of the daemon.");
 	(void)fprintf(f, "rtvs_build_info{version=\"%s\"} 1\n", ctl->params.version);
@@ -346,8 +347,8 @@ metrics_text(const struct ctl *ctl, size_t *ret_len)
 	family_one(f, server_families, N(server_families), &ctl->server.stats);
 	family_one(f, stranger_families, N(stranger_families), &ctl->peers);
 	print_bridges(f, ctl);
-	print_ports(f, views, ctl->live->n_ports);
-	print_segments(f, views, ctl->live->n_ports);
+	print_ports(f, views, ctl->plane.live->n_ports);
+	print_segments(f, views, ctl->plane.live->n_ports);
 	print_workers(f, workers, n_workers);
 	print_flows(f, ctl);
 	metrics_remote(f, ctl);

@@ -57,6 +57,9 @@ void model_destroy(struct model *model); // NULL is accepted; leaves the datapat
 
 struct model_bridge *model_bridge_find(const struct model *model, const char *name);
 struct model_port *model_port_find(const struct model *model, const char *name);
+const struct model_port *model_port_at(const struct model *model, unsigned id); // NULL: there is none
+// The next port of the bridge from place *pos on, which advances. NULL: that was the last.
+const struct model_port *model_port_next(const struct model *model, const char *bridge, unsigned *pos);
 // Ports are made in order of it, and removed against it: 0, 1: needs an uplink.
 #define MODEL_PORT_RANKS 2
 unsigned model_port_rank(const struct dp_port_cfg *cfg);

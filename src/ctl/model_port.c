@@ -38,6 +38,24 @@ port_check_mirror(const struct model *m, const struct dp_port_cfg *cfg, char err
 	return 0;
 }
 
+const struct model_port *
+model_port_at(const struct model *m, unsigned id)
+{
+	return id < DP_MAX_PORTS ? m->port_by_id[id] : NULL;
+}
+
+const struct model_port *
+model_port_next(const struct model *m, const char *bridge, unsigned *pos)
+{
+	while (*pos < m->n_ports) {
+		const struct model_port *port = m->ports[(*pos)++];
+
+		if (!strcmp(port->cfg.bridge, bridge))
+			return port;
+	}
+	return NULL;
+}
+
 unsigned
 model_port_rank(const struct dp_port_cfg *cfg)
 {

@@ -25,8 +25,9 @@ peer_find(const struct ctl *ctl, unsigned uplink, const struct prefix *addr)
 bool
 peer_is_tunnel_to(const struct ctl *ctl, const struct peer *p, const struct model_port *tunnel)
 {
-	const struct model_port *uplink =
-		port_has(tunnel->cfg.type, PORT_IS_TUNNEL) ? model_port_find(ctl->live, tunnel->cfg.uplink) : NULL;
+	const struct model_port *uplink = port_has(tunnel->cfg.type, PORT_IS_TUNNEL) ?
+		model_port_find(ctl->plane.live, tunnel->cfg.uplink) :
+		NULL;
 
 	return uplink && is_same_host(p, uplink->id, &tunnel->cfg.remote);
 }
@@ -34,8 +35,8 @@ peer_is_tunnel_to(const struct ctl *ctl, const struct peer *p, const struct mode
 const struct model_port *
 peer_tunnel_for(const struct ctl *ctl, const struct peer *p, const struct model_port *port)
 {
-	for (unsigned i = 0; i < ctl->live->n_ports; i++) {
-		const struct model_port *tunnel = ctl->live->ports[i];
+	for (unsigned i = 0; i < ctl->plane.live->n_ports; i++) {
+		const struct model_port *tunnel = ctl->plane.live->ports[i];
 
 		if (!strcmp(tunnel->cfg.bridge, port->cfg.bridge) && peer_is_tunnel_to(ctl, p, tunnel))
 			return tunnel;

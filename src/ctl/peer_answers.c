@@ -27,7 +27,7 @@ ladder_of(const struct ctl *ctl, const struct dp_port_cfg *cfg, uint8_t ret_step
 	uint8_t base = DSCP_KEEP;
 	uint32_t n = 1;
 
-	if (!dscp_parse(ctl->live->system.dscp_classes, &table, wrong))
+	if (!dscp_parse(ctl->plane.live->system.dscp_classes, &table, wrong))
 		base = dscp_find(&table, cfg->deadline_ns);
 	ret_steps[0] = base;
 	for (unsigned i = 0; i < sizeof(higher); i++)
@@ -73,8 +73,8 @@ apply(struct ctl *ctl, const struct model_port *port)
 {
 	struct answer a = answer_of(ctl, port);
 
-	if (dp_port_set_answer(
-		    ctl->dp, port->id, a.deadline_ns == port->cfg.deadline_ns ? 0 : a.deadline_ns, a.dscp, a.excess))
+	if (dp_port_set_answer(ctl->plane.dp, port->id, a.deadline_ns == port->cfg.deadline_ns ? 0 : a.deadline_ns,
+		    a.dscp, a.excess))
 		log_about(LOG_LEVEL_WARNING, LOG_ABOUT(NULL, {"PORT", port->cfg.name}, {"DOMAIN", port->cfg.domain}),
 			"port %s: no memory to answer feedback", port->cfg.name);
 }
@@ -125,7 +125,7 @@ on_feedback(struct ctl *ctl, const struct peer *p, const struct model_port *port
 	static const char *const names[FEEDBACK_EVENTS] = {
 		NULL, "flow.shortened", "flow.raised", "flow.escalated", "flow.relaxed", "flow.recovered"};
 	const struct model_port *tunnel = peer_tunnel_for(ctl, p, port);
-	const struct model_port *uplink = ctl->live->port_by_id[p->uplink];
+	const struct model_port *uplink = ctl->plane.live->port_by_id[p->uplink];
 	const struct feedback *f = p->flow[port->id];
 	char addr[UNITS_TEXT_SIZE], own[UNITS_TEXT_SIZE];
 
@@ -170,7 +170,7 @@ controller(struct ctl *ctl, struct peer *p, const struct model_port *port)
 	feedback_init(*f, &params, ctl_now_ns());
 	tunnel = peer_tunnel_for(ctl, p, port);
 	if (!is_new && tunnel)
-		feedback_ignore_until(*f, dp_flow_seq(ctl->dp, tunnel->id, port->id), ctl_now_ns());
+		feedback_ignore_until(*f, dp_flow_seq(ctl->plane.dp, tunnel->id, port->id), ctl_now_ns());
 	apply(ctl, port);
 	return *f;
 }
@@ -178,7 +178,7 @@ controller(struct ctl *ctl, struct peer *p, const struct model_port *port)
 void
 peer_answers_take(struct ctl *ctl, struct peer *p, const struct peer_msg_flow *r)
 {
-	const struct model_port *port = r->flow < DP_MAX_PORTS ? ctl->live->port_by_id[r->flow] : NULL;
+	const struct model_port *port = r->flow < DP_MAX_PORTS ? ctl->plane.live->port_by_id[r->flow] : NULL;
 	const struct model_port *tunnel = port ? peer_tunnel_for(ctl, p, port) : NULL;
 	struct feedback *f = tunnel ? controller(ctl, p, port) : NULL;
 	struct flow_delay_report report = {.received = r->packets,
@@ -194,8 +194,8 @@ peer_answers_take(struct ctl *ctl, struct peer *p, const struct peer_msg_flow *r
 	p->count.reports++;
 	if (!f)
 		return;
-	path.sent_seq = dp_flow_seq(ctl->dp, tunnel->id, port->id);
-	path.floor_ns = r->missed ? admit_floor_ns(ctl->live, &port->cfg) : 0;
+	path.sent_seq = dp_flow_seq(ctl->plane.dp, tunnel->id, port->id);
+	path.floor_ns = r->missed ? admit_floor_ns(ctl->plane.live, &port->cfg) : 0;
 	on_feedback(ctl, p, port, feedback_report(f, &report, &path, ctl_now_ns()));
 }
 
@@ -203,7 +203,7 @@ void
 peer_answers_poll(struct ctl *ctl, struct peer *p)
 {
 	for (unsigned i = 0; i < DP_MAX_PORTS; i++) {
-		const struct model_port *port = ctl->live->port_by_id[i];
+		const struct model_port *port = ctl->plane.live->port_by_id[i];
 
 		if (!p->flow[i])
 			continue;

@@ -19,20 +19,20 @@ peer_clock_tell(struct ctl *ctl, const struct peer *p)
 	uint64_t uncertainty_ns = UINT64_MAX, interval_ns = p->rtt_ns / 2;
 	int64_t offset_ns = 0;
 
-	if (!clock_offset_at(&p->clock, dp_tai_ns(ctl->dp), &offset_ns, &uncertainty_ns))
+	if (!clock_offset_at(&p->clock, dp_tai_ns(ctl->plane.dp), &offset_ns, &uncertainty_ns))
 		uncertainty_ns = UINT64_MAX;
 	if (interval_ns < FLOW_DELAY_INTERVAL_NS)
 		interval_ns = FLOW_DELAY_INTERVAL_NS;
 	if (interval_ns > REPORTS_MAX_INTERVAL_NS)
 		interval_ns = REPORTS_MAX_INTERVAL_NS;
-	for (unsigned i = 0; i < ctl->live->n_ports; i++) {
-		const struct model_port *tunnel = ctl->live->ports[i];
+	for (unsigned i = 0; i < ctl->plane.live->n_ports; i++) {
+		const struct model_port *tunnel = ctl->plane.live->ports[i];
 
 		if (!peer_is_tunnel_to(ctl, p, tunnel))
 			continue;
-		dp_tunnel_set_interval(ctl->dp, tunnel->id, interval_ns);
+		dp_tunnel_set_interval(ctl->plane.dp, tunnel->id, interval_ns);
 		if (tunnel->cfg.clock == DP_CLOCK_PEER)
-			dp_tunnel_set_clock(ctl->dp, tunnel->id, offset_ns, uncertainty_ns);
+			dp_tunnel_set_clock(ctl->plane.dp, tunnel->id, offset_ns, uncertainty_ns);
 	}
 }
 
@@ -44,7 +44,7 @@ peer_clock_ask(struct ctl *ctl, struct peer *p, uint64_t now_ns)
 	if (!peer_session_is_known(&p->session) || now_ns - p->asked_ns < ASK_CLOCK_NS)
 		return;
 	p->asked_ns = now_ns;
-	p->asked_tai_ns = msg.t1_ns = dp_tai_ns(ctl->dp);
+	p->asked_tai_ns = msg.t1_ns = dp_tai_ns(ctl->plane.dp);
 	(void)peer_sessions_send(ctl, p, &msg);
 }
 
@@ -53,7 +53,7 @@ peer_clock_answer(struct ctl *ctl, struct peer *p, const struct peer_msg *reques
 {
 	struct peer_msg msg = {.type = PEER_MSG_CLOCK_REPLY, .t1_ns = request->t1_ns, .t2_ns = received_ns};
 
-	msg.t3_ns = dp_tai_ns(ctl->dp);
+	msg.t3_ns = dp_tai_ns(ctl->plane.dp);
 	(void)peer_sessions_send(ctl, p, &msg);
 }
 
@@ -84,5 +84,5 @@ peer_clock_offset(const struct ctl *ctl, unsigned uplink, const struct prefix *a
 	const struct peer *p = peer_find(ctl, uplink, addr);
 	uint64_t uncertainty_ns;
 
-	return p && clock_offset_at(&p->clock, dp_tai_ns(ctl->dp), ret_offset_ns, &uncertainty_ns);
+	return p && clock_offset_at(&p->clock, dp_tai_ns(ctl->plane.dp), ret_offset_ns, &uncertainty_ns);
 }

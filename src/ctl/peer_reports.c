@@ -31,9 +31,10 @@ peer_reports_send(struct ctl *ctl)
 	struct dp_report r;
 
 	msg = (struct peer_msg){.type = PEER_MSG_FEEDBACK};
-	for (unsigned i = 0; i < 4 * PEER_MSG_MAX_FLOWS && dp_report_next(ctl->dp, &r); i++) {
-		const struct model_port *tunnel = r.tunnel < DP_MAX_PORTS ? ctl->live->port_by_id[r.tunnel] : NULL;
-		const struct model_port *uplink = tunnel ? model_port_find(ctl->live, tunnel->cfg.uplink) : NULL;
+	for (unsigned i = 0; i < 4 * PEER_MSG_MAX_FLOWS && dp_report_next(ctl->plane.dp, &r); i++) {
+		const struct model_port *tunnel =
+			r.tunnel < DP_MAX_PORTS ? ctl->plane.live->port_by_id[r.tunnel] : NULL;
+		const struct model_port *uplink = tunnel ? model_port_find(ctl->plane.live, tunnel->cfg.uplink) : NULL;
 		struct peer *p = uplink ? peer_find(ctl, uplink->id, &tunnel->cfg.remote) : NULL;
 
 		if (!p)

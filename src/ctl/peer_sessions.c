@@ -30,7 +30,7 @@ send_msg(struct ctl *ctl, struct peer *p, struct peer_msg *msg, const struct pee
 	msg->seq = stamp->seq;
 	d.len = (uint16_t)peer_msg_encode(msg, d.data);
 	peer_keys_put_tag(d.data, d.len, key);
-	if (dp_datagram_send(ctl->dp, &d, TOS_CS6))
+	if (dp_datagram_send(ctl->plane.dp, &d, TOS_CS6))
 		p->count.unsent++;
 	else
 		p->count.sent++;

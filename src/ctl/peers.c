@@ -11,6 +11,7 @@
 #include "peer_sessions.h"
 #include "rtvs/log.h"
 
+#include <errno.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -139,9 +140,10 @@ peers_sync(struct ctl *ctl)
 
 	for (struct peer *p = ctl->peers.list; p; p = p->next)
 		p->is_wanted = false;
-	for (unsigned i = 0; i < ctl->live->n_ports; i++) {
-		const struct dp_port_cfg *cfg = &ctl->live->ports[i]->cfg;
-		const struct model_port *uplink = cfg->key_file[0] ? model_port_find(ctl->live, cfg->uplink) : NULL;
+	for (unsigned i = 0; i < ctl->plane.live->n_ports; i++) {
+		const struct dp_port_cfg *cfg = &ctl->plane.live->ports[i]->cfg;
+		const struct model_port *uplink =
+			cfg->key_file[0] ? model_port_find(ctl->plane.live, cfg->uplink) : NULL;
 
 		has_tunnels |= port_has(cfg->type, PORT_IS_TUNNEL);
 		if (uplink)
@@ -160,12 +162,19 @@ peers_sync(struct ctl *ctl)
 	return has_tunnels;
 }
 
-void
-peers_reload(struct ctl *ctl)
+int
+peers_reload(struct ctl *ctl, char err[DP_ERR_SIZE])
 {
+	for (unsigned i = 0; i < ctl->plane.live->n_ports; i++) {
+		const char *file = ctl->plane.live->ports[i]->cfg.key_file;
+
+		if (file[0] && peer_keys_check(file, err) < 0)
+			return -EINVAL;
+	}
 	(void)peers_sync(ctl); // keys that could not be read when their tunnel came
 	for (struct peer *p = ctl->peers.list; p; p = p->next)
 		set_keys(p, p->key_file, ctl_now_ns());
+	return 0;
 }
 
 void

@@ -17,7 +17,8 @@ struct peers {
 // After a change of ports: peers of tunnels that came, and no longer of those that went. Only their key files are read.
 // True: there are tunnels, with keys or without.
 bool peers_sync(struct ctl *ctl);
-void peers_reload(struct ctl *ctl); // all key files
+// All key files, or none when one is wrong: -EINVAL.
+int peers_reload(struct ctl *ctl, char err[DP_ERR_SIZE]);
 void peers_fini(struct ctl *ctl);
 // A datagram to PEER_MSG_PORT.
 void peers_receive(struct ctl *ctl, const struct dp_datagram *datagram);

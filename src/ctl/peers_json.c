@@ -13,7 +13,7 @@ flows_json(const struct ctl *ctl, const struct peer *p)
 
 	for (unsigned i = 0; i < DP_MAX_PORTS; i++) {
 		const struct feedback *f = p->flow[i];
-		const struct model_port *port = ctl->live->port_by_id[i];
+		const struct model_port *port = ctl->plane.live->port_by_id[i];
 		char deadline[UNITS_TEXT_SIZE];
 
 		if (!f || !port)
@@ -38,12 +38,12 @@ peers_json(const struct ctl *ctl)
 	json_t *list = json_array();
 
 	for (const struct peer *p = ctl->peers.list; p; p = p->next) {
-		const struct model_port *uplink = ctl->live->port_by_id[p->uplink];
+		const struct model_port *uplink = ctl->plane.live->port_by_id[p->uplink];
 		const uint64_t *verdicts = p->session.n_received;
 		char addr[UNITS_TEXT_SIZE];
 		uint64_t uncertainty_ns = 0;
 		int64_t offset_ns = 0;
-		bool is_clock_known = clock_offset_at(&p->clock, dp_tai_ns(ctl->dp), &offset_ns, &uncertainty_ns);
+		bool is_clock_known = clock_offset_at(&p->clock, dp_tai_ns(ctl->plane.dp), &offset_ns, &uncertainty_ns);
 
 		(void)json_array_append_new(list,
 			json_pack("{s:s, s:s, s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "

@@ -66,7 +66,7 @@ want(struct ctl *ctl, const struct model_port *tunnel, const struct model_port *
 		return NULL;
 	p->tunnel = tunnel->id;
 	p->port = port->id;
-	p->flow_seq = dp_flow_seq(ctl->dp, p->tunnel, p->port);
+	p->flow_seq = dp_flow_seq(ctl->plane.dp, p->tunnel, p->port);
 	p->next = ctl->probes.list;
 	ctl->probes.list = p;
 	ctl->probes.n++;
@@ -87,11 +87,11 @@ give_up(struct probes *probes)
 static void
 send_probe(struct ctl *ctl, struct probe *p, const struct model_port *tunnel, const struct model_port *port)
 {
-	const struct model_port *uplink = model_port_find(ctl->live, tunnel->cfg.uplink);
+	const struct model_port *uplink = model_port_find(ctl->plane.live, tunnel->cfg.uplink);
 	struct probes *probes = &ctl->probes;
 	struct stamp_request request = {.seq = probes->tail,
 		.clock = {.format = STAMP_PTP, .error_ns = STAMP_ERROR_MAX_NS},
-		.sent_ns = dp_tai_ns(ctl->dp)};
+		.sent_ns = dp_tai_ns(ctl->plane.dp)};
 	struct dp_datagram d = {.to = tunnel->cfg.remote,
 		.from_port = PROBES_PORT,
 		.to_port = STAMP_PORT,
@@ -103,7 +103,7 @@ send_probe(struct ctl *ctl, struct probe *p, const struct model_port *tunnel, co
 		return;
 	d.uplink = uplink->id;
 	stamp_request_encode(&request, 0, d.data);
-	if (dp_datagram_send(ctl->dp, &d, dscp == DSCP_KEEP ? 0 : (uint8_t)(dscp << 2)))
+	if (dp_datagram_send(ctl->plane.dp, &d, dscp == DSCP_KEEP ? 0 : (uint8_t)(dscp << 2)))
 		return;
 	if (probes->tail - probes->head == PROBES_UNDER_WAY)
 		give_up(probes);
@@ -123,7 +123,7 @@ look_at(struct ctl *ctl, const struct model_port *tunnel, const struct model_por
 	if (now_ns < p->next_ns)
 		return;
 	p->next_ns = now_ns + tunnel->cfg.probe_ns;
-	seq = dp_flow_seq(ctl->dp, p->tunnel, p->port);
+	seq = dp_flow_seq(ctl->plane.dp, p->tunnel, p->port);
 	if (seq == p->flow_seq)
 		send_probe(ctl, p, tunnel, port);
 	p->flow_seq = seq;
@@ -134,17 +134,17 @@ probes_turn(struct ctl *ctl)
 {
 	struct probes *probes = &ctl->probes;
 	struct probe **at = &probes->list;
-	uint64_t now_tai_ns = dp_tai_ns(ctl->dp);
+	uint64_t now_tai_ns = dp_tai_ns(ctl->plane.dp);
 
 	while (probes->head != probes->tail &&
 		(int64_t)(now_tai_ns - probes->sent[probes->head % PROBES_UNDER_WAY].tai_ns) > (int64_t)PROBES_LOST_NS)
 		give_up(probes);
 	for (struct probe *p = probes->list; p; p = p->next)
 		p->is_wanted = false;
-	for (unsigned i = 0; i < ctl->live->n_ports; i++)
-		for (unsigned k = 0; ctl->live->ports[i]->cfg.probe_ns && k < ctl->live->n_ports; k++)
-			if (is_probed(ctl->live->ports[i], ctl->live->ports[k]))
-				look_at(ctl, ctl->live->ports[i], ctl->live->ports[k], ctl_now_ns());
+	for (unsigned i = 0; i < ctl->plane.live->n_ports; i++)
+		for (unsigned k = 0; ctl->plane.live->ports[i]->cfg.probe_ns && k < ctl->plane.live->n_ports; k++)
+			if (is_probed(ctl->plane.live->ports[i], ctl->plane.live->ports[k]))
+				look_at(ctl, ctl->plane.live->ports[i], ctl->plane.live->ports[k], ctl_now_ns());
 	while (*at) {
 		struct probe *p = *at;
 
@@ -178,7 +178,7 @@ probes_receive(struct ctl *ctl, const struct dp_datagram *d)
 		goto stray;
 	s = &probes->sent[r.request.seq % PROBES_UNDER_WAY];
 	p = s->probe;
-	tunnel = p ? ctl->live->port_by_id[p->tunnel] : NULL;
+	tunnel = p ? ctl->plane.live->port_by_id[p->tunnel] : NULL;
 	if (!tunnel || s->tai_ns != r.request.sent_ns || tunnel->cfg.remote.is_v6 != d->from.is_v6 ||
 		memcmp(tunnel->cfg.remote.addr, d->from.addr, d->from.is_v6 ? 16 : 4) != 0)
 		goto stray;
@@ -208,13 +208,17 @@ probes_fini(struct ctl *ctl)
 json_t *
 probes_json(const struct ctl *ctl, const char *tunnel)
 {
-	json_t *list = json_array();
+	json_t *list;
 
+	if (tunnel[0] && !model_port_find(ctl->plane.live, tunnel))
+		return NULL;
+	list = json_array();
 	for (const struct probe *p = ctl->probes.list; p; p = p->next) {
-		const struct model_port *t = ctl->live->port_by_id[p->tunnel], *port = ctl->live->port_by_id[p->port];
+		const struct model_port *t = ctl->plane.live->port_by_id[p->tunnel],
+					*port = ctl->plane.live->port_by_id[p->port];
 		char every[UNITS_TEXT_SIZE];
 
-		if (!t || !port || (tunnel && strcmp(t->cfg.name, tunnel) != 0))
+		if (!t || !port || (tunnel[0] && strcmp(t->cfg.name, tunnel) != 0))
 			continue;
 		(void)json_array_append_new(list,
 			json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:o, s:o, s:o}", "tunnel", t->cfg.name, "port",

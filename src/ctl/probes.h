@@ -37,5 +37,5 @@ void probes_turn(struct ctl *ctl);
 // A datagram to PROBES_PORT.
 void probes_receive(struct ctl *ctl, const struct dp_datagram *datagram);
 void probes_fini(struct ctl *ctl);
-// Of the tunnel, NULL: all. New reference.
+// Of the tunnel, "": all. New reference; NULL: there is no such port.
 json_t *probes_json(const struct ctl *ctl, const char *tunnel);

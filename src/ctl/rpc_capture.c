@@ -1,7 +1,6 @@
 // Methods of the noun capture: the parameter table over capture.c.
 #include "answer.h"
 #include "capture.h"
-#include "ctl.h"
 #include "methods.h"
 
 #include <stdio.h>

@@ -1,9 +1,12 @@
 // Methods of the nouns config and rpc: the configuration as a whole, and what methods there are.
+#include "rpc_config.h"
+
 #include "answer.h"
 #include "config.h"
-#include "ctl.h"
+#include "events.h"
 #include "methods.h"
 #include "rtvs/log.h"
+#include "saved.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -28,26 +31,26 @@ static const struct rpc_param save_params[] = {
 static int
 rpc_config_dump(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
 {
-	const struct ctl *ctl = ctx;
+	const struct rpc_config *config = ctx;
 
 	(void)params;
 	(void)present;
-	return ctl_answer(ret_result, config_dump(ctl->model), err);
+	return ctl_answer(ret_result, config_dump(config->plane->model), err);
 }
 
 static int
 rpc_config_apply(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
 {
-	struct ctl *ctl = ctx;
+	struct rpc_config *config = ctx;
 	const struct config_params *p = params;
 	struct model *target;
 	unsigned n_changes = 0;
 	int rc;
 
 	(void)present;
-	rc = config_check(ctl, p->calls, p->replace, &target, err);
+	rc = config_check(config->ctl, p->calls, p->replace, &target, err);
 	if (rc == 0) {
-		rc = config_install(ctl, target, p->calls, &n_changes, err);
+		rc = config_install(config->ctl, target, p->calls, &n_changes, err);
 		model_destroy(target);
 	}
 	if (rc < 0) {
@@ -55,7 +58,7 @@ rpc_config_apply(void *ctx, const void *params, uint64_t present, json_t **ret_r
 			LOG_LEVEL_WARNING, LOG_ABOUT(LOG_ID_CONFIG_REFUSED), "configuration refused: %s", err->message);
 		return -1;
 	}
-	events_emit(ctl, "config.apply",
+	events_emit(config->ctl, "config.apply",
 		json_pack("{s:i, s:i}", "calls", (int)json_array_size(p->calls), "changes", (int)n_changes));
 	return ctl_answer(ret_result, json_pack("{s:i}", "changes", (int)n_changes), err);
 }
@@ -64,12 +67,13 @@ rpc_config_apply(void *ctx, const void *params, uint64_t present, json_t **ret_r
 static int
 rpc_config_check(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
 {
+	const struct rpc_config *config = ctx;
 	const struct config_params *p = params;
 	struct model *target;
 
 	(void)present;
 	(void)ret_result;
-	if (config_check(ctx, p->calls, p->replace, &target, err) < 0)
+	if (config_check(config->ctl, p->calls, p->replace, &target, err) < 0)
 		return -1;
 	model_destroy(target);
 	return 0;
@@ -78,16 +82,16 @@ rpc_config_check(void *ctx, const void *params, uint64_t present, json_t **ret_r
 static int
 rpc_config_save(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
 {
-	const struct ctl *ctl = ctx;
+	const struct rpc_config *config = ctx;
 	const struct config_params *p = params;
-	const char *path = p->file[0] ? p->file : ctl->params.config;
+	const char *path = p->file[0] ? p->file : config->file;
 	char text[DP_ERR_SIZE] = "";
 	int rc;
 
 	(void)present;
 	if (!path)
 		return ctl_refuse(err, -EINVAL, "file: needed, the daemon was started without --config");
-	rc = config_save(ctl->model, path, text);
+	rc = config_save(config->plane->model, path, text);
 	if (rc < 0)
 		return ctl_refuse(err, rc, text);
 	return ctl_answer(ret_result, json_pack("{s:s}", "file", path), err);
@@ -97,26 +101,25 @@ rpc_config_save(void *ctx, const void *params, uint64_t present, json_t **ret_re
 static int
 rpc_config_diff(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
 {
-	struct ctl *ctl = ctx;
+	struct rpc_config *config = ctx;
 	json_t *running, *file;
 
 	(void)params;
 	(void)present;
-	if (saved_diff(ctl, &running, &file, err) < 0)
+	if (saved_diff(config->ctl, &running, &file, err) < 0)
 		return -1;
 	return ctl_answer(ret_result,
-		json_pack("{s:s, s:o, s:o}", "file", ctl->params.config, "only_running", running, "only_saved", file),
-		err);
+		json_pack("{s:s, s:o, s:o}", "file", config->file, "only_running", running, "only_saved", file), err);
 }
 
 static int
 rpc_config_discover(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
 {
-	const struct ctl *ctl = ctx;
+	const struct rpc_config *config = ctx;
 
 	(void)params;
 	(void)present;
-	return ctl_answer(ret_result, rpc_discover(ctl->api), err);
+	return ctl_answer(ret_result, rpc_discover(config->api), err);
 }
 
 #define SIZE sizeof(struct config_params)

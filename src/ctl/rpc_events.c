@@ -1,6 +1,6 @@
 // Methods of the noun events: who hears what. The sending is in events.c.
 #include "answer.h"
-#include "ctl.h"
+#include "events.h"
 #include "methods.h"
 
 #include <errno.h>
@@ -13,9 +13,9 @@ struct events_params {
 static int
 events_subscribe(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
 {
-	const struct ctl *ctl = ctx;
+	const struct server *server = ctx;
 	const struct events_params *p = params;
-	struct server_client *c = ctl->server.caller;
+	struct server_client *c = server->caller;
 	char unknown[SERVER_MAX_PATTERNS], text[64];
 
 	(void)present;
@@ -37,8 +37,8 @@ events_subscribe(void *ctx, const void *params, uint64_t present, json_t **ret_r
 static int
 events_unsubscribe(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
 {
-	const struct ctl *ctl = ctx;
-	struct server_client *c = ctl->server.caller;
+	const struct server *server = ctx;
+	struct server_client *c = server->caller;
 
 	(void)params;
 	(void)present;

@@ -1,8 +1,8 @@
 // Methods of the noun flow: what ports' packets meet at egress ports, and on their way from other hosts.
 #include "answer.h"
-#include "ctl.h"
 #include "flow_json.h"
 #include "methods.h"
+#include "plane.h"
 
 #include <errno.h>
 #include <string.h>
@@ -19,20 +19,20 @@ static const struct rpc_param flow_params[] = {
 };
 
 static int
-answer_flows(const struct ctl *ctl, const struct flow_params *p, flow_json_fn *fn, json_t **ret_result,
+answer_flows(const struct plane *plane, const struct flow_params *p, flow_json_fn *fn, json_t **ret_result,
 	struct rpc_error *err)
 {
 	json_t *list;
 
-	if (p->port[0] && !model_port_find(ctl->model, p->port))
+	if (p->port[0] && !model_port_find(plane->model, p->port))
 		return ctl_refuse_name(err, -ENOENT, "port", p->port);
-	if (p->from[0] && !model_port_find(ctl->model, p->from))
+	if (p->from[0] && !model_port_find(plane->model, p->from))
 		return ctl_refuse_name(err, -ENOENT, "port", p->from);
-	(void)dp_stats_refresh(ctl->dp);
+	(void)dp_stats_refresh(plane->dp);
 	list = json_array();
-	for (unsigned i = 0; i < ctl->model->n_ports; i++)
-		if (!p->port[0] || !strcmp(p->port, ctl->model->ports[i]->cfg.name))
-			flow_json_add(ctl, ctl->model->ports[i], p->from, fn, list);
+	for (unsigned i = 0; i < plane->model->n_ports; i++)
+		if (!p->port[0] || !strcmp(p->port, plane->model->ports[i]->cfg.name))
+			flow_json_add(plane, plane->model->ports[i], p->from, fn, list);
 	return ctl_answer(ret_result, list, err);
 }
 
@@ -66,9 +66,9 @@ static const struct rpc_param remote_params[] = {
 static int
 flow_remote(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
 {
-	const struct ctl *ctl = ctx;
+	const struct plane *plane = ctx;
 	const struct remote_params *p = params;
-	const struct model_port *only = p->port[0] ? model_port_find(ctl->model, p->port) : NULL;
+	const struct model_port *only = p->port[0] ? model_port_find(plane->model, p->port) : NULL;
 	uint32_t flow = present & HAS_FLOW ? p->flow : FLOW_JSON_ALL;
 	json_t *list;
 
@@ -78,11 +78,11 @@ flow_remote(void *ctx, const void *params, uint64_t present, json_t **ret_result
 		rpc_error_set(err, RPC_INVALID_PARAMS, "port: %s is not of type=geneve", p->port);
 		return -1;
 	}
-	(void)dp_stats_refresh(ctl->dp);
+	(void)dp_stats_refresh(plane->dp);
 	list = json_array();
-	for (unsigned i = 0; i < ctl->model->n_ports; i++)
-		if (!only || only == ctl->model->ports[i])
-			flow_json_add_remote(ctl, ctl->model->ports[i], flow, flow_json_remote_delay, list);
+	for (unsigned i = 0; i < plane->model->n_ports; i++)
+		if (!only || only == plane->model->ports[i])
+			flow_json_add_remote(plane, plane->model->ports[i], flow, flow_json_remote_delay, list);
 	if (flow == FLOW_JSON_ALL || json_array_size(list))
 		return ctl_answer(ret_result, list, err);
 	json_decref(list);

@@ -1,8 +1,8 @@
 // Methods of the noun mac: static entries, which are configuration, and the learned ones, which are not.
 #include "answer.h"
-#include "ctl.h"
 #include "mac_params.h"
 #include "methods.h"
+#include "plane.h"
 #include "rtvs/units.h"
 
 #include <errno.h>
@@ -13,7 +13,7 @@
 static int
 mac_add(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
 {
-	struct ctl *ctl = ctx;
+	struct plane *plane = ctx;
 	const struct mac_params *p = params;
 	struct model_mac mac = {.mac = p->mac, .vlan = (uint16_t)p->vlan};
 	char text[DP_ERR_SIZE] = "";
@@ -22,17 +22,17 @@ mac_add(void *ctx, const void *params, uint64_t present, json_t **ret_result, st
 	(void)present;
 	(void)ret_result;
 	(void)snprintf(mac.port, sizeof(mac.port), "%s", p->port);
-	rc = model_mac_add(ctl->model, p->bridge, &mac, text);
+	rc = model_mac_add(plane->model, p->bridge, &mac, text);
 	return rc < 0 ? ctl_refuse(err, rc, text) : 0;
 }
 
 static int
 mac_del(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
 {
-	struct ctl *ctl = ctx;
+	struct plane *plane = ctx;
 	const struct mac_params *p = params;
 	char text[DP_ERR_SIZE] = "";
-	int rc = model_mac_del(ctl->model, p->bridge, &p->mac, (uint16_t)p->vlan, text);
+	int rc = model_mac_del(plane->model, p->bridge, &p->mac, (uint16_t)p->vlan, text);
 
 	(void)present;
 	(void)ret_result;
@@ -42,20 +42,20 @@ mac_del(void *ctx, const void *params, uint64_t present, json_t **ret_result, st
 static int
 mac_flush(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
 {
-	struct ctl *ctl = ctx;
+	struct plane *plane = ctx;
 	const struct mac_params *p = params;
-	const struct model_bridge *bridge = model_bridge_find(ctl->model, p->bridge);
+	const struct model_bridge *bridge = model_bridge_find(plane->model, p->bridge);
 
 	(void)present;
 	if (!bridge)
 		return ctl_refuse_name(err, -ENOENT, "bridge", p->bridge);
-	return ctl_answer(ret_result, json_pack("{s:i}", "flushed", (int)dp_mac_flush(ctl->dp, bridge->id)), err);
+	return ctl_answer(ret_result, json_pack("{s:i}", "flushed", (int)dp_mac_flush(plane->dp, bridge->id)), err);
 }
 
 static json_t *
-mac_json(const struct ctl *ctl, const struct dp_mac *mac)
+mac_json(const struct plane *plane, const struct dp_mac *mac)
 {
-	const struct model_port *port = mac->port < DP_MAX_PORTS ? ctl->model->port_by_id[mac->port] : NULL;
+	const struct model_port *port = model_port_at(plane->model, mac->port);
 	char addr[UNITS_TEXT_SIZE], age[UNITS_TEXT_SIZE];
 
 	return json_pack("{s:s, s:i, s:s, s:b, s:s}", "mac", units_format_mac(&mac->mac, addr), "vlan", mac->vlan,
@@ -66,9 +66,9 @@ mac_json(const struct ctl *ctl, const struct dp_mac *mac)
 static int
 mac_list(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
 {
-	const struct ctl *ctl = ctx;
+	const struct plane *plane = ctx;
 	const struct mac_params *p = params;
-	const struct model_bridge *bridge = model_bridge_find(ctl->model, p->bridge);
+	const struct model_bridge *bridge = model_bridge_find(plane->model, p->bridge);
 	uint32_t pos = p->pos, left = p->max;
 	struct dp_mac macs[64];
 	json_t *list = json_array();
@@ -81,9 +81,9 @@ mac_list(void *ctx, const void *params, uint64_t present, json_t **ret_result, s
 	}
 	while (left > 0 && !is_end) {
 		unsigned want = left < N(macs) ? left : (unsigned)N(macs);
-		unsigned n = dp_mac_list(ctl->dp, bridge->id, &pos, macs, want);
+		unsigned n = dp_mac_list(plane->dp, bridge->id, &pos, macs, want);
 		for (unsigned i = 0; i < n; i++)
-			(void)json_array_append_new(list, mac_json(ctl, &macs[i]));
+			(void)json_array_append_new(list, mac_json(plane, &macs[i]));
 		is_end = n < want;
 		left -= n;
 	}

@@ -1,8 +1,7 @@
 // Methods of the noun peer: the daemons of other hosts, of which tunnels with a key_file make one each.
 #include "answer.h"
-#include "ctl.h"
 #include "methods.h"
-#include "peer_keys.h"
+#include "peers.h"
 #include "peers_json.h"
 
 #include <errno.h>
@@ -18,17 +17,13 @@ peer_list(void *ctx, const void *params, uint64_t present, json_t **ret_result, 
 static int
 peer_reload(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
 {
-	struct ctl *ctl = ctx;
 	char text[DP_ERR_SIZE];
 
 	(void)params;
 	(void)present;
 	(void)ret_result;
-	for (unsigned i = 0; i < ctl->live->n_ports; i++)
-		if (ctl->live->ports[i]->cfg.key_file[0] &&
-			peer_keys_check(ctl->live->ports[i]->cfg.key_file, text) < 0)
-			return ctl_refuse(err, -EINVAL, text);
-	peers_reload(ctl);
+	if (peers_reload(ctx, text) < 0)
+		return ctl_refuse(err, -EINVAL, text);
 	return 0;
 }
 

@@ -2,9 +2,9 @@
 // states in port_json.c.
 #include "admit.h"
 #include "answer.h"
-#include "ctl.h"
 #include "methods.h"
 #include "peer_keys.h"
+#include "plane.h"
 #include "port_json.h"
 #include "port_params.h"
 #include "rtvs/log.h"
@@ -60,13 +60,13 @@ port_refuse(struct rpc_error *err, int rc, const char *text, const char *name)
 
 // Who forces a guarantee shall read in the log, too, what cannot be kept.
 static void
-warn_of_force(const struct ctl *ctl, const struct dp_port_cfg *cfg)
+warn_of_force(const struct plane *plane, const struct dp_port_cfg *cfg)
 {
 	struct dp_port_cfg strict = *cfg;
 	char text[DP_ERR_SIZE];
 
 	strict.force = false;
-	if (ctl->model == ctl->live && cfg->force && admit_check(ctl->model, &strict, text))
+	if (plane->model == plane->live && cfg->force && admit_check(plane->model, &strict, text))
 		log_about(LOG_LEVEL_WARNING,
 			LOG_ABOUT(LOG_ID_UNGUARANTEED, {"PORT", cfg->name}, {"DOMAIN", cfg->domain},
 				{"BRIDGE", cfg->bridge}),
@@ -75,20 +75,20 @@ warn_of_force(const struct ctl *ctl, const struct dp_port_cfg *cfg)
 
 // Not an error: the port that receives comes and goes as its guest does. It may be a slip, though.
 static void
-warn_of_mirror(const struct ctl *ctl, const struct dp_port_cfg *cfg)
+warn_of_mirror(const struct plane *plane, const struct dp_port_cfg *cfg)
 {
-	if (ctl->model == ctl->live && cfg->mirror_to[0] && !model_port_find(ctl->model, cfg->mirror_to))
+	if (plane->model == plane->live && cfg->mirror_to[0] && !model_port_find(plane->model, cfg->mirror_to))
 		log_about(LOG_LEVEL_WARNING, LOG_ABOUT(NULL, {"PORT", cfg->name}),
 			"port %s: there is no port %s: its mirror waits", cfg->name, cfg->mirror_to);
 }
 
 // Whoever waits for a guest that did not get its guarantee finds the reason in the log, too. A full table is -ENOSPC as well.
 static void
-log_refusal(const struct ctl *ctl, const struct dp_port_cfg *cfg, int rc)
+log_refusal(const struct plane *plane, const struct dp_port_cfg *cfg, int rc)
 {
 	char text[DP_ERR_SIZE];
 
-	if (rc == -ENOSPC && ctl->model == ctl->live && admit_check(ctl->model, cfg, text) == -ENOSPC)
+	if (rc == -ENOSPC && plane->model == plane->live && admit_check(plane->model, cfg, text) == -ENOSPC)
 		log_about(LOG_LEVEL_WARNING,
 			LOG_ABOUT(LOG_ID_ADMISSION_REFUSED, {"PORT", cfg->name}, {"DOMAIN", cfg->domain},
 				{"BRIDGE", cfg->bridge}),
@@ -97,9 +97,9 @@ log_refusal(const struct ctl *ctl, const struct dp_port_cfg *cfg, int rc)
 
 // A tunnel to the same host has its keys already: only peer.reload reads them again.
 static int
-check_keys(const struct ctl *ctl, const struct dp_port_cfg *cfg, char text[DP_ERR_SIZE])
+check_keys(const struct plane *plane, const struct dp_port_cfg *cfg, char text[DP_ERR_SIZE])
 {
-	const struct model_port *live = ctl->live ? model_port_find(ctl->live, cfg->name) : NULL;
+	const struct model_port *live = plane->live ? model_port_find(plane->live, cfg->name) : NULL;
 
 	if (!cfg->key_file[0] ||
 		(live && !strcmp(live->cfg.key_file, cfg->key_file) && !strcmp(live->cfg.uplink, cfg->uplink) &&
@@ -111,9 +111,9 @@ check_keys(const struct ctl *ctl, const struct dp_port_cfg *cfg, char text[DP_ER
 // A wrong file is most likely the caller's slip. One that is in the configuration was right once: it may not keep the daemon, and with it all
 // other ports, from starting, since whoever is a node of the segment can spoil it.
 static int
-check_segment(const struct ctl *ctl, const struct dp_port_cfg *cfg, char text[DP_ERR_SIZE])
+check_segment(const struct plane *plane, const struct dp_port_cfg *cfg, char text[DP_ERR_SIZE])
 {
-	return ctl->model == ctl->live && port_has(cfg->type, PORT_IS_NODE) && cfg->path[0] == '/' ?
+	return plane->model == plane->live && port_has(cfg->type, PORT_IS_NODE) && cfg->path[0] == '/' ?
 		dp_port_check_segment(cfg->path, text) :
 		0;
 }
@@ -128,7 +128,7 @@ set_socket(struct dp_port_cfg *cfg)
 static int
 port_add(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
 {
-	struct ctl *ctl = ctx;
+	struct plane *plane = ctx;
 	struct dp_port_cfg cfg = *(const struct dp_port_cfg *)params;
 	char text[DP_ERR_SIZE] = "";
 	int rc;
@@ -139,25 +139,25 @@ port_add(void *ctx, const void *params, uint64_t present, json_t **ret_result, s
 	set_socket(&cfg);
 	if (port_has(cfg.type, PORT_IS_TUNNEL) && !is_given(present, "csum"))
 		cfg.csum = cfg.remote.is_v6; // RFC 8200, section 8.1: peers that know no better drop what has none
-	rc = check_keys(ctl, &cfg, text);
+	rc = check_keys(plane, &cfg, text);
 	if (!rc)
-		rc = check_segment(ctl, &cfg, text);
+		rc = check_segment(plane, &cfg, text);
 	if (!rc)
-		rc = model_port_add(ctl->model, &cfg, text);
+		rc = model_port_add(plane->model, &cfg, text);
 	if (!rc) {
-		warn_of_force(ctl, &cfg);
-		warn_of_mirror(ctl, &cfg);
+		warn_of_force(plane, &cfg);
+		warn_of_mirror(plane, &cfg);
 	}
-	log_refusal(ctl, &cfg, rc);
+	log_refusal(plane, &cfg, rc);
 	return rc < 0 ? port_refuse(err, rc, text, cfg.name) : 0;
 }
 
 static int
 port_set(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
 {
-	struct ctl *ctl = ctx;
+	struct plane *plane = ctx;
 	const struct dp_port_cfg *p = params;
-	const struct model_port *port = model_port_find(ctl->model, p->name);
+	const struct model_port *port = model_port_find(plane->model, p->name);
 	struct dp_port_cfg cfg = port ? port->cfg : *p;
 	char text[DP_ERR_SIZE] = "";
 	int rc;
@@ -174,14 +174,14 @@ port_set(void *ctx, const void *params, uint64_t present, json_t **ret_result, s
 	// Who says again what is so disturbs nobody.
 	if (port_params_is_same(&port->cfg, &cfg))
 		return 0;
-	rc = check_keys(ctl, &cfg, text);
+	rc = check_keys(plane, &cfg, text);
 	if (!rc)
-		rc = model_port_set(ctl->model, &cfg, text);
+		rc = model_port_set(plane->model, &cfg, text);
 	if (!rc) {
-		warn_of_force(ctl, &cfg);
-		warn_of_mirror(ctl, &cfg);
+		warn_of_force(plane, &cfg);
+		warn_of_mirror(plane, &cfg);
 	}
-	log_refusal(ctl, &cfg, rc);
+	log_refusal(plane, &cfg, rc);
 	return rc < 0 ? port_refuse(err, rc, text, cfg.name) : 0;
 }
 
@@ -206,9 +206,9 @@ changes(const struct dp_port_cfg *from, const struct dp_port_cfg *to)
 static int
 admission_check_cfg(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
 {
-	const struct ctl *ctl = ctx;
+	const struct plane *plane = ctx;
 	const struct dp_port_cfg *p = params;
-	const struct model_port *port = model_port_find(ctl->model, p->name);
+	const struct model_port *port = model_port_find(plane->model, p->name);
 	struct dp_port_cfg cfg = port ? port->cfg : *p;
 	char text[DP_ERR_SIZE] = "";
 	int rc;
@@ -218,7 +218,7 @@ admission_check_cfg(void *ctx, const void *params, uint64_t present, json_t **re
 	if (check_given(present, &cfg, err) < 0)
 		return -1;
 	set_socket(&cfg);
-	rc = model_port_check(ctl->model, &cfg, text);
+	rc = model_port_check(plane->model, &cfg, text);
 	if (rc < 0 && rc != -ENOSPC)
 		return port_refuse(err, rc, text, cfg.name);
 	return ctl_answer(ret_result,
@@ -230,10 +230,10 @@ admission_check_cfg(void *ctx, const void *params, uint64_t present, json_t **re
 static int
 port_del(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
 {
-	struct ctl *ctl = ctx;
+	struct plane *plane = ctx;
 	const struct dp_port_cfg *p = params;
 	char text[DP_ERR_SIZE] = "";
-	int rc = model_port_del(ctl->model, p->name, text);
+	int rc = model_port_del(plane->model, p->name, text);
 
 	(void)present;
 	(void)ret_result;
@@ -248,16 +248,16 @@ struct move_params {
 static int
 port_move(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
 {
-	const struct ctl *ctl = ctx;
+	const struct plane *plane = ctx;
 	const struct move_params *p = params;
-	const struct model_port *port = model_port_find(ctl->model, p->name);
+	const struct model_port *port = model_port_find(plane->model, p->name);
 	int rc;
 
 	(void)present;
 	(void)ret_result;
 	if (!port)
 		return ctl_refuse_name(err, -ENOENT, "port", p->name);
-	rc = dp_port_move(ctl->dp, port->id, p->for_ns);
+	rc = dp_port_move(plane->dp, port->id, p->for_ns);
 	return rc < 0 ?
 		port_refuse(err, rc, "name: only a port with type=vhost and mode=listen can be moved", p->name) :
 		0;
@@ -265,9 +265,9 @@ port_move(void *ctx, const void *params, uint64_t present, json_t **ret_result, 
 
 // What was promised to what the port sends, and whether it can be kept: its conforming packets have left after `bound` at most.
 static void
-set_guarantee(const struct ctl *ctl, const struct dp_port_cfg *cfg, json_t *object)
+set_guarantee(const struct plane *plane, const struct dp_port_cfg *cfg, json_t *object)
 {
-	bool is_broken = cfg->force && admit_is_broken(ctl->model, cfg);
+	bool is_broken = cfg->force && admit_is_broken(plane->model, cfg);
 	char bound[UNITS_TEXT_SIZE];
 
 	(void)json_object_set_new(object, "guarantee",
@@ -279,47 +279,47 @@ set_guarantee(const struct ctl *ctl, const struct dp_port_cfg *cfg, json_t *obje
 }
 
 static json_t *
-port_json(const struct ctl *ctl, const struct model_port *port)
+port_json(const struct plane *plane, const struct model_port *port)
 {
-	json_t *object = port_json_summary(ctl->dp, port);
+	json_t *object = port_json_summary(plane->dp, port);
 	json_t *config = json_object(), *state;
 
 	for (unsigned i = 1; i < port_params_n; i++)
 		(void)json_object_set_new(config, port_params[i].name, rpc_encode_value(&port_params[i], &port->cfg));
-	set_guarantee(ctl, &port->cfg, object);
+	set_guarantee(plane, &port->cfg, object);
 	(void)json_object_set_new(object, "config", config);
-	state = port_json_state(ctl->dp, port);
+	state = port_json_state(plane->dp, port);
 	if (port->cfg.mirror_to[0])
 		(void)json_object_set_new(state, "mirror",
 			json_string(
-				model_port_find(ctl->model, port->cfg.mirror_to) ? "active" : "waits for its port"));
+				model_port_find(plane->model, port->cfg.mirror_to) ? "active" : "waits for its port"));
 	(void)json_object_set_new(object, "state", state);
-	(void)json_object_set_new(object, "stats", port_json_stats(ctl->dp, port));
-	(void)json_object_set_new(object, "held_back_by", port_json_holds(ctl->dp, ctl->model, port, false));
-	(void)json_object_set_new(object, "holds_back", port_json_holds(ctl->dp, ctl->model, port, true));
+	(void)json_object_set_new(object, "stats", port_json_stats(plane->dp, port));
+	(void)json_object_set_new(object, "held_back_by", port_json_holds(plane->dp, plane->model, port, false));
+	(void)json_object_set_new(object, "holds_back", port_json_holds(plane->dp, plane->model, port, true));
 	return object;
 }
 
 static int
 port_list(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
 {
-	const struct ctl *ctl = ctx;
+	const struct plane *plane = ctx;
 	json_t *list = json_array();
 
 	(void)params;
 	(void)present;
-	(void)dp_stats_refresh(ctl->dp);
-	for (unsigned i = 0; i < ctl->model->n_ports; i++)
-		(void)json_array_append_new(list, port_json(ctl, ctl->model->ports[i]));
+	(void)dp_stats_refresh(plane->dp);
+	for (unsigned i = 0; i < plane->model->n_ports; i++)
+		(void)json_array_append_new(list, port_json(plane, plane->model->ports[i]));
 	return ctl_answer(ret_result, list, err);
 }
 
 static int
 port_show(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
 {
-	const struct ctl *ctl = ctx;
+	const struct plane *plane = ctx;
 	const struct dp_port_cfg *p = params;
-	const struct model_port *port = model_port_find(ctl->model, p->name);
+	const struct model_port *port = model_port_find(plane->model, p->name);
 	char least[UNITS_TEXT_SIZE];
 	uint64_t least_ns;
 	json_t *object;
@@ -327,10 +327,11 @@ port_show(void *ctx, const void *params, uint64_t present, json_t **ret_result, 
 	(void)present;
 	if (!port)
 		return ctl_refuse_name(err, -ENOENT, "port", p->name);
-	(void)dp_stats_refresh(ctl->dp);
-	object = port_json(ctl, port);
-	least_ns =
-		port->cfg.min_rate_bps && json_object_get(object, "bound") ? admit_floor_ns(ctl->model, &port->cfg) : 0;
+	(void)dp_stats_refresh(plane->dp);
+	object = port_json(plane, port);
+	least_ns = port->cfg.min_rate_bps && json_object_get(object, "bound") ?
+		admit_floor_ns(plane->model, &port->cfg) :
+		0;
 	if (least_ns)
 		(void)json_object_set_new(object, "least_bound", json_string(units_format_time(least_ns, least)));
 	return ctl_answer(ret_result, object, err);

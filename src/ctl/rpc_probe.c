@@ -1,6 +1,5 @@
 // Method of the noun probe.
 #include "answer.h"
-#include "ctl.h"
 #include "methods.h"
 #include "probes.h"
 
@@ -18,13 +17,13 @@ static const struct rpc_param probe_params[] = {
 static int
 probe_list(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
 {
-	const struct ctl *ctl = ctx;
 	const struct probe_params *p = params;
+	json_t *list = probes_json(ctx, p->port);
 
 	(void)present;
-	if (p->port[0] && !model_port_find(ctl->model, p->port))
+	if (!list && p->port[0])
 		return ctl_refuse_name(err, -ENOENT, "port", p->port);
-	return ctl_answer(ret_result, probes_json(ctl, p->port[0] ? p->port : NULL), err);
+	return ctl_answer(ret_result, list, err);
 }
 
 const struct rpc_method rpc_probe_methods[] = {

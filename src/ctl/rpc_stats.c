@@ -1,8 +1,8 @@
 // Methods of the noun stats: where packets go.
 #include "answer.h"
-#include "ctl.h"
 #include "flow_json.h"
 #include "methods.h"
+#include "plane.h"
 #include "port_json.h"
 
 #include <errno.h>
@@ -39,10 +39,11 @@ add_up(struct dp_port_stats *sum, const struct dp_port_stats *stats)
 
 // The ports that the caller means, each turned into JSON by fn; and their sum. NULL: there is no such port.
 static json_t *
-collect(const struct ctl *ctl, const char *name, json_t *(*fn)(const struct model_port *, const struct dp_port_stats *),
-	struct dp_port_stats *ret_sum, struct rpc_error *err)
+collect(const struct plane *plane, const char *name,
+	json_t *(*fn)(const struct model_port *, const struct dp_port_stats *), struct dp_port_stats *ret_sum,
+	struct rpc_error *err)
 {
-	const struct model_port *only = name[0] ? model_port_find(ctl->model, name) : NULL;
+	const struct model_port *only = name[0] ? model_port_find(plane->model, name) : NULL;
 	json_t *list;
 
 	if (name[0] && !only) {
@@ -50,12 +51,12 @@ collect(const struct ctl *ctl, const char *name, json_t *(*fn)(const struct mode
 		return NULL;
 	}
 	list = json_array();
-	for (unsigned i = 0; i < ctl->model->n_ports; i++) {
-		const struct model_port *port = ctl->model->ports[i];
+	for (unsigned i = 0; i < plane->model->n_ports; i++) {
+		const struct model_port *port = plane->model->ports[i];
 		struct dp_port_stats stats = {0};
 		if (only && port != only)
 			continue;
-		(void)dp_port_stats(ctl->dp, port->id, &stats);
+		(void)dp_port_stats(plane->dp, port->id, &stats);
 		(void)json_array_append_new(list, fn(port, &stats));
 		// What a tunnel sends and receives its uplink does, too: counted there.
 		if (port_has(port->cfg.type, PORT_IS_TUNNEL))
@@ -95,32 +96,33 @@ set_list(json_t *port, const char *key, json_t *list)
 
 // Gives each of the ports that had to wait for others the list of these.
 static void
-add_holds(const struct ctl *ctl, json_t *ports)
+add_holds(const struct plane *plane, json_t *ports)
 {
 	json_t *port;
 	size_t i;
 
 	json_array_foreach (ports, i, port)
 		set_list(port, "held_back_by",
-			port_json_holds(ctl->dp, ctl->model,
-				model_port_find(ctl->model, json_string_value(json_object_get(port, "port"))), false));
+			port_json_holds(plane->dp, plane->model,
+				model_port_find(plane->model, json_string_value(json_object_get(port, "port"))),
+				false));
 }
 
 // Gives each of the ports the lists of what was sent through it and what came through it from another host, if anything was.
 // False: there are more flows than MAX_FLOWS, and from some port on there are no lists.
 static bool
-add_flows(const struct ctl *ctl, json_t *ports)
+add_flows(const struct plane *plane, json_t *ports)
 {
 	json_t *port;
 	size_t n = 0, i;
 
 	json_array_foreach (ports, i, port) {
 		const struct model_port *p =
-			model_port_find(ctl->model, json_string_value(json_object_get(port, "port")));
+			model_port_find(plane->model, json_string_value(json_object_get(port, "port")));
 		json_t *flows = json_array(), *remote = json_array();
 
-		flow_json_add(ctl, p, "", flow_with_packets, flows);
-		flow_json_add_remote(ctl, p, FLOW_JSON_ALL, flow_json_remote_counters, remote);
+		flow_json_add(plane, p, "", flow_with_packets, flows);
+		flow_json_add_remote(plane, p, FLOW_JSON_ALL, flow_json_remote_counters, remote);
 		n += json_array_size(flows) + json_array_size(remote);
 		if (n > MAX_FLOWS) {
 			json_decref(flows);
@@ -136,18 +138,18 @@ add_flows(const struct ctl *ctl, json_t *ports)
 static int
 stats_get(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
 {
-	const struct ctl *ctl = ctx;
+	const struct plane *plane = ctx;
 	const struct stats_params *p = params;
 	struct dp_port_stats sum = {0}, gone = {0};
-	bool is_fresh = dp_stats_refresh(ctl->dp) == 0, is_complete;
-	json_t *ports = collect(ctl, p->port, counters_of, &sum, err);
+	bool is_fresh = dp_stats_refresh(plane->dp) == 0, is_complete;
+	json_t *ports = collect(plane, p->port, counters_of, &sum, err);
 
 	(void)present;
 	if (!ports)
 		return -1;
-	add_holds(ctl, ports);
-	is_complete = !p->flows || add_flows(ctl, ports);
-	dp_stats_gone(ctl->dp, &gone);
+	add_holds(plane, ports);
+	is_complete = !p->flows || add_flows(plane, ports);
+	dp_stats_gone(plane->dp, &gone);
 	if (!p->port[0])
 		add_up(&sum, &gone);
 	return ctl_answer(ret_result,
@@ -172,14 +174,14 @@ drops_of(const struct model_port *port, const struct dp_port_stats *stats)
 static int
 stats_drops(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
 {
-	const struct ctl *ctl = ctx;
+	const struct plane *plane = ctx;
 	const struct stats_params *p = params;
 	struct dp_port_stats sum = {0};
 	json_t *list;
 
 	(void)present;
-	(void)dp_stats_refresh(ctl->dp);
-	list = collect(ctl, p->port, drops_of, &sum, err);
+	(void)dp_stats_refresh(plane->dp);
+	list = collect(plane, p->port, drops_of, &sum, err);
 	return list ? ctl_answer(ret_result, list, err) : -1;
 }
 

@@ -1,11 +1,14 @@
 // Methods of the nouns system and log. system.init is for the configuration file only: it is read before the datapath
 // starts, on top of the command line.
+#include "rpc_system.h"
+
 #include "answer.h"
-#include "ctl.h"
 #include "ctl_clock.h"
 #include "methods.h"
 #include "rtvs/log.h"
 #include "rtvs/units.h"
+#include "saved.h"
+#include "server.h"
 #include "system_params.h"
 
 #include <string.h>
@@ -40,18 +43,18 @@ normalize_classes(struct dp_system_cfg *cfg, struct rpc_error *err)
 static int
 system_init(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
 {
-	struct ctl *ctl = ctx;
+	struct rpc_system *system = ctx;
 
 	(void)ret_result;
-	ctl_merge(system_params_init, N(system_params_init), present, params, &ctl->model->system);
-	return normalize_classes(&ctl->model->system, err);
+	ctl_merge(system_params_init, N(system_params_init), present, params, &system->plane->model->system);
+	return normalize_classes(&system->plane->model->system, err);
 }
 
 static int
 system_set(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
 {
-	struct ctl *ctl = ctx;
-	struct dp_system_cfg cfg = ctl->model->system;
+	struct rpc_system *system = ctx;
+	struct dp_system_cfg cfg = system->plane->model->system;
 	char text[DP_ERR_SIZE] = "";
 	int rc;
 
@@ -59,46 +62,46 @@ system_set(void *ctx, const void *params, uint64_t present, json_t **ret_result,
 	ctl_merge(system_params_set, N(system_params_set), present, params, &cfg);
 	if (normalize_classes(&cfg, err) < 0)
 		return -1;
-	rc = model_system_set(ctl->model, &cfg, text);
+	rc = model_system_set(system->plane->model, &cfg, text);
 	return rc < 0 ? ctl_refuse(err, rc, text) : 0;
 }
 
 static int
 system_stop(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
 {
-	struct ctl *ctl = ctx;
+	struct rpc_system *system = ctx;
 
 	(void)params;
 	(void)present;
 	(void)ret_result;
 	(void)err;
-	ctl->is_stopping = true;
+	system->is_stopping = true;
 	return 0;
 }
 
 static int
 log_set(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
 {
-	struct ctl *ctl = ctx;
+	struct rpc_system *system = ctx;
 	const struct log_params *p = params;
 
 	(void)present;
 	(void)ret_result;
 	(void)err;
-	model_log_set(ctl->model, p->level);
+	model_log_set(system->plane->model, p->level);
 	return 0;
 }
 
 static json_t *
-datapath_json(const struct ctl *ctl)
+datapath_json(const struct rpc_system *system)
 {
 	struct dp_system_info info = {0};
-	const struct dp_system_cfg *cfg = &ctl->model->system;
+	const struct dp_system_cfg *cfg = &system->plane->model->system;
 	char time[UNITS_TEXT_SIZE];
 
-	dp_system_info(ctl->dp, &info);
+	dp_system_info(system->plane->dp, &info);
 	return json_pack("{s:s, s:i, s:s, s:s, s:s, s:I, s:I, s:I, s:i, s:i, s:I, s:I}", "dpdk", info.dpdk_version,
-		"workers", (int)dp_n_workers(ctl->dp), "idle", dp_idle_names[cfg->idle], "idle_after",
+		"workers", (int)dp_n_workers(system->plane->dp), "idle", dp_idle_names[cfg->idle], "idle_after",
 		units_format_time(cfg->idle_ns, time), "dscp_classes", cfg->dscp_classes, "page_bytes",
 		(json_int_t)info.page_size, "memory_bytes", (json_int_t)info.memory_bytes, "memory_free_bytes",
 		(json_int_t)info.memory_free_bytes, "buffers", (int)info.n_mbufs, "buffers_free",
@@ -107,36 +110,31 @@ datapath_json(const struct ctl *ctl)
 }
 
 static json_t *
-control_json(const struct ctl *ctl)
+control_json(const struct server *server)
 {
-	const struct server_stats *stats = &ctl->server.stats;
-	uint64_t n_calls = stats->n_calls, n_errors = stats->n_errors;
+	struct server_stats s = server_stats(server);
 
-	for (const struct server_client *c = ctl->server.clients; c; c = c->next) {
-		n_calls += c->session.n_calls;
-		n_errors += c->session.n_errors;
-	}
-	return json_pack("{s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "clients", (int)ctl->server.n_clients, "accepted",
-		(json_int_t)stats->n_accepted, "refused", (json_int_t)stats->n_refused, "evicted",
-		(json_int_t)stats->n_evicted, "slow", (json_int_t)stats->n_slow, "too_long",
-		(json_int_t)stats->n_too_long, "calls", (json_int_t)n_calls, "errors", (json_int_t)n_errors);
+	return json_pack("{s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "clients", (int)server->n_clients, "accepted",
+		(json_int_t)s.n_accepted, "refused", (json_int_t)s.n_refused, "evicted", (json_int_t)s.n_evicted,
+		"slow", (json_int_t)s.n_slow, "too_long", (json_int_t)s.n_too_long, "calls", (json_int_t)s.n_calls,
+		"errors", (json_int_t)s.n_errors);
 }
 
 static int
 system_info(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
 {
-	struct ctl *ctl = ctx;
+	struct rpc_system *system = ctx;
 	char uptime[UNITS_TEXT_SIZE];
 	// Whole seconds: this is for people.
-	uint64_t uptime_ns = (ctl_now_ns() - ctl->start_ns) / 1000000000u * 1000000000u;
+	uint64_t uptime_ns = (ctl_now_ns() - system->start_ns) / 1000000000u * 1000000000u;
 
 	(void)params;
 	(void)present;
 	return ctl_answer(ret_result,
-		json_pack("{s:s, s:i, s:s, s:i, s:i, s:o, s:o, s:o}", "version", ctl->params.version, "pid",
-			(int)getpid(), "uptime", units_format_time(uptime_ns, uptime), "bridges",
-			(int)ctl->model->n_bridges, "ports", (int)ctl->model->n_ports, "saved", saved_json(ctl),
-			"datapath", datapath_json(ctl), "control", control_json(ctl)),
+		json_pack("{s:s, s:i, s:s, s:i, s:i, s:o, s:o, s:o}", "version", system->version, "pid", (int)getpid(),
+			"uptime", units_format_time(uptime_ns, uptime), "bridges", (int)system->plane->model->n_bridges,
+			"ports", (int)system->plane->model->n_ports, "saved", saved_json(system->ctl), "datapath",
+			datapath_json(system), "control", control_json(system->server)),
 		err);
 }
 

@@ -3,7 +3,6 @@
 #include "rpc_trace.h"
 
 #include "answer.h"
-#include "ctl.h"
 #include "ctl_clock.h"
 #include "methods.h"
 
@@ -30,9 +29,9 @@ static const struct rpc_param start_params[] = {
 static int
 trace_start(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
 {
-	struct ctl *ctl = ctx;
+	struct rpc_trace *trace = ctx;
 	const struct trace_params *p = params;
-	const struct model_port *port = model_port_find(ctl->live, p->port);
+	const struct model_port *port = model_port_find(trace->plane->live, p->port);
 	char text[DP_ERR_SIZE] = "";
 	int rc;
 
@@ -40,25 +39,25 @@ trace_start(void *ctx, const void *params, uint64_t present, json_t **ret_result
 	(void)ret_result;
 	if (!port)
 		return ctl_refuse_name(err, -ENOENT, "port", p->port);
-	rc = dp_trace_start(ctl->dp, port->id, p->rate, text);
+	rc = dp_trace_start(trace->plane->dp, port->id, p->rate, text);
 	if (rc < 0)
 		return ctl_refuse(err, rc, text);
-	ctl->trace_read_ns = ctl_now_ns();
+	trace->read_ns = ctl_now_ns();
 	return 0;
 }
 
 static int
 trace_stop(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
 {
-	struct ctl *ctl = ctx;
+	struct rpc_trace *trace = ctx;
 	const struct trace_params *p = params;
-	const struct model_port *port = model_port_find(ctl->live, p->port);
+	const struct model_port *port = model_port_find(trace->plane->live, p->port);
 
 	(void)present;
 	(void)ret_result;
 	if (!port)
 		return ctl_refuse_name(err, -ENOENT, "port", p->port);
-	dp_trace_stop(ctl->dp, port->id);
+	dp_trace_stop(trace->plane->dp, port->id);
 	return 0;
 }
 
@@ -73,43 +72,43 @@ record_json(const struct chain_record *r)
 }
 
 static json_t *
-port_json(const struct ctl *ctl, const struct model_port *port, unsigned *inout_left)
+port_json(const struct plane *plane, const struct model_port *port, unsigned *inout_left)
 {
 	struct dp_port_state state = {0};
 	struct chain_record record;
 	json_t *chains = json_array();
 
-	(void)dp_port_state(ctl->dp, port->id, &state);
-	for (; *inout_left && dp_trace_next(ctl->dp, port->id, &record); --*inout_left)
+	(void)dp_port_state(plane->dp, port->id, &state);
+	for (; *inout_left && dp_trace_next(plane->dp, port->id, &record); --*inout_left)
 		(void)json_array_append_new(chains, record_json(&record));
 	return json_pack("{s:s, s:i, s:I, s:o}", "port", port->cfg.name, "pid", (int)state.pid, "lost",
-		(json_int_t)dp_trace_lost(ctl->dp, port->id), "chains", chains);
+		(json_int_t)dp_trace_lost(plane->dp, port->id), "chains", chains);
 }
 
 static int
 trace_read(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
 {
-	struct ctl *ctl = ctx;
+	struct rpc_trace *trace = ctx;
 	unsigned left = TRACE_MAX_RECORDS;
 	json_t *list = json_array();
 
 	(void)params;
 	(void)present;
-	ctl->trace_read_ns = ctl_now_ns();
-	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
-		if (ctl->live->port_by_id[i] && dp_trace_is_on(ctl->dp, i))
-			(void)json_array_append_new(list, port_json(ctl, ctl->live->port_by_id[i], &left));
-	return ctl_answer(ret_result,
-		json_pack("{s:I, s:o}", "monotonic_ns", (json_int_t)ctl->trace_read_ns, "ports", list), err);
+	trace->read_ns = ctl_now_ns();
+	for (unsigned i = 0; i < trace->plane->live->n_ports; i++)
+		if (dp_trace_is_on(trace->plane->dp, trace->plane->live->ports[i]->id))
+			(void)json_array_append_new(list, port_json(trace->plane, trace->plane->live->ports[i], &left));
+	return ctl_answer(
+		ret_result, json_pack("{s:I, s:o}", "monotonic_ns", (json_int_t)trace->read_ns, "ports", list), err);
 }
 
 void
-rpc_trace_tick(struct ctl *ctl)
+rpc_trace_tick(struct rpc_trace *trace)
 {
-	if (ctl_now_ns() - ctl->trace_read_ns < TRACE_LEASE_NS)
+	if (ctl_now_ns() - trace->read_ns < TRACE_LEASE_NS)
 		return;
 	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
-		dp_trace_stop(ctl->dp, i);
+		dp_trace_stop(trace->plane->dp, i);
 }
 
 #define SIZE sizeof(struct trace_params)

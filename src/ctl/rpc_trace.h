@@ -1,6 +1,11 @@
 // Packets that are followed, beside their methods.
 #pragma once
 
-struct ctl;
+#include "plane.h"
 
-void rpc_trace_tick(struct ctl *ctl); // once a second: ends what nobody reads
+struct rpc_trace {
+	const struct plane *plane;
+	uint64_t read_ns; // of trace.read or start, CLOCK_MONOTONIC
+};
+
+void rpc_trace_tick(struct rpc_trace *trace); // once a second: ends what nobody reads

@@ -1,8 +1,8 @@
 // Methods of the noun worker: its load, and when somebody else had its core.
 #include "answer.h"
-#include "ctl.h"
 #include "events.h"
 #include "methods.h"
+#include "plane.h"
 #include "port_json.h"
 
 #include <errno.h>
@@ -46,15 +46,15 @@ format_cpus(int tid, char *buf, size_t size)
 static int
 worker_list(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
 {
-	const struct ctl *ctl = ctx;
+	const struct plane *plane = ctx;
 	json_t *list = json_array();
 
 	(void)params;
 	(void)present;
-	for (unsigned i = 0; i < dp_n_workers(ctl->dp); i++) {
+	for (unsigned i = 0; i < dp_n_workers(plane->dp); i++) {
 		struct dp_worker_stats s;
 		char cpus[256];
-		if (dp_worker_stats(ctl->dp, i, &s) < 0)
+		if (dp_worker_stats(plane->dp, i, &s) < 0)
 			continue;
 		format_cpus(s.tid, cpus, sizeof(cpus));
 		(void)json_array_append_new(list,
@@ -82,7 +82,7 @@ worker_refuse(struct rpc_error *err, unsigned n)
 static int
 worker_stalls(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
 {
-	const struct ctl *ctl = ctx;
+	const struct plane *plane = ctx;
 	const struct worker_params *p = params;
 	uint64_t now_ns = events_now_ns(), next = p->pos;
 	struct dp_stall *stalls;
@@ -90,12 +90,12 @@ worker_stalls(void *ctx, const void *params, uint64_t present, json_t **ret_resu
 	unsigned n;
 
 	(void)present;
-	if (p->worker >= dp_n_workers(ctl->dp))
-		return worker_refuse(err, dp_n_workers(ctl->dp));
+	if (p->worker >= dp_n_workers(plane->dp))
+		return worker_refuse(err, dp_n_workers(plane->dp));
 	stalls = calloc(DP_STALLS_KEPT, sizeof(*stalls));
 	if (!stalls)
 		return ctl_refuse(err, -ENOMEM, "");
-	n = dp_worker_stalls(ctl->dp, p->worker, stalls);
+	n = dp_worker_stalls(plane->dp, p->worker, stalls);
 	list = json_array();
 	for (unsigned i = 0; i < n; i++) {
 		json_t *entry;

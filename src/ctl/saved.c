@@ -36,7 +36,7 @@ int
 saved_diff(struct ctl *ctl, json_t **ret_running, json_t **ret_file, struct rpc_error *err)
 {
 	char text[DP_ERR_SIZE] = "";
-	struct model *target, *live = ctl->live;
+	struct model *target, *live = ctl->plane.live;
 	json_t *calls, *file, *running;
 	int rc = 0;
 
@@ -45,14 +45,14 @@ saved_diff(struct ctl *ctl, json_t **ret_running, json_t **ret_file, struct rpc_
 	calls = config_load(ctl->params.config, &rc, text);
 	if (!calls)
 		return ctl_refuse(err, rc, text);
-	ctl->live = NULL; // as at a start: what the file does not say is the command line's
+	ctl->plane.live = NULL; // as at a start: what the file does not say is the command line's
 	rc = config_check(ctl, calls, true, &target, err);
-	ctl->live = ctl->model = live;
+	ctl->plane.live = ctl->plane.model = live;
 	json_decref(calls);
 	if (rc < 0)
 		return -1;
 	file = config_dump(target);
-	running = config_dump(ctl->live);
+	running = config_dump(ctl->plane.live);
 	*ret_running = calls_without(running, file);
 	*ret_file = calls_without(file, running);
 	json_decref(file);
@@ -78,11 +78,11 @@ saved_json(struct ctl *ctl)
 
 	if (!ctl->params.config || stat(ctl->params.config, &st) < 0)
 		return json_null();
-	if (!saved->is_known || saved->n_changes != ctl->live->n_changes || !is_same_file(&saved->st, &st)) {
+	if (!saved->is_known || saved->n_changes != ctl->plane.live->n_changes || !is_same_file(&saved->st, &st)) {
 		saved->is_same = saved_diff(ctl, &running, &file, &err) == 0 && !json_array_size(running) &&
 			!json_array_size(file);
 		saved->is_known = true;
-		saved->n_changes = ctl->live->n_changes;
+		saved->n_changes = ctl->plane.live->n_changes;
 		saved->st = st;
 		json_decref(err.data);
 		json_decref(running);

@@ -623,3 +623,15 @@ server_fini(struct server *server)
 		client_close(c);
 	server_reap(server);
 }
+
+struct server_stats
+server_stats(const struct server *server)
+{
+	struct server_stats stats = server->stats;
+
+	for (const struct server_client *c = server->clients; c; c = c->next) {
+		stats.n_calls += c->session.n_calls;
+		stats.n_errors += c->session.n_errors;
+	}
+	return stats;
+}

@@ -79,6 +79,8 @@ int server_adopt(struct server *server, int fd, bool is_read_only);
 int server_subscribe(struct server_client *client, const char *patterns);
 // Queues an event. A client with too long a backlog is closed instead.
 void server_send(struct server_client *client, const json_t *message);
+// With the calls of clients that are there.
+struct server_stats server_stats(const struct server *server);
 // Frees closed clients; not from a handler.
 void server_reap(struct server *server);
 // Once a second: clients become idle, and listeners that had no room or no descriptor try again.

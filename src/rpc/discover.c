@@ -100,8 +100,8 @@ rpc_discover(const struct rpc_api *api)
 {
 	json_t *out = json_array();
 
-	for (const struct rpc_method *const *table = api->tables; *table != NULL; table++) {
-		for (const struct rpc_method *m = *table; m->name != NULL; m++)
+	for (const struct rpc_noun *noun = api->nouns; noun->methods != NULL; noun++) {
+		for (const struct rpc_method *m = noun->methods; m->name != NULL; m++)
 			(void)json_array_append_new(out, discover_method(m));
 	}
 	return out;

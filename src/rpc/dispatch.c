@@ -14,8 +14,8 @@
 const struct rpc_method *
 rpc_find(const struct rpc_api *api, const char *name, size_t len)
 {
-	for (const struct rpc_method *const *table = api->tables; *table != NULL; table++) {
-		for (const struct rpc_method *m = *table; m->name != NULL; m++) {
+	for (const struct rpc_noun *noun = api->nouns; noun->methods != NULL; noun++) {
+		for (const struct rpc_method *m = noun->methods; m->name != NULL; m++) {
 			if (strlen(m->name) == len && memcmp(m->name, name, len) == 0)
 				return m;
 		}
@@ -26,8 +26,8 @@ rpc_find(const struct rpc_api *api, const char *name, size_t len)
 static const char *
 find_near(const struct rpc_api *api, const char *name)
 {
-	for (const struct rpc_method *const *table = api->tables; *table != NULL; table++) {
-		for (const struct rpc_method *m = *table; m->name != NULL; m++) {
+	for (const struct rpc_noun *noun = api->nouns; noun->methods != NULL; noun++) {
+		for (const struct rpc_method *m = noun->methods; m->name != NULL; m++) {
 			if (text_is_near(name, m->name))
 				return m->name;
 		}
@@ -108,6 +108,18 @@ find_allowed(const struct rpc_session *session, const char *name, struct rpc_err
 	return method;
 }
 
+// What the method's noun is about.
+static void *
+ctx_of(const struct rpc_session *session, const struct rpc_method *method)
+{
+	const struct rpc_noun *noun = session->api->nouns;
+	const struct rpc_method *m = noun->methods;
+
+	while (m != method)
+		m = m->name != NULL ? m + 1 : (++noun)->methods;
+	return (char *)session->ctx + noun->ctx_offset;
+}
+
 static int
 run(struct rpc_session *session, const struct rpc_method *method, const json_t *params, json_t **ret_result,
 	struct rpc_error *err)
@@ -124,7 +136,7 @@ run(struct rpc_session *session, const struct rpc_method *method, const json_t *
 		rc = rpc_decode(
 			method->params, n_params, params, !(method->flags & RPC_CHANGE), decoded, &present, err);
 	if (rc == 0) {
-		rc = method->handler(session->ctx, decoded, present, &result, err);
+		rc = method->handler(ctx_of(session, method), decoded, present, &result, err);
 		if (rc != 0 && err->code == 0)
 			rpc_error_set(err, RPC_INTERNAL_ERROR, "%s failed without a reason", method->name);
 	}

@@ -22,8 +22,8 @@ every_method_is_complete(void **state)
 	const struct rpc_api *api = ctl_api();
 
 	(void)state;
-	for (const struct rpc_method *const *t = api->tables; *t; t++) {
-		for (const struct rpc_method *m = *t; m->name; m++) {
+	for (const struct rpc_noun *t = api->nouns; t->methods; t++) {
+		for (const struct rpc_method *m = t->methods; m->name; m++) {
 			if (!m->handler || !m->help || !m->help[0] || !m->result || !m->result[0])
 				fail_msg("%s: handler, help or result is missing", m->name);
 			assert_non_null(strchr(m->name, '.'));
@@ -43,8 +43,8 @@ every_default_decodes(void **state)
 	uint64_t present;
 
 	(void)state;
-	for (const struct rpc_method *const *t = ctl_api()->tables; *t; t++) {
-		for (const struct rpc_method *m = *t; m->name; m++) {
+	for (const struct rpc_noun *t = ctl_api()->nouns; t->methods; t++) {
+		for (const struct rpc_method *m = t->methods; m->name; m++) {
 			json_t *in = json_object();
 			assert_true(m->params_size <= sizeof(buf));
 			for (unsigned i = 0; i < m->n_params; i++)
@@ -77,8 +77,8 @@ read_only_methods_are_those_that_show(void **state)
 		"subscribe", "unsubscribe", "stalls", "remote"};
 
 	(void)state;
-	for (const struct rpc_method *const *t = ctl_api()->tables; *t; t++) {
-		for (const struct rpc_method *m = *t; m->name; m++) {
+	for (const struct rpc_noun *t = ctl_api()->nouns; t->methods; t++) {
+		for (const struct rpc_method *m = t->methods; m->name; m++) {
 			bool is_showing = false;
 			for (unsigned i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
 				is_showing |= strcmp(strchr(m->name, '.') + 1, verbs[i]) == 0;
@@ -96,8 +96,8 @@ discover_tells_all(void **state)
 	json_t *all = fixture_call(*state, "rpc.discover", NULL, &err);
 	size_t n = 0;
 
-	for (const struct rpc_method *const *t = ctl_api()->tables; *t; t++)
-		for (const struct rpc_method *m = *t; m->name; m++)
+	for (const struct rpc_noun *t = ctl_api()->nouns; t->methods; t++)
+		for (const struct rpc_method *m = t->methods; m->name; m++)
 			n++;
 	assert_int_equal(json_array_size(all), n);
 	json_decref(all);

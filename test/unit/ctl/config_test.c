@@ -77,8 +77,8 @@ dump_recreates_the_state(void **state)
 	config = dump(f);
 	dp = fake_dp_dump();
 	assert_null(apply(f, "[]", true));
-	assert_int_equal(f->ctl->live->n_ports + f->ctl->live->n_bridges, 0);
-	assert_int_equal(f->ctl->live->system.n_mbufs, 16384);
+	assert_int_equal(f->ctl->plane.live->n_ports + f->ctl->plane.live->n_bridges, 0);
+	assert_int_equal(f->ctl->plane.live->system.n_mbufs, 16384);
 	assert_null(apply(f, config, true));
 	again = dump(f);
 	dp_again = fake_dp_dump();
@@ -109,10 +109,10 @@ what_is_the_same_is_not_touched(void **state)
 	assert_int_equal(fake_dp_n_changes(), n);
 	assert_null(apply(f, state_b, true));
 	assert_int_equal(fake_dp_n_port_changes("same"), 1);
-	assert_int_equal(f->ctl->live->n_ports, 5);
-	assert_int_equal(f->ctl->live->system.idle, DP_IDLE_ADAPTIVE);
-	assert_string_equal(f->ctl->live->system.dscp_classes, "1ms:48");
-	assert_null(model_bridge_find(f->ctl->live, "br1"));
+	assert_int_equal(f->ctl->plane.live->n_ports, 5);
+	assert_int_equal(f->ctl->plane.live->system.idle, DP_IDLE_ADAPTIVE);
+	assert_string_equal(f->ctl->plane.live->system.dscp_classes, "1ms:48");
+	assert_null(model_bridge_find(f->ctl->plane.live, "br1"));
 }
 
 // Every change of the way from one state to the other fails once.
@@ -256,7 +256,7 @@ check_changes_nothing(void **state)
 	unsigned n = fake_dp_n_changes();
 
 	fixture_ok(f, "config.check", "{\"calls\": [{\"method\": \"bridge.add\", \"params\": {\"name\": \"x\"}}]}");
-	assert_int_equal(f->ctl->live->n_bridges, 0);
+	assert_int_equal(f->ctl->plane.live->n_bridges, 0);
 	fixture_refused(f, "config.check",
 		"{\"calls\": [{\"method\": \"port.add\", \"params\": {\"name\": \"p\", \"mtu\": 1}}]}",
 		RPC_INVALID_PARAMS, "call 0 (port.add): mtu");
@@ -274,10 +274,10 @@ without_replace_the_rest_stays(void **state)
 		"{\"method\": \"port.set\", \"params\": {\"name\": \"p3\", \"mtu\": 1400}},"
 		"{\"method\": \"port.del\", \"params\": {\"name\": \"same\"}}]",
 		false));
-	assert_non_null(model_port_find(f->ctl->live, "more"));
-	assert_non_null(model_port_find(f->ctl->live, "p1"));
-	assert_null(model_port_find(f->ctl->live, "same"));
-	assert_int_equal(model_port_find(f->ctl->live, "p3")->cfg.mtu, 1400);
+	assert_non_null(model_port_find(f->ctl->plane.live, "more"));
+	assert_non_null(model_port_find(f->ctl->plane.live, "p1"));
+	assert_null(model_port_find(f->ctl->plane.live, "same"));
+	assert_int_equal(model_port_find(f->ctl->plane.live, "p3")->cfg.mtu, 1400);
 	assert_non_null(apply(f, "[{\"method\": \"port.add\", \"params\": {\"name\": \"p1\"}}]", false));
 }
 
@@ -358,13 +358,13 @@ system_init_comes_on_top_of_the_command_line(void **state)
 		"[{\"method\": \"system.init\", \"params\": {\"idle\": \"adaptive\", \"workers\": \"0\", "
 		"\"worker_priority\": \"fifo\"}}]");
 	assert_int_equal(ctl_create(&f->params, &f->ctl, err), 0);
-	assert_int_equal(f->ctl->live->system.n_mbufs, 4096);
+	assert_int_equal(f->ctl->plane.live->system.n_mbufs, 4096);
 	// The running values stay when a list of calls does not speak of them.
 	assert_null(apply(f, "[]", true));
-	assert_int_equal(f->ctl->live->system.idle, DP_IDLE_ADAPTIVE);
-	assert_int_equal(f->ctl->live->system.idle, DP_IDLE_ADAPTIVE);
-	assert_int_equal(f->ctl->live->system.workers.n, 1);
-	assert_int_equal(f->ctl->live->system.worker_priority, DP_PRIORITY_FIFO);
+	assert_int_equal(f->ctl->plane.live->system.idle, DP_IDLE_ADAPTIVE);
+	assert_int_equal(f->ctl->plane.live->system.idle, DP_IDLE_ADAPTIVE);
+	assert_int_equal(f->ctl->plane.live->system.workers.n, 1);
+	assert_int_equal(f->ctl->plane.live->system.worker_priority, DP_PRIORITY_FIFO);
 }
 
 static void
@@ -380,7 +380,7 @@ shipped_examples_load(void **state)
 		f->params.config = path;
 		if (ctl_create(&f->params, &f->ctl, err) < 0)
 			fail_msg("%s", err);
-		assert_true(f->ctl->live->n_ports >= 2);
+		assert_true(f->ctl->plane.live->n_ports >= 2);
 		ctl_destroy(f->ctl);
 		f->ctl = NULL;
 	}
@@ -445,12 +445,12 @@ largest_configuration_is_taken(void **state)
 				json_string_value(json_object_get(json_object_get(answer, "error"), "message")));
 		json_decref(answer);
 		json_decref(calls);
-		assert_int_equal(config_save(f->ctl->live, f->config, err), 0);
+		assert_int_equal(config_save(f->ctl->plane.live, f->config, err), 0);
 		calls = config_load(f->config, &rc, err);
 		if (!calls)
 			fail_msg("%s", err);
 	}
-	assert_int_equal(f->ctl->live->bridges[DP_MAX_BRIDGES - 1]->n_macs, DP_MAX_STATIC_MACS);
+	assert_int_equal(f->ctl->plane.live->bridges[DP_MAX_BRIDGES - 1]->n_macs, DP_MAX_STATIC_MACS);
 	json_decref(calls);
 }
 

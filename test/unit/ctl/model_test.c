@@ -100,10 +100,10 @@ static_macs_belong_to_ports_of_the_bridge(void **state)
 		f, "mac.del", "{\"bridge\": \"br0\", \"mac\": \"52:54:00:00:00:01\"}", RPC_STATE_ERROR, "VLAN 0");
 	// A port that moves takes none along.
 	fixture_ok(f, "port.set", "{\"name\": \"p\", \"bridge\": \"br1\"}");
-	assert_int_equal(model_bridge_find(f->ctl->live, "br0")->n_macs, 0);
+	assert_int_equal(model_bridge_find(f->ctl->plane.live, "br0")->n_macs, 0);
 	fixture_ok(f, "mac.add", "{\"bridge\": \"br1\", \"port\": \"p\", \"mac\": \"52:54:00:00:00:01\"}");
 	fixture_ok(f, "mac.del", "{\"bridge\": \"br1\", \"mac\": \"52:54:00:00:00:01\"}");
-	assert_int_equal(model_bridge_find(f->ctl->live, "br1")->n_macs, 0);
+	assert_int_equal(model_bridge_find(f->ctl->plane.live, "br1")->n_macs, 0);
 }
 
 static void
@@ -142,9 +142,9 @@ names_are_in_peoples_order(void **state)
 	fixture_ok(f, "port.add", "{\"name\": \"vm10\"}");
 	fixture_ok(f, "port.add", "{\"name\": \"vm2\"}");
 	fixture_ok(f, "port.add", "{\"name\": \"a\"}");
-	assert_string_equal(f->ctl->live->ports[0]->cfg.name, "a");
-	assert_string_equal(f->ctl->live->ports[1]->cfg.name, "vm2");
-	assert_string_equal(f->ctl->live->ports[2]->cfg.name, "vm10");
+	assert_string_equal(f->ctl->plane.live->ports[0]->cfg.name, "a");
+	assert_string_equal(f->ctl->plane.live->ports[1]->cfg.name, "vm2");
+	assert_string_equal(f->ctl->plane.live->ports[2]->cfg.name, "vm10");
 }
 
 static void
@@ -154,17 +154,17 @@ refused_by_the_datapath_changes_nothing(void **state)
 
 	(void)fake_dp_fail(1, -ENOMEM);
 	fixture_refused(f, "bridge.add", "{\"name\": \"br0\"}", RPC_STATE_ERROR, "injected");
-	assert_int_equal(f->ctl->live->n_bridges, 0);
+	assert_int_equal(f->ctl->plane.live->n_bridges, 0);
 	fixture_ok(f, "bridge.add", "{\"name\": \"br0\"}");
 	(void)fake_dp_fail(1, -EBUSY);
 	fixture_refused(f, "bridge.del", "{\"name\": \"br0\"}", RPC_STATE_ERROR, "br0");
 	(void)fake_dp_fail(1, -ENODEV);
 	fixture_refused(f, "port.add", "{\"name\": \"p\"}", RPC_STATE_ERROR, "injected");
-	assert_int_equal(f->ctl->live->n_ports, 0);
+	assert_int_equal(f->ctl->plane.live->n_ports, 0);
 	fixture_ok(f, "port.add", "{\"name\": \"p\", \"mtu\": 1400}");
 	(void)fake_dp_fail(1, -EINVAL);
 	fixture_refused(f, "port.set", "{\"name\": \"p\", \"mtu\": 1300}", RPC_INVALID_PARAMS, "injected");
-	assert_int_equal(f->ctl->live->ports[0]->cfg.mtu, 1400);
+	assert_int_equal(f->ctl->plane.live->ports[0]->cfg.mtu, 1400);
 }
 
 #define T(fn) cmocka_unit_test_setup_teardown(fn, fixture_setup, fixture_teardown)

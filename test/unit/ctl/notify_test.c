@@ -47,16 +47,16 @@ life_needs_every_worker(void **state)
 	assert_int_equal(n.interval_ns, 5000000000);
 	fake_dp_worker(0)->turns = 1;
 	fake_dp_worker(1)->sleeps = 1;
-	notify_tick(&n, f->ctl->dp, now_ns += 5000000000);
+	notify_tick(&n, f->ctl->plane.dp, now_ns += 5000000000);
 	assert_true(is_heard("WATCHDOG=1"));
-	notify_tick(&n, f->ctl->dp, now_ns += 1000000); // too early to tell
+	notify_tick(&n, f->ctl->plane.dp, now_ns += 1000000); // too early to tell
 	assert_false(is_heard("WATCHDOG=1"));
 	fake_dp_worker(0)->turns++;
-	notify_tick(&n, f->ctl->dp, now_ns += 5000000000);
+	notify_tick(&n, f->ctl->plane.dp, now_ns += 5000000000);
 	assert_false(is_heard("WATCHDOG=1")); // worker 1 is stuck
 	fake_dp_worker(0)->turns++;
 	fake_dp_worker(1)->sleeps++;
-	notify_tick(&n, f->ctl->dp, now_ns += 5000000000);
+	notify_tick(&n, f->ctl->plane.dp, now_ns += 5000000000);
 	assert_true(is_heard("WATCHDOG=1"));
 	close(listener);
 }

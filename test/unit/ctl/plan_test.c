@@ -157,7 +157,7 @@ call(struct fixture *f, const char *method, json_t *calls, char message[RPC_MAX_
 static char *
 dump(struct fixture *f)
 {
-	json_t *calls = config_dump(f->ctl->live);
+	json_t *calls = config_dump(f->ctl->plane.live);
 	char *config = json_dumps(calls, 0), *dp = fake_dp_dump(), *both = NULL;
 
 	assert_true(asprintf(&both, "%s\n%s", config, dp) > 0);
@@ -187,7 +187,7 @@ all_is_kept(void *arg, const char *what, const char *name)
 	const char *ignored;
 
 	n_steps++;
-	if (admit_check_all(ctl->live, NULL, &ignored, err))
+	if (admit_check_all(ctl->plane.live, NULL, &ignored, err))
 		fail_msg("%s %s: %s", what, name, err);
 	reported(arg, what, name);
 }
@@ -195,9 +195,9 @@ all_is_kept(void *arg, const char *what, const char *name)
 static void
 watch_steps(struct fixture *f)
 {
-	reported = f->ctl->live->changed;
-	assert_ptr_equal(f->ctl->live->changed_arg, f->ctl);
-	f->ctl->live->changed = all_is_kept;
+	reported = f->ctl->plane.live->changed;
+	assert_ptr_equal(f->ctl->plane.live->changed_arg, f->ctl);
+	f->ctl->plane.live->changed = all_is_kept;
 }
 
 // Every change of the way fails once.
@@ -285,14 +285,14 @@ reservations_are_asked_for_once_about_the_whole(void **state)
 	// In the order of the calls it would not fit.
 	fixture_ok(
 		f, "config.apply", "{\"replace\": false, \"calls\": [" SET("a", "60Mbit") "," SET("b", "30Mbit") "]}");
-	assert_int_equal(model_port_find(f->ctl->live, "a")->cfg.min_rate_bps, 60000000);
+	assert_int_equal(model_port_find(f->ctl->plane.live, "a")->cfg.min_rate_bps, 60000000);
 	fixture_refused(f, "config.check",
 		"{\"calls\": [" BRIDGE "," NIC "," GUEST("a", "60Mbit") "," GUEST("b", "60Mbit") "]}", RPC_STATE_ERROR,
 		"call 3 (port.add): min_rate: port nic carries");
 	fixture_refused(f, "config.apply", "{\"replace\": false, \"calls\": [" SET("b", "60Mbit") "]}", RPC_STATE_ERROR,
 		"call 0 (port.set): min_rate: port nic carries");
 	// Nobody asked for less, nobody gets less.
-	assert_int_equal(model_port_find(f->ctl->live, "b")->cfg.min_rate_bps, 30000000);
+	assert_int_equal(model_port_find(f->ctl->plane.live, "b")->cfg.min_rate_bps, 30000000);
 	// One by one each call is asked about.
 	fixture_refused(
 		f, "port.set", "{\"name\": \"b\", \"min_rate\": \"60Mbit\"}", RPC_STATE_ERROR, "port nic carries");

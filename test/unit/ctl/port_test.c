@@ -13,7 +13,7 @@ defaults_are_filled_in(void **state)
 	const struct dp_port_cfg *cfg;
 
 	fixture_ok(f, "port.add", "{\"name\": \"vm1\"}");
-	cfg = &f->ctl->live->ports[0]->cfg;
+	cfg = &f->ctl->plane.live->ports[0]->cfg;
 	assert_string_equal(cfg->socket, "/run/rtvswitch/vm1.sock");
 	assert_string_equal(cfg->bridge, "");
 	assert_int_equal(cfg->mtu, 1500);
@@ -51,7 +51,7 @@ tunnels_have_checksums_over_ipv6(void **state)
 			"{\"name\": \"t\", \"type\": \"geneve\", \"uplink\": \"up\", \"remote\": \"%s\"%s}",
 			cases[i].remote, cases[i].given);
 		fixture_ok(f, "port.add", params);
-		port = model_port_find(f->ctl->live, "t");
+		port = model_port_find(f->ctl->plane.live, "t");
 		assert_int_equal(port->cfg.csum, cases[i].csum);
 		config = port_params_encode(&port->cfg);
 		assert_int_equal(json_object_get(config, "csum") != NULL, cases[i].is_dumped);
@@ -75,7 +75,7 @@ ignored_options_are_checked(void **state)
 	fixture_ok(f, "port.set", "{\"name\": \"t\", \"ignore_options\": \"0x102/0x80\"}");
 	fixture_refused(f, "port.set", "{\"name\": \"t\", \"ignore_options\": \"0x102/0x80,\"}", RPC_INVALID_PARAMS,
 		"ignore_options: must be CLASS[/TYPE],...");
-	assert_string_equal(model_port_find(f->ctl->live, "t")->cfg.ignore_options, "0x102/0x80");
+	assert_string_equal(model_port_find(f->ctl->plane.live, "t")->cfg.ignore_options, "0x102/0x80");
 }
 
 static void
@@ -159,7 +159,7 @@ spoiled_segments_do_not_refuse_a_configuration(void **state)
 	fixture_ok(f, "config.apply",
 		"{\"calls\": [{\"method\": \"port.add\", \"params\": {\"name\": \"s\", \"type\": \"segment\", "
 		"\"path\": \"" FAKE_BAD_SEGMENT "\"}}]}");
-	assert_string_equal(model_port_find(f->ctl->live, "s")->cfg.path, FAKE_BAD_SEGMENT);
+	assert_string_equal(model_port_find(f->ctl->plane.live, "s")->cfg.path, FAKE_BAD_SEGMENT);
 }
 
 static void
@@ -211,7 +211,7 @@ set_changes_what_is_given(void **state)
 
 	fixture_ok(f, "port.add", "{\"name\": \"p\", \"mtu\": 9000, \"vlan_mode\": \"trunk\", \"trunk\": \"5,7\"}");
 	fixture_ok(f, "port.set", "{\"name\": \"p\", \"isolated\": true}");
-	cfg = &f->ctl->live->ports[0]->cfg;
+	cfg = &f->ctl->plane.live->ports[0]->cfg;
 	assert_int_equal(cfg->mtu, 9000);
 	assert_true(cfg->isolated && vlan_set_has(&cfg->trunk, 7));
 	fixture_refused(f, "port.set", "{\"name\": \"p\", \"trunk\": \"5\", \"vlan_mode\": \"access\"}",
@@ -332,7 +332,7 @@ what_is_fixed_cannot_be_set(void **state)
 			"%s: fixed when the port is added; delete the port and add it again to change it",
 			cases[i].param);
 		fixture_refused(f, "port.set", params, RPC_INVALID_PARAMS, why);
-		assert_int_equal(model_port_find(f->ctl->live, "p")->cfg.mtu, 1500);
+		assert_int_equal(model_port_find(f->ctl->plane.live, "p")->cfg.mtu, 1500);
 		fixture_ok(f, "port.del", "{\"name\": \"p\"}");
 	}
 	add_of_each_type(f, DP_PORT_VHOST);

@@ -135,7 +135,7 @@ late_report(struct fixture *f, uint64_t last_seq)
 {
 	struct peer_msg msg = {.type = PEER_MSG_FEEDBACK, .n_flows = 1};
 
-	msg.flows[0] = (struct peer_msg_flow){.flow = (uint16_t)model_port_find(f->ctl->live, "vm")->id,
+	msg.flows[0] = (struct peer_msg_flow){.flow = (uint16_t)model_port_find(f->ctl->plane.live, "vm")->id,
 		.packets = 10,
 		.missed = 5,
 		.worst_over_ns = 3000000,

@@ -520,8 +520,8 @@ monitors_cannot_write(void **state)
 	expect_answer(f, fd, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"bridge.add\",\"params\":{\"name\":\"b\"}}\n",
 		"EPERM");
 	expect_answer(f, fd, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"system.stop\"}\n", "EPERM");
-	assert_int_equal(f->ctl->live->n_bridges, 0);
-	assert_false(f->ctl->is_stopping);
+	assert_int_equal(f->ctl->plane.live->n_bridges, 0);
+	assert_false(f->ctl->system.is_stopping);
 	close(fd);
 }
 

@@ -23,10 +23,10 @@ idle_policy_changes_at_run_time(void **state)
 	struct fixture *f = *state;
 
 	fixture_ok(f, "system.set", "{\"idle\": \"adaptive\"}");
-	assert_int_equal(f->ctl->live->system.idle, DP_IDLE_ADAPTIVE);
-	assert_int_equal(f->ctl->live->system.idle_ns, 200000);
+	assert_int_equal(f->ctl->plane.live->system.idle, DP_IDLE_ADAPTIVE);
+	assert_int_equal(f->ctl->plane.live->system.idle_ns, 200000);
 	fixture_ok(f, "system.set", "{\"idle_after\": \"1us\"}");
-	assert_int_equal(f->ctl->live->system.idle, DP_IDLE_ADAPTIVE);
+	assert_int_equal(f->ctl->plane.live->system.idle, DP_IDLE_ADAPTIVE);
 	fixture_refused(f, "system.set", "{\"idle_after\": \"999ns\"}", RPC_INVALID_PARAMS, "idle_after");
 	fixture_refused(f, "system.set", "{\"idle_after\": 1000000001}", RPC_INVALID_PARAMS, "idle_after");
 	fixture_refused(f, "system.init", NULL, RPC_STATE_ERROR, "startup");
@@ -38,7 +38,7 @@ static void
 deadline_classes_change_at_run_time(void **state)
 {
 	struct fixture *f = *state;
-	const char *classes = f->ctl->live->system.dscp_classes;
+	const char *classes = f->ctl->plane.live->system.dscp_classes;
 
 	assert_string_equal(classes, "1ms:46,10ms:34,50ms:26,200ms:18,1h:10");
 	fixture_ok(f, "system.set", "{\"dscp_classes\": \"500us:EF,1000us:af41,2ms:7\"}");

@@ -82,10 +82,10 @@ traces_end_when_stopped_or_unread(void **state)
 	fixture_ok(f, "trace.stop", "{\"port\": \"vm1\"}");
 
 	fixture_ok(f, "trace.start", "{\"port\": \"vm1\"}");
-	rpc_trace_tick(f->ctl);
+	rpc_trace_tick(&f->ctl->trace);
 	assert_int_equal(n_traced(f), 1);
-	f->ctl->trace_read_ns -= UINT64_C(10000000000);
-	rpc_trace_tick(f->ctl);
+	f->ctl->trace.read_ns -= UINT64_C(10000000000);
+	rpc_trace_tick(&f->ctl->trace);
 	assert_int_equal(n_traced(f), 0);
 }
 

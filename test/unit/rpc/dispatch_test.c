@@ -201,7 +201,7 @@ fill(void *ctx, const void *params, uint64_t present, json_t **ret_result, struc
 static const struct rpc_param fill_param[] = {RPC_PARAM(struct fill_params, n, RPC_UINT, .help = "bytes")};
 static const struct rpc_method fill_methods[] = {
 	{"test.fill", "Answer much.", "x", fill, fill_param, 1, sizeof(struct fill_params), 0}, {0}};
-static const struct rpc_api fill_api = {(const struct rpc_method *const[]){fill_methods, NULL}};
+static const struct rpc_api fill_api = {(const struct rpc_noun[]){{fill_methods, 0}, {0}}};
 
 // As many calls as there are lengths; each is answered with as many bytes.
 static json_t *
@@ -332,6 +332,48 @@ results_are_optional_for_the_caller(void **state)
 	json_decref(params);
 }
 
+struct parts {
+	int first, second;
+};
+
+static int
+answer_own(void *ctx, const void *params, uint64_t n, json_t **ret_result, struct rpc_error *e)
+{
+	(void)params;
+	(void)n;
+	(void)e;
+	*ret_result = json_integer(*(const int *)ctx);
+	return 0;
+}
+
+// The first noun has two methods: what follows is not the second one's.
+static void
+handlers_get_the_part_of_their_noun(void **state)
+{
+	static const struct rpc_method first[] = {{"a.x", "", "", answer_own, NULL, 0, 0, 0},
+		{"a.y", "", "", answer_own, NULL, 0, 0, 0}, {0}},
+				       second[] = {{"b.x", "", "", answer_own, NULL, 0, 0, 0}, {0}};
+	static const struct rpc_noun nouns[] = {
+		{first, offsetof(struct parts, first)}, {second, offsetof(struct parts, second)}, {0}};
+	static const struct rpc_api api = {nouns};
+	static const struct {
+		const char *method;
+		int answer;
+	} cases[] = {{"a.x", 1}, {"a.y", 1}, {"b.x", 2}};
+	struct parts parts = {1, 2};
+	struct rpc_session s = {.api = &api, .ctx = &parts};
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct rpc_error e;
+		json_t *result = NULL;
+
+		assert_int_equal(rpc_call(&s, cases[i].method, NULL, &result, &e), 0);
+		assert_int_equal(json_integer_value(result), cases[i].answer);
+		json_decref(result);
+	}
+}
+
 static void
 discover_shows_the_limits_in_force(void **state)
 {
@@ -368,6 +410,7 @@ main(void)
 		cmocka_unit_test_setup(length_ends_at_its_limit, setup),
 		cmocka_unit_test_setup(flags_say_who_may_call, setup),
 		cmocka_unit_test_setup(results_are_optional_for_the_caller, setup),
+		cmocka_unit_test(handlers_get_the_part_of_their_noun),
 		cmocka_unit_test_setup(discover_shows_the_limits_in_force, setup),
 	};
 

@@ -114,5 +114,5 @@ static const struct rpc_method every_type_methods[] = {
 	{"test.broken", "Fail without a word.", "true", every_type_fail_silently, NULL, 0, 0, 0},
 	{0},
 };
-static const struct rpc_method *const every_type_tables[] = {every_type_methods, NULL};
-static const struct rpc_api every_type_api = {every_type_tables};
+static const struct rpc_noun every_type_nouns[] = {{every_type_methods, 0}, {0}};
+static const struct rpc_api every_type_api = {every_type_nouns};

@@ -411,8 +411,8 @@ discover_says_for_which_kinds_and_what_is_fixed(void **state)
 		{"object.list", "", "", NULL, NULL, 0, 0, 0},
 		{0},
 	};
-	const struct rpc_method *const tables[] = {methods, NULL};
-	json_t *found = rpc_discover(&(struct rpc_api){tables});
+	const struct rpc_noun nouns[] = {{methods, 0}, {0}};
+	json_t *found = rpc_discover(&(struct rpc_api){nouns});
 	const json_t *add = json_object_get(json_array_get(found, 0), "params");
 	const json_t *set = json_object_get(json_array_get(found, 1), "params"), *path = json_array_get(add, 3);
 

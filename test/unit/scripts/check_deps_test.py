@@ -165,6 +165,20 @@ class CheckDeps(unittest.TestCase):
         self.compile({"low/a": "typedef int a;"})
         self.assert_refused("src/low/a.c: its object shows no symbols")
 
+    def compile_with_everything(self, name):
+        self.check.RULES["src/ctl"] = self.check.RULES["src/low"]
+        (self.top / "src/ctl").mkdir(parents=True)
+        (self.top / "src/ctl/ctl.h").write_text("struct ctl;\n")
+        self.compile({f"ctl/{name}": '#include "ctl.h"\nvoid a(void) {}'})
+
+    def test_handler_that_sees_everything_is_refused(self):
+        self.compile_with_everything("rpc_port")
+        self.assert_refused("src/ctl/rpc_port.c:1: ctl.h: a handler has its noun's part of it")
+
+    def test_file_of_no_handlers_may_see_everything(self):
+        self.compile_with_everything("peers")
+        self.assertEqual(self.run_check()[0], 0)
+
     def test_directory_without_a_row_is_refused(self):
         self.compile({"elsewhere/a": "void a(void) {}"})
         self.assert_refused("src/elsewhere/a.c: src/elsewhere has no row in RULES")

@@ -1,0 +1,14 @@
+// What the methods of the nouns config and rpc know of the daemon.
+#pragma once
+
+#include "plane.h"
+
+struct ctl;
+struct rpc_api;
+
+struct rpc_config {
+	const struct plane *plane;
+	struct ctl *ctl; // for config.h, saved.h and events.h
+	const struct rpc_api *api; // all methods
+	const char *file; // of --config; NULL: there is none
+};

@@ -1,0 +1,16 @@
+// What the methods of the noun system know of the daemon.
+#pragma once
+
+#include "plane.h"
+
+struct ctl;
+struct server;
+
+struct rpc_system {
+	struct plane *plane;
+	const struct server *server;
+	struct ctl *ctl; // for saved.h
+	const char *version;
+	uint64_t start_ns; // CLOCK_MONOTONIC
+	bool is_stopping; // system.stop, or a signal
+};
