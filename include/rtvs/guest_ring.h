@@ -98,7 +98,8 @@ struct guest_burst {
 	uint32_t n_pieces;
 };
 
-struct guest_ring {
+// Workers write to rings in turn, so that no two are on one cache line.
+struct __attribute__((aligned(64))) guest_ring {
 	struct guest_ring_cfg cfg;
 	struct guest_ring_pos pos;
 	uint16_t mask; // split: size - 1
@@ -141,5 +142,17 @@ void guest_ring_arm(struct guest_ring *r, bool is_on);
 
 // buffers that the device has not taken; false: it is broken
 bool guest_ring_has_work(const struct guest_ring *r);
+
+// How far the driver is, as it says itself. Positions are below `circle` and begin at 0 again.
+struct guest_ring_progress {
+	uint32_t circle;
+	uint32_t used; // behind the last buffer that the driver may see
+	// It wants a signal for the buffer of this position: it has consumed all before.
+	uint32_t wanted;
+	bool is_polling; // it wants no signals
+};
+
+// False: the driver does not say, as one without F_EVENT_IDX, or one that wants each signal.
+bool guest_ring_look(const struct guest_ring *r, struct guest_ring_progress *ret_progress);
 
 const char *guest_ring_fault_text(enum guest_ring_fault fault);

@@ -111,6 +111,9 @@ size_t vhost_user_wants(const struct vhost_user *u);
 // why). Takes the descriptors in any case.
 int vhost_user_receive(struct vhost_user *u, const uint8_t *bytes, size_t n, const int *fds, unsigned n_fds);
 
+// The caller saw a rule broken: the connection ends as if the session had seen it.
+void vhost_user_refuse(struct vhost_user *u, const char *why);
+
 // Replies that wait: u->out, u->n_out bytes. The first n of them were sent.
 void vhost_user_sent(struct vhost_user *u, size_t n);
 

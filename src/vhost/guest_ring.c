@@ -142,6 +142,23 @@ guest_ring_must_signal(struct guest_ring *r)
 	return distance(r, told, event) < distance(r, told, now);
 }
 
+bool
+guest_ring_look(const struct guest_ring *r, struct guest_ring_progress *ret_progress)
+{
+	bool is_wanted = true;
+	uint32_t event = 0;
+
+	if (r->fault || !r->cfg.has_event_idx)
+		return false;
+	if (!reads_event(r, &event, &is_wanted) && is_wanted)
+		return false;
+	*ret_progress = (struct guest_ring_progress){.circle = circle(r),
+		.used = r->cfg.is_packed ? on_circle(r, r->pos.used, r->pos.used_wrap) : r->published,
+		.wanted = event,
+		.is_polling = !is_wanted};
+	return true;
+}
+
 void
 guest_ring_arm(struct guest_ring *r, bool is_on)
 {

@@ -699,6 +699,12 @@ vhost_user_receive(struct vhost_user *u, const uint8_t *bytes, size_t n, const i
 }
 
 void
+vhost_user_refuse(struct vhost_user *u, const char *why)
+{
+	(void)breach(u, why);
+}
+
+void
 vhost_user_sent(struct vhost_user *u, size_t n)
 {
 	u->n_out -= (uint32_t)n;

@@ -6,6 +6,8 @@
 #include <linux/virtio_ring.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #define TABLES UINT64_C(0x1000) // guest addresses: indirect tables of each id,
 #define TABLE_BYTES 512
@@ -20,8 +22,28 @@ driver_area(uint16_t id)
 	return AREAS + id * (uint64_t)DRIVER_AREA;
 }
 
-void
-driver_init(struct driver *d, const struct driver_cfg *cfg, uint64_t seed)
+// Bytes of host memory: of the heap, so that ASan watches their end, or a file's.
+static uint8_t *
+allocate(uint64_t n_bytes, int *ret_fd)
+{
+	uint8_t *at;
+
+	if (!ret_fd) {
+		at = aligned_alloc(64, (n_bytes + 63) / 64 * 64);
+		assert_non_null(at);
+		memset(at, 0, n_bytes);
+		return at;
+	}
+	*ret_fd = memfd_create("guest", MFD_CLOEXEC);
+	assert_true(*ret_fd >= 0);
+	assert_int_equal(ftruncate(*ret_fd, (off_t)n_bytes), 0);
+	at = mmap(NULL, n_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, *ret_fd, 0);
+	assert_true(at != MAP_FAILED);
+	return at;
+}
+
+static void
+init(struct driver *d, const struct driver_cfg *cfg, uint64_t seed, bool has_files, uint64_t base)
 {
 	struct guest_ring_bytes n = guest_ring_bytes(cfg->size, cfg->is_packed);
 	uint64_t ring_bytes = n.desc + n.driver + n.device + 64;
@@ -32,14 +54,15 @@ driver_init(struct driver *d, const struct driver_cfg *cfg, uint64_t seed)
 	memset(d, 0, sizeof(*d));
 	d->cfg = *cfg;
 	d->random = seed;
+	d->base = base;
 	for (unsigned i = 0; i < 3; i++) {
-		struct guest_region r = {.guest = region[i].guest,
-			.user = region[i].guest + (UINT64_C(1) << 40),
+		struct guest_region r = {.guest = base + region[i].guest,
+			.user = base + region[i].guest + DRIVER_USER,
 			.n_bytes = region[i].n_bytes};
 
-		d->host[i] = r.host = aligned_alloc(64, (r.n_bytes + 63) / 64 * 64);
-		assert_non_null(r.host);
-		memset(r.host, 0, r.n_bytes);
+		d->fd[i] = -1;
+		d->n_host[i] = r.n_bytes;
+		d->host[i] = r.host = allocate(r.n_bytes, has_files ? &d->fd[i] : NULL);
 		assert_int_equal(guest_mem_add(&d->mem, &r), 0);
 	}
 	d->desc = d->host[2];
@@ -54,10 +77,28 @@ driver_init(struct driver *d, const struct driver_cfg *cfg, uint64_t seed)
 }
 
 void
+driver_init(struct driver *d, const struct driver_cfg *cfg, uint64_t seed)
+{
+	init(d, cfg, seed, false, 0);
+}
+
+void
+driver_init_files(struct driver *d, const struct driver_cfg *cfg, uint64_t seed, uint64_t base)
+{
+	init(d, cfg, seed, true, base);
+}
+
+void
 driver_fini(struct driver *d)
 {
-	for (unsigned i = 0; i < 3; i++)
-		free(d->host[i]);
+	for (unsigned i = 0; i < 3; i++) {
+		if (d->fd[i] < 0) {
+			free(d->host[i]);
+			continue;
+		}
+		munmap(d->host[i], d->n_host[i]);
+		close(d->fd[i]);
+	}
 	free((void *)d->dirty);
 }
 
@@ -67,8 +108,8 @@ driver_ring_cfg(struct driver *d)
 	return (struct guest_ring_cfg){.desc = d->desc,
 		.driver = d->driver,
 		.device = d->device,
-		.desc_guest = RING,
-		.device_guest = RING + (uint64_t)(d->device - d->desc),
+		.desc_guest = RING + d->base,
+		.device_guest = RING + d->base + (uint64_t)(d->device - d->desc),
 		.size = d->cfg.size,
 		.hdr_bytes = d->cfg.hdr_bytes,
 		.is_packed = d->cfg.is_packed,
@@ -109,6 +150,7 @@ write_desc(struct driver *d, uint64_t guest, uint64_t addr, uint32_t len, uint16
 {
 	uint8_t bytes[16];
 
+	addr += d->base;
 	memcpy(bytes, &addr, 8);
 	memcpy(bytes + 8, &len, 4);
 	memcpy(bytes + 12, d->cfg.is_packed ? &id : &flags, 2);

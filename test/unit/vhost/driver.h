@@ -34,6 +34,8 @@ struct driver {
 	uint64_t random;
 	struct guest_mem mem;
 	uint8_t *host[3];
+	int fd[3]; // files of the regions, where it has any
+	uint64_t n_host[3], base;
 	uint8_t *desc, *driver, *device; // the ring's parts
 	uint16_t free_slot[DRIVER_MAX], n_free; // split: descriptors; packed: ids
 	uint16_t n_free_slots; // packed
@@ -47,10 +49,14 @@ struct driver {
 #define DRIVER_LOG_BYTES (3 * DRIVER_MAX * DRIVER_AREA / GUEST_LOG_PAGE / 8)
 
 void driver_init(struct driver *d, const struct driver_cfg *cfg, uint64_t seed);
+// With memory in files, which another process, or mapping, may share.
+// base: of its guest addresses, so that two rings may be one guest's.
+void driver_init_files(struct driver *d, const struct driver_cfg *cfg, uint64_t seed, uint64_t base);
+#define DRIVER_USER (UINT64_C(1) << 40) // guest address 0 in the front-end's process
 void driver_fini(struct driver *d);
 struct guest_ring_cfg driver_ring_cfg(struct driver *d);
 
-uint8_t *driver_at(struct driver *d, uint64_t guest); // one byte of the guest
+uint8_t *driver_at(struct driver *d, uint64_t guest); // one byte of the guest; guest is beyond base
 uint64_t driver_area(uint16_t id); // guest address of a buffer's bytes
 
 // Offers a buffer of n_bytes in random parts: *from, or for the device to write (NULL). Returns its id, or -1: there is no room.

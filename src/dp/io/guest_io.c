@@ -1,0 +1,256 @@
+// Packets from and to a guest's rings, by one copy each way into or out of buffers of ours. A ring
+// that is not enabled is run all the same: what its driver sends is taken and discarded, nothing is
+// delivered (vhost-user, "Ring states"). A broken ring refuses what it is given: it takes nothing
+// until its driver sets it up again.
+#include "guest_io.h"
+
+#include "base/pkt.h"
+#include "device.h"
+
+#include <rte_branch_prediction.h>
+#include <rte_mbuf.h>
+
+#include <linux/virtio_net.h>
+#include <string.h>
+
+#define MAX_SEGMENTS 64 // buffers of one packet to a guest
+#define FRAME_MAX (UINT16_MAX + 22) // bytes of a frame: the largest IP packet, Ethernet's header, two tags
+
+static struct guest_ring *
+ring_of(struct device *device, unsigned i, bool *ret_is_enabled)
+{
+	struct guest_io *g = device->priv;
+
+	*ret_is_enabled = atomic_load_explicit(&g->enabled, memory_order_relaxed) >> i & 1;
+	return atomic_load_explicit(&g->ring[i], memory_order_acquire);
+}
+
+// Shows the guest what was used, and wakes it if it wants to be.
+static void
+end_burst(struct device *device, struct guest_ring *r, unsigned i)
+{
+	struct guest_io *g = device->priv;
+	int call;
+
+	guest_ring_publish(r);
+	atomic_thread_fence(memory_order_seq_cst);
+	if (!guest_ring_must_signal(r))
+		return;
+	call = atomic_load_explicit(&g->call[i], memory_order_acquire);
+	if (call >= 0)
+		(void)g->signal(call, g->owner);
+}
+
+static void
+count_fault(struct device *device, const struct guest_ring *r, bool was_broken)
+{
+	if (unlikely(r->fault && !was_broken))
+		atomic_fetch_add_explicit(&device->guest_errors, 1, memory_order_relaxed);
+}
+
+// Appends bytes to a packet, in further buffers where one is not enough. False: there is no buffer.
+static bool
+append(struct rte_mempool *pool, struct rte_mbuf *m, struct rte_mbuf **last, const uint8_t *from, uint32_t n)
+{
+	while (n) {
+		uint16_t room = rte_pktmbuf_tailroom(*last), part = (uint16_t)RTE_MIN(n, room);
+
+		if (!room) {
+			struct rte_mbuf *next = rte_pktmbuf_alloc(pool);
+
+			if (!next)
+				return false;
+			next->data_off = 0; // nobody puts a header there
+			(*last)->next = next;
+			*last = next;
+			m->nb_segs++;
+			continue;
+		}
+		memcpy(rte_pktmbuf_mtod_offset(*last, uint8_t *, (*last)->data_len), from, part);
+		(*last)->data_len = (uint16_t)((*last)->data_len + part);
+		m->pkt_len += part;
+		from += part;
+		n -= part;
+	}
+	return true;
+}
+
+// What the driver asks for with the frame becomes flags that gso_take reads.
+static void
+note_offload(struct rte_mbuf *m, const struct guest_hdr *hdr)
+{
+	if (likely(!hdr->flags && !hdr->gso_type))
+		return;
+	if (hdr->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM)
+		m->ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_NONE;
+	if (hdr->gso_type != VIRTIO_NET_HDR_GSO_NONE) {
+		m->ol_flags |= RTE_MBUF_F_RX_LRO | RTE_MBUF_F_RX_L4_CKSUM_NONE;
+		m->tso_segsz = hdr->gso_size;
+	}
+}
+
+// m is empty. False: there are too few buffers, or the frame is longer than any.
+static bool
+fill(struct device *device, struct rte_mbuf *m, const struct guest_frame *f, const struct guest_piece *piece)
+{
+	struct rte_mbuf *last = m;
+
+	if (unlikely(f->n_bytes > FRAME_MAX))
+		return false;
+	memcpy(rte_pktmbuf_mtod(m, uint8_t *), f->head, f->n_head);
+	m->data_len = f->n_head;
+	m->pkt_len = f->n_head;
+	note_offload(m, &f->hdr);
+	for (uint16_t i = 0; i < f->n_pieces; i++)
+		if (!append(device->pool, m, &last, piece[i].at, piece[i].n_bytes))
+			return false;
+	return true;
+}
+
+static uint16_t
+guest_rx(struct device *device, uint16_t q, struct rte_mbuf **pkts, uint16_t n)
+{
+	static _Thread_local struct guest_burst burst;
+	struct guest_io *g = device->priv;
+	unsigned i = GUEST_FROM(q), taken;
+	uint16_t got = 0, n_full = 0;
+	bool is_enabled;
+	struct guest_ring *r = ring_of(device, i, &is_enabled);
+
+	if (!r)
+		return 0;
+	if (unlikely(atomic_load_explicit(&g->loud, memory_order_relaxed) >> i & 1)) {
+		atomic_fetch_and(&g->loud, ~(1u << i));
+		guest_ring_arm(r, false);
+	}
+	// Buffers come first: a frame that was taken and has none would be lost.
+	if (!guest_ring_has_work(r) || rte_pktmbuf_alloc_bulk(device->pool, pkts, n))
+		return 0;
+	taken = guest_ring_take(r, &burst, n);
+	count_fault(device, r, false);
+	for (unsigned k = 0; k < taken && is_enabled; k++) {
+		const struct guest_frame *f = &burst.frame[k];
+		struct rte_mbuf *m = pkts[k];
+
+		if (likely(fill(device, m, f, &burst.piece[f->first_piece])))
+			pkts[got++] = m;
+		else {
+			pkt_free(m);
+			n_full++;
+		}
+	}
+	if (unlikely(n_full))
+		atomic_fetch_add_explicit(&device->guest_errors, n_full, memory_order_relaxed);
+	pkt_free_burst(pkts + (is_enabled ? taken : 0), n - (is_enabled ? taken : 0));
+	end_burst(device, r, i);
+	return got;
+}
+
+// The header that the receiver sees is made of what the datapath knows of the packet.
+static struct guest_hdr
+header_of(const struct rte_mbuf *m)
+{
+	struct guest_hdr hdr = {0};
+	uint64_t l4 = m->ol_flags & RTE_MBUF_F_TX_L4_MASK;
+	bool is_super = m->ol_flags & RTE_MBUF_F_TX_TCP_SEG;
+
+	if (likely(!l4 && !is_super))
+		return hdr;
+	hdr.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+	hdr.csum_start = (uint16_t)(m->l2_len + m->l3_len);
+	hdr.csum_offset = is_super || l4 == RTE_MBUF_F_TX_TCP_CKSUM ? 16 : 6; // of the field in TCP's, or UDP's, header
+	if (is_super) {
+		hdr.gso_type = m->ol_flags & RTE_MBUF_F_TX_IPV6 ? VIRTIO_NET_HDR_GSO_TCPV6 : VIRTIO_NET_HDR_GSO_TCPV4;
+		hdr.gso_size = m->tso_segsz;
+		hdr.hdr_len = (uint16_t)(m->l2_len + m->l3_len + m->l4_len);
+	}
+	return hdr;
+}
+
+static int
+deliver(struct guest_ring *r, const struct rte_mbuf *m)
+{
+	struct guest_piece piece[MAX_SEGMENTS];
+	struct guest_hdr hdr = header_of(m);
+	unsigned n = 0;
+
+	if (m->nb_segs > MAX_SEGMENTS)
+		return -EMSGSIZE;
+	for (const struct rte_mbuf *s = m; s; s = s->next)
+		piece[n++] = (struct guest_piece){.at = rte_pktmbuf_mtod(s, uint8_t *), .n_bytes = s->data_len};
+	return guest_ring_deliver(r, &hdr, piece, n);
+}
+
+static uint16_t
+guest_tx(struct device *device, uint16_t q, struct rte_mbuf **pkts, uint16_t n, struct port_refused *refused)
+{
+	unsigned i = GUEST_TO(q);
+	uint16_t done = 0;
+	bool is_enabled;
+	struct guest_ring *r = ring_of(device, i, &is_enabled);
+	bool was_broken = r && r->fault;
+
+	if (!r || !is_enabled)
+		return 0;
+	for (; done < n; done++) {
+		int rc = deliver(r, pkts[done]);
+
+		if (likely(!rc)) {
+			pkt_free(pkts[done]);
+			continue;
+		}
+		if (rc == -EAGAIN)
+			break;
+		port_refuse(refused, done, DROP_REFUSED);
+	}
+	count_fault(device, r, was_broken);
+	end_burst(device, r, i);
+	return done;
+}
+
+static int
+guest_arm(struct device *device, uint16_t q, bool is_on)
+{
+	struct guest_io *g = device->priv;
+	unsigned i = GUEST_FROM(q);
+	bool is_enabled;
+	struct guest_ring *r = ring_of(device, i, &is_enabled);
+
+	if (!r)
+		return -2; // the front-end's next message wakes the workers
+	guest_ring_arm(r, is_on);
+	atomic_thread_fence(memory_order_seq_cst); // before whoever arms looks once more
+	return atomic_load_explicit(&g->kick[i], memory_order_relaxed);
+}
+
+static bool
+guest_look(struct device *device, uint16_t q, struct chain_ring *ret_ring)
+{
+	bool is_enabled;
+	const struct guest_ring *r = ring_of(device, GUEST_TO(q), &is_enabled);
+	struct guest_ring_progress p;
+
+	if (!r || !guest_ring_look(r, &p))
+		return false;
+	*ret_ring = (struct chain_ring){
+		.cycle = p.circle, .put = (uint16_t)p.used, .wanted = (uint16_t)p.wanted, .is_polling = p.is_polling};
+	return true;
+}
+
+static void
+guest_kick(struct device *device, uint16_t q)
+{
+	struct guest_io *g = device->priv;
+	int call = atomic_load_explicit(&g->call[GUEST_TO(q)], memory_order_acquire);
+
+	if (call >= 0)
+		(void)g->signal(call, g->owner);
+}
+
+const struct port_io guest_io_ops = {
+	.rx = guest_rx,
+	.tx = guest_tx,
+	.arm = guest_arm,
+	.look = guest_look,
+	.kick = guest_kick,
+};

@@ -1,0 +1,339 @@
+// A connection's socket and the effects of its messages. Memory is mapped whole, in the pages of its
+// file system, of files that no stranger serves (fd_kind.h); a file that is shortened later is
+// bus_error.c's. Whatever a worker may be using is first taken out of guest_io, then the workers are
+// waited for, then it is undone.
+#include "guest_link.h"
+
+#include "fd_kind.h"
+#include "vhost_guard.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define MESSAGES_AT_ONCE 16 // of one link, before others have their turn
+#define MTU_MIN 68 // RFC 791
+#define MAX_MAPS (GUEST_MEM_MAX_REGIONS + 2) // and a dirty log, and its successor
+
+struct mapping {
+	uint8_t *host; // of the region
+	void *base; // of the pages, NULL: free
+	size_t n_bytes;
+};
+
+struct guest_link {
+	struct guest_link_cfg cfg;
+	struct vhost_user user;
+	struct guest_ring ring[VHOST_USER_MAX_RINGS];
+	struct mapping map[MAX_MAPS];
+	uint64_t mtu;
+};
+
+static int
+do_map(void *arg, int fd, uint64_t offset, uint64_t n_bytes, uint8_t **ret_host)
+{
+	struct guest_link *link = arg;
+	struct mapping *m = link->map;
+	uint64_t first, page;
+	struct stat st;
+	void *base = MAP_FAILED;
+	int rc = -EINVAL;
+
+	while (m < link->map + MAX_MAPS && m->base)
+		m++;
+	if (m < link->map + MAX_MAPS && fd_kind(fd) == FD_MEMORY && !fstat(fd, &st) && n_bytes &&
+		n_bytes <= (uint64_t)st.st_size && offset <= (uint64_t)st.st_size - n_bytes) {
+		page = (uint64_t)st.st_blksize;
+		first = offset / page * page;
+		m->n_bytes = (size_t)((offset + n_bytes + page - 1) / page * page - first);
+		base = mmap(NULL, m->n_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, (off_t)first);
+		rc = base == MAP_FAILED ? -errno : 0;
+	}
+	link->cfg.close(link->cfg.arg, fd);
+	if (rc)
+		return rc;
+	(void)madvise(base, m->n_bytes, MADV_DONTDUMP);
+	m->base = base;
+	m->host = (uint8_t *)base + (offset - first);
+	*ret_host = m->host;
+	return 0;
+}
+
+static void
+do_unmap(void *arg, uint8_t *host, uint64_t n_bytes)
+{
+	struct guest_link *link = arg;
+
+	(void)n_bytes;
+	for (struct mapping *m = link->map; m < link->map + MAX_MAPS; m++)
+		if (m->base && m->host == host) {
+			(void)munmap(m->base, m->n_bytes);
+			*m = (struct mapping){0};
+			return;
+		}
+}
+
+static void
+do_close(void *arg, int fd)
+{
+	struct guest_link *link = arg;
+
+	link->cfg.close(link->cfg.arg, fd);
+}
+
+// Whatever a former device owed the driver is told by one more signal. The front-end may fill its
+// eventfd, and clear O_NONBLOCK: the write is interrupted then.
+static void
+signal_once(int call)
+{
+	if (call < 0)
+		return;
+	vhost_guard_enter();
+	(void)eventfd_write(call, 1);
+	vhost_guard_leave();
+}
+
+static int
+do_start(void *arg, unsigned i, const struct guest_ring_cfg *cfg, int kick)
+{
+	struct guest_link *link = arg;
+	struct guest_io *io = link->cfg.io;
+	int rc = guest_ring_init(&link->ring[i], cfg);
+
+	if (rc)
+		return rc;
+	atomic_store(&io->kick[i], kick);
+	atomic_fetch_or(&io->loud, 1u << i);
+	atomic_store_explicit(&io->ring[i], &link->ring[i], memory_order_release);
+	signal_once(atomic_load(&io->call[i]));
+	link->cfg.changed(link->cfg.arg);
+	return 0;
+}
+
+static void
+do_stop(void *arg, unsigned i, struct guest_ring_pos *ret_pos)
+{
+	struct guest_link *link = arg;
+	struct guest_io *io = link->cfg.io;
+
+	atomic_store(&io->ring[i], NULL);
+	atomic_store(&io->kick[i], -1);
+	link->cfg.changed(link->cfg.arg);
+	link->cfg.quiesce(link->cfg.arg);
+	*ret_pos = link->ring[i].pos;
+}
+
+static void
+do_enable(void *arg, unsigned i, bool is_enabled)
+{
+	struct guest_link *link = arg;
+
+	if (is_enabled)
+		atomic_fetch_or(&link->cfg.io->enabled, 1u << i);
+	else
+		atomic_fetch_and(&link->cfg.io->enabled, ~(1u << i));
+	link->cfg.changed(link->cfg.arg);
+}
+
+static void
+do_set_call(void *arg, unsigned i, int fd)
+{
+	struct guest_link *link = arg;
+	int former;
+
+	if (fd >= 0)
+		(void)fcntl(fd, F_SETFL, O_NONBLOCK);
+	former = atomic_exchange(&link->cfg.io->call[i], fd);
+	signal_once(fd);
+	if (former < 0)
+		return;
+	link->cfg.quiesce(link->cfg.arg);
+	link->cfg.close(link->cfg.arg, former);
+}
+
+static void
+do_announce(void *arg, const uint8_t mac[6])
+{
+	struct guest_link *link = arg;
+
+	link->cfg.announce(link->cfg.arg, mac);
+}
+
+static int
+do_set_mtu(void *arg, uint64_t mtu)
+{
+	struct guest_link *link = arg;
+
+	if (mtu < MTU_MIN || mtu > UINT16_MAX)
+		return -ERANGE;
+	link->mtu = mtu;
+	link->cfg.changed(link->cfg.arg);
+	return 0;
+}
+
+static void
+do_set_status(void *arg, uint8_t status)
+{
+	(void)arg;
+	(void)status;
+}
+
+struct guest_link *
+guest_link_create(const struct guest_link_cfg *cfg)
+{
+	static const struct vhost_user_ops ops = {
+		.map = do_map,
+		.unmap = do_unmap,
+		.close = do_close,
+		.start = do_start,
+		.stop = do_stop,
+		.enable = do_enable,
+		.set_call = do_set_call,
+		.announce = do_announce,
+		.set_mtu = do_set_mtu,
+		.set_status = do_set_status,
+	};
+	struct guest_link *link = aligned_alloc(_Alignof(struct guest_link), sizeof(*link));
+	struct vhost_user_cfg user = {.ops = &ops, .arg = link, .features = cfg->features, .n_pairs = cfg->n_pairs};
+
+	if (link)
+		memset(link, 0, sizeof(*link));
+	if (!link || vhost_user_init(&link->user, &user)) {
+		free(link);
+		close(cfg->socket);
+		return NULL;
+	}
+	link->cfg = *cfg;
+	for (unsigned i = 0; i < VHOST_USER_MAX_RINGS; i++) {
+		atomic_store(&cfg->io->ring[i], NULL);
+		atomic_store(&cfg->io->call[i], -1);
+		atomic_store(&cfg->io->kick[i], -1);
+	}
+	atomic_store(&cfg->io->enabled, 0);
+	return link;
+}
+
+// Descriptors of a message, and whether each is one that may stay: an eventfd, or memory, and it does
+// not make whoever writes it wait.
+static unsigned
+take_fds(struct guest_link *link, struct msghdr *msg, int fds[], bool *ret_is_foreign)
+{
+	unsigned n = 0;
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
+		size_t n_here = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		for (size_t k = 0; k < n_here; k++) {
+			int fd;
+
+			memcpy(&fd, CMSG_DATA(c) + k * sizeof(fd), sizeof(fd));
+			if (n < VHOST_USER_MAX_FDS + 1)
+				fds[n++] = fd;
+			else
+				link->cfg.close(link->cfg.arg, fd);
+			if (fd_kind(fd) == FD_FOREIGN)
+				*ret_is_foreign = true;
+		}
+	}
+	return n;
+}
+
+// 1: a part of a message came, 0: there is none, else an error of guest_link_read.
+static int
+read_part(struct guest_link *link)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE((VHOST_USER_MAX_FDS + 1) * sizeof(int))];
+	} control;
+	uint8_t bytes[VHOST_USER_HEADER + VHOST_USER_MAX_PAYLOAD];
+	struct iovec iov = {.iov_base = bytes, .iov_len = vhost_user_wants(&link->user)};
+	struct msghdr msg = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.bytes,
+		.msg_controllen = sizeof(control.bytes)};
+	int fds[VHOST_USER_MAX_FDS + 1];
+	bool is_foreign = false;
+	unsigned n_fds;
+	ssize_t n = recvmsg(link->cfg.socket, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR ? 0 : -ECONNRESET;
+	n_fds = take_fds(link, &msg, fds, &is_foreign);
+	if (n == 0 || is_foreign || msg.msg_flags & MSG_CTRUNC) {
+		for (unsigned i = 0; i < n_fds; i++)
+			link->cfg.close(link->cfg.arg, fds[i]);
+		if (n == 0)
+			return -ECONNRESET;
+		vhost_user_refuse(&link->user, "a descriptor that is neither an eventfd nor memory, or too many");
+		return -EPROTO;
+	}
+	return vhost_user_receive(&link->user, bytes, (size_t)n, fds, n_fds) ? -EPROTO : 1;
+}
+
+int
+guest_link_read(struct guest_link *link)
+{
+	int rc = 1;
+
+	for (unsigned i = 0; rc == 1 && i < 2 * MESSAGES_AT_ONCE; i++)
+		rc = read_part(link);
+	return rc < 0 ? rc : guest_link_write(link);
+}
+
+int
+guest_link_write(struct guest_link *link)
+{
+	ssize_t n;
+
+	if (!link->user.n_out)
+		return 0;
+	n = send(link->cfg.socket, link->user.out, link->user.n_out, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR ? 0 : -ECONNRESET;
+	vhost_user_sent(&link->user, (size_t)n);
+	return 0;
+}
+
+bool
+guest_link_has_replies(const struct guest_link *link)
+{
+	return link->user.n_out;
+}
+
+uint64_t
+guest_link_features(const struct guest_link *link)
+{
+	return link->user.features;
+}
+
+uint64_t
+guest_link_mtu(const struct guest_link *link)
+{
+	return link->mtu;
+}
+
+const char *
+guest_link_why(const struct guest_link *link)
+{
+	return link->user.why;
+}
+
+void
+guest_link_destroy(struct guest_link *link)
+{
+	if (!link)
+		return;
+	vhost_user_fini(&link->user);
+	(void)shutdown(link->cfg.socket, SHUT_RDWR);
+	link->cfg.close(link->cfg.arg, link->cfg.socket);
+	free(link);
+}

@@ -1,0 +1,520 @@
+// A front-end's connection from its first message to its end, and packets through its rings both ways:
+// a socket, eventfds, files of memory and a model of the guest's driver stand at the other end.
+#include "../vhost/driver.h"
+#include "eal_fixture.h"
+#include "io/device.h"
+#include "io/guest_link.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_net.h>
+#include <linux/virtio_ring.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define F(bit) (UINT64_C(1) << (bit))
+#define OFFERED                                                                                               \
+	(F(VIRTIO_F_VERSION_1) | F(VIRTIO_NET_F_MRG_RXBUF) | F(VIRTIO_F_RING_PACKED) | F(VIRTIO_NET_F_CSUM) | \
+		F(VIRTIO_NET_F_GUEST_CSUM) | F(VIRTIO_RING_F_EVENT_IDX) | F(VIRTIO_RING_F_INDIRECT_DESC))
+#define SECOND (UINT64_C(1) << 32) // guest addresses of the second ring
+
+struct region {
+	uint64_t guest, n_bytes, user, offset;
+};
+
+static struct world {
+	struct guest_io io;
+	struct device device;
+	struct guest_link *link;
+	struct driver to, from; // rings of pair 0
+	int socket, call[2], kick[2];
+	unsigned n_quiesced, n_changes, n_closed;
+	uint8_t mac[6];
+} w;
+
+static void
+quiesce(void *arg)
+{
+	(void)arg;
+	w.n_quiesced++;
+}
+
+static void
+changed(void *arg)
+{
+	(void)arg;
+	w.n_changes++;
+}
+
+static void
+announce(void *arg, const uint8_t mac[6])
+{
+	(void)arg;
+	memcpy(w.mac, mac, sizeof(w.mac));
+}
+
+static void
+close_now(void *arg, int fd)
+{
+	(void)arg;
+	w.n_closed++;
+	assert_int_equal(close(fd), 0);
+}
+
+static bool
+signal_now(int fd, unsigned owner)
+{
+	(void)owner;
+	return eventfd_write(fd, 1) == 0;
+}
+
+static unsigned
+count_fds(void)
+{
+	unsigned n = 0;
+
+	for (int fd = 0; fd < 1024; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
+static unsigned n_fds_before;
+
+static int
+begin(void **state)
+{
+	int pair[2];
+	struct guest_link_cfg cfg = {.features = OFFERED,
+		.n_pairs = 2,
+		.io = &w.io,
+		.quiesce = quiesce,
+		.changed = changed,
+		.announce = announce,
+		.close = close_now};
+
+	(void)state;
+	n_fds_before = count_fds();
+	memset(&w, 0, sizeof(w));
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	w.io.signal = signal_now;
+	w.socket = pair[0];
+	cfg.socket = pair[1];
+	w.link = guest_link_create(&cfg);
+	assert_non_null(w.link);
+	w.device = (struct device){.io = &guest_io_ops, .priv = &w.io, .pool = pool};
+	for (unsigned i = 0; i < 2; i++) {
+		w.call[i] = eventfd(0, EFD_NONBLOCK);
+		w.kick[i] = eventfd(0, EFD_NONBLOCK);
+	}
+	return 0;
+}
+
+static void
+assert_no_rings(void)
+{
+	for (unsigned i = 0; i < VHOST_USER_MAX_RINGS; i++) {
+		assert_null(w.io.ring[i]);
+		assert_int_equal(w.io.call[i], -1);
+		assert_int_equal(w.io.kick[i], -1);
+	}
+}
+
+static int
+end(void **state)
+{
+	(void)state;
+	guest_link_destroy(w.link);
+	assert_no_rings();
+	for (unsigned i = 0; i < 2; i++) {
+		close(w.call[i]);
+		close(w.kick[i]);
+	}
+	close(w.socket);
+	if (w.to.dirty)
+		driver_fini(&w.to);
+	if (w.from.dirty)
+		driver_fini(&w.from);
+	assert_int_equal(count_fds(), n_fds_before);
+	return 0;
+}
+
+static void
+send_raw(const void *bytes, size_t n, const int *fds, unsigned n_fds)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(32 * sizeof(int))];
+	} control = {0};
+	struct iovec iov = {.iov_base = (void *)(uintptr_t)bytes, .iov_len = n};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+
+	if (n_fds) {
+		msg.msg_control = control.bytes;
+		msg.msg_controllen = CMSG_SPACE(n_fds * sizeof(int));
+		CMSG_FIRSTHDR(&msg)->cmsg_level = SOL_SOCKET;
+		CMSG_FIRSTHDR(&msg)->cmsg_type = SCM_RIGHTS;
+		CMSG_FIRSTHDR(&msg)->cmsg_len = CMSG_LEN(n_fds * sizeof(int));
+		memcpy(CMSG_DATA(CMSG_FIRSTHDR(&msg)), fds, n_fds * sizeof(int));
+	}
+	assert_int_equal(sendmsg(w.socket, &msg, 0), n);
+}
+
+static int
+say(uint32_t request, const void *payload, uint32_t n, const int *fds, unsigned n_fds)
+{
+	uint8_t bytes[512];
+
+	memcpy(bytes, (const uint32_t[]){request, 1, n}, 12);
+	memcpy(bytes + 12, payload, n);
+	send_raw(bytes, 12 + n, fds, n_fds);
+	return guest_link_read(w.link);
+}
+
+static int
+say_u64(uint32_t request, uint64_t value, int fd)
+{
+	return say(request, &value, sizeof(value), &fd, fd >= 0);
+}
+
+static int
+say_state(uint32_t request, uint32_t ring, uint32_t value)
+{
+	return say(request, (const uint32_t[]){ring, value}, 8, NULL, 0);
+}
+
+static void
+start_ring(uint32_t ring, struct driver *d)
+{
+	uint64_t desc = DRIVER_USER + driver_ring_cfg(d).desc_guest;
+	struct {
+		uint32_t ring, flags;
+		uint64_t desc, device, driver, log;
+	} addr = {ring, 0, desc, desc + (uint64_t)(d->device - d->desc), desc + (uint64_t)(d->driver - d->desc), 0};
+	uint32_t base = d->cfg.is_packed ? 0x80008000 : 0;
+
+	assert_int_equal(say_u64(13, ring, w.call[ring]), 0);
+	assert_int_equal(say_state(8, ring, d->cfg.size), 0);
+	assert_int_equal(say_state(10, ring, base), 0);
+	assert_int_equal(say(9, &addr, sizeof(addr), NULL, 0), 0);
+	assert_int_equal(say_u64(12, ring, w.kick[ring]), 0);
+	assert_int_equal(say_state(18, ring, 1), 0);
+}
+
+static void
+say_memory(void)
+{
+	struct driver *d[2] = {&w.to, &w.from};
+	struct {
+		uint32_t n, unused;
+		struct region region[6];
+	} table = {.n = 6};
+	int fds[6];
+
+	for (unsigned i = 0; i < 6; i++) {
+		const struct driver *of = d[i / 3];
+
+		for (unsigned k = 0; k < of->mem.n_regions; k++) {
+			const struct guest_region *r = &of->mem.region[k];
+
+			if (r->host == of->host[i % 3])
+				table.region[i] = (struct region){r->guest, r->n_bytes, r->user, 0};
+		}
+		fds[i] = of->fd[i % 3];
+	}
+	if (say(5, &table, sizeof(table), fds, 6))
+		fail_msg("%s", guest_link_why(w.link));
+}
+
+static void
+connect_guest(bool is_packed)
+{
+	struct driver_cfg cfg = {.size = 128,
+		.is_packed = is_packed,
+		.has_event_idx = true,
+		.has_indirect = true,
+		.has_mergeable = true,
+		.hdr_bytes = 12};
+	uint64_t features = (OFFERED & ~F(VIRTIO_F_RING_PACKED)) | F(VHOST_USER_F_PROTOCOL_FEATURES) |
+		(is_packed ? F(VIRTIO_F_RING_PACKED) : 0);
+
+	driver_init_files(&w.to, &cfg, 1, 0);
+	driver_init_files(&w.from, &cfg, 2, SECOND);
+	assert_int_equal(say_u64(16, VHOST_USER_PROTOCOL_FEATURES, -1), 0);
+	assert_int_equal(say_u64(2, features, -1), 0);
+	say_memory();
+	start_ring(0, &w.to);
+	start_ring(1, &w.from);
+	assert_non_null(w.io.ring[0]);
+	assert_non_null(w.io.ring[1]);
+	assert_int_equal(w.io.enabled, 3);
+	assert_true(w.n_changes > 0);
+}
+
+static bool
+is_signalled(int fd)
+{
+	eventfd_t value;
+
+	return eventfd_read(fd, &value) == 0;
+}
+
+static void
+make_frame(uint8_t *to, uint32_t n, uint8_t mark)
+{
+	memset(to, 0, 12);
+	for (uint32_t i = 12; i < n; i++)
+		to[i] = (uint8_t)(i * 7 + mark);
+}
+
+static void
+packets_go_both_ways(bool is_packed)
+{
+	static const uint32_t sizes[] = {60, 128, 129, 1514, 1900, 1921, 4000, 9000};
+	unsigned n_free = rte_mempool_avail_count(pool);
+	struct port_refused refused = {0};
+	uint8_t sent[9100], got[9100];
+	struct rte_mbuf *m[PORT_BURST];
+
+	connect_guest(is_packed);
+	assert_true(is_signalled(w.call[0]) && is_signalled(w.call[1])); // whatever a former device owed
+	for (unsigned i = 0; i < RTE_DIM(sizes); i++) {
+		uint32_t n = sizes[i] + 12, n_got, at = 0;
+
+		make_frame(sent, n, (uint8_t)i);
+		assert_int_equal(guest_io_ops.rx(&w.device, 0, m, PORT_BURST), 0);
+		assert_true(driver_offer(&w.from, n, sent) >= 0);
+		assert_int_equal(guest_io_ops.rx(&w.device, 0, m, PORT_BURST), 1);
+		assert_int_equal(m[0]->pkt_len, sizes[i]);
+		assert_memory_equal(rte_pktmbuf_read(m[0], 0, sizes[i], got), sent + 12, sizes[i]);
+		assert_true(driver_reap(&w.from, &n_got) >= 0);
+		assert_int_equal(guest_io_ops.tx(&w.device, 0, m, 1, &refused), 0); // the guest offers nothing
+		while (at < n) {
+			assert_true(driver_offer(&w.to, 3000, NULL) >= 0);
+			at += 3000;
+		}
+		driver_want(&w.to, i % 2 ? 0 : -1);
+		(void)is_signalled(w.call[0]);
+		assert_int_equal(guest_io_ops.tx(&w.device, 0, m, 1, &refused), 1);
+		assert_int_equal(refused.set, 0);
+		assert_int_equal(is_signalled(w.call[0]), i % 2);
+		for (at = 0; at < n; at += n_got) {
+			int id = driver_reap(&w.to, &n_got);
+
+			assert_true(id >= 0);
+			driver_read(&w.to, id, got + at, n_got);
+		}
+		assert_int_equal(at, n);
+		assert_memory_equal(got + 12, sent + 12, sizes[i]);
+	}
+	assert_int_equal(w.device.guest_errors, 0);
+	assert_int_equal(rte_mempool_avail_count(pool), n_free);
+}
+
+static void
+packets_go_both_ways_by_split_rings(void **state)
+{
+	(void)state;
+	packets_go_both_ways(false);
+}
+
+static void
+packets_go_both_ways_by_packed_rings(void **state)
+{
+	(void)state;
+	packets_go_both_ways(true);
+}
+
+static void
+what_a_disabled_ring_sends_is_discarded(void **state)
+{
+	struct port_refused refused = {0};
+	struct rte_mbuf *m[PORT_BURST], *out = rte_pktmbuf_alloc(pool);
+	unsigned n_free = rte_mempool_avail_count(pool);
+	uint8_t frame[100];
+	uint32_t n;
+
+	(void)state;
+	connect_guest(false);
+	make_frame(frame, sizeof(frame), 1);
+	assert_int_equal(say_state(18, 0, 0), 0);
+	assert_int_equal(say_state(18, 1, 0), 0);
+	assert_true(driver_offer(&w.from, sizeof(frame), frame) >= 0);
+	assert_true(driver_offer(&w.to, 2000, NULL) >= 0);
+	assert_int_equal(guest_io_ops.rx(&w.device, 0, m, PORT_BURST), 0);
+	assert_true(driver_reap(&w.from, &n) >= 0); // the specification says: taken, and discarded
+	assert_non_null(rte_pktmbuf_append(out, 60));
+	assert_int_equal(guest_io_ops.tx(&w.device, 0, &out, 1, &refused), 0);
+	assert_int_equal(rte_mempool_avail_count(pool), n_free);
+	rte_pktmbuf_free(out);
+}
+
+static void
+a_frame_without_buffers_stays_with_the_guest(void **state)
+{
+	struct rte_mbuf *m[PORT_BURST], **all;
+	unsigned n = rte_mempool_avail_count(pool);
+	uint8_t frame[100];
+
+	(void)state;
+	connect_guest(false);
+	make_frame(frame, sizeof(frame), 1);
+	assert_true(driver_offer(&w.from, sizeof(frame), frame) >= 0);
+	all = calloc(n, sizeof(*all));
+	assert_int_equal(rte_pktmbuf_alloc_bulk(pool, all, n), 0);
+	assert_int_equal(guest_io_ops.rx(&w.device, 0, m, PORT_BURST), 0);
+	rte_pktmbuf_free_bulk(all, n);
+	free(all);
+	assert_int_equal(guest_io_ops.rx(&w.device, 0, m, PORT_BURST), 1);
+	rte_pktmbuf_free(m[0]);
+}
+
+static void
+a_ring_that_lies_is_broken_and_counted_once(void **state)
+{
+	struct port_refused refused = {0};
+	struct rte_mbuf *m[PORT_BURST], *out = rte_pktmbuf_alloc(pool);
+
+	(void)state;
+	connect_guest(false);
+	((struct vring_avail *)(void *)w.from.driver)->idx = 30000;
+	((struct vring_avail *)(void *)w.to.driver)->idx = 30000;
+	assert_non_null(rte_pktmbuf_append(out, 60));
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(guest_io_ops.rx(&w.device, 0, m, PORT_BURST), 0);
+		assert_int_equal(guest_io_ops.tx(&w.device, 0, &out, 1, &refused), 1);
+		assert_int_equal(refused.set, 1);
+	}
+	assert_int_equal(w.device.guest_errors, 2);
+	rte_pktmbuf_free(out);
+}
+
+static void
+a_ring_that_goes_is_waited_for_before_its_memory_goes(void **state)
+{
+	uint32_t reply[5];
+	unsigned n;
+
+	(void)state;
+	connect_guest(false);
+	n = w.n_quiesced;
+	assert_int_equal(say_state(11, 1, 0), 0);
+	assert_true(w.n_quiesced > n);
+	assert_null(w.io.ring[1]);
+	assert_int_equal(recv(w.socket, reply, sizeof(reply), MSG_DONTWAIT), 20);
+	assert_int_equal(reply[0], 11);
+	assert_int_equal(reply[3], 1);
+	n = w.n_quiesced;
+	say_memory(); // the same once more: QEMU does so
+	assert_true(w.n_quiesced > n);
+	assert_non_null(w.io.ring[0]);
+	assert_int_equal(say_u64(19, UINT64_C(0x060504030201), -1), 0);
+	assert_memory_equal(w.mac, ((uint8_t[]){1, 2, 3, 4, 5, 6}), 6);
+	assert_int_equal(say_u64(20, 9000, -1), 0);
+	assert_int_equal(guest_link_mtu(w.link), 9000);
+}
+
+static void
+a_worker_is_woken_by_a_kick_that_it_asked_for(void **state)
+{
+	uint8_t frame[100];
+	struct rte_mbuf *m[PORT_BURST];
+	uint16_t event;
+
+	(void)state;
+	connect_guest(false);
+	make_frame(frame, sizeof(frame), 1);
+	assert_true(guest_io_ops.arm(&w.device, 0, true) >= 0);
+	assert_int_equal(guest_io_ops.arm(&w.device, 1, true), -2); // no such ring so far
+	// The driver kicks where the device's event index says so, and it says: at the next buffer.
+	memcpy(&event, ((struct vring_used *)(void *)w.from.device)->ring + w.from.cfg.size, sizeof(event));
+	assert_int_equal(event, 0);
+	assert_true(driver_offer(&w.from, sizeof(frame), frame) >= 0);
+	assert_int_equal(guest_io_ops.rx(&w.device, 0, m, PORT_BURST), 1);
+	rte_pktmbuf_free(m[0]);
+}
+
+static void
+foreign_descriptors_end_the_connection(void **state)
+{
+	int pipes[2], many[16];
+
+	(void)state;
+	assert_int_equal(pipe(pipes), 0);
+	assert_int_equal(say_u64(13, 0, pipes[1]), -EPROTO);
+	assert_true(strlen(guest_link_why(w.link)) > 0);
+	close(pipes[0]);
+	close(pipes[1]);
+	assert_int_equal(end(state), 0);
+	begin(state);
+	for (unsigned i = 0; i < 16; i++)
+		many[i] = w.call[0];
+	assert_int_equal(say(1, NULL, 0, many, 16), -EPROTO); // more than any message has
+	assert_int_equal(end(state), 0);
+	begin(state);
+}
+
+static void
+memory_that_is_shorter_than_it_is_said_to_be_is_refused(void **state)
+{
+	struct {
+		uint32_t n, unused;
+		struct region region;
+	} table = {.n = 1, .region = {0, 8192, 0, 0}};
+	int fd = memfd_create("short", MFD_CLOEXEC);
+	static const struct {
+		uint64_t n_bytes, offset;
+		int rc;
+	} cases[] = {{8192, 0, 0}, {8193, 0, -EPROTO}, {8192, 1, -EPROTO}, {8192, UINT64_MAX - 4095, -EPROTO},
+		{4096, 4096, 0}, {UINT64_MAX, 0, -EPROTO}};
+
+	for (unsigned i = 0; i < RTE_DIM(cases); i++) {
+		assert_int_equal(ftruncate(fd, 8192), 0);
+		table.region.n_bytes = cases[i].n_bytes;
+		table.region.offset = cases[i].offset;
+		assert_int_equal(say(5, &table, sizeof(table), &fd, 1), cases[i].rc);
+		n_fds_before++; // fd
+		assert_int_equal(end(state), 0);
+		begin(state);
+		n_fds_before--;
+	}
+	close(fd);
+}
+
+static void
+a_front_end_that_goes_is_noticed(void **state)
+{
+	(void)state;
+	connect_guest(false);
+	shutdown(w.socket, SHUT_RDWR);
+	assert_int_equal(guest_link_read(w.link), -ECONNRESET);
+}
+
+static int
+start(void **state)
+{
+	(void)state;
+	return start_eal(512);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(packets_go_both_ways_by_split_rings, begin, end),
+		cmocka_unit_test_setup_teardown(packets_go_both_ways_by_packed_rings, begin, end),
+		cmocka_unit_test_setup_teardown(what_a_disabled_ring_sends_is_discarded, begin, end),
+		cmocka_unit_test_setup_teardown(a_frame_without_buffers_stays_with_the_guest, begin, end),
+		cmocka_unit_test_setup_teardown(a_ring_that_lies_is_broken_and_counted_once, begin, end),
+		cmocka_unit_test_setup_teardown(a_ring_that_goes_is_waited_for_before_its_memory_goes, begin, end),
+		cmocka_unit_test_setup_teardown(a_worker_is_woken_by_a_kick_that_it_asked_for, begin, end),
+		cmocka_unit_test_setup_teardown(foreign_descriptors_end_the_connection, begin, end),
+		cmocka_unit_test_setup_teardown(memory_that_is_shorter_than_it_is_said_to_be_is_refused, begin, end),
+		cmocka_unit_test_setup_teardown(a_front_end_that_goes_is_noticed, begin, end),
+	};
+
+	return cmocka_run_group_tests(tests, start, stop_eal);
+}
