@@ -340,6 +340,9 @@ enum dp_event_type {
 	DP_EVENT_GUEST_ERROR, // a guest or front-end did what it must not
 	DP_EVENT_REFUSED, // a front-end wanted a port that another has
 	DP_EVENT_HOLD, // a port is held back by the port `value`, which is slower; once in a while
+	// A port is closed that packets waited for when it was removed. cause: its name; value:
+	// packets that did not leave in time.
+	DP_EVENT_DRAINED,
 	// A router says that a tunnel takes packets of `value` bytes at most; is_up: such a report
 	// was forgotten.
 	DP_EVENT_PATH_MTU,
@@ -397,6 +400,11 @@ unsigned dp_mac_list(const struct dp *dp, unsigned bridge, uint32_t *pos, struct
 int dp_port_check_qos(const struct dp_port_cfg *cfg, char err[DP_ERR_SIZE]);
 int dp_port_add(struct dp *dp, const struct dp_port_cfg *cfg, unsigned *ret_id, char err[DP_ERR_SIZE]);
 int dp_port_set(struct dp *dp, unsigned id, const struct dp_port_cfg *cfg, char err[DP_ERR_SIZE]);
+// del: when it returns, nothing is taken from the port and nothing new is sent to it. Its device is
+// closed, unless packets wait for it. Those leave for up to 100 ms, while dp_event_fd asks for
+// turns; then the device is closed, and DP_EVENT_DRAINED is posted. No call waits for a device.
+// Until then the id is not used again; dp_port_add of the same name or device closes it at once.
+// -ENOENT; -ENOMEM: the port stays.
 int dp_port_del(struct dp *dp, unsigned id);
 // Checks a segment's file before a port waits for it: 0 also when there is no file yet. Returns the
 // errors of segment_file_open.
@@ -407,7 +415,8 @@ int dp_port_move(struct dp *dp, unsigned id, uint64_t for_ns);
 int dp_port_state(const struct dp *dp, unsigned id, struct dp_port_state *ret_state); // -ENOENT
 // Monotonic since port add, as of the last dp_stats_refresh, at which each worker copied its
 // counters between two turns. Over all ports and removed ones, rx + replicated == tx + queued +
-// to_daemon + sum(drops), exactly, under any load. stats_gone: the sum over removed ports.
+// to_daemon + sum(drops), exactly, under any load. stats_gone: the sum over removed ports, with
+// those that packets still wait for.
 // -ETIMEDOUT: a worker did not finish its turn within 100 ms.
 int dp_stats_refresh(struct dp *dp);
 int dp_port_stats(const struct dp *dp, unsigned id, struct dp_port_stats *ret_stats); // -ENOENT

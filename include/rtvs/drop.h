@@ -53,7 +53,7 @@
 	X(DROP_QUEUE_FULL,    "queue_full",     "egress: the sender has its limit of packets queued at the port") \
 	X(DROP_AQM,           "aqm",            "egress: the sender's packets waited too long for the port's rate: its senders shall slow down") \
 	X(DROP_LATE,          "late",           "egress: the deadline had passed, and the sender's port says late=drop") \
-	X(DROP_PORT_GONE,     "port_gone",      "egress: the port was removed while the packet was queued")
+	X(DROP_PORT_GONE,     "port_gone",      "egress: the port was removed before the packet left")
 // clang-format on
 
 enum drop {

@@ -281,6 +281,7 @@ on_port_event(struct ctl *ctl, const struct dp_event *ev, const struct dp_port_c
 			json_pack("{s:s, s:I, s:b}", "port", port, "mtu", (json_int_t)ev->value, "lowered", !ev->is_up),
 			ev->time_ns);
 		break;
+	case DP_EVENT_DRAINED:
 	case DP_EVENT_MAC_MOVES:
 	case DP_EVENT_STALL:
 		break;
@@ -297,6 +298,17 @@ on_stall(struct ctl *ctl, const struct dp_event *ev)
 		"worker %s: lost its core for %s", worker, units_format_time(ev->value, time));
 	emit_at(ctl, "worker.stall",
 		json_pack("{s:i, s:I}", "worker", (int)ev->worker, "stall_ns", (json_int_t)ev->value), ev->time_ns);
+}
+
+// The port is not in the model any more, and its number may be another's.
+static void
+on_drained(struct ctl *ctl, const struct dp_event *ev)
+{
+	events_log(ctl, DP_MAX_PORTS, LOG_LEVEL_INFO, LOG_ABOUT(NULL, {"PORT", ev->cause}),
+		"port %s: closed; %llu packets that waited for it were dropped", ev->cause,
+		(unsigned long long)ev->value);
+	emit_at(ctl, "port.drained", json_pack("{s:s, s:I}", "port", ev->cause, "dropped", (json_int_t)ev->value),
+		ev->time_ns);
 }
 
 static void
@@ -324,6 +336,8 @@ on_dp_event(struct ctl *ctl, const struct dp_event *ev)
 
 	if (ev->type == DP_EVENT_STALL) {
 		on_stall(ctl, ev);
+	} else if (ev->type == DP_EVENT_DRAINED) {
+		on_drained(ctl, ev);
 	} else if (ev->type == DP_EVENT_MAC_MOVES) {
 		on_mac_moves(ctl, ev);
 	} else if (port) {

@@ -16,6 +16,7 @@ struct ctl;
 	X("port.add",       "a port was made") \
 	X("port.set",       "it was changed") \
 	X("port.del",       "it was removed") \
+	X("port.drained",   "it is closed: packets waited for it when it was removed (dropped: those that did not leave)") \
 	X("bridge.add",     "a bridge was made") \
 	X("bridge.set",     "it was changed") \
 	X("bridge.del",     "it was removed") \

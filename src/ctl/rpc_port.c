@@ -352,7 +352,10 @@ const struct rpc_method rpc_port_methods[] = {
 		"true", port_add, port_params, 0, CFG_SIZE, RPC_CONFIG},
 	{"port.set", "Change a port; what is not given stays. Its static MACs go when it changes the bridge.", "true",
 		port_set, port_params, 0, CFG_SIZE, RPC_CONFIG | RPC_CHANGE},
-	{"port.del", "Remove a port and its static MACs.", "true", port_del, port_params, 1, CFG_SIZE, RPC_CONFIG},
+	{"port.del",
+		"Remove a port and its static MACs. What waits for it leaves for up to 100 ms, then its device is "
+		"closed.",
+		"true", port_del, port_params, 1, CFG_SIZE, RPC_CONFIG},
 	{"port.move",
 		"A guest moves to another process: let one connect to the port's socket though another has it. The one "
 		"whose driver is ready last gets the packets.",

@@ -15,6 +15,7 @@
 #include "io/vhost_fds.h"
 #include "io/vhost_guard.h"
 #include "kept.h"
+#include "port_end.h"
 #include "port_type.h"
 #include "priority.h"
 #include "rtvs/log.h"
@@ -80,6 +81,10 @@ events_start(struct dp *dp)
 		rc = netdev_watch_create(&dp->netdevs);
 	if (!rc)
 		rc = epoll_add(dp->ctl_epoll_fd, netdev_watch_fd(dp->netdevs));
+	if (!rc)
+		rc = port_end_init(dp);
+	if (!rc)
+		rc = epoll_add(dp->ctl_epoll_fd, dp->drain_fd);
 	return rc;
 }
 
@@ -148,7 +153,7 @@ dp_init(const struct dp_system_cfg *cfg, struct dp **ret_dp, char err[DP_ERR_SIZ
 	if (!dp)
 		return -ENOMEM;
 	dp->cfg = *cfg;
-	dp->env.events.fd = dp->ctl_epoll_fd = -1;
+	dp->env.events.fd = dp->ctl_epoll_fd = dp->drain_fd = -1;
 	dp->env.n_mbufs = cfg->n_mbufs;
 	dp->env.option_class = (uint16_t)cfg->option_class;
 	dp->env.idle = cfg->idle;
@@ -208,6 +213,7 @@ dp_fini(struct dp *dp)
 	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
 		if (dp->port[i])
 			(void)dp_port_del(dp, i);
+	port_end_fini(dp);
 	for (unsigned i = 0; i < DP_MAX_BRIDGES; i++)
 		if (dp->bridge[i])
 			(void)dp_bridge_del(dp, i);
@@ -327,6 +333,7 @@ dp_event_next(struct dp *dp, struct dp_event *ret_event)
 	connector_run(dp->connector);
 	if (netdev_watch_run(dp->netdevs))
 		housekeeping_ports(dp);
+	port_end_turn(dp);
 	// What came between the last look and the read would otherwise wait for the next event.
 	return event_queue_next(&dp->env.events, ret_event);
 }

@@ -18,6 +18,8 @@ struct dp {
 	struct priority *windows; // what holds it for them; NULL: nothing has to
 	struct worker *worker[DP_MAX_WORKERS];
 	struct port *port[DP_MAX_PORTS];
+	struct port *removed; // not gone yet: packets wait for them
+	int drain_fd; // when to look at them again
 	uint64_t n_ports_made;
 	struct bridge *bridge[DP_MAX_BRIDGES];
 	struct dp_port_stats gone;

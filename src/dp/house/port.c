@@ -1,16 +1,15 @@
-// The life of ports, which the control thread makes, changes and ends. What differs between types is behind port_type; what workers see
-// is a view.
+// Ports are made and changed here, by the control thread; port_end.c removes them. What differs
+// between types is behind port_type; what workers see is a view.
 #include "port.h"
 
 #include "bridge.h"
 #include "dp_state.h"
 #include "kept.h"
-#include "path/backpressure.h"
 #include "path/schedule.h"
 #include "port_check.h"
+#include "port_end.h"
 #include "port_type.h"
 #include "registry.h"
-#include "stats.h"
 #include "traces.h"
 #include "underlay.h"
 #include "views.h"
@@ -87,19 +86,6 @@ publish(struct dp *dp)
 	return rc;
 }
 
-static void
-port_free(struct port *port)
-{
-	for (unsigned i = 0; port->schedule && i < DP_MAX_PORTS; i++)
-		if (port->dp->port[i])
-			backpressure_release(&port->dp->port[i]->path, port->path.id);
-	schedule_destroy(port->schedule);
-	underlay_destroy(port);
-	free(port->trace);
-	mailbox_fini(&port->path.handoff);
-	rte_free(port);
-}
-
 static int
 port_alloc(struct dp *dp, const struct dp_port_cfg *cfg, uint16_t id, struct port **ret_port)
 {
@@ -129,11 +115,38 @@ port_alloc(struct dp *dp, const struct dp_port_cfg *cfg, uint16_t id, struct por
 	return 0;
 }
 
+static uint16_t
+free_id(const struct dp *dp)
+{
+	uint16_t id = 0;
+
+	while (id < DP_MAX_PORTS && (dp->port[id] || port_end_has(dp, id)))
+		id++;
+	return id;
+}
+
+static int
+start(struct port *port, char err[DP_ERR_SIZE])
+{
+	int rc = port->type->start(port, err);
+
+	if (!rc)
+		port_life_step(&port->life, PORT_STARTED);
+	return rc;
+}
+
+static void
+stop(struct port *port)
+{
+	port->type->stop(port);
+	port_life_step(&port->life, PORT_STOPPED);
+}
+
 int
 dp_port_add(struct dp *dp, const struct dp_port_cfg *cfg, unsigned *ret_id, char err[DP_ERR_SIZE])
 {
 	struct port *port = NULL;
-	uint16_t id = 0;
+	uint16_t id;
 	int rc = port_check(dp, cfg, err);
 
 	if (rc)
@@ -142,8 +155,10 @@ dp_port_add(struct dp *dp, const struct dp_port_cfg *cfg, unsigned *ret_id, char
 		dp_error(err, "name: there is already a port '%s'", cfg->name);
 		return -EEXIST;
 	}
-	while (id < DP_MAX_PORTS && dp->port[id])
-		id++;
+	(void)port_end_now(dp, cfg->name);
+	id = free_id(dp);
+	if (id == DP_MAX_PORTS && port_end_now(dp, NULL))
+		id = free_id(dp);
 	if (id == DP_MAX_PORTS) {
 		dp_error(err, "there are already %u ports", DP_MAX_PORTS);
 		return -ENOSPC;
@@ -154,6 +169,8 @@ dp_port_add(struct dp *dp, const struct dp_port_cfg *cfg, unsigned *ret_id, char
 		return rc;
 	}
 	rc = port->type->open(port, err);
+	if (rc && port_end_now(dp, NULL)) // one that was removed may have had the device
+		rc = port->type->open(port, err);
 	if (rc)
 		goto err_free;
 	kept_restore(dp, port);
@@ -162,7 +179,7 @@ dp_port_add(struct dp *dp, const struct dp_port_cfg *cfg, unsigned *ret_id, char
 	if (rc)
 		dp_error(err, "no memory for a port");
 	if (!rc && cfg->admin_up)
-		rc = port->type->start(port, err);
+		rc = start(port, err);
 	if (rc)
 		goto err_close;
 	*ret_id = id;
@@ -171,8 +188,9 @@ err_close:
 	dp->port[id] = NULL;
 	(void)views_publish(dp);
 	port->type->close(port);
+	port_life_step(&port->life, PORT_GONE);
 err_free:
-	port_free(port);
+	port_end_free(port);
 	return rc;
 }
 
@@ -197,7 +215,7 @@ dp_port_set(struct dp *dp, unsigned id, const struct dp_port_cfg *cfg, char err[
 	}
 	port->cfg = *cfg;
 	if (cfg->admin_up && !old.admin_up) {
-		rc = port->type->start(port, err);
+		rc = start(port, err);
 		if (rc)
 			goto err_cfg;
 	}
@@ -205,7 +223,7 @@ dp_port_set(struct dp *dp, unsigned id, const struct dp_port_cfg *cfg, char err[
 	if (rc) {
 		dp_error(err, "no memory for the new configuration");
 		if (cfg->admin_up && !old.admin_up)
-			port->type->stop(port);
+			stop(port);
 		goto err_cfg;
 	}
 	// A new limit grants nothing for the past, and what was owed at the old one is forgiven: now that no worker charges by that.
@@ -213,7 +231,7 @@ dp_port_set(struct dp *dp, unsigned id, const struct dp_port_cfg *cfg, char err[
 		__atomic_store_n(
 			&port->path.paid.max_rate, clock_now_ns(&dp->env.clock) * RATE_LIMIT_PARTS, __ATOMIC_RELAXED);
 	if (!cfg->admin_up && old.admin_up)
-		port->type->stop(port);
+		stop(port);
 	if (strcmp(old.bridge, cfg->bridge) && old.bridge[0])
 		bridge_forget_port(dp, registry_bridge(dp, old.bridge), port, true);
 	else if (old.vlan != cfg->vlan && old.bridge[0])
@@ -227,32 +245,6 @@ err_cfg:
 		(void)port->type->set_mtu(port, old.mtu, ignored);
 	}
 	return rc;
-}
-
-int
-dp_port_del(struct dp *dp, unsigned id)
-{
-	struct port *port = id < DP_MAX_PORTS ? dp->port[id] : NULL;
-	struct bridge *bridge;
-
-	if (!port)
-		return -ENOENT;
-	dp_capture_stop(dp, id, &(uint64_t){0});
-	bridge = port->cfg.bridge[0] ? registry_bridge(dp, port->cfg.bridge) : NULL;
-	dp->port[id] = NULL;
-	if (views_publish(dp)) {
-		// Without memory for a new view the port stays, which is said, rather than used after it is freed.
-		dp->port[id] = port;
-		return -ENOMEM;
-	}
-	if (bridge)
-		bridge_forget_port(dp, bridge, port, true);
-	port->type->stop(port);
-	stats_retire(dp, port);
-	kept_save(dp, port);
-	port->type->close(port);
-	port_free(port);
-	return 0;
 }
 
 int

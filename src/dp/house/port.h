@@ -3,6 +3,7 @@
 #pragma once
 
 #include "path/port_path.h"
+#include "port_life.h"
 #include "rtvs/dp.h"
 
 #define PORT_HANDOFF_SIZE 1024 // packets on their way from other workers
@@ -22,4 +23,8 @@ struct port {
 	struct capture *capture; // workers have it by a view
 	struct trace *trace; // as capture, for the port's life; the workers write into it
 	bool is_traced; // dp_trace_start
+	enum port_life life;
+	bool is_over; // removed, and not in the next view
+	uint64_t drain_until_ns;
+	struct port *next_removed;
 };

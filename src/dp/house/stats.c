@@ -149,6 +149,23 @@ dp_stats_refresh(struct dp *dp)
 	return 0;
 }
 
+static void
+add_snapshots(const struct dp *dp, const struct port *port, struct dp_port_stats *sum)
+{
+	uint64_t blocked_ns = 0;
+
+	for (unsigned i = 0; i < dp->env.n_workers; i++) {
+		const struct port_counters *c = &dp->worker[i]->snap[port->path.id];
+
+		add_counters(sum, c);
+		// Workers leave its queues alone at the same time: that is not to be counted twice.
+		blocked_ns = RTE_MAX(blocked_ns, c->blocked_ns);
+	}
+	move_lost(port, sum);
+	sum->guest_errors += atomic_load(&port->path.device.guest_errors);
+	sum->blocked_ns += blocked_ns;
+}
+
 int
 dp_port_stats(const struct dp *dp, unsigned id, struct dp_port_stats *ret_stats)
 {
@@ -157,15 +174,7 @@ dp_port_stats(const struct dp *dp, unsigned id, struct dp_port_stats *ret_stats)
 	if (!port)
 		return -ENOENT;
 	memset(ret_stats, 0, sizeof(*ret_stats));
-	for (unsigned i = 0; i < dp->env.n_workers; i++) {
-		const struct port_counters *c = &dp->worker[i]->snap[id];
-
-		add_counters(ret_stats, c);
-		// Workers leave its queues alone at the same time: that is not to be counted twice.
-		ret_stats->blocked_ns = RTE_MAX(ret_stats->blocked_ns, c->blocked_ns);
-	}
-	move_lost(port, ret_stats);
-	ret_stats->guest_errors = atomic_load(&port->path.device.guest_errors);
+	add_snapshots(dp, port, ret_stats);
 	return 0;
 }
 
@@ -173,6 +182,8 @@ void
 dp_stats_gone(const struct dp *dp, struct dp_port_stats *ret_stats)
 {
 	*ret_stats = dp->gone;
+	for (const struct port *port = dp->removed; port; port = port->next_removed)
+		add_snapshots(dp, port, ret_stats);
 }
 
 int

@@ -86,6 +86,18 @@ build_port(const struct dp *dp, struct port *port, struct view_port *vp)
 	guard_init(&vp->guard, &cfg->allowed_macs, &cfg->allowed_ips);
 }
 
+// It is removed: nothing leads to it, and what waits for it leaves.
+static void
+build_removed(struct port *port, struct view_port *vp)
+{
+	vp->port = &port->path;
+	vp->mirror_to = VIEW_NO_PORT;
+	vp->is_admin_up = true;
+	vp->frame_max = port->cfg.mtu + ETHER_HEADER;
+	vp->schedule = port->schedule;
+	vp->rate = port->cfg.rate_bps / 8;
+}
+
 static void
 build_uplink(struct view *view, const struct port *port, struct view_port *vp)
 {
@@ -176,6 +188,9 @@ build_workers(const struct dp *dp, struct view *view)
 			if (port->path.owner == w)
 				*owned++ = i;
 		}
+		for (const struct port *port = dp->removed; port; port = port->next_removed)
+			if (!port->is_over && port->path.owner == w)
+				*owned++ = port->path.id;
 		vw->n_rxq = (uint16_t)(rxq - vw->rxq);
 		vw->n_owned = (uint16_t)(owned - vw->owned);
 	}
@@ -234,6 +249,11 @@ views_publish(struct dp *dp)
 		if (dp->port[i])
 			build_port(dp, dp->port[i], &view->port[i]);
 		bind_macs(view, (uint16_t)i);
+	}
+	for (struct port *port = dp->removed; port; port = port->next_removed)
+		if (!port->is_over)
+			build_removed(port, &view->port[port->path.id]);
+	for (unsigned i = 0; i < DP_MAX_PORTS; i++) {
 		view->has_schedules |= view->port[i].schedule != NULL;
 		view->has_traces |= view->port[i].trace != NULL;
 	}

@@ -102,6 +102,8 @@ the_datapaths_events_are_told(void **state)
 		{{.type = DP_EVENT_MAC_LIMIT, .port = DP_MAX_PORTS, .value = 16}, "\"limit\":16"},
 		{{.type = DP_EVENT_MAC_MOVES, .port = DP_MAX_PORTS, .bridge = 0, .value = 4711},
 			"\"method\":\"mac.moves\",\"params\":{\"bridge\":\"br0\",\"per_s\":4711,\"limit\":100"},
+		{{.type = DP_EVENT_DRAINED, .port = 77, .value = 3, .cause = "old"},
+			"\"method\":\"port.drained\",\"params\":{\"port\":\"old\",\"dropped\":3"},
 		{{.type = DP_EVENT_GUEST_ERROR, .value = 9}, "\"method\":\"guest.error\""},
 		{{.type = DP_EVENT_HOLD, .value = 1},
 			"\"method\":\"port.held\",\"params\":{\"port\":\"vm1\",\"by\":\"up\""},
