@@ -75,42 +75,21 @@ def cpu_seconds(pid):
     return ns / 1e9
 
 
-class Guests(systems.System):
-    """A DPDK guest on every port, stopped once its driver is ready."""
-
-    name = "guests"
-
-    def start(self, targets):
-        vdevs = [f"--vdev=net_virtio_user{i},path={path},queues=1" for i, path in enumerate(targets)]
-        log = os.path.join(self.dir, "dpdk-testpmd.log")
-        p = self.spawn(["dpdk-testpmd", "--no-huge", "-m", "64", "--no-shconf", "--no-pci", "--no-telemetry", f"--lcores=(0-1)@{self.core}", *vdevs, "--",
-                        "--forward-mode=rxonly", "--total-num-mbufs=2048", "--auto-start", "--stats-period=1"])
-
-        def is_ready():
-            with open(log, errors="replace") as f:
-                return "Port statistics" in f.read() or "packet forwarding" in f.read()
-
-        systems.wait_for("the guests", is_ready, 20, p)
-        self.freeze()
-
-    def stop(self):
-        for p in self.processes:
-            p.kill()  # it has nothing to put away
-        super().stop()
-
-
-def measure(system, seconds):
-    guests = Guests(0)
+def measure(system, build, seconds):
+    guests = None
     try:
         pid = system.start().pid
-        guests.start(system.sockets())
+        guests = systems.Generator(0, build, system.sockets(), hugepages=False, n_active=0)
+        guests.start()
+        guests.freeze()
         time.sleep(0.2)
         begin, used = time.monotonic(), cpu_seconds(pid)
         time.sleep(seconds)
         used = cpu_seconds(pid) - used
         return {"memory_mb": memory_mb(pid), IDLE_PERCENT: 100 * used / (time.monotonic() - begin)}
     finally:
-        guests.stop()
+        if guests:
+            guests.stop()
         system.stop()
 
 
@@ -127,7 +106,7 @@ def run(build, quick, rounds, say, hugepages=True):
         for n in range(rounds):
             for name, size, make in cases:
                 if pages.only(size if size != "none" else None, 1400 if name == "ovs-dpdk" else 128):
-                    got[name, size].append(measure(make(), 0.3 if quick else 5))
+                    got[name, size].append(measure(make(), build, 0.3 if quick else 5))
             say(f"round {n + 1} of {rounds}: " + ", ".join(
                 f"{name} {size} pages {g[-1]['memory_mb']:.0f} MB {g[-1][IDLE_PERCENT]:.1f} %" if g else
                 f"{name}: no {size} pages to spare" for (name, size), g in got.items()))

@@ -1,35 +1,71 @@
-// Guests in one process for the benches: a DPDK application with pairs of ports (virtio-user on the
-// switch's sockets) and a fixed number of frames on their way between the two of each pair. An
-// arriving frame is sent back with its addresses exchanged. So both directions are busy, nothing is
-// ever lost to a full ring, and the rate is that of the slower of the two, switch or generator. The
-// generator counts the cycles in which it had work, which tells which of them was slower. With
-// "--tunnel" behind EAL's arguments the second port is the network of a Geneve tunnel's other end
-// (tunnel_end.h), and all frames begin at the first. Commands on stdin, one a line, answered by one
-// line of JSON: "run SIZE|imix FLOWS WARMUP_MS MS", "quit".
+// Guests in one process for the benches (guest.h). A guest whose MAC is given is active: it
+// exchanges frames with the one beside it. A guest without a MAC is idle: it is connected, its
+// receive rings are full, and it sends nothing. Each frame that arrives makes its sender send one
+// more, so a fixed number is on its way in each direction. No ring is ever too small for them, and
+// the rate is what the slower of the two, switch or generator, can do. The share of cycles in which
+// the generator had work tells which it was. Frames are written once, before a run. Frames that
+// arrive are not read.
+//
+// usage: gen [-H] [-q QUEUES] [-t] PATH[,MAC]...
+//   -H  the memory of active guests has pages of 2 MB
+//   -q  queue pairs of active guests, 1 to 8: bursts leave by each queue in turn, a flow by one
+//   -t  the second guest is the far end of a Geneve tunnel (tunnel_end.h): it returns frames
+// Active guests come first, in pairs. Commands on stdin, a line each, are answered by one of JSON:
+//   run SIZE|imix FLOWS WARMUP_MS MS
+//       {"mpps", "gbps", "busy", "limit_mpps", "lost", "send_kicks", "refill_kicks"}
+//   delay MS: one frame at a time, in the first pair
+//       {"delay_p50_us", "delay_p99_us", "samples", "lost"}
+//   quit
+// Sizes include the 4 bytes of checksum that a wire has and memory does not.
+#include "guest.h"
 #include "tunnel_end.h"
 
 #include <rte_cycles.h>
-#include <rte_eal.h>
-#include <rte_ethdev.h>
 #include <rte_ip.h>
-#include <rte_mbuf.h>
+#include <rte_pause.h>
 #include <rte_udp.h>
 
-#include <inttypes.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
 
-#define MAX_PORTS 8
-#define POOL_PER_PORT 1024
 #define BURST 32
-#define WINDOW 192 // frames on their way in each direction; less than a ring of 256 holds
-#define FCS 4 // sizes are told as on a wire
-#define IMIX {64, 64, 64, 64, 64, 64, 64, 594, 594, 594, 594, 1518} // 7:4:1
+#define WINDOW 192 // frames on their way in each direction: fewer than a ring holds
+#define TUNNEL_WINDOW 224 // in both together: all of them may be in one ring
+#define MAX_FLOWS 1000
+// Different frames that a guest sends, about a ring of them: the first cache must not hold all.
+#define MIN_FRAMES 252
+#define FCS 4
+#define MIN_SIZE 64
+#define MAX_SIZE 1518
 #define DRAIN_NS 20000000
+#define CONTACT_NS UINT64_C(10000000000)
+#define CONTACT_STEP_NS 10000000
+// From one look at a guest's rings to the next. A look takes the cache line that the switch writes
+// away from it, and frequent looks find fewer frames each. At 12 Mpps a window lasts 16 us.
+#define LOOK_NS 2000
+#define PAUSE_NS 4096 // at most, before a single frame: it meets a worker at any time of its turn
+#define LOST_NS 20000000
+#define MAX_SAMPLES (1u << 20)
 
 struct result {
 	uint64_t pkts, bytes, busy_cycles, cycles;
+};
+
+struct end {
+	struct guest guest;
+	struct rte_ether_addr mac;
+	bool is_echo;
+	unsigned n_frames;
+	uint16_t len[MAX_FLOWS]; // of each frame to send
+	unsigned next[GUEST_MAX_QUEUES]; // of each queue: the frame that leaves next
+	unsigned queue; // that sends the next burst
+	uint64_t look_cycles; // time of the next look
+	uint64_t sent, received;
 };
 
 struct frame {
@@ -38,246 +74,465 @@ struct frame {
 	struct rte_udp_hdr udp;
 } __attribute__((packed, aligned(2)));
 
-static struct rte_mempool *pool;
-static uint16_t n_ports;
-static struct rte_ether_addr mac[MAX_PORTS];
-static bool has_tunnel;
+static struct end *ends;
+static unsigned n_active, n_queues = 1;
+static uint64_t hz;
+static uint32_t samples[MAX_SAMPLES];
 
-static int
-start_port(uint16_t port)
+static uint64_t
+cycles_of(uint64_t ns)
 {
-	struct rte_eth_conf conf = {0};
-	int rc = rte_eth_dev_configure(port, 1, 1, &conf);
-
-	if (!rc)
-		rc = rte_eth_rx_queue_setup(port, 0, 256, SOCKET_ID_ANY, NULL, pool);
-	if (!rc)
-		rc = rte_eth_tx_queue_setup(port, 0, 256, SOCKET_ID_ANY, NULL);
-	if (!rc)
-		rc = rte_eth_dev_start(port);
-	if (!rc)
-		rc = rte_eth_macaddr_get(port, &mac[port]);
-	return rc;
+	return (uint64_t)((__uint128_t)ns * hz / 1000000000);
 }
 
-static struct rte_mbuf *
-make_frame(uint16_t from, unsigned size, unsigned flow)
+static void
+write_frame(unsigned from, unsigned k, unsigned size, unsigned flow)
 {
-	struct rte_mbuf *m = rte_pktmbuf_alloc(pool);
-	struct frame *h;
+	struct end *end = &ends[from];
+	struct frame *h = (void *)guest_frame(&end->guest, k);
 
-	if (!m)
-		return NULL;
-	h = (void *)rte_pktmbuf_append(m, (uint16_t)(size - FCS));
-	memset(h, 0, size - FCS);
-	h->eth.src_addr = mac[from];
-	h->eth.dst_addr = mac[from ^ 1];
+	end->len[k] = (uint16_t)(size - FCS);
+	memset(h, 0, end->len[k]);
+	h->eth.src_addr = end->mac;
+	h->eth.dst_addr = ends[from ^ 1].mac;
 	h->eth.ether_type = rte_cpu_to_be_16(RTE_ETHER_TYPE_IPV4);
-	h->ip.version_ihl = 0x45;
+	h->ip.version_ihl = RTE_IPV4_VHL_DEF;
 	h->ip.time_to_live = 64;
 	h->ip.next_proto_id = IPPROTO_UDP;
-	h->ip.total_length = rte_cpu_to_be_16((uint16_t)(size - FCS - sizeof(h->eth)));
+	h->ip.total_length = rte_cpu_to_be_16((uint16_t)(end->len[k] - sizeof(h->eth)));
 	h->ip.src_addr = rte_cpu_to_be_32(0x0a000001u + from + (flow >> 8) * 256);
 	h->ip.dst_addr = rte_cpu_to_be_32(0x0a000001u + (from ^ 1));
-	h->ip.hdr_checksum = rte_ipv4_cksum(rte_pktmbuf_mtod_offset(m, struct rte_ipv4_hdr *, sizeof(h->eth)));
+	h->ip.hdr_checksum = rte_ipv4_cksum(&h->ip);
 	h->udp.src_port = rte_cpu_to_be_16((uint16_t)(1024 + flow));
 	h->udp.dst_port = rte_cpu_to_be_16(9);
-	h->udp.dgram_len = rte_cpu_to_be_16((uint16_t)(size - FCS - sizeof(h->eth) - sizeof(h->ip)));
-	return m;
+	h->udp.dgram_len = rte_cpu_to_be_16((uint16_t)(end->len[k] - sizeof(h->eth) - sizeof(h->ip)));
 }
 
-// Sends all, however long the ring takes: the window fits.
+// Every flow has as many frames as the others. size 0: a mix of 7:4:1.
 static void
-send_all(uint16_t port, struct rte_mbuf **pkts, uint16_t n, uint64_t deadline)
+write_frames(unsigned from, unsigned size, unsigned n_flows)
 {
-	uint16_t sent = 0;
+	static const unsigned imix[] = {64, 594, 64, 64, 594, 64, 1518, 64, 594, 64, 594, 64};
+	struct end *end = &ends[from];
 
-	while (sent < n && rte_rdtsc() < deadline)
-		sent = (uint16_t)(sent + rte_eth_tx_burst(port, 0, pkts + sent, (uint16_t)(n - sent)));
-	rte_pktmbuf_free_bulk(pkts + sent, n - sent);
+	end->n_frames = (MIN_FRAMES + n_flows - 1) / n_flows * n_flows;
+	for (unsigned k = 0; k < end->n_frames; k++)
+		write_frame(from, k, size ? size : imix[k / n_queues % RTE_DIM(imix)], k % n_flows);
+	for (unsigned q = 0; q < n_queues; q++)
+		end->next[q] = q;
 }
 
-// Frames of all flows come by in turn: each that arrives is answered as another flow.
+// Posts n frames of the queue whose turn it is.
 static void
-next_flow(struct rte_mbuf *m, unsigned n_flows, unsigned *flow)
+send_burst(struct end *end, unsigned n)
 {
-	uint16_t *port =
-		rte_pktmbuf_mtod_offset(m, uint16_t *, sizeof(struct rte_ether_hdr) + sizeof(struct rte_ipv4_hdr));
+	unsigned q = end->queue, k = end->next[q];
+	struct guest_ring *tx = &end->guest.tx[q];
+	uint16_t id;
 
-	if (n_flows == 1)
-		return;
-	*flow = *flow + 1 < n_flows ? *flow + 1 : 0;
-	*port = rte_cpu_to_be_16((uint16_t)(1024 + *flow));
-}
-
-// As in real answers: addresses exchanged, and the ports where there is one flow. Checksums stay
-// right.
-static void
-exchange(struct rte_mbuf *m, bool with_ports)
-{
-	struct frame *h = rte_pktmbuf_mtod(m, struct frame *);
-	rte_be32_t addr = h->ip.src_addr;
-	rte_be16_t port = h->udp.src_port;
-
-	h->ip.src_addr = h->ip.dst_addr;
-	h->ip.dst_addr = addr;
-	if (with_ports) {
-		h->udp.src_port = h->udp.dst_port;
-		h->udp.dst_port = port;
+	for (; n && guest_ring_free(tx, &id); n--) {
+		tx->desc[id] = (struct vring_desc){
+			.addr = guest_frame_addr(&end->guest, k), .len = GUEST_HEADER + (uint32_t)end->len[k]};
+		guest_ring_post(tx, id);
+		k = k + n_queues < end->n_frames ? k + n_queues : q;
+		end->sent++;
 	}
+	guest_ring_publish(tx);
+	end->next[q] = k;
+	end->queue = q + 1 < n_queues ? q + 1 : 0;
 }
 
-// Returns each frame to its sender. The result is how many stay in pkts; when draining, none but
-// answers to ARP.
-static uint16_t
-answer(uint16_t port, struct rte_mbuf **pkts, uint16_t n, struct result *r, unsigned n_flows, unsigned *flow,
-	bool is_draining)
+// Gives what arrived in a queue back to the device.
+static unsigned
+receive(struct end *end, unsigned q, struct result *r)
 {
-	uint16_t kept = 0;
+	struct guest_ring *rx = &end->guest.rx[q];
+	unsigned n = guest_ring_ready(rx);
 
-	for (uint16_t i = 0; i < n; i++) {
-		struct rte_ether_hdr *eth = rte_pktmbuf_mtod(pkts[i], struct rte_ether_hdr *);
-		enum tunnel_end_answer what = TUNNEL_END_FRAME;
+	for (unsigned i = 0; i < n; i++) {
+		struct vring_used_elem used = guest_ring_take(rx);
 
-		if (has_tunnel && port == 1) {
-			what = tunnel_end_answer(pkts[i], &mac[port]);
-		} else {
-			eth->dst_addr = mac[port ^ 1];
-			eth->src_addr = mac[port];
-			exchange(pkts[i], n_flows == 1);
-			next_flow(pkts[i], n_flows, flow);
-		}
-		if (what == TUNNEL_END_NOTHING || (what == TUNNEL_END_FRAME && is_draining)) {
-			rte_pktmbuf_free(pkts[i]);
-			continue;
-		}
-		if (what == TUNNEL_END_FRAME) {
-			r->bytes += pkts[i]->pkt_len + FCS;
+		r->bytes += used.len - GUEST_HEADER + FCS;
+		guest_ring_post(rx, (uint16_t)used.id);
+	}
+	if (n)
+		guest_ring_publish(rx);
+	end->received += n;
+	r->pkts += n;
+	return n;
+}
+
+// Sends a received frame back in the buffer that it came in: the two descriptors exchange theirs.
+static bool
+send_back(struct guest *g, uint16_t rx_id, uint32_t len)
+{
+	struct vring_desc *rx = &g->rx[0].desc[rx_id], *tx;
+	uint64_t addr = rx->addr;
+	uint16_t id;
+
+	if (!guest_ring_free(&g->tx[0], &id))
+		return false;
+	tx = &g->tx[0].desc[id];
+	memset(g->memory + addr, 0, GUEST_HEADER);
+	rx->addr = tx->addr;
+	*tx = (struct vring_desc){.addr = addr, .len = len};
+	guest_ring_post(&g->tx[0], id);
+	return true;
+}
+
+// The far end of a tunnel; when draining it sends nothing but answers to ARP.
+static unsigned
+echo(struct end *end, struct result *r, bool is_draining)
+{
+	struct guest *g = &end->guest;
+	unsigned n = guest_ring_ready(&g->rx[0]);
+
+	for (unsigned i = 0; i < n; i++) {
+		struct vring_used_elem used = guest_ring_take(&g->rx[0]);
+		uint8_t *frame = g->memory + g->rx[0].desc[used.id].addr + GUEST_HEADER;
+		enum tunnel_end_answer what = tunnel_end_answer(frame, used.len - GUEST_HEADER, &end->mac);
+		bool is_wanted = what == TUNNEL_END_ARP || (what == TUNNEL_END_FRAME && !is_draining);
+
+		if (is_wanted && send_back(g, (uint16_t)used.id, used.len) && what == TUNNEL_END_FRAME) {
+			r->bytes += used.len - GUEST_HEADER + FCS;
 			r->pkts++;
 		}
-		pkts[kept++] = pkts[i];
+		guest_ring_post(&g->rx[0], (uint16_t)used.id);
 	}
-	return kept;
+	if (n) {
+		guest_ring_publish(&g->rx[0]);
+		guest_ring_publish(&g->tx[0]);
+	}
+	return n;
+}
+
+// The sender of the frames that a guest receives: the one beside it, or itself where that returns
+// frames.
+static struct end *
+source_of(unsigned i)
+{
+	return ends[i ^ 1].is_echo ? &ends[i] : &ends[i ^ 1];
 }
 
 static unsigned
-turn(struct result *r, unsigned n_flows, unsigned *flow, bool is_draining)
+serve(unsigned i, struct result *r, bool is_draining)
+{
+	struct end *end = &ends[i];
+	uint64_t begin = rte_rdtsc();
+	unsigned n = 0;
+
+	if (begin < end->look_cycles)
+		return 0;
+	end->look_cycles = begin + cycles_of(LOOK_NS);
+	if (end->is_echo) {
+		n = echo(end, r, is_draining);
+	} else {
+		for (unsigned q = 0; q < n_queues; q++)
+			n += receive(end, q, r);
+		if (n && !is_draining)
+			send_burst(source_of(i), n);
+	}
+	if (n)
+		r->busy_cycles += rte_rdtsc() - begin;
+	return n;
+}
+
+static unsigned
+turn(struct result *r, bool is_draining)
 {
 	unsigned sum = 0;
 
-	for (uint16_t port = 0; port < n_ports; port++) {
-		struct rte_mbuf *pkts[BURST];
-		uint64_t begin = rte_rdtsc();
-		uint16_t n = rte_eth_rx_burst(port, 0, pkts, BURST);
-
-		if (!n)
-			continue;
-		sum += n;
-		n = answer(port, pkts, n, r, n_flows, flow, is_draining);
-		send_all(port, pkts, n, begin + rte_get_tsc_hz());
-		r->busy_cycles += rte_rdtsc() - begin;
-	}
+	for (unsigned i = 0; i < n_active; i++)
+		sum += serve(i, r, is_draining);
+	if (!sum)
+		rte_pause();
 	return sum;
 }
 
+// Kicks of all active guests so far, for frames to send and for buffers to receive into.
 static void
+sum_kicks(uint64_t *ret_send, uint64_t *ret_refill)
+{
+	*ret_send = *ret_refill = 0;
+	for (unsigned i = 0; i < n_active; i++)
+		for (unsigned q = 0; q < n_queues; q++) {
+			*ret_send += ends[i].guest.tx[q].n_kicks;
+			*ret_refill += ends[i].guest.rx[q].n_kicks;
+		}
+}
+
+// Returns how many frames of the run did not arrive.
+static uint64_t
 drain(void)
 {
 	struct result ignored = {0};
-	unsigned flow = 0;
-	uint64_t quiet = rte_rdtsc();
+	uint64_t quiet = rte_rdtsc(), sent = 0, received = 0;
 
-	while (rte_rdtsc() - quiet < rte_get_tsc_hz() * DRAIN_NS / 1000000000)
-		if (turn(&ignored, 1, &flow, true))
+	while (rte_rdtsc() - quiet < cycles_of(DRAIN_NS))
+		if (turn(&ignored, true))
 			quiet = rte_rdtsc();
-}
-
-static void
-inject(const char *size_text, unsigned n_flows)
-{
-	static const unsigned imix[] = IMIX;
-	bool is_imix = !strcmp(size_text, "imix");
-	struct result ignored = {0};
-	unsigned flow = 0;
-	unsigned size = (unsigned)strtoul(size_text, NULL, 10);
-
-	for (unsigned i = 0; i < n_ports * WINDOW; i++) {
-		uint16_t port = has_tunnel ? 0 : (uint16_t)(i % n_ports);
-		unsigned k = i / n_ports;
-		struct rte_mbuf *m = make_frame(port, is_imix ? imix[k % RTE_DIM(imix)] : size, k % n_flows);
-
-		if (m)
-			send_all(port, &m, 1, rte_rdtsc() + rte_get_tsc_hz());
-		// Through a tunnel all begin in one direction, whose rings do not hold them: half
-		// have turned before the last leave.
-		if (has_tunnel && i % BURST == 0)
-			(void)turn(&ignored, n_flows, &flow, false);
+	for (unsigned i = 0; i < n_active; i++) {
+		sent += ends[i].sent;
+		received += ends[i].received;
+		ends[i].sent = ends[i].received = 0;
 	}
+	return sent > received ? sent - received : 0;
 }
 
 static struct result
-measure(unsigned n_flows, uint64_t cycles)
+measure(uint64_t ms)
 {
 	struct result r = {0};
-	uint64_t begin = rte_rdtsc();
-	unsigned flow = 0;
+	uint64_t begin = rte_rdtsc(), cycles = cycles_of(ms * 1000000);
 
 	while (rte_rdtsc() - begin < cycles)
-		(void)turn(&r, n_flows, &flow, false);
+		(void)turn(&r, false);
 	r.cycles = rte_rdtsc() - begin;
 	return r;
 }
 
+// size 0: a mix.
 static void
-run(const char *size, unsigned n_flows, unsigned warmup_ms, unsigned ms)
+run(unsigned size, unsigned n_flows, unsigned warmup_ms, unsigned ms)
 {
-	uint64_t hz = rte_get_tsc_hz();
+	unsigned window = ends[1].is_echo ? TUNNEL_WINDOW : WINDOW;
+	uint64_t sends, refills, more_sends, more_refills, lost;
 	struct result r;
+	double seconds;
 
-	drain();
-	inject(size, n_flows);
-	(void)measure(n_flows, hz / 1000 * warmup_ms);
-	r = measure(n_flows, hz / 1000 * ms);
-	drain();
-	printf("{\"mpps\": %.4f, \"gbps\": %.4f, \"busy\": %.4f, \"limit_mpps\": %.4f}\n",
-		(double)r.pkts / ((double)r.cycles / (double)hz) / 1e6,
-		(double)r.bytes * 8 / ((double)r.cycles / (double)hz) / 1e9, (double)r.busy_cycles / (double)r.cycles,
-		r.busy_cycles ? (double)r.pkts / ((double)r.busy_cycles / (double)hz) / 1e6 : 0.0);
-	fflush(stdout);
+	(void)drain();
+	for (unsigned i = 0; i < n_active; i++)
+		if (!ends[i].is_echo) {
+			write_frames(i, size, n_flows);
+			for (unsigned n = 0; n < window; n += BURST)
+				send_burst(&ends[i], BURST);
+		}
+	(void)measure(warmup_ms);
+	sum_kicks(&sends, &refills);
+	r = measure(ms);
+	sum_kicks(&more_sends, &more_refills);
+	lost = drain();
+	seconds = (double)r.cycles / (double)hz;
+	printf("{\"mpps\": %.4f, \"gbps\": %.4f, \"busy\": %.4f, \"limit_mpps\": %.4f, \"lost\": %lu, "
+	       "\"send_kicks\": %lu, \"refill_kicks\": %lu}\n",
+		(double)r.pkts / seconds / 1e6, (double)r.bytes * 8 / seconds / 1e9,
+		(double)r.busy_cycles / (double)r.cycles,
+		r.busy_cycles ? (double)r.pkts / ((double)r.busy_cycles / (double)hz) / 1e6 : 0.0, lost,
+		more_sends - sends, more_refills - refills);
+}
+
+// Sends one frame and waits for it. Returns the cycles that it took, 0: it is lost.
+static uint64_t
+send_one(struct end *from, struct end *to)
+{
+	struct result r = {0};
+	uint64_t begin = rte_rdtsc(), now = begin;
+
+	send_burst(from, 1);
+	while (now - begin < cycles_of(LOST_NS)) {
+		unsigned n = 0;
+
+		for (unsigned q = 0; q < n_queues; q++)
+			n += receive(to, q, &r);
+		now = rte_rdtsc();
+		if (n)
+			return now - begin;
+	}
+	return 0;
+}
+
+static int
+compare(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static double
+quantile_us(unsigned n, double q)
+{
+	return n ? (double)samples[(unsigned)(q * (n - 1))] / (double)hz * 1e6 : 0.0;
+}
+
+static void
+delay(unsigned ms)
+{
+	uint64_t begin, end;
+	uint32_t state = 1;
+	unsigned n = 0, lost = 0;
+
+	(void)drain();
+	write_frames(0, MIN_SIZE, 1);
+	write_frames(1, MIN_SIZE, 1);
+	begin = rte_rdtsc();
+	end = begin + cycles_of(ms * UINT64_C(1000000));
+	for (unsigned i = 0; rte_rdtsc() < end && n < MAX_SAMPLES; i++) {
+		uint64_t took, pause = rte_rdtsc();
+
+		state = state * 1664525 + 1013904223;
+		pause += cycles_of(state >> 16) * PAUSE_NS >> 16;
+		while (rte_rdtsc() < pause)
+			rte_pause();
+		took = send_one(&ends[i % 2], &ends[(i + 1) % 2]);
+		if (took)
+			samples[n++] = took > UINT32_MAX ? UINT32_MAX : (uint32_t)took;
+		else
+			lost++;
+	}
+	(void)drain();
+	qsort(samples, n, sizeof(*samples), compare);
+	printf("{\"delay_p50_us\": %.3f, \"delay_p99_us\": %.3f, \"samples\": %u, \"lost\": %u}\n", quantile_us(n, 0.5),
+		quantile_us(n, 0.99), n, lost);
+}
+
+static void
+obey(const char *line)
+{
+	char size[16];
+	unsigned flows, warmup, ms, bytes;
+
+	if (sscanf(line, "run %15s %u %u %u", size, &flows, &warmup, &ms) == 4) {
+		bytes = strcmp(size, "imix") ? (unsigned)strtoul(size, NULL, 10) : 0;
+		if (n_active && flows && flows <= MAX_FLOWS &&
+			(!strcmp(size, "imix") || (bytes >= MIN_SIZE && bytes <= MAX_SIZE))) {
+			run(bytes, flows, warmup, ms);
+			return;
+		}
+	} else if (sscanf(line, "delay %u", &ms) == 1 && n_active && !ends[1].is_echo) {
+		delay(ms);
+		return;
+	}
+	printf("{\"error\": \"run: SIZE is imix or %d to %d, FLOWS 1 to %d; run and delay need active guests\"}\n",
+		MIN_SIZE, MAX_SIZE, MAX_FLOWS);
+}
+
+// Before anything is measured frames pass between all pairs, so that the switch knows where each
+// is.
+static int
+make_contact(void)
+{
+	struct result ignored = {0};
+	uint64_t begin = rte_rdtsc(), next = begin;
+	unsigned n_met = 0;
+
+	for (unsigned i = 0; i < n_active; i++)
+		if (!ends[i].is_echo)
+			write_frames(i, MIN_SIZE, 1);
+	while (n_met < n_active) {
+		uint64_t now = rte_rdtsc();
+
+		n_met = 0;
+		for (unsigned i = 0; i < n_active; i++) {
+			bool is_met = ends[i].is_echo || ends[i].received;
+
+			n_met += is_met;
+			if (now >= next && !is_met)
+				send_burst(source_of(i), 1);
+		}
+		if (now >= next)
+			next = now + cycles_of(CONTACT_STEP_NS);
+		(void)turn(&ignored, false);
+		if (now - begin > cycles_of(CONTACT_NS))
+			return -ETIMEDOUT;
+	}
+	(void)drain();
+	return 0;
+}
+
+static uint64_t
+measure_hz(void)
+{
+	struct timespec a, b, pause = {.tv_nsec = 50000000};
+	uint64_t begin, end;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &a);
+	begin = rte_rdtsc();
+	(void)nanosleep(&pause, NULL);
+	(void)clock_gettime(CLOCK_MONOTONIC, &b);
+	end = rte_rdtsc();
+	return (uint64_t)((double)(end - begin) * 1e9 /
+		((double)(b.tv_sec - a.tv_sec) * 1e9 + (double)(b.tv_nsec - a.tv_nsec)));
+}
+
+// One argument: PATH or PATH,MAC.
+static int
+open_end(struct end *end, char *arg, bool has_hugepages, char err[static GUEST_ERR_SIZE])
+{
+	struct guest_cfg active = {n_queues, MAX_FLOWS, GUEST_RING, has_hugepages}, idle = {1, 1, 1, false};
+	char *comma = strchr(arg, ',');
+
+	if (!comma)
+		return guest_open(&end->guest, arg, &idle, err);
+	*comma = '\0';
+	if (rte_ether_unformat_addr(comma + 1, &end->mac)) {
+		snprintf(err, GUEST_ERR_SIZE, "%s: '%s' is no MAC", arg, comma + 1);
+		return -EINVAL;
+	}
+	if (end != &ends[n_active]) {
+		snprintf(err, GUEST_ERR_SIZE, "%s: active guests come first", arg);
+		return -EINVAL;
+	}
+	n_active++;
+	return guest_open(&end->guest, arg, &active, err);
 }
 
 int
 main(int argc, char **argv)
 {
-	char line[256], size[16];
-	unsigned flows, warmup, ms;
+	char line[256], err[GUEST_ERR_SIZE];
+	bool has_tunnel = false, has_hugepages = false;
+	struct rlimit files;
+	int option, n;
 
-	int n_eal = rte_eal_init(argc, argv);
-
-	if (n_eal < 0)
-		return 1;
-	has_tunnel = n_eal + 1 < argc && !strcmp(argv[n_eal + 1], "--tunnel");
-	n_ports = rte_eth_dev_count_avail();
-	pool = rte_pktmbuf_pool_create(
-		"gen", POOL_PER_PORT * (n_ports + 2u), 256, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
-	if (!pool || !n_ports || n_ports % 2 || n_ports > MAX_PORTS || (has_tunnel && n_ports != 2)) {
-		fprintf(stderr, "gen: needs pairs of ports, %d ports at most\n", MAX_PORTS);
-		return 1;
+	while ((option = getopt(argc, argv, "Hq:t")) != -1)
+		switch (option) {
+		case 'H':
+			has_hugepages = true;
+			break;
+		case 'q':
+			n_queues = (unsigned)strtoul(optarg, NULL, 10);
+			break;
+		case 't':
+			has_tunnel = true;
+			break;
+		default:
+			return 2;
+		}
+	if (!n_queues || n_queues > GUEST_MAX_QUEUES) {
+		fprintf(stderr, "gen: -q takes 1 to %d\n", GUEST_MAX_QUEUES);
+		return 2;
 	}
-	for (uint16_t port = 0; port < n_ports; port++)
-		if (start_port(port)) {
-			fprintf(stderr, "gen: port %u does not start\n", port);
+	n = argc - optind;
+	ends = calloc((size_t)n + 1, sizeof(*ends));
+	if (!ends)
+		return 1;
+	if (!getrlimit(RLIMIT_NOFILE, &files)) {
+		files.rlim_cur = files.rlim_max; // three descriptors a guest
+		(void)setrlimit(RLIMIT_NOFILE, &files);
+	}
+	for (int i = 0; i < n; i++)
+		if (open_end(&ends[i], argv[optind + i], has_hugepages, err)) {
+			fprintf(stderr, "gen: %s\n", err);
 			return 1;
 		}
-	printf("{\"ready\": true}\n");
-	fflush(stdout);
-	while (fgets(line, sizeof(line), stdin) && strncmp(line, "quit", 4))
-		if (sscanf(line, "run %15s %u %u %u", size, &flows, &warmup, &ms) == 4 && flows)
-			run(size, flows, warmup, ms);
-	for (uint16_t port = 0; port < n_ports; port++) {
-		(void)rte_eth_dev_stop(port);
-		(void)rte_eth_dev_close(port);
+	if (n_active % 2 || (has_tunnel && (n_active != 2 || n_queues > 1))) {
+		fprintf(stderr, "gen: active guests come in pairs; with a tunnel one, with one queue\n");
+		return 2;
 	}
-	(void)rte_eal_cleanup();
+	if (has_tunnel)
+		ends[1].is_echo = true;
+	hz = measure_hz();
+	if (make_contact()) {
+		fprintf(stderr, "gen: no frames from one guest to another within 10 s\n");
+		return 1;
+	}
+	(void)setvbuf(stdout, NULL, _IOLBF, 0);
+	printf("{\"ready\": true}\n");
+	while (fgets(line, sizeof(line), stdin) && strncmp(line, "quit", 4))
+		obey(line);
+	for (int i = 0; i < n; i++)
+		guest_close(&ends[i].guest);
+	free(ends);
 	return 0;
 }

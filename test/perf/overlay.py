@@ -1,4 +1,4 @@
-# The cost of a tunnel: a DPDK guest and the far end of a Geneve tunnel on one core, the switch with
+# The cost of a tunnel: a guest and the far end of a Geneve tunnel on one core, the switch with
 # one worker on the other, both directions at once. rtvswitch runs with timestamps, which are read
 # on the way back, and without. OVS-DPDK has its own Geneve between a bridge with the guest and one
 # with the network.
@@ -87,16 +87,9 @@ def run(build, quick, rounds, say, hugepages):
 
 
 def table(rows):
-    out = []
-    for (name, size, flows), got in rows.items():
-        s = report.spread([g["mpps"] for g in got])
-        out.append({"system": name, "frame": size, "flows": flows, "mpps": round(s["median"], 3), "mpps_min": round(s["min"], 3),
-                    "mpps_max": round(s["max"], 3), "rounds": s["rounds"],
-                    "generator_busy": round(report.spread([g["busy"] for g in got])["median"], 3)})
-    return out
+    return [report.rate_row(got, system=name, frame=size, flows=flows) for (name, size, flows), got in rows.items()]
 
 
 def ratio(rows, peer, flows):
-    """With timestamps against the peer, 64 bytes: by round, then the median."""
-    ours, theirs = rows["rtvswitch", "64", flows], rows[peer, "64", flows]
-    return round(report.spread([a["mpps"] / b["mpps"] for a, b in zip(ours, theirs)])["median"], 3)
+    """With timestamps against the peer, 64 bytes."""
+    return report.ratio(rows["rtvswitch", "64", flows], rows[peer, "64", flows])

@@ -64,6 +64,34 @@ def spread(values):
     return {"median": statistics.median(values), "min": min(values), "max": max(values), "rounds": len(values)}
 
 
+# A generator that is busier than this may have been slower than the switch.
+MAX_BUSY = 0.9
+
+
+def counts(got):
+    """Whether the rate of one measurement is the switch's."""
+    return got["busy"] < MAX_BUSY
+
+
+def rate_row(got, reason="", **what):
+    """A row of what all rounds measured; reason: why its rate does not count, if that is known."""
+    s = spread([g["mpps"] for g in got])
+    busy = spread([g["busy"] for g in got])["median"]
+    if not reason and busy >= MAX_BUSY:
+        reason = f"the generator was busy, {busy:.2f} of its time"
+    return {**what, "mpps": round(s["median"], 3), "mpps_min": round(s["min"], 3), "mpps_max": round(s["max"], 3),
+            "rounds": s["rounds"], "generator_busy": round(busy, 3),
+            "generator_limit_mpps": round(spread([g["limit_mpps"] for g in got])["median"], 3),
+            "lost": sum(g["lost"] for g in got), "counts": not reason, "reason": reason}
+
+
+def ratio(ours, theirs, key="mpps"):
+    """By round, then the median: what disturbed one round disturbed both systems of it. Rounds whose
+    rates do not count are left out; None: all are."""
+    pairs = [(a[key], b[key]) for a, b in zip(ours, theirs) if counts(a) and counts(b)]
+    return round(statistics.median(a / b for a, b in pairs), 3) if pairs else None
+
+
 def bars(groups, series, values, title, unit, whiskers=None, is_log=False, is_labelled=False):
     """Grouped bars as SVG text. values[series][group], whiskers likewise as (low, high)."""
     fig, ax = plt.subplots(figsize=(7.2, 3.4))
@@ -195,6 +223,8 @@ def table(rows):
 
 
 def cell(value):
+    if value is None:
+        return "-"
     return f"{value:.3f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
 
 

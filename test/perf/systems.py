@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import time
 
-MACS = tuple(f"52:54:00:aa:bb:{i:02x}" for i in range(1, 9))
+MACS = tuple(f"52:54:00:aa:{0xbb + (i >> 8):02x}:{i & 255:02x}" for i in range(1, 4097))
 EAL_MEMORY = ["--in-memory", "--single-file-segments"]
 LIB = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../scripts/lib")
 
@@ -223,25 +223,25 @@ class Guests(System):
 
 
 class Generator(System):
-    """test/perf/gen.c on its own core, connected to a system's sockets."""
+    """test/perf/gen.c on its own core, connected to a system's sockets: the first n_active of its guests exchange frames, the
+    others are idle."""
 
     name = "generator"
 
-    def __init__(self, core, build, sockets, hugepages=True, has_tunnel=False):
+    def __init__(self, core, build, sockets, hugepages=True, has_tunnel=False, queues=1, n_active=None):
         super().__init__(core, hugepages)
         self.build = build
-        self.targets = sockets
+        self.queues = queues
         self.has_tunnel = has_tunnel
+        n_active = len(sockets) if n_active is None else n_active
+        self.guests = [f"{path},{MACS[i]}" if i < n_active else path for i, path in enumerate(sockets)]
 
     def start(self):
-        vdevs = [f"--vdev=net_virtio_user{i},path={s},mac={MACS[i]},queues=1" for i, s in enumerate(self.targets)]
-        memory = EAL_MEMORY if self.hugepages else ["--no-huge", "-m", "128"]
-        log = open(os.path.join(self.dir, "gen.log"), "w")
-        self.p = subprocess.Popen([os.path.join(self.build, "test/perf/gen"), *memory, "--no-pci", "--no-telemetry",
-                                   f"--file-prefix=rtvs-gen-{os.getpid()}-{id(self)}", f"--lcores=0@{self.core}",
-                                   *vdevs, *(["--", "--tunnel"] if self.has_tunnel else [])], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
-                                  start_new_session=True)
-        log.close()
+        with open(os.path.join(self.dir, "gen.log"), "w") as log:
+            self.p = subprocess.Popen(["taskset", "-c", str(self.core), os.path.join(self.build, "test/perf/gen"),
+                                       *(["-H"] if self.hugepages else []), *(["-t"] if self.has_tunnel else []),
+                                       "-q", str(self.queues), *self.guests], stdin=subprocess.PIPE,
+                                      stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True)
         self.processes.append(self.p)
         self.reply()
 
@@ -250,10 +250,19 @@ class Generator(System):
             line = self.p.stdout.readline()
             if not line:
                 raise Failed(f"the generator ended\n{self.log_tail()}")
-            if line.startswith("{"):
-                return json.loads(line)
+            if line.startswith("{"):  # DPDK says things, too
+                break
+        reply = json.loads(line)
+        if "error" in reply:
+            raise Failed(f"the generator: {reply['error']}")
+        return reply
+
+    def ask(self, *words):
+        print(*words, file=self.p.stdin, flush=True)
+        return self.reply()
 
     def run(self, size, flows, warmup_ms, ms):
-        self.p.stdin.write(f"run {size} {flows} {warmup_ms} {ms}\n")
-        self.p.stdin.flush()
-        return self.reply()
+        return self.ask("run", size, flows, warmup_ms, ms)
+
+    def delay(self, ms):
+        return self.ask("delay", ms)

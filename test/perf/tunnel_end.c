@@ -22,13 +22,13 @@ exchange(struct rte_ether_hdr *eth)
 }
 
 static enum tunnel_end_answer
-answer_arp(struct rte_mbuf *m, const struct rte_ether_addr *own)
+answer_arp(uint8_t *frame, size_t len, const struct rte_ether_addr *own)
 {
-	struct rte_ether_hdr *eth = rte_pktmbuf_mtod(m, struct rte_ether_hdr *);
-	struct rte_arp_hdr *arp = rte_pktmbuf_mtod_offset(m, struct rte_arp_hdr *, sizeof(*eth));
+	struct rte_ether_hdr *eth = (void *)frame;
+	struct rte_arp_hdr *arp = (void *)(frame + sizeof(*eth));
 	rte_be32_t ip = arp->arp_data.arp_sip;
 
-	if (m->data_len < sizeof(*eth) + sizeof(*arp) || arp->arp_opcode != rte_cpu_to_be_16(RTE_ARP_OP_REQUEST) ||
+	if (len < sizeof(*eth) + sizeof(*arp) || arp->arp_opcode != rte_cpu_to_be_16(RTE_ARP_OP_REQUEST) ||
 		ip == arp->arp_data.arp_tip)
 		return TUNNEL_END_NOTHING;
 	eth->dst_addr = eth->src_addr;
@@ -42,27 +42,27 @@ answer_arp(struct rte_mbuf *m, const struct rte_ether_addr *own)
 }
 
 enum tunnel_end_answer
-tunnel_end_answer(struct rte_mbuf *m, const struct rte_ether_addr *own)
+tunnel_end_answer(uint8_t *frame, size_t len, const struct rte_ether_addr *own)
 {
-	struct outer *h = rte_pktmbuf_mtod(m, struct outer *);
+	struct outer *h = (void *)frame;
 	size_t inner;
 	rte_be32_t ip;
 
-	if (m->data_len < sizeof(h->eth))
+	if (len < sizeof(h->eth))
 		return TUNNEL_END_NOTHING;
 	if (h->eth.ether_type == rte_cpu_to_be_16(RTE_ETHER_TYPE_ARP))
-		return answer_arp(m, own);
-	if (m->data_len < sizeof(*h) || h->eth.ether_type != rte_cpu_to_be_16(RTE_ETHER_TYPE_IPV4) ||
+		return answer_arp(frame, len, own);
+	if (len < sizeof(*h) || h->eth.ether_type != rte_cpu_to_be_16(RTE_ETHER_TYPE_IPV4) ||
 		h->ip.version_ihl != RTE_IPV4_VHL_DEF || h->ip.next_proto_id != IPPROTO_UDP ||
 		h->udp.dst_port != rte_cpu_to_be_16(RTE_GENEVE_DEFAULT_PORT))
 		return TUNNEL_END_NOTHING;
 	inner = sizeof(*h) + h->geneve.opt_len * 4u;
-	if (m->data_len < inner + sizeof(struct rte_ether_hdr))
+	if (len < inner + sizeof(struct rte_ether_hdr))
 		return TUNNEL_END_NOTHING;
 	exchange(&h->eth);
 	ip = h->ip.src_addr;
 	h->ip.src_addr = h->ip.dst_addr;
 	h->ip.dst_addr = ip;
-	exchange(rte_pktmbuf_mtod_offset(m, struct rte_ether_hdr *, inner));
+	exchange((void *)(frame + inner));
 	return TUNNEL_END_FRAME;
 }

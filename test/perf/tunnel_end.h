@@ -4,7 +4,9 @@
 #pragma once
 
 #include <rte_ether.h>
-#include <rte_mbuf.h>
+
+#include <stddef.h>
+#include <stdint.h>
 
 enum tunnel_end_answer {
 	TUNNEL_END_NOTHING, // neither of these
@@ -12,4 +14,4 @@ enum tunnel_end_answer {
 	TUNNEL_END_FRAME, // of the tunnel, on its way back now
 };
 
-enum tunnel_end_answer tunnel_end_answer(struct rte_mbuf *m, const struct rte_ether_addr *own);
+enum tunnel_end_answer tunnel_end_answer(uint8_t *frame, size_t len, const struct rte_ether_addr *own);

@@ -1,0 +1,107 @@
+#!/usr/bin/env bash
+# The guests of the benches (test/perf/gen.c), which drive their rings themselves, exchange frames
+# through the daemon and through testpmd.
+. "$(dirname "$0")/lib.sh"
+
+gen=${RTVS_BUILD:-$top/build/gcc}/test/perf/gen
+MACS=(52:54:00:aa:bb:01 52:54:00:aa:bb:02)
+
+daemon_start rtvsd
+ctl bridge add br0
+for i in 0 1; do ctl port add "vm$i" bridge=br0 "socket=$work/v$i.sock" "allowed_macs=${MACS[i]}" queues=8; done
+for i in 2 3; do ctl port add "vm$i" bridge=br0 "socket=$work/v$i.sock"; done
+
+# The answers to COMMAND..., a line each.
+ask() { # COMMAND... -- GEN-ARG...
+	local commands=()
+	while [ "$1" != -- ]; do commands+=("$1"); shift; done
+	shift
+	printf '%s\n' "${commands[@]}" quit | timeout 60 "$gen" "$@"
+}
+pair() { printf '%s\n' "$work/${1}0${2:-},${MACS[0]}" "$work/${1}1${2:-},${MACS[1]}"; } # PREFIX [SUFFIX]
+nth() { sed -n "$1p"; }
+
+exchanges() { # GEN-ARG...
+	local out
+	out=$(ask "run 64 1 10 100" "run imix 1000 10 100" "$@")
+	expect "whether frames went, none was lost, and the generator was busy for a part of the time" "true true" \
+		"$(for n in 2 3; do nth $n <<<"$out" | json 'd["mpps"] > 0 and d["gbps"] > 0 and d["lost"] == 0 and 0 < d["busy"] <= 1'; done | paste -sd' ')"
+	nth 2 <<<"$out"
+}
+
+exchanges_with_daemon() { # QUEUES
+	mapfile -t guests < <(pair v .sock)
+	exchanges -- -q "$1" "${guests[@]}"
+	is_conserved
+}
+
+uses_all_queues() {
+	local n
+	mapfile -t guests < <(pair v .sock)
+	mkfifo "$work/gen.in"
+	start gen bash -c 'exec 3<>"$0"; exec "$@" <&3' "$work/gen.in" "$gen" -q 8 "${guests[@]}"
+	wait_for 10 grep -q ready "$work/gen.log"
+	expect "queues" "8 8" "$(port_state vm0 queues) $(port_state vm1 queues)"
+	echo quit >"$work/gen.in"
+	wait_for 10 is_stopped gen
+	rm "$work/gen.in"
+}
+
+exchanges_with_testpmd() {
+	mapfile -t guests < <(pair t)
+	mkfifo "$work/pmd.in"
+	start pmd bash -c 'exec 3<>"$0"; exec dpdk-testpmd "$@" <&3' "$work/pmd.in" --no-huge -m 128 --no-pci --no-telemetry \
+		--file-prefix "pmd$$" --lcores '0@0,1@1' --main-lcore 0 "--vdev=net_vhost0,iface=$work/t0,queues=4" \
+		"--vdev=net_vhost1,iface=$work/t1,queues=4" -- --forward-mode=io --rxq=4 --txq=4 --nb-cores=1 --total-num-mbufs=4096 -i --auto-start
+	wait_for 20 test -S "$work/t1"
+	exchanges -- -q 4 "${guests[@]}"
+	stop pmd
+}
+
+measures_delays() {
+	mapfile -t guests < <(pair v .sock)
+	expect "whether there are samples, in order" true \
+		"$(ask "delay 100" -- "${guests[@]}" | nth 2 | json 'd["samples"] > 0 and 0 < d["delay_p50_us"] <= d["delay_p99_us"]')"
+}
+
+idles() {
+	mkfifo "$work/idle.in"
+	start idle bash -c 'exec 3<>"$0"; exec "$@" <&3' "$work/idle.in" "$gen" "$work/v2.sock" "$work/v3.sock"
+	wait_for 10 grep -q ready "$work/idle.log"
+	for port in vm2 vm3; do
+		wait_for 5 is_port_state $port link up
+		expect "$port sent" 0 "$(port_stat $port rx_pkts)"
+	done
+	stop idle
+	wait_for 5 is_port_state vm3 link down
+}
+
+keeps_limits() {
+	local out
+	mapfile -t guests < <(pair v .sock)
+	out=$(ask "run 64 1000 1 1" "run 1518 1 1 1" "run 63 1 1 1" "run 1519 1 1 1" "run 64 1001 1 1" "run 64 0 1 1" "delay" -- "${guests[@]}")
+	expect "answers that are figures" "false true true false false false false false" \
+		"$(for n in {1..8}; do nth "$n" <<<"$out" | json '"mpps" in d'; done | paste -sd' ')"
+	expect_match "SIZE is imix or 64 to 1518, FLOWS 1 to 1000" "$(nth 4 <<<"$out")"
+	out=$(ask "run 64 1 1 1" "delay 1" -- "$work/v2.sock")
+	expect_match "need active guests.*need active guests" "$(paste -sd' ' <<<"$out")"
+}
+
+refuses() {
+	mapfile -t guests < <(pair v .sock)
+	expect_fails "nobody: connect: No such file" "$gen" "$work/nobody"
+	expect_fails "-q takes 1 to 8" "$gen" -q 9 "${guests[@]}"
+	expect_fails "-q takes 1 to 8" "$gen" -q 0 "${guests[@]}"
+	expect_fails "'52:54' is no MAC" "$gen" "$work/v0.sock,52:54"
+	expect_fails "come in pairs" "$gen" "${guests[0]}"
+	expect_fails "come first" "$gen" "$work/v2.sock" "${guests[@]}"
+}
+
+run_case "guests exchange frames through the daemon" exchanges_with_daemon 1
+run_case "with four queues" exchanges_with_daemon 4
+run_case "with eight queues, all are in use" uses_all_queues
+run_case "through testpmd" exchanges_with_testpmd
+run_case "delays are measured" measures_delays
+run_case "idle guests are connected and send nothing" idles
+run_case "sizes and flows have limits" keeps_limits
+run_case "what cannot be is refused" refuses
