@@ -30,8 +30,11 @@ exchanges() { # GEN-ARG...
 }
 
 exchanges_with_daemon() { # QUEUES
+	local out
 	mapfile -t guests < <(pair v .sock)
-	exchanges -- -q "$1" "${guests[@]}"
+	out=$(exchanges -- -q "$1" "${guests[@]}")
+	# No thread waits for receive buffers; a guest that tells leaves its processor each time.
+	expect "kicks for received buffers" 0 "$(json 'd["refill_kicks"]' <<<"$out")"
 	is_conserved
 }
 

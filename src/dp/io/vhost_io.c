@@ -45,6 +45,7 @@ vhost_rx(struct device *device, uint16_t q, struct rte_mbuf **pkts, uint16_t n)
 	if (unlikely(atomic_load_explicit(&v->loud_pairs, memory_order_relaxed) >> q & 1)) {
 		atomic_fetch_and(&v->loud_pairs, ~(1u << q));
 		(void)rte_vhost_enable_guest_notification(vid, VHOST_TXQ(q), 0);
+		(void)rte_vhost_enable_guest_notification(vid, VHOST_RXQ(q), 0);
 	}
 	got = rte_vhost_dequeue_burst(vid, VHOST_TXQ(q), device->pool, pkts, n);
 	if (got)
