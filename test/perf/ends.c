@@ -7,11 +7,15 @@
 //
 // Arguments behind EAL's: the address that frames go to, one for each port. Commands on stdin, one
 // a line, answered by one line of JSON:
-//   send SIZE MS            from all ports in turn                              {"sent"}
-//   receive WARMUP_MS MS    from all ports, measured from the first frame on    {"mpps", "gbps", "received", "stalls_us"}
-//   both SIZE WARMUP_MS MS  sends from even ports, receives at odd ones         {"mpps", "gbps", "received", "sent", "stalls_us"}
-//   echo                    answers at all ports, until none comes any more
-//   ping SIZE MS            one frame at a time from port 0                     {"rtt_p50_us", "rtt_p99_us", "lost"}
+//   send SIZE MS            from all ports in turn
+//     -> {"sent"}
+//   receive WARMUP_MS MS    from all ports, measured from the first frame on
+//     -> {"mpps", "gbps", "received", "stalls_us"}
+//   both SIZE WARMUP_MS MS  sends from even ports, receives at odd ones
+//     -> {"mpps", "gbps", "received", "sent", "stalls_us"}
+//   echo                    answers at all ports, until no frame comes any more
+//   ping SIZE MS            one frame at a time from port 0
+//     -> {"rtt_p50_us", "rtt_p99_us", "lost"}
 //   ping-both SIZE MS       the same, port 1 answers
 //   hello                   one frame from each port, so that a switch learns where they are
 //   quit

@@ -1,20 +1,23 @@
 # The laboratory of sip and netperf: a client behind one network link, five systems, and a server in
 # a guest.
 #
-#   namespace client          the link: veth, TBF at both ends            a system                       guest
-#   sipp, tcpdump, sink   c1 ==============================  l1   [Linux bridge | switch]   virtio-net   sipp, Kamailio, netserver
-#                                                                  |
-#                                                            n1   namespace bulk: the neighbour, 1.5 times the link's rate
+#   namespace client    the link: veth, TBF at both ends   a system                  guest
+#   sipp, tcpdump,
+#   sink       c1 ======================== l1  [Linux bridge | switch]  virtio-net  sipp, Kamailio,
+#                                                  |                                netserver
+#                                              n1  namespace bulk: the neighbour,
+#                                                  1.5 times the link's rate
 #
 # The systems:
 #   bridge         Linux bridge and tap; vhost-net where the kernel has it, else QEMU's own back end
 #   ovs            OVS-DPDK, vhost-user; the uplink is DPDK's tap
 #   plain          rtvswitchd, the same
-#   deadlines      the same daemon: the uplink's rate is just below the link's, the guest's port has a deadline and a guarantee
-#   wakeup         the same, and what keeps the way to the server awake (MEASURES)
-# One link, client, neighbour and image for all. The first guest has a NIC for each of the first
-# four systems; the second differs by idle=poll alone, and is wakeup's. Who is not measured is
-# stopped.
+#   deadlines      the same daemon: the uplink's rate is just below the link's, the guest's port has
+#                  a deadline and a guarantee
+#   wakeup         the same, and settings that keep the way to the server awake (MEASURES)
+# There is one link, client, neighbour and image for all. The first guest has a NIC for each of the
+# first four systems. The second differs by idle=poll alone, and is wakeup's. Systems that are not
+# being measured are stopped.
 import contextlib
 import ctypes
 import json

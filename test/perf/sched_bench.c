@@ -1,8 +1,9 @@
 // Cost of a packet through a scheduler, enqueue and dequeue, one thread: src/core/sched.c and
 // DPDK's rte_sched, in turns, on the same packets. A flow is a flow of ours and a pipe of
 // rte_sched; rates are high enough that no packet waits for tokens.
-// usage: sched_bench EAL-ARGS -- ROUNDS MILLISECONDS. Prints a JSON object a line: a round of one system, number of flows and
-// backlog. The second part compares queues that could hold the deadlines (queues.h).
+// usage: sched_bench EAL-ARGS -- ROUNDS MILLISECONDS. Prints a JSON object a line: a round of one
+// system, number of flows and backlog. The second part compares queues that could hold the
+// deadlines (queues.h).
 #include "queues.h"
 #include "rtvs/sched.h"
 

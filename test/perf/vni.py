@@ -1,12 +1,13 @@
-# vni: Ethernet over one pool in shared memory beside what else carries frames between the same
-# ends.
-#   processes    a segment with its common pool, and with buffers for each pair of nodes; memif, copying and with zero-copy; a Linux bridge with
-#                veths; rtvswitchd with vhost-user (vni_processes.py)
-#   containers   rtvs-vni's TAPs, a Linux bridge with veths, rtvswitchd between TAPs (vni_containers.py)
+# vni: Ethernet over one pool in shared memory beside other networks between the same ends.
+#   processes    a segment with its common pool, and with buffers for each pair of nodes; memif,
+#                copying and with zero-copy; a Linux bridge with veths; rtvswitchd with vhost-user
+#                (vni_processes.py)
+#   containers   rtvs-vni's TAPs, a Linux bridge with veths, rtvswitchd between TAPs
+#                (vni_containers.py)
 #   guests       rtvs-vni over ivshmem, an emulated e1000 (vni_guests.py)
-#   turns        what bursts lose at equal memory: pool and separate buffers (vni_loss.c)
-# Rounds alternate between the networks of the same ends, and who is not measured is stopped. Guests
-# come first, alone: they cannot be stopped without their clocks noticing.
+#   turns        losses of bursts at equal memory: pool and separate buffers (vni_loss.c)
+# Rounds alternate between the networks of the same ends, and the others are stopped. Guests come
+# first, alone: they cannot be stopped without their clocks noticing.
 import json
 import os
 import subprocess

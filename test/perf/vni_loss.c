@@ -1,7 +1,7 @@
-// What bursts lose in a segment of 16 nodes: one common pool, or buffers for each pair of nodes, at
+// Losses of bursts in a segment of 16 nodes: one common pool, or buffers for each pair of nodes, at
 // equal memory. The same code that carries frames between processes runs here in turns, so that a
-// run is exact and can be repeated: in each turn every node starts bursts by the same random
-// numbers whatever was lost, sends what it may, and takes a fixed number of frames out of its
+// run is exact and can be repeated. In each turn every node starts bursts by the same random
+// numbers whatever was lost, sends as permitted, and takes a fixed number of frames out of its
 // inbox.
 //
 // usage: vni_loss pool|separate even|skewed|stuck SLOTS INBOX RHO SEED TURNS

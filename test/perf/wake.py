@@ -1,7 +1,10 @@
-# wake: what looking costs, whether it adds up, and what waking ahead brings.
-#   watch      eight guests that exchange frames as fast as they can, with and without rtvs-wake looking at all of them
-#   add_up     a real guest answers pings; the stages that rtvs-wake tells against the time on the wire of the switch's other side
-#   prewake    a real guest, halted between packets that wait for its egress: with and without prewake, in turn
+# wake: the cost of looking, the sum of the stages, and the gain of waking ahead.
+#   watch      eight guests that exchange frames as fast as they can, with and without rtvs-wake
+#              looking at all of them
+#   add_up     a real guest answers pings; the stages of rtvs-wake against the time on the wire of
+#              the switch's other side
+#   prewake    a real guest, halted between packets that wait for its egress: with and without
+#              prewake, in turn
 import contextlib
 import json
 import os

@@ -1,5 +1,6 @@
-// What every unit test includes: cmocka with the headers that it needs before itself, the seed of random tests, and the choice of
-// cases: with RTVS_CASE in the environment a program runs only those whose name matches that pattern, as shells match files.
+// Included by every unit test: cmocka with the headers that it needs before itself, the seed of
+// random tests, and the choice of cases. With RTVS_CASE in the environment a program runs only the
+// cases whose name matches that pattern, as shells match files.
 #pragma once
 
 // clang-format off

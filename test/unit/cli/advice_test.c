@@ -1,4 +1,5 @@
-// Decisions from facts alone: a good machine has nothing to say, and each thing that is wrong makes its own finding, with its setting.
+// Decisions from facts alone: a good machine has no finding, and each fault makes its own finding,
+// with its setting.
 #include "../unit.h"
 #include "advice.h"
 
@@ -76,7 +77,8 @@ find(const char *id)
 	return NULL;
 }
 
-// The finding is there with this severity, its sentence, XML and commands contain these texts (NULL: there is none).
+// The finding exists with this severity, and its sentence, XML and commands contain these texts
+// (NULL: there is none).
 static void
 expect(const char *id, enum advice_severity severity, const char *text, const char *libvirt, const char *shell)
 {
@@ -140,7 +142,8 @@ vcpus_without_own_cpus_get_pins(void **state)
 {
 	(void)state;
 	m->threads[1].allowed = m->online;
-	// CPU 4 stays vCPU 0's; of the isolated ones 3 is the first that neither it nor the worker has.
+	// CPU 4 stays vCPU 0's; of the isolated ones 3 is the first that neither it nor the worker
+	// has.
 	expect("vcpu.pin", ADVICE_PROBLEM, "vCPU 1 may run on CPUs 0-7",
 		"<cputune><vcpupin vcpu='0' cpuset='4'/><vcpupin vcpu='1' cpuset='3'/><emulatorpin "
 		"cpuset='0-1'/></cputune>",

@@ -1,4 +1,4 @@
-// The command: which guest is meant, what the daemon adds, and what is printed.
+// The command: the choice of the guest, the daemon's part, and the output.
 #include "../unit.h"
 #include "advise.h"
 #include "fake_client.h"

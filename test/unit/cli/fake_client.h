@@ -1,4 +1,5 @@
-// A daemon for tests: answers from a table, in place of client.c; and what a command prints.
+// A daemon for tests: answers from a table, in place of client.c; and the captured output of a
+// command.
 #pragma once
 
 #include "rtvs/client.h"
@@ -9,6 +10,7 @@ struct fake_answer {
 };
 
 extern const struct fake_answer *fake_client_answers; // ended by one without method
-// Of what was printed to standard output since begin, at most 64 KiB; static. rows: 0: a file, else a terminal as high.
+// The standard output since begin, at most 64 KiB; static. rows: 0: a file, else a terminal of that
+// height.
 void fake_client_begin(unsigned short rows);
 const char *fake_client_end(void);

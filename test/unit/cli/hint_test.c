@@ -1,4 +1,4 @@
-// Hints for what other switches' tools call otherwise, from the table that the program has.
+// Hints for other tools' names, from the program's table.
 #include "../unit.h"
 #include "api.h"
 #include "hint.h"

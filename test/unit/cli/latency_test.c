@@ -1,4 +1,4 @@
-// What `latency` shows of a guest's port and of a tunnel, and which of the two it asks for.
+// The output of `latency` for a guest's port and for a tunnel, and its choice between the two.
 #include "../unit.h"
 #include "fake_client.h"
 #include "latency.h"

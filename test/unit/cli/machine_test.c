@@ -1,4 +1,4 @@
-// Facts out of trees: a whole machine, one of which everything is missing, and files with contents that no kernel writes.
+// Facts out of trees: a whole machine, an empty one, and files with contents that no kernel writes.
 #include "../unit.h"
 #include "machine.h"
 #include "proc_tree.h"

@@ -1,4 +1,5 @@
-// Files are made with their directories; what the kernel would make anew on each read stays as it was put.
+// Files are made with their directories. A kernel would make some anew on each read; here they are
+// unchanged.
 #define _XOPEN_SOURCE 700
 #include "proc_tree.h"
 

@@ -1,4 +1,4 @@
-// QEMU's command line, as people, libvirt and nobody writes it.
+// QEMU's command line, as people and libvirt write it, and as neither does.
 #include "../unit.h"
 #include "qemu.h"
 
@@ -9,7 +9,8 @@ static struct qemu_options
 parse(const char *arguments)
 {
 	size_t len = strlen(arguments);
-	char *cmdline = malloc(len ? len : 1); // exactly as long: a read beyond it is seen by sanitizers
+	// exactly as long: a read beyond it is seen by sanitizers
+	char *cmdline = malloc(len ? len : 1);
 	struct qemu_options o;
 
 	memcpy(cmdline, arguments, len);

@@ -1,4 +1,4 @@
-// What `top` shows: sections only where there is something, and no more lines than the terminal has.
+// The output of `top`: only sections with content, and no more lines than the terminal has.
 #include "../unit.h"
 #include "fake_client.h"
 #include "top.h"

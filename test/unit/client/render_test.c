@@ -1,4 +1,4 @@
-// Results as people see them: what becomes a table, what a row, and what is left out.
+// Results as people see them: tables, rows, and omitted parts.
 #include "../unit.h"
 #include "rtvs/render.h"
 

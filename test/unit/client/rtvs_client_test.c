@@ -1,4 +1,5 @@
-// The installed client library against a peer whose bytes the test writes itself, before the call that reads them.
+// The installed client library against a peer whose bytes the test writes itself, before the call
+// that reads them.
 #include "../unit.h"
 #include "rtvswitch/client.h"
 

@@ -1,4 +1,5 @@
-// The admission test against its definition, evaluated at every deadline in 128 bits, and at its limits.
+// The admission test against its definition, evaluated at every deadline in 128 bits, and at its
+// limits.
 #include "../unit.h"
 #include "rtvs/admission.h"
 #include "rtvs/random.h"

@@ -145,7 +145,8 @@ kick_is_due_when_the_wanted_index_is_in_the_burst(void **state)
 	} cases[] = {
 		{1 << 16, 100, 100, 101, false, true, 0},
 		{1 << 16, 100, 100, 104, false, true, 0},
-		{1 << 16, 100, 103, 104, false, true, 65533}, // asked for later: nothing is known of the depth
+		// asked for later: nothing is known of the depth
+		{1 << 16, 100, 103, 104, false, true, 65533},
 		{1 << 16, 100, 90, 104, false, false, 10}, // still at work: told before
 		{1 << 16, 65535, 65535, 2, false, true, 0},
 		{1 << 16, 3, 65530, 4, false, false, 9},
@@ -315,8 +316,9 @@ wake_latency_is_the_median_of_plain_wakings(void **state)
 		wake(i * 100 * MS, 90000, 0);
 	assert_in_range(atomic_load(&c.wake_ns), 60000, 130000);
 	chain_init(&c, 0);
+	// a quarter is stalled
 	for (unsigned i = 0; i < 400; i++)
-		wake(i * 100 * MS, i % 4 ? 90000 + i % 7 * 1000 : 50 * MS, 0); // a quarter is stalled
+		wake(i * 100 * MS, i % 4 ? 90000 + i % 7 * 1000 : 50 * MS, 0);
 	assert_in_range(atomic_load(&c.wake_ns), 80000, 120000);
 	for (unsigned i = 400; i < 500; i++)
 		wake(i * 100 * MS, 1000, i * 100 * MS + 1); // woken ahead: that says nothing
@@ -364,7 +366,8 @@ now_and_then_a_guest_is_not_woken_ahead(void **state)
 	assert_int_equal(n_plain, 10);
 }
 
-// Threads: one gives packets and looks, one answers, one sends on, one reads. What comes out is in order and whole.
+// Threads: one sends to the guest and polls, one answers, one forwards, one reads. Records come out
+// in order and whole.
 #define N_RACED 2000
 static _Atomic uint32_t answered, is_over;
 
@@ -448,7 +451,8 @@ threads_take_turns(void **state)
 	assert_true(n_read > 0 && n_read + atomic_load(&c.lost) <= N_RACED);
 }
 
-// Threads that were late with an answer answer no other packet: two poll, packets end by time, too, and each has its own key.
+// Threads that were late with an answer answer no other packet: two poll, packets end by time, too,
+// and each has its own key.
 #define N_LATE 20000
 static _Atomic uint32_t asked;
 

@@ -18,7 +18,8 @@ free_port_is_granted_and_a_held_one_refused(void **state)
 	assert_int_equal(c.holder_pid, 7);
 	assert_int_equal(claim_ask(&c, 7, true, 7, 2 + CLAIM_TELL_OTHER_NS),
 		CLAIM_REFUSED_TELL); // a second interface of the same process
-	assert_int_equal(claim_ask(&c, 8, false, 0, 3 + CLAIM_TELL_OTHER_NS), CLAIM_GRANTED); // the first has gone
+	// the first has gone
+	assert_int_equal(claim_ask(&c, 8, false, 0, 3 + CLAIM_TELL_OTHER_NS), CLAIM_GRANTED);
 	assert_false(c.is_refusing);
 }
 
@@ -72,7 +73,8 @@ ban_ends(void **state)
 	assert_true(claim_is_banned(&c, 10 + CLAIM_BAN_NS - 1));
 	assert_int_equal(claim_ask(&c, 7, false, 0, 10 + CLAIM_BAN_NS - 1), CLAIM_BANNED);
 	assert_false(claim_is_banned(&c, 10 + CLAIM_BAN_NS));
-	assert_int_equal(claim_ask(&c, 7, true, 6, 10 + CLAIM_BAN_NS), CLAIM_GRANTED); // the move was not used up
+	// the move was not used up
+	assert_int_equal(claim_ask(&c, 7, true, 6, 10 + CLAIM_BAN_NS), CLAIM_GRANTED);
 }
 
 int

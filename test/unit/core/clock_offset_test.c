@@ -1,5 +1,5 @@
-// Two clocks and a network under virtual time. The truth is known to the test: whatever the queues do, it has to be within the
-// uncertainty at all times.
+// Two clocks and a network under virtual time. The test knows the true offset: whatever the queues
+// do, it must be within the uncertainty at all times.
 #include "../unit.h"
 #include "rtvs/clock_offset.h"
 #include "rtvs/random.h"
@@ -11,8 +11,8 @@
 #define SECOND (1000 * MS)
 #define MAX_ERROR_NS (20 * US)
 #define MAX_UNCERTAINTY_NS (50 * US)
-#define MAX_DRIFT_RANGE_PPB \
-	5000 // 4,000 in 15,000 worlds; from the longest trips instead of the shortest it is above 6,000
+// 4,000 in 15,000 worlds; from the longest trips instead of the shortest it is above 6,000.
+#define MAX_DRIFT_RANGE_PPB 5000
 
 // True time is 0 at the start of a world, whatever its clocks show then. Ours runs with true time.
 struct world {
@@ -30,7 +30,8 @@ struct world {
 
 static struct world world;
 
-// Exponential with this mean, its density a straight line between powers of two: tails are what matter.
+// Exponential with this mean, its density a straight line between powers of two: only the tails
+// matter.
 static uint64_t
 exponential(uint64_t *rng, uint64_t mean_ns)
 {
@@ -159,7 +160,8 @@ forget_worst(struct world *w)
 	w->worst_error_ns = w->worst_uncertainty_ns = 0;
 }
 
-// Ways of 15 us each, queues of up to 100 us on average each way, any offset of +-50 ms, any drift of +-50 ppm.
+// Ways of 15 us each, queues of up to 100 us on average each way, any offset of +-50 ms, any drift
+// of +-50 ppm.
 static struct world
 random_world(uint64_t *rng)
 {

@@ -1,4 +1,4 @@
-// The control law under virtual time, and what senders of two kinds get through a link with it.
+// The control law under virtual time, and the throughput of senders of two kinds on a link with it.
 #include "../unit.h"
 #include "rtvs/codel.h"
 

@@ -1,4 +1,4 @@
-// Deadline classes: what people may write, what is refused and how it is named, and who belongs where.
+// Deadline classes: accepted texts, refusals and their messages, and look-ups.
 #include "../unit.h"
 #include "rtvs/dscp.h"
 #include "rtvs/random.h"

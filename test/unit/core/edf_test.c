@@ -15,7 +15,8 @@ struct entry {
 
 static uint8_t memory[1 << 16] __attribute__((aligned(EDF_ALIGN)));
 
-// Deadlines of all kinds: few different ones, so that equal ones are common; of the next milliseconds, which move on; far.
+// Deadlines of all kinds: few different ones, so that equal ones are common; of the next
+// milliseconds, which move on; far.
 static uint64_t
 random_deadline(uint64_t *seed, uint64_t now)
 {
@@ -183,8 +184,8 @@ burst_beyond_the_limit_of_the_front_moves_half_of_it(void **state)
 	drains_by_number(&q, 0, EDF_FRONT - 1 + EDF_BURST);
 }
 
-// Half of the equal ones are in the front, the others behind it. Those that come later leave last, and an earlier one that
-// makes the front spill again changes no order.
+// Half of the equal ones are in the front, the others behind it. Later ones leave last, and an
+// earlier one that makes the front spill again changes no order.
 static void
 equal_deadlines_keep_their_order_in_front_and_behind(void **state)
 {

@@ -1,5 +1,6 @@
-// The controller by itself, and in a loop with a plant: a sender's scheduler, a network with a queue per step of the ladder, a
-// receiver with its account (flow_delay), and a way back for reports that delays, loses, doubles and re-orders them.
+// The controller by itself, and in a loop with a plant. The plant is a sender's scheduler, a
+// network with a queue per step of the ladder, a receiver with its account (flow_delay), and a way
+// back for reports that delays, loses, doubles and re-orders them.
 #include "../unit.h"
 #include "rtvs/feedback.h"
 #include "rtvs/random.h"
@@ -31,7 +32,8 @@ struct plant {
 	uint64_t now_ns, rng, seq;
 	// The load, which the test may change at any time.
 	uint64_t backlog_ns; // what a packet would wait for without a deadline
-	uint32_t slope_permille; // of the scheduling deadline that a packet waits for, up to the backlog
+	// of the scheduling deadline that a packet waits for, up to the backlog
+	uint32_t slope_permille;
 	uint64_t network_ns[FEEDBACK_MAX_STEPS], jitter_ns;
 	uint64_t floor_ns;
 	// The way back.
@@ -644,7 +646,8 @@ report_of_packets_from_before_a_step_does_not_cause_another(void **state)
 	assert_int_equal(feedback_report(&f, &r, &path, 30 * MS), FEEDBACK_NONE); // an old one
 	assert_int_equal(f.stats.stale, 2);
 	r.last_seq = 201;
-	assert_int_equal(feedback_report(&f, &r, &path, 30 * MS), FEEDBACK_NONE); // of packets that were never sent
+	// of packets that were never sent
+	assert_int_equal(feedback_report(&f, &r, &path, 30 * MS), FEEDBACK_NONE);
 	r.last_seq = 199;
 	r.received = 0;
 	assert_int_equal(feedback_report(&f, &r, &path, 30 * MS), FEEDBACK_NONE);
@@ -670,7 +673,8 @@ report_within_a_round_trip_of_a_step_does_not_cause_another(void **state)
 	r.last_seq++;
 	assert_int_equal(feedback_report(&f, &r, &path, 11 * MS), FEEDBACK_RAISED);
 	r.last_seq++;
-	assert_int_equal(feedback_report(&f, &r, &path, 9 * MS), FEEDBACK_NONE); // time that goes back
+	// time that goes back
+	assert_int_equal(feedback_report(&f, &r, &path, 9 * MS), FEEDBACK_NONE);
 	r.last_seq++;
 	assert_int_equal(feedback_report(&f, &r, &path, 12 * MS), FEEDBACK_NONE);
 	r.last_seq++;
@@ -823,12 +827,14 @@ reports_from_before_are_ignored(void **state)
 	feedback_ignore_until(&f, 100, 10 * MS);
 	assert_int_equal(feedback_report(&f, &r, &path, 12 * MS), FEEDBACK_NONE);
 	r.last_seq = 101;
-	assert_int_equal(feedback_report(&f, &r, &path, 11 * MS - 1), FEEDBACK_NONE); // sooner than it can know
+	// sooner than it can know
+	assert_int_equal(feedback_report(&f, &r, &path, 11 * MS - 1), FEEDBACK_NONE);
 	r.last_seq = 102;
 	assert_int_equal(feedback_report(&f, &r, &path, 12 * MS), FEEDBACK_SHORTENED);
 }
 
-// Anything in reports, paths and times: states stay in range, steps a round trip apart, no deadline below the floor that holds.
+// Anything in reports, paths and times: states stay in range, steps a round trip apart, no deadline
+// below the present floor.
 static void
 random_reports_keep_the_invariants(void **state)
 {

@@ -1,4 +1,5 @@
-// The account of one flow: numbers against a list of what the network did, misses at their limits, and when reports are due.
+// The account of one flow: numbers against a list of the network's actions, misses at their limits,
+// and the times of reports.
 #include "../unit.h"
 #include "rtvs/flow_delay.h"
 #include "rtvs/random.h"
@@ -98,7 +99,8 @@ duplicate_counts_once(void **state)
 #define N_NUMBERS 20000
 #define REACH 20 // by how much the network re-orders
 
-// What arrives at each time slot. All that is dropped is lost, nothing else, in any re-ordering within the window.
+// The arrivals of each time slot. All dropped packets are lost, no others, in any re-ordering
+// within the window.
 static void
 losses_agree_with_what_the_network_did(void **state)
 {
@@ -123,7 +125,8 @@ losses_agree_with_what_the_network_did(void **state)
 				n_doubled++;
 			}
 		}
-		for (uint64_t i = 0; i + REACH < n; i++) { // a swap takes an entry REACH further at most once
+		// a swap takes an entry REACH further at most once
+		for (uint64_t i = 0; i + REACH < n; i++) {
 			uint64_t k = i + random_below(&rng, REACH / 2), other = order[k];
 
 			if (order[k] - order[i] > FLOW_DELAY_WINDOW / 2)
@@ -329,7 +332,8 @@ end_of_misses_is_told_only_with_packets_that_prove_it(void **state)
 	add_delayed(3, 2 * MS);
 	assert_false(flow_delay_wants_report(&f, INTERVAL_NS, INTERVAL_NS + 1));
 	assert_true(flow_delay_wants_report(&f, INTERVAL_NS, 2 * INTERVAL_NS));
-	// So does one after the last word of the end: else there would be more than one report an interval.
+	// So does a miss after the last word of the end: otherwise there would be more than one
+	// report an interval.
 	(void)take(2 * INTERVAL_NS);
 	for (uint64_t i = 3; i < 3 + FLOW_DELAY_REPEATS; i++) {
 		add_delayed(i + 1, 500 * US);

@@ -1,4 +1,4 @@
-// Spoof guard: what a guest may send, and every way round it that we know of.
+// Spoof guard: the permitted frames of a guest, and every way round the guard that we know of.
 #include "../unit.h"
 #include "../wire/packet.h"
 #include "rtvs/guard.h"
@@ -238,7 +238,8 @@ arp_sender_must_be_allowed_in_every_operation(void **state)
 	(void)state;
 	for (unsigned op = 0; op < 12; op++) {
 		assert_int_equal(check_arp_of(&both, op, MINE, MY_IP, GATEWAY), DROP_NONE);
-		assert_int_equal(check_arp_of(&both, op, MINE, GATEWAY, GATEWAY), DROP_SPOOF_ARP); // gratuitous
+		// gratuitous
+		assert_int_equal(check_arp_of(&both, op, MINE, GATEWAY, GATEWAY), DROP_SPOOF_ARP);
 		assert_int_equal(check_arp_of(&both, op, OTHER, MY_IP, MY_IP), DROP_SPOOF_ARP);
 		assert_int_equal(check_arp_of(&macs_only, op, OTHER, MY_IP, MY_IP), DROP_SPOOF_ARP);
 		assert_int_equal(check_arp_of(&macs_only, op, ALSO_MINE, GATEWAY, MY_IP), DROP_NONE);

@@ -1,4 +1,4 @@
-// Holds under virtual time: when they begin, and that each ends.
+// Holds under virtual time: their beginning, and that each ends.
 #include "../unit.h"
 #include "rtvs/hold.h"
 
@@ -111,8 +111,9 @@ stuck_device_holds_nobody(void **state)
 #define PAUSE_US UINT64_C(150000)
 #define BURST (LIMIT / 4) // packets are read at once
 
-// A sender sends to a link as fast as it can: a burst is read each us unless it is held. One packet leaves the link each `us`,
-// but none from 1 s on for pause_us. Returns whether packets are lost after 1.5 s.
+// A sender sends to a link as fast as it can: a burst is read each us unless it is held. One packet
+// leaves the link each `us`, but none from 1 s on for pause_us. Returns whether packets are lost
+// after 1.5 s.
 static bool
 loses_packets(uint64_t us, uint64_t pause_us)
 {
@@ -140,8 +141,8 @@ loses_packets(uint64_t us, uint64_t pause_us)
 	return n_lost;
 }
 
-// Whatever the link's rate is, no hold is longer than the bound; the link is never idle; and packets are lost only where the link
-// needs longer for a quarter of the queue.
+// At any rate of the link no hold is longer than the bound, and the link is never idle. Packets are
+// lost only where the link needs longer for a quarter of the queue.
 static void
 holds_are_bounded_at_any_rate(void **state)
 {

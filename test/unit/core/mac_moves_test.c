@@ -1,4 +1,4 @@
-// MAC moves: what is many, and how often it is told.
+// MAC moves: the limit, and how often an excess is reported.
 #include "../unit.h"
 #include "rtvs/mac_moves.h"
 
@@ -13,7 +13,8 @@ as_many_as_the_limit_are_not_many_and_one_more_are(void **state)
 	for (unsigned more = 0; more < 2; more++) {
 		struct mac_moves m = {0};
 
-		assert_false(mac_moves_are_many(&m, 1000, 100, &per_s, 5 * S)); // nothing to compare with
+		// nothing to compare with
+		assert_false(mac_moves_are_many(&m, 1000, 100, &per_s, 5 * S));
 		assert_int_equal(mac_moves_are_many(&m, 1100 + more, 100, &per_s, 6 * S), more);
 		assert_int_equal(per_s, more ? 101 : 7);
 	}

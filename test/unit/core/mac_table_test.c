@@ -1,4 +1,5 @@
-// MAC table: its promises one by one, random operations against a plain array, and threads that race for the same keys.
+// MAC table: its promises one by one, random operations against a plain array, and threads that
+// race for the same keys.
 #include "../unit.h"
 #include "rtvs/mac_table.h"
 #include "rtvs/random.h"
@@ -216,7 +217,8 @@ ageing_survives_the_wrap_of_seconds(void **state)
 	assert_int_equal(mac_table_sweep(&t, &pos, 16, 10, MAC_TABLE_NO_PORT, false, NULL, NULL, 5), 1);
 }
 
-// A guest that knows the code, but not the seed, chooses MACs with whatever structure: few may find no room at half load.
+// A guest that knows the code, but not the seed, chooses MACs with any structure: few may find no
+// room at half load.
 static void
 half_full_table_takes_related_keys(void **state)
 {
@@ -443,8 +445,8 @@ random_operations_agree_with_a_plain_array(void **state)
 	}
 }
 
-// Workers on ports of their own fight for the same keys while a control thread sweeps. Each keeps the books as
-// the datapath does: one up for what it learned, one down for the port it took a MAC from.
+// Workers on ports of their own compete for the same keys while a control thread sweeps. Each keeps
+// the books as the datapath does: one up for a learned MAC, one down for the port that lost it.
 #define RACE_KEYS 40
 #define RACE_ROUNDS 4000
 
@@ -511,7 +513,8 @@ workers_that_learn_the_same_keys_leave_no_duplicate(void **state)
 		assert_int_equal(w[0].n_macs[p] + w[1].n_macs[p] + w[2].n_macs[p], n_macs[p]);
 }
 
-// MAC_A + i is on port i whenever it is there; eight slots for sixteen keys, so entries replace each other all the time.
+// MAC_A + i is on port i whenever it is there; eight slots for sixteen keys, so entries replace
+// each other all the time.
 static void *
 churn(void *arg)
 {
@@ -527,7 +530,8 @@ churn(void *arg)
 		else
 			(void)learn(MAC_A + key, 0, (uint16_t)key, &port, i);
 	}
-	(void)learn(MAC_A, 0, 0, &(uint16_t){0}, 300000); // a reader that comes late finds something
+	// a reader that comes late finds something
+	(void)learn(MAC_A, 0, 0, &(uint16_t){0}, 300000);
 	n_running--;
 	return NULL;
 }

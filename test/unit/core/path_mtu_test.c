@@ -1,4 +1,4 @@
-// What routers may say of a path, and for how long it counts.
+// Routers' reports about a path, and how long they count.
 #include "../unit.h"
 #include "rtvs/path_mtu.h"
 

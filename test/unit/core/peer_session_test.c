@@ -1,4 +1,5 @@
-// Sessions of two daemons over a network that loses, doubles, re-orders and replays; the window against a list of all numbers.
+// Sessions of two daemons over a network that loses, doubles, re-orders and replays; the window
+// against a list of all numbers.
 #include "../unit.h"
 #include "rtvs/peer_session.h"
 #include "rtvs/random.h"
@@ -55,7 +56,8 @@ only_who_echoes_our_session_has_an_effect(void **state)
 	assert_int_equal(receive(&s, PEER, OWN, 3), PEER_SESSION_ACCEPTED);
 	assert_true(peer_session_is_known(&s));
 	assert_int_equal(receive(&s, PEER, 0, 4), PEER_SESSION_ELSEWHERE);
-	assert_int_equal(receive(&s, PEER, OWN, 4), PEER_SESSION_ACCEPTED); // the refused one left no mark
+	// the refused one left no mark
+	assert_int_equal(receive(&s, PEER, OWN, 4), PEER_SESSION_ACCEPTED);
 	assert_int_equal(s.n_received[PEER_SESSION_ACCEPTED], 2);
 	assert_int_equal(s.n_received[PEER_SESSION_ELSEWHERE], 3);
 	assert_int_equal(s.n_received[PEER_SESSION_STALE], 1);
@@ -387,8 +389,10 @@ withheld_datagram_of_an_old_start_does_not_shut_the_new_one_out(void **state)
 	assert_int_equal(receive(&s, PEER, OWN, 1), PEER_SESSION_ACCEPTED);
 	assert_int_equal(receive(&s, old, OWN, 900), PEER_SESSION_ELSEWHERE);
 	assert_int_equal(s.own, OWN + 1);
-	assert_int_equal(receive(&s, old, OWN, 901), PEER_SESSION_ELSEWHERE); // what it knew is of no use
-	assert_int_equal(receive(&s, PEER, OWN + 1, 2), PEER_SESSION_ACCEPTED); // who is alive has heard of the next
+	// what it knew is of no use
+	assert_int_equal(receive(&s, old, OWN, 901), PEER_SESSION_ELSEWHERE);
+	// who is alive has heard of the next
+	assert_int_equal(receive(&s, PEER, OWN + 1, 2), PEER_SESSION_ACCEPTED);
 	assert_int_equal(receive(&s, old, OWN, 902), PEER_SESSION_ELSEWHERE);
 	assert_true(s.own == OWN + 1 && s.peer == PEER);
 }
@@ -406,7 +410,8 @@ ids_of_one_start_are_accepted_in_their_order_only(void **state)
 	assert_int_equal(receive(&s, PEER_SESSION_IDS, OWN, 1), PEER_SESSION_ACCEPTED);
 	assert_int_equal(receive(&s, 1, OWN, 4), PEER_SESSION_STALE);
 	assert_int_equal(s.own, OWN);
-	assert_int_equal(receive(&s, 2 * PEER_SESSION_IDS, OWN, 1), PEER_SESSION_ELSEWHERE); // another start's
+	// another start's
+	assert_int_equal(receive(&s, 2 * PEER_SESSION_IDS, OWN, 1), PEER_SESSION_ELSEWHERE);
 	assert_int_equal(s.own, OWN + 1);
 }
 
@@ -456,7 +461,8 @@ keys_are_one_or_two_and_different(void **state)
 	assert_int_equal(peer_session_init(&s, OWN, same, 2, 0), -EINVAL);
 }
 
-// All that is sent, on a network without loss; who does not have the key ignores it. Returns data refused.
+// All sent datagrams, on a network without loss; a side without the key ignores them. Returns data
+// refused.
 static unsigned
 exchange(struct peer_session *side, uint64_t *now_ns, unsigned ms)
 {
@@ -498,7 +504,8 @@ new_key_on_either_side_first_loses_nothing(void **state)
 			assert_int_equal(exchange(side, &now_ns, 3000), 0);
 			for (unsigned i = 0; i < 2; i++)
 				assert_int_equal(side[i].key[side[i].sends_with], keys[k + 1]);
-			assert_true(peer_session_hello_ns(&side[first]) == UINT64_MAX); // nothing left to ask
+			// nothing left to ask
+			assert_true(peer_session_hello_ns(&side[first]) == UINT64_MAX);
 			assert_int_equal(peer_session_set_keys(&side[first], keys + k + 1, 1), 0);
 			assert_int_equal(exchange(side, &now_ns, 3000), 0);
 			assert_int_equal(peer_session_set_keys(&side[!first], keys + k + 1, 1), 0);

@@ -21,8 +21,8 @@ each_type_has_a_name_of_its_own(void **state)
 	assert_string_equal(port_traits_names[DP_PORT_GENEVE], "geneve");
 }
 
-// What a port is made of is one thing at most. A tunnel has no device, so it can neither carry tunnels nor hold anybody back; nobody
-// waits for a guest, which may stop.
+// A port has at most one kind. A tunnel has no device, so it can neither carry tunnels nor hold a
+// port back. No port waits for a guest, which may stop.
 static void
 traits_of_a_type_go_together(void **state)
 {

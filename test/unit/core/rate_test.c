@@ -1,4 +1,5 @@
-// Token bucket against exact rational arithmetic: the model counts billionths of a unit in 128 bits.
+// Token bucket against exact rational arithmetic: the model counts billionths of a unit in 128
+// bits.
 #include "../unit.h"
 #include "rtvs/random.h"
 #include "rtvs/rate.h"
@@ -80,7 +81,8 @@ bounds_of_rate_burst_and_gap_do_not_overflow(void **state)
 	assert_true(rate_ready_ns(&r, BURST_MAX, UINT64_MAX) == UINT64_MAX);
 }
 
-// One bucket: gaps of all sizes, takes of all sizes, the promise of rate_ready_ns checked at that time and 1 ns before.
+// One bucket: gaps of all sizes, takes of all sizes, the promise of rate_ready_ns checked at that
+// time and 1 ns before.
 static void
 run_model(uint64_t *rng)
 {
@@ -131,8 +133,8 @@ shared_limit_starts_full_and_refuses_one_more(void **state)
 	assert_false(rate_limit_take(&l, &paid, 1, now));
 	assert_false(rate_limit_take(&l, &paid, 1, now + 999999));
 	assert_true(rate_limit_take(&l, &paid, 1, now + 1000000));
-	assert_int_equal(
-		rate_limit_room(&l, &paid, 1, now + 1000000), 1 + 10 - 1); // it may owe less than the burst and one
+	// it may owe less than the burst and one
+	assert_int_equal(rate_limit_room(&l, &paid, 1, now + 1000000), 1 + 10 - 1);
 	rate_limit_charge(&l, &paid, 1, now + 1000000);
 	assert_int_equal(rate_limit_room(&l, &paid, 1, now + 1000000), 0);
 	assert_true(rate_limit_room(&l, &paid, 1, now + 2000000) > 0);
@@ -145,7 +147,8 @@ shared_limit_starts_full_and_refuses_one_more(void **state)
 	assert_true(rate_limit_take(&l, &paid, 1u << 29, 5000000 * NS_PER_S));
 }
 
-// Workers poll the queues of one port, some or all of which have packets of all lengths without end.
+// Workers poll the queues of one port, some or all of which have packets of all lengths without
+// end.
 struct limited_run {
 	uint64_t rate, burst, longest;
 	unsigned n_workers, n_busy;

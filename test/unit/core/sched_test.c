@@ -1,5 +1,6 @@
-// One port's scheduler under virtual time: its rules one by one, random operations against a model that searches every
-// flow and counts tokens as exact rationals, and what admission promises against what the scheduler keeps.
+// One port's scheduler under virtual time: its rules one by one, and random operations against a
+// model that searches every flow and counts tokens as exact rationals. Admission's promises are
+// compared with the scheduler's results.
 #include "../unit.h"
 #include "rtvs/admission.h"
 #include "rtvs/random.h"
@@ -145,7 +146,8 @@ packet_beyond_its_tokens_waits_for_them_or_for_surplus(void **state)
 	assert_int_equal(c->verdict, SCHED_GUARANTEED);
 }
 
-// What conforms when it arrives is guaranteed however long the link was taken: the bucket does not overflow meanwhile.
+// A packet that conforms on arrival is guaranteed however long the link was taken: the bucket does
+// not overflow meanwhile.
 static void
 waiting_costs_no_guarantee(void **state)
 {
@@ -190,7 +192,8 @@ late_packets_are_dropped_where_asked(void **state)
 	assert_int_equal(s.flow[1].stats.worst_late_ns, 1 * MS);
 }
 
-// What a flow sends beyond its bucket waits for tokens: late by its own doing, and no promise is broken when it is dropped.
+// Packets of a flow beyond its bucket wait for tokens. They are late by the flow's own doing, and
+// dropping them breaks no promise.
 static void
 packet_that_is_late_by_its_own_doing_breaks_no_promise(void **state)
 {
@@ -232,7 +235,8 @@ new_rate_or_burst_grants_nothing_for_the_past(void **state)
 	assert_int_equal(sched_tokens(&s, 0, 5008 * MS), 2000);
 }
 
-// The same with packets that wait: all that is guaranteed from the change on conforms to the new rate and burst.
+// The same with waiting packets: all guaranteed ones from the change on conform to the new rate and
+// burst.
 static void
 new_rate_guarantees_no_backlog_at_once(void **state)
 {
@@ -257,7 +261,8 @@ new_rate_guarantees_no_backlog_at_once(void **state)
 	}
 }
 
-// Two workers receive a flow's packets: the order of the queue stands, each is late by its own arrival.
+// Two workers receive a flow's packets: the order of the queue stays, and each packet is late by
+// its own arrival.
 static void
 earlier_arrival_behind_a_later_one_is_judged_after_it(void **state)
 {
@@ -299,8 +304,8 @@ limit_is_kept_and_one_more_is_refused(void **state)
 	assert_true(sched_is_consistent(&s));
 }
 
-// Flows that were empty are judged together, SCHED_FRESH_MAX at most. They leave as if each had been judged at once, also when
-// one of them changes, or loses its packets, before.
+// Flows that were empty are judged together, SCHED_FRESH_MAX at most. They leave as if each had
+// been judged at once, also when one of them changes, or loses its packets, before.
 static void
 flows_that_come_together_leave_by_deadline(void **state)
 {
@@ -394,7 +399,8 @@ surplus_is_shared_by_weight(void **state)
 		(void)send(item->user, item->len, step);
 		for (unsigned a = 0; step > 100 && a < 4; a++)
 			for (unsigned b = 0; b < 4; b++) {
-				// Served per weight differs by less than a quantum, and what one packet is of a quantum.
+				// Service per weight differs by less than a quantum, and the part
+				// of a quantum that one packet is.
 				double gap = (double)served[a] / weights[a] - (double)served[b] / weights[b];
 				double bound = 2 * SCHED_QUANTUM_BYTES + (double)lens[a] / weights[a] +
 					(double)lens[b] / weights[b];
@@ -547,7 +553,8 @@ clock_at_its_edges(void **state)
 	assert_int_equal(s.now_ns, 5 * MS);
 }
 
-// From the lowest to the highest rate, a flow that is always backlogged on a link of its own rate gets it exactly.
+// From the lowest to the highest rate, a flow that is always backlogged on a link of its own rate
+// gets it exactly.
 static void
 rates_from_8_kbit_to_400_gbit_are_exact(void **state)
 {
@@ -868,7 +875,8 @@ what_would_wait_does_not_pass(void **state)
 	assert_false(sched_may_pass(&s, 0, 1, 1001, NS_PER_S, NS_PER_S));
 	assert_true(sched_may_pass(&s, 0, 2, 1000, NS_PER_S, NS_PER_S)); // its limit
 	assert_false(sched_may_pass(&s, 0, 3, 1000, NS_PER_S, NS_PER_S));
-	assert_true(sched_may_pass(&s, 0, 1, 1000, NS_PER_S - MS, NS_PER_S)); // late packets are dropped
+	// late packets are dropped
+	assert_true(sched_may_pass(&s, 0, 1, 1000, NS_PER_S - MS, NS_PER_S));
 	assert_false(sched_may_pass(&s, 0, 1, 1000, NS_PER_S - MS - 1, NS_PER_S));
 	sched_pass(&s, 0, &(uint32_t){1000}, 1, NS_PER_S, NS_PER_S);
 	assert_false(sched_may_pass(&s, 0, 1, 1, NS_PER_S, NS_PER_S)); // the link is busy
@@ -942,8 +950,9 @@ equals_a_model_of_exact_rationals(void **state)
 	assert_true(n_out > 50000 && n_guaranteed > n_out / 10 && n_guaranteed < n_out);
 }
 
-// Greedy flows: the whole burst at t = 0, then each packet when its tokens are there. Just before, the longest packet of those
-// with later deadlines, or of best effort, has begun. Returns the worst lateness of guaranteed packets up to `end_ns`.
+// Greedy flows: the whole burst at t = 0, then each packet when its tokens are there. Just before,
+// the longest packet of the flows with later deadlines, or of best effort, has begun. Returns the
+// worst lateness of guaranteed packets up to `end_ns`.
 struct source {
 	uint64_t next_ns;
 	struct rate tokens;
@@ -1001,7 +1010,8 @@ run_greedy(const struct admission_flow *f, uint32_t n, const struct admission_li
 	return worst;
 }
 
-// Times of all packets are whole microseconds, so that nothing is lost to rounding: 1 byte takes 8 ns at 1 Gbit/s.
+// Times of all packets are whole microseconds, so that nothing is lost to rounding: 1 byte takes 8
+// ns at 1 Gbit/s.
 static uint32_t
 whole_set(uint64_t *seed, struct admission_flow *f, struct admission_link *link)
 {
@@ -1041,8 +1051,9 @@ what_was_admitted_is_kept(void **state)
 	print_message("%u of %u sets admitted\n", n_admitted, n_sets);
 }
 
-// A refusal because of a deadline is right: greedy flows with deadlines up to t, and the longest of the others having begun, make
-// a packet late. Arrivals come in whole packets: what the bound counts of a flow's next packet by t has not come yet.
+// A refusal because of a deadline is right. Greedy flows with deadlines up to t, and the longest
+// packet of the others having begun, make a packet late. Arrivals come in whole packets: the bound
+// counts a part of a flow's next packet by t that has not come yet.
 static void
 what_was_refused_could_not_be_kept(void **state)
 {
@@ -1081,9 +1092,10 @@ what_was_refused_could_not_be_kept(void **state)
 	assert_true(n_within < n_refused / 2);
 }
 
-// A flow sends five times what the link carries and does not slow down, another sends what it was guaranteed. Without management the
-// first one's packets wait for as long as its queue is; with it for an interval at most. The link is never idle, and what is
-// guaranteed is not touched.
+// A flow sends five times the link's rate and does not slow down, another sends its guaranteed
+// rate. Without management the first one's packets wait for as long as its queue is; with
+// management for an interval at most. The link is never idle, and guaranteed packets are
+// unaffected.
 static void
 managed_flow_waits_for_an_interval_and_the_link_is_full(void **state)
 {
@@ -1123,8 +1135,8 @@ managed_flow_waits_for_an_interval_and_the_link_is_full(void **state)
 		assert_in_range(sent_bytes, 10 * 2 * MBIT * 99 / 100, 10 * 2 * MBIT + 1250);
 		if (is_managed) {
 			assert_true(n_dropped > 0);
-			assert_in_range(
-				longest_ns, 1, interval_ns + 10 * MS); // while a frame leaves, the next one waits
+			// while a frame leaves, the next one waits
+			assert_in_range(longest_ns, 1, interval_ns + 10 * MS);
 		} else {
 			assert_int_equal(n_dropped, 0);
 			assert_true(longest_ns > NS_PER_S);

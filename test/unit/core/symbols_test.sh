@@ -1,8 +1,9 @@
 #!/bin/sh
 # usage: symbols_test.sh ARCHIVE...
 #
-# The pure libraries need nothing but each other and a few functions of libc that compilers call by themselves, and
-# of compilers, their own arithmetic (128-bit division) included: nobody can read a clock, log or allocate there without this test.
+# The pure libraries need only each other and a few functions of libc that compilers call by
+# themselves. Of compilers, they need the arithmetic (128-bit division) included. No code there can
+# read a clock, log or allocate unnoticed.
 
 set -eu
 

@@ -1,4 +1,4 @@
-// Ports as flows: what a dry model admits, and what it says when it does not.
+// Ports as flows: a dry model's admissions, and its messages when it refuses.
 #include "admit.h"
 #include "ctl_fixture.h"
 
@@ -99,7 +99,8 @@ egress_rate_that_keeps_too_little_is_refused(void **state)
 	model_destroy(m);
 }
 
-// Every sender has a guarantee, and the last in order of deadlines may still be held up by a packet beyond one.
+// Every sender has a guarantee, and the last in order of deadlines may still be delayed by a packet
+// beyond one.
 static void
 surplus_of_guaranteed_senders_may_have_begun(void **state)
 {

@@ -1,4 +1,4 @@
-// The table of methods: complete, and readable by all who derive something from it.
+// The table of methods: complete, and readable by all that is derived from it.
 #include "ctl_fixture.h"
 
 #include <string.h>
@@ -69,7 +69,7 @@ every_default_decodes(void **state)
 	}
 }
 
-// A monitor must not be able to change anything, nor to have files looked at (config.check: key_file).
+// A monitor must not be able to change anything, nor to have files read (config.check: key_file).
 static void
 read_only_methods_are_those_that_show(void **state)
 {

@@ -1,4 +1,5 @@
-// The configuration as a whole: dump and apply are inverse, apply is all or nothing wherever it fails, files.
+// The configuration as a whole: dump and apply are inverse, apply is all or nothing wherever it
+// fails, files.
 #include "config.h"
 #include "ctl_fixture.h"
 #include "rtvs/units.h"
@@ -24,7 +25,8 @@ static const char state_a[] =
 	" \"port\": \"p3\"}},"
 	"{\"method\": \"mac.add\", \"params\": {\"bridge\": \"br1\", \"mac\": \"52:54:00:00:00:02\","
 	" \"port\": \"p2\", \"vlan\": 7}}]";
-// B: br1 is gone, br2 is there; tap is another device; p2 moved; p1 has another MTU and mirrors still; p3 mirrors too.
+// B: br1 is gone, br2 is there; tap is another device; p2 moved; p1 has another MTU and mirrors
+// still; p3 mirrors too.
 static const char state_b[] =
 	"[{\"method\": \"system.init\", \"params\": {\"idle\": \"adaptive\", \"dscp_classes\": \"1ms:cs6\"}},"
 	"{\"method\": \"log.set\", \"params\": {\"level\": \"error\"}},"
@@ -243,7 +245,8 @@ errors_name_the_call(void **state)
 	assert_non_null(strstr(message, "system.init must come before"));
 	message = apply(f, "[{\"method\": \"system.init\", \"params\": {\"buffers\": 2048}}]", true);
 	assert_non_null(strstr(message, "while the daemon runs"));
-	assert_int_equal(fake_dp_n_changes(), n); // all of that was found before anything was touched
+	// all of that was found before anything was touched
+	assert_int_equal(fake_dp_n_changes(), n);
 	(void)fake_dp_fail(2, -EIO);
 	message = apply(f, state_a, true);
 	assert_non_null(strstr(message, "call 1 (bridge.add)"));
@@ -386,7 +389,8 @@ shipped_examples_load(void **state)
 	}
 }
 
-// As many bridges and static MACs as there may be, with names as long as they may be, in one list of calls.
+// The greatest number of bridges and static MACs, with names of the greatest length, in one list of
+// calls.
 static json_t *
 largest_calls(void)
 {
@@ -428,7 +432,7 @@ dispatch_calls(struct fixture *f, const char *method, json_t *calls)
 	return answer;
 }
 
-// What the daemon saves, it takes back: from the file when it starts, and as one call while it runs.
+// The daemon accepts the file that it saves: when it starts, and as one call while it runs.
 static void
 largest_configuration_is_taken(void **state)
 {

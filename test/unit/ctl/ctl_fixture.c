@@ -1,4 +1,4 @@
-// What the tests of the control plane share; no test of its own.
+// Shared by the tests of the control plane; no test of its own.
 #include "ctl_fixture.h"
 
 #include "metrics.h"

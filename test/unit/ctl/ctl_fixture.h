@@ -19,7 +19,8 @@ int fixture_teardown(void **state);
 // The directory only; the test calls ctl_create itself.
 int fixture_setup_stopped(void **state);
 void fixture_write(const char *path, const char *text);
-// One call on a session of its own. params as JSON text, NULL: none. The result; NULL when refused, then *ret_err.
+// One call on a session of its own. params as JSON text, NULL: none. The result; NULL when refused,
+// then *ret_err.
 json_t *fixture_call(struct fixture *f, const char *method, const char *params, struct rpc_error *ret_err);
 // The call must work; the result is dropped.
 void fixture_ok(struct fixture *f, const char *method, const char *params);

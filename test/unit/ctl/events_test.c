@@ -1,4 +1,4 @@
-// Events: who hears what, how often it is logged.
+// Events: their subscribers, and how often they are logged.
 #include "ctl_fixture.h"
 #include "events.h"
 

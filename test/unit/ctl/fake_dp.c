@@ -1,5 +1,6 @@
-// Keeps what it is told and checks it as the datapath does: names that must exist, limits. Every
-// change counts, and any one of them can be made to fail. Invariant: a call that fails changed nothing.
+// Keeps the configuration and checks it as the datapath does: names that must exist, limits. Every
+// change counts, and any one of them can be made to fail.
+// Invariant: a call that fails changed nothing.
 #include "fake_dp.h"
 
 #include "bridge_params.h"
@@ -45,7 +46,8 @@ struct fake_bridge {
 struct dp {
 	struct dp_system_cfg system;
 	struct fake_port ports[DP_MAX_PORTS];
-	struct dp_flow *flows[DP_MAX_PORTS][DP_MAX_PORTS]; // of egress port, by ingress port; NULL: none
+	// of egress port, by ingress port; NULL: none
+	struct dp_flow *flows[DP_MAX_PORTS][DP_MAX_PORTS];
 	uint64_t held_ns[DP_MAX_PORTS][DP_MAX_PORTS]; // of port, by port
 	struct fake_bridge bridges[DP_MAX_BRIDGES];
 	struct dp_worker_stats workers[2];

@@ -6,7 +6,8 @@
 #define FAKE_BAD_DEADLINE_NS 666 // dp_port_check_qos refuses it
 #define FAKE_BAD_SEGMENT "/bad/segment" // dp_port_check_segment refuses it
 
-// From here on the n-th change (1: the next) fails with rc, and only that one. 0: none. Returns changes counted so far.
+// From here on the n-th change (1: the next) fails with rc, and only that one. 0: none. Returns
+// changes counted so far.
 unsigned fake_dp_fail(unsigned n, int rc);
 // Changes (add, set, del of anything) since dp_init.
 unsigned fake_dp_n_changes(void);
@@ -15,7 +16,8 @@ unsigned fake_dp_n_port_changes(const char *name);
 // All that is configured, as text, in order of names. Caller frees.
 char *fake_dp_dump(void);
 void fake_dp_event(const struct dp_event *event);
-void fake_dp_packet(unsigned port, const struct dp_capture_pkt *pkt); // into a running capture; data is copied
+// into a running capture; data is copied
+void fake_dp_packet(unsigned port, const struct dp_capture_pkt *pkt);
 struct dp_port_stats *fake_dp_stats(const char *port);
 void fake_dp_held(const char *port, const char *by, uint64_t ns);
 struct dp_port_state *fake_dp_state(const char *port);

@@ -1,4 +1,5 @@
-// What ports sent through others: the same members wherever it is shown, only where there was something, and as much as an answer holds.
+// Packets of ports through other ports: the same members wherever they are shown, only those with
+// packets, and as many as an answer holds.
 #include "ctl_fixture.h"
 
 #include <stdio.h>
@@ -6,7 +7,8 @@
 
 #define MAX_FLOWS 4096 // of an answer to stats.get
 
-// Two ports, and what each sent through vm1: vm10 has a deadline and is late, vm1 itself sent nothing.
+// Two ports, and the packets of each through vm1: vm10 has a deadline and is late, vm1 itself sent
+// nothing.
 static void
 add_ports_with_flows(struct fixture *f)
 {

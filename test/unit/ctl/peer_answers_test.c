@@ -1,4 +1,4 @@
-// What is done about packets that come late at a peer, once for each report.
+// The reaction to packets that are late at a peer, once for each report.
 #include "metrics.h"
 #include "peer_answers.h"
 #include "remote.h"
@@ -15,8 +15,8 @@ a_report_is_answered_once(void **state)
 	remote_sends(f, &msg);
 	assert_int_equal(count(f, "accepted"), 1);
 	assert_int_equal(count(f, "reports"), 1);
-	assert_int_equal(
-		fake_dp_n_answers(), 2); // the controller's start, and a step: the network alone takes too long
+	// the controller's start, and a step: the network alone takes too long
+	assert_int_equal(fake_dp_n_answers(), 2);
 	peers_receive(f->ctl, &last);
 	assert_int_equal(count(f, "replayed"), 1);
 	assert_int_equal(count(f, "reports"), 1);
@@ -30,7 +30,8 @@ metrics_say_what_was_done_about_a_report(void **state)
 		"rtvs_peer_known{uplink=\"up\",address=\"10.9.0.2\"} 1\n",
 		"rtvs_peer_reports_total{uplink=\"up\",address=\"10.9.0.2\"} 1\n",
 		"rtvs_feedback_deadline_seconds{uplink=\"up\",address=\"10.9.0.2\",port=\"vm\"} 0.002000000\n",
-		"rtvs_feedback_escalated{uplink=\"up\",address=\"10.9.0.2\",port=\"vm\"} 1\n", // no rate, so no EF
+		// no rate, so no EF
+		"rtvs_feedback_escalated{uplink=\"up\",address=\"10.9.0.2\",port=\"vm\"} 1\n",
 		"rtvs_feedback_missed_packets_total{uplink=\"up\",address=\"10.9.0.2\",port=\"vm\"} 5\n",
 	};
 	struct fixture *f = acquainted(state);
@@ -68,7 +69,8 @@ a_report_of_what_is_not_there_changes_nothing(void **state)
 	assert_int_equal(fake_dp_n_answers(), 0);
 }
 
-// Without its rate a port may not climb as high as it has: until its controller begins anew, the highest step left counts.
+// Without its rate a port may not climb as high as it has: until its controller begins anew, the
+// highest permitted step counts.
 static void
 a_ladder_that_became_shorter_has_a_highest_step(void **state)
 {

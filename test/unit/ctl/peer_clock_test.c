@@ -1,4 +1,4 @@
-// What time it is there: who asks whom, and what counts as an answer.
+// The time at a peer: who asks whom, and which answers count.
 #include "remote.h"
 
 static void

@@ -1,4 +1,4 @@
-// Key files: what is accepted, and that what is refused changes nothing.
+// Key files: accepted contents, and that a refused file changes nothing.
 #include "../unit.h"
 #include "peer_keys.h"
 

@@ -1,5 +1,5 @@
-// From any valid configuration to any other: apply does what check says, at no step is more reserved than can be kept, and a step
-// that fails leaves everything as it was.
+// From any valid configuration to any other: apply does what check says, and at no step more is
+// reserved than can be kept. A step that fails leaves everything unchanged.
 #include "admit.h"
 #include "config.h"
 #include "ctl_fixture.h"
@@ -212,7 +212,8 @@ fail_each_step(struct fixture *f, json_t *to, const char *before)
 		if (call(f, "config.apply", to, NULL)) {
 			n = fake_dp_n_changes() - begin;
 			(void)fake_dp_fail(0, 0);
-			// A static MAC of a port that had left is forgotten anyway: that failure is none.
+			// A static MAC of a port that had left is forgotten anyway: that failure is
+			// none.
 			if (n <= n_failed)
 				return;
 			fail_msg("the change that failed was the last one: %u of %u", n_failed + 1, n);

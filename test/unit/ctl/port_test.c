@@ -1,4 +1,5 @@
-// Methods of the noun port, and the counters of ports: what is accepted, what is refused with which field, what is shown.
+// Methods of the noun port, and the counters of ports: accepted values, refusals with their field,
+// and results.
 #include "ctl_fixture.h"
 #include "port_json.h"
 #include "port_params.h"
@@ -253,8 +254,9 @@ add_of_each_type(struct fixture *f, uint32_t type)
 	fixture_ok(f, "port.add", params);
 }
 
-// port.add, port.set and admission.check refuse what is not for the type, whatever its value; all else port.set takes, with its default
-// value at least, when it is not fixed.
+// port.add, port.set and admission.check refuse parameters that are not for the type, whatever
+// their value. port.set takes all others, with their default value at least, when they are not
+// fixed.
 static void
 each_parameter_is_for_its_types(void **state)
 {
@@ -452,7 +454,8 @@ stats_add_up(void **state)
 	fixture_refused(f, "stats.get", "{\"port\": \"c\"}", RPC_STATE_ERROR, "c does not exist");
 }
 
-// The time that a port is held back has no egress port: it is in the port's counters, once, and in no flow.
+// The time that a port is held back has no egress port: it is in the port's counters, once, and in
+// no flow.
 static void
 time_held_back_is_the_ports_own(void **state)
 {

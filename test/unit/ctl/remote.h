@@ -1,4 +1,4 @@
-// Another host's daemon, which a control plane over the fake datapath is acquainted with.
+// Another host's daemon that a control plane over the fake datapath knows.
 #pragma once
 
 #include "ctl_fixture.h"

@@ -143,8 +143,8 @@ limit_of_a_request(void **state)
 	expect_limit(f, f->monitor, SERVER_MAX_READ_ONLY_BYTES);
 }
 
-// The daemon's end of a connection, as if the process had made it: a test is one process, and limits are per process. Time is
-// what the test makes of it.
+// The daemon's end of a connection, as if the process had made it: a test is one process, and
+// limits are per process. The test sets the time.
 static int
 connect_as(struct fixture *f, int pid)
 {
@@ -266,7 +266,8 @@ who_is_idle_longest_makes_room(void **state)
 		close(fds[i]);
 }
 
-// Clients that are all busy: a new one waits for a place, and is told when there is none for too long.
+// Clients that are all busy: a new one waits for a place, and is told when there is none for too
+// long.
 static void
 limit_of_clients(void **state)
 {
@@ -361,8 +362,8 @@ limit_of_subscribers(void **state)
 		close(fds[i]);
 }
 
-// Whoever sends many requests before it reads gets every answer, as fast as it reads: nobody else waits meanwhile, and no more
-// than one answer is kept for it.
+// A client that sends many requests before it reads gets every answer, as fast as it reads. No
+// other client waits meanwhile, and no more than one answer is kept for it.
 static void
 answers_wait_for_their_reader(void **state)
 {
@@ -438,7 +439,8 @@ limit_of_the_backlog(void **state)
 	close(fd[1]);
 }
 
-// An answer may have any length, and events that come while it is read have their limit for themselves.
+// An answer may have any length, and events that come while it is read have their limit for
+// themselves.
 static void
 answer_is_no_backlog(void **state)
 {

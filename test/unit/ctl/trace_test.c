@@ -1,4 +1,5 @@
-// trace.start, read and stop over the fake datapath, which gives as many records as the rate says.
+// trace.start, read and stop over the fake datapath, which returns as many records as the rate
+// says.
 #include "ctl_fixture.h"
 #include "rpc_trace.h"
 

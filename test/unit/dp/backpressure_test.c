@@ -1,4 +1,5 @@
-// Who waits for a link that is slower than it sends, who loses packets instead, and what a flood leaves to others.
+// Senders that wait for a slower link, senders that lose packets instead, and the room that a flood
+// leaves to others.
 #include "dp_fixture.h"
 #include "rtvs/hold.h"
 
@@ -109,13 +110,14 @@ link_that_drains_holds_its_guest(uint32_t queue, unsigned n)
 	}
 	wait_link(guest[UP].port, true);
 	flood(UP, n);
-	// What is on its way to another worker when the hold begins may find no room. A worker without its core for as long as a hold
-	// lasts has not sent when it reads again.
+	// Packets on their way to another worker when the hold begins may find no room. A worker
+	// without its core for as long as a hold lasts has not sent when it reads again.
 	if (n_workers == 1 && stalled_ns() < HOLD_MAX_NS / 2)
 		assert_int_equal(stats_of(UP).drops[DROP_QUEUE_FULL], 0);
 	assert_true(stats_of(0).blocked_ns > 0);
+	// counted when a hold ends
 	for (end = wait_limit(); rte_rdtsc() < end && !held_ns;)
-		held_ns = dp_port_held_ns(dp, guest[0].port, guest[UP].port); // counted when a hold ends
+		held_ns = dp_port_held_ns(dp, guest[0].port, guest[UP].port);
 	assert_true(held_ns > 0);
 	assert_int_equal(dp_port_held_ns(dp, guest[UP].port, guest[0].port), 0);
 	assert_int_equal(dp_port_held_ns(dp, guest[1].port, guest[UP].port), 0);
@@ -148,7 +150,8 @@ guest_with_a_long_queue_is_held_too(void **state)
 	link_that_drains_holds_its_guest(DP_QUEUE_MAX, 600);
 }
 
-// The link sends a frame a second. Its sender is read again, loses packets at its limit, and reaches others.
+// The link sends a frame a second. Its sender is read again, loses packets at its limit, and
+// reaches others.
 static void
 hold_by_a_link_that_is_too_slow_ends(void **state)
 {
@@ -256,7 +259,8 @@ trunk_is_not_held(void **state)
 	nobody_is_held_by(state, &sender, &receiver, false);
 }
 
-// One sender floods many slow guests: buffers are left to others, and to itself for a further receiver. share: packets.
+// One sender floods many slow guests: buffers are left to others, and to itself for a further
+// receiver. share: packets.
 static void
 flood_takes_its_share(uint32_t mtu, unsigned len, uint32_t share)
 {

@@ -1,4 +1,4 @@
-// Where MACs are learned, whose they are, and when they are forgotten.
+// Where MACs are learned, which port has them, and when they are forgotten.
 #include "dp_fixture.h"
 
 #include <stdio.h>
@@ -249,7 +249,8 @@ more_moves_than_allowed_are_told(void **state)
 		cfg.mac_moves = limit;
 		assert_int_equal(dp_bridge_set(dp, bridge, &cfg, err), 0);
 		(void)moves_are_told();
-		for (unsigned i = 0; i < 300; i++) // two a second would do, if a second passes meanwhile
+		// two a second would do, if a second passes meanwhile
+		for (unsigned i = 0; i < 300; i++)
 			speak(i % 2, 9, 60 + i % 40);
 		assert_int_equal(moves_are_told(), limit);
 	}

@@ -1,4 +1,4 @@
-// What a capture gets.
+// The packets of a capture.
 #include "tunnel_fixture.h"
 
 #include <errno.h>
@@ -57,7 +57,8 @@ capture_of_a_tunnel_has_what_it_sends_and_receives(void **state)
 	rte_pktmbuf_free(receive(GUEST));
 }
 
-// The device of a scheduled port is full: what it took at once and what it took later was seen once, in order.
+// The device of a scheduled port is full: packets that it took at once and packets that it took
+// later were seen once, in order.
 static void
 capture_at_a_full_device_gets_each_packet_once(void **state)
 {

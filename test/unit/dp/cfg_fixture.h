@@ -1,4 +1,4 @@
-// Configurations for tests of the datapath and of what stands in for it.
+// Configurations for tests of the datapath and of its fake.
 #pragma once
 
 #include "rtvs/dp.h"

@@ -1,5 +1,5 @@
-// What rtvs/dp.h promises of ports, bridges and addresses, run against the datapath and against the fake that tests of src/ctl have in
-// its place: what the control plane learns from one holds for the other.
+// The promises of rtvs/dp.h about ports, bridges and addresses, run against the datapath and
+// against the fake of src/ctl's tests: a result of one holds for the other.
 #include "../unit.h"
 #include "cfg_fixture.h"
 
@@ -228,7 +228,8 @@ test_addresses_are_listed_once(void **state)
 	assert_int_equal(seen, (1u << N_MANY) - 1);
 	assert_int_equal(dp_mac_del(dp, 0, &mac, 7), 0);
 	assert_int_equal(dp_mac_del(dp, 0, &mac, 7), -ENOENT);
-	assert_int_equal(dp_mac_del(dp, 0, &(struct mac){{2, 0, 0, 0, 0, 0}}, 8), -ENOENT); // of another VLAN
+	// of another VLAN
+	assert_int_equal(dp_mac_del(dp, 0, &(struct mac){{2, 0, 0, 0, 0, 0}}, 8), -ENOENT);
 	assert_int_equal(dp_bridge_n_macs(dp, 0), N_MANY - 1);
 }
 

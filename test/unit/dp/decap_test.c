@@ -1,4 +1,4 @@
-// What arrives through a tunnel: frames, checksums that are left to us, options.
+// Arrivals through a tunnel: frames, checksums that are left to us, options.
 #include "tunnel_fixture.h"
 
 #include <errno.h>

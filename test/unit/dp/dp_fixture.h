@@ -1,6 +1,7 @@
-// A datapath without mocks for tests of src/dp: vhost ports of the real thing, and in the same process DPDK's virtio-user devices
-// as guests. One datapath a program; each case begins without ports and ends without, and no packet is unaccounted for.
-// Waiting is for a condition, up to a generous limit; no time is asserted.
+// A datapath without mocks for tests of src/dp: vhost ports of the real thing, and in the same
+// process DPDK's virtio-user devices as guests. One datapath a program; each case begins without
+// ports and ends without, and no packet is unaccounted for. Waiting is for a condition, up to a
+// generous limit; no time is asserted.
 #pragma once
 
 #include "../unit.h"

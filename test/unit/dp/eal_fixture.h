@@ -1,4 +1,4 @@
-// DPDK without a datapath, for tests of what needs packets only.
+// DPDK without a datapath, for tests that need packets only.
 #pragma once
 
 #include "../../../src/dp/base/pkt.h"
@@ -8,5 +8,6 @@
 
 extern struct rte_mempool *pool; // of start_eal
 
-int start_eal(unsigned n_mbufs); // 0: it runs, packets may be marked (pkt_init), and the pool has so many
+// 0: it runs, packets may be marked (pkt_init), and the pool has so many
+int start_eal(unsigned n_mbufs);
 int stop_eal(void **state); // of a group

@@ -1,4 +1,4 @@
-// What leaves through a tunnel: the packets' numbers, and the checksum outside.
+// Departures through a tunnel: the packets' numbers, and the checksum outside.
 #include "tunnel_fixture.h"
 
 #include <rte_ip.h>

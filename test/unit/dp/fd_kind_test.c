@@ -1,5 +1,5 @@
-// What a descriptor is, as a front-end may send it. That nothing here waits for a file system is the smoke tests' (a server of FUSE that
-// does not answer).
+// The kind of a descriptor from a front-end. The smoke tests show that no check waits for a file
+// system (a server of FUSE that does not answer).
 #include "../unit.h"
 #include "fd_kind.h"
 

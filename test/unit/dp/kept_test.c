@@ -1,5 +1,5 @@
-// What types save comes back as it was, and nothing else does; the list of what ports left behind ends. Inside of the datapath: no
-// function of its facade takes a state.
+// Saved states of types come back unchanged, and no others do; the list of states that ports left
+// behind is bounded. A test inside of the datapath: no function of its facade takes a state.
 #include "dp_fixture.h"
 #include "dp_state.h"
 #include "kept.h"
@@ -15,7 +15,8 @@
 
 static _Alignas(8) uint8_t state_of_port[STATE_SIZE], again[STATE_SIZE];
 
-// In geneve's: uint32_t version, n_senders, path_mtu, zero; uint64_t path_mtu_left_ns; then {uint64_t seq; uint32_t id, zero} for each.
+// In geneve's: uint32_t version, n_senders, path_mtu, zero; uint64_t path_mtu_left_ns; then
+// {uint64_t seq; uint32_t id, zero} for each.
 enum {
 	AT_VERSION,
 	AT_N,

@@ -1,6 +1,6 @@
-// What a guest leaves to the switch, checksums and segments, behind all headers that may lie before them, and packets that a tunnel sends
-// in fragments: the receiver gets right frames or none. Guests here are DPDK's virtio devices, which say where the checksum is as
-// Linux does (csum_start).
+// A guest leaves checksums and segments to the switch, behind all headers that may precede them,
+// and a tunnel sends packets in fragments. The receiver gets right frames or none. Guests here are
+// DPDK's virtio devices, which give the checksum's place as Linux does (csum_start).
 #include "rtvs/frame.h"
 #include "tunnel_fixture.h"
 
@@ -58,7 +58,8 @@ pseudo_sum(const uint8_t *ip, bool is_v6, unsigned proto, unsigned l4_bytes)
 	return frame_checksum_add(proto + l4_bytes, ip + (is_v6 ? 8 : 12), is_v6 ? 32 : 8);
 }
 
-// A frame whose checksum is left to the switch: the pseudo header's sum is in its field. n_options: IPv6 destination options.
+// A frame whose checksum is left to the switch: the pseudo header's sum is in its field. n_options:
+// IPv6 destination options.
 static struct rte_mbuf *
 make_request(enum tags tags, bool is_v6, unsigned n_options, unsigned proto, unsigned payload)
 {
@@ -147,7 +148,7 @@ checksum_is_right_behind_all_headers(void **state)
 				}
 }
 
-// A guest that takes them half-done gets them whole where nobody after the switch would find the checksum.
+// A guest that takes them half-done gets them whole where no later device would find the checksum.
 static void
 receiver_with_offloads_gets_right_frames_too(void **state)
 {
@@ -188,7 +189,8 @@ super_frame_is_segmented_behind_all_headers_or_dropped_by_name(void **state)
 				m->ol_flags |= RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_IP_CKSUM;
 				m->tso_segsz = TSO_MSS;
 				send_mbuf(0, m);
-				// librte_vhost does not see TCP there, and loses the segments' size.
+				// librte_vhost does not see TCP there, and loses the segments'
+				// size.
 				if (tags == QINQ || tags == VLAN_VLAN) {
 					wait_drops(1, DROP_OFFLOAD, ++n_dropped);
 					continue;
@@ -233,7 +235,8 @@ request_that_cannot_be_executed_is_dropped_by_name(void **state)
 	rte_pktmbuf_free(receive(1));
 }
 
-// A frame that is long because the guest's MTU is. Where librte_vhost sees TCP, one without a request is no super-frame.
+// A frame that is long because the guest's MTU is. Where librte_vhost sees TCP, one without a
+// request is no super-frame.
 static void
 long_frame_that_is_no_super_frame_is_named_so(void **state)
 {
@@ -275,7 +278,8 @@ super_frame_has_so_many_segments_at_most(void **state)
 	}
 }
 
-// librte_vhost may write a byte behind what it knows to be a buffer. Also after a buffer was another one's clone.
+// librte_vhost may write a byte behind a buffer's known end. Also after a buffer was another one's
+// clone.
 static void
 buffers_have_room_that_nobody_knows_of(void **state)
 {
@@ -359,7 +363,8 @@ super_frame_is_segmented_for_a_guest_without_tso(void **state)
 		ip = rte_pktmbuf_mtod_offset(m, const struct rte_ipv4_hdr *, ETHER_HDR);
 		tcp = (const void *)(ip + 1);
 		assert_int_equal(ip->type_of_service, 46 << 2); // as its sender's deadline
-		assert_int_equal(rte_ipv4_cksum(ip) & 0xffff, 0); // over a right header: 0 or its complement
+		// over a right header: 0 or its complement
+		assert_int_equal(rte_ipv4_cksum(ip) & 0xffff, 0);
 		assert_int_equal(rte_ipv4_udptcp_cksum_verify(ip, tcp), 0);
 		assert_int_equal(rte_be_to_cpu_32(tcp->sent_seq), 1000 + sum);
 		assert_true(m->pkt_len <= ETHER_HDR + 40 + TSO_MSS);

@@ -1,5 +1,5 @@
-// What may be done with a packet's bytes: nobody else who has them sees a change, what it carries stays with it, and without buffers
-// nothing is left behind.
+// Operations on a packet's bytes: no other owner sees a change, the packet's metadata stay with it,
+// and without buffers nothing is left behind.
 #include "eal_fixture.h"
 
 #include <rte_mbuf.h>

@@ -48,7 +48,8 @@ packets_are_accounted_for_while_ports_come_and_go(void **state)
 	}
 }
 
-// The longest that a guest sends, in many buffers. Nobody receives it, but it was taken from the guest.
+// The longest frame of a guest, in many buffers. No port receives it, but it was taken from the
+// guest.
 static void
 send_longest(unsigned from)
 {
@@ -59,7 +60,8 @@ send_longest(unsigned from)
 	send_mbuf(from, m);
 }
 
-// A frame at the old rate is paid for in more than a minute; the next one waits in the ring while the rate changes.
+// A frame at the old rate is paid for in more than a minute; the next one waits in the ring while
+// the rate changes.
 static void
 what_was_owed_at_an_old_max_rate_is_forgiven(void **state)
 {

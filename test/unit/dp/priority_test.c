@@ -1,5 +1,5 @@
-// Priorities of threads that poll, as workers do, with the kernel's own scheduler. A child process takes its rights away where
-// a case is about those that are missing.
+// Priorities of threads that poll, as workers do, with the kernel's own scheduler. A child process
+// takes its rights away where a case is about those that are missing.
 #include "../unit.h"
 #include "priority.h"
 
@@ -93,7 +93,8 @@ wait_for_progress(const struct poller *p)
 	return time(NULL) < end;
 }
 
-// Only these limits are left of the right to a priority. In a child, which ends where the machine's own limits are lower.
+// Only these limits are left of the right to a priority. In a child, which ends where the machine's
+// own limits are lower.
 static void
 keep_only(rlim_t rt_priority, rlim_t nice)
 {

@@ -1,4 +1,4 @@
-// Packets that wait at a port, who leaves when, and what is guaranteed.
+// Packets that wait at a port, the order in which they leave, and guarantees.
 #include "dp_fixture.h"
 
 #include <string.h>
@@ -6,7 +6,8 @@
 #define SECOND UINT64_C(1000000000)
 #define RT_DEADLINE_NS UINT64_C(1000000000)
 
-// Guest 2 is given a frame of 1,000 bytes a second: so slowly that a test which does not get its processor is still ahead of it.
+// Guest 2 gets a frame of 1,000 bytes a second: so slowly that a test without its processor is
+// still ahead of it.
 static void
 slow_uplink(struct dp_port_cfg cfgs[N_GUESTS])
 {

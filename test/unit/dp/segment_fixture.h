@@ -1,5 +1,6 @@
-// The switch as a node of two segments, and a vhost guest on the same bridge, for the tests of the segment's port. The segments' other nodes
-// are the test's own, of the same process: locks and numbers do not know the difference.
+// The switch as a node of two segments, and a vhost guest on the same bridge, for the tests of the
+// segment's port. The segments' other nodes are the test's own, of the same process: locks and
+// numbers do not know the difference.
 #pragma once
 
 #include "dp_fixture.h"
@@ -25,8 +26,10 @@ struct node {
 };
 
 extern char path_a[64], path_b[64];
-extern struct sigaction bus_errors; // as the datapath handles them; cmocka has its own handler for each case
-extern struct segment_geometry geometry; // of segments that are created; remove_segments makes it what it was
+// as the datapath handles them; cmocka has its own handler for each case
+extern struct sigaction bus_errors;
+// of segments that are created; remove_segments makes it what it was
+extern struct segment_geometry geometry;
 extern const uint8_t broadcast[6];
 
 #define WAIT_FOR(condition)                                                 \
@@ -42,7 +45,8 @@ extern const uint8_t broadcast[6];
 		}                                                           \
 	} while (0)
 
-// A group begins with segment_fixture_start, the arguments of main are its own; a case has one of add_*, and ends with remove_segments.
+// A group begins with segment_fixture_start, the arguments of main are its own; a case has one of
+// add_*, and ends with remove_segments.
 int segment_fixture_start(void **state);
 int add_segments(void **state);
 int add_separate_segments(void **state);

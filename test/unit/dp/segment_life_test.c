@@ -1,4 +1,5 @@
-// The port outlives its segment: files that come, go, are replaced or truncated; nodes that die; names.
+// The port outlives its segment: files that come, go, are replaced or truncated; nodes that die;
+// names.
 #include "segment_fixture.h"
 
 #include <fcntl.h>

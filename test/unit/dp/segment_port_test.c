@@ -1,4 +1,4 @@
-// What passes between a segment's nodes and the bridge, and how: frames, bursts, offloads.
+// The traffic between a segment's nodes and the bridge: frames, bursts, offloads.
 #include "rtvs/frame.h"
 #include "segment_fixture.h"
 
@@ -253,7 +253,8 @@ super_frames_pass_whole_or_in_segments(void **state)
 	leave(&b);
 }
 
-// Segments of what is no TCP; a size of 0; checksums behind the end, inside of headers, of another protocol, inside of a tunnel.
+// Segments of packets other than TCP; a size of 0; checksums behind the end, inside of headers, of
+// another protocol, inside of a tunnel.
 static void
 false_claims_harm_nobody(void **state)
 {

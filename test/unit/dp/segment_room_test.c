@@ -1,4 +1,5 @@
-// What a segment's nodes do not take, and what waits: no node, no room in an inbox, no slots, no packet buffers.
+// Frames that a segment's nodes do not take, and frames that wait: no node, no room in an inbox, no
+// slots, no packet buffers.
 #include "segment_fixture.h"
 
 #define MAX_TAKEN 8192 // packet buffers
@@ -51,7 +52,8 @@ a_burst_loses_only_what_has_no_room(void **state)
 	leave(&b);
 }
 
-// A node that takes nothing: its inbox's worth waits for it, the rest is dropped by name; its neighbour and the guest lose nothing.
+// A node that takes nothing: its inbox is full, further frames are dropped by name; its neighbour
+// and the guest lose nothing.
 static void
 a_stuck_node_holds_up_nobody(void **state)
 {
@@ -120,7 +122,8 @@ give_back(struct node *node)
 		segment_unreserve(node->seg, &held[--n_held]);
 }
 
-// Another node has all slots, but for those that the switch has at hand. When they come back, all is well.
+// Another node has all slots, except those that the switch has cached. When they come back, all is
+// well.
 static void
 an_empty_pool_costs_frames_by_name(void **state)
 {
@@ -190,8 +193,8 @@ n_sleeps(void)
 	return s.sleeps;
 }
 
-// Nobody tells a worker that there are buffers again: it does not sleep for long while frames wait for them. A port of the lowest rate holds
-// those that the worker has at hand.
+// No event tells a worker that buffers are free again: it does not sleep for long while frames wait
+// for them. A port of the lowest rate holds the worker's cached ones.
 static void
 frames_wait_for_buffers_awake(void **state)
 {
@@ -222,7 +225,8 @@ frames_wait_for_buffers_awake(void **state)
 	WAIT_FOR((put(&b, data, sizeof(data), NULL), rte_mempool_avail_count(buffers) < FEW));
 	before = n_sleeps();
 	end = wait_limit();
-	while (n_sleeps() <= before + 60 * WAIT_S) // of 100 ms there are 10 a second. Housekeeping would wake it
+	// of 100 ms there are 10 a second. Housekeeping would wake it
+	while (n_sleeps() <= before + 60 * WAIT_S)
 		assert_true(rte_rdtsc() < end);
 	rte_mempool_generic_put(buffers, taken, n, NULL);
 	cfg.rate_bps = 0;

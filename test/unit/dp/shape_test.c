@@ -1,4 +1,4 @@
-// The frame as its port wants it: tags, lengths, MTU and DSCP. Mirrors show it as it came.
+// The frame in its port's form: tags, lengths, MTU and DSCP. Mirrors show it unchanged.
 #include "dp_fixture.h"
 
 #include <rte_ip.h>
@@ -243,8 +243,9 @@ cfg_of(unsigned i, enum kind kind)
 	return cfg;
 }
 
-// VLAN 0 is "untagged, with a priority" (IEEE 802.1Q, 6.9.1): the frame is the port's untagged VLAN's. Where the VLAN is tagged it
-// leaves with that tag and its priority, where it is untagged without one.
+// VLAN 0 is "untagged, with a priority" (IEEE 802.1Q, 6.9.1): the frame belongs to the port's
+// untagged VLAN. Where the VLAN is tagged the frame leaves with that tag and its priority, where it
+// is untagged without one.
 static void
 frames_leave_with_the_tag_of_their_vlan(void **state)
 {

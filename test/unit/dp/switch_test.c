@@ -1,4 +1,5 @@
-// Where a frame goes: learning, VLANs, the guard, isolation, mirrors, limits of floods, reserved groups.
+// Where a frame goes: learning, VLANs, the guard, isolation, mirrors, limits of floods, reserved
+// groups.
 #include "dp_fixture.h"
 
 #include <errno.h>

@@ -1,4 +1,4 @@
-// What a tunnel answers to packets that are longer than it takes.
+// A tunnel's answers to packets that exceed its MTU.
 #include "tunnel_fixture.h"
 
 #include <netinet/in.h>
@@ -40,7 +40,8 @@ make_tagged(uint8_t *out, size_t ip_len)
 	return len + sizeof(tags);
 }
 
-// An uplink that has room for a tunnel's headers and one tag, as its configuration must, says so before it drops.
+// An uplink that has room for a tunnel's headers and one tag, as its configuration must, says so
+// before it drops.
 static void
 packet_behind_two_tags_fits_its_uplink_or_is_answered(void **state)
 {

@@ -23,8 +23,9 @@ start_traces(void)
 		assert_int_equal(dp_trace_start(dp, guest[i].port, 10000, err), 0);
 }
 
-// An answer to one guest's followed packet is a packet to the other, which is followed, too. A chain whose answer is lost
-// sight of stands still until it ends by time; so does one whose test does not get its processor.
+// An answer to one guest's followed packet is a packet to the other, which is followed, too. A
+// chain whose answer is lost stands still until it ends by time; so does one whose test does not
+// get its processor.
 static void
 guests_that_answer_each_other_are_both_followed(void **state)
 {
@@ -74,7 +75,8 @@ new_trace_begins_without_records_of_the_last_one(void **state)
 	(void)next_record();
 	for (unsigned i = 0; i < 20; i++) // which nobody reads
 		ask_and_answer(1);
-	for (unsigned i = 0; i < 8; i++) { // one stays without an answer: it ends after the new trace has begun
+	// one stays without an answer: it ends after the new trace has begun
+	for (unsigned i = 0; i < 8; i++) {
 		send_frame(0, 1, 0, 60);
 		expect_frame(1, 60);
 	}
@@ -86,7 +88,8 @@ new_trace_begins_without_records_of_the_last_one(void **state)
 	assert_int_equal(dp_trace_lost(dp, guest[1].port), 0);
 }
 
-// A packet from another host is followed to the guest, and the guest's answer until it leaves through the tunnel.
+// A packet from another host is followed to the guest, and the guest's answer until it leaves
+// through the tunnel.
 static void
 trace_goes_on_through_a_tunnel(void **state)
 {

@@ -1,5 +1,6 @@
-// A burst to a device of several queues: each flow has one queue and keeps its order, a queue costs one call, and
-// what a queue refuses or has no room for is refused or left, once, whatever the other queues do.
+// A burst to a device of several queues: each flow has one queue and keeps its order, and a queue
+// costs one call. Packets that a queue refuses or has no room for are refused or left, once,
+// whatever the other queues do.
 #include "eal_fixture.h"
 #include "path/transmit.h"
 
@@ -94,7 +95,8 @@ end(void **state)
 	return 0;
 }
 
-// Packets of all flows in turn. The mbuf's VLAN fields, which nothing here looks at, have the flow and the number.
+// Packets of all flows in turn. The mbuf's VLAN fields, which nothing here looks at, have the flow
+// and the number.
 static void
 make_burst(struct rte_mbuf **pkts, uint16_t n)
 {
@@ -154,7 +156,8 @@ all_that_may_be_staged_is_sorted(void **state)
 	assert_int_equal(device.n_taken, WORKER_STAGE);
 }
 
-// As packets that wait in a scheduler, which gives them in an order of its own, and while the guest takes queues out of use.
+// As packets that wait in a scheduler, which returns them in an order of its own, while the guest
+// takes queues out of use.
 static void
 packets_that_are_mixed_again_are_sorted_again(void **state)
 {

@@ -1,5 +1,5 @@
-// What becomes of packets that a port does not take, and of those behind them: the receiver is a guest whose ring's buffers are as
-// many and as long as a test says.
+// Packets that a port does not take, and the packets behind them. The receiver is a guest whose
+// ring's buffers are as many and as long as a test says.
 #include "dp_fixture.h"
 
 #include <rte_dev.h>
@@ -102,7 +102,8 @@ send_burst(unsigned to, const uint16_t *lens, uint16_t n)
 		sent = (uint16_t)(sent + rte_eth_tx_burst(guest[SENDER].dev, 0, pkts + sent, (uint16_t)(n - sent)));
 }
 
-// The longest frame that the receiver's ring can take passes, one more byte does not, and those behind it go on.
+// The longest frame that the receiver's ring can take passes, one more byte does not, and later
+// frames pass.
 static void
 longest_passes_and_a_longer_one_is_refused(unsigned longest)
 {
@@ -135,7 +136,8 @@ ring_without_mergeable_buffers_refuses_what_is_longer_than_one(void **state)
 	struct rte_mempool *buffers = make_buffers(2048);
 
 	(void)state;
-	// Without a schedule, which a port keeps from when it first has one; with a link's rate; because of a deadline only.
+	// Without a schedule, which a port keeps from when it first has one; with a link's rate;
+	// because of a deadline only.
 	for (unsigned i = 0; i < 6; i++) {
 		set_schedule(RECEIVER, i / 2 == 1 ? 1000000000 : 0, 0);
 		set_schedule(OTHER, 0, i / 2 == 2 ? 5000000 : 0);
@@ -152,10 +154,12 @@ ring_of_mergeable_buffers_refuses_what_is_longer_than_all(void **state)
 	struct rte_mempool *buffers = make_buffers(64);
 
 	(void)state;
-	set_schedule(OTHER, 0, 5000000); // so that packets wait until the guest offers all of its ring again
+	// so that packets wait until the guest offers all of its ring again
+	set_schedule(OTHER, 0, 5000000);
 	for (unsigned i = 0; i < 2; i++) {
 		plug_receiver(buffers, i ? ",packed_vq=1" : "");
-		longest_passes_and_a_longer_one_is_refused((RING - 1) * (64 + HDR) - HDR); // librte_vhost leaves one
+		// librte_vhost leaves one
+		longest_passes_and_a_longer_one_is_refused((RING - 1) * (64 + HDR) - HDR);
 		unplug(RECEIVER);
 	}
 	rte_mempool_free(buffers);
@@ -270,7 +274,8 @@ full_queue_loses_its_own_packets_and_no_others(void **state)
 	for (unsigned n = 0; n < 3 * RING; n++)
 		for (uint8_t flow = 0; flow < N_FLOWS; flow++, n_sent++)
 			send_mbuf(SENDER, make_flow_frame(flow, n));
-	// All queues are full; nothing else can have become of what they have not, but that another worker's ring was full before.
+	// All queues are full. Missing packets can only be those for which another worker's ring
+	// was full before.
 	for (uint64_t stop = rte_rdtsc() + rte_get_tsc_hz() * WAIT_S;
 		lost_on_the_way() < n_sent - N_QUEUES * RING && rte_rdtsc() < stop;)
 		;

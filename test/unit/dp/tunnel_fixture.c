@@ -113,7 +113,8 @@ make_udp(uint8_t *out, const struct mac *src, const struct mac *dst, size_t payl
 {
 	struct rte_ipv4_hdr *ip = (struct rte_ipv4_hdr *)(out + RTE_ETHER_HDR_LEN);
 	struct rte_udp_hdr *udp = (struct rte_udp_hdr *)(ip + 1);
-	uint8_t from = src->b[5], to = dst->b[5]; // whose addresses and ports are told apart as well
+	// whose addresses and ports are told apart as well
+	uint8_t from = src->b[5], to = dst->b[5];
 
 	memcpy(out, dst->b, 6);
 	memcpy(out + 6, src->b, 6);
@@ -172,7 +173,8 @@ begin_tunnel(bool is_ipv6, uint64_t net_rx_offloads, uint64_t net_tx_offloads)
 {
 	static const struct prefix own4 = {.addr = {10, 9, 0, 1}, .len = 24},
 				   own6 = {.addr = {0xfd, 9, [15] = 1}, .len = 64, .is_v6 = true};
-	static unsigned n_begun; // an uplink of its own each: tunnels remember what they were through one
+	// an uplink of its own each: tunnels remember what they were through one
+	static unsigned n_begun;
 	struct dp_port_cfg cfg = port_cfg(GUEST);
 
 	// What the guest sends is guaranteed: no packet is dropped because it waited.

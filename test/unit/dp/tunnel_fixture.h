@@ -1,5 +1,6 @@
-// Tunnels for the tests that need them: a guest's port, an uplink whose network is a virtio-user device of this process, and the test as the
-// other host, which answers for its address and reads and writes Geneve.
+// Tunnels for tests: a guest's port, an uplink whose network is a virtio-user device of this
+// process, and the test as the other host. The test answers for that host's address, and reads and
+// writes Geneve.
 #pragma once
 
 #include "dp_fixture.h"
@@ -19,16 +20,20 @@ struct host { // as the test has it
 };
 
 extern struct host other;
-extern struct dp_port_cfg uplink_cfg, tunnel_cfg; // of begin_tunnel; a test changes them and sets them again
+// of begin_tunnel; a test changes them and sets them again
+extern struct dp_port_cfg uplink_cfg, tunnel_cfg;
 extern const struct mac near_mac, far_mac; // of the guest, and of one behind the other host
 
-void begin_tunnel(bool is_ipv6, uint64_t net_rx_offloads, uint64_t net_tx_offloads); // GUEST, NET and TUNNEL are there
-unsigned add_tunnel(const char *name, uint32_t vni); // as tunnel_cfg; returns the port when it knows its next hop
+// GUEST, NET and TUNNEL are there
+void begin_tunnel(bool is_ipv6, uint64_t net_rx_offloads, uint64_t net_tx_offloads);
+// as tunnel_cfg; returns the port when it knows its next hop
+unsigned add_tunnel(const char *name, uint32_t vni);
 void narrow(uint32_t mtu); // of TUNNEL
 void send_bytes(unsigned i, const uint8_t *frame, size_t len);
 void send_tunnelled(uint32_t vni, const uint8_t *inner, size_t len);
 struct geneve_template headers_of_other(uint32_t vni, bool has_csum);
-// The next frame of NET, but for what neighbours ask, which is answered. poll: NULL: there is none now.
+// The next frame of NET, except neighbours' questions, which are answered. poll: NULL: there is
+// none now.
 struct rte_mbuf *poll_outside(void);
 struct rte_mbuf *receive_outside(void);
 // What the daemon sent through a tunnel: the whole frame is in `out`.

@@ -1,4 +1,4 @@
-// What routers between the hosts say of the way's MTU.
+// Routers' reports about the MTU of the path between the hosts.
 #include "rtvs/neighbor.h"
 #include "tunnel_fixture.h"
 
@@ -72,7 +72,8 @@ what_the_network_takes_is_what_the_tunnel_takes(void **state)
 	begin_tunnel(false, 0, 0);
 	guest_sends(1400);
 	(void)receive_tunnelled(seen);
-	// Of a packet to another host, of another network's, of one that would fit, of one that is not ours.
+	// About a packet to another host, of another network, one that would fit, and one that is
+	// not ours.
 	memcpy(forged, seen, FRAME_BYTES);
 	forged[RTE_ETHER_HDR_LEN + 19]++;
 	router_says(forged, 1300, 28);
@@ -95,7 +96,8 @@ what_the_network_takes_is_what_the_tunnel_takes(void **state)
 
 		assert_true(p.inner_offset + p.inner_len <= RTE_ETHER_HDR_LEN + 1300);
 	}
-	// The network is no wider for a tunnel that is added again, and another way through it is not known to be narrow.
+	// The network is no wider for a tunnel that is added again, and another way through it is
+	// not known to be narrow.
 	assert_int_equal(dp_port_del(dp, guest[TUNNEL].port), 0);
 	guest[TUNNEL].port = add_tunnel("t2", VNI + 1);
 	assert_int_equal(state_of(TUNNEL).mtu, 1500);
@@ -125,7 +127,8 @@ make_ipv6(uint8_t *out, size_t len)
 	return RTE_ETHER_HDR_LEN + len;
 }
 
-// A router may say less, or somebody who forges what it says, and hosts need not take less (RFC 8200, section 5).
+// A router may report less, or a forger of its reports, and hosts need not take less (RFC 8200,
+// section 5).
 static void
 ipv6_is_not_asked_for_less_than_its_minimum(void **state)
 {

@@ -1,4 +1,5 @@
-// Which descriptor is whose, without librte_vhost: numbers stand for descriptors, but for the one connection that is hung up on.
+// The owner of each descriptor, without librte_vhost: numbers stand for descriptors, except for the
+// one connection that is closed.
 #include "../unit.h"
 #include "vhost_conn.h"
 

@@ -1,5 +1,5 @@
-// Front-ends that come and go: one that returns, and one that leaves again at once, as a QEMU does whose guest uses what the port
-// does not offer.
+// Front-ends that come and go: one that returns, and one that leaves again at once, as a QEMU does
+// whose guest uses features that the port does not offer.
 #include "dp_fixture.h"
 
 #include <errno.h>
@@ -27,7 +27,8 @@ guest_that_leaves_and_returns_has_its_port_again(void **state)
 	}
 }
 
-// Connects and leaves, and waits until the port has seen both. Returns how often subscribers were told that one connected.
+// Connects and leaves, and waits until the port has seen both. Returns how many connections
+// subscribers heard of.
 static unsigned
 flap(unsigned n)
 {
@@ -37,7 +38,8 @@ flap(unsigned n)
 	unsigned told = 0;
 
 	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/p0", fixture_dir);
-	while (state_of(0).is_connected) // the link of the one before goes down before its connection
+	// the link of the one before goes down before its connection
+	while (state_of(0).is_connected)
 		assert_true(rte_rdtsc() < end);
 	for (unsigned i = 0; i < n; i++) {
 		uint64_t gone = state_of(0).n_disconnects;

@@ -1,5 +1,5 @@
-// Requests and batches from bytes to bytes: the specification's cases, limits at their value and one more, flags, and
-// the counters.
+// Requests and batches from bytes to bytes: the specification's cases, limits at their value and
+// one more, flags, and the counters.
 #include "../unit.h"
 #include "every_type.h"
 

@@ -1,5 +1,5 @@
-// A method table with a parameter of every type, for the tests and the fuzz target: what the daemon's own table
-// leaves out is covered all the same. test.echo answers with what it decoded.
+// A method table with a parameter of every type, for the tests and the fuzz target: types that the
+// daemon's own table lacks are covered all the same. test.echo answers with the decoded values.
 #pragma once
 
 #include "rtvs/rpc.h"

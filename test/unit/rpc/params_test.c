@@ -1,4 +1,4 @@
-// Parameters: every type both ways, what is refused and in which words.
+// Parameters: every type both ways, refusals and their messages.
 #include "../unit.h"
 #include "every_type.h"
 #include "rtvs/random.h"
@@ -326,7 +326,8 @@ defaults_are_not_written(void **state)
 
 	(void)state;
 	assert_int_equal(decode("{\"name\":\"vm1\"}", true), 0);
-	memset(decoded.str + strlen(decoded.str) + 1, 'x', 3); // behind the end of a text nothing counts
+	// behind the end of a text nothing counts
+	memset(decoded.str + strlen(decoded.str) + 1, 'x', 3);
 	json = rpc_encode(every_type_params, EVERY_TYPE_N_PARAMS, &decoded);
 	assert_int_equal(json_object_size(json), 1);
 	json_decref(json);

@@ -1,5 +1,6 @@
-// Segments in files: making, opening, refusing; who lives, by locks, also of processes that are killed; truncation; waiting. Other processes of
-// the same segment are children; other hosts are a second way to the same memory that shares no locks: not to be had here (test/vm).
+// Segments in files: creating, opening, refusing; who lives, by locks, also of killed processes;
+// truncation; waiting. Other processes of the same segment are children. Other hosts are a second
+// path to the same memory without shared locks, which this test cannot have (test/vm).
 #include "../unit.h"
 #include "rtvs/segment_file.h"
 
@@ -239,7 +240,8 @@ only_segments_are_replaced(void **state)
 	assert_non_null(strstr(err, "no segment"));
 }
 
-// Nobody pays for holes that somebody made in it; once it is whole, it is populated as far as the segment goes.
+// Holes that another process made cost no memory; once the file is whole, it is populated as far as
+// the segment goes.
 static void
 holes_are_not_populated(void **state)
 {
@@ -401,7 +403,8 @@ tend_while_a_heart_may_be_silent(struct segment_file *file)
 	}
 }
 
-// Its heart stands still, but its lock is held: nobody takes it for dead, also nobody who has not joined and has no node beside to trust.
+// Its heart stands still, but its lock is held: no node takes it for dead, not even an observer
+// that has not joined and has no node beside to trust.
 static void
 stopped_node_is_not_taken_for_dead(void **state)
 {

@@ -1,13 +1,16 @@
-// Nodes that die. Processes join one segment and send to each other whatever there is: small frames in bursts, super-frames, broadcasts; others take
-// them for dead, clear up and go on. This one kills them at random instants, and each operation before each of its steps. No slot may be lost, no
-// frame spoiled, delivered twice or out of order, no node may hang.
+// Nodes that die. Processes join one segment and send each other all kinds of frames: small ones in
+// bursts, super-frames, broadcasts. Others take them for dead, sweep and continue. This process
+// kills them at random instants, and each operation before each of its steps. No slot may be lost,
+// no frame spoiled, delivered twice or out of order, no node may hang.
 //
 // usage: kill_test [KILLS]
 //
-// KILLS, 10000 when nothing is said, are those at random instants; with fewer only some of the steps have their kill.
+// KILLS, 10000 by default, are those at random instants; with fewer only some of the steps have
+// their kill.
 //
-// What a frame holds follows from its sender, the sender's life and the frame's number, so that a receiver can tell each byte. What was sent
-// and received is in memory that the dead leave behind.
+// The content of a frame follows from its sender, the sender's life and the frame's number, so that
+// a receiver can check each byte. Counts of sent and received frames are in memory that the dead
+// leave behind.
 #include "../unit.h"
 #include "own.h" // how many slots a node has at hand, no caller needs to know
 #include "rtvs/segment_file.h"

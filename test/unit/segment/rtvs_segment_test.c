@@ -1,4 +1,5 @@
-// The library for other programs, by its public header: two nodes of one process, what is refused, and that the archive shows nothing else.
+// The library for other programs, by its public header: two nodes of one process, refusals, and
+// that the archive shows nothing else.
 #include "../unit.h"
 #include "rtvs/segment_file.h"
 #include "rtvswitch/segment.h"
@@ -110,7 +111,8 @@ node_that_was_taken_for_dead_joins_again(void **state)
 	rtvs_segment_close(b);
 }
 
-// Also a program that is not prepared for it at each access lives on, is told, and does not join empty pages.
+// Even a program that is not prepared for it at each access lives on, is told, and does not join
+// empty pages.
 static void
 truncated_file_is_told_and_not_joined_again(void **state)
 {

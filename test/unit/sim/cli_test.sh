@@ -1,7 +1,7 @@
 #!/bin/sh
 # usage: cli_test.sh RTVS-SIM CONF-DIR
 #
-# The command line of rtvs-sim: exit codes, what is said on which stream, the same bytes for a seed.
+# The command line of rtvs-sim: exit codes, the output on each stream, the same bytes for a seed.
 
 set -eu
 

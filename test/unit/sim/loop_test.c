@@ -1,5 +1,6 @@
-// Feedback between hosts: a scenario by pencil, what is refused, and what the controllers achieve: in the shipped example, under
-// loads that stay, with reports that are lost and re-ordered, and with 2 to 1,000 hosts.
+// Feedback between hosts: a scenario by pencil, refusals, and the results of the controllers. They
+// run in the shipped example, under constant loads, with reports that are lost and re-ordered, and
+// with 2 to 1,000 hosts.
 #include "../unit.h"
 #include "loop.h"
 #include "loop_report.h"
@@ -11,7 +12,8 @@
 
 #define US UINT64_C(1000)
 #define MS (1000 * US)
-#define BOUND_NS (150 * MS) // misses of one host, from the first to the last: 50 ms for stage 1 and 100 ms for stage 2
+// misses of one host, from the first to the last: 50 ms for stage 1 and 100 ms for stage 2
+#define BOUND_NS (150 * MS)
 
 static struct loop_result without, with;
 
@@ -63,7 +65,8 @@ fini_both(void)
 	loop_result_fini(&with);
 }
 
-// 8 Mbit/s are a byte per microsecond. Both hosts send 100 bytes at 0 and 1 ms; at 105 us a packet of 200 is in their way.
+// 8 Mbit/s are a byte per microsecond. Both hosts send 100 bytes at 0 and 1 ms; at 105 us a packet
+// of 200 is in their way.
 static const char tiny[] =
 	"{'kind': 'feedback', 'time': '2ms', 'sample': '1ms', 'hosts': {'count': 2, 'rate': '8Mbit', 'latency': '10us',"
 	" 'spread': 0}, 'network': {'rate': '16Mbit'},"
@@ -80,7 +83,8 @@ tiny_scenario_has_the_numbers_of_paper_and_pencil(void **state)
 
 	(void)state;
 	run(sc, FEEDBACK_MEASURE, 1, &with);
-	// 100 us at the host, 10 to the network; there from 205 to 255 and 305 us, the second time to 160 and 210; 30 more.
+	// 100 us at the host, 10 to the network; there from 205 to 255 and 305 us, the second time
+	// to 160 and 210; 30 more.
 	assert_int_equal(r->delivered, 4);
 	assert_int_equal(r->delay.sum, (285 + 335 + 190 + 240) * US);
 	assert_int_equal(r->delay.max, 335 * US);
@@ -214,10 +218,12 @@ shipped_example_ends_misses_and_returns_to_the_start(void **state)
 		assert_in_range(r->longest_ns, 1, BOUND_NS);
 		assert_true(without.flows[0].longest_ns > 50 * BOUND_NS);
 		assert_true(r->events[FEEDBACK_SHORTENED] >= sc->hosts.count);
-		assert_true(r->events[FEEDBACK_RAISED] >= 2 * sc->hosts.count); // two kinds of cross traffic
+		// two kinds of cross traffic
+		assert_true(r->events[FEEDBACK_RAISED] >= 2 * sc->hosts.count);
 		assert_int_equal(r->events[FEEDBACK_ESCALATED], 0);
 		assert_int_equal(r->at_start, sc->hosts.count);
-		assert_int_equal(with.flows[1].missed, 0); // what was given to one was not taken from the other
+		// what was given to one was not taken from the other
+		assert_int_equal(with.flows[1].missed, 0);
 		assert_true(r->reports_lost > 0);
 		fini_both();
 	}
@@ -251,8 +257,9 @@ same_seed_gives_the_same_bytes(void **state)
 	loop_scenario_destroy(sc);
 }
 
-// Hosts send a flow with a deadline of 2 ms to a receiver that is 1 ms away. What may be in its way: bursts of 2.7 ms at the host,
-// whose receiver is near, or cross traffic that fills the shared link.
+// Hosts send a flow with a deadline of 2 ms to a receiver that is 1 ms away. Two things may delay
+// it: bursts of 2.7 ms at the host, whose receiver is near, or cross traffic that fills the shared
+// link.
 static struct loop_scenario *
 of_hosts(uint64_t n_hosts)
 {
@@ -341,7 +348,8 @@ shorter_deadline_ends_misses_within_5_round_trips_or_50_ms(void **state)
 		run_both(sc, 1);
 		assert_true(without.flows[0].longest_ns > 500 * MS);
 		assert_true(r->missed && r->longest_ns <= larger(5 * rtt_of(sc), 50 * MS));
-		assert_true(r->events[FEEDBACK_SHORTENED] >= sc->hosts.count * 9 / 10); // some miss nothing
+		// some miss nothing
+		assert_true(r->events[FEEDBACK_SHORTENED] >= sc->hosts.count * 9 / 10);
 		assert_int_equal(r->events[FEEDBACK_RAISED], 0); // it suffices
 		assert_int_equal(r->at_start, sc->hosts.count);
 		assert_int_equal(with.flows[1].missed, 0);
@@ -365,7 +373,8 @@ higher_step_ends_misses_within_10_round_trips_or_100_ms(void **state)
 		assert_true(without.flows[0].longest_ns > 500 * MS);
 		assert_true(r->missed && r->longest_ns <= larger(10 * rtt_of(sc), 100 * MS));
 		assert_int_equal(r->events[FEEDBACK_RAISED], sc->hosts.count);
-		assert_int_equal(r->events[FEEDBACK_SHORTENED], 0); // the network alone takes too long
+		// the network alone takes too long
+		assert_int_equal(r->events[FEEDBACK_SHORTENED], 0);
 		assert_int_equal(r->events[FEEDBACK_ESCALATED], 0);
 		assert_int_equal(r->at_start, sc->hosts.count);
 		fini_both();
@@ -444,8 +453,8 @@ last_missed_ns(const struct loop_result *result)
 static void
 partition_delays_the_answer_and_nothing_else(void **state)
 {
-	const uint64_t heal_ns =
-		500 * MS; // FLOW_DELAY_BURST reports: later ones would have to wait for the flow's bytes
+	// FLOW_DELAY_BURST reports: later ones would have to wait for the flow's bytes
+	const uint64_t heal_ns = 500 * MS;
 	struct loop_scenario *sc = of_hosts(10);
 	const struct loop_result_flow *r = &with.flows[0];
 
@@ -472,7 +481,8 @@ partition_delays_the_answer_and_nothing_else(void **state)
 	loop_scenario_destroy(sc);
 }
 
-// Data arrive, but three senders never hear of it. The others do not differ from hosts who are alone.
+// Data arrive, but three senders never hear of it. The others do not differ from hosts who are
+// alone.
 static void
 hosts_that_hear_nothing_change_nothing(void **state)
 {

@@ -37,7 +37,8 @@ each_policy_has_its_order(void **state)
 		}
 		for (unsigned i = 0; i < 6; i++) {
 			assert_true(policy_next_ns(p, &now, now));
-			assert_int_equal(now, i * 100 * US); // one after the other, no time between them
+			// one after the other, no time between them
+			assert_int_equal(now, i * 100 * US);
 			item = policy_dequeue(p, &left_ns, now);
 			assert_non_null(item);
 			assert_int_equal(item->user, expected[type][i]);

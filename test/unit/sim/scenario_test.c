@@ -1,4 +1,5 @@
-// Scenarios: defaults, limits at their last good value and one beyond, and what every mistake is told.
+// Scenarios: defaults, limits at their last good value and one beyond, and the message of every
+// mistake.
 #include "../unit.h"
 #include "admit.h"
 #include "scenario.h"
@@ -57,7 +58,8 @@ deadline_is_shared_by_the_hosts_of_a_path(void **state)
 static void
 surplus_of_guaranteed_flows_may_block_others(void **state)
 {
-	// b's 6,500 bytes and a's packet of 1,500 have 64 us on 1 Gbit/s only when a keeps to its rate.
+	// b's 6,500 bytes and a's packet of 1,500 have 64 us on 1 Gbit/s only when a keeps to its
+	// rate.
 	static const char text[] = WITH("'1s'", HOST,
 		"{'name': 'a', 'path': ['h'], 'packet': 1500, 'deadline': '50us', 'min_rate': '1Mbit', 'burst': 1600,"
 		" 'source': {'type': 'cbr', 'rate': '%s'}},"
@@ -79,8 +81,8 @@ surplus_of_guaranteed_flows_may_block_others(void **state)
 	}
 }
 
-// A burst of 1,000 bytes takes 8 us of 10; at the second host a packet of the flow's own, sent early by the first as surplus,
-// may be on the link before it.
+// A burst of 1,000 bytes takes 8 us of 10; at the second host a packet of the flow's own, sent
+// early by the first as surplus, may be on the link before it.
 static void
 packets_ahead_of_their_tokens_may_block_at_the_next_host(void **state)
 {

@@ -1,5 +1,5 @@
-// Runs: numbers computed by hand for each policy, the same bytes twice, deadlines along paths, and what the shipped example
-// is to show.
+// Runs: numbers computed by hand for each policy, the same bytes twice, deadlines along paths, and
+// the results that the shipped example must show.
 #include "../unit.h"
 #include "report.h"
 #include "sim.h"
@@ -29,11 +29,16 @@ tiny_scenario_has_the_numbers_of_paper_and_pencil(void **state)
 {
 	// Packets end on the link at, us:      a1   a2   a3   b1   b2
 	static const struct expected expected[] = {
-		// Shares of deadlines without the latency: 390 and 290 us, from arrivals at 0, 0, 50, 0, 160.
-		{POLICY_EDF, {{310 + 410 + 460, 460, 2, 2}, {210 + 550, 550, 1, 1}}}, // 300  400  500  200  700
-		{POLICY_FIFO, {{110 + 210 + 460, 460, 1, 0}, {410 + 550, 550, 2, 0}}}, // 100  200  500  400  700
-		{POLICY_PRIORITY, {{510 + 610 + 660, 660, 3, 0}, {210 + 250, 250, 0, 0}}}, // 500  600  700  200  400
-		{POLICY_DRR, {{110 + 210 + 260, 260, 0, 0}, {510 + 550, 550, 2, 0}}}, // 100  200  300  500  700
+		// Shares of deadlines without the latency: 390 and 290 us, from arrivals at 0, 0,
+		// 50, 0, 160.
+		// 300  400  500  200  700
+		{POLICY_EDF, {{310 + 410 + 460, 460, 2, 2}, {210 + 550, 550, 1, 1}}},
+		// 100  200  500  400  700
+		{POLICY_FIFO, {{110 + 210 + 460, 460, 1, 0}, {410 + 550, 550, 2, 0}}},
+		// 500  600  700  200  400
+		{POLICY_PRIORITY, {{510 + 610 + 660, 660, 3, 0}, {210 + 250, 250, 0, 0}}},
+		// 100  200  300  500  700
+		{POLICY_DRR, {{110 + 210 + 260, 260, 0, 0}, {510 + 550, 550, 2, 0}}},
 	};
 	struct scenario *sc = sim_fixture_scenario(tiny);
 
@@ -189,9 +194,9 @@ deadlines_keep_the_overloaded_link_busy_and_miss_nothing(void **state)
 	scenario_destroy(sc);
 }
 
-// A byte per microsecond: a packet takes a millisecond. Of a, 45 come at once, then one every 2.5 ms. Strict priority keeps
-// b waiting for 45 and the 29 that come meanwhile, it arrives after 75 ms. With deadlines b waits for a's first 45 and for
-// the one of 2.5 ms, due at 48.5.
+// A byte per microsecond: a packet takes a millisecond. Of a, 45 come at once, then one every 2.5
+// ms. Strict priority keeps b waiting for 45 and the 29 that come meanwhile, it arrives after 75
+// ms. With deadlines b waits for a's first 45 and for the one of 2.5 ms, due at 48.5.
 static void
 strict_priority_breaks_what_deadlines_keep(void **state)
 {
@@ -219,8 +224,9 @@ strict_priority_breaks_what_deadlines_keep(void **state)
 	scenario_destroy(sc);
 }
 
-// Why the admission test counts surplus of guaranteed flows as best effort. a sends a packet one nanosecond before it has
-// tokens, which leaves at once, as the link is idle; then one that has them. b's burst waits for both: 12 + 12 + 48 us.
+// Why the admission test counts surplus of guaranteed flows as best effort. a sends a packet one
+// nanosecond before it has tokens, which leaves at once, as the link is idle; then one that has
+// tokens. b's burst waits for both: 12 + 12 + 48 us.
 static void
 surplus_of_a_guaranteed_flow_makes_another_late(void **state)
 {
@@ -325,7 +331,8 @@ packet_at_its_deadline_is_in_time(void **state)
 		assert_int_equal(sim_run(sc, POLICY_EDF, 1, &r), 0);
 		assert_int_equal(r.flows[0].delivered, 1);
 		assert_int_equal(r.flows[0].missed, i);
-		// Of the scenario's time is what the first link sent, not what arrived after its end.
+		// Packets that the first link sent count in the scenario's time, not packets that
+		// arrived after its end.
 		assert_int_equal(r.hosts[0].bytes, 100);
 		assert_int_equal(r.hosts[1].bytes, 0);
 		assert_int_equal(r.flows[0].bytes, 0);
@@ -366,7 +373,8 @@ full_queues_and_late_packets_are_counted_apart(void **state)
 	for (unsigned i = 0; i < POLICY_COUNT; i++) {
 		struct sim_result r;
 
-		// One finds the queue full; those that begin at 0, 1 and 2 ms are sent, the third arriving late.
+		// One finds the queue full; those that begin at 0, 1 and 2 ms are sent, the third
+		// arriving late.
 		assert_int_equal(sim_run(sc, (enum policy_type)i, 1, &r), 0);
 		assert_int_equal(r.flows[0].sent, 5);
 		assert_int_equal(r.flows[0].full, 1);

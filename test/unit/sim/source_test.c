@@ -70,7 +70,8 @@ random_sources_have_their_means(void **state)
 
 	(void)state;
 	assert_in_range(bytes_in_a_second(&poisson, 3), 99000000, 101000000);
-	assert_in_range(bytes_in_a_second(&onoff, 3), 22000000, 28000000); // a quarter of the time, 250 times
+	// a quarter of the time, 250 times
+	assert_in_range(bytes_in_a_second(&onoff, 3), 22000000, 28000000);
 	assert_int_not_equal(bytes_in_a_second(&poisson, 3), bytes_in_a_second(&poisson, 4));
 }
 

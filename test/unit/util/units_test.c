@@ -1,4 +1,5 @@
-// Numbers and addresses as people write them: exact, refused rather than rounded, and read back as written.
+// Numbers and addresses as people write them: exact, refused rather than rounded, and read back as
+// written.
 #include "../unit.h"
 #include "rtvs/random.h"
 #include "rtvs/units.h"

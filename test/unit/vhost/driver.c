@@ -159,7 +159,8 @@ write_desc(struct driver *d, uint64_t guest, uint64_t addr, uint32_t len, uint16
 		*driver_at(d, guest + i) = bytes[i];
 }
 
-// The parts from n_direct on. A split ring's table is linked in any order that begins with its first entry.
+// The parts from n_direct on. A split ring's table is linked in any order that begins with its
+// first entry.
 static void
 write_table(struct driver *d, uint64_t table, const struct driver_buffer *b, unsigned n_direct, uint16_t flags)
 {
@@ -232,7 +233,8 @@ driver_offer(struct driver *d, uint32_t n_bytes, const uint8_t *from)
 		f |= (uint16_t)(d->wrap ? 1 << VRING_PACKED_DESC_F_AVAIL : 1 << VRING_PACKED_DESC_F_USED);
 		if (!i)
 			first_flags = f;
-		// The first descriptor is made available last; until then its flags say what they said.
+		// The first descriptor is made available last; until then its flags say what they
+		// said.
 		write_desc(d, RING + d->next * UINT64_C(16), addr, len,
 			i ? f : (uint16_t)(f ^ (1 << VRING_PACKED_DESC_F_AVAIL | 1 << VRING_PACKED_DESC_F_USED)), 0,
 			id);

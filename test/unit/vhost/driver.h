@@ -59,12 +59,15 @@ struct guest_ring_cfg driver_ring_cfg(struct driver *d);
 uint8_t *driver_at(struct driver *d, uint64_t guest); // one byte of the guest; guest is beyond base
 uint64_t driver_area(uint16_t id); // guest address of a buffer's bytes
 
-// Offers a buffer of n_bytes in random parts: *from, or for the device to write (NULL). Returns its id, or -1: there is no room.
+// Offers a buffer of n_bytes in random parts: *from, or for the device to write (NULL). Returns its
+// id, or -1: there is no room.
 int driver_offer(struct driver *d, uint32_t n_bytes, const uint8_t *from);
 
-// The next used buffer. Returns its id, -1: none is. What contradicts the specification fails the test.
+// The next used buffer. Returns its id, -1: none is. What contradicts the specification fails the
+// test.
 int driver_reap(struct driver *d, uint32_t *ret_bytes);
-void driver_read(struct driver *d, int id, uint8_t *to, uint32_t n_bytes); // of a buffer that was just reaped
+// of a buffer that was just reaped
+void driver_read(struct driver *d, int id, uint8_t *to, uint32_t n_bytes);
 
 // Asks for a signal when the position n_used + ahead is used; ahead < 0: for none.
 void driver_want(struct driver *d, int ahead);

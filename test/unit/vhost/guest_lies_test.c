@@ -1,5 +1,5 @@
-// What a guest may say that is not so: each lie has a name, ends the ring, and reads or writes nothing
-// beyond what the guest was given. ASan watches the regions, which end where the guest's memory does.
+// False claims of a guest: each lie has a name, ends the ring, and reads or writes nothing beyond
+// the guest's memory. ASan watches the regions, which end where the guest's memory does.
 #include "../unit.h"
 #include "driver.h"
 

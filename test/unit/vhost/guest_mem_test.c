@@ -77,7 +77,8 @@ user_addresses_are_found_whole(void **state)
 	assert_int_equal(add(300, 5100, 100), 0);
 	assert_ptr_equal(guest_mem_of_user(&mem, 5010, 90, &guest), bytes + 210);
 	assert_int_equal(guest, 210);
-	assert_null(guest_mem_of_user(&mem, 5010, 91, &guest)); // the next region is mapped elsewhere
+	// the next region is mapped elsewhere
+	assert_null(guest_mem_of_user(&mem, 5010, 91, &guest));
 	assert_null(guest_mem_of_user(&mem, 4999, 1, &guest));
 	assert_null(guest_mem_of_user(&mem, 5010, UINT64_MAX, &guest));
 	assert_ptr_equal(guest_mem_of_user(&mem, 5199, 1, &guest), bytes + 399);

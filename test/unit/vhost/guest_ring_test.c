@@ -65,7 +65,8 @@ make_bytes(struct model *m, uint8_t *to, uint32_t n)
 	}
 }
 
-// The driver's event and the device's used positions are compared as whole numbers, which never wrap.
+// The driver's event and the device's used positions are compared as whole numbers, which never
+// wrap.
 static void
 publish(struct model *m)
 {
@@ -303,7 +304,8 @@ device_delivers(struct model *m)
 	assert_true(rc == -EAGAIN || rc == -EMSGSIZE);
 	assert_true(rc == -EAGAIN || guest_ring_has_work(&m->ring));
 	assert_memory_equal(&m->ring.pos, &before, sizeof(before));
-	// Nothing smaller comes to drivers whose next buffer is too small: the frame would wait for ever.
+	// Nothing smaller comes to drivers whose next buffer is too small: the frame would wait for
+	// ever.
 	if (rc == -EMSGSIZE) {
 		piece[0].n_bytes = piece[0].n_bytes < 14 ? piece[0].n_bytes : 14;
 		s->n_bytes = n_hdr + piece[0].n_bytes;

@@ -1,6 +1,6 @@
 // A front-end's messages: those that QEMU sends to start, stop, migrate and hot-plug do what they
-// ask for; every other one ends the connection, and whatever ends it, each descriptor is closed once
-// and each mapping undone once. Descriptors and mappings are a fake's numbers here.
+// ask for; every other one ends the connection, and whatever ends it, each descriptor is closed
+// once and each mapping undone once. Descriptors and mappings are a fake's numbers here.
 #include "../unit.h"
 #include "rtvs/random.h"
 #include "rtvs/vhost_user.h"
@@ -438,13 +438,15 @@ memory_comes_and_goes_under_running_rings(void **state)
 	assert_int_equal(fake.n_maps, GUEST_MEM_MAX_REGIONS);
 	slot.region.guest -= 0x1000;
 	slot.region.user -= 0x1000;
-	assert_int_equal(say(REM_MEM_REG, 1, &slot, sizeof(slot), 1), 0); // QEMU sends a descriptor, too
+	// QEMU sends a descriptor, too
+	assert_int_equal(say(REM_MEM_REG, 1, &slot, sizeof(slot), 1), 0);
 	assert_int_equal(fake.n_maps, GUEST_MEM_MAX_REGIONS - 1);
 	assert_true(fake.ring[0].is_running);
 	assert_int_equal(say(ADD_MEM_REG, 1, &slot, sizeof(slot), 1), 0);
 	slot.region.guest += 0x1000;
 	slot.region.user += 0x1000;
-	assert_int_equal(say(ADD_MEM_REG, 1, &slot, sizeof(slot), 1), -EPROTO); // one more than there are slots
+	// one more than there are slots
+	assert_int_equal(say(ADD_MEM_REG, 1, &slot, sizeof(slot), 1), -EPROTO);
 	assert_string_equal(user.why, "more memory regions than slots");
 }
 
@@ -548,13 +550,15 @@ each_other_message_ends_the_connection(void **state)
 		{GET_FEATURES, 1, 0, 1, 0}, // descriptors
 		{SET_VRING_NUM, 1, 8, 1, UINT64_C(256) << 32}, {SET_LOG_BASE, 1, 16, 0, 1}, {SET_LOG_BASE, 1, 16, 2, 1},
 		{SET_LOG_BASE, 1, 16, 1, 0}, // no bytes
-		{ADD_MEM_REG, 1, 40, 0, 0}, {ADD_MEM_REG, 1, 40, 2, 0}, {ADD_MEM_REG, 1, 40, 1, 0}, // no bytes
+		// no bytes
+		{ADD_MEM_REG, 1, 40, 0, 0}, {ADD_MEM_REG, 1, 40, 2, 0}, {ADD_MEM_REG, 1, 40, 1, 0},
 		{REM_MEM_REG, 1, 40, 0, 0}, // none such
 		{SET_BACKEND_REQ_FD, 1, 0, 0, 0}, {SET_VRING_KICK, 1, 8, 0, 0}, {SET_VRING_KICK, 1, 8, 1, 0x100},
 		{SET_VRING_KICK, 1, 8, 2, 0}, {SET_VRING_KICK, 1, 8, 1, 0x200},
 		{SET_VRING_KICK, 1, 8, 1, 4}, // a ring beyond
 		{SET_VRING_KICK, 1, 8, 1, 255}, {SET_VRING_CALL, 1, 8, 1, 4}, {SET_VRING_ERR, 1, 8, 1, 4},
-		{SET_VRING_NUM, 1, 8, 0, 4 | UINT64_C(256) << 32}, {SET_VRING_NUM, 1, 8, 0, 0}, // no descriptors
+		// no descriptors
+		{SET_VRING_NUM, 1, 8, 0, 4 | UINT64_C(256) << 32}, {SET_VRING_NUM, 1, 8, 0, 0},
 		{SET_VRING_NUM, 1, 8, 0, UINT64_C(32769) << 32}, {SET_VRING_ADDR, 1, 40, 0, 4},
 		{SET_VRING_BASE, 1, 8, 0, 4}, {GET_VRING_BASE, 1, 8, 0, 4},
 		{SET_VRING_ENABLE, 1, 8, 0, 4 | UINT64_C(1) << 32}, {SET_VRING_ENABLE, 1, 8, 0, UINT64_C(2) << 32},

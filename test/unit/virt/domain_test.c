@@ -1,4 +1,4 @@
-// What is read of a domain's XML, and what is refused with which line and element.
+// Reading a domain's XML, and refusals with their line and element.
 #include "../unit.h"
 #include "domain.h"
 

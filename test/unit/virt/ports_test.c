@@ -1,5 +1,5 @@
-// A domain's ports at the daemon, of which a small model stands here: a list of ports, an egress whose capacity is a number of ports with
-// a min_rate, and a wish to break the connection.
+// A domain's ports at the daemon. A small model stands for the daemon: a list of ports, an egress
+// whose capacity is a number of ports with a min_rate, and a wish to break the connection.
 #include "../unit.h"
 #include "ports.h"
 

@@ -1,4 +1,4 @@
-// Which socket a QEMU waits for, as its log has it, and what a log cannot make of it.
+// The socket that a QEMU waits for, from its log, and logs that must not yield one.
 #include "../unit.h"
 #include "qemu_log.h"
 

@@ -1,6 +1,7 @@
-// A node that lies: between the operations of honest nodes somebody writes anything anywhere into the segment: lists, words, inboxes, node entries,
-// headers. Nobody may crash, read or write beyond the segment (run it with AddressSanitizer), or loop for ever; frames are within their bounds; and
-// when the liar is gone and the others have joined anew, frames arrive again.
+// A node that lies: between the operations of honest nodes it writes anything anywhere into the
+// segment: lists, words, inboxes, node entries, headers. No node may crash, read or write beyond
+// the segment (run it with AddressSanitizer), or loop for ever. Frames are within their bounds.
+// When the liar is gone and the others have joined anew, frames arrive again.
 #include "../../../src/vni/layout.h"
 #include "segment_fixture.h"
 
@@ -80,7 +81,7 @@ lie_a_little(const struct fixture *f, const struct layout *at)
 		lie(f, at);
 }
 
-// Frames of all lengths to one, to several, to nobody; some given back, shortened, or sent elsewhere.
+// Frames of all lengths to one, to several, to none; some returned, shortened, or sent elsewhere.
 static unsigned
 prepare(struct segment *seg, unsigned self, struct segment_frame frames[SEGMENT_BURST])
 {
@@ -162,7 +163,7 @@ turn(struct fixture *f, const struct layout *at)
 		come_back(f, number);
 }
 
-// The liar has gone: who joins anew, and waits until those that never were are taken for dead, can talk.
+// The liar has gone: nodes that join anew, and wait until false ones are taken for dead, can talk.
 static void
 assert_flows_again(struct fixture *f)
 {

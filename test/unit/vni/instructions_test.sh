@@ -1,8 +1,9 @@
 #!/bin/sh
 # usage: instructions_test.sh ARCHIVE
 #
-# Code for memory that hosts do not see alike reads and writes nothing in one step: no locked instruction, no exchange with memory. The code for
-# coherent memory, beside it in the archive, does: so it would be seen here.
+# Code for memory that hosts do not see alike reads and writes nothing in one step: no locked
+# instruction, no exchange with memory. The code for coherent memory, beside it in the archive,
+# does, so the test would see it.
 
 set -eu
 

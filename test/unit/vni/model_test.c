@@ -1,11 +1,15 @@
-// A model check of the coherent segment: the sources stop before each access to what nodes share, and a scheduler decides there who goes on. Nodes
-// are coroutines of one thread on one small segment: inboxes of four entries, sixteen slots.
+// A model check of the coherent segment. The sources stop before each access to shared words, and a
+// scheduler decides there which node continues. Nodes are coroutines of one thread on one small
+// segment: inboxes of four entries, sixteen slots.
 //
-// Of each case all schedules are tried that have up to PREEMPTIONS switches away from a node that could go on (RTVS_MODEL_PREEMPTIONS sets more), for
-// each order in which nodes follow one another; in cases with a death the death is one of them. That is exhaustive within the bound, and sequentially
-// consistent: what weaker memory adds is for TSan and for the comments at the ordered loads. A schedule is run from the beginning.
+// For each case all schedules are tried that have up to PREEMPTIONS switches away from a node that
+// could continue (RTVS_MODEL_PREEMPTIONS sets more). They are tried for each order in which nodes
+// follow one another; in cases with a death the death is one of the switches. That is exhaustive
+// within the bound, and sequentially consistent. Effects of weaker memory are for TSan and for the
+// comments at the ordered loads. A schedule is run from the beginning.
 //
-// Checked in each: no frame comes twice, out of order, spoiled, or without having been sent; afterwards each slot is free or at hand of a node that lives.
+// Checked in each: no frame comes twice, out of order, spoiled, or without having been sent.
+// Afterwards each slot is free or cached by a living node.
 #include "../unit.h"
 #include "own.h"
 
@@ -466,7 +470,8 @@ print_schedule(void)
 	print_message("\n");
 }
 
-// True: all schedules with up to n more decisions are good. has_fault: one of them was a death, or lateness.
+// True: all schedules with up to n more decisions are good. has_fault: one of them was a death, or
+// lateness.
 static bool
 explore(unsigned n, bool has_fault)
 {

@@ -1,6 +1,6 @@
-// A non-coherent segment at its worst: caches that write back and fetch lines when they like, nodes that die before any step and come back,
-// that read nothing, or that write what they like. Frames carry who sent them, to whom, and a number: each arrives once, in order, and whole,
-// also while a reader keeps it.
+// A non-coherent segment at its worst. Caches write back and fetch lines at any time. Nodes die
+// before any step and come back, read nothing, or write anything. Frames carry their sender, their
+// receiver, and a number: each arrives once, in order, and whole, also while a reader keeps it.
 #include "segment_fixture.h"
 
 #include <errno.h>
@@ -15,7 +15,8 @@ static const struct segment_geometry SMALL = {
 static struct {
 	struct fixture f;
 	uint32_t n_sent[N][N], n_got[N][N]; // the last number
-	uint32_t n_missed[N][N]; // of those up to here some may be lost: one of both has had a new life since
+	// of those up to here some may be lost: one of both has had a new life since
+	uint32_t n_missed[N][N];
 	struct segment_frame kept[N][KEPT];
 	unsigned n_kept[N];
 	bool is_hostile; // somebody writes what he likes: contents are not looked at
@@ -494,7 +495,8 @@ hostile_node_harms_frames_and_nothing_else(void **state)
 	start(seed);
 	t.is_hostile = true;
 	for (unsigned turn = 0; turn < 30000; turn++) {
-		// The table and the lanes, or anything; a value, or one that stood elsewhere, or nearly so.
+		// The table and the lanes, or anything; a value, or one that stood elsewhere, or
+		// nearly so.
 		size_t at = 512 + sim_random((uint32_t)(sim_random(2) ? 6000 : end - 512));
 		uint64_t value = (uint64_t)sim_random(UINT32_MAX) << 32 | sim_random(UINT32_MAX);
 
@@ -615,7 +617,8 @@ two_with_one_number_notice(void **state)
 	assert_int_equal(segment_join(first, 1, &a), 0);
 	assert_int_equal(segment_join(second, 1, &b), -EBUSY);
 	segment_leave(first);
-	// Neither sees the other's entry in time: the second one begins before the first one's is in memory.
+	// Neither sees the other's entry in time: the second one begins before the first one's is
+	// in memory.
 	sim.step = join_second;
 	joining = second;
 	assert_int_equal(segment_join(first, 1, &a), 0);

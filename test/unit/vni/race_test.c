@@ -1,5 +1,6 @@
-// Interleavings that once lost slots or frames, each by name: an operation stops before each of its steps in turn, others do whole operations
-// there, and it goes on. model_test.c tries all interleavings of smaller cases.
+// Interleavings that once lost slots or frames, each by name. An operation stops before each of its
+// steps in turn, others do whole operations there, and it continues. model_test.c tries all
+// interleavings of smaller cases.
 #include "segment_fixture.h"
 
 void segment_step(void);
@@ -16,7 +17,8 @@ enum {
 static const struct segment_geometry GEOMETRY = {
 	.n_nodes = FIXTURE_NODES, .n_slots = 132, .slot_bytes = 2048, .inbox_size = 128};
 
-// Before its step number `at` the running operation stops and act is run; what act runs may stop by the next hook.
+// Before its step number `at` the running operation stops and act is run; operations of act may
+// stop by the next hook.
 static struct hook {
 	unsigned at;
 	void (*act)(struct fixture *f);
@@ -122,7 +124,8 @@ r_receives_and_stops(struct fixture *f)
 	receive(f, R, got);
 }
 
-// B has published a parcel and has not moved the tail; R passes the entries that it covers; A, whose end is an old one, finds them empty.
+// B has published a parcel and has not moved the tail; R passes the entries that it covers; A,
+// whose end is an old one, finds them empty.
 static void
 entry_between_those_that_a_parcel_covers_is_found(void **state)
 {
@@ -154,7 +157,8 @@ static struct segment_frame held[128];
 static uint8_t held_data[128][LEN];
 static unsigned n_held;
 
-// R dies, and T clears up; A's slots become B's, which uses them for frames to A, which A's receiving thread holds.
+// R dies, and T sweeps; A's slots become B's, which uses them for frames to A, which A's receiving
+// thread holds.
 static void
 slots_come_back_to_a(struct fixture *f)
 {
@@ -196,7 +200,8 @@ sending_thread_frees_nothing_that_the_receiving_thread_holds(void **state)
 	}
 }
 
-// R dies, and T clears up, between a sender's entry in its inbox and the sender's look whether it lives. The slots are B's by then.
+// R dies, and T sweeps, between a sender's entry in its inbox and the sender's check whether it
+// lives. The slots are B's by then.
 static void
 slots_go_on_to_other_frames(struct fixture *f)
 {
@@ -232,7 +237,8 @@ sender_of_a_dead_node_writes_into_no_slot_that_went_on(void **state)
 	}
 }
 
-// What one sweeper reads of a parcel in a dead node's inbox is cleared up by another, and its slots go on to a living node.
+// One sweeper reads a parcel in a dead node's inbox. Another frees it, and its slots pass on to a
+// living node.
 static void
 slots_go_on_to_b(struct fixture *f)
 {
@@ -267,7 +273,8 @@ sweeper_that_was_overtaken_frees_no_later_parcel(void **state)
 	}
 }
 
-// R stops while it joins until others take it for dead; its number goes to another node, whose inbox has frames.
+// R stops while it joins until others take it for dead; its number goes to another node, whose
+// inbox has frames.
 static struct segment *next_life;
 
 static void
@@ -319,7 +326,8 @@ expel_r(struct fixture *f)
 	segment_tend(f->node[T], NULL, NULL, 1);
 }
 
-// A node that was taken for dead goes on for a while, and ends without a word: whatever it took meanwhile comes back.
+// A node that was taken for dead continues for a while, and ends without leave: all slots that it
+// took meanwhile come back.
 static void
 slots_that_a_late_node_takes_come_back_without_another_death(void **state)
 {
@@ -345,7 +353,8 @@ slots_that_a_late_node_takes_come_back_without_another_death(void **state)
 	}
 }
 
-// A frame for several is held by a node that others take for dead. Its slot is used again for such a frame, which the number's next node holds.
+// A frame for several is held by a node that others take for dead. Its slot is used again for such
+// a frame, which the number's next node holds.
 static void
 late_release_ends_no_later_use(void **state)
 {

@@ -1,5 +1,5 @@
-// A segment in plain memory, and nodes of it in one thread. A non-coherent segment is, in the test's own build for it, in memory that is as
-// little coherent as may be: sim_memory.h.
+// A segment in plain memory, and nodes of it in one thread. In the test's own build for it, a
+// non-coherent segment is in memory that is as little coherent as possible: sim_memory.h.
 #pragma once
 
 #include "../unit.h"

@@ -1,5 +1,5 @@
-// Nodes of one segment in one thread: joining, sending to one, to several, to none, what is refused, and what is left when a node is gone; of a
-// coherent segment, and (in a build of its own) of one that is not.
+// Nodes of one segment in one thread: joining, sending to one, to several, to none, refusals, and
+// the remains of a node that is gone. The segment is coherent, or (in a build of its own) not.
 #include "segment_fixture.h"
 
 #include <errno.h>
@@ -49,7 +49,8 @@ assert_received(struct fixture *f, uint8_t node, uint8_t from, uint32_t len, uin
 	assert_int_equal(received.len, len);
 	assert_int_equal(received.from, from);
 	segment_copy(f->node[node], &received, got);
-	make_frame(frame, len, node, from, mark); // the destination may be an address behind the node
+	// the destination may be an address behind the node
+	make_frame(frame, len, node, from, mark);
 	assert_memory_equal(got + 6, frame + 6, len - 6);
 	segment_release(f->node[node], &received, 1);
 	fixture_settle(f);
@@ -210,7 +211,8 @@ broadcast_reaches_all_others_once(void **state)
 	(void)state;
 	fixture_make(&f, &SMALL, 4);
 	for (unsigned i = 0; i < 1000; i++) {
-		uint32_t len = i % 2 ? 60 : 3000; // one slot that all read, or several slots for each
+		// one slot that all read, or several slots for each
+		uint32_t len = i % 2 ? 60 : 3000;
 
 		assert_int_equal(put(&f, 1, 0xff, len, (uint8_t)i), 0);
 		for (uint8_t node = 0; node < 4; node++)
@@ -366,7 +368,8 @@ burst_keeps_its_order_through_many_laps(void **state)
 	fixture_free(&f);
 }
 
-// Small frames of one burst for one node share slots; each arrives as it was, and a slot is free after its last frame.
+// Small frames of one burst for one node share slots; each arrives unchanged, and a slot is free
+// after its last frame.
 static void
 small_frames_share_a_slot(void **state)
 {
@@ -390,7 +393,8 @@ small_frames_share_a_slot(void **state)
 		assert_int_equal(len, lens[i]);
 	}
 	assert_int_equal(frames[4].slot[0], frames[0].slot[0]);
-	assert_int_not_equal(frames[5].slot[0], frames[0].slot[0]); // the first five leave no room for it
+	// the first five leave no room for it
+	assert_int_not_equal(frames[5].slot[0], frames[0].slot[0]);
 	assert_int_not_equal(frames[6].slot[0], frames[5].slot[0]); // more than half a slot
 	assert_int_equal(frames[8].slot[0], frames[7].slot[0]);
 	assert_int_equal(segment_send(f.node[0], frames, 9, &wake), 9);
@@ -417,7 +421,8 @@ small_frames_share_a_slot(void **state)
 	fixture_free(&f);
 }
 
-// Frames that share a slot may leave one by one, in any order, to another node than they were reserved for, or not at all.
+// Frames that share a slot may leave one by one, in any order, to another node than they were
+// reserved for, or not at all.
 static void
 frames_that_share_a_slot_need_not_leave_together(void **state)
 {
@@ -637,8 +642,9 @@ dead_node_leaves_no_slot_behind(void **state)
 	}
 	assert_int_equal(segment_tend(f.node[0], NULL, NULL, f.now_ns), 1);
 	fixture_settle(&f);
+	// it lives, and sees that others take it for dead
 	if (!IS_COHERENT)
-		segment_tend(f.node[1], NULL, NULL, f.now_ns); // it lives, and sees that others take it for dead
+		segment_tend(f.node[1], NULL, NULL, f.now_ns);
 	assert_true(segment_is_expelled(f.node[1]));
 	segment_release(f.node[1], held, 2); // comes too late: nothing happens
 	assert_int_equal(put(&f, 1, 2, 60, 1), -ENOTCONN);
@@ -658,7 +664,8 @@ dead_node_leaves_no_slot_behind(void **state)
 	fixture_free(&f);
 }
 
-// Others fill and empty the inbox for many laps while a node sends nothing: its next frame is the next there, not one of a lap to come.
+// Others fill and empty the inbox for many laps while a node sends nothing: its next frame is the
+// next there, not one of a lap to come.
 static void
 rare_sender_finds_the_end_of_the_inbox(void **state)
 {
@@ -702,7 +709,8 @@ rare_sender_has_room_behind_many_that_wait(void **state)
 	fixture_free(&f);
 }
 
-// In the smallest pool of the largest slots each of the most nodes can send; there is no number for one more.
+// In the smallest pool of the largest slots each of the most nodes can send; there is no number for
+// one more.
 static void
 all_nodes_of_the_smallest_pool_can_send(void **state)
 {
@@ -744,7 +752,8 @@ tend_all(struct fixture *f, uint64_t now_ns)
 		assert_int_equal(segment_tend(f->node[i], NULL, NULL, now_ns), 0);
 }
 
-// Clocks are set, and computers stand still and go on: that alone kills nobody. A node that is dead is found all the same.
+// Clocks are set, and computers stand still and continue: that alone kills no node. A dead node is
+// found all the same.
 static void
 clock_that_steps_kills_nobody(void **state)
 {
@@ -761,7 +770,8 @@ clock_that_steps_kills_nobody(void **state)
 		now_ns += i % 5 ? SEGMENT_TEND_NS : (uint64_t)steps_ns[i / 5 % 7];
 		tend_all(&f, now_ns);
 	}
-	while (segment_look(f.node[0], 1, &info) && info.state == SEGMENT_LIVE) { // it tends no more
+	// it tends no more
+	while (segment_look(f.node[0], 1, &info) && info.state == SEGMENT_LIVE) {
 		now_ns += n_tends++ % 5 ? SEGMENT_TEND_NS : (uint64_t)steps_ns[n_tends / 5 % 7];
 		segment_tend(f.node[0], NULL, NULL, now_ns);
 		segment_tend(f.node[2], NULL, NULL, now_ns);

@@ -1,7 +1,8 @@
-// Memory that nodes do not see alike, and that does what it may against them. Each node has a view: the segment as its host's caches show it.
-// What a view has written is in memory when the line is written back; what others wrote is in the view when the line was dropped. Besides, at
-// every step, lines that were touched of late are written back too early, fetched again too early, and what is to be written back goes one line
-// at a time in any order, until a fence.
+// Memory that nodes do not see alike, and that is as hostile as permitted. Each node has a view:
+// the segment as its host's caches show it. A view's writes are in memory when the line is written
+// back; others' writes are in the view when the line was dropped. Besides, at every step, lines
+// that were touched recently are written back too early, or fetched again too early. Lines to be
+// written back go one at a time in any order, until a fence.
 //
 // A line that two nodes write ends the test.
 #pragma once

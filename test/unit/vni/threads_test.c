@@ -1,4 +1,5 @@
-// Nodes as threads of one process, for ThreadSanitizer: each has a thread that sends, one that receives and one that tends, as programs have.
+// Nodes as threads of one process, for ThreadSanitizer: each has a thread that sends, one that
+// receives and one that tends, as programs have.
 #include "segment_fixture.h"
 
 #include <pthread.h>

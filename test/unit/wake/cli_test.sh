@@ -1,8 +1,8 @@
 #!/bin/sh
 # usage: cli_test.sh RTVS-WAKE RECORD
 #
-# The command line of rtvs-wake: exit codes, what is said on which stream, and a record of pings to a guest under TCG, whose figures
-# were computed by hand of its lines.
+# The command line of rtvs-wake: exit codes, and the output on each stream. The record has pings to
+# a guest under TCG, whose figures were computed by hand from its lines.
 
 set -eu
 

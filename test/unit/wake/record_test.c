@@ -1,4 +1,4 @@
-// What is written is read back as the same report; what is wrong in a record is named.
+// A written record is read back as the same report; errors of a record are named.
 #include "../unit.h"
 #include "record.h"
 #include "report.h"

@@ -1,4 +1,5 @@
-// Chains and scripted events become stages. All of them add up to the time from end to end, in every case.
+// Chains and scripted events become stages. All of them add up to the time from end to end, in
+// every case.
 #include "../unit.h"
 #include "stages.h"
 #include "wake_script.h"
@@ -341,7 +342,8 @@ compare(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-// Whatever the events are and however the switch's own times lie: the sum is the time from end to end.
+// Whatever the events are and however the switch's own times lie: the sum is the time from end to
+// end.
 static void
 stages_always_add_up(void **state)
 {

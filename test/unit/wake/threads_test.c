@@ -1,4 +1,5 @@
-// What threads did and when: out of order, forgotten, lost, and who is a virtual processor.
+// The actions of threads and their times: out of order, forgotten, lost; and which thread is a
+// virtual processor.
 #include "../unit.h"
 #include "wake_script.h"
 

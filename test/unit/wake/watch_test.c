@@ -1,4 +1,4 @@
-// Ports and guests that come, go and share; chains find the guest that is theirs.
+// Ports and guests that come, go and share; chains find their own guest.
 #include "../unit.h"
 #include "wake_script.h"
 #include "watch.h"

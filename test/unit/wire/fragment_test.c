@@ -1,4 +1,5 @@
-// IPv4 fragmentation: what RFC 791 asks of each fragment, put together again here, and each case in which there are none.
+// IPv4 fragmentation: RFC 791's rules for each fragment, reassembly, and each case without
+// fragments.
 #include "../unit.h"
 #include "packet.h"
 #include "rtvs/fragment.h"
@@ -21,7 +22,8 @@ load16(const uint8_t *b)
 	return (unsigned)(b[0] << 8 | b[1]);
 }
 
-// A packet with these options (padded by the caller to 4), flags and offset, and payload that counts up.
+// A packet with these options (padded by the caller to 4), flags and offset, and payload that
+// counts up.
 static void
 make(unsigned n_tags, const uint8_t *options, size_t options_len, unsigned flags, size_t payload)
 {
@@ -55,7 +57,7 @@ try(size_t head, uint32_t mtu)
 	return rc;
 }
 
-// Every fragment is as RFC 791 has it, and together they are the packet. Returns how many there are.
+// Every fragment follows RFC 791, and together they are the packet. Returns how many there are.
 static unsigned
 check(uint32_t mtu)
 {

@@ -1,4 +1,5 @@
-// Flow hashes: one number for all packets of a flow, whatever lies before its addresses, and different ones for others.
+// Flow hashes: one number for all packets of a flow, with any headers before its addresses, and
+// different ones for others.
 #include "../unit.h"
 #include "packet.h"
 #include "rtvs/frame.h"

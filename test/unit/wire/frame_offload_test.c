@@ -1,4 +1,5 @@
-// Requests for checksums and segments: where the header is, whatever lies before it, and what is refused.
+// Requests for checksums and segments: the place of the header, with any headers before it, and
+// refusals.
 #include "../unit.h"
 #include "packet.h"
 #include "rtvs/frame.h"

@@ -1,4 +1,5 @@
-// Frame parsing: what each field says, and that no byte outside the frame counts, whatever the frame holds.
+// Frame parsing: the meaning of each field, and that no byte outside the frame counts, for any
+// content.
 #include "../unit.h"
 #include "packet.h"
 #include "rtvs/frame.h"
@@ -244,7 +245,8 @@ put_seed_frame(uint64_t *rng)
 	packet_end(&p);
 }
 
-// Changed and cut frames in buffers of exactly their length, so that a sanitizer sees any byte read too many.
+// Changed and cut frames in buffers of exactly their length, so that a sanitizer sees any byte read
+// too many.
 static void
 damaged_frames_never_lead_outside(void **state)
 {
@@ -297,7 +299,7 @@ checksum_agrees_with_the_definition_however_it_is_cut(void **state)
 		for (size_t k = 0; k < len; k++)
 			data[k] = is_extreme ? 0xff : (uint8_t)random_next(&rng);
 		uint64_t sum = frame_checksum_add(frame_checksum_add(0, data, cut), data + cut, len - cut);
-		// 0 and 0xffff are the same number; which one comes out does not matter to a receiver.
+		// 0 and 0xffff are the same number; a receiver accepts either.
 		assert_int_equal(frame_checksum_fold(sum) % 0xffff, plain_checksum(data, len) % 0xffff);
 		assert_int_equal(
 			frame_checksum_fold(sum + 0x1234) % 0xffff, (plain_checksum(data, len) + 0x1234) % 0xffff);

@@ -1,4 +1,5 @@
-// Marking: every DSCP in every kind of frame, against checksums computed anew, and nothing touched that is not its own.
+// Marking: every DSCP in every kind of frame, against checksums computed anew; no other byte
+// changes.
 #include "../unit.h"
 #include "packet.h"
 #include "rtvs/frame.h"
@@ -94,7 +95,8 @@ checksum_of_zero_is_right_before_and_after(void **state)
 		assert_true(frame_dscp_set(p.b, p.len, (uint8_t)from));
 		assert_int_equal(checksum_error(), 0);
 		assert_true(frame_dscp_set(p.b, p.len, (uint8_t)dscp));
-		assert_int_equal(p.b[p.l3 + 10] << 8 | p.b[p.l3 + 11], 0); // as who computes it anew
+		// as who computes it anew
+		assert_int_equal(p.b[p.l3 + 10] << 8 | p.b[p.l3 + 11], 0);
 		// Some write -0, which verifies, too.
 		packet_set16(&p, p.l3 + 10, 0xffff);
 		assert_int_equal(checksum_error(), 0);

@@ -1,4 +1,5 @@
-// Segmentation: super-frames are cut, every segment is checked by code of its own, and the payload is put together again.
+// Segmentation: super-frames are cut, every segment is checked by code of its own, and the payload
+// is put together again.
 #include "../unit.h"
 #include "packet.h"
 #include "rtvs/frame.h"
@@ -21,7 +22,8 @@ static void
 put_tcp(unsigned n_option_bytes, size_t payload, unsigned flags, uint64_t *rng)
 {
 	packet_put(&p, "\x12\x34\0\x50", 4);
-	packet_put(&p, "\xff\xff\xfc\0\0\0\0\1", 8); // the sequence number wraps inside the super-frame
+	// the sequence number wraps inside the super-frame
+	packet_put(&p, "\xff\xff\xfc\0\0\0\0\1", 8);
 	packet_put8(&p, (5 + n_option_bytes / 4) << 4);
 	packet_put8(&p, flags);
 	packet_put16(&p, 0x7000);

@@ -1,4 +1,5 @@
-// Geneve: the bytes that RFC 8926 asks for, round trips, each refusal, and that nothing outside a packet counts.
+// Geneve: the bytes that RFC 8926 asks for, round trips, each refusal, and that nothing outside a
+// packet counts.
 #include "../unit.h"
 #include "packet.h"
 #include "rtvs/frame.h"
@@ -360,7 +361,8 @@ checksum_is_kept_right(void **state)
 				assert_true(get16(template.udp_offset + 6));
 				assert_int_equal(parse(), GENEVE_OK);
 			}
-			// Left to a device the field has the pseudo-header's sum: added to the rest it makes the checksum.
+			// Left to a device the field has the pseudo-header's sum: added to the rest
+			// it makes the checksum.
 			push(&tunnels[i], golden_frame, GOLDEN_FRAME_LEN, 0xc123, 0xb9, &golden_meta);
 			assert_int_equal(parse(), GENEVE_UDP_CHECKSUM);
 			geneve_finish_checksum(p.b, &template, p.len - template.len);

@@ -10,7 +10,8 @@
 #define L4_V4 (18 + 20) // offsets in the frames below
 #define L4_V6 (14 + 40)
 
-// Put together by hand from the RFCs, not by the code under test: datagrams and their answers for an MTU of 1400.
+// Put together by hand from the RFCs, not by the code under test: datagrams and their answers for
+// an MTU of 1400.
 // clang-format off
 static const uint8_t udp4[] = {
 	0x02, 0x00, 0x00, 0x00, 0x00, 0xb0, 0x02, 0x00, 0x00, 0x00, 0x00, 0xa0, 0x81, 0x00, 0x01, 0x23,
@@ -308,7 +309,8 @@ what_is_no_ip_gets_no_answer(void **state)
 	assert_int_equal(answer(1400), 0);
 }
 
-// What a router says about a packet of a tunnel: made by geneve_push, quoted by icmp_too_big with another's addresses.
+// A router's report about a packet of a tunnel: made by geneve_push, quoted by icmp_too_big with
+// another's addresses.
 static struct geneve_tunnel
 tunnel_of(bool is_ipv6)
 {
@@ -327,7 +329,7 @@ tunnel_of(bool is_ipv6)
 	return t;
 }
 
-// Into out; its length. The answer is from the packet's destination, which is a router as good as any.
+// Into out; its length. The answer is from the packet's destination, which serves as a router.
 static size_t
 router_answers(bool is_ipv6, uint32_t mtu)
 {

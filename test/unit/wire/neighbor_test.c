@@ -1,4 +1,5 @@
-// ARP, neighbor discovery and echo: the frames of the RFCs, and each thing that RFC 4861 and common sense forbid.
+// ARP, neighbor discovery and echo: the frames of the RFCs, and each thing that RFC 4861 and common
+// sense forbid.
 #include "../unit.h"
 #include "packet.h"
 #include "rtvs/frame.h"
@@ -8,8 +9,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
-// Put together by hand from the RFCs, not by the code under test. A has 192.0.2.1 and 2001:db8::1, B 192.0.2.2 and
-// 2001:db8::aa:bbcc; VLAN 0x123 where there is a tag.
+// Put together by hand from the RFCs, not by the code under test. A has 192.0.2.1 and 2001:db8::1,
+// B 192.0.2.2 and 2001:db8::aa:bbcc; VLAN 0x123 where there is a tag.
 // clang-format off
 static const uint8_t arp_request[] = {
 	0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02, 0x00, 0x00, 0x00, 0x00, 0xa0, 0x08, 0x06, 0x00, 0x01,
@@ -107,7 +108,8 @@ set(const uint8_t *bytes, size_t len)
 }
 #define SET(golden) set(golden, sizeof(golden))
 
-// From a copy of exactly this length, so that a sanitizer sees a byte too many. What fails leaves msg alone.
+// From a copy of exactly this length, so that a sanitizer sees a byte too many. A failure leaves
+// msg alone.
 static int
 parse(void)
 {

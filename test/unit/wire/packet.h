@@ -1,5 +1,5 @@
-// Frames for tests, put together front to back. Lengths are filled in by packet_end, so that a test changes only
-// what it is about.
+// Frames for tests, put together front to back. packet_end fills in lengths, so that a test changes
+// only its own subject.
 #pragma once
 
 #include <assert.h>

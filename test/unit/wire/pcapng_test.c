@@ -1,4 +1,5 @@
-// Captures are read back by libpcap; what it does not show (filter, direction) is looked up in the bytes.
+// Captures are read back by libpcap; parts that it does not show (filter, direction) are compared
+// by bytes.
 #include "../unit.h"
 #include "rtvs/pcapng.h"
 

@@ -1,4 +1,5 @@
-// Peer messages: the bytes of docs/wire.md, round trips, and that no other length, version, type or count is taken.
+// Peer messages: the bytes of docs/wire.md, round trips, and that no other length, version, type or
+// count is taken.
 #include "../unit.h"
 #include "rtvs/peer_msg.h"
 #include "rtvs/random.h"
@@ -59,7 +60,8 @@ static const struct {
 static struct peer_msg msg;
 static uint8_t out[PEER_MSG_MAX];
 
-// From a copy of exactly this length, so that a sanitizer sees a byte too many. What fails leaves msg alone.
+// From a copy of exactly this length, so that a sanitizer sees a byte too many. A failure leaves
+// msg alone.
 static int
 decode(const uint8_t *data, size_t len)
 {

@@ -1,4 +1,4 @@
-// STAMP: the packets of RFC 8762, times and error estimates in both formats, and what is not taken.
+// STAMP: the packets of RFC 8762, times and error estimates in both formats, and refusals.
 #include "../unit.h"
 #include "rtvs/random.h"
 #include "rtvs/stamp.h"
@@ -11,7 +11,8 @@
 #define UTC_OFFSET_S 37
 #define S UINT64_C(1000000000)
 
-// Put together by hand from the RFCs, not by the code under test. Requests say that their clock errs by 1 us at most.
+// Put together by hand from the RFCs, not by the code under test. Requests say that their clock
+// errs by 1 us at most.
 // clang-format off
 static const uint8_t golden_request_ntp[] = {
 	0x00, 0x00, 0x00, 0x07, 0xec, 0xca, 0xb6, 0x7b, 0x1f, 0x9a, 0xdd, 0x38, 0x85, 0x87, 0x00, 0x00,

@@ -1,4 +1,5 @@
-// Datagrams of the daemon's own: what is built is parsed to the same; nothing that is wrong anywhere is.
+// Datagrams of the daemon's own: built ones are parsed to the same; a datagram with any error is
+// refused.
 #include "../unit.h"
 #include "rtvs/udp.h"
 

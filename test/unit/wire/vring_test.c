@@ -1,5 +1,6 @@
-// A packed ring's position is found again from the ring alone. The model is a driver and a device that follow the
-// specification with explicit wrap counters; the test stops them anywhere and compares.
+// A packed ring's position is recovered from the ring alone. The model is a driver and a device
+// that follow the specification with explicit wrap counters; the test stops them anywhere and
+// compares.
 #include "../unit.h"
 #include "rtvs/vring.h"
 
@@ -137,7 +138,8 @@ batch_marked_from_its_second_buffer_on_is_reported_as_unfinished(void **state)
 		first_wrap = m.device_wrap;
 		for (unsigned i = 0; i < 5; i++)
 			model_use(&m);
-		m.ring[first].flags = first_wrap ? VRING_DESC_F_AVAIL : VRING_DESC_F_USED; // published last, never came
+		// published last, never came
+		m.ring[first].flags = first_wrap ? VRING_DESC_F_AVAIL : VRING_DESC_F_USED;
 		assert_int_equal(vring_packed_recover(m.ring, 16, &pos), 0);
 		assert_int_equal(pos.index, m.device);
 		assert_int_equal(pos.wrap, m.device_wrap);

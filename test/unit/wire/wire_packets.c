@@ -1,8 +1,8 @@
 // usage: wire_packets FILE
 //
-// Writes one packet of everything that the codecs encode, as pcapng, for another program to read: test/smoke/wire_test.sh
-// compares what tshark says with the values here. The codecs' own tests know their bytes; this is about whether the rest
-// of the world reads the same in them.
+// Writes one packet of everything that the codecs encode, as pcapng, for another program:
+// test/smoke/wire_test.sh compares tshark's output with the values here. The codecs' own tests know
+// their bytes; this test shows that other programs read the same in them.
 #include "packet.h"
 #include "rtvs/frame.h"
 #include "rtvs/geneve.h"
@@ -16,7 +16,8 @@
 
 #define UTC_OFFSET_S 37
 #define TIME_NS UINT64_C(1763719237123456789) // TAI; 2025-11-21 10:00:00.123456789 UTC
-#define CAPTURED_NS (TIME_NS - UTC_OFFSET_S * UINT64_C(1000000000) + 250000) // a quarter of a millisecond later
+// a quarter of a millisecond later
+#define CAPTURED_NS (TIME_NS - UTC_OFFSET_S * UINT64_C(1000000000) + 250000)
 
 static const struct neighbor_self a4 = {.mac = {{2, 0, 0, 0, 0, 0xa0}}, .addr = {192, 0, 2, 1}};
 static const struct neighbor_self b4 = {.mac = {{2, 0, 0, 0, 0, 0xb0}}, .addr = {192, 0, 2, 2}};
