@@ -10,7 +10,7 @@
 	RPC_PARAM_AS("mac_age", struct dp_bridge_cfg, mac_age_ns, RPC_TIME, .min = 1000000000, .max = UINT64_C(86400000000000), \
 		.def = "5min", .help = "a learned MAC leaves after this time without a packet"), \
 	P(mac_moves, RPC_UINT, .max = 1000000, .def = "100", \
-		.help = "moves of MACs between its ports a second, above which mac.moves is said, at most once a minute; 0: never")
+		.help = "moves of MACs between its ports a second, above which the event mac.moves is sent, at most once a minute; 0: never")
 // clang-format on
 const struct rpc_param bridge_params[] = {ROWS};
 _Static_assert(sizeof(bridge_params) == sizeof((const struct rpc_param[]){ROWS}), "the header has the count of rows");

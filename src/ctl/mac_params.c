@@ -15,8 +15,8 @@
 	P(port, RPC_NAME, .is_required = true, .min = 1, .help = "port of that bridge behind which the address is")
 #define LIST_PARAMS \
 	BRIDGE, \
-	P(pos, RPC_UINT, .def = "0", .help = "where to go on: `next` of the answer before"), \
-	P(max, RPC_UINT, .min = 1, .max = MAC_PARAMS_MAX_LIST, .def = "1000", .help = "entries at most in this answer")
+	P(pos, RPC_UINT, .def = "0", .help = "position to continue at: `next` of the previous answer"), \
+	P(max, RPC_UINT, .min = 1, .max = MAC_PARAMS_MAX_LIST, .def = "1000", .help = "most entries in this answer")
 // clang-format on
 
 const struct rpc_param mac_params_add[] = {ADD_PARAMS};

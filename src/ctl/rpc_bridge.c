@@ -99,13 +99,13 @@ bridge_show(void *ctx, const void *params, uint64_t present, json_t **ret_result
 const struct rpc_method rpc_bridge_methods[] = {
 	{"bridge.add", "Make a learning bridge.", "true", bridge_add, bridge_params, BRIDGE_PARAMS_N, CFG_SIZE,
 		RPC_CONFIG},
-	{"bridge.set", "Change a bridge; what is not given stays.", "true", bridge_set, bridge_params, BRIDGE_PARAMS_N,
+	{"bridge.set", "Change a bridge; missing parameters stay.", "true", bridge_set, bridge_params, BRIDGE_PARAMS_N,
 		CFG_SIZE, RPC_CONFIG | RPC_CHANGE},
 	{"bridge.del", "Remove a bridge without ports.", "true", bridge_del, bridge_params, 1, CFG_SIZE, RPC_CONFIG},
-	{"bridge.list", "Show all bridges.", "List of what bridge.show returns.", bridge_list, NULL, 0, 0,
-		RPC_READ_ONLY},
+	{"bridge.list", "Show all bridges.", "List of results of bridge.show.", bridge_list, NULL, 0, 0, RPC_READ_ONLY},
 	{"bridge.show", "Show one bridge.",
-		"Its parameters, how many MACs it knows and how many have moved between its ports, and their names.",
+		"Its parameters, the number of its MACs and of their moves between its ports, and the names of its "
+		"ports.",
 		bridge_show, bridge_params, 1, CFG_SIZE, RPC_READ_ONLY},
 	{0},
 };

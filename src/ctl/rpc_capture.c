@@ -9,10 +9,10 @@
 // clang-format off
 static const struct rpc_param start_params[] = {
 	P(port, RPC_NAME, .is_required = true, .is_key = true, .min = 1, .max = RTVS_NAME_SIZE - 1, .help = "name of the port"),
-	P(file, RPC_STR, .is_required = true, .min = 1, .max = 255, .help = "pcapng file to make, absolute path; must not exist yet"),
+	P(file, RPC_STR, .is_required = true, .min = 1, .max = 255, .help = "new pcapng file, absolute path; must not exist yet"),
 	P(filter, RPC_STR, .max = CAPTURE_MAX_FILTER - 1, .help = "libpcap expression (\"icmp or arp\"); empty: every packet"),
 	P(snaplen, RPC_UINT, .min = 14, .max = CAPTURE_MAX_SNAPLEN, .def = "65535", .help = "bytes kept of each packet"),
-	P(count, RPC_UINT, .def = "0", .help = "packets, then the capture ends; 0: until capture.stop"),
+	P(count, RPC_UINT, .def = "0", .help = "number of packets after which the capture ends; 0: until capture.stop"),
 };
 // clang-format on
 
@@ -55,7 +55,7 @@ const struct rpc_method rpc_capture_methods[] = {
 	{"capture.start", "Copy the packets of a port to a pcapng file; traffic is never delayed.", "true",
 		rpc_capture_start, start_params, 5, SIZE, 0},
 	{"capture.stop", "End a capture.", "true", rpc_capture_stop, start_params, 1, SIZE, 0},
-	{"capture.list", "Show the captures that run.", "List of {port, filter, file, snaplen, count, pkts, bytes}.",
+	{"capture.list", "Show the running captures.", "List of {port, filter, file, snaplen, count, pkts, bytes}.",
 		rpc_capture_list, NULL, 0, 0, RPC_READ_ONLY},
 	{0},
 };

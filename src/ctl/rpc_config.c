@@ -25,7 +25,7 @@ static const struct rpc_param apply_params[] = {
 			"stay"),
 };
 static const struct rpc_param save_params[] = {
-	P(file, RPC_STR, .max = 255, .help = "path; when not given, the daemon's --config file"),
+	P(file, RPC_STR, .max = 255, .help = "path; default the daemon's --config file"),
 };
 
 static int
@@ -127,14 +127,14 @@ const struct rpc_method rpc_config_methods[] = {
 	{"config.dump", "Show the calls that recreate the present configuration.", "List of {method, params}.",
 		rpc_config_dump, NULL, 0, 0, RPC_READ_ONLY},
 	{"config.apply",
-		"Make the configuration what a list of calls makes; all or nothing. What is the same stays untouched.",
-		"{changes}: how many steps it took.", rpc_config_apply, apply_params, 2, SIZE, 0},
+		"Change the configuration to that of a list of calls, all or nothing. Objects that are the same stay "
+		"untouched.",
+		"{changes}: the number of steps.", rpc_config_apply, apply_params, 2, SIZE, 0},
 	{"config.check",
-		"Look for mistakes in a list of calls, as config.apply does first; nothing is changed. Guarantees must "
-		"fit "
-		"at the end of the list. What only devices and files can tell is not seen.",
+		"Look for errors in a list of calls, as config.apply does first; nothing is changed. Guarantees must "
+		"fit at the end of the list. Errors of devices and files are not found.",
 		"true", rpc_config_check, apply_params, 2, SIZE, 0},
-	{"config.diff", "Compare what runs with the daemon's --config file, which a restart brings back.",
+	{"config.diff", "Compare the running configuration with the daemon's --config file, which a restart restores.",
 		"{file, only_running, only_saved}: lists of calls.", rpc_config_diff, NULL, 0, 0, 0},
 	{"config.save", "Write the present configuration to a file, atomically.", "{file}", rpc_config_save,
 		save_params, 1, SIZE, 0},

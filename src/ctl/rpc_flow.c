@@ -15,7 +15,7 @@ static const struct rpc_param flow_params[] = {
 	RPC_PARAM(struct flow_params, port, RPC_NAME, .max = RTVS_NAME_SIZE - 1,
 		.help = "only this egress port; empty: all"),
 	RPC_PARAM(struct flow_params, from, RPC_NAME, .max = RTVS_NAME_SIZE - 1,
-		.help = "only what this port sends; empty: all"),
+		.help = "only packets of this port; empty: all"),
 };
 
 static int
@@ -59,7 +59,7 @@ static const struct rpc_param remote_params[] = {
 	RPC_PARAM(struct remote_params, port, RPC_NAME, .max = RTVS_NAME_SIZE - 1,
 		.help = "only this tunnel; empty: all"),
 	RPC_PARAM(struct remote_params, flow, RPC_UINT, .max = DP_MAX_PORTS - 1,
-		.help = "only this port of the other host; all when not given"),
+		.help = "only this port of the other host; default all"),
 };
 #define HAS_FLOW 2 // in present
 
@@ -91,19 +91,21 @@ flow_remote(void *ctx, const void *params, uint64_t present, json_t **ret_result
 }
 
 const struct rpc_method rpc_flow_methods[] = {
-	{"flow.list", "Show what became of the packets that ports sent to scheduled egress ports.",
+	{"flow.list", "Show the packets of ports through scheduled egress ports.",
 		"List of flows: packets guaranteed and surplus, missed deadlines, delays in the host (ns).", flow_list,
 		flow_params, sizeof(flow_params) / sizeof(flow_params[0]), sizeof(struct flow_params), RPC_READ_ONLY},
-	{"flow.show", "Show the delays of what ports sent, as histograms.",
+	{"flow.show", "Show the delays of ports' packets, as histograms.",
 		"List of {port, from, deadline, missed_pkts, broken_pkts, delay: percentiles in ns and buckets [low, "
 		"high, count]}.",
 		flow_show, flow_params, sizeof(flow_params) / sizeof(flow_params[0]), sizeof(struct flow_params),
 		RPC_READ_ONLY},
 	{"flow.remote",
-		"Show what arrived through tunnels, by the port of the other host that sent it (its number there).",
-		"List of {tunnel, flow, deadline, counts of packets, uncertainty_ns: of the clocks, null: they cannot "
-		"be compared, percentiles of the delay end to end, delay: the same, network: less the time at the "
-		"sender}; both as flow.show's. unjudged: packets whose deadline is below twice the uncertainty.",
+		"Show the packets that arrived through tunnels, by the sending port of the other host (its number "
+		"there).",
+		"List of {tunnel, flow, deadline, counts of packets, uncertainty_ns: of the clocks (null: they cannot "
+		"be compared), percentiles of the delay end to end, delay: the same, network: less the time at the "
+		"sender}. delay and network are as flow.show's. unjudged: packets whose deadline is below twice the "
+		"uncertainty.",
 		flow_remote, remote_params, 2, sizeof(struct remote_params), RPC_READ_ONLY},
 	{0},
 };

@@ -93,13 +93,13 @@ mac_list(void *ctx, const void *params, uint64_t present, json_t **ret_result, s
 
 #define SIZE sizeof(struct mac_params)
 const struct rpc_method rpc_mac_methods[] = {
-	{"mac.add", "Make a static entry: never learned elsewhere, never aged.", "true", mac_add, mac_params_add,
-		N(mac_params_add), SIZE, RPC_CONFIG},
+	{"mac.add", "Make a static entry, which is never learned on another port and never aged.", "true", mac_add,
+		mac_params_add, N(mac_params_add), SIZE, RPC_CONFIG},
 	{"mac.del", "Remove a static entry.", "true", mac_del, mac_params_add, 3, SIZE, RPC_CONFIG},
-	{"mac.flush", "Forget all learned entries of a bridge.", "{flushed}: how many went.", mac_flush, mac_params_add,
-		1, SIZE, 0},
+	{"mac.flush", "Forget all learned entries of a bridge.", "{flushed}: the number of removed entries.", mac_flush,
+		mac_params_add, 1, SIZE, 0},
 	{"mac.list", "Show the MAC table of a bridge.",
-		"{macs, next}: entries, and where to go on (null: that was all).", mac_list, mac_params_list,
-		N(mac_params_list), SIZE, RPC_READ_ONLY},
+		"{macs, next}: entries, and the position to continue at (null: that was all).", mac_list,
+		mac_params_list, N(mac_params_list), SIZE, RPC_READ_ONLY},
 	{0},
 };

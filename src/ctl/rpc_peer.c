@@ -28,14 +28,12 @@ peer_reload(void *ctx, const void *params, uint64_t present, json_t **ret_result
 }
 
 const struct rpc_method rpc_peer_methods[] = {
-	{"peer.list",
-		"Show the daemons of other hosts: whether they are known, their clocks, and messages by what became of "
-		"them.",
+	{"peer.list", "Show the daemons of other hosts: whether they are known, their clocks, and messages by result.",
 		"List of {uplink, address, known, clock_known, offset_ns: their clock less ours, uncertainty_ns, "
-		"rtt_ns, "
-		"counts of datagrams, flows: what was done about what the peer reported}.",
+		"rtt_ns, counts of datagrams, flows: reactions to the peer's reports}.",
 		peer_list, NULL, 0, 0, RPC_READ_ONLY},
-	{"peer.reload", "Read the key files again: a file with a further key takes it at once, nothing is lost.",
+	{"peer.reload",
+		"Read the key files again: a further key in a file takes effect at once, and no message is lost.",
 		"true", peer_reload, NULL, 0, 0, 0},
 	{0},
 };

@@ -348,29 +348,27 @@ static const struct rpc_param move_params[] = {
 
 const struct rpc_method rpc_port_methods[] = {
 	{"port.add",
-		"Make a port. Without bridge= it belongs to none and forwards nothing until port.set gives it one.",
+		"Make a port. Without bridge= the port belongs to none and forwards nothing until port.set sets one.",
 		"true", port_add, port_params, 0, CFG_SIZE, RPC_CONFIG},
-	{"port.set", "Change a port; what is not given stays. Its static MACs go when it changes the bridge.", "true",
+	{"port.set", "Change a port; missing parameters stay. A change of the bridge removes its static MACs.", "true",
 		port_set, port_params, 0, CFG_SIZE, RPC_CONFIG | RPC_CHANGE},
 	{"port.del",
 		"Remove a port and its static MACs. What waits for it leaves for up to 100 ms, then its device is "
 		"closed.",
 		"true", port_del, port_params, 1, CFG_SIZE, RPC_CONFIG},
 	{"port.move",
-		"A guest moves to another process: let one connect to the port's socket though another has it. The one "
+		"A guest moves to another process: let a second process connect to the port's socket. The process "
 		"whose driver is ready last gets the packets.",
 		"true", port_move, move_params, N(move_params), sizeof(struct move_params), 0},
-	{"port.list", "Show all ports.", "List of what port.show returns.", port_list, NULL, 0, 0, RPC_READ_ONLY},
+	{"port.list", "Show all ports.", "List of results of port.show.", port_list, NULL, 0, 0, RPC_READ_ONLY},
 	{"port.show", "Show one port.",
-		"Its summary, config (parameters of port.add), state and stats; held_back_by: the "
-		"slower ports for which it had to wait, holds_back: the ports that waited for it, each with held_ns. "
-		"bound: what is promised, the deadline; least_bound: the shortest that admission could promise, all "
-		"else as it is.",
+		"Its summary, config (parameters of port.add), state and stats; held_back_by: the slower ports for "
+		"which it had to wait, holds_back: the ports that waited for it, each with held_ns. bound: the "
+		"promised deadline; least_bound: the shortest that admission could promise, all else being equal.",
 		port_show, port_params, 1, CFG_SIZE, RPC_READ_ONLY},
 	{"admission.check", "Ask whether a port, or a change of one, could be guaranteed; nothing is changed.",
 		"{fits, why, changes}: why names the egress port, the time that fails and what would fit; changes are "
-		"the parameters that a port which exists "
-		"has otherwise.",
+		"the parameters in which an existing port differs.",
 		admission_check_cfg, port_params, 0, CFG_SIZE, RPC_READ_ONLY},
 	{0},
 };

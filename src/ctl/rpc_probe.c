@@ -27,9 +27,9 @@ probe_list(void *ctx, const void *params, uint64_t present, json_t **ret_result,
 }
 
 const struct rpc_method rpc_probe_methods[] = {
-	{"probe.list", "Show what STAMP test packets met that were sent for idle flows, through tunnels with `probe`.",
-		"List of {tunnel, port: whose flow, every, sent, received, lost: not back after 1 s, rtt: without the "
-		"reflector's own time, there, back: one way, while the daemon there is known; delays as in flow.show}.",
+	{"probe.list", "Show the results of STAMP test packets for idle flows, through tunnels with `probe`.",
+		"List of {tunnel, port: of the flow, every, sent, received, lost: no reply after 1 s, rtt: without the "
+		"reflector's own time, there, back: one way, while the other daemon is known; delays as in flow.show}.",
 		probe_list, probe_params, 1, sizeof(struct probe_params), RPC_READ_ONLY},
 	{0},
 };

@@ -17,7 +17,7 @@ struct stats_params {
 static const struct rpc_param stats_params[] = {
 	RPC_PARAM(struct stats_params, port, RPC_NAME, .max = RTVS_NAME_SIZE - 1, .help = "only this port; empty: all"),
 	RPC_PARAM(struct stats_params, flows, RPC_BOOL, .def = "true",
-		.help = "each scheduled port with its flows: what others sent through it; tunnels with what came "
+		.help = "each scheduled port with the flows of others through it, and tunnels with the flows that came "
 			"through them"),
 };
 
@@ -191,10 +191,9 @@ const struct rpc_method rpc_stats_methods[] = {
 		"Show packets and bytes of ports, and how long they were held back (blocked_ns), since they were "
 		"added.",
 		"{ports, removed, total, consistent, flows_complete}; rx + replicated = tx + queued + to_daemon + "
-		"drops holds for "
-		"total when consistent. flows of a port: those of flow.list that had packets; remote_flows of a "
-		"tunnel: those of flow.remote, without histograms; there are none from some port on when not "
-		"flows_complete.",
+		"drops holds for total when consistent. flows of a port: those of flow.list that had packets; "
+		"remote_flows of a tunnel: those of flow.remote, without histograms. When not flows_complete, these "
+		"lists are missing from some port on.",
 		stats_get, stats_params, 2, SIZE, RPC_READ_ONLY},
 	{"stats.drops", "Show why packets were dropped.",
 		"List of {port, drops: [{reason, count, text}]}, without zeros.", stats_drops, stats_params, 1, SIZE,

@@ -141,14 +141,14 @@ system_info(void *ctx, const void *params, uint64_t present, json_t **ret_result
 #define SIZE sizeof(struct dp_system_cfg)
 const struct rpc_method rpc_system_methods[] = {
 	{"system.info", "Show the daemon: version, memory, workers, clients.",
-		"{version, pid, uptime, bridges, ports, saved: whether the --config file says what runs (null: there "
-		"is no file), "
-		"datapath, control}.",
+		"{version, pid, uptime, bridges, ports, saved: whether the --config file has the running configuration "
+		"(null: there is no file), datapath, control}.",
 		system_info, NULL, 0, 0, RPC_READ_ONLY},
-	{"system.init", "Set what is fixed while the daemon runs; what is not given comes from the command line.",
+	{"system.init",
+		"Set the values that are fixed while the daemon runs; missing parameters come from the command line.",
 		"true", system_init, system_params_init, N(system_params_init), SIZE,
 		RPC_STARTUP | RPC_CONFIG | RPC_CHANGE},
-	{"system.set", "Change the idle policy or the DSCPs of deadlines; what is not given stays.", "true", system_set,
+	{"system.set", "Change the idle policy or the DSCPs of deadlines; missing parameters stay.", "true", system_set,
 		system_params_set, N(system_params_set), SIZE, RPC_CONFIG | RPC_CHANGE},
 	{"system.stop", "Stop the daemon.", "true; the connection ends.", system_stop, NULL, 0, 0, 0},
 	{"log.set", "Set the level of the log.", "true", log_set, log_params, 1, sizeof(struct log_params), RPC_CONFIG},

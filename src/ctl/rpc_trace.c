@@ -113,17 +113,14 @@ rpc_trace_tick(struct rpc_trace *trace)
 
 #define SIZE sizeof(struct trace_params)
 const struct rpc_method rpc_trace_methods[] = {
-	{"trace.start", "Follow packets to a guest, and its answers; ends when nobody reads for 10 s.", "true",
+	{"trace.start", "Follow packets to a guest, and its answers; ends when no client reads for 10 s.", "true",
 		trace_start, start_params, 2, SIZE, 0},
-	{"trace.stop", "Follow them no longer.", "true", trace_stop, start_params, 1, SIZE, 0},
-	{"trace.read", "What was seen of followed packets since the last reading.",
+	{"trace.stop", "Stop following packets to a guest.", "true", trace_stop, start_params, 1, SIZE, 0},
+	{"trace.read", "Return the records of followed packets since the last reading.",
 		"{monotonic_ns, ports}: of each port {port, pid, lost, chains}; times of CLOCK_MONOTONIC, 0: did not "
-		"come so "
-		"far. Of each packet when it arrived, was queued, put into the ring, kicked for (is_kicked: the guest "
-		"wanted "
-		"it), consumed by the driver, answered, when the answer left; prewoken_ns: a kick ahead; depth: "
-		"packets in "
-		"the ring before it.",
+		"come so far. The times of a packet are those of arrival, queueing, putting into the ring, kick "
+		"(is_kicked: the guest wanted it), consumption by the driver and answer, and of the answer's "
+		"departure. prewoken_ns: a kick ahead; depth: packets in the ring before it.",
 		trace_read, NULL, 0, 0, 0},
 	{0},
 };

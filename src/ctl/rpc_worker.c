@@ -18,7 +18,7 @@ struct worker_params {
 
 static const struct rpc_param stalls_params[] = {
 	P(worker, RPC_UINT, .max = DP_MAX_WORKERS - 1, .def = "0", .help = "number of the worker"),
-	P(pos, RPC_UINT, .def = "0", .help = "only stalls from this one on: `next` of the answer before"),
+	P(pos, RPC_UINT, .def = "0", .help = "only stalls from this position on: `next` of the previous answer"),
 };
 
 // CPUs that the thread may use, as people write them; "": not known.
@@ -114,14 +114,14 @@ worker_stalls(void *ctx, const void *params, uint64_t present, json_t **ret_resu
 
 #define SIZE sizeof(struct worker_params)
 const struct rpc_method rpc_worker_methods[] = {
-	{"worker.list", "Show the workers: load, cost per packet, and stalls: times when somebody else had the core.",
-		"List of workers; cpu: where it was started, cpus: where it may run; priority: as "
-		"system.init's worker_priority, as far as the kernel grants it; stalls: percentiles in ns and "
+	{"worker.list", "Show the workers: load, cost per packet, and stalls: times when another thread had the core.",
+		"List of workers; cpu: its CPU at the start, cpus: CPUs where it may run; priority: as system.init's "
+		"worker_priority, as far as the kernel grants it; stalls: percentiles in ns and "
 		"buckets [low, high, count].",
 		worker_list, NULL, 0, 0, RPC_READ_ONLY},
 	{"worker.stalls",
 		"Show the last 1,024 stalls of 50 us or more of a worker: when each ended, and how long it was.",
-		"{stalls, next}: oldest first; time_ns: CLOCK_REALTIME; and where to go on.", worker_stalls,
-		stalls_params, 2, SIZE, RPC_READ_ONLY},
+		"{stalls, next}: oldest first, time_ns: CLOCK_REALTIME; next: the position to continue at.",
+		worker_stalls, stalls_params, 2, SIZE, RPC_READ_ONLY},
 	{0},
 };

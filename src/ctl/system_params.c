@@ -17,12 +17,12 @@
 #define FIXED_PARAMS \
 	P(workers, RPC_CPUS, .help = "CPUs of the datapath, one worker each; empty: the last one it may use"), \
 	P(worker_priority, RPC_ENUM, .names = dp_priority_names, \
-		.help = "fifo: workers run before all others but for 6 % of the time; nice: nice -20; normal: as others; what the kernel refuses becomes the next"), \
-	PAS("memory", memory_bytes, RPC_SIZE, .max = UINT64_C(1) << 40, .help = "packet memory; 0: what the buffers need"), \
+		.help = "fifo: workers run before all other threads except for 6 % of the time; nice: nice -20; normal: as others; a value that the kernel refuses becomes the next"), \
+	PAS("memory", memory_bytes, RPC_SIZE, .max = UINT64_C(1) << 40, .help = "packet memory; 0: as the buffers need"), \
 	PAS("buffers", n_mbufs, RPC_UINT, .min = 1024, .max = 1u << 24, .help = "packet buffers of 2 KiB for all ports"), \
 	P(hugepages, RPC_BOOL, .help = "use hugepages when the machine has free ones"), \
 	P(option_class, RPC_UINT, .min = GENEVE_CLASS_MIN, .max = UINT16_MAX, \
-		.help = "Geneve option class of tunnels' timestamps, of those for experiments (RFC 8926); the same on all hosts"), \
+		.help = "Geneve option class of tunnels' timestamps, from the range for experiments (RFC 8926); the same on all hosts"), \
 	P(eal, RPC_STR, .max = RTVS_DEVARGS_SIZE - 1, .help = "further arguments for DPDK, separated by spaces")
 // clang-format on
 
