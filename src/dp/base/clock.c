@@ -33,8 +33,8 @@ clock_read_pair(void)
 	return best;
 }
 
-// EAL rounds the TSC's frequency to 10 MHz, up to 0.2 % off. It takes 100 ms for that, over which the kernel's clock gives it to
-// about 1 ppm.
+// EAL rounds the TSC's frequency to 10 MHz, up to 0.2 % off. EAL takes 100 ms for that, over which
+// the kernel's clock gives the frequency to about 1 ppm.
 void
 clock_start(struct clock *clock, struct clock_pair begin)
 {

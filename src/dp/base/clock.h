@@ -1,4 +1,5 @@
-// The datapath's time: the TSC in ns, monotonic, cheap to read; and where the kernel's clocks are against it.
+// The datapath's time: the TSC in ns, monotonic, cheap to read; and the distance of the kernel's
+// clocks from it.
 #pragma once
 
 #include <rte_cycles.h>
@@ -18,9 +19,11 @@ struct clock_pair {
 };
 
 struct clock_pair clock_read_pair(void);
-// begin: read before EAL started, which takes long enough for the kernel's clock to give the TSC's frequency.
+// begin: read before EAL started, which takes long enough for the kernel's clock to give the TSC's
+// frequency.
 void clock_start(struct clock *clock, struct clock_pair begin);
-void clock_follow_tai(struct clock *clock); // control thread, now and then: the kernel's TAI may step
+// control thread, now and then: the kernel's TAI may step
+void clock_follow_tai(struct clock *clock);
 
 static inline uint64_t
 clock_tsc_to_ns(const struct clock *clock, uint64_t tsc)

@@ -1,4 +1,4 @@
-// Why a call of rtvs/dp.h is refused, for a person.
+// The reason for a refused call of rtvs/dp.h, for a person.
 #pragma once
 
 #include "rtvs/dp.h"

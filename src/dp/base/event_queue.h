@@ -1,4 +1,5 @@
-// What the datapath tells the control thread, and the descriptor that wakes it. Lost when the ring is full, and counted.
+// Events of the datapath for the control thread, and the descriptor that wakes it. Events are lost
+// when the ring is full, and counted.
 #pragma once
 
 #include "clock.h"
@@ -16,10 +17,11 @@ struct event_queue {
 };
 
 int event_queue_init(struct event_queue *q, const struct clock *clock); // -errno
-void event_queue_fini(
-	struct event_queue *q); // also of one that event_queue_init refused, or that is zero but for fd = -1
+// also of one that event_queue_init refused, or zero with fd = -1
+void event_queue_fini(struct event_queue *q);
 void event_queue_post(struct event_queue *q, struct dp_event event); // any thread
-void event_queue_wake(struct event_queue *q); // any thread: there is something for the control thread elsewhere
+// any thread: there is work for the control thread elsewhere
+void event_queue_wake(struct event_queue *q);
 // Control thread. clear: what is posted from here on wakes it again.
 bool event_queue_next(struct event_queue *q, struct dp_event *ret_event);
 void event_queue_clear(struct event_queue *q);

@@ -14,9 +14,10 @@ struct mailbox {
 	struct rte_ring *ring; // NULL: there is no mailbox
 };
 
-int mailbox_init(struct mailbox *box, const char *name, unsigned size); // size: a power of two, one less fit. -errno
+// size: a power of two, one less fit. -errno
+int mailbox_init(struct mailbox *box, const char *name, unsigned size);
 void mailbox_clear(struct mailbox *box); // nobody uses it any more: what is in it is freed
-void mailbox_fini(struct mailbox *box); // as mailbox_clear, and the mailbox is gone. One that is none is accepted
+void mailbox_fini(struct mailbox *box); // as mailbox_clear, and ends the mailbox. Zero is accepted
 
 static inline bool
 mailbox_is(const struct mailbox *box)

@@ -1,6 +1,7 @@
-// Packets, which are mbufs: what they carry beside their bytes, who may write the bytes, room for headers, copies. No buffer is copied or
-// freed anywhere else, but by devices and where packets are cut (gso.c). A packet belongs to whoever it was given to. Any thread may
-// use these functions, each with packets of its own.
+// Packets, which are mbufs: their metadata, the right to write their bytes, room for headers,
+// copies. No other code copies or frees a buffer, except devices and the code that cuts packets
+// (gso.c). A packet belongs to its last receiver. Any thread may use these functions, each with
+// packets of its own.
 #pragma once
 
 #include "counters.h"
@@ -49,15 +50,16 @@ pkt_trace_flags(void)
 	return pkt_fields.is_followed | pkt_fields.is_answer;
 }
 
-// Of a packet with one of these flags. In the buffer's field for such; the room for further fields is small, and drivers need theirs.
+// Of a packet with one of these flags. In the buffer's field for such; the room for further fields
+// is small, and drivers need theirs.
 static inline uint32_t *
 pkt_trace_id(struct rte_mbuf *m)
 {
 	return &m->hash.usr;
 }
 
-// The queue of its egress port's device that it goes to, since it was steered (path/transmit.h). In the
-// buffer's field for such, which overlaps no other that is used.
+// The queue of its egress port's device that it goes to, since it was steered (path/transmit.h). In
+// the buffer's field for such, which overlaps no other that is used.
 static inline uint16_t *
 pkt_txq(struct rte_mbuf *m)
 {
@@ -88,7 +90,8 @@ pkt_is_own(const struct rte_mbuf *m)
 	return RTE_MBUF_DIRECT(m) && rte_mbuf_refcnt_read(m) == 1;
 }
 
-// m itself when nobody shares its bytes, or else a copy of it. NULL: there is no buffer, and m is freed.
+// m itself when its bytes are not shared, or else a copy of it. NULL: there is no buffer, and m is
+// freed.
 static inline struct rte_mbuf *
 pkt_own(struct rte_mempool *pool, struct rte_mbuf *m)
 {
@@ -115,7 +118,7 @@ pkt_clone(struct rte_mempool *pool, struct rte_mbuf *m)
 	return rte_pktmbuf_clone(m, pool);
 }
 
-// A new packet of n bytes, which are the caller's to write. NULL: there is no buffer, or it is shorter.
+// A new packet of n bytes, which the caller writes. NULL: there is no buffer, or it is shorter.
 struct rte_mbuf *pkt_make(struct rte_mempool *pool, uint16_t n);
 
 static inline void

@@ -11,8 +11,8 @@ leave_slack(struct rte_mempool *pool, void *arg, void *m, unsigned index)
 	((struct rte_mbuf *)m)->buf_len = RTE_MBUF_DEFAULT_BUF_SIZE;
 }
 
-// Nobody knows of the last bytes of a buffer: librte_vhost 24.11 writes a checksum's second byte behind a buffer that ends between both,
-// and the guest says where it is.
+// The last bytes of a buffer are hidden: librte_vhost 24.11 writes a checksum's second byte behind
+// a buffer that ends between both, and the guest chooses the place.
 struct rte_mempool *
 pkt_pool_create(uint32_t n)
 {

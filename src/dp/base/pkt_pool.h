@@ -5,7 +5,7 @@
 
 #define PKT_POOL_CACHE 256 // of each worker
 #define PKT_POOL_SLACK RTE_CACHE_LINE_SIZE // bytes behind each buffer that nobody knows of
-#define PKT_POOL_BYTES \
-	(RTE_MBUF_DEFAULT_BUF_SIZE + 384) // of memory for one, with headers of the buffer and of the pool's element
+// Of memory for one, with headers of the buffer and of the pool's element.
+#define PKT_POOL_BYTES (RTE_MBUF_DEFAULT_BUF_SIZE + 384)
 
 struct rte_mempool *pkt_pool_create(uint32_t n); // NULL: rte_errno says why

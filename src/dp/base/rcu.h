@@ -1,5 +1,5 @@
-// When nobody uses any more what workers could have seen: DPDK's quiescent states, with the marks that ThreadSanitizer needs. A worker
-// that sleeps is offline and not waited for.
+// The time after which no worker uses a retired object any more: DPDK's quiescent states, with the
+// marks that ThreadSanitizer needs. A sleeping worker is offline and not waited for.
 #pragma once
 
 #include "tsan.h"
@@ -14,7 +14,8 @@ int rcu_init(struct rcu *rcu, unsigned max_threads); // -ENOMEM
 void rcu_fini(struct rcu *rcu); // all threads have ended; what they did is seen
 void rcu_wait(struct rcu *rcu); // until no worker uses what it could have seen before the call
 
-// A worker, by its number. begin: online from here on; what it read before pause is not used after resume.
+// A worker, by its number. begin: online from here on. Pointers read before pause are not used
+// after resume.
 void rcu_begin(struct rcu *rcu, unsigned index);
 void rcu_end(struct rcu *rcu, unsigned index);
 void rcu_pause(struct rcu *rcu, unsigned index);

@@ -1,5 +1,6 @@
-// Orders that ThreadSanitizer cannot see, because they come from fences or from DPDK's libraries, which it does not instrument:
-// what was done before tsan_release(x) is done for whoever calls tsan_acquire(x) after. Nothing in other builds.
+// Orders that ThreadSanitizer cannot see, because they come from fences or from DPDK's libraries,
+// which it does not instrument. Writes before tsan_release(x) are visible to a thread that calls
+// tsan_acquire(x) after. Nothing in other builds.
 #pragma once
 
 #include <sys/syscall.h>
@@ -19,7 +20,8 @@ ssize_t __interceptor_read(int fd, void *buf, size_t size);
 int __interceptor_close(int fd);
 #endif
 
-// read of the C library, for whoever has a function of that name: the checker's own knows which write came before.
+// read of the C library, for callers that have a function of that name: the checker's own knows
+// which write came before.
 static inline ssize_t
 tsan_read(int fd, void *buf, size_t size)
 {

@@ -22,7 +22,8 @@ waker_fini(struct waker *waker)
 void
 waker_wake(struct waker *waker)
 {
-	// Pairs with the fence of waker_sleep: either this sees the sleeper, or the sleeper sees the work.
+	// Pairs with the fence of waker_sleep: either this thread sees the sleeper, or the sleeper
+	// sees the work.
 	atomic_thread_fence(memory_order_seq_cst);
 	if (waker_is_asleep(waker) && atomic_exchange(&waker->is_sleeping, false))
 		(void)eventfd_write(waker->fd, 1);

@@ -1,5 +1,5 @@
-// Wakes one thread that sleeps. Nothing is lost on the way: who has work sets the work first and looks whether the thread sleeps after;
-// the thread says that it sleeps first and looks for work after.
+// Wakes one thread that sleeps. No wake-up is lost: a producer first enqueues the work, then reads
+// `is_sleeping`; the sleeper first sets `is_sleeping`, then looks for work once more.
 #pragma once
 
 #include <stdatomic.h>

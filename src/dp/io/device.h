@@ -1,6 +1,5 @@
-// A device that packets go into and come out of. port_io hides how, so that another ring path needs
-// no change outside its file. A device knows neither the port that it belongs to nor its
-// configuration.
+// A device that packets go into and come out of. port_io hides the method, so that another ring
+// path needs no change outside its file. A device knows neither its port nor its configuration.
 #pragma once
 
 #include "rtvs/chain.h"
@@ -24,9 +23,9 @@ struct port_refused {
 struct port_io {
 	// The worker that polls queue q.
 	uint16_t (*rx)(struct device *device, uint16_t q, struct rte_mbuf **pkts, uint16_t n);
-	// The worker that owns the port. Returns how many packets, from the front, the device is done
-	// with: it took them, but for those that it adds to *refused. Refused packets and the rest stay
-	// the caller's; the rest can be taken later: the device is full.
+	// The worker that owns the port. Returns how many packets, from the front, the device is
+	// done with: it took them, but for those that it adds to *refused. Refused packets and the
+	// rest stay the caller's; the rest can be taken later: the device is full.
 	uint16_t (*tx)(
 		struct device *device, uint16_t q, struct rte_mbuf **pkts, uint16_t n, struct port_refused *refused);
 	// Before and after a worker sleeps: asks for (or forbids) a wake-up when queue q gets work.

@@ -1,7 +1,7 @@
-// Packets into and out of a device of DPDK's. A device that is not running gives none and takes
-// none. Received packets come without offload flags: what the device verified, the guest may verify
-// again.
-// port_ethdev.c makes, starts and stops the device on the control thread; all here runs on workers.
+// Packets into and out of a device of DPDK's. A device that is not running returns none and takes
+// none. Received packets come without offload flags: the guest may verify again what the device
+// verified. port_ethdev.c makes, starts and stops the device on the control thread; all here runs
+// on workers.
 #include "ethdev_io.h"
 
 #include "device.h"

@@ -27,8 +27,9 @@ struct ethdev {
 	int tap_fd; // -1: nothing is known about the TAP
 	enum netdev_state state; // of that interface; ctl
 	struct rte_ether_addr mac;
-	_Atomic bool
-		is_doubted; // its link was looked at because it took nothing, and has not changed since; dp, ctl: rw
+	// Its link was read because the device took nothing, and has not changed since; dp, ctl:
+	// rw.
+	_Atomic bool is_doubted;
 	_Atomic uint32_t mtu; // as is_running
 	_Atomic bool is_running; // ctl: wo, dp: ro
 };

@@ -1,7 +1,7 @@
-// Each question is answered by the kernel itself. The line "eventfd-count:" of fdinfo is eventfd's own; file seals exist on tmpfs
-// and hugetlbfs only; statx with AT_STATX_DONT_SYNC takes what is cached. statfs would ask a file system's server, so it is
-// called only for files that lie on a block device, which whoever mounts one is trusted with. A path says nothing: it may be of another
-// mount namespace.
+// The kernel itself answers each question. Only an eventfd has the line "eventfd-count:" in fdinfo.
+// File seals exist on tmpfs and hugetlbfs only. statx with AT_STATX_DONT_SYNC returns cached data.
+// statfs would ask a file system's server. It is called only for files on a block device, since a
+// user who may mount one is trusted. A path proves nothing: it may be of another mount namespace.
 #include "fd_kind.h"
 
 #include <fcntl.h>

@@ -1,5 +1,6 @@
-// Segmentation, fragments and checksums in software, for ports whose far side does not take them. The decisions about headers are
-// frame_tso_*'s and fragment_*'s; this file moves the bytes between buffers. One copy per segment, no allocation but the segments.
+// Segmentation, fragments and checksums in software, for ports whose far side does not take them.
+// frame_tso_* and fragment_* decide about headers; this file moves the bytes between buffers. One
+// copy per segment, no allocation but the segments.
 #include "gso.h"
 
 #include "rtvs/fragment.h"
@@ -30,8 +31,9 @@ chain_read(const struct rte_mbuf *m, uint32_t offset, uint32_t len, uint8_t *out
 		memcpy(out, from, len);
 }
 
-// Appends n payload bytes to the segment, in further buffers where one is not enough (jumbo frames), and adds them to
-// the checksum. Chunks are of even length but for the last, as the sum needs.
+// Appends n payload bytes to the segment, in further buffers where one is not enough (jumbo
+// frames), and adds them to the checksum. Chunks are of even length except for the last, as the sum
+// needs.
 static bool
 append_payload(struct rte_mempool *pool, struct rte_mbuf *seg, const struct rte_mbuf *m, uint32_t offset, uint32_t n,
 	uint64_t *sum)
@@ -107,8 +109,8 @@ gso_segment(struct rte_mempool *pool, const struct rte_mbuf *m, struct rte_mbuf 
 	return (int)plan.n_segments;
 }
 
-// The sum from the L4 header to the frame's end, over what the guest left in the field: its pseudo-header's sum, which knows of routing
-// headers, too. Padding is of zeroes.
+// The sum from the L4 header to the frame's end, over the guest's value in the field: its
+// pseudo-header's sum, which includes routing headers, too. Padding is of zeroes.
 static void
 finish_here(struct rte_mbuf *m, const struct frame_offload *o)
 {

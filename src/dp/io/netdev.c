@@ -1,9 +1,10 @@
-// A TAP's driver side shows the interface wherever it was moved: its descriptor can be written while the interface is up, and is in
-// error when that was deleted. Other interfaces are asked for by index, which is not given out anew for a name that was deleted and
-// made again: sockets and rings that were bound to the first are dead then.
-// What wakes the control thread: netlink's news of this namespace, a TAP that can be written again, and a worker that could not write
-// to one: a TAP that is set down in another namespace tells nobody else. Netlink may lose news, which is no harm: states are
-// read, not news.
+// A TAP's driver side shows the interface wherever it was moved: its descriptor can be written
+// while the interface is up, and is in error when the interface was deleted. Other interfaces are
+// looked up by index, which a later interface of the same name does not get. Sockets and rings that
+// were bound to the first are dead then. Three events wake the control thread: netlink's news of
+// this namespace, a TAP that can be written again, and a worker that could not write to one. A TAP
+// that is set down in another namespace causes only the last. Netlink may lose news, which is no
+// harm: states are read, not news.
 #include "netdev.h"
 
 #include <errno.h>

@@ -1,5 +1,6 @@
-// The kernel's network interface beneath a device: a TAP, or what AF_PACKET, AF_XDP and pcap send through. Anybody may set it
-// down, move or delete it; the device's driver does not say so, and some drivers count what they send then as sent.
+// The kernel's network interface beneath a device: a TAP, or the interface of AF_PACKET, AF_XDP and
+// pcap. Any process may set it down, move or delete it. The device's driver does not report that,
+// and some drivers then count lost packets as sent.
 #pragma once
 
 #include <stdbool.h>
@@ -18,8 +19,9 @@ enum netdev_state netdev_state(unsigned ifindex);
 // A TAP by its descriptor, in whatever namespace it is by now.
 enum netdev_state netdev_tap_state(int fd);
 
-// Control thread. A watch's descriptor is readable when an interface of this namespace may have changed, or a TAP that was added
-// may be up. Without a netlink socket (-ENOMEM and what socket(2) returns) nothing is watched, and who polls states sees them later.
+// Control thread. A watch's descriptor is readable when an interface of this namespace may have
+// changed, or a TAP that was added may be up. Without a netlink socket (-ENOMEM and errors of
+// socket(2)) nothing is watched, and changes are seen when states are polled.
 int netdev_watch_create(struct netdev_watch **ret_watch);
 void netdev_watch_destroy(struct netdev_watch *watch);
 int netdev_watch_fd(const struct netdev_watch *watch);

@@ -1,7 +1,6 @@
-// A segment's frames become packets, and packets its frames.
-// A frame is copied out of its slots, and looked at here only; its slots are free again at once.
-// Frames that find no packet buffer wait. What a node does not take that has no room is dropped:
-// who stands still costs others nothing.
+// A segment's frames become packets, and packets its frames. A frame is copied out of its slots,
+// and only the copy is read; its slots are free again at once. Frames that find no packet buffer
+// wait. Frames for a node without room are dropped: a stopped node costs others nothing.
 #include "segment_io.h"
 
 #include "base/pkt.h"

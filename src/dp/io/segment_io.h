@@ -31,4 +31,5 @@ segment_io_node(const struct segment_io *s)
 	return atomic_load_explicit(&s->node, memory_order_acquire);
 }
 
-extern const struct port_io segment_io_ops; // for a device whose priv is a struct segment_io. There is one queue
+// for a device whose priv is a struct segment_io. There is one queue
+extern const struct port_io segment_io_ops;

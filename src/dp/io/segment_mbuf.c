@@ -1,5 +1,7 @@
-// Pieces of a frame are as long as slots, parts of a chain as packet buffers: the copies go along both. Invariant: no byte of a slot is read
-// twice, and nothing that another node wrote is an index here.
+// Pieces of a frame are as long as slots, parts of a chain as packet buffers: the copies go along
+// both.
+// Invariant: no byte of a slot is read twice, and no value that another node wrote is an index
+// here.
 #include "segment_mbuf.h"
 
 #include "rtvs/frame.h"
@@ -23,7 +25,8 @@ byte_at(struct rte_mbuf *m, uint32_t at)
 	return rte_pktmbuf_mtod_offset(m, uint8_t *, at);
 }
 
-// Of all bytes from start on. Not rte_raw_cksum_mbuf, which (24.11) loses a carry behind a part of odd length.
+// Of all bytes from start on. Not rte_raw_cksum_mbuf, which (24.11) loses a carry behind a part of
+// odd length.
 static uint64_t
 sum_from(const struct rte_mbuf *m, uint32_t start)
 {
@@ -42,8 +45,8 @@ sum_from(const struct rte_mbuf *m, uint32_t start)
 	return sum;
 }
 
-// A checksum where gso_take does not look: of a protocol that it does not know, or inside of a tunnel. A claim that the frame does not
-// have room for is ignored.
+// A checksum that gso_take does not handle: of a protocol that it does not know, or inside of a
+// tunnel. A claim that does not fit the frame is ignored.
 static void
 finish_checksum(struct rte_mbuf *m, uint32_t start, uint32_t at)
 {

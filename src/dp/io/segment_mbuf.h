@@ -1,6 +1,7 @@
-// Frames in the slots of a segment as chains of packet buffers, and back: one copy each way, so that nobody changes what is looked at
-// here. What other nodes ask for (checksums, segments) becomes the flags that librte_vhost gives a guest's packets, and what is asked of
-// others virtio's header.
+// Frames in the slots of a segment as chains of packet buffers, and back: one copy each way, so
+// that no node changes bytes that are read here. Requests of other nodes (checksums, segments)
+// become the flags that librte_vhost gives a guest's packets. Requests to others become virtio's
+// header.
 #pragma once
 
 #include "rtvs/segment.h"

@@ -1,8 +1,11 @@
-// The worker says in the segment that it sleeps (segment_sleep: the word is 1), and whoever sends to it clears the word and wakes who waits
-// for that: the thread here, which then wakes the worker. While the word is not 1 the thread waits for the worker to sleep. A worker that
-// sleeps and wakes by other ports' packets makes no system call: the thread goes on waiting for the word meanwhile.
-// Invariants: the worker sets the word first and reads is_watching then, the thread clears is_watching first and reads the word then; so
-// one of them sees the other. The thread waits for SEGMENT_TEND_NS at most, so it ends whatever other nodes write.
+// The worker says in the segment that it sleeps (segment_sleep: the word is 1). A sender clears the
+// word and wakes the waiting thread, which is the one here; that thread then wakes the worker.
+// While the word is not 1 the thread waits for the worker to sleep. A worker that sleeps and wakes
+// by other ports' packets makes no system call: the thread continues to wait for the word
+// meanwhile.
+// Invariants: the worker first sets the word and then reads is_watching, the thread first clears
+// is_watching and then reads the word. So at least one of them sees the other. The thread waits for
+// SEGMENT_TEND_NS at most, so it ends whatever other nodes write.
 #include "segment_node.h"
 
 #include <errno.h>
@@ -28,7 +31,8 @@ struct segment_node {
 	_Atomic uint32_t n_sleeps; // moves when the thread is to look at the word
 	_Atomic bool is_watching; // the thread waits for the word to change
 	_Atomic bool is_ending; // ctl: wo
-	_Atomic bool is_polled; // nodes of other kernels are there, which cannot wake a worker; the thread: wo, dp: ro
+	// Nodes of other kernels are there, which cannot wake a worker; the thread: wo, dp: ro.
+	_Atomic bool is_polled;
 	bool is_lost; // the thread
 };
 
@@ -43,7 +47,8 @@ futex_wait(_Atomic uint32_t *word, uint32_t seen, uint64_t ns)
 		(void)nanosleep(&ts, NULL);
 }
 
-// One waiter, which there is: who makes many wait for a word of the segment costs nobody the time to wake them all.
+// One waiter, which exists: a node that makes many wait for a word of the segment does not cost the
+// time to wake them all.
 static void
 futex_wake(_Atomic uint32_t *word)
 {

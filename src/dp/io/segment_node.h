@@ -1,6 +1,8 @@
-// The switch as a node of one segment, from joining it until it has left: the mapping, and a thread of its own that populates and tends it. It
-// must be tended each 50 ms, or nodes of other kernels take the switch for dead; the control thread may be away for longer (a device is
-// added, a disk is slow). The same thread wakes a worker that sleeps, whose descriptors have no place for a futex.
+// The switch as a node of one segment, from joining it until it has left: the mapping, and a thread
+// of its own that populates and tends it. The segment must be tended each 50 ms, or nodes of other
+// kernels take the switch for dead. The control thread may be away for longer (a device is added, a
+// disk is slow). The same thread wakes a sleeping worker, whose descriptors have no place for a
+// futex.
 #pragma once
 
 #include "base/clock.h"
@@ -15,14 +17,15 @@ struct segment_node_user {
 	uint32_t mtu; // bytes
 	const struct clock *clock;
 	struct waker *waker; // of the worker that receives
-	_Atomic uint64_t *wakeup_gen; // moves when segment_node_rx_wakeup returns something else from then on
-	// The node's thread, once: the segment is lost (its file was truncated, others took the node for dead), and the
-	// node is of no use any more.
+	_Atomic uint64_t *wakeup_gen; // moves when segment_node_rx_wakeup will return another value
+	// The node's thread, once: the segment is lost (its file was truncated, others took the
+	// node for dead), and the node is of no use any more.
 	void (*lost_cb)(void *arg);
 	void *arg;
 };
 
-// Control thread. Errors: those of segment_file_open and segment_file_join, -ENOMEM, -EAGAIN: no thread.
+// Control thread. Errors: those of segment_file_open and segment_file_join, -ENOMEM, -EAGAIN: no
+// thread.
 int segment_node_join(const struct segment_node_user *user, struct segment_node **ret_node, char err[SEGMENT_ERR_SIZE]);
 void segment_node_leave(struct segment_node *node); // no worker uses it; NULL is accepted
 

@@ -2,8 +2,7 @@
 // belongs to.
 //
 // Invariant: conn_of names a descriptor's connection from vhost_conn_add or vhost_conn_add_fd until
-// just before it is closed, so a number that the kernel gives out anew is never taken for the old
-// one.
+// just before it is closed. So a number that the kernel reuses is never taken for the old one.
 #include "vhost_conn.h"
 
 #include <pthread.h>
@@ -87,8 +86,9 @@ vhost_conn_close(struct vhost_conn *c, bool is_left)
 struct vhost_conn *
 vhost_conn_left(void)
 {
+	// this thread wrote it, or another wrote another value
 	for (unsigned i = 0; i < VHOST_CONN_MAX; i++)
-		if (conns[i].socket == SOCKET_LEFT) // this thread wrote it, or another wrote something else
+		if (conns[i].socket == SOCKET_LEFT)
 			return &conns[i];
 	return NULL;
 }

@@ -1,6 +1,6 @@
-// Connections of vhost-user front-ends, and which descriptor belongs to which. Whoever makes a
-// system call for librte_vhost asks here whose it is: vhost_fds.c, which lets connections come and
-// go, and vhost_guard.c, whose interrupts they can make wait.
+// Connections of vhost-user front-ends, and which descriptor belongs to which. Code that makes a
+// system call for librte_vhost looks up the owner here. That is vhost_fds.c, where connections come
+// and go, and vhost_guard.c, whose interrupts they can block.
 #pragma once
 
 #include <stdatomic.h>

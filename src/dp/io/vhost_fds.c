@@ -1,13 +1,17 @@
-// Calls of the C library that librte_vhost makes on a front-end's behalf, seen on their way: this program's own symbols come before the
-// library's. recvmsg checks what came; close keeps the account, and lets another thread close; sendmsg does not wait for a front-end that
-// does not read; accept and connect tell the descriptor, which librte_vhost (24.11) keeps to itself; eventfd_write is watched, and so are
-// recvmsg and read, which drop what a message should not have. Whatever is not a front-end's is passed through.
+// Calls of the C library that librte_vhost makes on a front-end's behalf, intercepted: this
+// program's own symbols precede the library's. recvmsg checks the messages. close keeps the
+// account, and lets another thread close. sendmsg does not wait for a front-end that does not read.
+// accept and connect learn the descriptor, which librte_vhost (24.11) keeps to itself.
+// eventfd_write is watched, and so are recvmsg and read, which drop parts that a message should not
+// have. Other descriptors are passed through.
 //
-// Invariant: librte_vhost and this file are the only ones that close a connection's descriptors, which vhost_conn.c
-// knows. What librte_vhost forgets (descriptors of a message that it refuses half-way) is closed with its connection.
+// Invariant: librte_vhost and this file are the only ones that close a connection's descriptors,
+// which vhost_conn.c knows. Descriptors that librte_vhost forgets (of a message that it refuses
+// half-way) are closed with their connection.
 //
-// recvmsg also holds the event thread up while the control thread connects a port: librte_vhost gives the connection to the
-// event thread before it puts it into its own list, and one that hangs up at once would be taken out of the list before it is in.
+// recvmsg also holds the event thread up while the control thread connects a port. librte_vhost
+// gives the connection to the event thread before it puts it into its own list. A connection that
+// ends at once would be removed from the list before it is in.
 #include "vhost_fds.h"
 
 #include "base/tsan.h"
@@ -38,15 +42,17 @@
 #define MAX_MESSAGE_FDS 8 // librte_vhost has room for as many
 #define MAX_RING (2 * DP_MAX_QUEUES) // librte_vhost would allocate up to 256 rings
 #define SHED_TOLD_S 60
-#define CONNECT_NS 100000000 // a connection is in the list by then: the control thread does nothing else
+// The connection is in the list by then: the control thread does nothing else.
+#define CONNECT_NS 100000000
 
 struct message { // the head of each, vhost-user specification, "Header"
 	uint32_t request, flags, size;
 };
 
-// What the daemon offers ("Front-end message types"), and what the descriptors of a message must be. Messages of protocol
-// features that it does not offer are refused whatever librte_vhost does with them: GET_INFLIGHT_FD makes it clear up to 4 GB of memory,
-// POSTCOPY_ADVISE lets the front-end hold up page faults.
+// The messages that the daemon offers ("Front-end message types"), and the kinds of their
+// descriptors. Messages of other protocol features are refused, whatever librte_vhost would do with
+// them: GET_INFLIGHT_FD makes it clear up to 4 GB of memory, POSTCOPY_ADVISE lets the front-end
+// hold up page faults.
 static const struct request {
 	bool is_offered, has_ring;
 	enum fd_kind kind;
@@ -76,7 +82,8 @@ static const struct request {
 	[40] = {true, .name = "GET_STATUS"},
 };
 
-static pthread_mutex_t shedding = PTHREAD_MUTEX_INITIALIZER; // of reserve; the supervisor never waits for it
+// of reserve; the supervisor never waits for it
+static pthread_mutex_t shedding = PTHREAD_MUTEX_INITIALIZER;
 static pthread_mutex_t connecting = PTHREAD_MUTEX_INITIALIZER;
 static _Atomic(vhost_fds_may_connect_fn *) may_connect_cb; // NULL: there are no ports yet
 static int reserve = -1; // a descriptor that is there when there are no more
@@ -91,8 +98,9 @@ ssize_t read(int fd, void *buf, size_t size);
 int close(int fd);
 int eventfd_write(int fd, eventfd_t value);
 
-static char
-	in_order; // what comes through a socket was sent before: ThreadSanitizer knows it of the C library's functions only
+// Bytes from a socket were sent before: ThreadSanitizer knows that of the C library's functions
+// only.
+static char in_order;
 
 static ssize_t
 receive_now(int socket, struct msghdr *msg, int flags)
@@ -203,7 +211,7 @@ after(uint64_t ns)
 	return (struct timespec){end.tv_sec + (time_t)(ns / 1000000000), (long)(ns % 1000000000)};
 }
 
-// With a limit, so that a library that waited for its event thread meanwhile would be slow, and no more.
+// With a limit, so that a library that waited for its event thread meanwhile would only be slow.
 static void
 wait_connected(void)
 {
@@ -213,7 +221,8 @@ wait_connected(void)
 		pthread_mutex_unlock(&connecting);
 }
 
-// librte_vhost reads the rest of a message blocking: it must be there. False: it did not come in time.
+// librte_vhost reads the rest of a message blocking, so the rest must have arrived. False: it did
+// not come in time.
 static bool
 wait_rest(int socket, uint32_t size)
 {
@@ -235,7 +244,8 @@ wait_rest(int socket, uint32_t size)
 	return true;
 }
 
-// Why a message with its n descriptors is not let through; NULL: it is. The text is of this thread, until the next call.
+// Why a message with its n descriptors is not let through; NULL: it is. The text is of this thread,
+// until the next call.
 static const char *
 find_fault(const struct vhost_conn *c, const struct message *m, const int *fds, unsigned n, bool is_cut)
 {
@@ -375,8 +385,8 @@ sendmsg(int socket, const struct msghdr *msg, int flags)
 	return n;
 }
 
-// A connection that cannot be accepted would keep its listener readable, and who waits for the listener busy: it is accepted with the
-// descriptor that is kept for that, and closed.
+// A connection that cannot be accepted would keep its listener readable, and the thread that waits
+// for the listener busy. It is accepted with the descriptor that is kept for that, and closed.
 static void
 shed(int socket)
 {
@@ -392,8 +402,9 @@ shed(int socket)
 	vhost_guard_enter();
 	if (fd >= 0)
 		(void)tsan_close(fd);
+	// another thread was faster
 	else
-		(void)nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL); // somebody was faster
+		(void)nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 	vhost_guard_leave();
 	reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	if (!told || now.tv_sec - told >= SHED_TOLD_S) {

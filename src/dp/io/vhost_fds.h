@@ -1,7 +1,7 @@
 // Connections of vhost-user front-ends and the descriptors that came with their messages, beneath
-// librte_vhost: each descriptor is checked before the library has it, counted while it is open, and
-// closed at the latest with its connection. The front-end that breaks a rule loses its connection,
-// its client hears why.
+// librte_vhost. Each descriptor is checked before the library has it, counted while it is open, and
+// closed at the latest with its connection. A front-end that breaks a rule loses its connection,
+// and the reason is reported.
 #pragma once
 
 #include <stdbool.h>
@@ -14,8 +14,9 @@ struct vhost_client;
 // process must not have it.
 typedef bool vhost_fds_may_connect_fn(const char *path, pid_t pid);
 
-#define VHOST_FDS_BUDGET \
-	64 // open ones of a connection: a table of 8 regions and its successor, 16 rings with kick and call, one of each new
+// Open ones of a connection: a table of 8 regions and its successor, 16 rings with kick and call,
+// one of each new.
+#define VHOST_FDS_BUDGET 64
 #define VHOST_MESSAGE_WAIT_MS 10 // a front-end sends a message's parts at once
 
 int vhost_fds_start(vhost_fds_may_connect_fn *may_connect); // 0 or a negative errno

@@ -1,12 +1,15 @@
-// The supervisor looks at each thread's mark once a period while there are marks that move, and sleeps otherwise: a thread that finds it
-// asleep wakes it. A mark that stands at one call for a whole period is overdue: its thread gets a signal, each period until the mark moves,
-// since a signal may come before the call that it is meant for. An interrupt that the signal interrupted was waiting, unlike one whose worker
-// had no core: its front-end filled the eventfd, and is hung up on. So is one whose interrupts take their worker's CPU time instead, as
-// an eventfd does that very many wait for: no signal ends that.
-// Other calls drop what a front-end left somewhere (a TCP socket that lingers, in a queue of messages). The signal ends the lingering,
-// and nobody is hung up on, since it may be anybody's.
-// Invariants: a mark is set before the supervisor's is_asleep is read, and is_asleep before the marks are read once more. A thread that has
-// left a call of the second kind gets no signal for it any more: its next call may not expect one.
+// The supervisor reads each thread's mark once a period while there are marks that move, and sleeps
+// otherwise; a thread that finds it asleep wakes it. A mark that stays at one call for a whole
+// period is overdue. Its thread gets a signal, each period until the mark moves, since a signal may
+// come before the call that it is meant for. An interrupt write that the signal interrupted was
+// waiting, unlike one whose worker had no core. Its front-end filled the eventfd, and is
+// disconnected. So is one whose interrupts take their worker's CPU time instead, as an eventfd with
+// very many waiters does: no signal ends that. Other calls drop objects that a front-end left (a
+// TCP socket that lingers, in a queue of messages). The signal ends the lingering, and no front-end
+// is disconnected, since any may be the cause.
+// Invariants: a mark is set before the supervisor's is_asleep is read, and is_asleep before the
+// marks are read once more. A thread that has left a call of the second kind gets no signal for it
+// any more: its next call may not expect one.
 #include "vhost_guard.h"
 
 #include "rtvs/dp.h"
@@ -26,19 +29,23 @@
 
 #define GUARD_SIGNAL SIGURG // ignored by default, and nothing here has out-of-band data
 #define QUIET_PERIODS 100 // without a call, then the supervisor sleeps
-#define MAX_CLOSING (DP_MAX_PORTS * 32 + MAX_HARMLESS) // a port has those of one message of each connection
+// a port has those of one message of each connection
+#define MAX_CLOSING (DP_MAX_PORTS * 32 + MAX_HARMLESS)
 #define MAX_HARMLESS 1024 // of all ports
 #define OWNER_BITS 16
 #define NOBODY ((1u << OWNER_BITS) - 1) // a call that is not one connection's interrupt
-#define N_OTHERS 4 // librte_vhost's event thread, the control thread, whoever else accepts connections
+#define N_OTHERS 4 // librte_vhost's event thread, the control thread, other accepting threads
 #define N_MARKS (DP_MAX_WORKERS + N_OTHERS + 1) // the last is the closer's of what is harmless
-#define BURNT_PERIODS 3 // in which an owner's interrupts took most of a worker's time, until it is hung up on
+// Periods in which an owner's interrupts took most of a worker's time, until it is disconnected.
+#define BURNT_PERIODS 3
 #define FORGIVEN_PERIODS 20 // for one of them
 
-// Of one thread: the number of the call << OWNER_BITS | the owner of the call's descriptor, 0: outside of a call.
+// Of one thread: the number of the call << OWNER_BITS | the owner of the call's descriptor, 0:
+// outside of a call.
 struct mark {
 	_Atomic uint64_t at;
-	_Atomic unsigned stuck; // owner of the last descriptor that made it wait, until the supervisor has seen it
+	// Owner of the last descriptor that made it wait, until the supervisor has seen it.
+	_Atomic unsigned stuck;
 	_Atomic uint64_t costly; // the call that is its owner's last
 	pthread_t thread;
 } __attribute__((aligned(64)));

@@ -1,7 +1,7 @@
 // Packets from and to a guest's rings, through librte_vhost. A guest without a driver, or one that
-// has not enabled a queue, gives none and takes none there. What librte_vhost does not tell (a ring
-// that stands still, a packet that fits no buffer) is found here. All here runs on workers;
-// vhost_session.c says which device they use.
+// has not enabled a queue, returns none and takes none there. This file also detects what
+// librte_vhost does not report (a ring that stands still, a packet that fits no buffer). All here
+// runs on workers; vhost_session.c says which device they use.
 #define ALLOW_EXPERIMENTAL_API // rte_vhost_notify_guest
 #include "vhost_io.h"
 
@@ -13,7 +13,7 @@
 
 #include <linux/virtio_config.h>
 
-#define FITS_ALWAYS 1514 // bytes of a frame that each buffer of a guest must hold (Virtio 1.2, 5.1.6.3.1)
+#define FITS_ALWAYS 1514 // bytes of a frame that each buffer must hold (Virtio 1.2, 5.1.6.3.1)
 #define STUCK_POLLS 1024 // empty ones in a row between two looks at a ring that may stand still
 
 // A ring with packets in it of which the library takes none, time after time, has a descriptor that

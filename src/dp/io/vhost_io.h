@@ -19,7 +19,8 @@ struct port_io;
 struct vhost_io {
 	_Atomic int vid; // VHOST_NO_VID: none whose driver is ready
 	_Atomic uint32_t rx_pairs, tx_pairs; // enabled: packets from the guest, to the guest
-	_Atomic uint32_t loud_pairs; // whose guests were not told yet that kicks are not needed; dp: rw
+	// Pairs whose guests were not told yet that kicks are not needed; dp: rw.
+	_Atomic uint32_t loud_pairs;
 	_Atomic int kick_fd[DP_MAX_QUEUES]; // -1: none
 	_Atomic uint64_t features;
 	struct empty_polls {

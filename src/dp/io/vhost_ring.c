@@ -1,5 +1,6 @@
-// Rings as a crash of ours left them: a split ring's position is in guest memory; a packed ring's is not. And how far a guest is:
-// its memory may be unmapped by librte_vhost at any time, so the kernel reads it for us (process_vm_readv), which fails then.
+// Rings after a crash of the daemon: a split ring's position is in guest memory, a packed ring's is
+// not. Also the guest's progress: librte_vhost may unmap its memory at any time, so the kernel
+// reads it for us (process_vm_readv), which fails then.
 #include "vhost_ring.h"
 
 #include "rtvs/log.h"
@@ -74,7 +75,8 @@ packed_index(uint16_t off_wrap, uint16_t size)
 	return (uint16_t)((off_wrap & 0x7fff) + (off_wrap >> 15 ? 0 : size));
 }
 
-// What librte_vhost (24.11) uses for one packet at most: of mergeable buffers all of the ring but one, and 256 pieces.
+// The most that librte_vhost (24.11) uses for one packet: of mergeable buffers all of the ring but
+// one, and 256 pieces.
 #define PIECES_MAX 256
 
 bool
@@ -117,7 +119,8 @@ vhost_ring_look(int vid, uint16_t queue, uint64_t features, struct chain_ring *r
 		!ring.size || rte_vhost_get_vring_base(vid, queue, &avail, &used))
 		return false;
 	from.iov_base = is_packed ? (void *)ring.driver_event :
-				    (void *)&ring.avail->ring[ring.size]; // used_event, Virtio 1.2, 2.7.6
+				    // used_event, Virtio 1.2, 2.7.6
+				    (void *)&ring.avail->ring[ring.size];
 	if (!read_guest(&to, &from))
 		return false;
 	*ret_ring = (struct chain_ring){.cycle = 1 << 16, .put = used, .wanted = wanted[0]};
