@@ -1,5 +1,6 @@
-// Ports to flows, and refusals to sentences. A port's guarantee counts at every egress port with a rate on its bridge, since its
-// packets may go to any of them. model_port.c asks here, so nothing here calls it: ports are read from the struct.
+// Ports to flows, and refusals to sentences. A port's guarantee counts at every egress port with a
+// rate on its bridge, since its packets may go to any of them. model_port.c calls this file, so
+// nothing here calls it: ports are read from the struct.
 #include "admit.h"
 
 #include "rtvs/admission.h"
@@ -34,7 +35,8 @@ is_further(const struct model *m, const struct dp_port_cfg *cfg)
 	return cfg;
 }
 
-// Number i of the ports as they would be, cfg the last one when it is a further one; NULL: there are no more.
+// Port number i of the future state, cfg the last one when it is a further one; NULL: there are no
+// more.
 static const struct dp_port_cfg *
 config_at(const struct model *m, const struct dp_port_cfg *cfg, uint32_t i)
 {
@@ -54,7 +56,8 @@ add_sender(struct egress *e, const struct dp_port_cfg *sender, const struct dp_p
 {
 	uint32_t longest = dp_frame_max(sender->mtu, out->address.len);
 
-	// Of those with a guarantee, too: what one sends beyond it may just have begun when its guaranteed packets come.
+	// Ports with a guarantee count, too: a packet beyond the guarantee may just have begun when
+	// the guaranteed packets come.
 	if (longest > e->link.best_effort_packet)
 		e->link.best_effort_packet = longest;
 	if (!sender->min_rate_bps || sender->force)
@@ -128,7 +131,8 @@ append_best(struct egress *e, uint32_t id, char *text, size_t size)
 		(void)snprintf(text + n, size - n, ", burst to %s", units_format_size(best, value));
 }
 
-// The flow that shall change to make it fit: the one that the caller changes, or the one that fails.
+// The flow whose change would make the guarantee fit: the one that the caller changes, or the one
+// that fails.
 static int
 refuse(const struct model *m, const struct dp_port_cfg *cfg, const struct dp_port_cfg *out, struct egress *e,
 	const struct admission_result *r, const char **ret_name, char err[DP_ERR_SIZE])

@@ -1,5 +1,5 @@
-// What all handlers share. This file knows parameters, results and errors and nothing of the switch, so
-// every file that answers a request may call it.
+// Shared by all handlers. This file knows parameters, results and errors and nothing of the switch,
+// so every file that answers a request may call it.
 #include "answer.h"
 
 #include <errno.h>

@@ -1,4 +1,4 @@
-// How a handler answers: with a result, or with an error that says what is wrong.
+// The answers of a handler: a result, or an error with its reason.
 #pragma once
 
 #include "rtvs/rpc.h"
@@ -6,7 +6,8 @@
 #include <jansson.h>
 #include <stdint.h>
 
-// Maps what a function returned to an answer: -EINVAL blames a parameter, the rest a state. Returns -1.
+// Turns a function's return value into an answer: -EINVAL blames a parameter, the rest a state.
+// Returns -1.
 int ctl_refuse(struct rpc_error *err, int rc, const char *text);
 // "NOUN NAME does not exist" and the like, with the name in the data. Returns -1.
 int ctl_refuse_name(struct rpc_error *err, int rc, const char *noun, const char *name);

@@ -1,5 +1,5 @@
-// What bridge.add and bridge.set take. The handlers decode by this table, a configuration is compared and
-// dumped by it.
+// The parameters of bridge.add and bridge.set. The handlers decode by this table; a configuration
+// is compared and dumped by it.
 #include "bridge_params.h"
 
 #define P(member, type, ...) RPC_PARAM(struct dp_bridge_cfg, member, type, __VA_ARGS__)

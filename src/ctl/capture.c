@@ -1,5 +1,6 @@
-// Captures: the workers copy packets into a ring, this file moves them to the disk from the control thread. A slow disk
-// delays other calls, never traffic; what finds no room in the ring is counted by the datapath.
+// Captures: the workers copy packets into a ring, and this file moves them to the disk from the
+// control thread. A slow disk delays other calls, never traffic; the datapath counts packets that
+// find no room in the ring.
 #include "capture.h"
 
 #include "ctl.h"

@@ -1,5 +1,6 @@
-// The configuration file is a list of the same calls that come over the socket. Applying one runs it on a dry model
-// first, so that most errors are found before anything is touched, then plan.c executes the difference.
+// The configuration file is a list of the same calls that come over the socket. Applying one runs
+// it on a dry model first, so that most errors are found before anything is touched. plan.c then
+// executes the difference.
 // Invariant: config_dump of a model, applied to an empty one, makes an equal model.
 #include "config.h"
 
@@ -109,7 +110,8 @@ check_call(struct rpc_session *session, const json_t *call, bool is_first, struc
 	return rpc_call(session, method, params, NULL, err);
 }
 
-// The call that asked for the object, for the error's index. Size of the list: none did (an object to be removed).
+// The call that asked for the object, for the error's index. The list's size: none did (an object
+// to be removed).
 static size_t
 find_call(json_t *calls, const char *noun, const char *name)
 {
@@ -177,7 +179,8 @@ check_target(const struct ctl *ctl, const struct model *target, json_t *calls, s
 int
 config_check(struct ctl *ctl, json_t *calls, bool replace, struct model **ret_target, struct rpc_error *err)
 {
-	// What is fixed while the daemon runs is no object that could be absent: it stays unless a call changes it.
+	// Values that are fixed while the daemon runs are no object that could be absent: they stay
+	// unless a call changes them.
 	const struct dp_system_cfg *system = ctl->plane.live ? &ctl->plane.live->system : &ctl->params.system;
 	struct model *target = replace ? model_create(system) : model_clone(ctl->plane.live);
 	struct rpc_session session = {.api = ctl->config.api, .ctx = ctl, .only_flags = RPC_CONFIG};

@@ -1,6 +1,6 @@
-// Start, turn and stop of the control plane. Order of the start: the file is read and tried on a dry
-// model, the datapath starts, the file's calls are executed, the sockets open last: a socket that
-// exists means a switch that works.
+// Start, turn and stop of the control plane. Order of the start: the file is read and tried on a
+// dry model, the datapath starts, the file's calls are executed, the sockets open last. So a socket
+// that exists means a switch that works.
 #include "ctl.h"
 
 #include "capture.h"
@@ -41,8 +41,8 @@ on_beat(struct loop_source *source, uint32_t events)
 	peer_reports_send(ctl);
 	peers_turn(ctl);
 	probes_turn(ctl);
-	// Last: a worker that shares this CPU sends the request when this thread is done, and the sooner the
-	// better it is known when.
+	// Last: a worker that shares this CPU sends the request when this thread is done, so that
+	// its time is known precisely.
 	peers_ask_clocks(ctl);
 }
 

@@ -1,4 +1,4 @@
-// Where the control plane reads the time. Functions that decide take the time as an argument.
+// The control plane's reading of the time. Functions that decide take the time as an argument.
 #include "ctl_clock.h"
 
 #include <time.h>

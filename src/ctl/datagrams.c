@@ -1,4 +1,5 @@
-// What other hosts send to the daemon itself, through uplinks. STAMP test packets are reflected where the port says so.
+// Datagrams of other hosts to the daemon itself, through uplinks. STAMP test packets are reflected
+// where the port says so.
 #include "datagrams.h"
 
 #include "ctl.h"
@@ -8,7 +9,8 @@
 
 #define MAX_AT_ONCE 256 // the loop has other work, too; what is left makes it ready again
 
-// A reply may go to whoever asks: it is as long as the request, and the datapath limits how many come.
+// A reply may go to any sender: it is as long as the request, and the datapath limits how many
+// come.
 static void
 reflect(struct ctl *ctl, const struct model_port *uplink, struct dp_datagram *d)
 {

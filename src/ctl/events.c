@@ -1,5 +1,6 @@
-// Where events come together: changes of the model, the datapath's event ring, captures that end. A guest can cause
-// events at will; lines in the log are limited per port, subscribers by their backlog (server.c).
+// All events come together here: changes of the model, the datapath's event ring, captures that
+// end. A guest can cause events at will. Lines in the log are limited per port, subscribers by
+// their backlog (server.c).
 #include "events.h"
 
 #include "ctl.h"
@@ -172,7 +173,8 @@ events_log(struct ctl *ctl, unsigned port, enum log_level level, const struct lo
 
 #define ABOUT_PORT(cfg, id) LOG_ABOUT(id, {"PORT", (cfg)->name}, {"DOMAIN", (cfg)->domain}, {"BRIDGE", (cfg)->bridge})
 
-// The kernel's name of a process, which is read without waiting for the process; its command line is not.
+// The kernel's name of a process, which is read without waiting for the process; its command line
+// is not.
 static void
 read_command(uint64_t pid, char text[32])
 {

@@ -1,4 +1,4 @@
-// Events: what happened, once to the log where an operator wants it, and to every client that subscribed.
+// Events go once to the log where an operator wants them, and to every client that subscribed.
 #pragma once
 
 #include "rtvs/dp.h"
@@ -55,9 +55,11 @@ struct events {
 uint64_t events_now_ns(void); // CLOCK_REALTIME
 // Adds "time", as RFC 3339 has it.
 void events_add_time(json_t *object, uint64_t time_ns);
-// Sends to subscribers. name: of EVENTS_LIST. params is taken over (NULL: nothing is sent); "time" is added.
+// Sends to subscribers. name: of EVENTS_LIST. params is stolen (NULL: nothing is sent); "time" is
+// added.
 void events_emit(struct ctl *ctl, const char *name, json_t *params);
-// One line about a port that a guest may cause (DP_MAX_PORTS: about the switch), unless there were too many.
+// One line about a port that a guest may cause (DP_MAX_PORTS: about the switch), unless there were
+// too many.
 void events_log(struct ctl *ctl, unsigned port, enum log_level level, const struct log_about *about, const char *fmt,
 	...) __attribute__((format(printf, 5, 6)));
 // model_changed_fn with a struct ctl as arg.

@@ -1,5 +1,5 @@
-// The text of the format, https://prometheus.io/docs/specs/om/open_metrics_spec/. Labels are written as they are: whoever
-// makes them has none that need an escape.
+// The text of the format, https://prometheus.io/docs/specs/om/open_metrics_spec/. Labels are
+// written unchanged: their makers use none that need an escape.
 #include "family.h"
 
 #include <inttypes.h>

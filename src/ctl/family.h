@@ -1,4 +1,5 @@
-// Families of metrics as OpenMetrics 1.0 text: each declared once in a table, and printed for every object that has it.
+// Families of metrics as OpenMetrics 1.0 text: each declared once in a table, and printed for every
+// object that has it.
 #pragma once
 
 #include "rtvs/hist.h"
@@ -24,8 +25,8 @@ struct family {
 
 // Objects in a row, of which each family shows a sample.
 struct series {
-	void (*labels)(
-		const void *object, char ret_labels[FAMILY_LABELS_SIZE]); // {name="value",... without the closing brace
+	// {name="value",... without the closing brace
+	void (*labels)(const void *object, char ret_labels[FAMILY_LABELS_SIZE]);
 	const void *objects;
 	size_t size; // of one
 	unsigned n;

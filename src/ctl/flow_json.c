@@ -1,5 +1,5 @@
-// Turns what the datapath says of flows into JSON, for rpc_flow.c and rpc_stats.c. No decisions: names and order of members, and
-// the walks over the flows of an egress port or a tunnel.
+// Turns the datapath's flows into JSON, for rpc_flow.c and rpc_stats.c. No decisions: names and
+// order of members, and the walks over the flows of an egress port or a tunnel.
 #include "flow_json.h"
 
 #include "plane.h"

@@ -1,4 +1,5 @@
-// A flow as results show it: what one port sent through an egress port, or what came through a tunnel from one port of another host.
+// A flow in results: the packets of one port through an egress port, or those of one port of
+// another host through a tunnel.
 #pragma once
 
 #include "ctl.h"
@@ -12,7 +13,8 @@ typedef json_t *flow_json_fn(const struct dp_port_cfg *out, const struct dp_port
 json_t *flow_json_counters(const struct dp_port_cfg *out, const struct dp_port_cfg *from, const struct dp_flow *f);
 // The delay as a histogram.
 json_t *flow_json_delay(const struct dp_port_cfg *out, const struct dp_port_cfg *from, const struct dp_flow *f);
-// Appends what fn makes of each flow of egress port out. from: only what this port sends; empty: all.
+// Appends the result of fn for each flow of egress port out. from: only packets of this port;
+// empty: all.
 void flow_json_add(
 	const struct plane *plane, const struct model_port *out, const char *from, flow_json_fn *fn, json_t *list);
 
@@ -23,7 +25,8 @@ typedef json_t *flow_json_remote_fn(const struct model_port *tunnel, const struc
 json_t *flow_json_remote_counters(const struct model_port *tunnel, const struct dp_delay *d);
 // The same and the delays as histograms.
 json_t *flow_json_remote_delay(const struct model_port *tunnel, const struct dp_delay *d);
-// Appends what fn makes of each flow that came through the port, nothing if it is no tunnel. flow: only this one.
+// Appends the result of fn for each flow that came through the port, nothing if it is no tunnel.
+// flow: only this one.
 #define FLOW_JSON_ALL UINT32_MAX
 void flow_json_add_remote(const struct plane *plane, const struct model_port *tunnel, uint32_t flow,
 	flow_json_remote_fn *fn, json_t *list);

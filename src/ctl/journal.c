@@ -1,5 +1,7 @@
-// Messages with fields for systemd's journal (log.h says when it is asked), sent as journald's native protocol has it. Invariant: a
-// message that the journal does not take goes to stderr, which is the journal, too, and loses no more than its fields.
+// Messages with fields for systemd's journal (log.h says when it is used), sent in journald's
+// native protocol.
+// Invariant: a message that the journal does not take goes to stderr, which is the journal, too,
+// and loses no more than its fields.
 #include "rtvs/journal.h"
 
 #include <errno.h>
@@ -13,7 +15,8 @@
 #define TEXT_BYTES 1024
 #define FIXED_FIELDS 4 // MESSAGE, PRIORITY, SYSLOG_IDENTIFIER, MESSAGE_ID
 
-static const char *const priorities[] = {"PRIORITY=3", "PRIORITY=4", "PRIORITY=6", "PRIORITY=7"}; // syslog(3)
+// syslog(3)
+static const char *const priorities[] = {"PRIORITY=3", "PRIORITY=4", "PRIORITY=6", "PRIORITY=7"};
 
 static struct iovec
 to_iovec(const char *text)

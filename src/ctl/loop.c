@@ -1,5 +1,6 @@
-// The control thread's event loop: a thin skin over epoll. Everything that the control plane waits for is a
-// loop_source: clients, listeners, signals, the second's tick, the datapath's events, the metrics' HTTP.
+// The control thread's event loop: a thin layer over epoll. Everything that the control plane waits
+// for is a loop_source: clients, listeners, signals, the second's tick, the datapath's events, the
+// metrics' HTTP.
 // Invariant: a descriptor is in the set exactly as long as its source has fd >= 0.
 #include "loop.h"
 

@@ -1,5 +1,5 @@
-// One epoll set. Sources are embedded in their owners; one event is handled a turn, so an owner may be
-// freed from any handler.
+// One epoll set. Sources are embedded in their owners; one event is handled a turn, so an owner may
+// be freed from any handler.
 #pragma once
 
 #include <stddef.h>

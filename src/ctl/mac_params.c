@@ -1,4 +1,5 @@
-// What mac.add and its siblings take. The handlers decode by these tables, a configuration is dumped by them.
+// The parameters of mac.add and its siblings. The handlers decode by these tables; a configuration
+// is dumped by them.
 #include "mac_params.h"
 
 #include <stdio.h>

@@ -1,5 +1,6 @@
-// The one list of all methods, and what each noun's handlers are given: a part of struct ctl, or all of it where the
-// functions of the noun's own file want that (0). No handler looks into struct ctl: scripts/check-deps refuses its header there.
+// The one list of all methods, and what each noun's handlers are given: a part of struct ctl, or
+// all of it where the functions of the noun's own file want that (0). No handler looks into struct
+// ctl: scripts/check-deps refuses its header there.
 #include "methods.h"
 
 #include "ctl.h"

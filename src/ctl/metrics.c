@@ -1,5 +1,6 @@
-// The HTTP side of the metrics: libmicrohttpd without threads of its own; its epoll descriptor is a source of our loop.
-// The text comes from metrics_text.c. Invariant: one page is made and sent for a request, nothing of it is kept.
+// The HTTP side of the metrics: libmicrohttpd without threads of its own; its epoll descriptor is a
+// source of our loop. The text comes from metrics_text.c.
+// Invariant: one page is made and sent for a request, and nothing of it is kept.
 #include "metrics.h"
 
 #include "ctl.h"
@@ -80,8 +81,9 @@ on_request(void *arg, struct MHD_Connection *connection, const char *url, const 
 	return text ? answer(connection, status, "text/plain; charset=utf-8", text, strlen(text)) : MHD_NO;
 }
 
-// Without descriptors libmicrohttpd (1.0) leaves its listener in its epoll set while it has no connection, so the pending one would wake
-// us for ever: it is left alone until the next second.
+// Without descriptors libmicrohttpd (1.0) leaves its listener in its epoll set while it has no
+// connection. The pending connection would then wake this thread for ever. The source is disabled
+// until the next second.
 static void
 on_ready(struct loop_source *source, uint32_t events)
 {

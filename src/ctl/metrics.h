@@ -1,4 +1,5 @@
-// OpenMetrics over HTTP (https://prometheus.io/docs/specs/om/open_metrics_spec/), on loopback or a unix socket.
+// OpenMetrics over HTTP (https://prometheus.io/docs/specs/om/open_metrics_spec/), on loopback or a
+// unix socket.
 #pragma once
 
 #include "rtvs/dp.h"

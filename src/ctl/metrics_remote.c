@@ -1,5 +1,6 @@
-// What is measured between hosts, as metrics: flows that came through tunnels, other hosts' daemons, and what feedback makes of
-// our ports' packets to them. Peers are shown from what peer.list says of them.
+// Measurements between hosts, as metrics: flows that came through tunnels, other hosts' daemons,
+// and feedback's results for this host's packets to them. Peers are shown from the result of
+// peer.list.
 #include "metrics_remote.h"
 
 #include "ctl.h"

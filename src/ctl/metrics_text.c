@@ -1,5 +1,6 @@
-// The page of the metrics: families declared once in tables, each printed for every object that has it.
-// Names and reasons need no escapes: rpc.h's RPC_NAME admits none of the characters; libvirt's names do.
+// The page of the metrics: families declared once in tables, each printed for every object that has
+// it. Names and reasons need no escapes: rpc.h's RPC_NAME admits none of the characters; libvirt's
+// names do.
 #include "ctl.h"
 #include "family.h"
 #include "metrics.h"
@@ -138,7 +139,8 @@ port_labels(const void *object, char ret_labels[FAMILY_LABELS_SIZE])
 		view->port->cfg.bridge);
 }
 
-// A domain's name may have any characters (https://github.com/prometheus/OpenMetrics: backslash, quote and newline are escaped).
+// A domain's name may have any characters (https://github.com/prometheus/OpenMetrics: backslash,
+// quote and newline are escaped).
 static void
 print_escaped(FILE *f, const char *text)
 {
@@ -294,8 +296,8 @@ collect_flows(const struct ctl *ctl, struct flow_view *views)
 static void
 print_flows(FILE *f, const struct ctl *ctl)
 {
-	struct flow_view *views =
-		calloc(FAMILY_MAX_SERIES, sizeof(*views)); // pages are touched as far as there are flows
+	// pages are touched as far as there are flows
+	struct flow_view *views = calloc(FAMILY_MAX_SERIES, sizeof(*views));
 	const struct series series = {flow_labels, views, sizeof(*views), views ? collect_flows(ctl, views) : 0};
 
 	if (series.n) {
@@ -323,7 +325,8 @@ print_bridges(FILE *f, const struct ctl *ctl)
 char *
 metrics_text(const struct ctl *ctl, size_t *ret_len)
 {
-	static struct port_view views[DP_MAX_PORTS]; // 100 KiB; the control thread is the only caller
+	// 100 KiB; the control thread is the only caller
+	static struct port_view views[DP_MAX_PORTS];
 	static struct dp_worker_stats workers[DP_MAX_WORKERS];
 	struct dp_system_info info = {0};
 	unsigned n_workers = 0;

@@ -1,8 +1,8 @@
-// What the operator configured, and what the files of its nouns share: model_bridge.c, model_port.c and
-// model_mac.c. Handlers (rpc_*.c) and plan.c change a model through their functions only; each checks
-// names and combinations, then tells the datapath, then remembers. Invariant: the datapath and a model
-// that is not dry hold the same objects, and every name that an object refers to exists, but that of a
-// mirror's target.
+// The operator's configuration, shared by the files of its nouns: model_bridge.c, model_port.c and
+// model_mac.c. Handlers (rpc_*.c) and plan.c change a model through their functions only. Each
+// checks names and combinations, then configures the datapath, then remembers.
+// Invariant: the datapath and a model that is not dry hold the same objects. Every name that an
+// object refers to exists, except that of a mirror's target.
 #include "model.h"
 
 #include "rtvs/log.h"

@@ -1,5 +1,5 @@
-// Bridges, ports and static MACs by name, and their ids in the datapath. A model with dp == NULL is a dry one: the
-// same checks, no datapath. config.c runs a configuration on a dry one first.
+// Bridges, ports and static MACs by name, and their ids in the datapath. A model with dp == NULL is
+// a dry one: the same checks, no datapath. config.c runs a configuration on a dry one first.
 #pragma once
 
 #include "rtvs/dp.h"
@@ -31,7 +31,8 @@ typedef void model_changed_fn(void *arg, const char *what, const char *name);
 // What model_port_add and model_port_set ask before they change anything.
 enum model_asks {
 	MODEL_ASKS_ALL,
-	MODEL_ASKS_ADMISSION_LATER, // of a list of calls, whose last state alone must keep its guarantees
+	// of a list of calls, whose last state alone must keep its guarantees
+	MODEL_ASKS_ADMISSION_LATER,
 	MODEL_ASKS_NOTHING, // of a step towards a state that was asked about as a whole
 };
 
@@ -57,7 +58,8 @@ void model_destroy(struct model *model); // NULL is accepted; leaves the datapat
 
 struct model_bridge *model_bridge_find(const struct model *model, const char *name);
 struct model_port *model_port_find(const struct model *model, const char *name);
-const struct model_port *model_port_at(const struct model *model, unsigned id); // NULL: there is none
+// NULL: there is none
+const struct model_port *model_port_at(const struct model *model, unsigned id);
 // The next port of the bridge from place *pos on, which advances. NULL: that was the last.
 const struct model_port *model_port_next(const struct model *model, const char *bridge, unsigned *pos);
 // Ports are made in order of it, and removed against it: 0, 1: needs an uplink.
@@ -65,17 +67,20 @@ const struct model_port *model_port_next(const struct model *model, const char *
 unsigned model_port_rank(const struct dp_port_cfg *cfg);
 unsigned model_bridge_n_ports(const struct model *model, const char *name);
 
-// All return 0 or a negative errno with err: -EEXIST, -ENOENT, -EBUSY, -EINVAL (a field, named), -ENOSPC, -ENOMEM, or what
-// dp.h says. On failure nothing has changed.
+// All return 0 or a negative errno with err: -EEXIST, -ENOENT, -EBUSY, -EINVAL (a field, named),
+// -ENOSPC, -ENOMEM, or those of dp.h. On failure nothing has changed.
 int model_bridge_add(struct model *model, const struct dp_bridge_cfg *cfg, char err[DP_ERR_SIZE]);
 int model_bridge_set(struct model *model, const struct dp_bridge_cfg *cfg, char err[DP_ERR_SIZE]);
-int model_bridge_del(struct model *model, const char *name, char err[DP_ERR_SIZE]); // -EBUSY: has ports
-// What model_port_add, or set where there is a port of this name, would refuse without asking the datapath.
+// -EBUSY: has ports
+int model_bridge_del(struct model *model, const char *name, char err[DP_ERR_SIZE]);
+// The refusals of model_port_add, or of set where there is a port of this name, without the
+// datapath's.
 int model_port_check(const struct model *model, const struct dp_port_cfg *cfg, char err[DP_ERR_SIZE]);
 int model_port_add(struct model *model, const struct dp_port_cfg *cfg, char err[DP_ERR_SIZE]);
 // Static MACs of a port that leaves its bridge go.
 int model_port_set(struct model *model, const struct dp_port_cfg *cfg, char err[DP_ERR_SIZE]);
-int model_port_del(struct model *model, const char *name, char err[DP_ERR_SIZE]); // -EBUSY: a tunnel goes through it
+// -EBUSY: a tunnel goes through it
+int model_port_del(struct model *model, const char *name, char err[DP_ERR_SIZE]);
 struct model_mac *model_mac_find(const struct model_bridge *bridge, const struct mac *mac, uint16_t vlan);
 int model_mac_add(struct model *model, const char *bridge, const struct model_mac *mac, char err[DP_ERR_SIZE]);
 int model_mac_del(struct model *model, const char *bridge, const struct mac *mac, uint16_t vlan, char err[DP_ERR_SIZE]);

@@ -1,5 +1,5 @@
-// Ports of a model: which parameters go together, with each other and with those of other ports. What the
-// egress ports can keep admit.c says.
+// Ports of a model: which parameters go together, with each other and with those of other ports.
+// admit.c decides which guarantees the egress ports can keep.
 #include "admit.h"
 #include "model.h"
 #include "probes.h"
@@ -253,7 +253,8 @@ model_port_add(struct model *m, const struct dp_port_cfg *cfg, char err[DP_ERR_S
 	return 0;
 }
 
-// Forgets the static MACs of a port that leaves its bridge. The datapath may have done so by itself.
+// Forgets the static MACs of a port that leaves its bridge. The datapath may have done so by
+// itself.
 static void
 port_forget_macs(struct model *m, const struct model_port *port)
 {

@@ -1,5 +1,6 @@
-// The service manager's view: ready, stopping, alive. Being alive means that this loop turns and that every worker
-// does; a worker that sleeps must wake (and so count a turn or a sleep) within half the watchdog's time.
+// The service manager's view: ready, stopping, alive. Alive means that this loop turns and that
+// every worker does. A worker that sleeps must wake (and so count a turn or a sleep) within half
+// the watchdog's time.
 #include "notify.h"
 
 #include "rtvs/log.h"

@@ -1,4 +1,4 @@
-// What systemd hears of the daemon (sd_notify). Does nothing when it was not started by systemd.
+// The daemon's messages to systemd (sd_notify). Does nothing when it was not started by systemd.
 #pragma once
 
 #include "rtvs/dp.h"

@@ -1,4 +1,4 @@
-// Which peer a host is, and which tunnels lead to it. A list is walked: hosts with keys are few.
+// The peer of a host, and the tunnels that lead to it. A list is walked: hosts with keys are few.
 #include "peer.h"
 
 #include "ctl.h"

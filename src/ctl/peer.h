@@ -1,5 +1,5 @@
-// One other host's daemon. A peer is a host, not a tunnel: tunnels to the same address through the same
-// uplink share one. For files of peers only.
+// One other host's daemon. A peer is a host, not a tunnel: tunnels to the same address through the
+// same uplink share one. For files of peers only.
 #pragma once
 
 #include "peer_keys.h"
@@ -28,7 +28,8 @@ struct peer {
 	struct clock_offset clock;
 	uint64_t asked_tai_ns; // t1 of the request that is not answered, 0: none
 	uint64_t asked_ns, rtt_ns;
-	struct feedback *flow[DP_MAX_PORTS]; // of our ports' packets to it, by port; NULL: nothing was reported
+	// Of our ports' packets to it, by port; NULL: nothing was reported.
+	struct feedback *flow[DP_MAX_PORTS];
 	struct peer_counters count;
 	bool is_wanted; // in peers_sync
 };

@@ -1,6 +1,6 @@
-// Feedback as the sender of packets takes it: for each flow with a deadline that a peer reports on, core's
-// feedback decides; its decisions become deadlines and DSCPs of the datapath, events and lines of the
-// log here.
+// Feedback on the sender's side. For each flow with a deadline that a peer reports on, core's
+// feedback decides. Its decisions become deadlines and DSCPs of the datapath, events and lines of
+// the log here.
 #include "peer_answers.h"
 
 #include "admit.h"
@@ -16,8 +16,9 @@
 
 #define DSCP_EF 46
 
-// The DSCPs that a flow may climb: its own, then assured forwarding and expedited forwarding (RFC 2597, RFC 3246). The latter is
-// for what keeps to a rate, so that a raise is no weapon: without a min_rate there is none.
+// The DSCPs that a flow may climb: its own, then assured forwarding and expedited forwarding (RFC
+// 2597, RFC 3246). The latter is for packets within a rate, so that a raise is no weapon: without a
+// min_rate there is none.
 static uint32_t
 ladder_of(const struct ctl *ctl, const struct dp_port_cfg *cfg, uint8_t ret_steps[FEEDBACK_MAX_STEPS])
 {
@@ -99,7 +100,8 @@ peer_answers_shown_dscp(
 	return tunnel && tunnel->cfg.dscp == DP_DSCP_DEADLINE && steps[step] != DSCP_KEEP ? steps[step] : -1;
 }
 
-// Of the steps of the controller those that an operator acts upon: nothing is left to do here, and all is well again.
+// The controller's steps that an operator acts upon: no step is left on this host, and all is well
+// again.
 static void
 log_feedback(struct ctl *ctl, const struct peer *p, const struct model_port *port, enum feedback_event event)
 {
@@ -144,7 +146,8 @@ on_feedback(struct ctl *ctl, const struct peer *p, const struct model_port *port
 			(json_int_t)f->last.worst_network_ns));
 }
 
-// The controller of a port's packets to a peer, as the port is configured. NULL: there is nothing to control.
+// The controller of a port's packets to a peer, by the port's configuration. NULL: there is nothing
+// to control.
 static struct feedback *
 controller(struct ctl *ctl, struct peer *p, const struct model_port *port)
 {

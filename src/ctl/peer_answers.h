@@ -1,4 +1,4 @@
-// What is done about packets that come late at a peer.
+// The reaction to packets that are late at a peer.
 #pragma once
 
 #include "rtvs/peer_msg.h"
@@ -15,6 +15,6 @@ void peer_answers_take(struct ctl *ctl, struct peer *peer, const struct peer_msg
 void peer_answers_poll(struct ctl *ctl, struct peer *peer);
 // The DSCP of a port's packets as they are now, DSCP_KEEP: their own.
 uint8_t peer_answers_dscp(const struct ctl *ctl, const struct model_port *port);
-// The DSCP of a step as results show it; -1: the port's packets keep their own. tunnel NULL: there is none.
+// The DSCP of a step in results; -1: the port's packets keep their own. tunnel NULL: there is none.
 int peer_answers_shown_dscp(
 	const struct ctl *ctl, const struct model_port *port, const struct model_port *tunnel, uint32_t step);

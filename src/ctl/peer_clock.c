@@ -1,5 +1,5 @@
-// What time it is at a peer, and what the datapath needs to know of the way there. core's clock_offset
-// decides; exchanges of clock requests and replies are what it learns from.
+// The time at a peer, and the datapath's parameters of the path to it. core's clock_offset decides;
+// it learns from exchanges of clock requests and replies.
 #include "peer_clock.h"
 
 #include "ctl.h"
@@ -12,7 +12,8 @@
 #define ASK_CLOCK_NS UINT64_C(100000000)
 #define REPORTS_MAX_INTERVAL_NS UINT64_C(100000000)
 
-// What the datapath needs to know of the way to the peer. More than two reports a round trip would tell of the same.
+// The datapath's parameters of the path to the peer. More than two reports a round trip would
+// describe the same packets.
 void
 peer_clock_tell(struct ctl *ctl, const struct peer *p)
 {

@@ -10,7 +10,8 @@
 struct ctl;
 struct peer;
 
-// Tells the datapath how far the peer's clock is from ours, and how often its packets are reported on.
+// Tells the datapath the distance of the peer's clock from ours, and how often its packets are
+// reported on.
 void peer_clock_tell(struct ctl *ctl, const struct peer *peer);
 // Sends a request if one is due.
 void peer_clock_ask(struct ctl *ctl, struct peer *peer, uint64_t now_ns);

@@ -1,5 +1,6 @@
-// Keys that the daemons of two hosts share, read from a file that only its owner may read. A tag is keyed
-// BLAKE2b (libsodium). Invariant: no key is taken from a file that is refused.
+// Keys that the daemons of two hosts share, read from a file that only its owner may read. A tag is
+// keyed BLAKE2b (libsodium).
+// Invariant: no key is taken from a file that is refused.
 #include "peer_keys.h"
 
 #include "rtvs/peer_msg.h"

@@ -1,4 +1,4 @@
-// What says whose a message between daemons is.
+// Authentication of messages between daemons.
 #pragma once
 
 #include "rtvs/dp.h"
@@ -25,7 +25,8 @@ struct peer_keys {
 int peer_keys_read(const char *path, struct peer_keys *ret_keys, char err[DP_ERR_SIZE]);
 // The same, but only whether the file holds them.
 int peer_keys_check(const char *path, char err[DP_ERR_SIZE]);
-const struct peer_key *peer_keys_find(const struct peer_keys *keys, uint32_t id); // NULL: there is none
+// NULL: there is none
+const struct peer_key *peer_keys_find(const struct peer_keys *keys, uint32_t id);
 // Writes the tag at the end of an encoded message of len bytes.
 void peer_keys_put_tag(uint8_t *data, size_t len, const struct peer_key *key);
 bool peer_keys_has_right_tag(const uint8_t *data, size_t len, const struct peer_key *key);

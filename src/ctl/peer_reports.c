@@ -1,5 +1,5 @@
-// Feedback as the receiver of packets gives it: what the datapath saw of flows through tunnels goes to
-// the peers that sent them.
+// Feedback on the receiver's side: the datapath's reports about flows through tunnels go to the
+// peers that sent them.
 #include "peer_reports.h"
 
 #include "ctl.h"
@@ -21,8 +21,8 @@ send_reports(struct ctl *ctl, struct peer *p, struct peer_msg *msg)
 	msg->n_flows = 0;
 }
 
-// One message to each peer, or more when it is full. Reports that may not be sent, or that nobody waits for, are lost, as any
-// may be.
+// One message to each peer, or more when it is full. Reports that may not be sent, or for which
+// there is no peer, are lost, as any may be.
 void
 peer_reports_send(struct ctl *ctl)
 {

@@ -1,4 +1,4 @@
-// Datagrams to a peer and from it. core's peer_session says what each is stamped with, and how many may
+// Datagrams to a peer and from it. core's peer_session decides the stamp of each, and how many may
 // be sent.
 #include "peer_sessions.h"
 

@@ -1,6 +1,6 @@
-// Life of peers, and what a message of one leads to. core's peer_session says whether the message is new;
-// peer_clock.c takes what it says of clocks, peer_answers.c what it says of packets. Anybody may send to
-// us: a message that does not pass the tag is counted and has no effect.
+// Life of peers, and the effects of their messages. core's peer_session says whether the message is
+// new. peer_clock.c takes its times, peer_answers.c its reports. Any host may send to us: a message
+// without a right tag is counted and has no effect.
 #include "peers.h"
 
 #include "ctl.h"

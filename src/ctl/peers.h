@@ -1,4 +1,5 @@
-// Other hosts' daemons: who they are, what time it is there, and what they say of the packets that our ports send them.
+// Other hosts' daemons: their identity, their time, and their reports about the packets that our
+// ports send them.
 #pragma once
 
 #include "rtvs/dp.h"
@@ -14,7 +15,8 @@ struct peers {
 	uint64_t n_strangers; // datagrams of hosts that are none
 };
 
-// After a change of ports: peers of tunnels that came, and no longer of those that went. Only their key files are read.
+// After a change of ports: adds peers of new tunnels, and removes those of deleted ones. Only new
+// peers' key files are read.
 // True: there are tunnels, with keys or without.
 bool peers_sync(struct ctl *ctl);
 // All key files, or none when one is wrong: -EINVAL.

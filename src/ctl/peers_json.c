@@ -1,4 +1,4 @@
-// Peers as results show them.
+// Peers in results.
 #include "peers_json.h"
 
 #include "ctl.h"

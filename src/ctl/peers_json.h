@@ -1,4 +1,4 @@
-// Peers as results show them.
+// Peers in results.
 #pragma once
 
 #include <jansson.h>

@@ -1,7 +1,8 @@
-// The difference between two models, executed. Its steps are in an order that never needs what is not there yet nor
-// removes what is still used; each step compares again with what is there at that moment. Steps ask nothing: the target was
-// checked as a whole, and the way there reserves at no step more than one of its ends does, since all release before anybody claims.
-// A failed step is undone by planning the way back to a copy taken before: one algorithm for both ways.
+// The difference between two models, executed. The order of its steps never needs an object that
+// does not exist yet, nor removes one that is still used. Each step compares again with the present
+// state. Steps ask no admission: the target was checked as a whole. The way there reserves at no
+// step more than one of its ends does, since all ports release before any port claims. A failed
+// step is undone by planning the way back to a copy taken before: one algorithm for both ways.
 #include "plan.h"
 
 #include "admit.h"
@@ -51,7 +52,8 @@ is_uplink_changing(const struct dp_port_cfg *from, const struct dp_port_cfg *to)
 		to->mtu < from->mtu;
 }
 
-// Ports that leave, and those that come back: different in what is fixed for a port's life, or their uplink is.
+// Ports that leave, and ports that are created anew: they differ in a value that is fixed for a
+// port's life, or their uplink does.
 static bool
 is_port_going(const struct plan *p, const char *name)
 {
@@ -119,7 +121,8 @@ release(struct dp_port_cfg *cfg, const struct dp_port_cfg *to)
 	cfg->force |= to->force;
 }
 
-// Ports that stay let go of mirrors that change, of bridges that they leave, and of what others may have by then.
+// Remaining ports release mirrors that change, bridges that they leave, and values that other ports
+// may have by then.
 static bool
 detach_ports(struct plan *p)
 {

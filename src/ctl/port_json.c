@@ -1,5 +1,6 @@
-// Turns what the datapath says of a port into JSON. No decisions: names and order of members, for rpc_port.c,
-// rpc_stats.c and metrics.c. Names of features are those of the virtio specification 1.3, section 5.1.3.
+// Turns the datapath's view of a port into JSON. No decisions: names and order of members, for
+// rpc_port.c, rpc_stats.c and metrics.c. Names of features are those of the virtio specification
+// 1.3, section 5.1.3.
 #include "port_json.h"
 
 #include "rtvs/units.h"
@@ -84,7 +85,8 @@ port_json_summary(const struct dp *dp, const struct model_port *port)
 	(void)json_object_set_new(object, "name", json_string(port->cfg.name));
 	(void)json_object_set_new(object, "bridge", json_string(port->cfg.bridge));
 	(void)json_object_set_new(object, "type", json_string(port_traits_names[port->cfg.type]));
-	(void)json_object_set_new(object, "number", json_integer(port->id)); // as other hosts know its flow
+	// as other hosts know its flow
+	(void)json_object_set_new(object, "number", json_integer(port->id));
 	if (port->cfg.domain[0])
 		(void)json_object_set_new(object, "domain", json_string(port->cfg.domain));
 	(void)json_object_set_new(object, "link", json_string(state.is_link_up ? "up" : "down"));

@@ -1,4 +1,4 @@
-// A port as results show it.
+// A port in results.
 #pragma once
 
 #include "model.h"
@@ -11,7 +11,8 @@ json_t *port_json_state(const struct dp *dp, const struct model_port *port);
 json_t *port_json_stats(const struct dp *dp, const struct model_port *port);
 // Counters; drops: their sum.
 json_t *port_json_counters(const struct dp_port_stats *stats);
-// Ports that held this one back, or, with is_holder, that this one held back: a list, empty where there was none.
+// Ports that held this one back, or, with is_holder, that this one held back: a list, empty where
+// there was none.
 json_t *port_json_holds(const struct dp *dp, const struct model *model, const struct model_port *port, bool is_holder);
 // Reasons that are not zero, by name.
 json_t *port_json_drops(const struct dp_port_stats *stats);

@@ -1,5 +1,6 @@
-// What port.add and port.set take. One table makes both methods, what port.show prints and config.dump; a row says for
-// which types a parameter is, and whether it is fixed for a port's life.
+// The parameters of port.add and port.set. One table makes both methods, the output of port.show
+// and config.dump. A row says for which types a parameter is, and whether it is fixed for a port's
+// life.
 #include "port_params.h"
 
 #include "probes.h"

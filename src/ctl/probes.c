@@ -1,6 +1,7 @@
-// The sender's side of STAMP. Invariant: a probe is in the list as long as its tunnel has `probe`, and its port a deadline and the
-// tunnel's bridge; whatever is under way of one that is gone points nowhere. Anybody may send replies: one counts if it names a
-// number that is under way, comes from where that was sent to, and repeats its time to the nanosecond.
+// The sender's side of STAMP. Any host may send replies. A reply counts if it names a number that
+// is under way, comes from that number's destination, and repeats its time to the nanosecond.
+// Invariant: a probe is in the list as long as its tunnel has `probe`, and its port a deadline and
+// the tunnel's bridge. A packet under way of a removed probe points to no probe.
 #include "probes.h"
 
 #include "ctl.h"

@@ -1,6 +1,7 @@
-// Probing of idle flows: STAMP test packets (RFC 8762) to the far ends of tunnels with `probe`, for each port with a deadline that
-// has sent nothing through the tunnel since the last one, with the DSCP that its packets would have. So a user knows what
-// a flow will meet before it begins. Anything that reflects STAMP will do at the far end; with a daemon there it is `stamp=on`.
+// Probing of idle flows: STAMP test packets (RFC 8762) to the far ends of tunnels with `probe`.
+// They are sent for each port with a deadline that has sent nothing through the tunnel since the
+// last one. They have the DSCP of the port's packets. So a user knows what a flow will meet before
+// it begins. Any reflector of STAMP will do at the far end; with a daemon there it is `stamp=on`.
 #pragma once
 
 #include "rtvs/dp.h"

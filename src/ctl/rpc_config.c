@@ -1,4 +1,4 @@
-// Methods of the nouns config and rpc: the configuration as a whole, and what methods there are.
+// Methods of the nouns config and rpc: the configuration as a whole, and the list of methods.
 #include "rpc_config.h"
 
 #include "answer.h"

@@ -1,4 +1,4 @@
-// Methods of the noun events: who hears what. The sending is in events.c.
+// Methods of the noun events: subscriptions. The sending is in events.c.
 #include "answer.h"
 #include "events.h"
 #include "methods.h"

@@ -1,4 +1,5 @@
-// Methods of the noun flow: what ports' packets meet at egress ports, and on their way from other hosts.
+// Methods of the noun flow: delays and losses of ports' packets at egress ports, and on their way
+// from other hosts.
 #include "answer.h"
 #include "flow_json.h"
 #include "methods.h"

@@ -1,4 +1,5 @@
-// Methods of the noun mac: static entries, which are configuration, and the learned ones, which are not.
+// Methods of the noun mac: static entries, which are configuration, and the learned ones, which are
+// not.
 #include "answer.h"
 #include "mac_params.h"
 #include "methods.h"

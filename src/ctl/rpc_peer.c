@@ -1,4 +1,5 @@
-// Methods of the noun peer: the daemons of other hosts, of which tunnels with a key_file make one each.
+// Methods of the noun peer: the daemons of other hosts, of which tunnels with a key_file make one
+// each.
 #include "answer.h"
 #include "methods.h"
 #include "peers.h"

@@ -1,5 +1,5 @@
-// Methods of the noun port. What they take is in port_params.c, the rules are in model_port.c, texts of
-// states in port_json.c.
+// Methods of the noun port. Their parameters are in port_params.c, the rules in model_port.c, texts
+// of states in port_json.c.
 #include "admit.h"
 #include "answer.h"
 #include "methods.h"
@@ -28,7 +28,8 @@ is_given(uint64_t present, const char *name)
 	return false;
 }
 
-// Parameters that mean nothing to this type or mode of port. Returns -1 with err naming the first one given.
+// Parameters without a meaning for this type or mode of port. Returns -1 with err naming the first
+// one.
 static int
 check_given(uint64_t present, const struct dp_port_cfg *cfg, struct rpc_error *err)
 {
@@ -82,7 +83,8 @@ warn_of_mirror(const struct plane *plane, const struct dp_port_cfg *cfg)
 			"port %s: there is no port %s: its mirror waits", cfg->name, cfg->mirror_to);
 }
 
-// Whoever waits for a guest that did not get its guarantee finds the reason in the log, too. A full table is -ENOSPC as well.
+// An operator whose guest did not get its guarantee finds the reason in the log, too. A full table
+// is -ENOSPC as well.
 static void
 log_refusal(const struct plane *plane, const struct dp_port_cfg *cfg, int rc)
 {
@@ -108,8 +110,9 @@ check_keys(const struct plane *plane, const struct dp_port_cfg *cfg, char text[D
 	return peer_keys_check(cfg->key_file, text);
 }
 
-// A wrong file is most likely the caller's slip. One that is in the configuration was right once: it may not keep the daemon, and with it all
-// other ports, from starting, since whoever is a node of the segment can spoil it.
+// A wrong file is most likely the caller's mistake. A file in the configuration was right once. It
+// may not keep the daemon, and with it all other ports, from starting, since any node of the
+// segment can spoil it.
 static int
 check_segment(const struct plane *plane, const struct dp_port_cfg *cfg, char text[DP_ERR_SIZE])
 {
@@ -137,8 +140,9 @@ port_add(void *ctx, const void *params, uint64_t present, json_t **ret_result, s
 	if (check_given(present, &cfg, err) < 0)
 		return -1;
 	set_socket(&cfg);
+	// RFC 8200, section 8.1: other peers drop packets without one
 	if (port_has(cfg.type, PORT_IS_TUNNEL) && !is_given(present, "csum"))
-		cfg.csum = cfg.remote.is_v6; // RFC 8200, section 8.1: peers that know no better drop what has none
+		cfg.csum = cfg.remote.is_v6;
 	rc = check_keys(plane, &cfg, text);
 	if (!rc)
 		rc = check_segment(plane, &cfg, text);
@@ -263,7 +267,8 @@ port_move(void *ctx, const void *params, uint64_t present, json_t **ret_result, 
 		0;
 }
 
-// What was promised to what the port sends, and whether it can be kept: its conforming packets have left after `bound` at most.
+// The port's promises, and whether they can be kept: its conforming packets have left after `bound`
+// at most.
 static void
 set_guarantee(const struct plane *plane, const struct dp_port_cfg *cfg, json_t *object)
 {

@@ -7,7 +7,8 @@
 
 #include <errno.h>
 
-#define MAX_FLOWS 4096 // in one answer: 3 MB at most, which a client's backlog (server.h) has room for
+// In one answer: 3 MB at most, which fits a client's backlog (server.h).
+#define MAX_FLOWS 4096
 
 struct stats_params {
 	char port[RTVS_NAME_SIZE];
@@ -37,7 +38,8 @@ add_up(struct dp_port_stats *sum, const struct dp_port_stats *stats)
 		sum->drops[i] += stats->drops[i];
 }
 
-// The ports that the caller means, each turned into JSON by fn; and their sum. NULL: there is no such port.
+// The ports that the caller names, each turned into JSON by fn; and their sum. NULL: there is no
+// such port.
 static json_t *
 collect(const struct plane *plane, const char *name,
 	json_t *(*fn)(const struct model_port *, const struct dp_port_stats *), struct dp_port_stats *ret_sum,
@@ -108,7 +110,8 @@ add_holds(const struct plane *plane, json_t *ports)
 				false));
 }
 
-// Gives each of the ports the lists of what was sent through it and what came through it from another host, if anything was.
+// Adds to each of the ports the lists of flows that were sent through it, and of those that came
+// through it from another host.
 // False: there are more flows than MAX_FLOWS, and from some port on there are no lists.
 static bool
 add_flows(const struct plane *plane, json_t *ports)

@@ -1,5 +1,5 @@
-// Methods of the nouns system and log. system.init is for the configuration file only: it is read before the datapath
-// starts, on top of the command line.
+// Methods of the nouns system and log. system.init is for the configuration file only: it is read
+// before the datapath starts, on top of the command line.
 #include "rpc_system.h"
 
 #include "answer.h"

@@ -1,5 +1,6 @@
-// Methods of the noun trace: packets to guests that are followed, and the answers. Nothing of it is configuration: what nobody
-// reads any more ends by itself, so that a reader that was killed leaves nothing behind.
+// Methods of the noun trace: packets to guests that are followed, and the answers. Nothing of it is
+// configuration. A trace that no client reads ends by itself, so that a killed reader leaves
+// nothing behind.
 #include "rpc_trace.h"
 
 #include "answer.h"

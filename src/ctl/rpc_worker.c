@@ -1,4 +1,4 @@
-// Methods of the noun worker: its load, and when somebody else had its core.
+// Methods of the noun worker: its load, and when another thread had its core.
 #include "answer.h"
 #include "events.h"
 #include "methods.h"

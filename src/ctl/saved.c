@@ -1,5 +1,6 @@
-// The file is made a dry model, whose dump is compared with the live one's: it does not matter how somebody wrote it. That takes
-// about a millisecond for 1,000 calls, so system.info, which monitors ask for, does it after changes only.
+// The file becomes a dry model, whose dump is compared with the live one's: its style does not
+// matter. That takes about a millisecond for 1,000 calls, so system.info, which monitors call, does
+// it after changes only.
 #include "saved.h"
 
 #include "answer.h"

@@ -1,4 +1,5 @@
-// What the daemon's configuration file says, beside what runs: a restart brings the former back.
+// The daemon's configuration file, compared with the running state: a restart brings the former
+// back.
 #pragma once
 
 #include "rtvs/rpc.h"
@@ -19,6 +20,6 @@ struct saved {
 
 // true, false, or null without a file. New reference.
 json_t *saved_json(struct ctl *ctl);
-// Calls that only the running configuration has, and those that only the file has. 0, or -1 with err: there is no file, or none that
-// could be applied.
+// Calls that only the running configuration has, and those that only the file has. 0, or -1 with
+// err: there is no file, or none that could be applied.
 int saved_diff(struct ctl *ctl, json_t **ret_running, json_t **ret_file, struct rpc_error *err);

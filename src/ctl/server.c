@@ -1,6 +1,8 @@
-// The control sockets. Accepts, cuts input into lines, hands each to rpc_dispatch and sends the answers; events.c
-// sends through server_send as well. Nothing here blocks and nothing here knows a method.
-// Invariant: a client is in the list until server_reap, so whoever walks the list may close any client meanwhile.
+// The control sockets. Accepts, cuts input into lines, passes each to rpc_dispatch and sends the
+// answers; events.c sends through server_send as well. Nothing here blocks and nothing here knows a
+// method.
+// Invariant: a client is in the list until server_reap, so a walk of the list may close any client
+// meanwhile.
 #include "server.h"
 
 #include "rtvs/log.h"
@@ -53,8 +55,8 @@ client_touch(struct server_client *c)
 	c->tick = c->server->n_ticks;
 }
 
-// Is it sure that closing it costs nobody an answer? Half a request and an unread answer are waited for, as is the first
-// request of a client that has just come, but not for ever.
+// Is it sure that closing the client loses no answer? Half a request and an unread answer are
+// waited for, as is the first request of a new client, but not for ever.
 static bool
 client_is_idle(const struct server_client *c)
 {
@@ -100,7 +102,8 @@ has_room_for(struct server *server, int pid)
 	return pid == 0 || n < SERVER_MAX_PER_PROCESS || evict_idle(server, pid);
 }
 
-// Nothing is read while an answer waits for its reader: a client that reads slowly is served slowly.
+// Nothing is read while an answer waits for its reader: a client that reads slowly is served
+// slowly.
 static void
 client_want(struct server_client *c)
 {
@@ -326,7 +329,8 @@ client_read(struct server_client *c)
 		client_close(c);
 		return;
 	}
-	// The peer may have shut down its half only: its last request, with a newline or without, is answered.
+	// The peer may have shut down its half only: its last request, with a newline or without,
+	// is answered.
 	if (n == 0)
 		c->is_eof = true;
 	c->in_len += (size_t)n;
@@ -407,7 +411,8 @@ listener_pause(struct server_listener *l)
 	loop_set(l->server->loop, &l->source, 0);
 }
 
-// Without room a client waits in the queue: somebody will leave, or become idle. It is told when that takes too long.
+// Without room a client waits in the queue: another client will leave, or become idle. The client
+// is told when that takes too long.
 static void
 listener_on_ready(struct loop_source *source, uint32_t events)
 {
@@ -519,7 +524,8 @@ server_probe(const char *path, char err[DP_ERR_SIZE])
 	return rc;
 }
 
-// Of a fresh socket file. The mode comes from bind's umask, so nobody gets in before the group is set.
+// Of a fresh socket file. The mode comes from bind's umask, so no client gets in before the group
+// is set.
 static int
 set_group(const char *path, const char *group, char err[DP_ERR_SIZE])
 {
@@ -551,8 +557,8 @@ draft_of(const char *path, struct sockaddr_un *ret_addr, char err[DP_ERR_SIZE])
 	return address_of(draft, ret_addr, err);
 }
 
-// The file gets its name when the socket listens and belongs to whom it shall: a client never meets one that is not ready,
-// and of two daemons that start at once one finds the name taken.
+// The file gets its name when the socket listens and has its owner. A client never meets one that
+// is not ready, and of two daemons that start at once one finds the name taken.
 int
 server_listen(struct server *server, const char *path, const char *group, bool is_read_only, char err[DP_ERR_SIZE])
 {

@@ -1,7 +1,8 @@
-// Unix stream sockets that speak newline-delimited JSON-RPC. Every client has one bounded input line, one answer that it has not
-// read yet, and a bounded backlog of events. Its next request waits until it has read the answer.
-// Places are for clients that use them: at a limit, the client that has been idle longest is closed. A subscriber never is,
-// but subscribers have fewer places than there are. A new client that finds no room waits in the listener's queue.
+// Unix stream sockets that speak newline-delimited JSON-RPC. Every client has one bounded input
+// line, one answer that it has not read yet, and a bounded backlog of events. Its next request
+// waits until it has read the answer. Places are for clients that use them: at a limit, the client
+// that has been idle longest is closed. A subscriber never is, but subscribers have fewer places
+// than there are. A new client that finds no room waits in the listener's queue.
 #pragma once
 
 #include "loop.h"
@@ -15,7 +16,8 @@
 #define SERVER_MAX_CLIENTS 128
 #define SERVER_MAX_PER_PROCESS 32 // clients of one process
 #define SERVER_MAX_SUBSCRIBERS 64 // clients
-#define SERVER_PATIENCE_TICKS 2 // a client without a complete request for so long is idle, whatever it has under way
+// A client without a complete request for so long is idle, whatever it has under way.
+#define SERVER_PATIENCE_TICKS 2
 #define SERVER_MAX_READ_ONLY_BYTES (1u << 20) // of a line on the monitors' socket
 #define SERVER_MAX_BACKLOG_BYTES (8u << 20) // events that a client has not read yet
 #define SERVER_MAX_PATTERNS 256 // bytes of a subscription
@@ -37,7 +39,8 @@ struct server_client {
 	char *in, *out;
 	size_t in_len, in_size, in_off,
 		in_scanned; // in_off: bytes already executed; up to in_scanned there is no newline
-	size_t out_len, out_size, out_off, out_answer; // out_off: bytes already sent; out_answer: where the answer ends
+	// out_off: bytes already sent; out_answer: where the answer ends
+	size_t out_len, out_size, out_off, out_answer;
 	int pid; // of the process that connected; 0: of another pid namespace
 	uint64_t turn, tick; // of its last request, or of its arrival
 	bool has_spoken; // a request of it was executed
@@ -61,7 +64,8 @@ struct server {
 	const struct rpc_api *api;
 	void *ctx; // for handlers
 	struct server_listener listeners[2]; // read-write, read-only
-	struct server_client *clients, *caller; // caller: whose request is being executed, NULL: nobody's
+	// caller: whose request is being executed, NULL: no client's
+	struct server_client *clients, *caller;
 	unsigned n_clients;
 	uint64_t n_turns, n_ticks; // requests and arrivals; calls of server_tick
 	struct server_stats stats;
@@ -69,7 +73,8 @@ struct server {
 
 void server_init(struct server *server, struct loop *loop, const struct rpc_api *api, void *ctx);
 void server_fini(struct server *server);
-// Is the path free for us? -EADDRINUSE: somebody answers there. A socket file that nobody serves is removed.
+// Is the path free for us? -EADDRINUSE: a process answers there. A socket file without a server is
+// removed.
 int server_probe(const char *path, char err[DP_ERR_SIZE]);
 // Mode 0660; group NULL: the daemon's own.
 int server_listen(struct server *server, const char *path, const char *group, bool is_read_only, char err[DP_ERR_SIZE]);

@@ -1,5 +1,5 @@
-// What system.init and system.set take. The handlers decode by these tables, a configuration is compared
-// and dumped by them.
+// The parameters of system.init and system.set. The handlers decode by these tables; a
+// configuration is compared and dumped by them.
 #include "system_params.h"
 
 #include "rtvs/dscp.h"

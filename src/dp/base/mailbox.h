@@ -1,6 +1,6 @@
-// Packets on their way from any thread to the one that takes them: from other workers, from the control
-// thread, or to it. A thread with many mailboxes has a set of those that have something, so that empty ones
-// cost it nothing.
+// Packets on their way from any thread to the one that takes them: from other workers, from the
+// control thread, or to it. A thread with many mailboxes has a set of those that have something, so
+// that empty ones cost it nothing.
 #pragma once
 
 #include <rte_mbuf.h>

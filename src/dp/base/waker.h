@@ -7,12 +7,14 @@
 
 struct waker {
 	int fd; // eventfd, of which the thread waits; -1: none
-	_Atomic bool is_sleeping; // the thread sets it; whoever clears it is the one that wakes the thread
+	// the thread sets it; whoever clears it is the one that wakes the thread
+	_Atomic bool is_sleeping;
 };
 
 int waker_init(struct waker *waker); // -errno
 void waker_fini(struct waker *waker); // one with fd = -1 is accepted
-void waker_wake(struct waker *waker); // any thread. One system call a sleep, whoever calls how often
+// any thread. One system call a sleep, whoever calls how often
+void waker_wake(struct waker *waker);
 // Its thread. Between both it may wait for fd, which clear makes silent again.
 void waker_sleep(struct waker *waker);
 void waker_awake(struct waker *waker);

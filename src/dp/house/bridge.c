@@ -1,5 +1,6 @@
-// Bridges and their MAC tables, seen from the control thread: sizes, static entries, ageing. Learning is the
-// workers' part (switch.c). A table's size follows its limit at creation; a later limit must fit the size.
+// Bridges and their MAC tables, seen from the control thread: sizes, static entries, ageing.
+// Learning is the workers' part (switch.c). A table's size follows its limit at creation; a later
+// limit must fit the size.
 #include "bridge.h"
 
 #include "dp_state.h"
@@ -146,8 +147,8 @@ bridge_forget_port(struct dp *dp, struct bridge *bridge, const struct port *port
 	(void)sweep(dp, bridge, bridge->path.macs.n_buckets, 0, port->path.id, with_static);
 }
 
-// What it sent is flooded then, and found where it is. A guest that resets its device all the time makes one walk a second:
-// what the event leaves, housekeeping does.
+// Frames to its MACs are flooded then, and find them. A guest that resets its device all the time
+// causes one walk a second: housekeeping does the rest of the event's work.
 void
 bridge_forget_lost_link(struct dp *dp, struct port *port)
 {

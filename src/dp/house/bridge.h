@@ -1,4 +1,4 @@
-// Bridges: a name and a MAC table. Which ports belong to one is the ports' configuration.
+// Bridges: a name and a MAC table. The ports' configuration says which ports belong to one.
 #pragma once
 
 #include "path/bridge_path.h"

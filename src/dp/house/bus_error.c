@@ -1,5 +1,6 @@
-// The handler calls mmap, a system call, and reads tables that do not change; nothing else, since it may have interrupted
-// anything. Each missing page costs one signal. DPDK's own memory is not repaired: a fault there is ours and ends the process.
+// The handler calls mmap, a system call, and reads tables that do not change; nothing else, since
+// it may have interrupted any code. Each missing page costs one signal. DPDK's own memory is not
+// repaired: a fault there is our bug and ends the process.
 #include "bus_error.h"
 
 #include "dp_state.h"

@@ -1,6 +1,7 @@
-// Guest memory is a file that the front-end may truncate, or make shorter than it says, while librte_vhost and we use
-// it, and so is a segment; touching what is missing is a SIGBUS. The handler puts an empty page of ours there: the guest that did it talks
-// to itself, the daemon and the other guests go on.
+// Guest memory and a segment are files that others may truncate, or make shorter than they say,
+// while librte_vhost and the daemon use them. An access to a missing page is a SIGBUS. The handler
+// maps an empty page there. The guest that did it talks to itself, and the daemon and the other
+// guests continue.
 #pragma once
 
 struct dp;

@@ -1,7 +1,8 @@
-// librte_vhost retries a refused connection once a second; a guest would wait that long for its network after every restart.
-// Here an inotify watch of the socket's directory says when the file appears, and a timer repeats attempts that were
-// refused (the file is there, its listener not yet, or no longer): RETRY_MIN_NS doubling to RETRY_MAX_NS.
-// Where the directory itself is missing, housekeeping tries once a second. Bounded by DP_MAX_PORTS entries.
+// librte_vhost retries a refused connection once a second; a guest would wait that long for its
+// network after every restart. Here an inotify watch of the socket's directory reports the file's
+// creation. A timer repeats refused attempts (the file exists, its listener not yet, or no longer):
+// RETRY_MIN_NS doubling to RETRY_MAX_NS. Where the directory itself is missing, housekeeping tries
+// once a second. Bounded by DP_MAX_PORTS entries.
 #include "connector.h"
 
 #include "dp_state.h"
@@ -130,7 +131,8 @@ attempt(struct connector *c, struct target *t)
 	t->due_ns = clock_now_ns(c->clock) + t->retry_ns;
 }
 
-// Attempts what is due: all that wait for a file when a watch fired, those whose timer is over otherwise.
+// Makes the due attempts: all that wait for a file when a watch fired, those whose timer is over
+// otherwise.
 static void
 attempt_all(struct connector *c, bool is_file_event)
 {
@@ -144,7 +146,8 @@ attempt_all(struct connector *c, bool is_file_event)
 		if (is_file_event)
 			t->retry_ns = 0;
 		if (is_file_event || (t->retry_ns && t->due_ns <= now)) {
-			atomic_store(&t->is_connected, true); // a loss during the attempt must not be overwritten
+			// a loss during the attempt must not be overwritten
+			atomic_store(&t->is_connected, true);
 			attempt(c, t);
 		}
 	}

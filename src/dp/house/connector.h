@@ -1,5 +1,5 @@
-// Connects ports to sockets that QEMU makes, as soon as they are there: on the socket file's creation, after the other
-// end has gone, and with short retries in between. Control thread only.
+// Connects ports to sockets that QEMU makes, as soon as they exist: on the socket file's creation,
+// after the other end has gone, and with short retries in between. Control thread only.
 #pragma once
 
 struct clock;
@@ -17,5 +17,6 @@ void connector_housekeeping(struct connector *c);
 typedef int connector_try_fn(struct port *port);
 int connector_add(struct connector *c, struct port *port, const char *path, connector_try_fn *try_cb);
 void connector_del(struct connector *c, const struct port *port);
-// The connection that succeeded is gone: try again. Any thread; the attempt follows on the control thread.
+// The connection that succeeded is gone: try again. Any thread; the attempt follows on the control
+// thread.
 void connector_lost(struct connector *c, const struct port *port);

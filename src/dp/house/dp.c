@@ -1,6 +1,7 @@
-// The datapath's life: EAL, packet memory, workers, events. EAL can be started once a process, so there
-// is one struct dp. Everything here runs on the control thread. Invariant: after
-// dp_init has failed, or dp_fini returned, no worker, socket or packet of ours is left.
+// The datapath's life: EAL, packet memory, workers, events. EAL can be started once a process, so
+// there is one struct dp. Everything here runs on the control thread.
+// Invariant: after dp_init has failed, or dp_fini returned, no worker, socket or packet of ours is
+// left.
 #include "rtvs/dp.h"
 
 #include "base/pkt_pool.h"
@@ -39,7 +40,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#define WORKER_WAIT_MS 10000 // for a worker's first instruction, on a machine that is busy with others
+#define WORKER_WAIT_MS 10000 // for a worker's first instruction, on a busy machine
 
 const char *const dp_idle_names[] = {"busy", "adaptive", NULL};
 const char *const dp_priority_names[] = {"normal", "nice", "fifo", NULL};
@@ -236,8 +237,9 @@ dp_fini(struct dp *dp)
 	rte_mempool_free(dp->env.pool);
 	if (dp->ctl_epoll_fd >= 0)
 		close(dp->ctl_epoll_fd);
-	// Not rte_eal_cleanup: librte_vhost's event thread cannot be stopped and would touch memory that is gone. All devices
-	// are closed and all memory is anonymous; the process's end frees the rest. The thread may log until then.
+	// Not rte_eal_cleanup: librte_vhost's event thread cannot be stopped and would access freed
+	// memory. All devices are closed and all memory is anonymous; the process's end frees the
+	// rest. The thread may log until then.
 	(void)rte_openlog_stream(NULL);
 }
 

@@ -1,7 +1,7 @@
-// Takes the stream that DPDK's libraries log to. A hostile guest can make them print a line for every bad
-// descriptor, so lines are counted always and printed at most LINES_PER_SECOND times a second; those of a level
-// that is not shown take nobody's place.
-// Any thread may log: the state is atomic.
+// Takes the stream that DPDK's libraries log to. A hostile guest can make them print a line for
+// every bad descriptor. So lines are always counted, and printed at most LINES_PER_SECOND times a
+// second. Lines of a hidden level use no part of that limit. Any thread may log: the state is
+// atomic.
 #include "dp_log.h"
 
 #include "dp_state.h"

@@ -18,7 +18,8 @@
 #include <unistd.h>
 
 #define BASE_BYTES (UINT64_C(24) << 20) // rings, tables, device queues
-#define PLAIN_RESERVE_BYTES (UINT64_C(128) << 20) // address space that costs nothing until it is used
+// address space that costs nothing until it is used
+#define PLAIN_RESERVE_BYTES (UINT64_C(128) << 20)
 #define MAX_EAL_ARGS 64
 
 // Free bytes in hugepages of all sizes.
@@ -66,7 +67,8 @@ eal_default_workers(struct cpu_list *list)
 	return -EINVAL;
 }
 
-// "0@(control CPUs),1@worker,...": the control thread keeps off the workers' CPUs where there are others.
+// "0@(control CPUs),1@worker,...": the control thread avoids the workers' CPUs where there are
+// others.
 static int
 lcores_arg(const struct cpu_list *workers, char *buf, size_t size, char err[DP_ERR_SIZE])
 {
@@ -158,8 +160,9 @@ eal_start(struct dp *dp, char err[DP_ERR_SIZE])
 		log_info("no hugepages in use: plain pages cost some throughput%s",
 			cfg->hugepages ? "; reserve some, for example 64: sysctl vm.nr_hugepages=64" : "");
 	}
+	// devices come with port.add; only -a makes EAL probe them itself
 	if (!strstr(cfg->eal, "-a ") && !strstr(cfg->eal, "--allow"))
-		argv[argc++] = "--no-pci"; // devices come with port.add; only -a makes EAL look for them itself
+		argv[argc++] = "--no-pci";
 	snprintf(extra, sizeof(extra), "%s", cfg->eal);
 	for (char *word = strtok_r(extra, " ", &save); word; word = strtok_r(NULL, " ", &save)) {
 		if (argc == MAX_EAL_ARGS - 1) {

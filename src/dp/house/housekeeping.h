@@ -1,4 +1,4 @@
-// What is done now and then: control thread.
+// Periodic work: control thread.
 #pragma once
 
 struct dp;

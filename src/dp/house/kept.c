@@ -1,5 +1,5 @@
-// A list of the states that types save, the newest first. It knows ports by their far end, which their configuration names,
-// and never looks into a state: port_type.h says what that is.
+// A list of the states that types save, the newest first. It knows ports by their far end, which
+// their configuration names, and never looks into a state: port_type.h says what that is.
 #include "kept.h"
 
 #include "dp_state.h"

@@ -1,5 +1,6 @@
-// What ports that are gone leave to the next port at the same far end: the same socket, device, segment, or tunnel.
-// Whoever is there, a guest or another host, was not removed and goes on. Control thread.
+// What ports that are gone leave to the next port at the same far end: the same socket, device,
+// segment, or tunnel. Whoever is there, a guest or another host, was not removed and goes on.
+// Control thread.
 #pragma once
 
 #include "port.h"
@@ -8,7 +9,8 @@
 
 struct kept; // one port's
 
-// save: of a port that no worker uses any more, before it is closed. Without memory nothing is kept.
+// save: of a port that no worker uses any more, before it is closed. Without memory nothing is
+// kept.
 void kept_save(struct dp *dp, const struct port *port);
 // Of a port that was opened and has not started.
 void kept_restore(struct dp *dp, struct port *port);

@@ -45,7 +45,8 @@ may_send_to(const struct dp *dp, const struct port *from, const struct port *to)
 	return !strcmp(from->cfg.bridge, to->cfg.bridge);
 }
 
-// A port's egress is scheduled from when it has a rate, or shares a bridge with a port that has a guarantee, for its life.
+// A port's egress is scheduled from when it has a rate, or shares a bridge with a port that has a
+// guarantee, for its life.
 static int
 prepare_schedule(struct dp *dp, struct port *port)
 {
@@ -226,7 +227,8 @@ dp_port_set(struct dp *dp, unsigned id, const struct dp_port_cfg *cfg, char err[
 			stop(port);
 		goto err_cfg;
 	}
-	// A new limit grants nothing for the past, and what was owed at the old one is forgiven: now that no worker charges by that.
+	// A new limit grants nothing for the past, and debt at the old one is forgiven, since no
+	// worker charges by that any more.
 	if (cfg->max_rate_bps != old.max_rate_bps || cfg->burst_bytes != old.burst_bytes)
 		__atomic_store_n(
 			&port->path.paid.max_rate, clock_now_ns(&dp->env.clock) * RATE_LIMIT_PARTS, __ATOMIC_RELAXED);

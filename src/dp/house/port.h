@@ -1,5 +1,5 @@
-// A port as the control thread knows it, which owns it: how it is configured, and what belongs to
-// its life. Workers have the part that is `path`.
+// A port as the control thread, its owner, knows it: its configuration, and the state of its life.
+// Workers have the part that is `path`.
 #pragma once
 
 #include "path/port_path.h"
@@ -14,7 +14,7 @@ struct port {
 	struct dp *dp;
 	void *priv; // of the type
 	struct dp_port_cfg cfg;
-	_Atomic bool has_lost_link; // and its MACs are not forgotten yet. Any thread sets, ctl takes
+	_Atomic bool has_lost_link; // its MACs are not forgotten yet. Any thread sets, ctl takes
 	uint64_t forgot_ns; // when they were, 0: never
 	struct underlay *underlay; // of a port with an address, NULL: none
 	uint64_t answer_deadline_ns; // what feedback made of it, 0: nothing

@@ -1,4 +1,4 @@
-// Whether a port may be as it is configured. Control thread. What is refused is told by its parameter's name.
+// Whether a port's configuration is valid. Control thread. A refusal names its parameter.
 #pragma once
 
 #include "rtvs/dp.h"

@@ -1,6 +1,6 @@
-// Any device that DPDK drives: PCI NICs, AF_XDP, TAP, memif, virtio-user, pcap. Made from devargs when the port
-// is added, removed with it. Offloads are used where the driver has them; a driver without chained buffers gets
-// single ones (egress.c). Its packets: ethdev_io.c. Control thread.
+// Any device that DPDK drives: PCI NICs, AF_XDP, TAP, memif, virtio-user, pcap. Made from devargs
+// when the port is added, removed with it. Offloads are used where the driver has them; a driver
+// without chained buffers gets single ones (egress.c). Its packets: ethdev_io.c. Control thread.
 #include "dp_state.h"
 #include "io/ethdev_io.h"
 #include "io/netdev.h"
@@ -18,9 +18,11 @@
 #include <net/if.h>
 #include <string.h>
 
-#define RING_DESCS 512 // aims; the driver's limits apply. Short transmit rings: a long one would only delay
+// Aims; the driver's limits apply. Short transmit rings: a long one would only delay.
+#define RING_DESCS 512
 #define RING_RX_BUDGET 8 // at most 1/8 of all buffers lie in one device's receive rings
-#define KERNEL_QUEUE 1024 // frames at least that an AF_PACKET's ring and a TAP's queue hold, unless told otherwise
+// Frames at least that an AF_PACKET's ring and a TAP's queue hold, unless configured.
+#define KERNEL_QUEUE 1024
 
 // Takes "net_tap0,iface=x" as well as "vdev:net_tap0,iface=x" and "0000:01:00.0".
 static int
@@ -54,8 +56,8 @@ find_arg(const char *devargs, const char *key, char *ret_value, size_t size)
 	return false;
 }
 
-// A TAP of somebody else would be shared with him, any other interface is refused without a reason. A driver that needs an
-// interface says no more when there is none.
+// A TAP of another program would be shared with it, any other interface is refused without a
+// reason. A driver that needs an interface says no more when there is none.
 static int
 check_interface(const char *devargs, char err[DP_ERR_SIZE])
 {
@@ -165,7 +167,8 @@ configure(struct port *port, struct ethdev *e, char err[DP_ERR_SIZE])
 		info.tx_offload_capa & (ETHDEV_TX_CSUM | RTE_ETH_TX_OFFLOAD_TCP_TSO | RTE_ETH_TX_OFFLOAD_MULTI_SEGS);
 	if ((e->tx_offloads & ETHDEV_TX_CSUM) != ETHDEV_TX_CSUM)
 		e->tx_offloads &= ~(uint64_t)(ETHDEV_TX_CSUM | RTE_ETH_TX_OFFLOAD_TCP_TSO);
-	// net_tap (24.11) refuses super-frames whose segments fill the MTU: it counts the Ethernet header as part of it.
+	// net_tap (24.11) refuses super-frames whose segments fill the MTU: it counts the Ethernet
+	// header as part of it.
 	if (e->is_tap)
 		e->tx_offloads &= ~(uint64_t)RTE_ETH_TX_OFFLOAD_TCP_TSO;
 	conf.txmode.offloads = e->tx_offloads;
@@ -306,8 +309,9 @@ ethdev_stop(struct port *port)
 	e->is_started = false;
 	update_link(port);
 	rcu_wait(&port->dp->env.rcu);
-	// Drivers (24.11) that could not start again run on, unused: net_af_packet closes its sockets when it is stopped, net_tap wants
-	// to set the interface up in this network namespace.
+	// Drivers (24.11) that could not start again continue to run, unused: net_af_packet closes
+	// its sockets when it is stopped, net_tap wants to set the interface up in this network
+	// namespace.
 	e->runs_on = e->is_packet_socket || (e->is_tap && netdev_state(e->ifindex) == NETDEV_GONE);
 	if (!e->runs_on)
 		(void)rte_eth_dev_stop(e->dev_id);
@@ -372,7 +376,8 @@ ethdev_state(const struct port *port, struct dp_port_state *ret_state)
 		explain(e, ret_state->detail, sizeof(ret_state->detail));
 }
 
-// Of packets that it took. net_af_packet takes what the kernel then refuses, for example because the interface is down.
+// Of packets that it took. net_af_packet takes packets that the kernel then refuses, for example
+// because the interface is down.
 static uint64_t
 ethdev_tx_lost(const struct port *port)
 {

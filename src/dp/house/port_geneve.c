@@ -1,5 +1,6 @@
-// A tunnel as a port: a place in a bridge, with counters and parameters like any other, whose frames leave and come through its
-// uplink (encap.c, decap.c). Nothing is polled or transmitted here.
+// A tunnel as a port: a place in a bridge, with counters and parameters like any other, whose
+// frames leave and come through its uplink (encap.c, decap.c). Nothing is polled or transmitted
+// here.
 #include "dp_state.h"
 #include "port.h"
 #include "port_link.h"
@@ -77,7 +78,8 @@ geneve_state(const struct port *port, struct dp_port_state *ret_state)
 			((const struct tunnel *)port->priv)->path.mtu);
 }
 
-// The other host goes on counting by our numbers, and the network is as narrow as before. Senders ascend.
+// The other host goes on counting by our numbers, and the network is as narrow as before. Senders
+// ascend.
 struct saved_sender {
 	uint64_t seq;
 	uint32_t id, zero;

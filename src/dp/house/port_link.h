@@ -1,4 +1,4 @@
-// That a port's link went up or down.
+// Reports that a port's link went up or down.
 #pragma once
 
 #include "port.h"

@@ -1,5 +1,5 @@
-// A node of a segment in shared memory (rtvs/segment.h) as a port: frames for addresses that no node
-// has come to the switch, and what the bridge sends here goes to the nodes themselves
+// A node of a segment in shared memory (rtvs/segment.h) as a port. Frames for addresses that no
+// node has come to the switch, and frames from the bridge go to the nodes themselves
 // (segment_io.c). The port outlives the segment: it waits for its file, and joins again when that
 // was made anew, truncated, or others took it for dead (connector.c). Control thread.
 #include "connector.h"

@@ -1,5 +1,5 @@
-// What differs between types of ports, for the control thread. A new type is one file with a table, and a
-// row in rtvs/port_traits.h.
+// The differences between types of ports, for the control thread. A new type is one file with a
+// table, and a row in rtvs/port_traits.h.
 #pragma once
 
 #include "port.h"
@@ -10,16 +10,20 @@ struct port_type {
 	void (*close)(struct port *port);
 	int (*start)(struct port *port, char err[DP_ERR_SIZE]);
 	void (*stop)(struct port *port);
-	int (*set_mtu)(struct port *port, uint32_t mtu, char err[DP_ERR_SIZE]); // NULL: nothing to do
+	// NULL: nothing to do
+	int (*set_mtu)(struct port *port, uint32_t mtu, char err[DP_ERR_SIZE]);
 	void (*state)(const struct port *port, struct dp_port_state *ret_state);
 	// Of the packets that tx took, those that the device says it did not send. NULL: none.
 	uint64_t (*tx_lost)(const struct port *port);
 	void (*housekeeping)(struct port *port);
-	// What the next port at the same far end has to know, of this process (kept.h) or of one that takes over from it: plain
-	// numbers in a struct that begins with its version, valid on this machine, aligned to 8 bytes. Both NULL: there is nothing.
-	// save returns the length, 0: there is nothing now, and writes when that is no more than size. No worker uses the port.
+	// What the next port at the same far end has to know, of this process (kept.h) or of one
+	// that takes over from it: plain numbers in a struct that begins with its version, valid on
+	// this machine, aligned to 8 bytes. Both NULL: there is nothing. save returns the length,
+	// 0: there is nothing now, and writes when that is no more than size. No worker uses the
+	// port.
 	size_t (*save)(const struct port *port, void *state, size_t size);
-	// After open, before start. -EINVAL: another version or length, or a number that save does not write; the port is then as it was.
+	// After open, before start. -EINVAL: another version or length, or a number that save does
+	// not write; the port is then as it was.
 	int (*restore)(struct port *port, const void *state, size_t len);
 	const struct port_io *io; // NULL: it has no device of its own
 };

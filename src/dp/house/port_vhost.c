@@ -1,9 +1,8 @@
-// Guests on vhost-user sockets, through librte_vhost: a port's socket, and what the control thread
-// does with a port of that type. vhost_session.c has the front-ends that come and go, vhost_io.c
-// the packets.
-// What librte_vhost cannot do is done beside it: connecting without waiting (connector.c), finding
-// a packed ring's position after a crash of ours (vhost_ring.c), keeping to the rules of messages
-// and descriptors (vhost_fds.c), surviving guest memory that is taken away (bus_error.c).
+// Guests on vhost-user sockets, through librte_vhost: a port's socket, and the control thread's
+// work for a port of that type. vhost_session.c has the front-ends that come and go, vhost_io.c the
+// packets. Other files do what librte_vhost cannot. connector.c connects without waiting, and
+// vhost_ring.c finds a packed ring's position after a crash. vhost_fds.c enforces the rules of
+// messages and descriptors, and bus_error.c survives removed guest memory.
 #include "connector.h"
 #include "dp_state.h"
 #include "io/vhost_fds.h"
@@ -77,7 +76,8 @@ unregister_socket(struct vhost *v)
 	if (!v->is_registered)
 		return;
 	vhost_fds_unregister_begin();
-	(void)rte_vhost_driver_unregister(v->port->cfg.socket); // ends its connections through cb_destroy_device
+	// ends its connections through cb_destroy_device
+	(void)rte_vhost_driver_unregister(v->port->cfg.socket);
 	vhost_fds_unregister_end();
 	v->is_registered = false;
 	vhost_session_clear(v);

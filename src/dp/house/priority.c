@@ -1,14 +1,15 @@
-// The workers' hold on their CPUs. A worker that polls is an ordinary busy thread to the kernel: it waits
-// for other threads that wake on its CPU, for a time slice of 4 ms and more each.
+// The workers' hold on their CPUs. To the kernel, a worker that polls is an ordinary busy thread:
+// it waits for other threads that wake on its CPU, for a time slice of 4 ms and more each.
 //
-// SCHED_FIFO ends that and starves the others. The kernel's own remedy takes the CPU away for 50 ms in
-// each second: by the fair server from Linux 6.12 on, by real-time throttling before that, and then
-// even if no thread waits. The keeper, a thread of ours, therefore opens windows: for WINDOW_NS in
-// each PERIOD_NS a busy worker is an ordinary thread of the lowest priority. Threads that wait for its
-// CPU run in the window, and the kernel's remedy does not act. The worker runs on if none waits.
+// SCHED_FIFO ends that and starves the others. The kernel's own remedy takes the CPU away for 50 ms
+// in each second: by the fair server from Linux 6.12 on, by real-time throttling before that, and
+// then even if no thread waits. The keeper, a thread of ours, therefore opens windows: for
+// WINDOW_NS in each PERIOD_NS a busy worker is an ordinary thread of the lowest priority. Threads
+// that wait for its CPU run in the window, and the kernel's remedy does not act. The worker
+// continues if none waits.
 //
-// Invariant: outside of windows all threads have what priority_start said. The keeper's priority is above
-// the workers', so that it opens windows even where it shares their CPU.
+// Invariant: outside of windows all threads have the priority of priority_start's result. The
+// keeper's priority is above the workers', so that it opens windows even where it shares their CPU.
 #include "priority.h"
 
 #include "rtvs/log.h"
@@ -24,9 +25,10 @@
 #include <time.h>
 #include <unistd.h>
 
-// Workers have 94 % of the time; the kernel's remedies act at 95 % of a second. Longer windows make packets
-// late: of 111,000 packets with a deadline of 1 ms 401 missed it with 0.3 ms in 5 ms, 511 with 0.6 ms in 10 ms,
-// 809 with 1.2 ms in 20 ms. Both calls of a window take 25 us. Measured on an AMD EPYC, Linux 6.18.
+// Workers have 94 % of the time; the kernel's remedies act at 95 % of a second. Longer windows make
+// packets late. Of 111,000 packets with a deadline of 1 ms 401 missed it with 0.3 ms in 5 ms, 511
+// with 0.6 ms in 10 ms, 809 with 1.2 ms in 20 ms. Both calls of a window take 25 us. Measured on an
+// AMD EPYC, Linux 6.18.
 #define PERIOD_NS 5000000
 #define WINDOW_NS 300000
 #define LOOK_NS 100000000 // between looks at workers that sleep
@@ -86,8 +88,8 @@ set_fifo(int tid)
 	return set(tid, SCHED_FIFO, WORKER_PRIORITY, 0, 0);
 }
 
-// A nice value counts within a session where the kernel groups threads by session (autogroup). The session
-// then gets the same value. The file is not there without autogroup.
+// A nice value counts within a session where the kernel groups threads by session (autogroup). The
+// session then gets the same value. The file is not there without autogroup.
 static void
 set_session_nice(void)
 {
@@ -99,7 +101,8 @@ set_session_nice(void)
 	(void)fclose(f);
 }
 
-// Opens windows for all threads that leave nothing to others; returns how many. *ret_wait_ns: when to look again.
+// Opens windows for all threads that leave no time to others; returns how many. *ret_wait_ns: when
+// to look again.
 static unsigned
 open_windows(struct priority *p, uint64_t *ret_wait_ns)
 {

@@ -1,5 +1,6 @@
-// Counters and states as the control thread reads them (rtvs/dp.h). Invariant: a port's counters move to dp->gone before its id is free, so
-// that sums over all ports never lose a packet.
+// Counters and states as the control thread reads them (rtvs/dp.h).
+// Invariant: a port's counters move to dp->gone before its id is free, so that sums over all ports
+// never lose a packet.
 #include "stats.h"
 
 #include "dp_state.h"

@@ -42,7 +42,7 @@ dp_trace_start(struct dp *dp, unsigned id, uint32_t rate, char err[DP_ERR_SIZE])
 	port->is_traced = true;
 	rc = traces_prepare(port);
 	if (!rc && !was_traced) {
-		// What nobody has read since is no part of this trace, nor is what nobody looked after.
+		// Unread records are no part of this trace, nor are records from before it.
 		while (chain_next(&port->trace->chain, &ignored))
 			;
 		port->trace->since_ns = clock_now_ns(&dp->env.clock);

@@ -1,4 +1,5 @@
-// What a tunnel's port has of its own: numbers and delays of its flows, and what its way takes. Control thread, but where it says so.
+// A tunnel port's own state: numbers and delays of its flows, and the MTU of its path. Control
+// thread, unless stated otherwise.
 #pragma once
 
 #include "path/decap.h"
@@ -14,11 +15,12 @@ struct tunnel {
 };
 
 struct decap_delays *tunnel_delays(const struct port *port);
-// The uplink's owner writes both: number of the next packet of each flow; packets of each flow in the uplink's schedule.
+// The uplink's owner writes both: number of the next packet of each flow; packets of each flow in
+// the uplink's schedule.
 uint64_t *tunnel_seq(const struct port *port);
 uint32_t *tunnel_queued(const struct port *port);
-// What the tunnel takes of an IP packet: its MTU, or what the network takes now. hear: a router said that mtu is the most
-// outside; expire: what it said may be old. True: what the tunnel takes has changed.
+// The largest IP packet of the tunnel: its MTU, or the network's present limit. hear: a router
+// reported that mtu outside; expire: its report may be old. True: the tunnel's limit has changed.
 uint32_t tunnel_mtu(const struct port *port);
 // Bytes of a frame, tags included, that fit the uplink and the network behind it.
 uint32_t tunnel_frame_max(const struct port *port, uint32_t uplink_mtu);
@@ -26,4 +28,5 @@ bool tunnel_hear_mtu(struct port *port, uint32_t mtu, uint64_t now_ns);
 bool tunnel_expire_mtu(struct port *port, uint64_t now_ns);
 
 void tunnel_housekeeping(struct dp *dp); // accounts for flows that have arrived and have none
-void tunnel_forget(struct dp *dp, struct decap_delays *delays); // of a port that no worker uses any more
+// of a port that no worker uses any more
+void tunnel_forget(struct dp *dp, struct decap_delays *delays);

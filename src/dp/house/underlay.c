@@ -1,6 +1,7 @@
-// The daemon as a host on the underlay of its uplinks: it answers for its address, asks for those of next hops, and sends and takes
-// datagrams of its own. All in the control thread: workers put what is for it into one ring (punt), limited in rate, and take what
-// it sends from a ring of the port (inject). Anybody on the underlay may send: an answer is taken only from a neighbour that
+// The daemon as a host on the underlay of its uplinks: it answers for its address, asks for those
+// of next hops, and sends and takes datagrams of its own. All runs in the control thread. Workers
+// put packets for it into one ring (punt), limited in rate, and take its packets from a ring of the
+// port (inject). Any host on the underlay may send: an answer is taken only from a neighbour that
 // was asked for, and there are as many as tunnels.
 #include "underlay.h"
 
@@ -45,7 +46,8 @@ struct underlay {
 	struct hop hop[DP_MAX_PORTS];
 };
 
-// Also how well the clocks of two hosts agree that each keep theirs by NTP or PTP: the kernel's own bound, twice.
+// Also how well the clocks of two hosts agree that each keep theirs by NTP or PTP: the kernel's own
+// bound, twice.
 static void
 set_clocks(struct dp *dp)
 {
@@ -150,8 +152,8 @@ make_hop(const struct port *uplink, const struct prefix *addr)
 	return hop;
 }
 
-// The device's own; without one, as guests' sockets are, a locally administered one made of the end of the address, which is
-// the daemon's alone on its network.
+// The device's own. Without one, as for guests' sockets, a locally administered one made of the end
+// of the address, which is the daemon's alone on its network.
 static struct mac
 mac_of(const struct port *uplink)
 {
@@ -292,7 +294,8 @@ learn(const struct port *uplink, const uint8_t *addr, const struct mac *mac, uin
 	return is_changed;
 }
 
-// A router says that packets to somebody are too big: all tunnels there take less then. Who quotes none of our packets is not heard.
+// A router reports that packets to a host are too big: the limit of all tunnels there falls. A
+// report that quotes none of our packets is ignored.
 // True: workers must know.
 static bool
 hear_too_big(struct dp *dp, const struct port *uplink, const struct icmp_too_big_news *news)

@@ -1,4 +1,5 @@
-// The daemon as a host on its underlay (underlay.c): who has which MAC address, and datagrams of the daemon's own.
+// The daemon as a host on its underlay (underlay.c): the MAC addresses of neighbours, and datagrams
+// of the daemon's own.
 #pragma once
 
 #include "path/view.h"
@@ -12,13 +13,16 @@ void underlay_stop(struct dp *dp);
 // Control thread: of a port that has an address. -ENOMEM
 int underlay_create(struct port *uplink);
 void underlay_destroy(struct port *uplink); // no worker uses it any more; NULL underlay is accepted
-// Control thread: the headers of a tunnel's packets. False: the next hop's MAC is not known yet, or there is no uplink.
+// Control thread: the headers of a tunnel's packets. False: the next hop's MAC is not known yet, or
+// there is no uplink.
 bool underlay_headers(const struct dp *dp, const struct port *tunnel, struct geneve_template *ret_headers);
 bool underlay_is_resolved(const struct port *tunnel);
-// Control thread, once a second and after a tunnel was made: asks for what is not known, or was known long ago.
-// True: workers must know what has changed.
+// Control thread, once a second and after a tunnel was made: asks for unknown neighbours, and for
+// those known long ago.
+// True: workers must know the changes.
 bool underlay_housekeeping(struct dp *dp) __attribute__((warn_unused_result));
-// Control thread: a packet that was punted from the uplink. True: ret_d is for the daemon. What else the frame may ask for is answered; m stays
-// the caller's. *ret_is_view_due: set when workers must know what it told.
+// Control thread: a packet that was punted from the uplink. True: ret_d is for the daemon. Other
+// questions of the frame may be answered; m stays the caller's. *ret_is_view_due: set when workers
+// must know its news.
 bool underlay_take(
 	struct dp *dp, const struct port *uplink, struct rte_mbuf *m, struct dp_datagram *ret_d, bool *ret_is_view_due);

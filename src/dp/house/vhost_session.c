@@ -1,8 +1,8 @@
-// What librte_vhost's event thread calls back for connections, drivers and rings becomes what a
-// port has and what its workers use. The library knows a device by its socket's path only: a table
-// of all ports finds the port.
+// Callbacks of librte_vhost's event thread about connections, drivers and rings become the state of
+// a port, and the device that its workers use. The library knows a device by its socket's path
+// only: a table of all ports finds the port.
 // Threads: cb_* run on the event thread, and cb_vring_state_changed under the library's ring locks.
-// The header says who calls the other functions.
+// The header names the threads of the other functions.
 #include "vhost_session.h"
 
 #include "connector.h"
@@ -21,7 +21,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define FLAP_NS 1000000000 // a front-end that leaves sooner, without a driver that became ready, was refused something
+// A front-end that leaves sooner, without a driver that became ready, was refused a feature.
+#define FLAP_NS 1000000000
 #define FLAPS_TOLD 3 // in a row
 
 // librte_vhost's callbacks know a device by its socket's path only.
@@ -54,7 +55,8 @@ vhost_session_count_error(const char *line, size_t len)
 {
 	size_t path_len;
 
-	if (len < 2 || line[0] != '(' || pthread_mutex_trylock(&by_path_lock)) // busy: the library's own count has it
+	// busy: the library's own count has it
+	if (len < 2 || line[0] != '(' || pthread_mutex_trylock(&by_path_lock))
 		return;
 	for (unsigned i = 0; i < DP_MAX_PORTS; i++) {
 		const char *path = by_path[i] ? by_path[i]->fixed.socket : "";

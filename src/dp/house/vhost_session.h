@@ -1,7 +1,7 @@
-// The front-ends of a guest's port: who is connected, whose driver is ready, and what librte_vhost
-// says of it. A port outlives its front-ends: one has it until it goes or a move to another QEMU
-// process was asked for (claim.h); of those that are connected then the one whose driver became
-// ready last has the port.
+// The front-ends of a guest's port: which is connected, whose driver is ready, and librte_vhost's
+// state of it. A port outlives its front-ends. One has it until it goes or a move to another QEMU
+// process was asked for (claim.h). Of the connected ones the one whose driver became ready last has
+// the port.
 #pragma once
 
 #include "io/vhost_conn.h"
@@ -31,19 +31,20 @@ struct vhost {
 	struct vhost_io io; // what workers have
 	struct port *port;
 	struct vhost_client client; // of its connections
-	struct dp_port_cfg fixed; // as it was when the port was made: what other threads than control may read
+	struct dp_port_cfg fixed; // as the port was made: the part that other threads may read
 	bool is_registered; // ctl
 	pthread_mutex_t lock; // of frontend[]; event thread and control thread
 	struct frontend frontend[VHOST_MAX_FRONTENDS];
 	_Atomic pid_t pid; // of the front-end that has the port, its driver may not be ready yet
-	pthread_mutex_t claim_lock; // of claim and fault; any thread, nothing is waited for under it
+	pthread_mutex_t claim_lock; // of claim and fault; any thread, never waits while held
 	struct claim claim;
 	char fault[DP_CAUSE_SIZE]; // the last one's cause, "": none since somebody connected
 	bool is_fault_told;
 	_Atomic uint64_t n_connects, n_disconnects, n_rings_recovered;
 	_Atomic int connect_errno; // of the last attempt
 	uint64_t offered; // of virtio's features; ctl, before there are connections
-	uint64_t used_before; // features of the guest of a port on the same socket that is gone; ctl
+	// features of the guest of a port on the same socket that is gone; ctl
+	uint64_t used_before;
 	_Atomic uint32_t n_flaps; // front-ends in a row that left at once; event thread: wo
 	uint64_t errors_told; // ctl
 };

@@ -1,5 +1,5 @@
-// The unix sockets of vhost ports, as far as librte_vhost leaves them to its user: where the file may stand, whose it is, what a
-// crash left there.
+// The unix sockets of vhost ports, as far as librte_vhost leaves them to its user: the file's
+// directory, its owner, and the remains of a crash.
 #include "vhost_socket.h"
 
 #include "base/dp_error.h"

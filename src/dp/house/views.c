@@ -1,6 +1,6 @@
-// Builds the workers' snapshot from the control thread's objects. Pure translation: names become ids, lists
-// become arrays, and nothing is decided that a worker would have to decide again.
-// Queues of a port are spread over the workers, its egress belongs to one of them (port->path.owner).
+// Builds the workers' snapshot from the control thread's objects. Pure translation: names become
+// ids, lists become arrays, and nothing is decided that a worker would have to decide again. Queues
+// of a port are spread over the workers, its egress belongs to one of them (port->path.owner).
 #include "views.h"
 
 #include "bridge.h"
@@ -15,7 +15,8 @@
 #include <string.h>
 
 #define ETHER_HEADER 14
-#define VRRP_IPV4 UINT64_C(0x00005e000100) // RFC 9568, section 7.3: the last byte is the virtual router's
+// RFC 9568, section 7.3: the last byte is the virtual router's
+#define VRRP_IPV4 UINT64_C(0x00005e000100)
 #define VRRP_IPV6 UINT64_C(0x00005e000200)
 #define FLOOD_BURST_DIV 10 // a tenth of a second's worth may come at once
 #define MAX_RATE_BURST_DIV 1000 // a millisecond's worth, which a late worker may make up for
@@ -132,8 +133,9 @@ build_tunnel(const struct dp *dp, struct view *view, const struct port *port)
 	tunnel_table_add(view, port->path.id);
 }
 
-// Only a guest waits for a link: its own ring is left alone. What others send, who share an uplink, a trunk or a tunnel, may not
-// wait for one of them. Nobody waits for a guest or for a mirror's target, which may stop.
+// Only a guest waits for a link: its own ring is left alone. What others send, who share an uplink,
+// a trunk or a tunnel, may not wait for one of them. Nobody waits for a guest or for a mirror's
+// target, which may stop.
 static void
 build_backpressure(const struct port *port, struct view_port *vp)
 {

@@ -5,5 +5,6 @@
 
 struct dp;
 
-// Builds a view of dp's present state, swaps it in and waits until no worker uses the one before. -ENOMEM: nothing changed
+// Builds a view of dp's present state, swaps it in and waits until no worker uses the one before.
+// -ENOMEM: nothing changed
 int views_publish(struct dp *dp);

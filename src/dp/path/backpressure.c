@@ -1,5 +1,6 @@
-// A port's `held` is one word: until when, and who asks for it. Two egress ports that hold one sender overwrite each other's word:
-// the sender is then read a little early, and its next packet makes the other one write its own again.
+// A port's `held` is one word: until when, and by which port. Two egress ports that hold one sender
+// overwrite each other's word. The sender is then read a little early, and its next packet makes
+// the other one write its own again.
 #include "backpressure.h"
 
 #define HELD_BY_MASK UINT64_C(0xff) // in place of the lowest bits of the time
@@ -11,7 +12,8 @@ static void
 hold(struct worker *w, const struct view *view, uint16_t out, struct backpressure *b, uint16_t sender)
 {
 	uint64_t held = ((b->hold[sender].since_ns + HOLD_MAX_NS) & ~HELD_BY_MASK) | out;
-	_Atomic uint64_t *shared = &view_port(view, sender)->port->held; // with the workers that read its ring
+	// with the workers that read its ring
+	_Atomic uint64_t *shared = &view_port(view, sender)->port->held;
 
 	if (atomic_load_explicit(shared, memory_order_relaxed) != held)
 		atomic_store_explicit(shared, held, memory_order_relaxed);

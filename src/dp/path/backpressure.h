@@ -1,7 +1,8 @@
-// How one egress port holds back the guests that send to it faster than its rate (rtvs/hold.h). The egress worker writes into the
-// sender's port until when its ring is not to be read. So a hold ends in time whatever becomes of the egress port, its device and
-// its worker. Who may be held, and by whom, is in the view: may_be_held, may_hold.
-// Used by the worker that owns the egress port.
+// How one egress port holds back the guests that send to it faster than its rate (rtvs/hold.h). The
+// egress worker writes into the sender's port the time until which its ring is not read. So a hold
+// ends in time, whatever happens to the egress port, its device and its worker. The view says who
+// may be held, and by which ports: may_be_held, may_hold. Used by the worker that owns the egress
+// port.
 #pragma once
 
 #include "rtvs/hold.h"
@@ -16,7 +17,8 @@ struct backpressure {
 	struct hold hold[DP_MAX_PORTS]; // by sender
 	unsigned n_holds; // that have begun and not ended
 	uint64_t stuck_ns; // for how long the device has refused what it is offered
-	uint64_t told_ns[DP_MAX_PORTS]; // when the last event about the sender was posted, 0: none was
+	// when the last event about the sender was posted, 0: none was
+	uint64_t told_ns[DP_MAX_PORTS];
 	_Atomic uint64_t held_ns[DP_MAX_PORTS]; // how long each was held. dp: wo, ctl: ro
 };
 
@@ -33,6 +35,6 @@ void backpressure_offered(
 void backpressure_release_all(struct worker *w, const struct view *view, uint16_t out, struct backpressure *b);
 // The sender's number belongs to another port.
 void backpressure_forget(struct backpressure *b, uint16_t sender);
-// The sender is read again, if it was port `out` that holds it back. Also the control thread, when it takes `out` away and no worker uses
-// it any more.
+// The sender is read again, if port `out` holds it back. Also the control thread, when it removes
+// `out` and no worker uses it any more.
 void backpressure_release(struct port_path *sender, uint16_t out);

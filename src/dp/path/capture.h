@@ -1,6 +1,7 @@
-// Packet capture of one port: workers copy what matches into a ring, the control thread takes it out (captures.c). Never waits. A capture
-// has its own small buffer pool, so that it can starve nobody, and one ring that all workers fill. Filters are classic BPF programs
-// compiled and interpreted by libpcap. Where there is no room the packet is counted.
+// Packet capture of one port: workers copy matching packets into a ring, and the control thread
+// takes them out (captures.c). Never waits. A capture has its own small buffer pool, so that it
+// takes no buffers from others, and one ring that all workers fill. Filters are classic BPF
+// programs compiled and interpreted by libpcap. Without room the packet is counted.
 #pragma once
 
 #include <rte_mbuf.h>

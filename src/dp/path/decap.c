@@ -1,4 +1,5 @@
-// In the packet's own buffer. Reads frames of the underlay, which anybody may have sent: rtvs/geneve.h checks them.
+// In the packet's own buffer. Reads frames of the underlay, which any host may have sent:
+// rtvs/geneve.h checks them.
 #include "decap.h"
 
 #include "io/gso.h"

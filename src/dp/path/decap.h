@@ -1,4 +1,4 @@
-// What came from an uplink: frames of tunnels, packets for the daemon, and others.
+// Packets from an uplink: frames of tunnels, packets for the daemon, and others.
 #pragma once
 
 #include "rtvs/flow_delay.h"
@@ -15,7 +15,8 @@ struct decap_flow {
 
 struct decap_delays {
 	struct shared_clock clock; // the other host's - ours. ctl: wo, dp: ro
-	_Atomic uint64_t interval_ns; // between reports of one flow; 0: the default. ctl: wo, dp: ro
+	// between reports of one flow; 0: the default. ctl: wo, dp: ro
+	_Atomic uint64_t interval_ns;
 	_Atomic(struct decap_flow *) flow[DP_MAX_PORTS]; // NULL: not measured. ctl: wo, dp: ro
 	_Atomic bool is_wanted[DP_MAX_PORTS]; // dp: wo, ctl: ro
 };
@@ -26,8 +27,9 @@ struct decap_run {
 	uint16_t first, n;
 };
 
-// Takes n packets of a burst that came from the uplink `in`. What is left at the front of pkts are frames of tunnels, as runs say; what
-// is for the daemon went there, the rest is dropped and counted. Returns how many runs there are.
+// Takes n packets of a burst that came from the uplink `in`. The frames of tunnels remain at the
+// front of pkts, as described by runs. Packets for the daemon go there; the rest is dropped and
+// counted. Returns how many runs there are.
 uint16_t decap(struct worker *w, const struct view *view, uint16_t in, struct rte_mbuf **pkts, uint16_t n,
 	struct decap_run runs[PORT_BURST]);
 // Counters, for the control thread to read.

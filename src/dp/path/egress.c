@@ -1,7 +1,9 @@
-// How a packet leaves: VLAN tag, MTU, DSCP, offloads that the far side does not take, then staging. The worker that owns the
-// port transmits when the ingress port has been polled (cut-through); other workers hand their stage over then, through the port's ring.
-// A port with a schedule gets them through it (schedule.c).
-// Invariant: a packet given to egress_put is staged, in a ring, or counted as dropped on the egress port.
+// How a packet leaves: VLAN tag, MTU, DSCP, offloads that the far side does not take, then staging.
+// The worker that owns the port transmits when the ingress port has been polled (cut-through);
+// other workers hand their stage over then, through the port's ring. A port with a schedule gets
+// them through it (schedule.c).
+// Invariant: a packet given to egress_put is staged, in a ring, or counted as dropped on the egress
+// port.
 #include "egress.h"
 
 #include "capture.h"
@@ -45,7 +47,8 @@ hand_over(struct worker *w, const struct view *view, uint16_t out)
 	for (; unlikely(n < tx->n); n++)
 		pkt_drop(&w->port[out].c, tx->pkts[n], DROP_HANDOFF_FULL);
 	tx->n = 0;
-	// An owner that is awake gives it to the guest sooner than the guest can be asked whether it sleeps.
+	// An owner that is awake delivers the packet sooner than it could learn whether the guest
+	// sleeps.
 	if (unlikely(view_port(view, out)->prewake) && !view_port(view, out)->rate &&
 		waker_is_asleep(w->env->waker[port->owner]))
 		trace_prewake(w, view, out, w->now_ns);
@@ -74,7 +77,8 @@ stage(struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf *
 {
 	struct worker_tx *tx = &w->port[out].tx;
 
-	// The shortest frame of a network: not all devices fill it up, and none may send what was in the buffer before.
+	// The shortest frame of a network: not all devices pad it, and none may send former bytes
+	// of the buffer.
 	if (unlikely(m->pkt_len < FRAME_WIRE_MIN)) {
 		m = pkt_pad(w->pool, m, (uint16_t)(FRAME_WIRE_MIN - m->pkt_len));
 		if (!m) {
@@ -87,7 +91,8 @@ stage(struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf *
 	else if (!tx->n)
 		w->dirty[w->n_dirty++] = out;
 	tx->pkts[tx->n++] = m;
-	// A port flushed in the middle of a burst stays on the list: egress_flush takes empty stages, too.
+	// A port flushed in the middle of a burst stays on the list: egress_flush takes empty
+	// stages, too.
 }
 
 static bool
@@ -137,7 +142,8 @@ put_parts(struct worker *w, const struct view *view, uint16_t out, struct rte_mb
 		encap_and_stage(w, view, out, part[i]);
 }
 
-// A packet that is longer than the tunnel `out` takes: it leaves in parts, or its sender is told why it does not.
+// A packet that is longer than the limit of tunnel `out`: it leaves in parts, or its sender is told
+// why it does not.
 static void
 put_too_long(struct worker *w, const struct view *view, uint16_t out, struct egress_pkt pkt)
 {
@@ -186,7 +192,8 @@ egress_put(struct worker *w, const struct view *view, uint16_t out, struct egres
 		}
 	}
 	caps = atomic_load_explicit(&vp->port->device.caps, memory_order_relaxed);
-	// A super-frame would hold up the link for as long as dozens of packets, and its flow's bucket would not hold it.
+	// A super-frame would hold up the link for as long as dozens of packets, and its flow's
+	// bucket would not hold it.
 	if (vp->schedule && (vp->rate || view_port(view, pkt.m->port)->flow.min_rate))
 		caps &= ~(uint32_t)(PORT_CAP_TSO4 | PORT_CAP_TSO6);
 	if (unlikely((pkt.m->ol_flags & PARTS_OFFLOADS) || pkt.m->nb_segs > 1) &&

@@ -5,7 +5,7 @@
 #include "view.h"
 #include "worker.h"
 
-// Gives m (owned from here on) to port `out`: VLAN, MTU, offloads, then the stage or the owner's ring.
+// Takes m for port `out`: VLAN, MTU, offloads, then the stage or the owner's ring.
 void egress_put(struct worker *w, const struct view *view, uint16_t out, struct egress_pkt pkt);
 // Transmits what is staged.
 void egress_flush(struct worker *w, const struct view *view);

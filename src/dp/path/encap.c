@@ -1,4 +1,5 @@
-// In the packet's own buffer. The time of departure is written last, when the scheduler has let the packet go.
+// In the packet's own buffer. The time of departure is written last, after the scheduler has picked
+// the packet.
 #include "encap.h"
 
 #include "capture.h"

@@ -1,6 +1,7 @@
-// The adaptive idle policy: a worker that found nothing for a while asks its queues to wake it and sleeps.
-// Nothing is lost on the way: queues are asked first, polled once more, and only then the worker waits
-// (base/waker.h). Queues whose driver gives no wake-up are polled every POLL_NS instead.
+// The adaptive idle policy: a worker that found nothing for a while arms its queues for a wake-up
+// and sleeps. No packet is missed: queues are armed first, polled once more, and only then the
+// worker waits (base/waker.h). Queues whose driver gives no wake-up are polled every POLL_NS
+// instead.
 #include "idle.h"
 
 #include "pace.h"
@@ -13,11 +14,12 @@
 #include <unistd.h>
 
 #define POLL_NS 500000 // 2,000 wake-ups a second
-#define N_LOOKS \
-	20 // times that queues are polled like that after a wake-up: net_tap shows its packet when a signal was handled
+// Times that queues are polled like that after a wake-up: net_tap shows its packet when a signal
+// was handled.
+#define N_LOOKS 20
 #define SLEEP_MIN_NS 50000 // a sleep that is shorter costs more than it saves
-// A worker that sleeps longer than it asked to did not get its core: whatever woke it, packets waited since then, or may have. The kernel
-// takes 50 us of timer slack, and the core some time to wake.
+// A worker that sleeps longer than it asked to did not get its core: whatever woke it, packets may
+// have waited since then. The kernel takes 50 us of timer slack, and the core some time to wake.
 #define WAKE_LATE_NS 150000
 // The longest chain of packet buffers, which a port of a segment makes, and a burst.
 #define ENOUGH_BUFFERS 64
@@ -28,7 +30,8 @@ watch(struct worker *w, int fd)
 {
 	struct epoll_event ev = {.events = EPOLLIN | EPOLLET, .data.fd = fd};
 
-	// A queue's descriptor may be shared with another queue (EEXIST) or just have been closed: polled until told.
+	// A queue's descriptor may be shared with another queue (EEXIST) or just have been closed:
+	// polled until the next change.
 	if (epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, fd, &ev) && errno != EEXIST)
 		w->has_polled_queues = true;
 }
@@ -72,7 +75,8 @@ wait_for_work(struct worker *w, const struct view *view)
 	struct epoll_event ev[16];
 	int n;
 
-	// Packets that found no buffer wait in their queues, which have told of them and do not do so again.
+	// Packets that found no buffer wait in their queues, which have reported them and do not do
+	// so again.
 	if (unlikely(!has_buffers(w)))
 		w->n_looks = N_LOOKS;
 	if (w->has_polled_queues || w->is_holding || w->n_looks)
@@ -95,7 +99,8 @@ wait_for_work(struct worker *w, const struct view *view)
 	waker_clear(&w->waker);
 	rcu_resume(&w->env->rcu, w->index);
 	counters_add(&w->stats.sleeps, 1);
-	// Descriptors tell once. What woke it may show later than it stays awake: by a thread that has no core yet.
+	// Descriptors report once. The reason for a wake-up may show later than the worker stays
+	// awake: by a thread that has no core yet.
 	if (n > 0)
 		w->n_looks = N_LOOKS;
 	else if (w->n_looks)
@@ -125,8 +130,8 @@ idle_sleep(struct worker *w, const struct view *view, bool (*poll)(struct worker
 	found = poll(w, view);
 	if (!found && atomic_load(&w->env->view) == view && atomic_load(&w->env->wakeup_gen) == gen &&
 		!atomic_load(&w->env->stop) && atomic_load(&w->snap_wanted) == atomic_load(&w->snap_done))
-		found = wait_for_work(
-			w, view); // a device may show its packet a little later than it wakes (net_tap's signal)
+		// a device may show its packet a little after the wake-up (net_tap's signal)
+		found = wait_for_work(w, view);
 	waker_awake(&w->waker);
 	// The view may have been freed while this worker was offline: take the one of the moment.
 	view = atomic_load_explicit(&w->env->view, memory_order_acquire);

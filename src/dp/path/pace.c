@@ -2,8 +2,9 @@
 
 #include <rte_cycles.h>
 
-// A step that takes longer than its work explains is a stall: somebody else had the core. The allowances for packets and
-// copied bytes are generous estimates, so that work is not taken for a stall.
+// A step that takes longer than its work explains is a stall: another thread had the core. The
+// allowances for packets and copied bytes are generous estimates, so that work is not taken for a
+// stall.
 #define STALL_MIN_NS 10000
 #define STALL_NS_PER_PKT 1000
 #define STALL_BYTES_PER_NS 2

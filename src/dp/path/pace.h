@@ -1,4 +1,5 @@
-// A worker's clock, and what it tells of the worker's core: a step that takes longer than its work explains is a stall.
+// A worker's clock, and the absences of the worker's core: a step that takes longer than its work
+// explains is a stall.
 #pragma once
 
 #include "worker.h"

@@ -9,7 +9,8 @@
 
 #include <errno.h>
 
-// librte_vhost and drivers make the checksum's pseudo header of the next header of IPv6 itself, be it an extension's.
+// librte_vhost and drivers make the checksum's pseudo header of the next header of IPv6 itself,
+// even an extension's.
 bool
 parts_takes_super_frame(const struct rte_mbuf *m, uint32_t caps)
 {

@@ -1,5 +1,5 @@
-// A port as workers know it: its device, and what workers share of it. What is configured is in the
-// view. It lives as long as the port.
+// A port as workers know it: its device, and the state that workers share. The configuration is in
+// the view. It lives as long as the port.
 #pragma once
 
 #include "base/mailbox.h"
@@ -12,15 +12,15 @@ struct port_path {
 	// Of all ports of this process, from 1: tells ports apart that have the same id one after
 	// another.
 	uint64_t serial;
-	// Learned entries that name this port; dp, ctl: rw. Below 0 for a moment: an entry may go before
-	// the worker that made it has counted it.
+	// Learned entries that name this port; dp, ctl: rw. Below 0 for a moment: an entry may go
+	// before the worker that made it has counted it.
 	_Atomic int32_t n_macs;
 	// Until when it is not polled, ns, and by which egress port: see backpressure.h. 0: it is.
 	_Atomic uint64_t held;
-	struct mailbox inject; // what the control thread sends through it, if it does; the owner takes
+	struct mailbox inject; // packets from the control thread; the owner takes
 	struct mailbox handoff; // from workers that do not own it; the owner takes
-	// Limits of what it sends, whichever workers poll it (rtvs/rate.h): max_rate, flood_rate, the
-	// guaranteed rate for raised DSCPs.
+	// Limits of the packets from it, whichever workers poll it (rtvs/rate.h): max_rate,
+	// flood_rate, the guaranteed rate for raised DSCPs.
 	struct {
 		uint64_t max_rate, flood, raised;
 	} paid __rte_cache_aligned; // dp: rw, atomic; ctl: wo

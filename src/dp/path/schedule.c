@@ -1,8 +1,9 @@
-// Packets between the stage and the port. Where nothing waits they go through at once, a burst at a time; a port that takes no
-// more, or a link that is busy, makes them queue. What went through or was dequeued, and was not taken by the device, waits in
-// `pending`, a stage at most: the scheduler has decided about it. A device that takes nothing for PENDING_MAX_NS loses it, one packet
-// a turn. A flow whose
-// queue is full loses packets at its limit, unless its sender may be held back (backpressure.c): a slow receiver never slows another.
+// Packets between the stage and the port. A burst passes at once when no packet waits. A port that
+// takes no more, or a busy link, makes packets queue. Packets that passed or were dequeued, and
+// that the device did not take, wait in `pending`, a stage at most: the scheduler has decided about
+// them. A device that takes nothing for PENDING_MAX_NS loses one packet a turn. A flow whose queue
+// is full loses packets at its limit, unless its sender may be held back (backpressure.c): a slow
+// receiver never slows another.
 #include "schedule.h"
 
 #include "backpressure.h"
@@ -17,15 +18,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Time that a late worker may make up for, and so what a port's queue may hold beyond its rate. Hosts without isolated cores take
-// a worker's core for about as long.
+// Time that a late worker may make up for, and so the excess of a port's queue over its rate. Hosts
+// without isolated cores take a worker's core for about as long.
 #define LINK_SLACK_NS 1000000
 #define SERVE_BURSTS 4 // of one port in a turn
-// Of what is pending: Linux's shortest retransmission timeout, after which its sender has sent most of it again.
+// Of pending packets: Linux's shortest retransmission timeout, after which their sender has sent
+// most of them again.
 #define PENDING_MAX_NS 200000000
-// A sender has at most 1/8 of all buffers waiting, and at one port no more than what is left of that: a flood to slow ports
-// neither takes the buffers of others nor what the sender (an uplink) has for further ports. Choudhury and Hahne (1998).
-// Buffers, not packets: a super-frame takes some thirty.
+// A sender has at most 1/8 of all buffers waiting, and at one port no more than the rest of that. A
+// flood to slow ports then takes neither the buffers of others nor those of the sender (an uplink)
+// for further ports. Choudhury and Hahne (1998). Buffers, not packets: a super-frame takes some
+// thirty.
 #define SENDER_SHARE 8
 #define BLOCKED_POLL_NS 500000 // a receiver that took nothing is asked again
 
@@ -34,7 +37,8 @@ struct schedule {
 	void *memory;
 	uint16_t n_pending;
 	uint64_t taken_ns; // when the device last took a packet, or the first pending one became so
-	uint64_t refused_ns; // when it first took nothing since, 0: it took the last that it was offered
+	// When the device first took nothing, 0: it took the last packet that it was offered.
+	uint64_t refused_ns;
 	struct rte_mbuf *pending[WORKER_STAGE];
 	struct backpressure back;
 	uint32_t n_buffers[DP_MAX_PORTS]; // of each flow's packets in s
@@ -155,8 +159,9 @@ count_waiting(struct worker *w, const struct view *view, uint16_t out, struct rt
 		encap_queued(view, m, by);
 }
 
-// How full the queue of a flow is, after a packet of n_segs buffers came or left: of its packets or, where these have reached more
-// of what they may have, of its buffers, of which a port alone takes half of the sender's.
+// How full the queue of a flow is, after a packet of n_segs buffers came or left. It is measured in
+// its packets or in its buffers, whichever have reached more of their limit. A port alone takes
+// half of the sender's buffers.
 static struct fill
 fill_of(const struct worker *w, const struct schedule *q, uint16_t flow, uint16_t n_segs)
 {
@@ -217,8 +222,8 @@ run_of(const struct staged *b, uint16_t first, uint64_t *ret_bytes)
 	return (uint16_t)(i - first);
 }
 
-// True: nothing waits, and the scheduler would give all that is staged at once. On a link with a rate the order of several senders
-// is the scheduler's to say.
+// True: no packet waits, and the scheduler would return all staged packets at once. On a link with
+// a rate the scheduler decides the order of several senders.
 static bool
 may_pass(const struct schedule *q, const struct staged *b, uint64_t now_ns)
 {
@@ -330,13 +335,14 @@ serve(struct worker *w, const struct view *view, uint16_t out)
 		if (!q->n_pending)
 			break;
 		n = transmit(w, view, out, q->pending, q->n_pending);
-		// From the first refusal on: a worker that was away took nothing from the device, either.
+		// From the first refusal on: the device took nothing from an absent worker, either.
 		q->refused_ns = n ? 0 : q->refused_ns ? q->refused_ns : w->now_ns;
 		backpressure_offered(w, view, out, &q->back, n ? 0 : w->now_ns - q->refused_ns);
 		if (likely(n)) {
 			q->taken_ns = w->now_ns;
 		} else if (w->now_ns - q->taken_ns >= PENDING_MAX_NS) {
-			// The one behind it may be taken. The rest of the burst has no time of its own, the next burst has.
+			// The one behind it may be taken. The rest of the burst has no time of its
+			// own, the next burst has.
 			pkt_drop(&w->port[out].c, q->pending[0], DROP_TX_TIMEOUT);
 			n = 1;
 		}

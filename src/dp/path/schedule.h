@@ -1,6 +1,6 @@
-// The scheduler of one egress port in the datapath: core's scheduler (rtvs/sched.h) between the stage and the port. A flow is
-// what one ingress port sends, its number the ingress port's id. Made and freed by the control thread, used by the worker that
-// owns the port.
+// The scheduler of one egress port in the datapath: core's scheduler (rtvs/sched.h) between the
+// stage and the port. A flow is the traffic of one ingress port, its number the ingress port's id.
+// The control thread makes and frees it, and the worker that owns the port uses it.
 #pragma once
 
 #include "worker.h"
@@ -8,16 +8,19 @@
 struct schedule;
 
 int schedule_create(struct schedule **ret_schedule, uint64_t now_ns); // -ENOMEM
-// With the packets that wait in it. No worker uses it any more, and who was held back by it is released. NULL is accepted.
+// Also frees the packets that wait in it. No worker uses it any more, and held senders are
+// released. NULL is accepted.
 void schedule_destroy(struct schedule *q);
 // Control thread: delays of this flow are kept from the next view on. -ENOMEM
 int schedule_keep_delay(struct schedule *q, uint16_t flow);
 // Control thread: how long a sender was held back.
 uint64_t schedule_held_ns(const struct schedule *q, uint16_t sender);
-// Control thread: what became of a flow. False: none of its packets came yet, and it has no guarantee.
+// Control thread: the counters of a flow. False: none of its packets came yet, and it has no
+// guarantee.
 bool schedule_flow(const struct schedule *q, uint16_t flow, struct dp_flow *ret_flow);
 
-// Takes what is staged for the port: through at once when nothing waits, else into its flows' queues.
+// Takes the staged packets of the port: through at once when no packet waits, else into its flows'
+// queues.
 void schedule_put(struct worker *w, const struct view *view, uint16_t out);
 // Gives the worker's ports what is due; how many packets.
 unsigned schedule_serve_all(struct worker *w, const struct view *view);

@@ -89,8 +89,9 @@ apply_vlan(struct worker *w, const struct view_port *vp, struct egress_pkt *pkt)
 	return pkt->m ? DROP_NONE : DROP_NO_BUFFER;
 }
 
-// What the port takes of a packet behind its tags, which end at *ret_l3_offset. The way of a tunnel must have room for the tags, too. A tunnel
-// takes IPv6 packets of 1,280 bytes in any case, as hosts need not make smaller ones (RFC 8200, section 5).
+// The port's limit for a packet behind its tags, which end at *ret_l3_offset. The path of a tunnel
+// must have room for the tags, too. A tunnel takes IPv6 packets of 1,280 bytes in any case, as
+// hosts need not make smaller ones (RFC 8200, section 5).
 uint32_t
 shape_mtu(const struct view_port *vp, const struct rte_mbuf *m, uint32_t *ret_l3_offset)
 {
@@ -104,8 +105,8 @@ shape_mtu(const struct view_port *vp, const struct rte_mbuf *m, uint32_t *ret_l3
 	return type == FRAME_ETHER_IPV6 ? RTE_MAX(mtu, PATH_MTU_FLOOR_IPV6) : mtu;
 }
 
-// The MTU counts what is behind the tags, as other switches and hosts have it. A shorter frame fits with any tags, since the way of
-// a tunnel has room for one.
+// The MTU counts the bytes behind the tags, as other switches and hosts do. A shorter frame fits
+// with any tags, since the path of a tunnel has room for one.
 static bool
 exceeds_mtu(const struct view_port *vp, const struct rte_mbuf *m)
 {
@@ -119,7 +120,8 @@ exceeds_mtu(const struct view_port *vp, const struct rte_mbuf *m)
 	return len - l3_offset > mtu;
 }
 
-// Tags behind which librte_vhost sees no TCP: two of 802.1Q, or 802.1ad with none of 802.1Q behind it.
+// Tags behind which librte_vhost sees no TCP: two of 802.1Q, or 802.1ad with none of 802.1Q behind
+// it.
 static bool
 hides_tcp(const uint8_t *data, size_t len, const struct frame_l2 *l2)
 {
@@ -129,7 +131,8 @@ hides_tcp(const uint8_t *data, size_t len, const struct frame_l2 *l2)
 		(l2->is_tagged || frame_skip_tags(data, len, &(uint16_t){0}) != FRAME_MIN + 2 * TAG_BYTES);
 }
 
-// A TCP frame that its sender's own MTU does not allow, without a word about segments, which librte_vhost has lost.
+// A TCP frame that its sender's own MTU does not permit, without a request for segments, which
+// librte_vhost has lost.
 static bool
 is_lost_super_frame(const struct view_port *from, const struct rte_mbuf *m)
 {
@@ -142,9 +145,10 @@ is_lost_super_frame(const struct view_port *from, const struct rte_mbuf *m)
 		!frame_offload(data, m->data_len, m->pkt_len, &l2, true, &o);
 }
 
-// Writes the DSCP into an IP packet. One that has it already is not copied, though others may share its bytes.
-// An IPv4 checksum that a device shall compute (RTE_MBUF_F_TX_IP_CKSUM) may be anything before: updating it does no harm, as
-// vhost and rte_eth_tx_prepare clear it first. Without that flag nobody after this looks at it, so it must be right here.
+// Writes the DSCP into an IP packet. A packet that has it already is not copied, though others may
+// share its bytes. An IPv4 checksum that a device shall compute (RTE_MBUF_F_TX_IP_CKSUM) may have
+// any value before: updating it does no harm, as vhost and rte_eth_tx_prepare clear it first.
+// Without that flag no later code checks it, so it must be right here.
 static struct rte_mbuf *
 mark(struct worker *w, struct rte_mbuf *m, uint8_t dscp)
 {
@@ -170,7 +174,8 @@ shape_dscp(struct worker *w, const struct view *view, uint16_t from, uint32_t by
 		vp->dscp_excess;
 }
 
-// The frame as the port wants it, or why it may not leave; then pkt->m, if it is still there, is the caller's to free.
+// The frame in its port's form, or why it may not leave; then pkt->m, if it still exists, is the
+// caller's to free.
 enum drop
 shape(struct worker *w, const struct view *view, uint16_t out, struct egress_pkt *pkt)
 {

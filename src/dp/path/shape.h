@@ -1,4 +1,4 @@
-// The frame as its port wants it: VLAN tag, DSCP, MTU.
+// The frame in its port's form: VLAN tag, DSCP, MTU.
 #pragma once
 
 #include "view.h"
@@ -13,7 +13,8 @@ struct egress_pkt {
 
 // Else why it may not leave; then pkt->m, if it is still there, is the caller's.
 enum drop shape(struct worker *w, const struct view *view, uint16_t out, struct egress_pkt *pkt);
-// The DSCP for a packet of a port, at ports that write it, or DSCP_KEEP. bytes: what it takes of the raised rate.
+// The DSCP for a packet of a port, at ports that write it, or DSCP_KEEP. bytes: its part of the
+// raised rate.
 uint8_t shape_dscp(struct worker *w, const struct view *view, uint16_t from, uint32_t bytes);
 // What the port takes of a packet behind its tags, which end at *ret_l3_offset.
 uint32_t shape_mtu(const struct view_port *vp, const struct rte_mbuf *m, uint32_t *ret_l3_offset);

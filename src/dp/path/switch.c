@@ -1,6 +1,7 @@
-// Where a packet goes: VLAN, spoof guard, learning, lookup, flood. One burst of one ingress port at a time, which is
-// why the last source and destination are remembered: most bursts have one of each. Every packet is
-// given to egress_put or dropped with a reason, nothing else. Complexity: two cache lines of the MAC table a new key.
+// Where a packet goes: VLAN, spoof guard, learning, lookup, flood. Handles one burst of one ingress
+// port at a time, which is why the last source and destination are remembered: most bursts have one
+// of each. Every packet is passed to egress_put or dropped with a reason, nothing else. Complexity:
+// two cache lines of the MAC table a new key.
 #include "switch.h"
 
 #include "egress.h"
@@ -30,7 +31,7 @@ struct burst {
 static bool
 classify_vlan(const struct view_port *in, const struct frame_l2 *l2, uint16_t *ret_vlan)
 {
-	if (!l2->vlan) { // untagged or a priority tag, which may not hide another tag: without it the frame would be that VLAN's
+	if (!l2->vlan) { // untagged or a priority tag, which may not hide another VLAN's tag
 		*ret_vlan = in->vlan;
 		return in->takes_untagged && !(l2->is_tagged && l2->ether_type == FRAME_ETHER_VLAN);
 	}
@@ -185,7 +186,7 @@ unicast(struct burst *b, uint16_t out, struct egress_pkt pkt)
 
 	if (out == b->in_id)
 		return DROP_SAME_PORT;
-	// What came through one tunnel does not go back into another: each host sends to all by itself.
+	// A packet from one tunnel does not leave by another: each host sends to all by itself.
 	if ((b->in->is_isolated && vp->is_isolated) || (b->in->tunnel && vp->tunnel))
 		return DROP_ISOLATED;
 	forward(b, out, pkt);

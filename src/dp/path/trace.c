@@ -1,6 +1,7 @@
-// The glue between bursts and chains: which packet is followed, to a guest or as the answer of one, is written into the packet (a
-// flag and the chain's number; one of both at a time), where the guest is in its ring is asked of the port. Costs nothing where no
-// port has a trace: workers look at view->has_traces.
+// The glue between bursts and chains. The packet itself has a mark that it is followed, to a guest
+// or as the answer of one (a flag and the chain's number; one of both at a time). The port knows
+// the guest's position in its ring. Costs nothing where no port has a trace: workers look at
+// view->has_traces.
 #include "trace.h"
 
 #include "base/pkt.h"
@@ -10,11 +11,13 @@
 
 #include <string.h>
 
-// How far ahead, of the measured time until a packet is consumed: kick, waking, and the driver's work. Of 0.1 to 1.5, tried with a
-// guest under QEMU's TCG, 0.25 to 0.6 made the shortest (median 108 to 110 us; 129 with 1; 130 without prewake).
+// The lead, as a part of the measured time until a packet is consumed: kick, waking, and the
+// driver's work. Of 0.1 to 1.5, tried with a guest under QEMU's TCG, 0.25 to 0.6 made the shortest
+// (median 108 to 110 us; 129 with 1; 130 without prewake).
 #define LEAD_NUM 1
 #define LEAD_DEN 2
-#define AWAKE_NS UINT64_C(2000000) // a worker that waits to see a packet consumed does not sleep, for so long at most
+// A worker that waits to see a packet consumed does not sleep, for so long at most.
+#define AWAKE_NS UINT64_C(2000000)
 
 static bool
 key_of(const struct rte_mbuf *m, struct chain_key *ret_key)

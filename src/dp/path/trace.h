@@ -1,5 +1,6 @@
-// Following packets to guests and back (rtvs/chain.h), and waking guests ahead of packets that wait for them. Only for ports
-// that have a trace: asked for with dp_trace_start, or made for the port's prewake.
+// Following packets to guests and back (rtvs/chain.h), and waking guests ahead of packets that wait
+// for them. Only for ports that have a trace: asked for with dp_trace_start, or made for the port's
+// prewake.
 #pragma once
 
 #include "port_path.h"
@@ -12,7 +13,7 @@ struct worker;
 
 struct trace {
 	struct chain chain;
-	_Atomic uint64_t prewoken_ns; // since the last burst was put, 0: not. Workers that hand packets over, too
+	_Atomic uint64_t prewoken_ns; // since the last burst was put, 0: not. Other workers too
 	uint64_t since_ns; // dp_trace_start: what was queued before is not told; ctl
 	uint64_t lost_before; // ctl
 	uint16_t queue; // that the followed packet was put into; owner
@@ -33,8 +34,8 @@ struct trace_burst {
 	} answer[4];
 };
 
-// Workers, in this order. Packets that reached the guest's egress; that are given to queue q, before and after (sent: the set of
-// those that it took); that came from it.
+// Workers, in this order. Packets that reached the guest's egress; that are passed to queue q,
+// before and after (sent: the set of those that it took); that came from it.
 void trace_queued(struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf **pkts, uint16_t n);
 void trace_before(struct worker *w, const struct view *view, uint16_t out, uint16_t q, struct rte_mbuf **pkts,
 	uint16_t n, struct trace_burst *ret_burst);
@@ -44,8 +45,8 @@ void trace_received(struct worker *w, const struct view *view, uint16_t in, stru
 // Each turn: what guests have consumed.
 void trace_poll(struct worker *w, const struct view *view);
 
-// A packet for the port will leave at next_ns and not before: kicks the guest if it sleeps and that is half as far ahead as
-// its waking takes, or less.
+// A packet for the port will leave at next_ns and not before. Kicks the guest if it sleeps and that
+// time is half of its wake-up time away, or less.
 void trace_prewake(struct worker *w, const struct view *view, uint16_t out, uint64_t next_ns);
 // When that is, next_ns: it was done.
 uint64_t trace_prewake_ns(const struct view *view, uint16_t out, uint64_t next_ns);

@@ -1,5 +1,6 @@
-// Packets into a device. A device of several queues gets those of one flow through the same queue, which a
-// hash of their headers chooses. A burst is sorted by queue first, so that each queue costs one call.
+// Packets into a device. A device of several queues gets those of one flow through the same queue,
+// which a hash of their headers chooses. A burst is sorted by queue first, so that each queue costs
+// one call.
 #include "transmit.h"
 
 #include "encap.h"

@@ -1,5 +1,5 @@
-// What workers see of the configuration: one immutable snapshot, rebuilt by the control thread at every change,
-// swapped by pointer, freed after every worker has passed a quiescent point.
+// The workers' view of the configuration: one immutable snapshot, rebuilt by the control thread at
+// every change, swapped by pointer, freed after every worker has passed a quiescent point.
 #pragma once
 
 #include "bridge_path.h"
@@ -28,7 +28,8 @@ struct view_tunnel {
 	struct geneve_template headers;
 	struct geneve_ignore ignore;
 	struct decap_delays *delays;
-	uint64_t *seq; // of the next packet of each flow; the worker that owns the uplink, and the next
+	// of the next packet of each flow; the worker that owns the uplink, and the next
+	uint64_t *seq;
 	uint32_t *queued; // packets of each flow in the uplink's schedule
 };
 
@@ -54,8 +55,8 @@ struct view_port {
 	bool prewake; // and trace is there
 	bool sends_super_frames; // its guest may
 	bool writes_dscp; // into what it is given
-	uint8_t dscp_out,
-		dscp_excess; // of what it sends, at ports that write it; DSCP_KEEP: they do not. excess: beyond raised
+	// Of its packets, at ports that write it; DSCP_KEEP: they do not. excess: beyond raised.
+	uint8_t dscp_out, dscp_excess;
 	uint32_t frame_max; // bytes without tags: MTU + Ethernet header
 	uint32_t mac_limit; // UINT32_MAX: none
 	struct rate_limit flood, max_rate, raised; // packets, bytes, bytes
@@ -116,8 +117,8 @@ view_port(const struct view *view, uint16_t id)
 	return &view->port[id];
 }
 
-// Does the port take frames of the VLAN? Those of its own leave without a tag, others with one. VLAN 0 is the bridge's untagged
-// one: it has no tag, so a trunk cannot carry it.
+// Does the port take frames of the VLAN? Those of its own leave without a tag, others with one.
+// VLAN 0 is the bridge's untagged one: it has no tag, so a trunk cannot carry it.
 static inline bool
 view_carries(const struct view_port *vp, uint16_t vlan)
 {
@@ -132,6 +133,7 @@ view_bound_slot(const struct view *view, uint64_t mac)
 	return (uint32_t)(mac * UINT64_C(0x9e3779b97f4a7c15) >> 32) & view->bound_mask;
 }
 
-// Is the MAC in this VLAN that of another port of the bridge, by its allowed_macs? Not while that port is down: its guest may have moved
-// to another host; not when the port has it in its own list; not one that floats between hosts (VRRP, CARP).
+// Does the MAC in this VLAN belong to another port of the bridge, by its allowed_macs? Not while
+// that port is down: its guest may have moved to another host. Not when the port has it in its own
+// list; not one that floats between hosts (VRRP, CARP).
 bool view_is_bound_elsewhere(const struct view *view, uint16_t port, uint64_t mac, uint16_t vlan);

@@ -1,6 +1,6 @@
-// The poll-mode loop: read the clock, poll the queues, forward, transmit, say "quiescent". Everything
-// that needs a decision is elsewhere: switch.c where packets go, egress.c how they leave, idle.c when to sleep.
-// Invariant: between two turns nothing is staged, so counters read there add up.
+// The poll-mode loop: read the clock, poll the queues, forward, transmit, say "quiescent". Other
+// files decide: switch.c where packets go, egress.c how they leave, idle.c when to sleep.
+// Invariant: between two turns no packet is staged, so counters read there add up.
 #include "worker.h"
 
 #include "capture.h"
@@ -25,8 +25,8 @@
 #define SUPER_FRAME 65550 // bytes of the longest that a guest sends
 #define TWO_TAGS 8
 
-// How many packets may be read from it. 0: its ring is left alone, because its queue at an egress port is full, or it owes bytes
-// beyond max_rate.
+// How many packets may be read from it. 0: its ring is not read, because its queue at an egress
+// port is full, or it owes bytes beyond max_rate.
 static uint16_t
 readable(struct worker *w, const struct view_port *vp)
 {
@@ -47,7 +47,8 @@ readable(struct worker *w, const struct view_port *vp)
 		(uint64_t)PORT_BURST);
 }
 
-// A burst of a port with a max_rate: no more at a time than may turn out to be the longest there are.
+// A burst of a port with a max_rate: its packets are limited as if each were the longest possible
+// one.
 static uint16_t
 receive_limited(struct worker *w, const struct view_port *vp, uint16_t q, struct rte_mbuf **pkts, uint16_t max)
 {
@@ -140,7 +141,8 @@ turn(struct worker *w, const struct view *view)
 	w->is_holding = false;
 	for (uint16_t i = 0; i < mine->n_rxq; i++) {
 		n += poll_queue(w, view, mine->rxq[i]);
-		// A guest spreads its packets over its queues: together they leave in longer bursts.
+		// A guest spreads its packets over its queues: together they leave in longer
+		// bursts.
 		if (w->n_dirty && (i + 1 == mine->n_rxq || mine->rxq[i + 1].port != mine->rxq[i].port))
 			egress_flush(w, view);
 	}

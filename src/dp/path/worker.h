@@ -1,4 +1,5 @@
-// One poll-mode thread per datapath CPU, and what it owns. Nothing here is shared for writing but where it says so.
+// One poll-mode thread per datapath CPU, and its own objects. Nothing here is shared for writing
+// unless stated.
 #pragma once
 
 #include "base/counters.h"

@@ -80,8 +80,8 @@ a_ladder_that_became_shorter_has_a_highest_step(void **state)
 	fixture_ok(f, "port.set", "{\"name\": \"vm\", \"min_rate\": \"1Mbit\"}");
 	msg = late_report(f, 100);
 	remote_sends(f, &msg);
-	assert_int_equal(
-		peer_answers_dscp(f->ctl, model_port_find(f->ctl->plane.live, "vm")), 46); // above the deadline's, AF41
+	// above the deadline's, AF41
+	assert_int_equal(peer_answers_dscp(f->ctl, model_port_find(f->ctl->plane.live, "vm")), 46);
 	fixture_ok(f, "port.set", "{\"name\": \"vm\", \"min_rate\": 0}");
 	assert_int_equal(peer_answers_dscp(f->ctl, model_port_find(f->ctl->plane.live, "vm")), 34);
 }

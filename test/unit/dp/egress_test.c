@@ -1,5 +1,6 @@
-// From one worker to another, both made by hand: what a burst has for ports of the other worker is handed over when
-// the stage is flushed, in order, with one wake-up, and counted whatever becomes of it.
+// From one worker to another, both made by hand. The packets of a burst for ports of the other
+// worker are handed over when the stage is flushed, in order, with one wake-up, and counted
+// whatever happens to them.
 #include "eal_fixture.h"
 #include "path/egress.h"
 

@@ -1,5 +1,5 @@
-// Packets between threads: each that was put is taken once, in the order of who put it; a full mailbox takes no more; what is left in one
-// that ends is freed. What was marked is seen.
+// Packets between threads: each is taken once, in the order of its sender; a full mailbox takes no
+// more; packets left in one that ends are freed. A mark is seen.
 #include "../../../src/dp/base/mailbox.h"
 #include "eal_fixture.h"
 
