@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define CHAIN_KEPT 1024 // records that nobody has read yet; a power of 2
+#define CHAIN_KEPT 1024 // unread records; a power of 2
 #define CHAIN_TIMEOUT_NS UINT64_C(200000000) // for each of: to be put, consumed, answered
 
 struct chain_record { // 0: it did not come so far
@@ -27,7 +27,7 @@ struct chain_record { // 0: it did not come so far
 	bool is_kicked; // else the guest was polling
 };
 
-// Who sent a packet to whom.
+// The two ends of a packet.
 struct chain_key {
 	uint64_t src_mac, dst_mac;
 	uint8_t src[16], dst[16]; // IP, ARP; 0 where there is none
@@ -74,7 +74,7 @@ bool chain_is_queued(const struct chain *c, uint32_t id); // owner
 // not known. put: the index after it.
 void chain_put(struct chain *c, const struct chain_ring *before, uint16_t put, uint64_t prewoken_ns, uint64_t put_ns,
 	uint64_t now_ns);
-bool chain_is_watched(const struct chain *c); // owner: somebody waits to see it consumed
+bool chain_is_watched(const struct chain *c); // owner: a worker waits to see the packet consumed
 // Owner, whenever it can: ring as it is, NULL: not known. Ends what took too long.
 void chain_look(struct chain *c, const struct chain_ring *ring, uint64_t now_ns);
 bool chain_is_unanswered(const struct chain *c); // poller: an answer is waited for

@@ -16,7 +16,7 @@
 
 struct claim {
 	uint64_t banned_until_ns, move_until_ns, told_ns; // 0: never
-	bool is_refusing; // somebody wants the port in vain
+	bool is_refusing; // a front-end tried in vain
 	int32_t refused_pid, holder_pid; // then
 };
 
@@ -24,7 +24,7 @@ enum claim_answer {
 	CLAIM_GRANTED,
 	CLAIM_BANNED,
 	CLAIM_REFUSED, // another front-end has the port
-	CLAIM_REFUSED_TELL, // likewise, and whoever looks after the port is to be told
+	CLAIM_REFUSED_TELL, // likewise, and the operator is to be told
 };
 
 void claim_ban(struct claim *c, uint64_t now_ns);

@@ -70,7 +70,8 @@ enum dp_idle {
 };
 extern const char *const dp_idle_names[]; // "busy", "adaptive", NULL
 
-// What the kernel's scheduler is told of the workers' threads; each is better than the one before.
+// The priority of the workers' threads in the kernel's scheduler; each is better than the one
+// before.
 enum dp_priority {
 	DP_PRIORITY_NORMAL, // nothing: they are as the process was started
 	DP_PRIORITY_NICE, // nice -20, and the shortest time slice
@@ -205,7 +206,7 @@ struct dp_port_cfg {
 
 	struct mac_list allowed_macs; // not empty: spoof guard on source MACs, ARP and ND
 	struct prefix_list allowed_ips; // not empty: spoof guard on source IPs, ARP and ND
-	// Whose interface it is, for people and programs; the datapath makes no difference.
+	// The owner of the interface, for people and programs; the datapath makes no difference.
 	char domain[DP_DOMAIN_SIZE]; // name of the virtual machine; empty: not known
 	char domain_uuid[DP_UUID_SIZE]; // empty: none; who gave it takes care of the port
 
@@ -233,12 +234,12 @@ struct dp_port_cfg {
 	uint32_t feedback;
 	bool force; // keep it without admission; the datapath makes no difference
 	uint32_t queue; // packets of it that wait at one egress port at most, 64 to 65,536
-	// What it is given.
+	// Packets to the port.
 	uint64_t rate_bps; // egress rate, bit/s; 0: as much as it takes
 	uint32_t dscp; // enum dp_dscp; not of what it is given as a mirror
 };
 
-// What one port's packets met at an egress port.
+// Delays and losses of one port's packets at an egress port.
 struct dp_flow {
 	unsigned port; // id of the port that sent them
 	uint32_t n_queued;
@@ -251,7 +252,7 @@ struct dp_flow {
 	struct hist delay; // ns from arrival to departure; empty without a deadline
 };
 
-// What a node sees of its segment.
+// A node's view of its segment.
 struct dp_segment_state {
 	int32_t node; // its own number; -1: it has not joined, and the rest is 0
 	uint32_t n_nodes; // that live, itself among them
@@ -393,10 +394,10 @@ int dp_mac_del(struct dp *dp, unsigned bridge, const struct mac *mac, uint16_t v
 unsigned dp_mac_flush(struct dp *dp, unsigned bridge); // learned ones; how many went
 unsigned dp_mac_list(const struct dp *dp, unsigned bridge, uint32_t *pos, struct dp_mac *ret_macs, unsigned max);
 
-// Ports. id: 0 to DP_MAX_PORTS - 1, free to be reused after del. set: takes the whole
-// configuration, in which what is fixed for the port's life is as it was: the caller sees to it.
-// The bridge must exist: -ENOENT. A mirror waits for its port. What can be said of deadline, rates
-// and burst without a datapath: 0 or -EINVAL. dp_port_add and set ask it, too.
+// Ports. id: 0 to DP_MAX_PORTS - 1, free for reuse after del. set: takes the whole configuration;
+// the caller keeps values that are fixed for the port's life. The bridge must exist: -ENOENT. A
+// mirror waits for its port. check_qos checks deadline, rates and burst without a datapath: 0 or
+// -EINVAL; add and set call it, too.
 int dp_port_check_qos(const struct dp_port_cfg *cfg, char err[DP_ERR_SIZE]);
 int dp_port_add(struct dp *dp, const struct dp_port_cfg *cfg, unsigned *ret_id, char err[DP_ERR_SIZE]);
 int dp_port_set(struct dp *dp, unsigned id, const struct dp_port_cfg *cfg, char err[DP_ERR_SIZE]);
@@ -431,7 +432,7 @@ uint64_t dp_port_held_ns(const struct dp *dp, unsigned id, unsigned by);
 // Learned MACs of the port in its bridge.
 uint32_t dp_port_n_macs(const struct dp *dp, unsigned id);
 
-// What arrived through a tunnel of one flow: what one port of the other host sends.
+// Arrivals of one flow through a tunnel: packets of one port of the other host.
 #define DP_MAX_DELAYS 1024 // flows of all tunnels; more are not measured
 
 struct dp_delay {
@@ -449,11 +450,11 @@ struct dp_report {
 
 // Measured flows of a tunnel from *pos on (0 at first), at most max. Fewer than max: that was all.
 unsigned dp_delay_list(const struct dp *dp, unsigned tunnel, uint32_t *pos, struct dp_delay *ret_delays, unsigned max);
-// What senders are to be told, one by one; false: nothing more for now. As dp_datagram_next.
+// Reports for senders, one by one; false: nothing more for now. As dp_datagram_next.
 bool dp_report_next(struct dp *dp, struct dp_report *ret_report);
-// What feedback makes of a port's packets: their scheduling deadline, 0: as configured, and their
-// DSCP at ports that write it, DSCP_KEEP: as configured; beyond the port's min_rate they have the
-// DSCP `excess` (RFC 3246: expedited forwarding is for what is within a rate). The same DSCP twice:
+// Feedback's result for a port's packets: their scheduling deadline, 0: as configured, and their
+// DSCP at ports that write it, DSCP_KEEP: as configured. Beyond the port's min_rate they have the
+// DSCP `excess` (RFC 3246: expedited forwarding is for packets within a rate). The same DSCP twice:
 // at any rate. -ENOENT, -ENOMEM
 int dp_port_set_answer(struct dp *dp, unsigned id, uint64_t deadline_ns, uint8_t dscp, uint8_t excess);
 // Number of the last packet of a port that left through a tunnel, plus those that wait: later ones
@@ -480,8 +481,8 @@ struct dp_datagram {
 	uint8_t data[DP_DATAGRAM_MAX];
 };
 
-// What came, one by one; false: nothing more for now. To be called until false whenever dp_event_fd
-// is readable.
+// Received datagrams, one by one; false: nothing more for now. To be called until false whenever
+// dp_event_fd is readable.
 bool dp_datagram_next(struct dp *dp, struct dp_datagram *ret_datagram);
 // -EHOSTUNREACH: the next hop is not known (yet). -EINVAL: no uplink, other family. -ENOBUFS: its
 // ring is full.

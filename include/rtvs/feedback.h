@@ -63,7 +63,7 @@ enum feedback_event {
 	FEEDBACK_EVENTS,
 };
 
-// What the sender knows when a report comes.
+// The sender's knowledge when a report comes.
 struct feedback_path {
 	// Of the flow's last packet that left, plus the queued ones: later packets are affected by
 	// a change made now. 0: not known.

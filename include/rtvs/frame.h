@@ -119,7 +119,7 @@ struct frame_nd {
 	uint8_t target[16];
 	bool has_lladdr; // source or target link-layer address option; the first one of either kind
 	uint64_t lladdr;
-	bool has_second_lladdr; // another one, with another value: nobody honest sends that
+	bool has_second_lladdr; // another one, with another value: no honest host sends that
 };
 
 // The second look: addresses, for the spoof guard, and L4, for offloads and flow hashes.

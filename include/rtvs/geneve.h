@@ -26,7 +26,7 @@
 #define GENEVE_INNER_MAX 65463 // what an IPv4 total length leaves for it
 #define GENEVE_SOURCE_PORT_MIN 49152 // RFC 8926, section 3.3: dynamic ports
 
-// What our option says of one frame.
+// The content of our option in one frame.
 struct geneve_meta {
 	uint64_t seq; // of this sender, flow and receiver
 	uint64_t time_ns; // TAI since 1970, when the frame was handed to the NIC

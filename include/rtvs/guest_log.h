@@ -14,7 +14,7 @@
 #define GUEST_LOG_PENDING 32
 
 struct guest_log {
-	// shared with the hypervisor. NULL: nobody migrates, marks are ignored
+	// shared with the hypervisor. NULL: no migration is under way, marks are ignored
 	_Atomic uint8_t *bits;
 	uint64_t n_pages; // that it has bits for; writes beyond are not told
 	uint32_t n_pending;

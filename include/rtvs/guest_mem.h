@@ -1,7 +1,7 @@
 // Memory of a guest, as its device sees it: regions of guest-physical (or IOVA) addresses, each
-// mapped somewhere in this process. Pure: whoever maps files fills the table.
+// mapped somewhere in this process. Pure: the code that maps files fills the table.
 //
-// A table does not change while anyone reads it. A change makes another table. Any number of
+// A table does not change while a thread reads it. A change makes another table. Any number of
 // threads may read one; each brings a hint of its own, which remembers the region of its last
 // address.
 // Sources: vhost-user specification, "Memory region description"; CVE-2020-10725 (a length of 0).
@@ -31,7 +31,7 @@ int guest_mem_add(struct guest_mem *mem, const struct guest_region *region);
 // Finds the region by all that the front-end tells of it: guest, user, n_bytes. Error: -ENOENT.
 int guest_mem_remove(struct guest_mem *mem, const struct guest_region *region, struct guest_region *ret_region);
 
-// The host address of a guest address, and how many of n_bytes (1 at least) are contiguous from
+// The host address of a guest address. Also how many of n_bytes (1 at least) are contiguous from
 // there, which is less at the end of a region. NULL: no region has the address.
 uint8_t *guest_mem_find(const struct guest_mem *mem, uint32_t *hint, uint64_t guest, uint32_t *n_bytes);
 

@@ -123,9 +123,9 @@ int guest_ring_init(struct guest_ring *r, const struct guest_ring_cfg *cfg);
 unsigned guest_ring_take(struct guest_ring *r, struct guest_burst *burst, unsigned n);
 
 // Copies a frame, which is the pieces one after another, into the driver's next receive buffers,
-// behind a header made of *hdr. Returns 0, or: -EAGAIN (there are too few buffers so far),
-// -EMSGSIZE (the next buffer is too small and buffers cannot be merged, or the frame would need
-// more than GUEST_MERGE_MAX or the ring has), -EPROTO (the ring is broken). Nothing is taken then.
+// behind a header made of *hdr. Returns 0 or an error. -EAGAIN: there are too few buffers so far.
+// -EMSGSIZE: the next buffer is too small and buffers cannot be merged, or the frame would need
+// more than GUEST_MERGE_MAX or the ring has. -EPROTO: the ring is broken. Nothing is taken then.
 int guest_ring_deliver(
 	struct guest_ring *r, const struct guest_hdr *hdr, const struct guest_piece *piece, unsigned n_pieces);
 

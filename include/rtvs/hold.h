@@ -5,7 +5,7 @@
 // quarter of the queue's limit left in those HOLD_MAX_NS. The sender of a slow device is not held
 // and loses packets at its limit. That ends when a quarter of the limit has left within
 // HOLD_MAX_NS, or the queue has fallen to a quarter. So a device that always sends a quarter in
-// that time loses nothing, where the sender is read by no more than a quarter at once.
+// that time loses nothing, if the sender is read by a quarter at once at most.
 //
 // The caller decides who may be held, and by which ports. Any one thread; times are ns on one
 // monotonic clock, never 0. Amounts are in the unit of the limit, packets or buffers.

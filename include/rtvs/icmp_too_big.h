@@ -28,7 +28,7 @@
 //   IPv4, above 65535.
 size_t icmp_too_big(const uint8_t *data, size_t head_bytes, size_t len, uint32_t mtu, uint8_t out[ICMP_TOO_BIG_MAX]);
 
-// What a router said about a Geneve packet.
+// A router's report about a Geneve packet.
 struct icmp_too_big_news {
 	bool is_ipv6;
 	bool has_vni; // the quote is long enough

@@ -23,7 +23,7 @@ enum peer_msg_type { // as on the wire
 	PEER_MSG_FEEDBACK,
 };
 
-// What the receiver saw of one flow since its last message about it. Counters saturate.
+// The receiver's counts of one flow since its last message about it. Counters saturate.
 struct peer_msg_flow {
 	uint16_t flow; // as in the packets' geneve_meta
 	uint16_t flags; // the controller's

@@ -25,7 +25,7 @@ void rate_init(struct rate *r, uint64_t rate, uint64_t burst, uint64_t now_ns);
 // New rate and burst from now_ns on. Until then tokens came at the old rate and were saved up to
 // the old burst. They stay, as far as the new burst holds them.
 void rate_set(struct rate *r, uint64_t rate, uint64_t burst, uint64_t now_ns);
-// When n units will be there, if nobody takes any. UINT64_MAX: never (n > burst or rate 0).
+// When n units will be there, if none are taken. UINT64_MAX: never (n > burst or rate 0).
 uint64_t rate_ready_ns(struct rate *r, uint64_t n, uint64_t now_ns);
 
 static inline void

@@ -69,7 +69,7 @@ struct sched_params {
 	bool drops_late;
 };
 
-// What became of a flow's packets. The scheduler's thread writes, others read relaxed.
+// Counters of a flow's packets. The scheduler's thread writes, others read relaxed.
 struct sched_flow_stats {
 	uint64_t guaranteed_pkts, guaranteed_bytes;
 	uint64_t surplus_pkts, surplus_bytes;
@@ -183,7 +183,7 @@ sched_enqueue(struct sched *s, uint32_t flow, struct sched_item *item, uint64_t 
 	return 0;
 }
 
-// What may leave now, in order, at most max. Items belong to the caller again.
+// Packets that may leave now, in order, at most max. Items belong to the caller again.
 unsigned sched_dequeue(struct sched *s, struct sched_item **out, unsigned max, uint64_t now_ns);
 // True: sched_dequeue would return all these packets of one flow, oldest arrival first, at now_ns.
 // No packet is queued, the link has time for all of them, slack included, and none is too late.

@@ -74,7 +74,7 @@ enum segment_flag {
 	SEGMENT_USO = 8,
 };
 
-// Who a node is. Written when it joins.
+// A node's identity. Written when it joins.
 struct segment_identity {
 	char name[RTVS_NAME_SIZE];
 	uint8_t host[16]; // the same for nodes of one running kernel
@@ -184,7 +184,7 @@ void segment_shorten(struct segment *seg, struct segment_frame *frame, uint32_t 
 // frames that were dropped (and counted). frame->to is afterwards the set of nodes that the frame
 // reached. *ret_wake |= sleeping nodes that must be woken. Returns how many frames reached a node.
 unsigned segment_send(struct segment *seg, struct segment_frame *frames, unsigned n, uint64_t *ret_wake);
-// Route, reserve, copy, send. offload NULL: none. 0, or as reserve; -EHOSTUNREACH: nobody took it.
+// Route, reserve, copy, send. offload NULL: none. 0, or as reserve; -EHOSTUNREACH: no node took it.
 int segment_put(
 	struct segment *seg, const void *data, uint32_t len, const struct segment_offload *offload, uint64_t *ret_wake);
 
@@ -195,7 +195,7 @@ uint8_t *segment_piece(const struct segment *seg, const struct segment_frame *fr
 // Copies a received frame; size at least frame->len. The other writes a reserved one.
 void segment_copy(const struct segment *seg, const struct segment_frame *frame, void *ret_data);
 void segment_fill(const struct segment *seg, const struct segment_frame *frame, const void *data);
-// What the node passes frames to, such as an interface, did not take one. The receiving thread.
+// The interface, or other receiver, behind the node did not take a frame. The receiving thread.
 void segment_count_refused(struct segment *seg);
 // Before the receiving thread sleeps. False: a frame waits, do not sleep. The word is 1 until a
 // sender wakes the node.

@@ -67,7 +67,7 @@ void segment_file_wake(struct segment_file *file, uint64_t nodes);
 // The receiving thread waits until a frame comes, for max_ns at most. True: there may be one. Nodes
 // of other hosts cannot wake this one: while such a node lives the wait is short.
 bool segment_file_wait(struct segment_file *file, uint64_t max_ns);
-// Another file has the path by now: who is in this one talks to nobody who comes. Any thread.
+// Another file has the path by now: nodes of this one are out of reach for new nodes. Any thread.
 bool segment_file_is_replaced(const struct segment_file *file, const char *path);
 // Compares the file's length, too. True: the file was truncated under the mapping. Its pages were
 // replaced by empty ones, and the node receives nothing. See segment_file_catch_truncation.

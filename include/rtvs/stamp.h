@@ -18,7 +18,7 @@ enum stamp_format { // as in bit Z of the error estimate (RFC 8186)
 	STAMP_PTP, // lower 32 bits of TAI seconds since 1970, ns (RFC 8877, section 4.3)
 };
 
-// What a party says of its clock: the error estimate (RFC 4656, section 4.1.2).
+// A party's claim about its clock: the error estimate (RFC 4656, section 4.1.2).
 struct stamp_clock {
 	enum stamp_format format;
 	bool is_synchronized; // with an external source

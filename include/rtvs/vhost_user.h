@@ -5,9 +5,10 @@
 // A descriptor belongs to the caller until it is given to vhost_user_receive, then to the session,
 // which hands each of them to exactly one effect: map, start, set_call or close.
 //
-// What a front-end breaks ends its connection, with a text that says what. What cannot be had, as
-// memory that does not map, is answered with a failure where the front-end asked for an answer
-// (REPLY_ACK), and ends the connection where it did not: it would go on as if all were well.
+// A front-end that breaks a rule loses its connection, with a text that names the rule. A request
+// that fails, as memory that does not map, is answered with a failure where the front-end asked for
+// an answer (REPLY_ACK). Otherwise it ends the connection, since the front-end would continue as if
+// all were well.
 #pragma once
 
 #include "rtvs/guest_mem.h"
@@ -103,8 +104,8 @@ struct vhost_user {
 // Error: -EINVAL (n_pairs).
 int vhost_user_init(struct vhost_user *u, const struct vhost_user_cfg *cfg);
 
-// How many bytes are wanted next, 1 at least: to the end of a header, or of the message. Who reads
-// no more than that gets a message's descriptors with its own bytes.
+// How many bytes are wanted next, 1 at least: to the end of a header, or of the message. A caller
+// that reads no more than that gets a message's descriptors with its own bytes.
 size_t vhost_user_wants(const struct vhost_user *u);
 
 // n: at most what vhost_user_wants said. Errors: -EPROTO (the connection has to end, u->why says

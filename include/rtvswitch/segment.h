@@ -27,7 +27,7 @@ extern "C" {
 
 struct rtvs_segment;
 
-// Who joins. A name that a living node has is refused; that of a dead one is taken over at once.
+// The joining node. The name of a living node is refused; that of a dead one is taken over at once.
 struct rtvs_segment_node {
 	const char *name; // 1 to 79 of [A-Za-z0-9_.:-]
 	int number; // 0 to the segment's number of nodes - 1, or RTVS_SEGMENT_ANY_NUMBER

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-// What matters most comes first: findings of the same severity stay in this order.
+// The most important check is first: findings of the same severity stay in this order.
 static const struct {
 	const char *id;
 	advice_fn *fn;

@@ -153,7 +153,7 @@ advice_time_steal(const struct machine_facts *m, const struct advice_plan *p, st
 	return m->steal_ticks * 1000 > m->all_ticks * STEAL_PROBLEM_PERMILLE ? ADVICE_PROBLEM : ADVICE_HINT;
 }
 
-// On a CPU that is isolated nobody else wakes.
+// On a CPU that is isolated no other thread wakes.
 enum advice_severity
 advice_time_worker_priority(const struct machine_facts *m, const struct advice_plan *p, struct advice_finding *f)
 {

@@ -183,7 +183,7 @@ read_others(const char *root, struct machine_facts *m)
 	return n < 0 ? n : 0;
 }
 
-// What /proc/interrupts counted on quiet CPUs, at two times.
+// /proc/interrupts on quiet CPUs, at two times.
 struct irq_counts {
 	uint64_t n[MAX_IRQ + 1]; // by interrupt; modulo 2^64, only differences count
 	uint64_t ticks[CPUS_MAX];
@@ -335,7 +335,7 @@ count_steal(const char *root, bool is_second, struct machine_facts *m)
 	m->all_ticks = sum - (is_second ? m->all_ticks : 0);
 }
 
-// What counts up: before the window and after it.
+// Counters: before the window and after it.
 static void
 count(bool is_second, struct irq_reader *r, struct machine_facts *m)
 {

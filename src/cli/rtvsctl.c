@@ -418,7 +418,7 @@ on_signal(int sig)
 	is_interrupted = true;
 }
 
-// What has come to the file since the last time.
+// Data that were added to the file since the last time.
 static void
 copy_new(int from)
 {

@@ -234,7 +234,7 @@ add_remote_rows(const json_t *was, const json_t *is, double s, json_t *rows)
 	}
 }
 
-// What add makes of each port that was there at the last look.
+// The result of add for each port that existed at the last look.
 static json_t *
 rows_of_ports(const struct reading *was, const struct reading *is,
 	void (*add)(const json_t *was, const json_t *is, double s, json_t *rows))

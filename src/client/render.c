@@ -29,7 +29,7 @@ number_cell(const char *key, json_int_t n, char *buf, size_t size)
 	char *digits = buf + (n < 0);
 
 	buf[0] = '-';
-	// What is longer than minutes is a point in time, or a sum of which differences are made.
+	// A time longer than minutes is a point in time, or a sum for differences.
 	if (size > UNITS_TEXT_SIZE && ends_with(key, "_ns"))
 		(void)(magnitude < LONG_TIME_NS ? units_format_time_short(magnitude, digits) :
 						  units_format_time(magnitude, digits));

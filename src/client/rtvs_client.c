@@ -197,7 +197,7 @@ next_message(struct rtvs_client *c, int64_t end_ms, json_t **ret_message)
 	return 0;
 }
 
-// What the answer says; it is the request's by its id.
+// The content of the answer, which is the request's by its id.
 static int
 take_answer(json_t *answer, json_t **ret_result, json_t **ret_error)
 {

@@ -43,7 +43,7 @@ sort_by_deadline(struct admission_flow *flows, uint32_t n)
 	}
 }
 
-// What the link has served by t at least.
+// The least that the link has served by t.
 static nanobytes
 supply(const struct admission_link *link, uint64_t t_ns)
 {

@@ -199,7 +199,7 @@ end(struct chain *c)
 	r->consumed_ns = atomic_load_explicit(&c->consumed_ns, memory_order_relaxed);
 	r->answered_ns = atomic_load_explicit(&c->answered_ns, memory_order_relaxed);
 	r->left_ns = atomic_load_explicit(&c->left_ns, memory_order_relaxed);
-	// What was answered had been consumed, whether the driver had said so or not.
+	// An answered packet had been consumed, whether the driver had said so or not.
 	if (r->answered_ns && (!r->consumed_ns || r->consumed_ns > r->answered_ns))
 		r->consumed_ns = r->answered_ns;
 	if (r->is_kicked && !r->prewoken_ns && r->consumed_ns > r->put_ns)

@@ -175,7 +175,7 @@ parse_dscp(struct piece p, uint8_t *ret_dscp)
 	return true;
 }
 
-// What is wrong with one entry, NULL: nothing, it is the table's next.
+// The error in one entry, NULL: none, it is the table's next.
 static const char *
 parse_entry(struct piece entry, struct dscp_table *table)
 {

@@ -281,7 +281,7 @@ step_back(struct feedback *f, uint64_t now_ns)
 	return note(f, feedback_is_at_start(f) ? FEEDBACK_RECOVERED : FEEDBACK_RELAXED);
 }
 
-// What is left of misses when all is as at the start.
+// The remaining misses when all is as at the start.
 static bool
 is_forgiven(const struct feedback *f)
 {

@@ -280,7 +280,7 @@ refresh(struct mac_slot *slot, uint64_t value, uint32_t now_s)
 		(void)slot_swap(slot, &value, (value & UINT32_MAX) | (uint64_t)now_s << 32);
 }
 
-// What a worker does with a key that is new, or not where it was seen before.
+// A worker's handling of a key that is new, or not where it was seen before.
 static enum mac_learn
 learn_slowly(struct mac_table *t, const struct places *p, uint64_t key, uint16_t port, bool may_learn,
 	uint16_t *ret_old_port, uint32_t now_s)
@@ -396,7 +396,7 @@ mac_table_del(struct mac_table *t, uint64_t mac, uint16_t vlan, uint16_t *ret_po
 	return 0;
 }
 
-// Whatever live entry is in the slot.
+// Any live entry in the slot.
 static bool
 slot_entry(struct mac_slot *slot, struct mac_entry *ret_entry, uint64_t *ret_value)
 {

@@ -84,7 +84,7 @@ is_later(uint64_t id, uint64_t than)
 	return id != than && id - than < PEER_SESSION_IDS;
 }
 
-// Who has taken another id since is told of that one.
+// A peer that has taken another id since is told of that one.
 static void
 owe_hello(struct peer_session *s, const struct peer_session_stamp *stamp)
 {
@@ -228,7 +228,7 @@ peer_session_is_consistent(const struct peer_session *s)
 {
 	if (!s->own || !are_keys_valid(s->key, s->n_keys) || s->sends_with >= s->n_keys || (s->has_top && !s->peer))
 		return false;
-	// What is ahead of top in its own word; all other words lie below it.
+	// Bits ahead of top in its own word; all other words are below it.
 	uint64_t ahead = s->top % WORD_BITS == WORD_BITS - 1 ? 0 : UINT64_MAX << (s->top % WORD_BITS + 1);
 	uint64_t word = s->seen[s->top / WORD_BITS % PEER_SESSION_WORDS];
 

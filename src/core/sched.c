@@ -269,7 +269,7 @@ use_link(struct sched_link *link, uint32_t n_pkts, uint64_t bytes, uint64_t now_
 	return link->free_ns > now_ns ? link->free_ns : now_ns;
 }
 
-// What other threads may look at.
+// The part that other threads may read.
 static void
 set(uint32_t *value, uint32_t to)
 {

@@ -7,7 +7,7 @@ shared_clock_set(struct shared_clock *c, int64_t offset_ns, uint64_t uncertainty
 {
 	uint32_t gen = __atomic_load_n(&c->gen, __ATOMIC_RELAXED) + 1;
 
-	// What was told last is known before this copy, which was read until then, changes.
+	// The value told last is known before this copy, which was read until then, changes.
 	__atomic_thread_fence(__ATOMIC_RELEASE);
 	__atomic_store_n(&c->copy[gen % 2].offset_ns, offset_ns, __ATOMIC_RELAXED);
 	__atomic_store_n(&c->copy[gen % 2].uncertainty_ns, uncertainty_ns, __ATOMIC_RELAXED);

@@ -6,7 +6,7 @@
 
 #include <jansson.h>
 
-// What a worker's own turn takes from a link's time before the scheduler acts.
+// The part of a link's time that a worker's own turn takes before the scheduler acts.
 #define ADMIT_LATENCY_NS UINT64_C(50000)
 
 // Could the model's egress ports with a rate keep all guarantees if cfg, a further port or a change

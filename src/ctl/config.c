@@ -151,7 +151,7 @@ check_system(const struct dp_system_cfg *live, const struct dp_system_cfg *targe
 	return -1;
 }
 
-// What only the target as a whole can tell.
+// The checks that need the target as a whole.
 static int
 check_target(const struct ctl *ctl, const struct model *target, json_t *calls, struct rpc_error *err)
 {

@@ -31,7 +31,7 @@ struct ctl {
 	struct capture *captures;
 	struct loop_source signal, tick, dp_events;
 	struct loop_source beat; // while there are tunnels
-	// What handlers have of their own.
+	// The handlers' own parts.
 	struct rpc_config config;
 	struct rpc_system system;
 	struct rpc_trace trace;

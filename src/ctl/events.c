@@ -114,7 +114,7 @@ events_emit(struct ctl *ctl, const char *name, json_t *params)
 	emit_at(ctl, name, params, events_now_ns());
 }
 
-// Of the virtual machine whose port it is; NULL: nobody's, or no port that is there.
+// The virtual machine of the port; NULL: none, or no such port.
 static const char *
 domain_of(const struct ctl *ctl, const char *noun, const char *name)
 {

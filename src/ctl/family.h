@@ -9,7 +9,8 @@
 #include <stdio.h>
 
 #define FAMILY_LABELS_SIZE 192 // four names or addresses
-#define FAMILY_MAX_SERIES 1024 // of flows of one kind: more would make a page that nobody scrapes
+// Of flows of one kind: more would make a page that no scraper reads.
+#define FAMILY_MAX_SERIES 1024
 
 enum kind {
 	COUNTER,

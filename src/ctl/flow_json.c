@@ -58,7 +58,7 @@ flow_json_add(const struct plane *plane, const struct model_port *out, const cha
 	} while (n == N_AT_ONCE);
 }
 
-// What passed at the sender, on average: what the two delays differ by.
+// The average time at the sender: the difference of the two delays.
 static uint64_t
 mean_residence_ns(const struct dp_delay *d)
 {

@@ -155,7 +155,7 @@ print_escaped(FILE *f, const char *text)
 	}
 }
 
-// Whose ports they are, to be joined with the others by `port`.
+// The owners of ports, for a join with the others by `port`.
 static void
 print_port_info(FILE *f, const struct port_view *views, unsigned n)
 {

@@ -28,7 +28,7 @@ struct model_port {
 // what: "port.add", "bridge.del", ...
 typedef void model_changed_fn(void *arg, const char *what, const char *name);
 
-// What model_port_add and model_port_set ask before they change anything.
+// The checks of model_port_add and model_port_set before they change anything.
 enum model_asks {
 	MODEL_ASKS_ALL,
 	// of a list of calls, whose last state alone must keep its guarantees
@@ -39,7 +39,7 @@ enum model_asks {
 // Lists are in people's order of names (vm2 before vm10).
 struct model {
 	struct dp *dp; // NULL: dry
-	model_changed_fn *changed; // NULL: nobody listens
+	model_changed_fn *changed; // NULL: no listener
 	void *changed_arg;
 	enum model_asks asks;
 	struct dp_system_cfg system;
@@ -90,7 +90,7 @@ void model_log_set(struct model *model, uint32_t level);
 
 // For the files of nouns. Writes err and returns rc.
 int model_fail(int rc, char err[DP_ERR_SIZE], const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-// Counts a change of the model, and tells whoever listens.
+// Counts a change of the model, and tells the listener.
 void model_tell(struct model *model, const char *what, const char *name);
 // A dry model numbers its objects itself. by_id must have a place that is NULL.
 unsigned model_free_id(void *const *by_id);

@@ -163,7 +163,8 @@ port_check_uplink(
 	return 0;
 }
 
-// What a port of its type needs; what is not for it was refused by the rows of its parameters.
+// The required parameters of a port's type. The rows of parameters have refused those of other
+// types.
 static int
 port_check_type(
 	const struct model *m, const struct dp_port_cfg *cfg, const struct model_port *self, char err[DP_ERR_SIZE])

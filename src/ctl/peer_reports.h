@@ -3,5 +3,5 @@
 
 struct ctl;
 
-// What the datapath has to tell senders.
+// Sends the datapath's reports to senders.
 void peer_reports_send(struct ctl *ctl);

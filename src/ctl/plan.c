@@ -43,7 +43,7 @@ stepped(struct plan *p, const char *noun, const char *name, int rc)
 	return false;
 }
 
-// What tunnels through a port rely on.
+// The values that tunnels through a port rely on.
 static bool
 is_uplink_changing(const struct dp_port_cfg *from, const struct dp_port_cfg *to)
 {

@@ -9,6 +9,6 @@ struct plan_result {
 	char name[RTVS_NAME_SIZE];
 };
 
-// All or nothing: after a failure the model is as it was before. What is the same in both is not
-// touched, so its guests notice nothing.
+// All or nothing: after a failure the model is as it was before. Objects that are the same in both
+// are not touched, so their guests notice nothing.
 int plan_apply(struct model *model, const struct model *target, struct plan_result *ret_result, char err[DP_ERR_SIZE]);

@@ -1,4 +1,4 @@
-// What the control plane is about: the datapath, and what it was told.
+// The subject of the control plane: the datapath, and its configuration.
 #pragma once
 
 #include "model.h"

@@ -16,7 +16,7 @@ json_t *port_json_counters(const struct dp_port_stats *stats);
 json_t *port_json_holds(const struct dp *dp, const struct model *model, const struct model_port *port, bool is_holder);
 // Reasons that are not zero, by name.
 json_t *port_json_drops(const struct dp_port_stats *stats);
-// What a segment's node itself has dropped, by the reason's name; i from 0 on until it is false.
+// Drops of a segment's node itself, by the reason's name; i from 0 on until it is false.
 bool port_json_segment_drop(
 	const struct segment_counters *counters, unsigned i, const char **ret_reason, uint64_t *ret_n);
 // Names of virtio-net feature bits, in order; "bitN" for one without a name.

@@ -9,7 +9,7 @@
 #define P(member, type, ...) RPC_PARAM(struct dp_port_cfg, member, type, __VA_ARGS__)
 #define PAS(json_name, member, type, ...) RPC_PARAM_AS(json_name, struct dp_port_cfg, member, type, __VA_ARGS__)
 #define FIXED "when the port is added; delete the port and add it again to change it"
-// What a guest's driver agrees to when it starts.
+// Features that a guest's driver agrees to when it starts.
 #define NEGOTIATED FIXED "; a guest that runs keeps what it uses until it is powered off and on"
 
 // clang-format off

@@ -1,4 +1,4 @@
-// What the methods of the nouns config and rpc know of the daemon.
+// The part of the daemon that the methods of the nouns config and rpc know.
 #pragma once
 
 #include "plane.h"

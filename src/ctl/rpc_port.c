@@ -59,7 +59,7 @@ port_refuse(struct rpc_error *err, int rc, const char *text, const char *name)
 	return -1;
 }
 
-// Who forces a guarantee shall read in the log, too, what cannot be kept.
+// An operator who forces a guarantee finds in the log, too, what cannot be kept.
 static void
 warn_of_force(const struct plane *plane, const struct dp_port_cfg *cfg)
 {
@@ -172,10 +172,10 @@ port_set(void *ctx, const void *params, uint64_t present, json_t **ret_result, s
 	ctl_merge(port_params, port_params_n, present, p, &cfg);
 	if (check_given(present, &cfg, err) < 0 || rpc_check_fixed(port_params, port_params_n, &port->cfg, &cfg, err))
 		return -1;
-	// An access port has no trunk, and nobody should have to say so.
+	// An access port has no trunk, and the caller need not say so.
 	if (cfg.vlan_mode == DP_VLAN_ACCESS && !is_given(present, "trunk"))
 		memset(&cfg.trunk, 0, sizeof(cfg.trunk));
-	// Who says again what is so disturbs nobody.
+	// A call that repeats the present state disturbs no guest.
 	if (port_params_is_same(&port->cfg, &cfg))
 		return 0;
 	rc = check_keys(plane, &cfg, text);

@@ -1,4 +1,4 @@
-// What the methods of the noun system know of the daemon.
+// The part of the daemon that the methods of the noun system know.
 #pragma once
 
 #include "plane.h"

@@ -8,4 +8,4 @@ struct rpc_trace {
 	uint64_t read_ns; // of trace.read or start, CLOCK_MONOTONIC
 };
 
-void rpc_trace_tick(struct rpc_trace *trace); // once a second: ends what nobody reads
+void rpc_trace_tick(struct rpc_trace *trace); // once a second: ends unread traces

@@ -24,7 +24,7 @@
 
 struct server_stats {
 	uint64_t n_accepted;
-	uint64_t n_refused; // there was no room, and nobody could make any
+	uint64_t n_refused; // there was no room, and no client could make any
 	uint64_t n_evicted; // idle clients that made room
 	uint64_t n_slow; // disconnected with SERVER_MAX_BACKLOG_BYTES unread
 	uint64_t n_too_long; // disconnected for a line of more than RPC_MAX_REQUEST_BYTES
@@ -55,7 +55,7 @@ struct server_listener {
 	struct loop_source source;
 	struct server *server;
 	bool is_read_only, is_paused;
-	unsigned n_paused_ticks; // since it accepted somebody
+	unsigned n_paused_ticks; // since it accepted a client
 	char path[RTVS_PATH_SIZE];
 };
 

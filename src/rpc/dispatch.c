@@ -108,7 +108,7 @@ find_allowed(const struct rpc_session *session, const char *name, struct rpc_err
 	return method;
 }
 
-// What the method's noun is about.
+// The object of the method's noun.
 static void *
 ctx_of(const struct rpc_session *session, const struct rpc_method *method)
 {
@@ -229,7 +229,7 @@ dispatch_batch(struct rpc_session *session, const json_t *batch)
 	json_array_foreach (batch, i, request) {
 		json_t *id = json_object_get(request, "id"), *response;
 
-		// All answers of a batch are one message, which somebody has to keep.
+		// All answers of a batch are one message, which must be kept in memory.
 		if (n_bytes > RPC_MAX_BATCH_BYTES && id != NULL)
 			response = refuse(session, id, RPC_STATE_ERROR,
 				"not executed: the answers of the batch are longer than 8 MiB; make it shorter");

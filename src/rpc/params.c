@@ -73,7 +73,7 @@ fail_type(const struct rpc_param *param, const json_t *in, struct rpc_error *err
 	return -1;
 }
 
-// The units are for whoever thinks that there is but one.
+// The units are for users who think that there is only one.
 static int
 fail_unit(const struct rpc_param *param, const json_t *in, struct rpc_error *err)
 {

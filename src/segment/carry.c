@@ -24,7 +24,7 @@
 
 static_assert(sizeof(struct segment_offload) == 10, "virtio's header");
 
-// What the sending thread has.
+// The sending thread's state.
 struct sending {
 	struct carry *c;
 	struct segment *seg;

@@ -18,5 +18,6 @@ struct carry {
 
 // The node has joined. 0 or a negative errno: then nothing runs.
 int carry_start(struct carry *c);
-// Waits for the threads, which wait for nobody. The node is still there; carry_start may follow.
+// Waits for the threads, which wait for no other node. The node is still there; carry_start may
+// follow.
 void carry_stop(struct carry *c);

@@ -30,7 +30,7 @@ command_refused(const char *text)
 	return COMMAND_REFUSED;
 }
 
-// What getopt_long refused: c is its answer.
+// Reports an option that getopt_long refused: c is its answer.
 static int
 bad_option(int c, char **argv)
 {

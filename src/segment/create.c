@@ -130,7 +130,7 @@ run(const struct command_args *args)
 		return COMMAND_OK;
 	rc = segment_file_create(&create, err);
 	if (rc == -EEXIST && if_missing && is_there())
-		rc = 0; // somebody else was faster
+		rc = 0; // another process was faster
 	return rc ? command_refused(err) : COMMAND_OK;
 }
 

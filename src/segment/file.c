@@ -38,7 +38,7 @@
 #define MIN_NAP_NS UINT64_C(50000)
 #define MAX_NAP_NS UINT64_C(1000000)
 
-// What the SIGBUS handler knows, which may interrupt anything. bytes 0: not in use.
+// The SIGBUS handler's data; it may interrupt any code. bytes 0: not in use.
 struct mapping {
 	_Atomic uintptr_t begin;
 	_Atomic size_t bytes;
@@ -179,7 +179,7 @@ find_host(int fd, uint8_t host[16])
 	int boot = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
 
 	if (boot < 0 || read(boot, text, sizeof(text) - 1) < 36)
-		(void)!getrandom(host, 16, 0); // nobody's: no lock is believed
+		(void)!getrandom(host, 16, 0); // no node's: no lock is believed
 	for (const char *c = text; *c && n < 32; c++) {
 		char digit[2] = {*c};
 
@@ -390,7 +390,7 @@ segment_file_all_have(const struct segment_file *file, uint32_t flags)
 	return true;
 }
 
-// With the lock of the number: whoever of this host had it is dead.
+// With the lock of the number: its former owner on this host is dead.
 static void
 expel_former(struct segment_file *file, unsigned node)
 {

@@ -211,7 +211,7 @@ make_file(const struct segment_create *c, char *err)
 	return rc;
 }
 
-// Whoever lives there beats its heart within this time, and a dead one's is silent.
+// A living node beats its heart within this time, and a dead one's is silent.
 static unsigned
 count_living(struct segment_file *file)
 {
@@ -271,7 +271,7 @@ format_device(const struct segment_create *c, char *err)
 	return rc ? failure(err, rc, "%s: %s", c->path, strerror(-rc)) : 0;
 }
 
-// What is there is a segment, of whichever version: nothing else is replaced.
+// The existing file is a segment, of any version: nothing else is replaced.
 static int
 check_replaced(const struct segment_create *c, char *err)
 {

@@ -158,7 +158,7 @@ say_joined(const struct join *j, const char *how)
 	service_tell("READY=1\nSTATUS=Node %d of %s, interface %s", self, j->path, j->interface.name);
 }
 
-// -EBUSY and -EEXIST may be somebody who died a moment ago.
+// -EBUSY and -EEXIST may come from a node that died a moment ago.
 static int
 join_patiently(struct join *j, char *err)
 {
@@ -221,7 +221,7 @@ follow_uso(struct join *j)
 	j->has_uso = has_uso;
 }
 
-// Once a second. False: nobody who comes by this path would meet this node.
+// Once a second. False: nodes that come by this path would not meet this node.
 static bool
 look_at_path(struct join *j)
 {

@@ -218,7 +218,7 @@ serve(struct side *side, struct desk *desk)
 	uint64_t frames = 0, stalls = 0, sum = 0, seen = now(), last = seen;
 	uint32_t phase;
 
-	// What is on its way at the end is still counted.
+	// Frames on their way at the end still count.
 	while ((phase = atomic_load_explicit(&desk->phase, memory_order_relaxed)) != PHASE_END ||
 		seen - last < QUIET_NS) {
 		uint64_t t = now();

@@ -21,7 +21,7 @@ struct measure_spec {
 struct measure_result {
 	double mpps, gbps; // received
 	uint64_t sent, lost;
-	uint64_t stalls_us; // times without a turn of the receiver: somebody else had its CPU
+	uint64_t stalls_us; // times without a turn of the receiver: another thread had its CPU
 	double rtt_p50_us, rtt_p99_us;
 	uint64_t pings, pings_lost;
 };

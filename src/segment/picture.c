@@ -21,7 +21,7 @@ picture_take(struct segment_file *file, struct picture *p)
 		p->is_dead[i] = p->is_there[i] && node->state == SEGMENT_LIVE &&
 			(node->identity.flags & SEGMENT_LOCKED) && segment_file_is_neighbour(file, node) &&
 			segment_file_has_lock(file, i) == 0;
-		// The segment's, which anybody may write: it goes to a terminal, and into JSON.
+		// The segment's, which any node may write: it goes to a terminal, and into JSON.
 		node->identity.name[sizeof(node->identity.name) - 1] = '\0';
 		for (char *c = node->identity.name; *c; c++)
 			if (*c <= ' ' || *c >= 0x7f || *c == '"' || *c == '\\')

@@ -87,7 +87,7 @@ configure(struct tap *tap, const struct tap_options *o, char *err)
 		rc = failure(err, -errno, "--mtu: %s: %s", tap->name, strerror(errno));
 	if (!rc && !ioctl(s, SIOCGIFMTU, &ifr))
 		tap->mtu = (uint32_t)ifr.ifr_mtu;
-	// Who may not is given an interface that somebody else sets up.
+	// A user without the right gets an interface that another process sets up.
 	if (!rc && !ioctl(s, SIOCGIFFLAGS, &ifr) && !(ifr.ifr_flags & IFF_UP)) {
 		ifr.ifr_flags |= IFF_UP;
 		if (ioctl(s, SIOCSIFFLAGS, &ifr) && errno != EPERM)

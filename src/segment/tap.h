@@ -27,7 +27,8 @@ struct tap {
 // with a struct segment_offload. 0, or a negative errno, and err has the reason. Closing fd ends
 // it.
 int tap_open(const struct tap_options *options, struct tap *ret_tap, char err[SEGMENT_ERR_SIZE]);
-// What the interface's programs may hand over unsegmented. The kernel segments the rest.
+// The packets that the interface's programs may hand over unsegmented. The kernel segments the
+// rest.
 void tap_offload(const struct tap *tap, bool has_uso);
 // Where it is by now, which may be another network namespace.
 bool tap_mac(int fd, struct mac *ret_mac);

@@ -132,7 +132,7 @@ what_ended(const struct segment_file *file, const char *path)
 	return segment_file_is_replaced(file, path) ? "another segment has this path by now: watch again" : NULL;
 }
 
-// Rounds of a second each. What ended it, or NULL.
+// Rounds of a second each. The reason for the end, or NULL.
 static const char *
 watch(struct segment_file *file, const char *path)
 {

@@ -17,7 +17,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define CROSS UINT32_MAX // packet.sender: of nobody
+#define CROSS UINT32_MAX // packet.sender: of no host
 
 // The item comes first: an item returned by a scheduler is a packet. Its user is the step of the
 // ladder.
@@ -325,7 +325,7 @@ run_arrival(struct loop *l, uint32_t flow, uint64_t now_ns)
 	return send_report(l, i, now_ns);
 }
 
-// What admission grants the flow, beside what the others of its host are scheduled by.
+// Admission's grant for the flow, beside the present scheduling of the others of its host.
 static uint64_t
 shortest_deadline(const struct loop *l, uint32_t sender)
 {

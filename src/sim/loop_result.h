@@ -21,7 +21,7 @@ struct loop_result_sample {
 struct loop_result_flow {
 	uint64_t sent, delivered;
 	uint64_t full, lost; // dropped: at the host, in the network
-	uint64_t missed; // delivered after the deadline, as nobody but the simulator knows
+	uint64_t missed; // delivered after the deadline, which only the simulator knows
 	uint64_t missed_most; // of them, of one host
 	uint64_t episodes; // of misses, of all hosts
 	uint64_t longest_ns; // of an episode, from its first miss to its last, by sending time
@@ -41,7 +41,7 @@ struct loop_result {
 	uint64_t n_events;
 };
 
-// What has to be known of one host's flow to count it. Begins as zero.
+// The state for counting one host's flow. Begins as zero.
 struct loop_result_tally {
 	uint64_t missed, first_missed_ns, last_missed_ns; // first, last: of the episode
 	uint64_t reports, second_ns; // since then, for a second

@@ -130,7 +130,7 @@ read_source(struct scenario_flow *f, const json_t *object, const char *where, ch
 	return source_json_read(&f->source, object, where, err);
 }
 
-// What the numbers of one flow have to do with each other.
+// The relations between the numbers of one flow.
 static int
 check_flow(const struct scenario *sc, struct scenario_flow *f, const char *where, char *err)
 {

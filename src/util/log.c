@@ -66,7 +66,7 @@ flatten(char *text)
 	}
 }
 
-// Nobody is left to tell when stderr is gone.
+// There is no reader left when stderr is gone.
 static void
 write_line(enum log_level level, bool is_priority, const char *text)
 {

@@ -7,7 +7,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
-// What is read of a descriptor, of either kind of ring.
+// The read parts of a descriptor, of either kind of ring.
 struct guest_desc {
 	uint64_t addr;
 	uint32_t len;

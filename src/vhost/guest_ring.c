@@ -1,7 +1,7 @@
-// A virtqueue's life between set-up and the messages that end it: positions, what the guest sees of
-// used buffers, and the two ways to say "do not wake me", by flags and by index (Virtio 1.2, 2.7.7,
-// 2.7.10, 2.8.10). Indexes of both kinds are compared on one circle: 65536 values of a split ring,
-// two rounds of a packed one, whose first round has the wrap counter 1.
+// A virtqueue's life between set-up and the messages that end it: positions, and the guest's view
+// of used buffers. There are two ways to say "do not wake me", by flags and by index (Virtio 1.2,
+// 2.7.7, 2.7.10, 2.8.10). Indexes of both kinds are compared on one circle: 65536 values of a split
+// ring, two rounds of a packed one, whose first round has the wrap counter 1.
 #include "guest_chain.h"
 
 #include <errno.h>
@@ -181,8 +181,8 @@ guest_ring_arm(struct guest_ring *r, bool is_on)
 	uint16_t *event = (uint16_t *)&used->ring[r->cfg.size];
 
 	if (r->cfg.has_event_idx) {
-		// Off: the place that the driver is the longest in coming to. Whoever keeps it off
-		// sets it anew now and then.
+		// Off: the place that the driver reaches last. A caller that keeps it off sets it
+		// anew now and then.
 		uint16_t at = (uint16_t)(r->pos.avail + (is_on ? 0 : 1 << 15));
 
 		__atomic_store_n(event, at, __ATOMIC_RELAXED);

@@ -110,8 +110,7 @@ guest_ring_take(struct guest_ring *r, struct guest_burst *burst, unsigned n)
 		r->pos.avail = cursor.at;
 		r->pos.avail_wrap = cursor.wrap;
 	}
-	// What is decided is decided on the copies: the compiler must not read the guest's words
-	// again.
+	// All decisions are made on the copies: the compiler must not read the guest's words again.
 	atomic_signal_fence(memory_order_seq_cst);
 	return taken;
 }

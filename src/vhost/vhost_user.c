@@ -2,7 +2,8 @@
 // its handler; one function checks them all before a handler runs.
 //
 // A ring runs while its front-end has told size, addresses and kick, all in memory that is mapped.
-// Whatever moves any of these, or memory, or features, stops the rings first and starts them after.
+// A message that moves any of these, or memory, or features, stops the rings first and starts them
+// after.
 #include "rtvs/vhost_user.h"
 
 #include <errno.h>
@@ -379,7 +380,7 @@ set_log_fd(struct vhost_user *u, const struct message *m)
 	int fd = take_fd(u, 0);
 
 	(void)m;
-	close_fd(u, &fd); // it would be told of changes to the log; nobody waits for that
+	close_fd(u, &fd); // it would report changes to the log; no reader waits for that
 	return 0;
 }
 
@@ -525,7 +526,7 @@ get_status(struct vhost_user *u, const struct message *m)
 	return reply_u64(u, m->request, u->status);
 }
 
-// What a message names a ring by, if it does.
+// How a message names a ring, if it does.
 enum ring_by {
 	NO_RING,
 	RING_IN_STATE, // struct vhost_vring_state, or _addr: its first word
@@ -544,7 +545,7 @@ static const struct row rows[] = {
 	[1] = {get_features, .has_reply = true},
 	[2] = {set_features, 8},
 	[3] = {set_owner},
-	[4] = {reset_device}, // RESET_OWNER, which nobody sends any more
+	[4] = {reset_device}, // RESET_OWNER, which is obsolete
 	[5] = {set_mem_table, 8, VHOST_USER_MAX_PAYLOAD, 0, VHOST_USER_MAX_FDS},
 	[6] = {set_log_base, 16, .n_fds = 1, .has_reply = true},
 	[7] = {set_log_fd, 0, 8, .n_fds = 1},

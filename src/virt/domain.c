@@ -198,7 +198,7 @@ read_bandwidth(struct domain_port *p, const xmlNode *node, const char *name, con
 	return kBps;
 }
 
-// What libvirt has words of its own for; the element may say otherwise.
+// Attributes with words of libvirt's own; the element may override them.
 static void
 read_libvirts_words(struct domain_port *p, const xmlNode *iface)
 {
@@ -332,7 +332,7 @@ check_port(struct domain *d, struct domain_port *p, const xmlNode *element, cons
 			"bridge: needed, without one the guest has no network (bridge='' if that is meant)");
 }
 
-// Whatever is wrong, the rest is read: an optional port needs its socket.
+// After an error the rest is still read: an optional port needs its socket.
 static int
 add_port(struct domain *d, const xmlNode *element, const xmlNode *root, char err[DOMAIN_ERR_SIZE])
 {

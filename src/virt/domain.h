@@ -74,7 +74,7 @@ bool domain_mac(const char *text, char ret_mac[DOMAIN_MAC_SIZE]);
 bool domain_fit_name(const char *text, char *ret_name, size_t size);
 // The name of a port without a name of its own: the socket's file without .sock. A file name that
 // is no name for a port (spaces, other letters, too long) gets 8 digits of the path's hash behind
-// it, so that two files give two names.
+// it. So two files give two names.
 void domain_name_of_socket(const char *path, char ret_name[RTVS_NAME_SIZE]);
 
 const char *domain_port_name(const struct domain_port *p); // empty: it has none, and an err

@@ -30,7 +30,7 @@ void edit_close(struct edit *e); // NULL is accepted
 // The i-th of those vhost-user interfaces, and then of those elements without an interface; false:
 // no more.
 bool edit_port_at(const struct edit *e, unsigned i, struct edit_port *ret_port);
-// What `which` names: a MAC, a port's name or libvirt's alias. False: nothing.
+// The object that `which` names: a MAC, a port's name or libvirt's alias. False: nothing.
 bool edit_find(const struct edit *e, const char *which, struct edit_port *ret_port);
 // of an interface of any type, or an element
 bool edit_has_mac(const struct edit *e, const char *mac);

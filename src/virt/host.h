@@ -12,7 +12,7 @@
 int host_init(void);
 // NULL: could not; host_error says why.
 virConnectPtr host_connect(const char *uri);
-// What libvirt said last, in this thread; until the next call of libvirt.
+// libvirt's last error, in this thread; until the next call of libvirt.
 const char *host_error(void);
 // By name, UUID or number. NULL: told on stderr.
 virDomainPtr host_domain(virConnectPtr conn, const char *which);

@@ -46,7 +46,7 @@ state_of(const struct edit_port *p, const json_t *port, bool is_active)
 		"not connected";
 }
 
-// What is wrong with the element, or what the port of a running guest has otherwise.
+// The error of the element, or the differing values of a running guest's port.
 static void
 describe_problem(struct client *client, const struct domain *d, const struct edit_port *p, const json_t *port,
 	bool is_active, char text[DOMAIN_ERR_SIZE])

@@ -58,7 +58,7 @@ libvirt_refused(const char *what)
 	return refuse("%s: libvirt: %s", what, host_error());
 }
 
-// "line 7: <port>: text": lines of what nobody has seen.
+// "line 7: <port>: text": lines of a text that the user has not seen.
 static const char *
 without_line(const char *err)
 {
@@ -469,7 +469,8 @@ detach_side(struct plug *p, struct side *side, const struct edit_port *port)
 	return rc;
 }
 
-// What is stored has no aliases: an interface that is found in what runs is meant by its MAC there.
+// The stored domain has no aliases: an interface found in the running one is meant by its MAC
+// there.
 static bool
 find_sides(struct plug *p, const char *iface, struct edit_port *live, struct edit_port *config)
 {

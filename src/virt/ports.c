@@ -9,7 +9,7 @@
 
 #define MAX_ATTEMPTS 3
 
-// What undoes a step: calls, the last first.
+// The undo of a step: calls, the last first.
 struct undo {
 	struct {
 		const char *method;
@@ -246,7 +246,7 @@ apply_port(const struct ports *p, const json_t *list, const json_t *params, stru
 	return rc;
 }
 
-// What is wrong with the element, or what the daemon says, with the element.
+// The error of the element, or the daemon's message, with the element.
 static void
 refusal(const struct domain_port *port, const char *why, char err[DOMAIN_ERR_SIZE])
 {
@@ -286,7 +286,7 @@ apply_fallback(const struct ports *p, const struct domain_port *port, struct und
 	return rc;
 }
 
-// What speaks against an interface as it is: nobody answers at its socket, or it is another's.
+// An obstacle of an interface: no process answers at its socket, or it is another's.
 static bool
 is_socket_wrong(const struct ports *p, const struct domain *d, const struct domain_socket *s, const json_t *list,
 	char err[DOMAIN_ERR_SIZE])

@@ -18,7 +18,7 @@ struct ports {
 	// libvirt changes the guest at this moment: its XML may lack an interface that QEMU waits
 	// for.
 	bool is_busy;
-	ports_log_fn *log; // NULL: nobody reads it
+	ports_log_fn *log; // NULL: no reader
 	void *log_ctx;
 };
 

@@ -95,7 +95,7 @@ run_set(const struct plug_options *o, int argc, char **argv)
 	return (int)plug_set(o, argv[0], argv[1], &words);
 }
 
-// What is stored is what is edited. NULL: told on stderr.
+// The stored domain is edited. NULL: with a message on stderr.
 static struct edit *
 read_stored(const char *uri, const char *domain, char err[DOMAIN_ERR_SIZE])
 {

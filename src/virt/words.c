@@ -66,7 +66,7 @@ is_name(const char *text)
 	return domain_fit_name(text, name, sizeof(name));
 }
 
-// What is ours to judge; the rest is kept.
+// Checks our own words; the rest is kept.
 static int
 take(struct words *w, const char *name, const char *value, char err[DOMAIN_ERR_SIZE])
 {

@@ -82,7 +82,7 @@ segment_reserve(struct segment *seg, uint64_t to, uint32_t len, struct segment_f
 
 	if (len < FRAME_MIN || len > SEGMENT_MAX_FRAME)
 		return -EMSGSIZE;
-	// Also when others took this node for dead: what it takes now nobody would take back.
+	// Also when others took this node for dead: slots that it takes now would never come back.
 	if (seg->self < 0 || !own_is_alive(seg, (unsigned)seg->self, seg->epoch))
 		return -ENOTCONN;
 	ret_frame->len = len;
@@ -141,7 +141,7 @@ ref_of(uint64_t slot)
 	return layout_ref((uint32_t)slot, slot >> 32);
 }
 
-// What a packed frame's item can say of it.
+// The fields that a packed frame's item can have.
 static bool
 fits_item(const struct segment_offload *o)
 {
@@ -216,7 +216,7 @@ hand_over(struct segment *seg, unsigned to, uint64_t ref, unsigned n)
 	return result;
 }
 
-// The slots are this node's still, or nobody's. Of n frames, with all that share their slots.
+// The slots are this node's still, or free. Of n frames, with all that share their slots.
 static void
 take_back(struct segment *seg, const struct segment_frame *frames, unsigned n)
 {
@@ -385,7 +385,7 @@ segment_send(struct segment *seg, struct segment_frame *frames, unsigned n, uint
 	if (seg->self < 0)
 		return 0; // what it reserved is void
 	if (seg->g.memory == SEGMENT_NONCOHERENT)
-		return lane_tx_send(seg, frames, n); // nobody can be woken
+		return lane_tx_send(seg, frames, n); // no node can be woken
 	seg->tx.open.to = 0;
 	for (unsigned i = 0; i < n; i += n_now) {
 		struct segment_frame *frame = &frames[i];

@@ -199,7 +199,7 @@ inbox_pop(struct segment *seg, uint64_t ref, unsigned n)
 	for (unsigned k = i; --k;)
 		(void)shared_cas(entry_at(seg, inbox, head + k), empty_entry(seg, head + k, seg->epoch),
 			empty_entry(seg, head + k + seg->g.inbox_size,
-				seg->epoch)); // a late reader changes nobody's later inbox
+				seg->epoch)); // a late reader changes no later inbox
 	(void)shared_cas(entry_at(seg, inbox, head), full, empty_entry(seg, head + seg->g.inbox_size, seg->epoch));
 	seg->rx.head = head + i;
 	seg->rx.n_covered = n_covered - (i - 1);

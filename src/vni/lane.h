@@ -38,7 +38,7 @@ enum lane_expelled {
 	LANE_ROBBED, // another node has written this node's entry
 };
 
-// What a node knows by itself; the arrays lie behind it.
+// A node's private knowledge; the arrays follow it.
 struct lanes {
 	enum lines_how how;
 	uint32_t per_node; // slots of a partition

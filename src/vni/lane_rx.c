@@ -190,7 +190,7 @@ mend(struct segment *seg, unsigned from)
 	uint64_t head = l->rx[from].head, behind = head, entry;
 	uint32_t n;
 
-	show_passed(seg, from); // in case somebody else has written there
+	show_passed(seg, from); // in case another node has written there
 	lane_drop(seg, from, (unsigned)seg->self, 0, seg->g.inbox_size);
 	lines_fence();
 	if (read_head(seg, from, &entry))

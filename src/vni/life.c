@@ -72,7 +72,7 @@ segment_join(struct segment *seg, unsigned number, const struct segment_identity
 		return -EBUSY;
 	seg->self = (int)number;
 	seg->epoch = epoch;
-	// Nobody else may know that the number's former node is still to be cleared up behind.
+	// Perhaps no other node knows that the number's former node is still to be swept.
 	if (layout_state_of(seen) == SEGMENT_REAPING)
 		(void)segment_sweep(seg);
 	inbox_renew(seg);

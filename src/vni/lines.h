@@ -13,7 +13,7 @@
 
 #define LINES_BYTES 64 // of a line
 
-// What the CPU has; ask once, it is slow.
+// The CPU's instructions; ask once, it is slow.
 enum lines_how {
 	LINES_FLUSH, // writes back and drops, one line at a time
 	LINES_FLUSH_MANY, // the same, in any order
@@ -60,7 +60,7 @@ lines_drop_one(enum lines_how how, const uint8_t *line)
 	lines_write_back_one(how == LINES_KEEP ? LINES_FLUSH_MANY : how, line);
 }
 
-// What was written back before is there before what is written after.
+// Lines written back before are in memory before lines written after.
 static inline void
 lines_fence_writes(void)
 {

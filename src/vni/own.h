@@ -9,7 +9,7 @@
 // For SEGMENT_MAX_NODES * SEGMENT_MAX_MACS addresses, at most a quarter full; a power of two.
 #define KNOWN 4096
 
-// What one entry of an inbox hands over.
+// The content of one entry of an inbox.
 struct own_parcel {
 	unsigned n, n_items; // slots; items of its list
 	uint32_t slot[SEGMENT_MAX_CHAIN];

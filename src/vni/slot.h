@@ -11,7 +11,7 @@ bool slot_take(struct segment *seg, unsigned to, uint64_t *ret_slot);
 void slot_untake(struct segment *seg, uint64_t slot);
 // Any thread of this node: the slot is free, if it is still this node's in that generation.
 void slot_free(struct segment *seg, uint64_t slot);
-// The slot whose word was seen as it is, is free from here on. False: somebody was faster.
+// The slot whose word was seen as it is, is free from here on. False: another node was faster.
 bool slot_free_seen(struct segment *seg, uint32_t slot, uint64_t word);
 // The slot is this node's from here on, in the next generation; likewise.
 bool slot_claim_seen(struct segment *seg, uint32_t slot, uint64_t word);

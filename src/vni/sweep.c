@@ -13,10 +13,11 @@
 #include "slot.h"
 #include "watch.h"
 
-#define PATROL_TURNS 16 // tendings in which all slots are looked at once, though nobody died
+#define PATROL_TURNS 16 // tendings in which all slots are looked at once, without a death
 #define STEP_MAX_NS (SEGMENT_SILENCE_NS / 4) // that a clock moves on between two tendings
 
-// A parcel that nobody will take out of a dead node's inbox. From its end, as a receiver does it.
+// A parcel that no receiver will take out of a dead node's inbox. From its end, as a receiver does
+// it.
 static uint32_t
 sweep_parcel(struct segment *seg, uint64_t ref, unsigned n)
 {

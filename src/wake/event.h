@@ -8,7 +8,7 @@
 #define EVENT_COMM_SIZE 16 // the kernel's TASK_COMM_LEN
 
 enum event_type {
-	EVENT_WAKING, // somebody begins to wake it
+	EVENT_WAKING, // a thread begins to wake it
 	EVENT_IN, // it gets a CPU
 	EVENT_OUT, // it gives its CPU away and sleeps
 	EVENT_PREEMPTED, // its CPU is taken away

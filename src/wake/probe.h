@@ -8,7 +8,7 @@
 struct probe;
 typedef void (*probe_event_fn)(void *arg, const struct event *e);
 
-// NULL: out of memory. What is missing is told with probe_missing.
+// NULL: out of memory. probe_missing reports missing parts.
 struct probe *probe_create(probe_event_fn on_event, void *arg);
 void probe_destroy(struct probe *p);
 bool probe_has_sched(const struct probe *p); // events come

@@ -32,7 +32,7 @@ enum found {
 	FOUND_KICKED, // asleep, and woken by the switch or by QEMU's other threads
 	FOUND_RUNNING,
 	FOUND_WAITING, // for a CPU
-	FOUND_WOKEN, // asleep, and woken by somebody else
+	FOUND_WOKEN, // asleep, and woken by another thread
 	FOUND_NOTHING
 };
 

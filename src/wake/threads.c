@@ -302,7 +302,7 @@ threads_in_after(const struct thread *thread, uint64_t from_ns, uint64_t to_ns, 
 	return false;
 }
 
-// One that gets a CPU though nobody was seen to wake it was woken on its way to sleep.
+// A thread that gets a CPU without a seen wake-up was woken on its way to sleep.
 bool
 threads_wake_after(
 	const struct thread *thread, uint64_t from_ns, uint64_t to_ns, uint64_t end_ns, struct threads_wake *ret_wake)

@@ -19,8 +19,8 @@ struct watch_guest; // one QEMU process; several ports may be its
 
 struct watch_port {
 	char name[WATCH_NAME_SIZE];
-	uint32_t pid; // of the QEMU there, 0: nobody
-	struct watch_guest *guest; // NULL: nobody's
+	uint32_t pid; // of the QEMU there, 0: none
+	struct watch_guest *guest; // NULL: no guest's
 	// Chains that the daemon had no room for: all, and as this daemon counts.
 	uint64_t lost, lost_so_far;
 	uint64_t n_guests; // that were seen there, one after the other

@@ -292,7 +292,7 @@ echo_ipv4(uint8_t *ip, size_t room, const struct neighbor_self *self)
 		return -EBADMSG;
 	swap(ip + 12, ip + 16, 4);
 	ip[1] &= FRAME_TOS_DSCP;
-	bytes_store16(ip + 4, 0); // with DF nobody needs it (RFC 6864)
+	bytes_store16(ip + 4, 0); // with DF it is not needed (RFC 6864)
 	bytes_store16(ip + 6, IP_V4_DF);
 	ip[8] = IP_HOP_LIMIT;
 	bytes_store16(ip + 10, 0);

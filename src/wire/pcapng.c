@@ -19,7 +19,7 @@
 #define EPB_FLAGS 2
 #define EPB_INBOUND 1
 #define EPB_OUTBOUND 2
-// What pcapng_header writes of its texts, so that PCAPNG_HEADER_MAX is enough.
+// The length to which pcapng_header cuts its texts, so that PCAPNG_HEADER_MAX is enough.
 #define APP_MAX 64
 #define NAME_MAX_BYTES 64
 #define FILTER_MAX 200

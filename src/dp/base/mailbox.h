@@ -16,7 +16,7 @@ struct mailbox {
 
 // size: a power of two, one less fit. -errno
 int mailbox_init(struct mailbox *box, const char *name, unsigned size);
-void mailbox_clear(struct mailbox *box); // nobody uses it any more: what is in it is freed
+void mailbox_clear(struct mailbox *box); // no thread uses it any more: frees its packets
 void mailbox_fini(struct mailbox *box); // as mailbox_clear, and ends the mailbox. Zero is accepted
 
 static inline bool

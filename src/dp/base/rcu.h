@@ -7,7 +7,7 @@
 #include <rte_rcu_qsbr.h>
 
 struct rcu {
-	struct rte_rcu_qsbr *qsbr; // NULL: there are no workers yet, and nobody is waited for
+	struct rte_rcu_qsbr *qsbr; // NULL: there are no workers yet, and no wait is needed
 };
 
 int rcu_init(struct rcu *rcu, unsigned max_threads); // -ENOMEM

@@ -7,13 +7,13 @@
 
 struct waker {
 	int fd; // eventfd, of which the thread waits; -1: none
-	// the thread sets it; whoever clears it is the one that wakes the thread
+	// the thread sets it; the caller that clears it wakes the thread
 	_Atomic bool is_sleeping;
 };
 
 int waker_init(struct waker *waker); // -errno
 void waker_fini(struct waker *waker); // one with fd = -1 is accepted
-// any thread. One system call a sleep, whoever calls how often
+// any thread. One system call a sleep, however often it is called
 void waker_wake(struct waker *waker);
 // Its thread. Between both it may wait for fd, which clear makes silent again.
 void waker_sleep(struct waker *waker);

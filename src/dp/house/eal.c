@@ -146,7 +146,7 @@ eal_start(struct dp *dp, char err[DP_ERR_SIZE])
 	} else {
 		uint64_t available = memory_available();
 
-		// Buffers are written when they are made: the kernel would end somebody then.
+		// Buffers are written when they are made: the kernel would end some process then.
 		if (need > available) {
 			dp_error(err, "buffers: %u need %" PRIu64 " bytes, this machine has %" PRIu64 " to spare",
 				cfg->n_mbufs, need, available);

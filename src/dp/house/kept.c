@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-// What a port's configuration says of its far end. Texts that another type has are empty.
+// The far end in a port's configuration. Texts that another type has are empty.
 struct far_end {
 	uint32_t type, vni;
 	struct prefix remote;

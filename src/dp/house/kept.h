@@ -1,6 +1,6 @@
-// What ports that are gone leave to the next port at the same far end: the same socket, device,
-// segment, or tunnel. Whoever is there, a guest or another host, was not removed and goes on.
-// Control thread.
+// The state that deleted ports leave to the next port at the same far end: the same socket, device,
+// segment, or tunnel. The guest or other host at the far end was not removed and continues. Control
+// thread.
 #pragma once
 
 #include "port.h"

@@ -259,7 +259,7 @@ update_link(struct port *port)
 	port_link_changed(port, is_up);
 }
 
-// What came while the port was down.
+// Drops packets that came while the port was down.
 static void
 discard_received(struct ethdev *e)
 {

@@ -16,11 +16,10 @@ struct port_type {
 	// Of the packets that tx took, those that the device says it did not send. NULL: none.
 	uint64_t (*tx_lost)(const struct port *port);
 	void (*housekeeping)(struct port *port);
-	// What the next port at the same far end has to know, of this process (kept.h) or of one
-	// that takes over from it: plain numbers in a struct that begins with its version, valid on
-	// this machine, aligned to 8 bytes. Both NULL: there is nothing. save returns the length,
-	// 0: there is nothing now, and writes when that is no more than size. No worker uses the
-	// port.
+	// The state for the next port at the same far end, of this process (kept.h) or of one that
+	// takes over from it: plain numbers in a struct that begins with its version, valid on this
+	// machine, aligned to 8 bytes. Both NULL: there is none. save returns the length,
+	// 0: there is none now, and writes when that is no more than size. No worker uses the port.
 	size_t (*save)(const struct port *port, void *state, size_t size);
 	// After open, before start. -EINVAL: another version or length, or a number that save does
 	// not write; the port is then as it was.

@@ -50,9 +50,9 @@ static int
 register_socket(struct vhost *v)
 {
 	const struct dp_port_cfg *cfg = &v->port->cfg;
-	// What the guest asks for comes as flags of a received packet, which gso_take reads. The
-	// older way, as flags of one to be sent, loses requests behind all but plain headers; this
-	// one executes checksums that it has no flag for.
+	// The guest's requests come as flags of a received packet, which gso_take reads. The older
+	// way, as flags of one to be sent, loses requests behind all but plain headers. This one
+	// executes checksums that it has no flag for.
 	uint64_t flags = RTE_VHOST_USER_NET_COMPLIANT_OL_FLAGS |
 		(cfg->vhost_mode == DP_VHOST_CONNECT ? RTE_VHOST_USER_CLIENT | RTE_VHOST_USER_NO_RECONNECT : 0);
 	uint64_t protocol;
@@ -221,7 +221,7 @@ vhost_start(struct port *port, char err[DP_ERR_SIZE])
 	return connector_add(port->dp->connector, port, port->cfg.socket, try_connect);
 }
 
-// Why somebody does not have the port who wants it, which is more than what the port waits for.
+// Why a front-end does not get the port, which is more than the reason for the port's wait.
 static void
 describe_claim(struct vhost *v, bool is_held, char *text, size_t size)
 {
@@ -272,8 +272,8 @@ vhost_state(const struct port *port, struct dp_port_state *ret_state)
 		describe_claim(v, ret_state->is_connected, ret_state->detail, sizeof(ret_state->detail));
 }
 
-// Where the library has no port left it ends its event thread, and waits for it, which takes a
-// second: it always has this one, whose socket nobody can connect to.
+// Without a port the library ends its event thread, and waits for it, which takes a second. So it
+// always has this one, whose socket accepts no connection.
 int
 port_vhost_init(void)
 {

@@ -54,7 +54,7 @@ stats_retire(struct dp *dp, struct port *port)
 	for (unsigned i = 0; i < dp->env.n_workers; i++) {
 		struct worker *w = dp->worker[i];
 
-		// What a tunnel sent and received its uplink did.
+		// The uplink counts packets that a tunnel sent and received.
 		if (port_has(port->cfg.type, PORT_IS_TUNNEL))
 			w->port[port->path.id].c.rx_pkts = w->port[port->path.id].c.rx_bytes =
 				w->port[port->path.id].c.tx_pkts = w->port[port->path.id].c.tx_bytes = 0;
@@ -231,7 +231,7 @@ dp_worker_stalls(const struct dp *dp, unsigned index, struct dp_stall ret_stalls
 			.ago_ns = now_ns > at_ns ? now_ns - at_ns : 0,
 			.took_ns = atomic_load_explicit(&log->took_ns[i % DP_STALLS_KEPT], memory_order_relaxed)};
 	}
-	// What the worker has written since, or is writing.
+	// Values that the worker has written since, or is writing.
 	atomic_thread_fence(memory_order_acquire);
 	overwritten = atomic_load_explicit(&log->n, memory_order_relaxed) + 1;
 	overwritten = overwritten > DP_STALLS_KEPT ? RTE_MIN(overwritten - DP_STALLS_KEPT, end) : 0;

@@ -120,7 +120,7 @@ is_inside(const struct prefix *addr, const struct prefix *net)
 	return !bits || !((addr->addr[bytes] ^ net->addr[bytes]) >> (8 - bits));
 }
 
-// Whom packets to addr are given to: the host itself, or the gateway. NULL: nobody leads there.
+// The next hop of packets to addr: the host itself, or the gateway. NULL: there is none.
 static const struct prefix *
 next_hop(const struct port *uplink, const struct prefix *addr)
 {
@@ -358,7 +358,7 @@ underlay_take(
 		return false;
 	if (neighbor_asks_for(&msg, &self))
 		(void)inject(uplink, answer, neighbor_reply(&self, &msg, answer));
-	// Who asks tells its own address as well.
+	// A neighbour that asks tells its own address as well.
 	if (msg.has_mac)
 		*ret_is_view_due |= learn(uplink, msg.addr, &msg.mac, clock_now_ns(&dp->env.clock));
 	return false;

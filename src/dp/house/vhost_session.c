@@ -322,7 +322,7 @@ cb_destroy_connection(int vid)
 		return;
 	if (is_flap)
 		note_flap(v);
-	atomic_fetch_add(&v->n_disconnects, 1); // last: whoever sees it sees what was made of it
+	atomic_fetch_add(&v->n_disconnects, 1); // last: its reader sees all that was done before
 	if (is_told)
 		tell_connection(v, false);
 	if (is_last && v->fixed.vhost_mode == DP_VHOST_CONNECT)

@@ -38,7 +38,7 @@ struct vhost {
 	_Atomic pid_t pid; // of the front-end that has the port, its driver may not be ready yet
 	pthread_mutex_t claim_lock; // of claim and fault; any thread, never waits while held
 	struct claim claim;
-	char fault[DP_CAUSE_SIZE]; // the last one's cause, "": none since somebody connected
+	char fault[DP_CAUSE_SIZE]; // the last one's cause, "": none since the last connection
 	bool is_fault_told;
 	_Atomic uint64_t n_connects, n_disconnects, n_rings_recovered;
 	_Atomic int connect_errno; // of the last attempt

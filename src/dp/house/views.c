@@ -133,9 +133,9 @@ build_tunnel(const struct dp *dp, struct view *view, const struct port *port)
 	tunnel_table_add(view, port->path.id);
 }
 
-// Only a guest waits for a link: its own ring is left alone. What others send, who share an uplink,
-// a trunk or a tunnel, may not wait for one of them. Nobody waits for a guest or for a mirror's
-// target, which may stop.
+// Only a guest waits for a link: its own ring is not read. Packets of others, which share an
+// uplink, a trunk or a tunnel, may not wait for one of them. No port waits for a guest or for a
+// mirror's target, which may stop.
 static void
 build_backpressure(const struct port *port, struct view_port *vp)
 {
@@ -198,7 +198,7 @@ build_workers(const struct dp *dp, struct view *view)
 	}
 }
 
-// Of whoever is master, at any host.
+// Of the present master, at any host.
 static bool
 is_floating(uint64_t mac)
 {

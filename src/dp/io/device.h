@@ -38,7 +38,7 @@ struct port_io {
 	void (*kick)(struct device *device, uint16_t q);
 };
 
-// What the device's far side takes as it is; the rest is done in software before.
+// The work that the device's far side does itself; the rest is done in software before.
 enum port_cap {
 	PORT_CAP_CSUM = 1,
 	PORT_CAP_TSO4 = 2,

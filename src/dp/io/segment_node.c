@@ -20,13 +20,13 @@
 #include <unistd.h>
 
 #define SLEEPS 1 // the word of a node that does
-#define POPULATE_BYTES (2u << 20) // at once: 1 ms or so, for which nobody watches the word
+#define POPULATE_BYTES (2u << 20) // at once: about 1 ms, in which no thread watches the word
 
 struct segment_node {
 	struct segment_node_user user;
 	struct segment_file *file;
 	struct segment *seg;
-	_Atomic uint32_t *word; // in the segment: anybody may write it
+	_Atomic uint32_t *word; // in the segment: any node may write it
 	pthread_t thread;
 	_Atomic uint32_t n_sleeps; // moves when the thread is to look at the word
 	_Atomic bool is_watching; // the thread waits for the word to change
@@ -36,7 +36,7 @@ struct segment_node {
 	bool is_lost; // the thread
 };
 
-// Until the word is not `seen`, somebody wakes it, or ns are over.
+// Until the word is not `seen`, a sender wakes it, or ns are over.
 static void
 futex_wait(_Atomic uint32_t *word, uint32_t seen, uint64_t ns)
 {
@@ -81,7 +81,7 @@ wait_for_frames(struct segment_node *node, uint64_t ns)
 	uint32_t n_sleeps = atomic_load(&node->n_sleeps);
 
 	if (atomic_load(node->word) != SLEEPS) {
-		// A sender may have cleared it while nobody watched: then the worker sleeps.
+		// A sender may have cleared it while no thread watched: then the worker sleeps.
 		waker_wake(node->user.waker);
 		futex_wait(&node->n_sleeps, n_sleeps, ns);
 		return;

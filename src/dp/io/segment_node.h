@@ -11,7 +11,7 @@
 
 struct segment_node;
 
-// Who joins, and who is told. All that it points to outlives the node.
+// The joining user, and its callbacks. All that it points to outlives the node.
 struct segment_node_user {
 	const char *path, *name;
 	uint32_t mtu; // bytes
@@ -33,7 +33,7 @@ void segment_node_leave(struct segment_node *node); // no worker uses it; NULL i
 struct segment *segment_node_segment(const struct segment_node *node);
 // Control thread. Its path leads to another file by now.
 bool segment_node_is_replaced(const struct segment_node *node);
-// The worker that receives, before and after it sleeps. What port_io.arm returns.
+// The worker that receives, before and after it sleeps. Returns the value for port_io.arm.
 int segment_node_rx_wakeup(struct segment_node *node, bool is_on);
 // The worker that sends: nodes that segment_send named.
 void segment_node_wake(struct segment_node *node, uint64_t nodes);

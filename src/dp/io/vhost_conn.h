@@ -10,7 +10,7 @@
 #define VHOST_CONN_MAX 2048 // at one time, of all ports
 #define VHOST_CONN_FDS 65536 // descriptors of connections have lower numbers
 
-// Whose front-ends they are. Outlives its connections.
+// The owner of front-ends. Outlives its connections.
 struct vhost_client {
 	uint64_t serial; // of the port
 	// Any thread: the front-end broke a rule and is hung up on. is_costly: others waited for

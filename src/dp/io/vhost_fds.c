@@ -111,7 +111,7 @@ receive_now(int socket, struct msghdr *msg, int flags)
 	return n;
 }
 
-// At once for its other end. What lies unread in it goes later.
+// At once for its other end. Unread data in it are freed later.
 static void
 drop_socket(int socket)
 {

@@ -71,7 +71,7 @@ on_signal(int sig)
 	(void)sig; // the call that it interrupts returns, which is all
 }
 
-// What the supervisor knows of a mark.
+// The supervisor's knowledge of a mark.
 struct seen {
 	uint64_t at, cpu_ns;
 	unsigned burnt_by, burnt; // burnt periods * FORGIVEN_PERIODS, less those that have passed

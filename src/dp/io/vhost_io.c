@@ -87,7 +87,7 @@ vhost_arm(struct device *device, uint16_t q, bool is_on)
 	int vid = atomic_load_explicit(&v->vid, memory_order_relaxed);
 	int fd = atomic_load_explicit(&v->kick_fd[q], memory_order_relaxed);
 
-	// Nobody there, or a queue that the guest does not use: the front-end's next message wakes
+	// No front-end, or a queue that the guest does not use: the front-end's next message wakes
 	// through wakeup_gen.
 	if (vid == VHOST_NO_VID || !(atomic_load_explicit(&v->rx_pairs, memory_order_relaxed) >> q & 1))
 		return -2;

@@ -14,8 +14,8 @@ struct port_io;
 #define VHOST_RXQ(pair) ((uint16_t)((pair) * 2)) // virtio's receive queue: we give packets to it
 #define VHOST_TXQ(pair) ((uint16_t)((pair) * 2 + 1))
 
-// What workers know of a port's front-end. vhost_session.c writes it, workers read it, but where it
-// says so.
+// The workers' knowledge of a port's front-end. vhost_session.c writes it, workers read it, unless
+// stated otherwise.
 struct vhost_io {
 	_Atomic int vid; // VHOST_NO_VID: none whose driver is ready
 	_Atomic uint32_t rx_pairs, tx_pairs; // enabled: packets from the guest, to the guest

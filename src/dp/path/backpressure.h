@@ -31,7 +31,7 @@ void backpressure_left(struct worker *w, const struct view *view, uint16_t out, 
 // The device was offered packets: for how long it has taken none, 0: it took some.
 void backpressure_offered(
 	struct worker *w, const struct view *view, uint16_t out, struct backpressure *b, uint64_t stuck_ns);
-// All are read again: the port is down, or may hold nobody any more.
+// All are read again: the port is down, or may hold no sender any more.
 void backpressure_release_all(struct worker *w, const struct view *view, uint16_t out, struct backpressure *b);
 // The sender's number belongs to another port.
 void backpressure_forget(struct backpressure *b, uint16_t sender);

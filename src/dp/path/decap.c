@@ -105,7 +105,7 @@ drop_of(enum geneve_result result)
 	return drops[result];
 }
 
-// What a router of the underlay marked is the inner packet's to tell its receiver (RFC 6040).
+// Passes a mark of the underlay's routers on to the inner packet, for its receiver (RFC 6040).
 static bool
 take_over_ecn(struct rte_mbuf *m, uint8_t outer_tos)
 {
@@ -113,7 +113,7 @@ take_over_ecn(struct rte_mbuf *m, uint8_t outer_tos)
 	int tos = frame_tos(data, m->data_len);
 
 	if (!geneve_inner_ecn(outer_tos & FRAME_TOS_ECN, tos < 0 ? 0 : (uint8_t)tos & FRAME_TOS_ECN, &ecn))
-		return tos < 0; // nobody to tell
+		return tos < 0; // no receiver to tell
 	if (tos >= 0 && ecn != ((uint8_t)tos & FRAME_TOS_ECN))
 		(void)frame_tos_set(data, m->data_len, ecn, FRAME_TOS_ECN);
 	return true;

@@ -128,7 +128,7 @@ encap_and_stage(struct worker *w, const struct view *view, uint16_t out, struct 
 	stage(w, view, out, m);
 }
 
-// What became of m: n parts, or a reason to drop it, whatever is left of it.
+// The result for m: n parts, or a reason to drop it, if it still exists.
 static void
 put_parts(struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf *m, enum drop drop,
 	struct rte_mbuf **part, unsigned n)
@@ -214,7 +214,7 @@ egress_flush(struct worker *w, const struct view *view)
 	w->n_dirty = 0;
 }
 
-// What the control thread sends. It took nothing from a port: counted as if made here.
+// Packets of the control thread. No port received them: they count as made here.
 static unsigned
 inject(struct worker *w, const struct view *view, uint16_t out)
 {

@@ -192,7 +192,7 @@ enqueue(struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf
 		backpressure_queued(w, view, out, &q->back, flow, fill_of(w, q, flow, n_segs));
 }
 
-// What the scheduler has to know of staged packets.
+// The scheduler's input about staged packets.
 struct staged {
 	uint32_t len[WORKER_STAGE];
 	uint64_t arrival_ns[WORKER_STAGE];
@@ -264,7 +264,7 @@ pass(struct worker *w, const struct view *view, uint16_t out, const struct stage
 	}
 }
 
-// Nobody is there: what waits would be old when somebody comes.
+// No receiver is there: waiting packets would be old when one comes.
 static void
 drop_all(struct worker *w, const struct view *view, uint16_t out)
 {

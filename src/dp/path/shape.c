@@ -59,7 +59,7 @@ set_vlan(struct worker *w, struct rte_mbuf *m, uint16_t vlan)
 	return m;
 }
 
-// Without its tag a frame with two would be one of the inner VLAN to whoever is behind a trunk.
+// Without its tag a frame with two would belong to the inner VLAN for hosts behind a trunk.
 static bool
 hides_tag(const struct view_port *vp, const struct rte_mbuf *m)
 {

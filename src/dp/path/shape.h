@@ -16,5 +16,5 @@ enum drop shape(struct worker *w, const struct view *view, uint16_t out, struct 
 // The DSCP for a packet of a port, at ports that write it, or DSCP_KEEP. bytes: its part of the
 // raised rate.
 uint8_t shape_dscp(struct worker *w, const struct view *view, uint16_t from, uint32_t bytes);
-// What the port takes of a packet behind its tags, which end at *ret_l3_offset.
+// The port's limit for a packet behind its tags, which end at *ret_l3_offset.
 uint32_t shape_mtu(const struct view_port *vp, const struct rte_mbuf *m, uint32_t *ret_l3_offset);

@@ -16,7 +16,7 @@
 #define PAUSE_GROUP UINT64_C(0x0180c2000001) // IEEE 802.3, annex 31B: of one link
 #define NO_KEY UINT64_MAX // no VLAN has 16 bits
 
-// What is the same for all packets of a burst.
+// The values that all packets of a burst share.
 struct burst {
 	struct worker *w;
 	const struct view *view;
@@ -63,7 +63,7 @@ learn(struct burst *b, const struct frame_l2 *l2, uint16_t vlan)
 	enum mac_learn result;
 	uint16_t old;
 
-	// Whose MAC it is need be asked only for one that is not known here.
+	// The owner of the MAC is looked up only for one that is not known here.
 	result = mac_table_learn(macs, l2->src, vlan, b->in_id, may_learn && !is_bound, &old, b->w->now_s);
 	if (result == MAC_REFUSED && may_learn) {
 		if (view_is_bound_elsewhere(b->view, b->in_id, l2->src, vlan))

@@ -98,7 +98,7 @@ trace_before(struct worker *w, const struct view *view, uint16_t out, uint16_t q
 	}
 }
 
-// What the guest was woken for is there.
+// The packet that the guest was woken for is there.
 static void
 end_prewake(struct trace *t, uint32_t sent)
 {

@@ -19,7 +19,7 @@ struct trace {
 	uint16_t queue; // that the followed packet was put into; owner
 };
 
-// What a burst has that is followed, looked up before it is given to a port and told after.
+// The followed packets of a burst, looked up before it is passed to a port and recorded after.
 struct trace_burst {
 	struct trace *guest; // whose packet is in it, NULL: none
 	struct chain_ring before;

@@ -41,7 +41,7 @@ struct worker_stall_log {
 	_Atomic uint64_t end_ns[DP_STALLS_KEPT], took_ns[DP_STALLS_KEPT];
 };
 
-// What was done since the clock was last read.
+// The work since the clock was last read.
 struct worker_step {
 	uint64_t tsc; // of that reading
 	uint32_t n_pkts;
@@ -66,7 +66,7 @@ struct worker {
 	struct worker_stall_log stall_log;
 
 	// Idle policy.
-	struct waker waker; // somebody has work for it
+	struct waker waker; // wakes it when there is work
 	int epoll_fd;
 	uint64_t epoll_gen; // of the descriptors in it
 	bool has_polled_queues; // some queue gives no wake-up
