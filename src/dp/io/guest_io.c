@@ -14,7 +14,8 @@
 #include <string.h>
 
 #define MAX_SEGMENTS 64 // buffers of one packet to a guest
-#define FRAME_MAX (UINT16_MAX + 22) // bytes of a frame: the largest IP packet, Ethernet's header, two tags
+// bytes of a frame: the largest IP packet, Ethernet's header, two tags
+#define FRAME_MAX (UINT16_MAX + 22)
 
 static struct guest_ring *
 ring_of(struct device *device, unsigned i, bool *ret_is_enabled)
@@ -158,7 +159,8 @@ header_of(const struct rte_mbuf *m)
 		return hdr;
 	hdr.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
 	hdr.csum_start = (uint16_t)(m->l2_len + m->l3_len);
-	hdr.csum_offset = is_super || l4 == RTE_MBUF_F_TX_TCP_CKSUM ? 16 : 6; // of the field in TCP's, or UDP's, header
+	// of the field in TCP's, or UDP's, header
+	hdr.csum_offset = is_super || l4 == RTE_MBUF_F_TX_TCP_CKSUM ? 16 : 6;
 	if (is_super) {
 		hdr.gso_type = m->ol_flags & RTE_MBUF_F_TX_IPV6 ? VIRTIO_NET_HDR_GSO_TCPV6 : VIRTIO_NET_HDR_GSO_TCPV4;
 		hdr.gso_size = m->tso_segsz;

@@ -1,7 +1,7 @@
-// A connection's socket and the effects of its messages. Memory is mapped whole, in the pages of its
-// file system, of files that no stranger serves (fd_kind.h); a file that is shortened later is
-// bus_error.c's. Whatever a worker may be using is first taken out of guest_io, then the workers are
-// waited for, then it is undone.
+// A connection's socket and the effects of its messages. Memory is mapped whole, in the pages of
+// its file system, of files that no stranger serves (fd_kind.h); a file that is shortened later is
+// bus_error.c's. Whatever a worker may be using is first taken out of guest_io, then the workers
+// are waited for, then it is undone.
 #include "guest_link.h"
 
 #include "fd_kind.h"
@@ -219,8 +219,8 @@ guest_link_create(const struct guest_link_cfg *cfg)
 	return link;
 }
 
-// Descriptors of a message, and whether each is one that may stay: an eventfd, or memory, and it does
-// not make whoever writes it wait.
+// Descriptors of a message, and whether each is one that may stay: an eventfd, or memory, and it
+// does not make whoever writes it wait.
 static unsigned
 take_fds(struct guest_link *link, struct msghdr *msg, int fds[], bool *ret_is_foreign)
 {

@@ -1,6 +1,6 @@
-// One front-end's connection: its socket, its messages (rtvs/vhost_user.h), its memory and its rings,
-// which workers have by a struct guest_io. One thread uses a link, and nothing here makes that thread
-// wait but for workers, which the caller bounds.
+// One front-end's connection: its socket, its messages (rtvs/vhost_user.h), its memory and its
+// rings, which workers have by a struct guest_io. One thread uses a link, and nothing here makes
+// that thread wait but for workers, which the caller bounds.
 #pragma once
 
 #include "guest_io.h"
@@ -17,20 +17,23 @@ struct guest_link_cfg {
 	uint32_t n_pairs;
 	struct guest_io *io; // outlives the link. One link at a time uses it
 	void *arg; // of the functions
-	// Waits until each worker has passed the end of a turn, so that none uses what was taken away before.
+	// Waits until each worker has passed the end of a turn, so that none uses what was taken
+	// away before.
 	void (*quiesce)(void *arg);
-	void (*changed)(void *arg); // rings came, went, were enabled or disabled; features were negotiated
+	// rings came, went, were enabled or disabled; features were negotiated
+	void (*changed)(void *arg);
 	void (*announce)(void *arg, const uint8_t mac[6]);
-	// Closes a descriptor that the front-end sent, which may wait for whoever has its other end.
+	// Closes a descriptor that the front-end sent, which may wait for whoever has its other
+	// end.
 	void (*close)(void *arg, int fd);
 };
 
 // NULL: no memory, or n_pairs is out of range; the socket is closed.
 struct guest_link *guest_link_create(const struct guest_link_cfg *cfg);
 
-// The socket can be read: takes what messages there are, a few at a time. Errors: -EPROTO (a rule was
-// broken, guest_link_why says which), -ECONNRESET (the front-end is gone). The link is then to be
-// destroyed.
+// The socket can be read: takes what messages there are, a few at a time. Errors: -EPROTO (a rule
+// was broken, guest_link_why says which), -ECONNRESET (the front-end is gone). The link is then to
+// be destroyed.
 int guest_link_read(struct guest_link *link);
 
 // Sends replies that wait; the socket can be written, or might. Errors as guest_link_read.

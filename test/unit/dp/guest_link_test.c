@@ -1,5 +1,6 @@
-// A front-end's connection from its first message to its end, and packets through its rings both ways:
-// a socket, eventfds, files of memory and a model of the guest's driver stand at the other end.
+// A front-end's connection from its first message to its end, and packets through its rings both
+// ways: a socket, eventfds, files of memory and a model of the guest's driver stand at the other
+// end.
 #include "../vhost/driver.h"
 #include "eal_fixture.h"
 #include "io/device.h"
@@ -280,7 +281,8 @@ packets_go_both_ways(bool is_packed)
 	struct rte_mbuf *m[PORT_BURST];
 
 	connect_guest(is_packed);
-	assert_true(is_signalled(w.call[0]) && is_signalled(w.call[1])); // whatever a former device owed
+	// whatever a former device owed
+	assert_true(is_signalled(w.call[0]) && is_signalled(w.call[1]));
 	for (unsigned i = 0; i < RTE_DIM(sizes); i++) {
 		uint32_t n = sizes[i] + 12, n_got, at = 0;
 
@@ -291,7 +293,8 @@ packets_go_both_ways(bool is_packed)
 		assert_int_equal(m[0]->pkt_len, sizes[i]);
 		assert_memory_equal(rte_pktmbuf_read(m[0], 0, sizes[i], got), sent + 12, sizes[i]);
 		assert_true(driver_reap(&w.from, &n_got) >= 0);
-		assert_int_equal(guest_io_ops.tx(&w.device, 0, m, 1, &refused), 0); // the guest offers nothing
+		// the guest offers nothing
+		assert_int_equal(guest_io_ops.tx(&w.device, 0, m, 1, &refused), 0);
 		while (at < n) {
 			assert_true(driver_offer(&w.to, 3000, NULL) >= 0);
 			at += 3000;
