@@ -274,8 +274,9 @@ guest_open(struct guest *g, const char *path, const struct guest_cfg *cfg, char 
 		what = "rings";
 		rc = start_rings(g);
 	}
+	// messages are read in order: the rings are started
 	if (!rc)
-		rc = ask(g, GET_FEATURES, &ignored); // messages are read in order: the rings are started
+		rc = ask(g, GET_FEATURES, &ignored);
 	if (!rc)
 		return 0;
 	snprintf(err, GUEST_ERR_SIZE, "%s: %s: %s", path, what, strerror(-rc));

@@ -182,7 +182,8 @@ dp_port_del(struct dp *dp, unsigned id)
 	dp->removed = port;
 	dp->port[id] = NULL;
 	if (views_publish(dp)) {
-		// Without memory for a new view the port stays, which is said, rather than used after it is freed.
+		// Without memory for a new view the port stays, which is said, rather than used
+		// after it is freed.
 		dp->removed = port->next_removed;
 		dp->port[id] = port;
 		return -ENOMEM;

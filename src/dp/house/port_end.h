@@ -11,7 +11,9 @@ struct port;
 int port_end_init(struct dp *dp); // -errno
 void port_end_fini(struct dp *dp); // ports that drain end at once
 void port_end_turn(struct dp *dp); // ends the ports that are drained, or have had their time
-bool port_end_has(const struct dp *dp, unsigned id); // a removed port that is not gone has this number
+// a removed port that is not gone has this number
+bool port_end_has(const struct dp *dp, unsigned id);
 // Ends the removed port of that name at once, NULL: all that are removed. True: there was one.
 bool port_end_now(struct dp *dp, const char *name);
-void port_end_free(struct port *port); // one that no worker knows, whose device is closed or was never opened
+// one that no worker knows, whose device is closed or was never opened
+void port_end_free(struct port *port);

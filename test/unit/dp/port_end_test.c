@@ -1,4 +1,5 @@
-// Ports that are removed while packets wait for them: what waits leaves if it can in time, nothing new comes, and nobody else notices.
+// Ports that are removed while packets wait for them: what waits leaves if it can in time, nothing
+// new comes, and nobody else notices.
 #include "dp_fixture.h"
 
 #include <errno.h>
@@ -26,7 +27,8 @@ read_all(unsigned i)
 	return sum;
 }
 
-// Until the port of that name is closed. Returns how many packets guest 2 got meanwhile, where it reads.
+// Until the port of that name is closed. Returns how many packets guest 2 got meanwhile, where it
+// reads.
 static unsigned
 wait_drained(const char *name, bool reads, uint64_t *ret_dropped)
 {
