@@ -23,7 +23,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (unsigned i = 0; i < d->n_ports; i++) {
 		const struct domain_port *p = &d->ports[i];
 
-		// Whatever is not refused has all that a port needs.
+		// An accepted domain has all that a port needs.
 		PROMISE(p->err[0] || (domain_port_name(p)[0] && json_object_get(p->params, "socket") && p->mac[0]));
 		json_decref(domain_port_fallback(p));
 	}

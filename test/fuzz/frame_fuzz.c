@@ -51,7 +51,7 @@ check_guards(const uint8_t *data, size_t len, const struct frame_l2 *l2, const s
 	// More rules never allow more.
 	PROMISE(of_both != DROP_NONE || of_macs == DROP_NONE);
 	PROMISE(of_both != DROP_NONE || of_ips == DROP_NONE);
-	// What is skipped without a look may not be something the look would refuse.
+	// A frame that is skipped without a look must not be one that the look would refuse.
 	PROMISE(guard_needs_l3(&macs_only, l2) || !guard_allows_mac(&macs_only, l2->src) || l3->is_malformed ||
 		of_macs == DROP_NONE);
 }
@@ -77,7 +77,7 @@ check_segments(const uint8_t *data, size_t len, uint16_t mss)
 	PROMISE(sum == plan.payload_len);
 }
 
-// What may be asked for lies within the headers that are there.
+// Accepted requests lie within the present headers.
 static void
 check_offload(const uint8_t *data, size_t head, size_t len, const struct frame_l2 *l2)
 {

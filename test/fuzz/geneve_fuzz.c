@@ -27,7 +27,7 @@ check_packet(const uint8_t *data, size_t len, const struct geneve_packet *packet
 	PROMISE(!packet->has_meta || packet->n_options);
 }
 
-// Who ignores nothing takes exactly what has nothing critical.
+// A tunnel that ignores nothing accepts exactly the packets without critical options.
 static void
 check_options(const uint8_t *data, const struct geneve_packet *packet, enum geneve_result result)
 {

@@ -1,4 +1,4 @@
-// What a fuzz target asserts. Not assert: release builds must find it, too.
+// The assertion of a fuzz target. Not assert: release builds must find it, too.
 #pragma once
 
 #include <stdbool.h>

@@ -58,7 +58,7 @@ LLVMFuzzerTestOneInput(const uint8_t *input, size_t len)
 		check_one(response);
 	json_array_foreach (response, i, item)
 		check_one(item);
-	// What is answered must be writable as JSON.
+	// Each answer must be writable as JSON.
 	text = response != NULL ? json_dumps(response, JSON_COMPACT) : NULL;
 	PROMISE(response == NULL || text != NULL);
 	free(text);

@@ -179,7 +179,7 @@ check_that_it_is_whole_again(void)
 	PROMISE(pool.n_free == GEOMETRY.n_slots);
 	for (unsigned i = 0; i < N_NODES; i++)
 		PROMISE(!join(i));
-	// What a liar left in an inbox of later lives is passed over.
+	// Entries of a liar in an inbox of later lives are passed over.
 	for (unsigned i = 0; i < N_NODES; i++)
 		PROMISE(!receive(i));
 	for (unsigned i = 0; i < N_NODES; i++)
@@ -208,7 +208,7 @@ LLVMFuzzerTestOneInput(const uint8_t *input, size_t len)
 	}
 	for (size_t at = 0; at + 4 <= len && at < 4 * COMMANDS_MAX; at += 4) {
 		now_ns += (uint64_t)input[at] << 20;
-		// Nobody calls for a node that has left.
+		// No program calls for a node that has left.
 		if (input[at] % 16 < 8 || input[at] % 16 > 10 || segment_self(nodes[input[at + 1] % N_NODES]) >= 0)
 			obey(input + at, now_ns);
 	}

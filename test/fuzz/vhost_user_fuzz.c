@@ -1,7 +1,6 @@
-// Fuzz target: what a front-end can send, cut anywhere. Each chunk of the input is a byte, which
-// says how many descriptors come with it and how many bytes it has, and the bytes. Whatever they
-// are: each descriptor goes to one effect, each mapping is undone, and rings run only in mapped
-// memory.
+// Fuzz target: a front-end's messages, cut anywhere. Each chunk of the input is a byte, which says
+// how many descriptors come with it and how many bytes it has, and the bytes. For any input each
+// descriptor goes to one effect, each mapping is undone, and rings run only in mapped memory.
 #include "promise.h"
 #include "rtvs/vhost_user.h"
 

@@ -39,7 +39,7 @@
 #define QUIET_NS 50000000 // without a frame: there are no more
 #define PATIENCE_NS 2000000000 // until the first one
 #define LOST_NS 20000000 // an answer that takes longer is lost
-#define STALL_NS 50000 // between two turns: somebody else had the core
+#define STALL_NS 50000 // between two turns: another thread had the core
 #define TEST_ETHER_TYPE 0x88b5 // for experiments
 
 struct port {
@@ -99,7 +99,7 @@ write_frame(const struct port *port, struct rte_mbuf *m, unsigned size)
 	m->pkt_len = size;
 }
 
-// What the device has no room for is offered again in the next turn.
+// Frames that the device has no room for are offered again in the next turn.
 static unsigned
 send_some(uint16_t id, unsigned size)
 {

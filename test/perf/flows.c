@@ -100,7 +100,7 @@ make(uint16_t from, uint16_t to, unsigned size)
 	return m;
 }
 
-// What is due of a flow; a port that takes no more refuses it, and its sender goes on.
+// The due packets of a flow; a port that takes no more refuses them, and its sender continues.
 static void
 send_due(uint16_t id, uint64_t now)
 {

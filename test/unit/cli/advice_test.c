@@ -297,7 +297,7 @@ cpus_that_sleep(void **state)
 	memcpy(m->cpu[5].idle[1].name, "C6", 3);
 	expect("cpu.idle", ADVICE_PROBLEM, "CPU 5 may sleep in C6, which takes 133 us to leave", NULL,
 		"echo 1 > /sys/devices/system/cpu/cpu5/cpuidle/state1/disable");
-	m->dma_latency_us = 20; // somebody asked for at most so much
+	m->dma_latency_us = 20; // a program asked for at most so much
 	expect("cpu.idle", ADVICE_OK, "C1", NULL, NULL);
 	m->dma_latency_us = 2000000000;
 	assert_int_equal(find("cpu.idle")->severity, ADVICE_PROBLEM);

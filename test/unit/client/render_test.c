@@ -42,7 +42,7 @@ units_are_of_numbers_below_zero_too(void **state)
 	expect_text("[{\"offset_ns\": -9223372036854775808, \"x_bps\": -8000}]",
 		"             offset_ns   x_bps\n"
 		"-9223372036854775808ns  -8kbit\n");
-	// Three digits are what somebody reads; programs take -j.
+	// People read three digits; programs take -j.
 	expect_text("[{\"late_ns\": 14155775}]",
 		"late_ns\n"
 		" 14.2ms\n");

@@ -216,7 +216,7 @@ longer_message_is_refused(void **state)
 	assert_int_equal(call_with_answer_of(*state, MESSAGE_BYTES_MAX + 1), -EPROTO);
 }
 
-// Nobody accepts, as of a daemon that was stopped.
+// No process accepts, as of a stopped daemon.
 static void
 queue_that_is_full_is_waited_for_within_the_limit(void **state)
 {

@@ -328,7 +328,7 @@ wake_latency_is_the_median_of_plain_wakings(void **state)
 	assert_int_equal(r.prewoken_ns, 0);
 }
 
-// A guest that was stopped, or a port that nobody traced for a while: that was no waking.
+// A guest that was stopped, or a port without a trace for a while: that was no waking.
 static void
 what_took_too_long_is_no_wake_latency(void **state)
 {

@@ -84,7 +84,7 @@ peer(const struct world *w)
 	return local(w) + (uint64_t)true_offset(w);
 }
 
-// What is said of the time when our clock showed at_ns.
+// The claim about the time when our clock showed at_ns.
 static void
 check_at(struct world *w, uint64_t at_ns, int64_t true_ns)
 {
@@ -228,7 +228,7 @@ quiet_network_is_known_to_the_trip_at_once(void **state)
 	assert_in_range(world.worst_uncertainty_ns, 15 * US - 500, 17 * US);
 }
 
-// The middle is off by half the difference of the ways, and nobody can know.
+// The middle is off by half the difference of the ways, which cannot be known.
 static void
 asymmetric_ways_are_within_the_uncertainty(void **state)
 {
@@ -330,7 +330,7 @@ steps_of_either_clock_are_found_and_survived(void **state)
 			world.local_start_ns += size_ns;
 			world.offset_ns = (int64_t)((uint64_t)world.offset_ns - size_ns);
 		}
-		while (!world.n_stepped) // until the next exchange nobody can know
+		while (!world.n_stepped) // unknown until the next exchange
 			exchange(&world);
 		check(&world);
 		run(&world, 30 * SECOND);

@@ -569,7 +569,7 @@ deadline_is_shortened_by_what_paper_and_pencil_say(void **state)
 	assert_int_equal(report_twice(&f, missed(450, 100 * US, 100 * US), 500, 50 * MS), FEEDBACK_RAISED);
 	assert_int_equal(f.deadline_ns, 250 * US);
 	assert_int_equal(f.step, 1);
-	// What may be late without being seen is added.
+	// The margin of unseen lateness is added.
 	f = fresh(3);
 	r.uncertainty_ns = 10 * US;
 	r.last_seq = 50;
@@ -654,7 +654,7 @@ report_of_packets_from_before_a_step_does_not_cause_another(void **state)
 	assert_int_equal(f.stats.refused, 2);
 }
 
-// Who does not know the numbers of what was sent has the round trip alone.
+// Without the numbers of sent packets the sender has the round trip alone.
 static void
 report_within_a_round_trip_of_a_step_does_not_cause_another(void **state)
 {
@@ -731,7 +731,7 @@ step_back_that_fails_is_undone_at_once(void **state)
 	path.sent_seq = 90;
 	assert_int_equal(feedback_report(&f, &clean, &path, SECOND + 30 * MS), FEEDBACK_NONE);
 	assert_true(feedback_next_ns(&f) == 3 * SECOND + 30 * MS);
-	// What admission has given to others since is not taken back.
+	// Rates that admission has given to others since are not taken back.
 	f = fresh(1);
 	r = missed(1, MS, 0);
 	path = (struct feedback_path){.sent_seq = 100};

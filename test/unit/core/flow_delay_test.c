@@ -421,7 +421,7 @@ reports_are_a_small_share_of_the_flow(void **state)
 	n = count_reports(MS, 1000, 100000 * MS, &bytes);
 	assert_in_range(n, bytes / FLOW_DELAY_SHARE / FLOW_DELAY_REPORT_BYTES,
 		bytes / FLOW_DELAY_SHARE / FLOW_DELAY_REPORT_BYTES + FLOW_DELAY_BURST + 20);
-	// 64 kbit/s: too little for any, but nobody is left in the dark.
+	// 64 kbit/s: too little for any, but no sender is left without reports.
 	n = count_reports(20 * MS, 160, 100000 * MS, &bytes);
 	assert_in_range(n, FLOW_DELAY_BURST + 19, FLOW_DELAY_BURST + 20 + 4);
 	// After a long silence it has all of them again.
@@ -441,7 +441,7 @@ reports_are_a_small_share_of_the_flow(void **state)
 	assert_int_equal(count_reports(10 * US, 1250, 1000 * MS, &bytes), 100);
 }
 
-// Whatever comes: reports add up to the totals, and no more of them than the interval allows.
+// In any case reports add up to the totals, and no more of them come than the interval permits.
 static void
 reports_add_up_whatever_comes(void **state)
 {

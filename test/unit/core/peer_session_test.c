@@ -215,7 +215,7 @@ hellos_are_limited_whatever_arrives(void **state)
 		n += peer_session_hello(&s, &stamp, now_ns);
 	}
 	assert_int_equal(n, 10 * SECOND / PEER_SESSION_HELLO_NS);
-	// Nobody there: it goes on asking, slowly. A known peer is not asked.
+	// Without a peer it continues to ask, slowly. A known peer is not asked.
 	n = 0;
 	for (now_ns += PEER_SESSION_PROBE_NS; now_ns < 21 * SECOND; now_ns += MS)
 		n += peer_session_hello(&s, &stamp, now_ns);
@@ -226,7 +226,7 @@ hellos_are_limited_whatever_arrives(void **state)
 	assert_false(peer_session_hello(&s, &stamp, UINT64_MAX));
 }
 
-// Two daemons, what is between them, and somebody who has recorded everything.
+// Two daemons, the network between them, and an attacker who has recorded everything.
 #define N_RECORDED 4096
 
 struct recorded {
@@ -378,7 +378,7 @@ recorded_datagrams_of_old_sessions_have_no_effect(void **state)
 	assert_true(net.n_replays > 10000);
 }
 
-// A datagram that never arrived, from a start that nobody knows of any more.
+// A datagram that never arrived, from a start that no side knows any more.
 static void
 withheld_datagram_of_an_old_start_does_not_shut_the_new_one_out(void **state)
 {

@@ -666,7 +666,7 @@ model_set(struct model_flow *f, const struct sched_params *p, uint64_t now)
 	model_judge(f);
 }
 
-// What the scheduler gave is what it had to give.
+// The scheduler's result is the expected one.
 static void
 model_take(struct model_flow *model, struct sched_item *item, uint64_t now)
 {

@@ -184,7 +184,7 @@ other_value(const json_t *param, const char *now, char *buf, size_t size)
 	return true;
 }
 
-// Whatever the table of parameters says of a bridge reaches a bridge that is there.
+// Each parameter of a bridge in the table reaches an existing bridge.
 static void
 each_parameter_of_a_bridge_is_applied(void **state)
 {
@@ -469,7 +469,7 @@ expect_saved(struct fixture *f, bool is_saved)
 	json_decref(info);
 }
 
-// Whatever is changed, and by whom: until it is saved, a restart would undo it.
+// After any change, by any client: until it is saved, a restart would undo it.
 static void
 what_runs_and_is_not_saved_is_told(void **state)
 {

@@ -35,7 +35,7 @@ client_talk(struct fixture *f, struct client *c, const char *request)
 	return c->text;
 }
 
-// Who waits for what never comes would wait for ever.
+// A wait for an event that never comes would never end.
 static void
 names_that_no_event_has_are_refused(void **state)
 {

@@ -29,7 +29,7 @@ add_ports_with_flows(struct fixture *f)
 	flow->surplus_bytes = 700;
 	flow->n_queued = 3;
 	(void)fake_dp_flow("vm1", "vm1");
-	(void)fake_dp_flow("vm2", "vm10"); // a guarantee that nobody has used
+	(void)fake_dp_flow("vm2", "vm10"); // an unused guarantee
 }
 
 static json_t *
@@ -125,7 +125,7 @@ stats_have_the_flows_of_each_port_as_the_list_has_them(void **state)
 	json_decref(stats);
 }
 
-// Whoever has sent nothing has no row, a port without rows no list.
+// A port that has sent nothing has no row, a port without rows no list.
 static void
 flows_without_packets_are_not_in_stats(void **state)
 {

@@ -34,7 +34,7 @@ a_peer_goes_with_its_tunnel(void **state)
 	json_decref(list);
 }
 
-// Whatever else changes at ports, keys are those of the last reload.
+// After any other change of ports, keys are those of the last reload.
 static void
 key_files_are_read_when_that_is_asked_for(void **state)
 {

@@ -153,7 +153,7 @@ call(struct fixture *f, const char *method, json_t *calls, char message[RPC_MAX_
 	return result;
 }
 
-// What the configuration is, here and in the datapath.
+// The configuration, here and in the datapath.
 static char *
 dump(struct fixture *f)
 {
@@ -292,7 +292,7 @@ reservations_are_asked_for_once_about_the_whole(void **state)
 		"call 3 (port.add): min_rate: port nic carries");
 	fixture_refused(f, "config.apply", "{\"replace\": false, \"calls\": [" SET("b", "60Mbit") "]}", RPC_STATE_ERROR,
 		"call 0 (port.set): min_rate: port nic carries");
-	// Nobody asked for less, nobody gets less.
+	// No port asked for less, no port gets less.
 	assert_int_equal(model_port_find(f->ctl->plane.live, "b")->cfg.min_rate_bps, 30000000);
 	// One by one each call is asked about.
 	fixture_refused(

@@ -23,7 +23,7 @@ defaults_are_filled_in(void **state)
 	assert_true(cfg->admin_up && cfg->packed && cfg->csum && cfg->tso && !cfg->isolated);
 }
 
-// What is not given is the family's, and comes back so from a dump.
+// A missing value is the family's default, and comes back so from a dump.
 static void
 tunnels_have_checksums_over_ipv6(void **state)
 {
@@ -219,7 +219,7 @@ set_changes_what_is_given(void **state)
 		RPC_INVALID_PARAMS, "trunk: only for vlan_mode=trunk");
 	fixture_ok(f, "port.set", "{\"name\": \"p\", \"vlan_mode\": \"access\"}");
 	assert_false(vlan_set_has(&cfg->trunk, 7));
-	// What is so already does not reach the datapath.
+	// A value that is set already does not reach the datapath.
 	(void)fake_dp_fail(1, -EIO);
 	fixture_ok(f, "port.set", "{\"name\": \"p\", \"isolated\": true, \"mtu\": \"9000\"}");
 	fixture_refused(f, "port.set", "{\"name\": \"p\", \"isolated\": false}", RPC_STATE_ERROR, "injected");
@@ -291,7 +291,8 @@ each_parameter_is_for_its_types(void **state)
 	}
 }
 
-// Who says it again as it is disturbs nobody. What a driver agreed to takes more than a new port.
+// A call that repeats the present state disturbs no guest. A driver's agreed features take more
+// than a new port.
 static void
 what_is_fixed_cannot_be_set(void **state)
 {
@@ -364,7 +365,8 @@ mirror_waits_for_its_target(void **state)
 	fixture_ok(f, "port.add", "{\"name\": \"p\", \"mirror_to\": \"tap\", \"mirror\": \"both\"}");
 	expect_mirror(f, "p", "waits for its port");
 	for (unsigned i = 0; i < 2; i++) {
-		// What others wait to copy to copies nothing itself, whichever comes first.
+		// A port that is another's mirror target copies nothing itself, whichever comes
+		// first.
 		fixture_refused(f, "port.add", "{\"name\": \"tap\", \"mirror_to\": \"q\", \"mirror\": \"rx\"}",
 			RPC_INVALID_PARAMS, "receives a mirror");
 		fixture_ok(f, "port.add", "{\"name\": \"tap\"}");

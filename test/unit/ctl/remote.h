@@ -21,5 +21,5 @@ void remote_sends(struct fixture *f, struct peer_msg *msg);
 enum peer_session_verdict remote_takes(struct peer_msg *ret_msg);
 // A report of packets of port vm that came late.
 struct peer_msg late_report(struct fixture *f, uint64_t last_seq);
-// What peer.list says of the only peer.
+// A figure of the only peer in peer.list.
 uint64_t count(struct fixture *f, const char *name);

@@ -41,7 +41,7 @@ send_all(struct fixture *f, int fd, const char *data, size_t len)
 	return true;
 }
 
-// What has arrived; -1: nothing yet, 0: closed.
+// The bytes that have arrived; -1: nothing yet, 0: closed.
 static ssize_t
 receive(int fd, char *buf, size_t size)
 {
@@ -166,7 +166,7 @@ turn_all(struct fixture *f)
 		(void)loop_turn(&f->ctl->loop, 0);
 }
 
-// What a client may do that holds its place: each is more than the limit of clients.
+// Ways in which a client may hold its place: each is more than the limit of clients.
 enum hold {
 	HOLD_SILENT, // connects, and says nothing
 	HOLD_DONE, // asked once
@@ -224,7 +224,7 @@ one_more_client_gets_in_whatever_others_do(void **state)
 	}
 }
 
-// -1: it is still connected; 0: it was closed. What came for it is dropped.
+// -1: it is still connected; 0: it was closed. Bytes for it are dropped.
 static ssize_t
 receive_all(int fd)
 {

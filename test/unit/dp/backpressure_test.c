@@ -179,7 +179,7 @@ hold_by_a_link_that_is_too_slow_ends(void **state)
 	assert_in_range(stats_of(0).blocked_ns, 1, ns_since(begin));
 	send_frame(0, 1, 0, 60);
 	expect_frame(1, 60);
-	// What was counted of a port that goes is not lost, and not its successor's.
+	// The counts of a deleted port are not lost, and not its successor's.
 	unplug(0);
 	assert_int_equal(dp_port_del(dp, guest[0].port), 0);
 	add_port(0, &cfgs[0]);
@@ -189,7 +189,7 @@ hold_by_a_link_that_is_too_slow_ends(void **state)
 	assert_conserved();
 }
 
-// Each row: a sender or a receiver on whose account nobody is held, however full its queue is.
+// Each row: a sender or a receiver that causes no hold, however full its queue is.
 static void
 nobody_is_held_by(void **state, const struct dp_port_cfg *sender, const struct dp_port_cfg *receiver, bool is_mirror)
 {

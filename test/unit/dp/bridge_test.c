@@ -86,7 +86,7 @@ port_whose_link_goes_down_forgets_its_macs(void **state)
 		assert_int_equal(place_of(7), guest[1].port);
 		assert_int_equal(dp_port_n_macs(dp, guest[1].port), 0);
 		assert_int_equal(dp_port_n_macs(dp, guest[2].port), 1);
-		// Who looks for it finds it where it is.
+		// Frames to it find it at its present port.
 		send_frame(0, 1, 0, 63);
 		expect_frame(2, 63);
 		put_back(1);
@@ -146,7 +146,7 @@ mac_in_the_lists_of_two_ports_moves_between_them(void **state)
 	wait_drops(2, DROP_MAC_STATIC, 1);
 }
 
-// Who is in another VLAN has networks of its own, and may use any MAC there.
+// A guest in another VLAN has its own network, and may use any MAC there.
 static void
 allowed_mac_is_its_ports_in_the_vlans_of_the_port_alone(void **state)
 {

@@ -197,7 +197,7 @@ add_stats(struct dp_port_stats *sum, const struct dp_port_stats *s)
 		sum->drops[i] += s->drops[i];
 }
 
-// rx and replicated less what became of them: 0. What tunnels take and give their uplinks do, too.
+// rx and replicated less their results: 0. Packets of tunnels are packets of their uplinks, too.
 static int64_t
 unaccounted(void)
 {

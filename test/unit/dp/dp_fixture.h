@@ -44,7 +44,7 @@ void add_port(unsigned i, const struct dp_port_cfg *cfg); // guest i's
 void set_port(unsigned i, const struct dp_port_cfg *cfg);
 struct dp_port_state state_of(unsigned i);
 struct dp_port_stats stats_of(unsigned i);
-void take_events(void); // all there are; nobody reads them
+void take_events(void); // takes all and drops them
 void wait_link(unsigned port, bool is_up);
 // Plugs a guest in. offloads: of the guest's driver.
 void plug(unsigned i, uint64_t rx_offloads, uint64_t tx_offloads);

@@ -117,7 +117,7 @@ number_of_a_flow_counts_no_packets_for_other_tunnels(void **state)
 	assert_int_equal(dp_flow_seq(dp, second, guest[GUEST].port), N_OLD);
 }
 
-// What was dropped while it waited is not counted as waiting any more.
+// A packet that was dropped while it waited does not count as waiting any more.
 static void
 number_of_a_flow_forgets_what_was_dropped(void **state)
 {

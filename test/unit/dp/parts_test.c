@@ -379,7 +379,7 @@ super_frame_is_segmented_for_a_guest_without_tso(void **state)
 	dp_capture_stop(dp, guest[0].port, &lost);
 }
 
-// What comes through the tunnel is fragments of the packet, which is then the one that was sent.
+// Fragments of the packet come through the tunnel; together they are the one that was sent.
 static void
 expect_fragments(const uint8_t *packet, size_t len, unsigned n_fragments, uint32_t mtu)
 {

@@ -112,7 +112,7 @@ keep_only(rlim_t rt_priority, rlim_t nice)
 		_exit(4);
 }
 
-// What a worker gets.
+// The priority that a worker gets.
 static enum dp_priority
 get(enum dp_priority wanted, struct poller *p, struct priority **ret_priority)
 {
@@ -135,7 +135,7 @@ normal_leaves_threads_as_they_are(void **state)
 	poller_stop(&p);
 }
 
-// Whoever builds without it leaves these cases out.
+// Builds without it skip these cases.
 static void
 need_right(void)
 {

@@ -60,7 +60,7 @@ struct node join_as(const char *path, const char *name, uint8_t mac);
 void leave(struct node *node);
 // Of the datapath and of all nodes.
 void housekeep(void);
-// What became of packets, for whoever reads that a case waited in vain.
+// The counters of packets, for a reader of a case that waited in vain.
 void print_drops(void);
 // The switch has looked who is there, once at least from the beginning to the end.
 void wait_tended(const char *path);

@@ -25,7 +25,7 @@ the_port_waits_for_its_file(void **state)
 	assert_int_equal(state_of(PORT).segment.node, -1);
 	assert_true(says(PORT, "waiting for the segment: "));
 	assert_true(says(PORT, "no such file"));
-	// What lies there then is no segment yet.
+	// The file there is no segment yet.
 	fd = open(path_a, O_CREAT | O_RDWR, 0600);
 	assert_true(fd >= 0);
 	assert_int_equal(ftruncate(fd, 65536), 0);
@@ -71,7 +71,7 @@ a_file_made_anew_is_joined(void **state)
 	leave(&b);
 }
 
-// By whoever may write it, to any length; the other ports go on.
+// By any program that may write it, to any length; the other ports continue.
 static void
 a_truncated_file_costs_its_port_only(void **state)
 {

@@ -40,7 +40,7 @@ guests_and_nodes_talk(void **state)
 	leave(&b);
 }
 
-// What it sends before the switch has found it is late, not lost.
+// Frames that it sends before the switch has found it are late, not lost.
 static void
 a_new_node_is_heard(void **state)
 {

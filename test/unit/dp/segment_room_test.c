@@ -11,7 +11,7 @@ nobody_is_a_reason(void **state)
 	struct node a = join(path_a, 7);
 
 	(void)state;
-	send_frame(GUEST, BROADCAST, 0, 60); // to A, and to nobody in B
+	send_frame(GUEST, BROADCAST, 0, 60); // to A, and to no node in B
 	(void)get(&a, (uint8_t[64]){0}, NULL);
 	wait_drops(OTHER_PORT, DROP_NO_NODE, 1);
 	assert_int_equal(drops_of(PORT, DROP_NO_NODE), 0);
@@ -107,7 +107,7 @@ a_node_without_buffers_holds_up_nobody(void **state)
 static struct segment_frame held[N_SLOTS];
 static unsigned n_held;
 
-// All slots that nobody else has.
+// All slots that no other node has.
 static void
 hold_all(struct node *node)
 {
@@ -167,7 +167,7 @@ with_a_schedule_frames_wait_for_slots(void **state)
 	put_frame(&b, mac_of(7), 60);
 	expect_at(&a, 60);
 	hold_all(&a);
-	// More than the switch has at hand. What is next to leave waits for 200 ms at most.
+	// More than the switch has cached. The next one to leave waits for 200 ms at most.
 	for (unsigned i = 0; i < INBOX; i++)
 		put_frame(&b, mac_of(7), ALONE);
 	do {

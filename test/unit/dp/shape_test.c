@@ -270,7 +270,8 @@ frames_leave_with_the_tag_of_their_vlan(void **state)
 		{ACCESS_5, PRIORITY, ACCESS_0, DROP_NO_TARGET, 0},
 		{ACCESS_0, UNTAGGED, ACCESS_0, DROP_NONE, UNTAGGED},
 		{ACCESS_0, PRIORITY, ACCESS_0, DROP_NONE, UNTAGGED},
-		// What has no VLAN has no place on a trunk, where it would be the native one's.
+		// A frame without a VLAN has no place on a trunk, where it would be in the native
+		// one.
 		{ACCESS_0, UNTAGGED, TRUNK_ALL, DROP_NO_TARGET, 0},
 		{ACCESS_0, PRIORITY, TRUNK_ALL, DROP_NO_TARGET, 0},
 		{ACCESS_0, UNTAGGED, NATIVE_7, DROP_NO_TARGET, 0},
@@ -335,7 +336,7 @@ known_destination_is_no_way_into_a_vlan(void **state)
 	wait_drops(1, DROP_VLAN_EGRESS, 1);
 }
 
-// Whoever takes the first tag off must not find a VLAN that nobody checked.
+// A host that removes the first tag must not find an unchecked VLAN.
 static void
 tag_behind_a_tag_does_not_come_to_light(void **state)
 {
@@ -406,7 +407,7 @@ short_frames_leave_with_zeroes_up_to_the_shortest(void **state)
 		struct rte_mbuf *m = make_frame(0, BROADCAST, 5, 200);
 		uint8_t *p = rte_pktmbuf_mtod(m, uint8_t *);
 
-		// What was in the buffers before.
+		// The former content of the buffers.
 		memset(p + 18, 0xee, 200 - 18);
 		send_mbuf(0, m);
 		expect_frame(1, 196);

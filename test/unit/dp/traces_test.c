@@ -73,7 +73,7 @@ new_trace_begins_without_records_of_the_last_one(void **state)
 	plain_guests();
 	start_traces();
 	(void)next_record();
-	for (unsigned i = 0; i < 20; i++) // which nobody reads
+	for (unsigned i = 0; i < 20; i++) // which no client reads
 		ask_and_answer(1);
 	// one stays without an answer: it ends after the new trace has begun
 	for (unsigned i = 0; i < 8; i++) {

@@ -235,7 +235,7 @@ make_flow_frame(uint8_t flow, unsigned n)
 	return m;
 }
 
-// What the queue has: of each flow the numbers go up. A flow has one queue.
+// The content of the queue: of each flow the numbers go up. A flow has one queue.
 static unsigned
 read_flows(uint16_t q, unsigned *next, int *queue)
 {

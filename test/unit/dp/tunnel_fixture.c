@@ -177,7 +177,7 @@ begin_tunnel(bool is_ipv6, uint64_t net_rx_offloads, uint64_t net_tx_offloads)
 	static unsigned n_begun;
 	struct dp_port_cfg cfg = port_cfg(GUEST);
 
-	// What the guest sends is guaranteed: no packet is dropped because it waited.
+	// The guest's packets are guaranteed: none is dropped because it waited.
 	cfg.min_rate_bps = DP_RATE_MIN;
 	cfg.burst_bytes = 1 << 20;
 	add_port(GUEST, &cfg);

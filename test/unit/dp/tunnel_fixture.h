@@ -9,7 +9,7 @@
 // Places among the fixture's guests.
 #define GUEST 0
 #define NET 1 // the uplink and what is behind it
-#define TUNNEL 2 // nobody is plugged in there
+#define TUNNEL 2 // no guest is plugged in there
 #define VNI 100
 #define FRAME_BYTES 2048
 
@@ -36,7 +36,7 @@ struct geneve_template headers_of_other(uint32_t vni, bool has_csum);
 // none now.
 struct rte_mbuf *poll_outside(void);
 struct rte_mbuf *receive_outside(void);
-// What the daemon sent through a tunnel: the whole frame is in `out`.
+// The daemon's packet through a tunnel: the whole frame is in `out`.
 struct geneve_packet receive_tunnelled(uint8_t out[FRAME_BYTES]);
 // An IPv4 UDP packet inside of a frame; the payload counts up. Returns its length.
 size_t make_udp(uint8_t *out, const struct mac *src, const struct mac *dst, size_t payload, bool has_df);

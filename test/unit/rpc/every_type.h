@@ -60,7 +60,7 @@ every_type_echo(void *ctx, const void *params, uint64_t present, json_t **ret_re
 	return -1;
 }
 
-// What the caller gave, as a number: defaults do not count.
+// The caller's parameters, as a number: defaults do not count.
 static int
 every_type_present(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
 {

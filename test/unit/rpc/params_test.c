@@ -271,7 +271,7 @@ random_lists(uint64_t *seed, struct every_type *x)
 		x->cpus.cpu[i] = cpu = (uint16_t)(cpu + 1 + random_below(seed, 2));
 }
 
-// What decode can make: padding and unused entries are zero, as memset leaves them.
+// A possible result of decode: padding and unused entries are zero, as memset leaves them.
 static void
 random_struct(uint64_t *seed, struct every_type *x)
 {

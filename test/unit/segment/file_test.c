@@ -470,7 +470,7 @@ truncated_file_ends_nobody(void **state)
 		assert_int_equal(segment_receive(segment_file_segment(a), &frame, 1), 0);
 		assert_int_equal(segment_file_rejoin(a, err), -EFBIG);
 		assert_int_equal(segment_self(segment_file_segment(a)), -1);
-		// Who only reads touches it.
+		// An observer that only reads touches it.
 		segment_look_pool(segment_file_segment(reader), &pool);
 		assert_true(segment_file_is_broken(reader));
 		segment_file_close(reader);
@@ -496,7 +496,7 @@ truncation_is_seen_before_it_is_touched(void **state)
 	segment_file_close(a);
 }
 
-// It claims a million slots and has a page: that nobody pays for who only looks at it.
+// It claims a million slots and has one page: looking at it costs no memory for the rest.
 static void
 file_with_holes_is_refused(void **state)
 {
@@ -525,7 +525,7 @@ file_with_holes_is_refused(void **state)
 	close(fd);
 }
 
-// What is missing in it is no node's to allocate.
+// No node may allocate its missing pages.
 static void
 grown_file_costs_no_memory(void **state)
 {

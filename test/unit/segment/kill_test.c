@@ -40,7 +40,7 @@ void segment_step(void);
 
 enum phase {
 	RUN,
-	DRAIN, // nobody sends; all that waits is received
+	DRAIN, // no node sends; all waiting frames are received
 	EMPTY, // nothing waits
 	CHECKED, // each has said what it has
 };
@@ -227,7 +227,7 @@ send_frames(struct mac to, unsigned n, uint32_t len)
 static void
 release_one(void)
 {
-	(void)check_frame(&held[0]); // nobody has written there meanwhile
+	(void)check_frame(&held[0]); // no node has written there meanwhile
 	begin(RELEASE);
 	segment_release(seg, held, 1);
 	end();
@@ -528,7 +528,7 @@ node_that_dies_at_a_step_costs_nobody_else_anything(enum operation operation, un
 	kill_node(number);
 	for (unsigned n_ended = 0; n_ended < 3; step += stride) {
 		start(number, operation, step);
-		if (operation == TEND) { // there is somebody to clear up behind
+		if (operation == TEND) { // there is a dead node to sweep
 			wait_until_ready(other);
 			kill_node(other);
 		}

@@ -63,7 +63,7 @@ uint64_t driver_area(uint16_t id); // guest address of a buffer's bytes
 // id, or -1: there is no room.
 int driver_offer(struct driver *d, uint32_t n_bytes, const uint8_t *from);
 
-// The next used buffer. Returns its id, -1: none is. What contradicts the specification fails the
+// The next used buffer. Returns its id, -1: none is. A contradiction of the specification fails the
 // test.
 int driver_reap(struct driver *d, uint32_t *ret_bytes);
 // of a buffer that was just reaped

@@ -56,7 +56,7 @@ struct region {
 	uint64_t guest, n_bytes, user, offset;
 };
 
-// What the caller of the session has: descriptors that are open, mappings, rings that run.
+// The state of the session's caller: open descriptors, mappings, running rings.
 static struct fake {
 	bool is_open[MAX_OPEN];
 	int next_fd, n_open, fail_fd; // mapping fail_fd fails
@@ -216,7 +216,7 @@ begin(void **state)
 	return 0;
 }
 
-// Whatever happened: nothing is left.
+// In any case nothing is left.
 static int
 end(void **state)
 {

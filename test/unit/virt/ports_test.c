@@ -12,7 +12,7 @@
 static json_t *model; // array of {"name", "config"}
 static unsigned n_calls, n_changes, calls_until_broken;
 static char told[8192];
-static json_t *came_meanwhile; // a port that somebody else adds before our next port.add
+static json_t *came_meanwhile; // a port that another client adds before our next port.add
 
 static size_t
 position(const char *name)
@@ -262,7 +262,7 @@ another_socket_makes_the_port_anew(void **state)
 	assert_int_equal(apply(ONE, err), CLI_OK);
 	assert_string_equal(config_of("vm1", "queues"), "1");
 	assert_non_null(strstr(told, "made anew"));
-	// What it was is there again after a refusal.
+	// Its former state is there again after a refusal.
 	json_object_set_new(json_object_get(json_array_get(model, 0), "config"), "queues", json_integer(4));
 	assert_int_equal(
 		apply(ONE "<r:port bridge='br0' mac='52:54:00:00:00:03' min_rate='too much'/>", err), CLI_REFUSED);
@@ -294,7 +294,7 @@ optional_port_comes_up_without_a_bridge(void **state)
 	// Nothing to make a port of, and no interface that would wait for it.
 	assert_int_equal(apply("<r:port bridge='br0' onerror='ignore'/>", err), CLI_OK);
 	assert_non_null(strstr(told, "! no port: line 2: <r:port>: mac: needed"));
-	// Its name is somebody else's: QEMU would wait for its socket.
+	// Its name is another's: QEMU would wait for its socket.
 	json_array_append_new(model, json_pack("{s:s, s:{s:s}}", "name", "vm1", "config", "name", "vm1"));
 	assert_int_equal(apply("<r:port bridge='br0' mac='52:54:00:00:00:01' onerror='ignore'/>", err), CLI_REFUSED);
 	assert_non_null(strstr(err, "made by hand"));
@@ -334,7 +334,7 @@ running_guests_ports_are_each_for_itself(void **state)
 	assert_string_equal(config_of("vm1", "bridge"), "br0");
 	assert_non_null(strstr(told, "! port vm3: has no bridge"));
 	domain_free(d);
-	// What it had is better than nothing.
+	// Its former port is better than none.
 	assert_int_equal(apply("<r:port mac='52:54:00:00:00:03' bridge='br0' min_rate='1Mbit'/>", err), CLI_OK);
 	d = domain(REFUSED);
 	told[0] = '\0';
@@ -489,7 +489,7 @@ copied_domain_does_not_take_its_parents_port(void **state)
 		assert_int_equal(json_array_size(model), 1);
 		assert_string_equal(config_of("vm1", "domain_uuid"), UUID);
 	}
-	// One that runs already is told of it, and harms nobody.
+	// A running one is told of it, and harms no other.
 	assert_int_equal(apply_xml(cases[2].elements, cases[2].interfaces, true, err), CLI_OK);
 	assert_non_null(strstr(told, "! line 4: <interface>: its socket /run/guests/vm1.sock is that of port vm1"));
 	assert_string_equal(config_of("vm1", "domain_uuid"), UUID);
@@ -600,7 +600,7 @@ unknown_interface_is_answered(void **state)
 	assert_int_equal(ports_answer(&ports, UUID, early, err), CLI_OK);
 	assert_string_equal(config_of("vm3", "socket"), early);
 	assert_null(config_of("vm3", "bridge"));
-	// Once, and not where somebody has a port.
+	// Once, and not where another has a port.
 	assert_int_equal(ports_answer(&ports, UUID, early, err), CLI_OK);
 	assert_int_equal(ports_answer(&ports, UUID, "/run/guests/vm1.sock", err), CLI_OK);
 	assert_int_equal(json_array_size(model), 2);
@@ -628,7 +628,7 @@ unknown_interface_is_answered(void **state)
 	assert_int_equal(json_array_size(model), 0);
 }
 
-// What QEMU says in its log is no reason to give it what another port's mirror copies.
+// QEMU's words in its log are no reason to give it the packets of another port's mirror.
 static void
 unknown_interface_is_no_mirrors_target(void **state)
 {
@@ -645,7 +645,7 @@ unknown_interface_is_no_mirrors_target(void **state)
 	domain_free(d);
 }
 
-// Whoever says that he waits for another's socket does not keep that one from starting.
+// A domain that claims to wait for another's socket does not keep that one from starting.
 static void
 unknown_interface_gives_way(void **state)
 {

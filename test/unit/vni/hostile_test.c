@@ -209,7 +209,7 @@ node_that_lies_crashes_and_hangs_nobody(void **state)
 	}
 }
 
-// What a file's header says, anything at all, is refused or within the limits.
+// A file's header, with any content, is refused or within the limits.
 static void
 header_that_lies_is_refused_or_harmless(void **state)
 {

@@ -312,7 +312,7 @@ restore(void)
 	violation = NULL;
 }
 
-// Who clears up, or comes after another, waits until there is somebody dead.
+// A sweeper, or a successor, waits until a node is dead.
 static bool
 is_enabled(int i)
 {
@@ -412,7 +412,7 @@ check_end(void)
 
 	while (!lives(tender))
 		tender--;
-	// Who died while it cleared up or joined is found by the others.
+	// Others find a node that died while it swept or joined.
 	for (unsigned i = 0; i < 18; i++)
 		segment_tend(own[tender], has_lock, NULL, 1);
 	for (enum node node = A; node < N_OWN; node++)

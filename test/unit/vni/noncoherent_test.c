@@ -19,7 +19,7 @@ static struct {
 	uint32_t n_missed[N][N];
 	struct segment_frame kept[N][KEPT];
 	unsigned n_kept[N];
-	bool is_hostile; // somebody writes what he likes: contents are not looked at
+	bool is_hostile; // a node writes anything: contents are ignored
 } t;
 
 static void
@@ -31,7 +31,7 @@ make(uint8_t *data, uint32_t len, uint8_t from, uint8_t to, uint32_t number)
 	memcpy(data + 14, &number, sizeof(number));
 }
 
-// What the frame says it is; that it is whole.
+// The frame's claim about itself; that it is whole.
 static uint32_t
 check(unsigned node, const struct segment_frame *frame)
 {
@@ -325,7 +325,7 @@ come_back(unsigned node, enum ending ending)
 	fixture_settle(&t.f);
 }
 
-// What a node may be at when it dies.
+// The operations in which a node may die.
 static void
 do_all(unsigned node)
 {
@@ -472,7 +472,7 @@ stuck_nodes_cost_others_nothing(void **state)
 	finish();
 }
 
-// Writes a word of the segment, whoever's it is; into caches, too.
+// Writes a word of the segment, of any owner; into caches, too.
 static void
 scribble(size_t at, uint64_t value)
 {

@@ -145,7 +145,7 @@ fixture_free(struct fixture *f)
 	free(f->mem);
 }
 
-// What the pool holds beyond what nodes have at hand for sending.
+// The pool's slots beyond those that nodes have cached for sending.
 static inline uint32_t
 fixture_n_free(const struct fixture *f)
 {

@@ -527,7 +527,7 @@ refused_frames_are_counted(void **state)
 	fixture_free(&f);
 }
 
-// What lies where a node's entry would be is nobody's.
+// The place of a node's entry belongs to no node.
 static void
 frame_goes_to_no_number_that_there_is_not(void **state)
 {
@@ -586,7 +586,7 @@ sleeper_is_woken_once(void **state)
 	make_frame(data, 60, 1, 0, 0);
 	assert_true(segment_sleep(f.node[1]));
 	assert_int_equal(segment_put(f.node[0], data, 60, NULL, &wake), 0);
-	assert_int_equal(wake, IS_COHERENT ? 2 : 0); // nobody can: it sleeps for a short time
+	assert_int_equal(wake, IS_COHERENT ? 2 : 0); // no node can: it sleeps for a short time
 	wake = 0;
 	assert_int_equal(segment_put(f.node[0], data, 60, NULL, &wake), 0);
 	assert_int_equal(wake, 0);

@@ -93,7 +93,7 @@ sim_apply_all(struct sim_view *v)
 		sim_apply_one(v);
 }
 
-// What caches do by themselves.
+// The actions of caches by themselves.
 static inline void
 sim_disturb(void)
 {
@@ -277,7 +277,7 @@ sim_settle(void)
 			sim_apply_all(&sim.view[i]);
 }
 
-// What the node has written and does not write back, but for what lies in [but, but + bytes).
+// The node's writes that it does not write back, except those in [but, but + bytes).
 static inline void
 sim_assert_written_back(struct sim_view *v, size_t but, size_t bytes)
 {

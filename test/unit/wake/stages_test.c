@@ -247,7 +247,7 @@ guest_that_answered_consumed_no_sooner_than_it_ran(void **state)
 	EXPECT(s, 10, 20, 30, 530, 0, 10, 0, 200, 5);
 }
 
-// It sleeps all the time: somebody's events are missing.
+// It sleeps all the time: events of some thread are missing.
 static void
 chain_that_nothing_explains_is_blind(void **state)
 {
@@ -279,7 +279,7 @@ out_of_order_events_give_the_same(void **state)
 	EXPECT(s, 10, 20, 30, 0, 20, 120, 300, 300, 5);
 }
 
-// What counts is the thread: it is woken on one CPU, runs on the next one and moves on.
+// The thread counts: it is woken on one CPU, runs on the next one and moves on.
 static void
 migrated_processor_is_the_same(void **state)
 {
@@ -342,8 +342,7 @@ compare(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-// Whatever the events are and however the switch's own times lie: the sum is the time from end to
-// end.
+// For any events and any of the switch's own times the sum is the time from end to end.
 static void
 stages_always_add_up(void **state)
 {

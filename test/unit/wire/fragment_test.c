@@ -115,7 +115,7 @@ fragments_are_the_packet_again(void **state)
 		}
 }
 
-// What is fragmented already keeps its place, and only its last fragment ends the packet.
+// A packet that is fragmented already keeps its place, and only its last fragment ends the packet.
 static void
 fragments_are_fragmented_again(void **state)
 {

@@ -58,7 +58,7 @@ static void
 only_what_is_named_is_ignored(void **state)
 {
 	static const uint8_t options[] = {
-		0xff, 0xf5, 0x01, 1, 0, 0, 0, 0, // not critical: anybody's
+		0xff, 0xf5, 0x01, 1, 0, 0, 0, 0, // not critical: of any vendor
 		0x01, 0x02, 0x80, 1, 0, 1, 0, 2, // OVN's
 		0x01, 0x03, 0x85, 0, // another critical one
 	};

@@ -452,7 +452,7 @@ news_of_what_is_not_ours_are_refused(void **state)
 		renew_icmp_checksum(wrong[i].is_ipv6, len);
 		assert_false(parse_news(len, &news));
 	}
-	// What fits is not too big: the packet has 20 + 8 + 8 + 36 + 1400 bytes.
+	// A packet that fits is not too big: it has 20 + 8 + 8 + 36 + 1400 bytes.
 	assert_true(parse_news(router_answers(false, 1471), &news));
 	assert_false(parse_news(router_answers(false, 1472), &news));
 }

@@ -355,7 +355,7 @@ other_arp_is_handed_on_or_refused(void **state)
 	memset(p.b + 22, 0, 6); // no MAC
 	assert_int_equal(parse(), -EBADMSG);
 	SET(arp_reply);
-	memset(p.b + 28, 0, 4); // nobody's
+	memset(p.b + 28, 0, 4); // no host's
 	assert_int_equal(parse(), -EBADMSG);
 }
 
@@ -384,7 +384,7 @@ nd_that_rfc_4861_forbids_is_refused(void **state)
 		renew_nd();
 		assert_int_equal(parse(), -EBADMSG);
 	}
-	// Nobody's target.
+	// No host's target.
 	SET(solicitation);
 	memset(p.b + L3 + 48, 0, 16);
 	renew_nd();
@@ -397,11 +397,11 @@ nd_that_rfc_4861_forbids_is_refused(void **state)
 	p.b[L3 + 44] = 0x20;
 	renew_nd();
 	assert_int_equal(parse(), 0);
-	// From nobody.
+	// From no host.
 	memset(p.b + L3 + 8, 0, 16);
 	renew_nd();
 	assert_int_equal(parse(), -EBADMSG);
-	// Who has no address yet tells no MAC, and asks the group.
+	// A host without an address names no MAC, and asks the group.
 	SET(solicitation);
 	memset(p.b + L3 + 8, 0, 16);
 	renew_nd();

@@ -186,7 +186,7 @@ error_estimates_keep_to_their_eight_bits(void **state)
 		assert_true(
 			request.clock.error_ns >= error_ns && request.clock.error_ns <= error_ns + error_ns / 128 + 1);
 	}
-	// What others may send: every scale.
+	// Values that others may send: every scale.
 	for (unsigned scale = 0; scale < 64; scale++) {
 		uint64_t last_ns = request.clock.error_ns;
 
