@@ -336,7 +336,7 @@ dp_event_next(struct dp *dp, struct dp_event *ret_event)
 	if (netdev_watch_run(dp->netdevs))
 		housekeeping_ports(dp);
 	port_end_turn(dp);
-	// What came between the last look and the read would otherwise wait for the next event.
+	// Events between the last look and the read would otherwise wait for the next event.
 	return event_queue_next(&dp->env.events, ret_event);
 }
 

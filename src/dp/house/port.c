@@ -1,5 +1,5 @@
-// Ports are made and changed here, by the control thread; port_end.c removes them. What differs
-// between types is behind port_type; what workers see is a view.
+// Ports are made and changed here, by the control thread; port_end.c removes them. Differences
+// between types are behind port_type; workers see a view.
 #include "port.h"
 
 #include "bridge.h"

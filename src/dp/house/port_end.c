@@ -1,8 +1,8 @@
-// How ports are removed. A port that packets wait for is drained first: the view that is published
-// has it as an egress that its owner serves, but no bridge, tunnel, mirror or queue leads to it.
-// From then on nothing new comes, and what waits can only leave. A timer looks at such ports until
-// nothing waits, or PORT_DRAIN_MAX_NS have passed; only then are they closed, and what still waits
-// is dropped as `port_gone`. A port that nothing waits for is closed within dp_port_del.
+// How ports are removed. A port with waiting packets is drained first: the published view has it as
+// an egress that its owner serves, but no bridge, tunnel, mirror or queue leads to it. From then on
+// no packet arrives, and the waiting ones can only leave. A timer looks at such ports until no
+// packet waits, or PORT_DRAIN_MAX_NS have passed. Only then are they closed, and the remaining
+// packets dropped as `port_gone`. A port without waiting packets is closed within dp_port_del.
 // Invariant: the control thread never waits for packets to leave; each call publishes one view.
 #include "port_end.h"
 

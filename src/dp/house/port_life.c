@@ -1,5 +1,5 @@
-// The one table of a port's life. Whoever takes a step calls port_life_step, which asserts that the
-// table has it: a port that is removed is not started again, and one that is gone does nothing.
+// The one table of a port's life. Each step goes through port_life_step, which asserts that the
+// table has it: a removed port is not started again, and one that is gone does nothing.
 #include "port_life.h"
 
 #include <assert.h>

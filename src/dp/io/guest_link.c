@@ -1,7 +1,7 @@
 // A connection's socket and the effects of its messages. Memory is mapped whole, in the pages of
-// its file system, of files that no stranger serves (fd_kind.h); a file that is shortened later is
-// bus_error.c's. Whatever a worker may be using is first taken out of guest_io, then the workers
-// are waited for, then it is undone.
+// its file system, of files that no stranger serves (fd_kind.h); bus_error.c handles files that are
+// shortened later. An object in use is first taken out of guest_io. Then the workers are waited
+// for, and only then it is freed.
 #include "guest_link.h"
 
 #include "fd_kind.h"
