@@ -70,6 +70,7 @@ dp_bridge_add(struct dp *dp, const struct dp_bridge_cfg *cfg, unsigned *ret_id, 
 		dp_error(err, "mac_limit: no memory for a table of %u entries", cfg->mac_limit);
 		return -ENOMEM;
 	}
+	bridge->path.id = (uint16_t)id;
 	bridge->cfg = *cfg;
 	(void)mac_table_init(&bridge->path.macs, buckets, n_buckets, cfg->mac_limit, (uint32_t)rte_rand());
 	dp->bridge[id] = bridge;
@@ -102,9 +103,8 @@ dp_bridge_del(struct dp *dp, unsigned id)
 
 	if (!bridge)
 		return -ENOENT;
-	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
-		if (dp->port[i] && !strcmp(dp->port[i]->cfg.bridge, bridge->cfg.name))
-			return -EBUSY;
+	if (!LIST_EMPTY(&bridge->ports))
+		return -EBUSY;
 	dp->bridge[id] = NULL;
 	rcu_wait(&dp->env.rcu);
 	rte_free(bridge->path.macs.buckets);
@@ -158,7 +158,7 @@ bridge_forget_lost_link(struct dp *dp, struct port *port)
 	if (!atomic_load(&port->has_lost_link) || (port->forgot_ns && now_ns - port->forgot_ns < FORGET_EVERY_NS))
 		return;
 	atomic_store(&port->has_lost_link, false);
-	bridge = port->cfg.bridge[0] && atomic_load(&port->path.n_macs) ? registry_bridge(dp, port->cfg.bridge) : NULL;
+	bridge = atomic_load(&port->path.n_macs) ? port->place.bridge : NULL;
 	if (!bridge)
 		return;
 	port->forgot_ns = now_ns;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "path/bridge_path.h"
+#include "registry.h"
 #include "rtvs/dp.h"
 #include "rtvs/mac_moves.h"
 
@@ -11,6 +12,7 @@ struct port;
 struct bridge {
 	struct bridge_path path;
 	struct dp_bridge_cfg cfg;
+	struct port_list ports; // that are on it
 	uint32_t sweep_pos;
 	struct mac_moves moves;
 };

@@ -86,6 +86,7 @@ dp_capture_start(struct dp *dp, unsigned id, const char *filter, uint32_t snaple
 		(void)rte_ring_enqueue(c->empty, &c->slots[i]);
 	}
 	port->capture = c;
+	registry_touch(port);
 	rc = views_publish(dp);
 	if (rc) {
 		port->capture = NULL;
@@ -129,6 +130,7 @@ dp_capture_stop(struct dp *dp, unsigned id, uint64_t *ret_lost)
 	if (!c)
 		return;
 	port->capture = NULL;
+	registry_touch(port);
 	if (views_publish(dp)) {
 		port->capture = c; // no memory for a view: it goes on
 		return;

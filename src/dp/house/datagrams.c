@@ -8,19 +8,18 @@
 bool
 dp_datagram_next(struct dp *dp, struct dp_datagram *ret_datagram)
 {
-	bool is_taken = false, is_view_due = false;
+	bool is_taken = false;
 	struct rte_mbuf *m;
 
 	tunnel_housekeeping(dp);
 	for (unsigned i = 0; i < POLL_BURST && !is_taken && mailbox_take(&dp->env.punt, &m, 1); i++) {
 		uint16_t id = m->port;
-		const struct port *uplink = id < DP_MAX_PORTS ? dp->port[id] : NULL;
+		struct port *uplink = id < DP_MAX_PORTS ? dp->port[id] : NULL;
 
 		if (uplink && uplink->underlay && uplink->cfg.address.len)
-			is_taken = underlay_take(dp, uplink, m, ret_datagram, &is_view_due);
+			is_taken = underlay_take(dp, uplink, m, ret_datagram);
 		pkt_free(m);
 	}
-	if (is_view_due)
-		(void)views_publish(dp); // no memory for a view: the next change tells it
+	(void)views_publish(dp); // no memory for a view: the next change tells it
 	return is_taken;
 }

@@ -115,7 +115,7 @@ workers_start(struct dp *dp)
 
 	rc = rcu_init(&dp->env.rcu, DP_MAX_WORKERS);
 	if (!rc)
-		rc = views_publish(dp);
+		rc = views_start(dp);
 	for (unsigned i = 0; !rc && i < dp->cfg.workers.n; i++) {
 		rc = worker_create(&dp->env, (uint16_t)i, dp->cfg.workers.cpu[i], i + 1, &dp->worker[i]);
 		if (!rc)
@@ -231,7 +231,7 @@ dp_fini(struct dp *dp)
 		worker_destroy(dp->worker[i]);
 	connector_destroy(dp->connector);
 	netdev_watch_destroy(dp->netdevs);
-	free(dp->env.view);
+	views_stop(dp);
 	underlay_stop(dp);
 	event_queue_fini(&dp->env.events);
 	rte_mempool_free(dp->env.pool);
@@ -266,6 +266,9 @@ set_classes(struct dp *dp, const char *text, char err[DP_ERR_SIZE])
 	rc = parse_classes(text, &dp->dscp, err);
 	if (rc)
 		return rc;
+	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
+		if (dp->port[i])
+			registry_touch(dp->port[i]);
 	rc = views_publish(dp);
 	if (rc) {
 		dp->dscp = old;

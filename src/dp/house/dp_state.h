@@ -6,20 +6,24 @@
 #include "path/view.h"
 #include "path/worker.h"
 #include "port.h"
+#include "registry.h"
 #include "rtvs/dp.h"
+#include "views.h"
 
 struct dp {
 	struct dp_system_cfg cfg;
 	struct env env;
 	struct dscp_table dscp; // cfg.dscp_classes, read; ctl
 	unsigned n_delays; // flows measured; ctl
-	uint64_t view_gen; // of the last one; ctl
 	enum dp_priority priority; // that the workers got
 	struct priority *windows; // what holds it for them; NULL: nothing has to
 	struct worker *worker[DP_MAX_WORKERS];
 	struct port *port[DP_MAX_PORTS];
 	struct port *removed; // not gone yet: packets wait for them
 	int drain_fd; // when to look at them again
+	struct name_list names[REGISTRY_BUCKETS];
+	struct port_set stale; // ids whose entries in the view are not as they should be
+	struct views_cost views_cost;
 	uint64_t n_ports_made;
 	struct bridge *bridge[DP_MAX_BRIDGES];
 	struct dp_port_stats gone;

@@ -24,7 +24,7 @@ dp_housekeeping(struct dp *dp)
 		if (dp->bridge[i])
 			bridge_housekeeping(dp, i);
 	housekeeping_ports(dp);
-	if (underlay_housekeeping(dp))
-		(void)views_publish(dp); // no memory for a view: the next change tells it
+	underlay_housekeeping(dp);
+	(void)views_publish(dp); // no memory for a view: the next change tells it
 	connector_housekeeping(dp->connector);
 }

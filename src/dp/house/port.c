@@ -32,59 +32,103 @@ has_guarantee(const struct dp_port_cfg *cfg)
 	return cfg->deadline_ns || cfg->min_rate_bps;
 }
 
-// On the same bridge, or to a tunnel there.
-static bool
-may_send_to(const struct dp *dp, const struct port *from, const struct port *to)
+static int
+make_schedule(struct port *port)
 {
-	if (!from->cfg.bridge[0])
-		return false;
-	for (unsigned i = 0; i < DP_MAX_PORTS && to->cfg.address.len; i++)
-		if (dp->port[i] && !strcmp(dp->port[i]->cfg.uplink, to->cfg.name) &&
-			!strcmp(dp->port[i]->cfg.bridge, from->cfg.bridge))
-			return true;
-	return !strcmp(from->cfg.bridge, to->cfg.bridge);
+	if (port->schedule)
+		return 0;
+	registry_touch(port);
+	return schedule_create(&port->schedule, clock_now_ns(&port->dp->env.clock));
 }
 
-// A port's egress is scheduled from when it has a rate, or shares a bridge with a port that has a
-// guarantee, for its life.
-static int
-prepare_schedule(struct dp *dp, struct port *port)
+// The port whose device sends what is for this one. NULL: a tunnel has no uplink.
+static struct port *
+egress_of(struct port *port)
 {
-	bool is_wanted = port->cfg.rate_bps;
+	struct port *uplink = registry_uplink(port);
+
+	if (!port_has(port->cfg.type, PORT_IS_TUNNEL))
+		return port;
+	return uplink && uplink->cfg.address.len ? uplink : NULL;
+}
+
+// An egress that a port with a guarantee may send to is scheduled for its life, and tells what
+// became of these packets.
+static int
+keep_sender(struct port *out, const struct port *from)
+{
 	int rc;
 
-	if (port_has(port->cfg.type, PORT_IS_TUNNEL)) // its uplink's does it
+	if (!out || !has_guarantee(&from->cfg))
 		return 0;
-	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
-		is_wanted |= dp->port[i] && has_guarantee(&dp->port[i]->cfg) && may_send_to(dp, dp->port[i], port);
-	if (!is_wanted)
-		return 0;
-	rc = port->schedule ? 0 : schedule_create(&port->schedule, clock_now_ns(&dp->env.clock));
-	for (uint16_t i = 0; !rc && i < DP_MAX_PORTS; i++)
-		if (dp->port[i] && has_guarantee(&dp->port[i]->cfg) && may_send_to(dp, dp->port[i], port))
-			rc = schedule_keep_delay(port->schedule, i);
+	rc = make_schedule(out);
+	return rc ? rc : schedule_keep_delay(out->schedule, from->path.id);
+}
+
+static int
+keep_senders(struct port *out, const struct bridge *bridge)
+{
+	const struct port *from;
+	int rc = 0;
+
+	if (bridge)
+		LIST_FOREACH (from, &bridge->ports, place.of_bridge)
+			rc = rc ? rc : keep_sender(out, from);
 	return rc;
 }
 
-// The new state of all ports, as workers see it.
+// Packets to and from the port have new ways: it came, or moved, or has a first guarantee or
+// address.
 static int
-publish(struct dp *dp)
+prepare_ways(struct port *port)
 {
-	int rc = 0;
+	const struct bridge *bridge = port->place.bridge;
+	int rc = keep_senders(egress_of(port), bridge);
+	struct port *other;
 
-	for (unsigned i = 0; !rc && i < DP_MAX_PORTS; i++)
-		if (dp->port[i]) {
-			rc = prepare_schedule(dp, dp->port[i]);
-			if (!rc)
-				rc = traces_prepare(dp->port[i]);
-			if (!rc && dp->port[i]->cfg.address.len)
-				rc = underlay_create(dp->port[i]);
-		}
-	if (!rc)
-		rc = views_publish(dp);
-	if (underlay_housekeeping(dp) && !rc)
-		rc = views_publish(dp);
+	if (bridge && has_guarantee(&port->cfg))
+		LIST_FOREACH (other, &bridge->ports, place.of_bridge)
+			rc = rc ? rc : keep_sender(egress_of(other), port);
+	if (port->cfg.address.len)
+		LIST_FOREACH (other, &port->place.name->tunnels, place.tunnels)
+			rc = rc ? rc : keep_senders(port, other->place.bridge);
 	return rc;
+}
+
+static bool
+has_new_ways(const struct dp_port_cfg *old, const struct dp_port_cfg *cfg)
+{
+	return strcmp(old->bridge, cfg->bridge) != 0 || (has_guarantee(cfg) && !has_guarantee(old)) ||
+		(cfg->address.len && !old->address.len);
+}
+
+// Its tunnels have their headers and sizes from it.
+static bool
+is_other_uplink(const struct dp_port_cfg *old, const struct dp_port_cfg *cfg)
+{
+	return cfg->mtu != old->mtu || cfg->vlan != old->vlan ||
+		memcmp(&cfg->address, &old->address, sizeof(cfg->address)) != 0 ||
+		memcmp(&cfg->gateway, &old->gateway, sizeof(cfg->gateway)) != 0;
+}
+
+// A change of the port, as workers see it. has_new_ways: see prepare_ways.
+static int
+publish(struct port *port, bool has_new_ways)
+{
+	int rc = traces_prepare(port);
+
+	if (!rc && port->cfg.address.len)
+		rc = underlay_create(port);
+	if (!rc && port->cfg.rate_bps && egress_of(port) == port)
+		rc = make_schedule(port);
+	if (!rc && has_new_ways)
+		rc = prepare_ways(port);
+	if (!rc)
+		rc = views_publish(port->dp);
+	if (rc)
+		return rc;
+	underlay_follow(port);
+	return views_publish(port->dp);
 }
 
 static int
@@ -175,19 +219,25 @@ dp_port_add(struct dp *dp, const struct dp_port_cfg *cfg, unsigned *ret_id, char
 	if (rc)
 		goto err_free;
 	kept_restore(dp, port);
-	dp->port[id] = port;
-	rc = publish(dp);
+	rc = registry_add(port);
+	if (rc) {
+		dp_error(err, "no memory for a port");
+		goto err_close;
+	}
+	rc = publish(port, true);
 	if (rc)
 		dp_error(err, "no memory for a port");
 	if (!rc && cfg->admin_up)
 		rc = start(port, err);
 	if (rc)
-		goto err_close;
+		goto err_del;
 	*ret_id = id;
 	return 0;
-err_close:
-	dp->port[id] = NULL;
+err_del:
+	registry_hide(port);
 	(void)views_publish(dp);
+	registry_del(port);
+err_close:
 	port->type->close(port);
 	port_life_step(&port->life, PORT_GONE);
 err_free:
@@ -220,7 +270,11 @@ dp_port_set(struct dp *dp, unsigned id, const struct dp_port_cfg *cfg, char err[
 		if (rc)
 			goto err_cfg;
 	}
-	rc = publish(dp);
+	rc = registry_set(port);
+	if (!rc && is_other_uplink(&old, cfg))
+		registry_touch_tunnels(port);
+	if (!rc)
+		rc = publish(port, has_new_ways(&old, cfg));
 	if (rc) {
 		dp_error(err, "no memory for the new configuration");
 		if (cfg->admin_up && !old.admin_up)
@@ -241,6 +295,7 @@ dp_port_set(struct dp *dp, unsigned id, const struct dp_port_cfg *cfg, char err[
 	return 0;
 err_cfg:
 	port->cfg = old;
+	(void)registry_set(port);
 	if (cfg->mtu != old.mtu && port->type->set_mtu) {
 		char ignored[DP_ERR_SIZE];
 
@@ -259,5 +314,6 @@ dp_port_set_answer(struct dp *dp, unsigned id, uint64_t deadline_ns, uint8_t dsc
 	port->answer_deadline_ns = deadline_ns;
 	port->answer_dscp = dscp;
 	port->answer_excess = excess;
+	registry_touch(port);
 	return views_publish(dp);
 }

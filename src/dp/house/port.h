@@ -4,6 +4,7 @@
 
 #include "path/port_path.h"
 #include "port_life.h"
+#include "registry.h"
 #include "rtvs/dp.h"
 
 #define PORT_HANDOFF_SIZE 1024 // packets on their way from other workers
@@ -14,6 +15,7 @@ struct port {
 	struct dp *dp;
 	void *priv; // of the type
 	struct dp_port_cfg cfg;
+	struct port_place place;
 	_Atomic bool has_lost_link; // its MACs are not forgotten yet. Any thread sets, ctl takes
 	uint64_t forgot_ns; // when they were, 0: never
 	struct underlay *underlay; // of a port with an address, NULL: none

@@ -105,8 +105,11 @@ end_all_over(struct dp *dp)
 {
 	bool is_any_over = false;
 
-	for (const struct port *port = dp->removed; port; port = port->next_removed)
-		is_any_over |= port->is_over;
+	for (struct port *port = dp->removed; port; port = port->next_removed)
+		if (port->is_over) {
+			registry_touch(port);
+			is_any_over = true;
+		}
 	if (!is_any_over || views_publish(dp))
 		return;
 	end_unpublished(dp);
@@ -176,18 +179,19 @@ dp_port_del(struct dp *dp, unsigned id)
 	if (!port)
 		return -ENOENT;
 	dp_capture_stop(dp, id, &(uint64_t){0});
-	bridge = port->cfg.bridge[0] ? registry_bridge(dp, port->cfg.bridge) : NULL;
+	bridge = port->place.bridge;
 	port->is_over = port->life != PORT_STARTED || !has_waiting(dp, port);
 	port->next_removed = dp->removed;
 	dp->removed = port;
-	dp->port[id] = NULL;
+	registry_hide(port);
 	if (views_publish(dp)) {
 		// Without memory for a new view the port stays, which is said, rather than used
 		// after it is freed.
 		dp->removed = port->next_removed;
-		dp->port[id] = port;
+		registry_show(port);
 		return -ENOMEM;
 	}
+	registry_del(port);
 	if (bridge)
 		bridge_forget_port(dp, bridge, port, true);
 	port->drain_until_ns = clock_now_ns(&dp->env.clock) + PORT_DRAIN_MAX_NS;

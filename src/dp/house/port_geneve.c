@@ -18,7 +18,7 @@ static void
 update_link(struct port *port)
 {
 	const struct tunnel *t = port->priv;
-	const struct port *uplink = registry_port(port->dp, port->cfg.uplink);
+	const struct port *uplink = registry_uplink(port);
 	bool is_up = t->is_started && uplink && uplink->cfg.address.len && atomic_load(&uplink->path.device.is_up);
 
 	if (atomic_exchange(&port->path.device.is_up, is_up) != is_up)
@@ -64,7 +64,7 @@ geneve_stop(struct port *port)
 static void
 geneve_state(const struct port *port, struct dp_port_state *ret_state)
 {
-	const struct port *uplink = registry_port(port->dp, port->cfg.uplink);
+	const struct port *uplink = registry_uplink(port);
 
 	ret_state->n_queues = 1;
 	ret_state->mtu = tunnel_mtu(port);

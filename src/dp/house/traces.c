@@ -47,6 +47,7 @@ dp_trace_start(struct dp *dp, unsigned id, uint32_t rate, char err[DP_ERR_SIZE])
 			;
 		port->trace->since_ns = clock_now_ns(&dp->env.clock);
 		port->trace->lost_before = atomic_load(&port->trace->chain.lost);
+		registry_touch(port);
 		rc = views_publish(dp);
 	}
 	if (rc)
@@ -65,6 +66,7 @@ dp_trace_stop(struct dp *dp, unsigned id)
 		return;
 	port->is_traced = false;
 	atomic_store(&port->trace->chain.interval_ns, PREWAKE_INTERVAL_NS);
+	registry_touch(port);
 	(void)views_publish(dp); // no memory for a view: it goes on
 }
 

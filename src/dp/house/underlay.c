@@ -46,25 +46,27 @@ struct underlay {
 	struct hop hop[DP_MAX_PORTS];
 };
 
-// Also how well the clocks of two hosts agree that each keep theirs by NTP or PTP: the kernel's own
+// How well the clocks of two hosts agree that each keep theirs by NTP or PTP: the kernel's own
 // bound, twice.
-static void
-set_clocks(struct dp *dp)
+static uint64_t
+clocks_bound_ns(void)
 {
 	struct timex tx = {0};
-	bool is_synchronized = adjtimex(&tx) != TIME_ERROR && tx.maxerror > 0;
 
-	clock_follow_tai(&dp->env.clock);
-	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
-		if (dp->port[i] && port_has(dp->port[i]->cfg.type, PORT_IS_TUNNEL) &&
-			dp->port[i]->cfg.clock == DP_CLOCK_SYSTEM)
-			dp_tunnel_set_clock(dp, i, 0, is_synchronized ? 2000 * (uint64_t)tx.maxerror : UINT64_MAX);
+	return adjtimex(&tx) != TIME_ERROR && tx.maxerror > 0 ? 2000 * (uint64_t)tx.maxerror : UINT64_MAX;
+}
+
+static void
+set_clock(const struct port *tunnel, uint64_t bound_ns)
+{
+	if (tunnel->cfg.clock == DP_CLOCK_SYSTEM)
+		dp_tunnel_set_clock(tunnel->dp, tunnel->path.id, 0, bound_ns);
 }
 
 int
 underlay_start(struct dp *dp)
 {
-	set_clocks(dp);
+	clock_follow_tai(&dp->env.clock);
 	dp->env.reports = rte_ring_create_elem(
 		"rtvs_reports", sizeof(struct dp_report), REPORT_RING, SOCKET_ID_ANY, RING_F_SC_DEQ);
 	return dp->env.reports ? mailbox_init(&dp->env.punt, "rtvs_punt", PUNT_RING) : -rte_errno;
@@ -168,9 +170,9 @@ mac_of(const struct port *uplink)
 }
 
 static const struct port *
-uplink_of(const struct dp *dp, const struct port *tunnel)
+uplink_of(const struct port *tunnel)
 {
-	const struct port *uplink = registry_port(dp, tunnel->cfg.uplink);
+	const struct port *uplink = registry_uplink(tunnel);
 
 	return uplink && uplink->cfg.address.len && uplink->underlay ? uplink : NULL;
 }
@@ -178,7 +180,7 @@ uplink_of(const struct dp *dp, const struct port *tunnel)
 bool
 underlay_is_resolved(const struct port *tunnel)
 {
-	const struct port *uplink = uplink_of(tunnel->dp, tunnel);
+	const struct port *uplink = uplink_of(tunnel);
 	const struct hop *hop = uplink ? find_hop(uplink, next_hop(uplink, &tunnel->cfg.remote)) : NULL;
 
 	return hop && hop->is_known;
@@ -187,7 +189,7 @@ underlay_is_resolved(const struct port *tunnel)
 bool
 underlay_headers(const struct dp *dp, const struct port *tunnel, struct geneve_template *ret_headers)
 {
-	const struct port *uplink = uplink_of(dp, tunnel);
+	const struct port *uplink = uplink_of(tunnel);
 	const struct hop *hop = uplink ? find_hop(uplink, next_hop(uplink, &tunnel->cfg.remote)) : NULL;
 	struct geneve_tunnel t = {.is_ipv6 = tunnel->cfg.remote.is_v6,
 		.has_meta = tunnel->cfg.timestamps,
@@ -244,85 +246,109 @@ ask(const struct port *uplink, struct hop *hop, uint64_t now_ns)
 	(void)inject(uplink, frame, neighbor_request(&self, hop->addr.addr, hop->is_known ? &hop->mac : NULL, frame));
 }
 
-bool
-underlay_housekeeping(struct dp *dp)
+// Tunnels whose packets go to the hop.
+static void
+touch_users(const struct port *uplink, const struct hop *hop)
 {
-	uint64_t now_ns = clock_now_ns(&dp->env.clock);
-	bool is_changed = false;
+	struct port *tunnel;
 
-	set_clocks(dp);
-	tunnel_housekeeping(dp);
-	for (unsigned i = 0; i < DP_MAX_PORTS; i++) {
-		struct port *tunnel = dp->port[i];
-		const struct port *uplink;
-		struct hop *hop;
+	LIST_FOREACH (tunnel, &uplink->place.name->tunnels, place.tunnels) {
+		const struct prefix *addr = next_hop(uplink, &tunnel->cfg.remote);
 
-		if (!tunnel || !port_has(tunnel->cfg.type, PORT_IS_TUNNEL))
-			continue;
-		is_changed |= tunnel_expire_mtu(tunnel, now_ns);
-		uplink = uplink_of(dp, tunnel);
-		hop = uplink ? make_hop(uplink, next_hop(uplink, &tunnel->cfg.remote)) : NULL;
-		if (!hop)
-			continue;
-		if (hop->is_known && now_ns - hop->seen_ns > FORGET_NS) {
-			hop->is_known = false;
-			is_changed = true;
-		}
-		if ((!hop->asked_ns || now_ns - hop->asked_ns > ASK_EVERY_NS) &&
-			(!hop->is_known || now_ns - hop->seen_ns > REFRESH_NS))
-			ask(uplink, hop, now_ns);
+		if (addr && is_same(addr, &hop->addr))
+			registry_touch(tunnel);
 	}
-	return is_changed;
 }
 
-// A neighbour told its address. True: workers must know.
-static bool
+static void
+look_after(struct port *tunnel, uint64_t now_ns)
+{
+	const struct port *uplink = uplink_of(tunnel);
+	struct hop *hop = uplink ? make_hop(uplink, next_hop(uplink, &tunnel->cfg.remote)) : NULL;
+
+	if (tunnel_expire_mtu(tunnel, now_ns))
+		registry_touch(tunnel);
+	if (!hop)
+		return;
+	if (hop->is_known && now_ns - hop->seen_ns > FORGET_NS) {
+		hop->is_known = false;
+		touch_users(uplink, hop);
+	}
+	if ((!hop->asked_ns || now_ns - hop->asked_ns > ASK_EVERY_NS) &&
+		(!hop->is_known || now_ns - hop->seen_ns > REFRESH_NS))
+		ask(uplink, hop, now_ns);
+}
+
+void
+underlay_housekeeping(struct dp *dp)
+{
+	uint64_t now_ns = clock_now_ns(&dp->env.clock), bound_ns = clocks_bound_ns();
+
+	clock_follow_tai(&dp->env.clock);
+	tunnel_housekeeping(dp);
+	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
+		if (dp->port[i] && port_has(dp->port[i]->cfg.type, PORT_IS_TUNNEL)) {
+			set_clock(dp->port[i], bound_ns);
+			look_after(dp->port[i], now_ns);
+		}
+}
+
+void
+underlay_follow(struct port *port)
+{
+	uint64_t now_ns = clock_now_ns(&port->dp->env.clock);
+	struct port *tunnel;
+
+	if (port_has(port->cfg.type, PORT_IS_TUNNEL)) {
+		set_clock(port, clocks_bound_ns());
+		look_after(port, now_ns);
+	}
+	LIST_FOREACH (tunnel, &port->place.name->tunnels, place.tunnels)
+		look_after(tunnel, now_ns);
+}
+
+// A neighbour told its address.
+static void
 learn(const struct port *uplink, const uint8_t *addr, const struct mac *mac, uint64_t now_ns)
 {
 	struct prefix key = {.is_v6 = uplink->cfg.address.is_v6, .len = uplink->cfg.address.is_v6 ? 128 : 32};
 	struct hop *hop;
-	bool is_changed;
 
 	memcpy(key.addr, addr, key.is_v6 ? 16 : 4);
 	hop = find_hop(uplink, &key);
 	if (!hop || !hop->asked_ns)
-		return false;
-	is_changed = !hop->is_known || memcmp(&hop->mac, mac, sizeof(*mac)) != 0;
+		return;
+	if (!hop->is_known || memcmp(&hop->mac, mac, sizeof(*mac)) != 0)
+		touch_users(uplink, hop);
 	hop->mac = *mac;
 	hop->is_known = true;
 	hop->seen_ns = now_ns;
-	return is_changed;
 }
 
 // A router reports that packets to a host are too big: the limit of all tunnels there falls. A
 // report that quotes none of our packets is ignored.
-// True: workers must know.
-static bool
-hear_too_big(struct dp *dp, const struct port *uplink, const struct icmp_too_big_news *news)
+static void
+hear_too_big(const struct port *uplink, const struct icmp_too_big_news *news)
 {
+	uint64_t now_ns = clock_now_ns(&uplink->dp->env.clock);
 	size_t n = news->is_ipv6 ? 16 : 4;
-	bool is_ours = false, is_changed = false;
+	bool is_ours = false;
+	struct port *tunnel;
 
 	if (news->is_ipv6 != uplink->cfg.address.is_v6 || memcmp(news->src, uplink->cfg.address.addr, n) != 0)
-		return false;
-	for (unsigned pass = 0; pass < 2; pass++)
-		for (unsigned i = 0; i < DP_MAX_PORTS; i++) {
-			struct port *tunnel = dp->port[i];
-
-			if (!tunnel || !port_has(tunnel->cfg.type, PORT_IS_TUNNEL) || uplink_of(dp, tunnel) != uplink ||
-				memcmp(news->dst, tunnel->cfg.remote.addr, n) != 0)
-				continue;
-			if (!pass)
-				is_ours |= !news->has_vni || news->vni == tunnel->cfg.vni;
-			else if (is_ours)
-				is_changed |= tunnel_hear_mtu(tunnel, news->mtu, clock_now_ns(&dp->env.clock));
-		}
-	return is_changed;
+		return;
+	LIST_FOREACH (tunnel, &uplink->place.name->tunnels, place.tunnels)
+		is_ours |= !memcmp(news->dst, tunnel->cfg.remote.addr, n) &&
+			(!news->has_vni || news->vni == tunnel->cfg.vni);
+	if (!is_ours)
+		return;
+	LIST_FOREACH (tunnel, &uplink->place.name->tunnels, place.tunnels)
+		if (!memcmp(news->dst, tunnel->cfg.remote.addr, n) && tunnel_hear_mtu(tunnel, news->mtu, now_ns))
+			registry_touch(tunnel);
 }
 
 bool
-underlay_take(
-	struct dp *dp, const struct port *uplink, struct rte_mbuf *m, struct dp_datagram *ret_d, bool *ret_is_view_due)
+underlay_take(struct dp *dp, struct port *uplink, struct rte_mbuf *m, struct dp_datagram *ret_d)
 {
 	struct neighbor_self self = self_of(uplink);
 	uint8_t *data = rte_pktmbuf_mtod(m, uint8_t *), answer[NEIGHBOR_MAX];
@@ -351,7 +377,7 @@ underlay_take(
 		return false;
 	}
 	if (icmp_too_big_parse(data, m->data_len, &news)) {
-		*ret_is_view_due |= hear_too_big(dp, uplink, &news);
+		hear_too_big(uplink, &news);
 		return false;
 	}
 	if (neighbor_parse(data, m->data_len, &msg) || msg.is_ipv6 != self.is_ipv6 || msg.vlan != self.vlan)
@@ -360,7 +386,7 @@ underlay_take(
 		(void)inject(uplink, answer, neighbor_reply(&self, &msg, answer));
 	// A neighbour that asks tells its own address as well.
 	if (msg.has_mac)
-		*ret_is_view_due |= learn(uplink, msg.addr, &msg.mac, clock_now_ns(&dp->env.clock));
+		learn(uplink, msg.addr, &msg.mac, clock_now_ns(&dp->env.clock));
 	return false;
 }
 

@@ -17,12 +17,11 @@ void underlay_destroy(struct port *uplink); // no worker uses it any more; NULL 
 // there is no uplink.
 bool underlay_headers(const struct dp *dp, const struct port *tunnel, struct geneve_template *ret_headers);
 bool underlay_is_resolved(const struct port *tunnel);
-// Control thread, once a second and after a tunnel was made: asks for unknown neighbours, and for
-// those known long ago.
-// True: workers must know the changes.
-bool underlay_housekeeping(struct dp *dp) __attribute__((warn_unused_result));
+// Control thread: asks for unknown neighbours, and for those known long ago. housekeeping: once a
+// second. follow: the port, a tunnel or an uplink, came or changed. All touch the ports of which
+// workers must hear anew.
+void underlay_housekeeping(struct dp *dp);
+void underlay_follow(struct port *port);
 // Control thread: a packet that was punted from the uplink. True: ret_d is for the daemon. Other
-// questions of the frame may be answered; m stays the caller's. *ret_is_view_due: set when workers
-// must know its news.
-bool underlay_take(
-	struct dp *dp, const struct port *uplink, struct rte_mbuf *m, struct dp_datagram *ret_d, bool *ret_is_view_due);
+// questions of the frame may be answered; m stays the caller's.
+bool underlay_take(struct dp *dp, struct port *uplink, struct rte_mbuf *m, struct dp_datagram *ret_d);

@@ -1,10 +1,22 @@
-// How a view comes to be: control thread.
+// What workers see of the configuration (path/view.h), made from the control thread's objects.
+// Control thread.
 #pragma once
 
-#include "path/view.h"
+#include <stdint.h>
 
 struct dp;
 
-// Builds a view of dp's present state, swaps it in and waits until no worker uses the one before.
-// -ENOMEM: nothing changed
+// What views have cost since the start.
+struct views_cost {
+	uint64_t n_entries; // of ports
+	uint64_t n_bytes; // of everything that was built
+	uint64_t n_live; // objects that there are
+};
+
+struct views_cost views_cost(const struct dp *dp);
+
+int views_start(struct dp *dp); // a view without ports, before there are workers. -ENOMEM
+void views_stop(struct dp *dp); // there are no workers any more
+// Workers have what registry_touch was called for since. Returns when none uses what it replaces.
+// -ENOMEM: nothing has changed, the next call tries again.
 int views_publish(struct dp *dp);

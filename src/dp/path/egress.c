@@ -274,7 +274,7 @@ egress_drain(struct worker *w, const struct view *view)
 void
 egress_apply(struct worker *w, const struct view *view)
 {
-	const struct view_worker *mine = &view->worker[w->index];
+	const struct view_worker *mine = view->worker[w->index];
 
 	for (uint16_t i = 0; i < mine->n_owned; i++)
 		mailbox_set_mark(&w->env->due[w->index], mine->owned[i]);

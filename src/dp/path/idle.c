@@ -40,7 +40,7 @@ watch(struct worker *w, int fd)
 static void
 ask_queues(struct worker *w, const struct view *view, bool is_on, bool rebuild)
 {
-	const struct view_worker *mine = &view->worker[w->index];
+	const struct view_worker *mine = view->worker[w->index];
 
 	for (uint16_t i = 0; i < mine->n_rxq; i++) {
 		struct port_path *port = view_port(view, mine->rxq[i].port)->port;

@@ -101,7 +101,7 @@ schedule_keep_delay(struct schedule *q, uint16_t flow)
 void
 schedule_snapshot(struct worker *w, const struct view *view)
 {
-	const struct view_worker *mine = &view->worker[w->index];
+	const struct view_worker *mine = view->worker[w->index];
 
 	for (uint16_t i = 0; i < mine->n_owned; i++) {
 		struct schedule *q = view_port(view, mine->owned[i])->schedule;
@@ -387,7 +387,7 @@ schedule_put(struct worker *w, const struct view *view, uint16_t out)
 unsigned
 schedule_serve_all(struct worker *w, const struct view *view)
 {
-	const struct view_worker *mine = &view->worker[w->index];
+	const struct view_worker *mine = view->worker[w->index];
 	unsigned sum = 0;
 
 	for (uint16_t i = 0; i < mine->n_owned; i++) {
@@ -423,7 +423,7 @@ forget_history(struct sched_flow *f)
 void
 schedule_apply(struct worker *w, const struct view *view)
 {
-	const struct view_worker *mine = &view->worker[w->index];
+	const struct view_worker *mine = view->worker[w->index];
 
 	w->max_waiting = RTE_MAX(w->env->n_mbufs / SENDER_SHARE / w->env->n_workers, (uint32_t)DP_QUEUE_MIN);
 	// Ports that went took buffers with them, whose number is known only here.
@@ -465,7 +465,7 @@ schedule_apply(struct worker *w, const struct view *view)
 bool
 schedule_next_ns(const struct worker *w, const struct view *view, uint64_t *ret_ns)
 {
-	const struct view_worker *mine = &view->worker[w->index];
+	const struct view_worker *mine = view->worker[w->index];
 	uint64_t now_ns = clock_now_ns(&w->env->clock), at;
 	bool found = false;
 

@@ -58,7 +58,7 @@ learn(struct burst *b, const struct frame_l2 *l2, uint16_t vlan)
 {
 	struct port_path *port = b->in->port;
 	int64_t n = atomic_load_explicit(&port->n_macs, memory_order_relaxed);
-	bool may_learn = n < b->in->mac_limit, is_bound = b->view->bound_mask;
+	bool may_learn = n < b->in->mac_limit, is_bound = b->view->bridge[b->in->bridge->id]->bound_mask;
 	struct mac_table *macs = &b->in->bridge->macs;
 	enum mac_learn result;
 	uint16_t old;
@@ -140,12 +140,13 @@ forward(struct burst *b, uint16_t out, struct egress_pkt pkt)
 static enum drop
 flood(struct burst *b, struct egress_pkt pkt, bool is_reserved)
 {
+	const struct view_bridge *bridge = b->view->bridge[b->in->bridge->id];
 	uint16_t last = VIEW_NO_PORT;
 
 	if (!may_flood(b))
 		return DROP_FLOOD_LIMIT;
-	for (uint16_t i = 0; i < b->in->n_members; i++) {
-		uint16_t out = b->in->members[i];
+	for (uint16_t i = 0; i < bridge->n_members; i++) {
+		uint16_t out = bridge->members[i];
 		const struct view_port *vp = view_port(b->view, out);
 		struct egress_pkt copy = pkt;
 

@@ -1,7 +1,7 @@
 // The glue between bursts and chains. The packet itself has a mark that it is followed, to a guest
 // or as the answer of one (a flag and the chain's number; one of both at a time). The port knows
 // the guest's position in its ring. Costs nothing where no port has a trace: workers look at
-// view->has_traces.
+// view->n_traces.
 #include "trace.h"
 
 #include "base/pkt.h"
@@ -150,7 +150,7 @@ trace_received(struct worker *w, const struct view *view, uint16_t in, struct rt
 void
 trace_poll(struct worker *w, const struct view *view)
 {
-	const struct view_worker *mine = &view->worker[w->index];
+	const struct view_worker *mine = view->worker[w->index];
 	bool is_waiting = false;
 
 	for (uint16_t i = 0; i < mine->n_owned; i++) {

@@ -80,12 +80,12 @@ transmit_run(
 		bytes += pkts[k]->pkt_len;
 	if (view_port(view, out)->uplink)
 		encap_stamp(w, view, pkts, run);
-	if (unlikely(view->has_traces))
+	if (unlikely(view->n_traces))
 		trace_before(w, view, out, q, pkts, run, &traced);
 	refused.set = 0;
 	n_sent = done = port->device.io->tx(&port->device, q, pkts, run, &refused);
 	sent = (uint32_t)((UINT64_C(1) << done) - 1) & ~refused.set;
-	if (unlikely(view->has_traces))
+	if (unlikely(view->n_traces))
 		trace_after(w, view, out, q, sent, &traced);
 	if (unlikely(done < run || refused.set)) {
 		if (view_port(view, out)->uplink)

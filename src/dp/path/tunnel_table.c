@@ -12,18 +12,16 @@ slot_of(const uint8_t *remote, bool is_v6, uint32_t vni)
 	memcpy(&high, remote, is_v6 ? 8 : 4);
 	if (is_v6)
 		memcpy(&low, remote + 8, 8);
-	return rte_hash_crc_8byte(low, rte_hash_crc_8byte(high, vni)) % TUNNEL_TABLE_SIZE;
+	return rte_hash_crc_8byte(low, rte_hash_crc_8byte(high, vni));
 }
 
 void
-tunnel_table_add(struct view *view, uint16_t tunnel)
+tunnel_table_add(struct view_uplink *up, uint16_t tunnel, const struct prefix *remote, uint32_t vni)
 {
-	const struct view_tunnel *t = view_port(view, tunnel)->tunnel;
-	struct view_uplink *up = view_port(view, t->uplink)->uplink;
-	uint32_t slot = slot_of(t->remote.addr, t->remote.is_v6, t->vni);
+	uint32_t slot = slot_of(remote->addr, remote->is_v6, vni) & up->mask;
 
-	while (up->tunnel[slot] != VIEW_NO_PORT) // there are more slots than ports
-		slot = (slot + 1) % TUNNEL_TABLE_SIZE;
+	while (up->tunnel[slot] != VIEW_NO_PORT) // half of them are free
+		slot = (slot + 1) & up->mask;
 	up->tunnel[slot] = tunnel;
 }
 
@@ -42,8 +40,8 @@ tunnel_table_find(const struct view *view, const struct view_uplink *up, const s
 
 	if (last != VIEW_NO_PORT && is_from(view_port(view, last)->tunnel, p))
 		return last;
-	for (slot = slot_of(p->src, p->is_ipv6, p->vni); up->tunnel[slot] != VIEW_NO_PORT;
-		slot = (slot + 1) % TUNNEL_TABLE_SIZE)
+	for (slot = slot_of(p->src, p->is_ipv6, p->vni) & up->mask; up->tunnel[slot] != VIEW_NO_PORT;
+		slot = (slot + 1) & up->mask)
 		if (is_from(view_port(view, up->tunnel[slot])->tunnel, p))
 			return up->tunnel[slot];
 	return VIEW_NO_PORT;

@@ -1,5 +1,6 @@
-// The workers' view of the configuration: one immutable snapshot, rebuilt by the control thread at
-// every change, swapped by pointer, freed after every worker has passed a quiescent point.
+// The workers' view of the configuration: an immutable snapshot. The control thread makes the next
+// one at every change (house/views.c), swaps it by pointer, and frees what it replaces after every
+// worker has passed a quiescent point.
 #pragma once
 
 #include "bridge_path.h"
@@ -13,8 +14,6 @@
 #include <rte_ether.h>
 
 #define VIEW_NO_PORT MAC_TABLE_NO_PORT
-
-#define TUNNEL_TABLE_SIZE (2 * DP_MAX_PORTS)
 
 struct decap_delays;
 
@@ -34,17 +33,17 @@ struct view_tunnel {
 };
 
 // A port without a bridge that has an address on the underlay: its tunnels by remote address and
-// VNI, open addressing, VIEW_NO_PORT: free.
+// VNI. Open addressing, at least half of the slots are free.
 struct view_uplink {
 	struct prefix address;
-	uint16_t tunnel[TUNNEL_TABLE_SIZE];
+	uint32_t mask; // slots less 1
+	uint16_t tunnel[]; // VIEW_NO_PORT: free
 };
 
 struct view_port {
 	struct port_path *port; // NULL: no such port
 	struct bridge_path *bridge; // NULL: none
-	const uint16_t *members; // port ids of the bridge
-	uint16_t n_members;
+	uint16_t n_rxq; // queues that are polled
 	uint16_t vlan; // access VLAN or the trunk's untagged one
 	uint16_t mirror_to; // VIEW_NO_PORT: none
 	uint8_t mirror; // enum dp_mirror_dir
@@ -61,7 +60,7 @@ struct view_port {
 	uint32_t mac_limit; // UINT32_MAX: none
 	struct rate_limit flood, max_rate, raised; // packets, bytes, bytes
 	const struct view_tunnel *tunnel; // NULL: none
-	struct view_uplink *uplink; // NULL: none
+	const struct view_uplink *uplink; // NULL: none
 	uint64_t deadline_ns; // of what it sends, as configured
 	struct capture *capture; // NULL: none
 	struct trace *trace; // NULL: none
@@ -83,10 +82,11 @@ struct view_rxq {
 	uint16_t port, queue;
 };
 
+// What a worker polls and serves.
 struct view_worker {
-	struct view_rxq *rxq;
-	uint16_t *owned; // ports whose egress this worker serves
 	uint16_t n_rxq, n_owned;
+	const uint16_t *owned; // ports whose egress this worker serves
+	struct view_rxq rxq[];
 };
 
 // A MAC in allowed_macs of a port. Open addressing, at least half of the slots are free.
@@ -95,26 +95,39 @@ struct view_bound {
 	uint16_t port;
 };
 
-struct view {
-	struct view_port port[DP_MAX_PORTS];
-	struct view_worker worker[DP_MAX_WORKERS];
-	struct view_rxq rxqs[DP_MAX_PORTS * DP_MAX_QUEUES];
-	uint16_t owned[DP_MAX_PORTS];
-	uint16_t members[DP_MAX_PORTS]; // by bridge, one after another
-	struct view_tunnel tunnels[DP_MAX_PORTS]; // by port
-	struct view_uplink uplinks[DP_MAX_UPLINKS];
-	uint64_t gen; // of the view, 1 and up
-	uint16_t n_uplinks;
-	bool has_schedules, has_traces;
+struct view_bridge {
+	const uint16_t *members; // ports that it floods to
+	uint16_t n_members;
 	uint32_t bound_mask; // slots less 1; 0: nothing is bound
 	struct view_bound bound[];
 };
+
+#define VIEW_BLOCK 64 // entries
+
+struct view_block {
+	const struct view_port *port[VIEW_BLOCK];
+};
+
+// Each pointer leads to an immutable object of its own, which the next view has, too, unless it
+// changed. So a change builds what it changes, whatever else there is.
+struct view {
+	uint64_t gen; // of the view, 1 and up
+	const struct view_block *block[DP_MAX_PORTS / VIEW_BLOCK]; // see view_port
+	const struct view_bridge *bridge[DP_MAX_BRIDGES]; // by id; NULL: no port is on it
+	uint16_t n_ids; // all ids that were ever used are below
+	uint16_t n_uplinks, n_schedules, n_traces; // entries that have one
+	uint16_t n_changed; // ids whose entry is not that of the view before
+	const uint16_t *changed;
+	const struct view_worker *worker[]; // by index
+};
+
+extern const struct view_port view_no_port; // of ids without a port
 
 // id: below DP_MAX_PORTS. Never NULL: an id without a port has an entry whose `port` is NULL.
 static inline const struct view_port *
 view_port(const struct view *view, uint16_t id)
 {
-	return &view->port[id];
+	return view->block[id / VIEW_BLOCK]->port[id % VIEW_BLOCK];
 }
 
 // Does the port take frames of the VLAN? Those of its own leave without a tag, others with one.
@@ -128,9 +141,9 @@ view_carries(const struct view_port *vp, uint16_t vlan)
 }
 
 static inline uint32_t
-view_bound_slot(const struct view *view, uint64_t mac)
+view_bound_slot(const struct view_bridge *bridge, uint64_t mac)
 {
-	return (uint32_t)(mac * UINT64_C(0x9e3779b97f4a7c15) >> 32) & view->bound_mask;
+	return (uint32_t)(mac * UINT64_C(0x9e3779b97f4a7c15) >> 32) & bridge->bound_mask;
 }
 
 // Does the MAC in this VLAN belong to another port of the bridge, by its allowed_macs? Not while

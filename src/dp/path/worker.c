@@ -135,7 +135,7 @@ poll_queue(struct worker *w, const struct view *view, struct view_rxq rxq)
 static unsigned
 turn(struct worker *w, const struct view *view)
 {
-	const struct view_worker *mine = &view->worker[w->index];
+	const struct view_worker *mine = view->worker[w->index];
 	unsigned n = 0;
 
 	w->is_holding = false;
@@ -147,9 +147,9 @@ turn(struct worker *w, const struct view *view)
 			egress_flush(w, view);
 	}
 	n += egress_drain(w, view);
-	if (view->has_schedules)
+	if (view->n_schedules)
 		n += schedule_serve_all(w, view);
-	if (unlikely(view->has_traces))
+	if (unlikely(view->n_traces))
 		trace_poll(w, view);
 	return n;
 }
@@ -170,10 +170,10 @@ answer_snapshot(struct worker *w, const struct view *view)
 
 	if (likely(wanted == atomic_load_explicit(&w->snap_done, memory_order_relaxed)))
 		return;
-	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
+	for (uint16_t i = 0; i < view->n_ids; i++)
 		if (view_port(view, i)->port)
 			w->snap[i] = w->port[i].c;
-	if (view->has_schedules)
+	if (view->n_schedules)
 		schedule_snapshot(w, view);
 	if (view->n_uplinks)
 		decap_snapshot(w, view);

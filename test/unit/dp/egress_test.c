@@ -18,6 +18,9 @@
 
 static struct env env;
 static struct view *view, *before; // before: there were ports of the other worker
+static struct view_port entry[N_PORTS];
+static const struct view_block ports = {.port = {&entry[0], &entry[1], &entry[2]}};
+static const struct view_block no_ports = {.port = {&view_no_port, &view_no_port, &view_no_port}};
 static struct worker w[2];
 static struct port_path port[N_PORTS];
 static uint16_t got[N_PORTS]; // packets that each port's device took, all in order
@@ -41,12 +44,10 @@ static const struct port_io fake_io = {.tx = fake_tx};
 static void
 add_port(unsigned i)
 {
-	struct view_port *vp = &view->port[i];
-
 	port[i] = (struct port_path){.id = (uint16_t)i,
 		.owner = i ? OTHERS : MINE,
 		.device = {.io = &fake_io, .priv = (void *)(uintptr_t)i, .is_up = true, .n_txq = 1}};
-	*vp = (struct view_port){.port = &port[i],
+	entry[i] = (struct view_port){.port = &port[i],
 		.mirror_to = VIEW_NO_PORT,
 		.takes_untagged = true,
 		.is_admin_up = true,
@@ -59,10 +60,12 @@ static int
 start(void **state)
 {
 	(void)state;
-	view = calloc(1, sizeof(*view));
+	view = calloc(1, sizeof(*view) + 2 * sizeof(view->worker[0]));
 	before = calloc(1, sizeof(*before));
 	if (start_eal(N_MBUFS) || !view || !before)
 		return -1;
+	view->block[0] = &ports;
+	before->block[0] = &no_ports;
 	for (unsigned i = 0; i < 2; i++) {
 		w[i] = (struct worker){.env = &env, .index = (uint16_t)i, .pool = pool, .now_ns = 1};
 		w[i].port = aligned_alloc(RTE_CACHE_LINE_SIZE, DP_MAX_PORTS * sizeof(*w[i].port));
@@ -88,7 +91,8 @@ stop(void **state)
 static int
 begin(void **state)
 {
-	static uint16_t owned[] = {1, 2};
+	static const uint16_t owned[] = {1, 2};
+	static const struct view_worker others = {.owned = owned, .n_owned = RTE_DIM(owned)};
 
 	(void)state;
 	memset(got, 0, sizeof(got));
@@ -103,7 +107,7 @@ begin(void **state)
 		if (mailbox_init(&port[i].handoff, name, BOX))
 			return -1;
 	}
-	view->worker[OTHERS] = (struct view_worker){.owned = owned, .n_owned = RTE_DIM(owned)};
+	view->worker[OTHERS] = &others;
 	waker_awake(&w[OTHERS].waker);
 	return 0;
 }

@@ -15,6 +15,8 @@
 static struct view *view;
 static struct worker w;
 static struct port_path port;
+static const struct view_port entry = {.port = &port};
+static const struct view_block block = {.port = {&entry}};
 
 static struct {
 	unsigned n_calls[N_QUEUES], n_taken;
@@ -59,7 +61,7 @@ start(void **state)
 	if (start_eal(N_MBUFS) || !view || !w.port)
 		return -1;
 	port.device.io = &fake_io;
-	view->port[0].port = &port;
+	view->block[0] = &block;
 	return 0;
 }
 
