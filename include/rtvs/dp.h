@@ -8,6 +8,7 @@
 #include "rtvs/chain.h"
 #include "rtvs/drop.h"
 #include "rtvs/dscp.h"
+#include "rtvs/event_list.h"
 #include "rtvs/flow_delay.h"
 #include "rtvs/geneve_ignore.h"
 #include "rtvs/hist.h"
@@ -333,20 +334,9 @@ struct dp_mac {
 };
 
 enum dp_event_type {
-	DP_EVENT_LINK, // a port's link went up or down
-	DP_EVENT_CONNECT, // a front-end connected or left
-	DP_EVENT_STALL, // a worker lost its core for long
-	DP_EVENT_MAC_LIMIT, // a port or a bridge has as many MACs as it may
-	DP_EVENT_MAC_MOVES, // more MACs of a bridge move between its ports than should
-	DP_EVENT_GUEST_ERROR, // a guest or front-end did what it must not
-	DP_EVENT_REFUSED, // a front-end wanted a port that another has
-	DP_EVENT_HOLD, // a port is held back by the port `value`, which is slower; once in a while
-	// A port is closed that packets waited for when it was removed. cause: its name; value:
-	// packets that did not leave in time.
-	DP_EVENT_DRAINED,
-	// A router says that a tunnel takes packets of `value` bytes at most; is_up: such a report
-	// was forgotten.
-	DP_EVENT_PATH_MTU,
+#define X(id, name, when) DP_EVENT_##id,
+	EVENT_LIST(X)
+#undef X
 };
 #define DP_CAUSE_SIZE 96
 
@@ -356,7 +346,9 @@ struct dp_event {
 	unsigned bridge; // id, of DP_EVENT_MAC_MOVES
 	unsigned worker;
 	bool is_up;
-	uint64_t value; // stall in ns, limit, process that was refused, id of another port, ...
+	// Of HOLD the id of the port that holds back, of PATH_MTU bytes, of REFUSED a process, of
+	// STALL ns, of others a limit or a count.
+	uint64_t value;
 	int32_t holder_pid; // process that has the port
 	char cause[DP_CAUSE_SIZE]; // of a guest error, "": it is not known
 	uint64_t time_ns; // CLOCK_REALTIME

@@ -18,17 +18,17 @@ enum port_trait {
 };
 
 // clang-format off
-// X(arg, ID, name, traits): DP_PORT_ID, and struct port_type port_NAME_type. arg is the caller's
-// own.
+// X(arg, ID, name, traits, what it is): DP_PORT_ID, and struct port_type port_NAME_type in
+// src/dp/house/port_NAME.c. arg is the caller's own.
 #define PORT_TYPES(X, arg) \
-	X(arg, VHOST,   vhost,   PORT_IS_GUEST | PORT_MAY_BE_UPLINK) \
-	X(arg, ETHDEV,  ethdev,  PORT_IS_DEVICE | PORT_MAY_BE_UPLINK | PORT_MAY_HOLD) \
-	X(arg, GENEVE,  geneve,  PORT_IS_TUNNEL) \
-	X(arg, SEGMENT, segment, PORT_IS_NODE | PORT_MAY_BE_UPLINK)
+	X(arg, VHOST,   vhost,   PORT_IS_GUEST | PORT_MAY_BE_UPLINK,                   "a guest's vhost-user socket") \
+	X(arg, ETHDEV,  ethdev,  PORT_IS_DEVICE | PORT_MAY_BE_UPLINK | PORT_MAY_HOLD,  "a DPDK device") \
+	X(arg, GENEVE,  geneve,  PORT_IS_TUNNEL,                                       "a tunnel to another host") \
+	X(arg, SEGMENT, segment, PORT_IS_NODE | PORT_MAY_BE_UPLINK,                    "Ethernet over shared memory")
 // clang-format on
 
 enum dp_port_type {
-#define X(arg, id, name, traits) DP_PORT_##id,
+#define X(arg, id, name, traits, about) DP_PORT_##id,
 	PORT_TYPES(X, )
 #undef X
 	PORT_N_TYPES,
@@ -42,7 +42,7 @@ uint32_t port_traits_of_name(const char *type); // NULL allowed: no name has tra
 
 // The types that have any of these traits, as bits 1 << enum dp_port_type. A constant where traits
 // is one.
-#define PORT_KIND(wanted, id, name, traits) | (((traits) & (wanted)) ? 1u << DP_PORT_##id : 0u)
+#define PORT_KIND(wanted, id, name, traits, about) | (((traits) & (wanted)) ? 1u << DP_PORT_##id : 0u)
 #define PORT_KINDS(traits) (0u PORT_TYPES(PORT_KIND, traits))
 
 // Has the type any of these traits?

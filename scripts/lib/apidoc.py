@@ -6,9 +6,13 @@ rtvswitch-api(7), the shell completion, the Python client, or what a libvirt dom
 """
 import html
 import json
+import pathlib
+import re
 import sys
 
 import python_client
+
+EVENT_LIST = pathlib.Path(__file__).resolve().parents[2] / "include/rtvs/event_list.h"
 
 
 def c(api):
@@ -47,7 +51,14 @@ def md(api):
             out += ["| parameter | value | meaning |", "|---|---|---|"]
             out += [f"| `{p['name']}` | {limits(p).replace('|', chr(92) + '|')} | {p['help']} |" for p in m["params"]]
             out.append("")
+    out += ["## Events", "", "Notifications of `events.subscribe`.", "", "| event | when |", "|---|---|"]
+    out += [f"| `{name}` | {when} |" for name, when in events()]
     return "\n".join(out).rstrip() + "\n"
+
+
+# Of the table in the header: [(name, when)].
+def events():
+    return re.findall(r'^\tX\([A-Z_]+, +"([^"]+)", +"([^"]+)"', EVENT_LIST.read_text(), re.M)
 
 
 def roff(text):
@@ -66,6 +77,9 @@ def man(api):
         out += [f".SS {roff(m['method'])}", roff(m["help"]), ".PP", "Returns: " + roff(m["result"])]
         for p in m["params"]:
             out += [".TP", f".B {roff(p['name'])}", f"({roff(limits(p))})", ".br", roff(p["help"])]
+    out += [".SH EVENTS", "Notifications of events.subscribe."]
+    for name, when in events():
+        out += [".TP", f".B {roff(name)}", roff(when)]
     out += [".SH SEE ALSO", ".BR rtvsctl (1),", ".BR rtvswitchd (8)"]
     return "\n".join(out) + "\n"
 

@@ -3,14 +3,14 @@
 // another line. Both tables are indexed by enum dp_port_type.
 #include "rtvs/port_traits.h"
 
-#define X(arg, id, name, traits) [DP_PORT_##id] = #name,
+#define X(arg, id, name, traits, about) [DP_PORT_##id] = #name,
 const char *const port_traits_names[PORT_N_TYPES + 1] = {PORT_TYPES(X, )};
 #undef X
 
 uint32_t
 port_traits_of(uint32_t type)
 {
-#define X(arg, id, name, traits) [DP_PORT_##id] = traits,
+#define X(arg, id, name, traits, about) [DP_PORT_##id] = traits,
 	static const uint8_t table[PORT_N_TYPES] = {PORT_TYPES(X, )};
 #undef X
 

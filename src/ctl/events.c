@@ -37,10 +37,10 @@ events_add_time(json_t *params, uint64_t time_ns)
 	(void)json_object_set_new(params, "time", json_string(text));
 }
 
-#define NAME(name, when) name,
-#define FURTHER_NAME(name, when) ", " name
-static const char *const names[] = {EVENTS_LIST(NAME)};
-static const char all_names[] = EVENTS_LIST(FURTHER_NAME);
+#define NAME(id, name, when) [DP_EVENT_##id] = name,
+#define FURTHER_NAME(id, name, when) ", " name
+static const char *const names[] = {EVENT_LIST(NAME)};
+static const char all_names[] = EVENT_LIST(FURTHER_NAME);
 const char *const events_names = all_names + sizeof(", ") - 1;
 
 // The next of the patterns. False: there is none. One that is too long is cut: it matches nothing.
@@ -112,6 +112,13 @@ void
 events_emit(struct ctl *ctl, const char *name, json_t *params)
 {
 	emit_at(ctl, name, params, events_now_ns());
+}
+
+// What the datapath has told, when it happened.
+static void
+pass_on(struct ctl *ctl, const struct dp_event *ev, json_t *params)
+{
+	emit_at(ctl, names[ev->type], params, ev->time_ns);
 }
 
 // The virtual machine of the port; NULL: none, or no such port.
@@ -202,10 +209,9 @@ on_refused(struct ctl *ctl, const struct dp_event *ev, const struct dp_port_cfg 
 		"(libvirt: <source path='%s'/> of the interface; QEMU: path= of its -chardev), or ask for a move: "
 		"rtvsctl port move %s",
 		cfg->name, (unsigned long long)ev->value, command, (int)ev->holder_pid, cfg->socket, cfg->name);
-	emit_at(ctl, "port.refused",
+	pass_on(ctl, ev,
 		json_pack("{s:s, s:I, s:s, s:i}", "port", cfg->name, "pid", (json_int_t)ev->value, "command", command,
-			"holder", (int)ev->holder_pid),
-		ev->time_ns);
+			"holder", (int)ev->holder_pid));
 }
 
 // cfg: of the port that is held back.
@@ -218,7 +224,7 @@ on_hold(struct ctl *ctl, const struct dp_event *ev, const struct dp_port_cfg *cf
 		return;
 	events_log(ctl, ev->port, LOG_LEVEL_INFO, ABOUT_PORT(cfg, NULL),
 		"port %s: sends faster than port %s, which holds it back for moments", cfg->name, by->cfg.name);
-	emit_at(ctl, "port.held", json_pack("{s:s, s:s}", "port", cfg->name, "by", by->cfg.name), ev->time_ns);
+	pass_on(ctl, ev, json_pack("{s:s, s:s}", "port", cfg->name, "by", by->cfg.name));
 }
 
 static void
@@ -231,10 +237,9 @@ on_link(struct ctl *ctl, const struct dp_event *ev, const struct dp_port_cfg *cf
 		(void)dp_port_state(ctl->plane.dp, ev->port, &state);
 	events_log(ctl, ev->port, LOG_LEVEL_INFO, ABOUT_PORT(cfg, NULL), "port %s: link %s%s%s", cfg->name, link,
 		state.detail[0] ? ": " : "", state.detail);
-	emit_at(ctl, "port.link",
+	pass_on(ctl, ev,
 		json_pack("{s:s, s:s, s:s*}", "port", cfg->name, "link", link, "detail",
-			state.detail[0] ? state.detail : NULL),
-		ev->time_ns);
+			state.detail[0] ? state.detail : NULL));
 }
 
 static void
@@ -251,22 +256,19 @@ on_port_event(struct ctl *ctl, const struct dp_event *ev, const struct dp_port_c
 		events_log(ctl, ev->port, LOG_LEVEL_INFO,
 			ABOUT_PORT(cfg, ev->is_up ? LOG_ID_GUEST_CONNECTED : LOG_ID_GUEST_LEFT),
 			"port %s: front-end %s", port, ev->is_up ? "connected" : "left");
-		emit_at(ctl, "port.connect", json_pack("{s:s, s:b}", "port", port, "connected", ev->is_up),
-			ev->time_ns);
+		pass_on(ctl, ev, json_pack("{s:s, s:b}", "port", port, "connected", ev->is_up));
 		break;
 	case DP_EVENT_MAC_LIMIT:
 		events_log(ctl, ev->port, LOG_LEVEL_WARNING, ABOUT_PORT(cfg, NULL), "port %s: MAC limit reached (%llu)",
 			port, value);
-		emit_at(ctl, "mac.limit", json_pack("{s:s, s:I}", "port", port, "limit", (json_int_t)ev->value),
-			ev->time_ns);
+		pass_on(ctl, ev, json_pack("{s:s, s:I}", "port", port, "limit", (json_int_t)ev->value));
 		break;
 	case DP_EVENT_GUEST_ERROR:
 		events_log(ctl, ev->port, LOG_LEVEL_WARNING, ABOUT_PORT(cfg, LOG_ID_GUEST_ERROR),
 			"port %s: guest or front-end broke the rules %llu times%s%s", port, value,
 			ev->cause[0] ? ", last: " : "", ev->cause);
-		emit_at(ctl, "guest.error",
-			json_pack("{s:s, s:I, s:s}", "port", port, "count", (json_int_t)ev->value, "cause", ev->cause),
-			ev->time_ns);
+		pass_on(ctl, ev,
+			json_pack("{s:s, s:I, s:s}", "port", port, "count", (json_int_t)ev->value, "cause", ev->cause));
 		break;
 	case DP_EVENT_REFUSED:
 		on_refused(ctl, ev, cfg);
@@ -279,13 +281,12 @@ on_port_event(struct ctl *ctl, const struct dp_event *ev, const struct dp_port_c
 			ev->is_up ? "port %s: takes packets of %llu bytes again" :
 				    "port %s: takes packets of %llu bytes at most for 10 minutes, says the network",
 			port, value);
-		emit_at(ctl, "port.path_mtu",
-			json_pack("{s:s, s:I, s:b}", "port", port, "mtu", (json_int_t)ev->value, "lowered", !ev->is_up),
-			ev->time_ns);
+		pass_on(ctl, ev,
+			json_pack(
+				"{s:s, s:I, s:b}", "port", port, "mtu", (json_int_t)ev->value, "lowered", !ev->is_up));
 		break;
-	case DP_EVENT_DRAINED:
-	case DP_EVENT_MAC_MOVES:
-	case DP_EVENT_STALL:
+	default: // nothing for the log, nor to be said in words
+		pass_on(ctl, ev, json_pack("{s:s, s:I}", "port", port, "value", (json_int_t)ev->value));
 		break;
 	}
 }
@@ -298,8 +299,7 @@ on_stall(struct ctl *ctl, const struct dp_event *ev)
 	(void)snprintf(worker, sizeof(worker), "%u", (unsigned)ev->worker);
 	events_log(ctl, DP_MAX_PORTS, LOG_LEVEL_WARNING, LOG_ABOUT(LOG_ID_WORKER_STALL, {"WORKER", worker}),
 		"worker %s: lost its core for %s", worker, units_format_time(ev->value, time));
-	emit_at(ctl, "worker.stall",
-		json_pack("{s:i, s:I}", "worker", (int)ev->worker, "stall_ns", (json_int_t)ev->value), ev->time_ns);
+	pass_on(ctl, ev, json_pack("{s:i, s:I}", "worker", (int)ev->worker, "stall_ns", (json_int_t)ev->value));
 }
 
 // The port is not in the model any more, and its number may be another's.
@@ -309,8 +309,7 @@ on_drained(struct ctl *ctl, const struct dp_event *ev)
 	events_log(ctl, DP_MAX_PORTS, LOG_LEVEL_INFO, LOG_ABOUT(NULL, {"PORT", ev->cause}),
 		"port %s: closed; %llu packets that waited for it were dropped", ev->cause,
 		(unsigned long long)ev->value);
-	emit_at(ctl, "port.drained", json_pack("{s:s, s:I}", "port", ev->cause, "dropped", (json_int_t)ev->value),
-		ev->time_ns);
+	pass_on(ctl, ev, json_pack("{s:s, s:I}", "port", ev->cause, "dropped", (json_int_t)ev->value));
 }
 
 static void
@@ -324,10 +323,9 @@ on_mac_moves(struct ctl *ctl, const struct dp_event *ev)
 		events_log(ctl, DP_MAX_PORTS, LOG_LEVEL_WARNING, LOG_ABOUT(NULL, {"BRIDGE", cfg->name}),
 			"bridge %s: %llu MACs a second move between its ports: a loop, or two guests with one MAC",
 			cfg->name, (unsigned long long)ev->value);
-		emit_at(ctl, "mac.moves",
+		pass_on(ctl, ev,
 			json_pack("{s:s, s:I, s:I}", "bridge", cfg->name, "per_s", (json_int_t)ev->value, "limit",
-				(json_int_t)cfg->mac_moves),
-			ev->time_ns);
+				(json_int_t)cfg->mac_moves));
 	}
 }
 
@@ -346,7 +344,7 @@ on_dp_event(struct ctl *ctl, const struct dp_event *ev)
 		on_port_event(ctl, ev, &port->cfg);
 	} else if (ev->type == DP_EVENT_MAC_LIMIT) {
 		events_log(ctl, DP_MAX_PORTS, LOG_LEVEL_WARNING, NULL, "a bridge has reached its MAC limit");
-		emit_at(ctl, "mac.limit", json_pack("{s:I}", "limit", (json_int_t)ev->value), ev->time_ns);
+		pass_on(ctl, ev, json_pack("{s:I}", "limit", (json_int_t)ev->value));
 	}
 	// Else the port went while its event was on the way.
 }

@@ -10,35 +10,6 @@
 
 struct ctl;
 
-// clang-format off
-// X(name, when it is sent). docs/monitoring.md has them, too; scripts/check compares.
-#define EVENTS_LIST(X) \
-	X("port.add",       "a port was made") \
-	X("port.set",       "it was changed") \
-	X("port.del",       "it was removed") \
-	X("port.drained",   "it is closed: packets waited for it when it was removed (dropped: those that did not leave)") \
-	X("bridge.add",     "a bridge was made") \
-	X("bridge.set",     "it was changed") \
-	X("bridge.del",     "it was removed") \
-	X("system.set",     "the system's parameters were changed") \
-	X("config.apply",   "a configuration was applied") \
-	X("port.connect",   "a front-end came or left") \
-	X("port.link",      "the link went up or down") \
-	X("port.refused",   "a process wanted a guest's port that another has") \
-	X("port.held",      "a slower device (by) holds the port back; once in 10 s for the same two") \
-	X("port.path_mtu",  "the network takes less through a tunnel than it did, or that was 10 minutes ago") \
-	X("mac.limit",      "a port or a bridge has its limit of MACs") \
-	X("mac.moves",      "more MACs move between a bridge's ports than it allows") \
-	X("guest.error",    "a guest or its QEMU broke the protocol") \
-	X("flow.shortened", "packets come late elsewhere: they leave sooner here") \
-	X("flow.raised",    "they have a higher DSCP") \
-	X("flow.escalated", "they come late still, and nothing is left to do here") \
-	X("flow.relaxed",   "a step back") \
-	X("flow.recovered", "all steps back") \
-	X("worker.stall",   "somebody else had a worker's CPU") \
-	X("capture.end",    "a capture ended, and why")
-// clang-format on
-
 #define EVENTS_LOG_BURST 10 // lines that one port's guest may cause in a window
 #define EVENTS_LOG_WINDOW_NS UINT64_C(10000000000)
 
@@ -55,7 +26,7 @@ struct events {
 uint64_t events_now_ns(void); // CLOCK_REALTIME
 // Adds "time", as RFC 3339 has it.
 void events_add_time(json_t *object, uint64_t time_ns);
-// Sends to subscribers. name: of EVENTS_LIST. params is stolen (NULL: nothing is sent); "time" is
+// Sends to subscribers. name: of event_list.h. params is stolen (NULL: nothing is sent); "time" is
 // added.
 void events_emit(struct ctl *ctl, const char *name, json_t *params);
 // One line about a port that a guest may cause (DP_MAX_PORTS: about the switch), unless there were

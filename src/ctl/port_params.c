@@ -12,11 +12,14 @@
 // Features that a guest's driver agrees to when it starts.
 #define NEGOTIATED FIXED "; a guest that runs keeps what it uses until it is powered off and on"
 
+#define TYPE(arg, id, name, traits, about) "; " #name ": " about
+static const char types[] = PORT_TYPES(TYPE, );
+
 // clang-format off
 const struct rpc_param port_params[] = {
 	P(name, RPC_NAME, .is_required = true, .is_key = true, .min = 1, .max = RTVS_NAME_SIZE - 1, .help = "name of the port"),
 	P(type, RPC_ENUM, .names = port_traits_names, .def = "vhost", .is_kind = true, .fixed = FIXED,
-		.help = "vhost: a guest's vhost-user socket; ethdev: a DPDK device; geneve: a tunnel to another host; segment: Ethernet over shared memory"),
+		.help = types + sizeof("; ") - 1),
 	P(socket, RPC_STR, .max = RTVS_PATH_SIZE - 1, .kinds = PORT_KINDS(PORT_IS_GUEST), .fixed = FIXED,
 		.help = "path of the socket; " PORT_PARAMS_RUN_DIR "/NAME.sock by default"),
 	PAS("mode", vhost_mode, RPC_ENUM, .names = dp_vhost_mode_names, .def = "listen", .kinds = PORT_KINDS(PORT_IS_GUEST), .fixed = FIXED,

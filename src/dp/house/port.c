@@ -22,7 +22,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define X(arg, id, name, traits) [DP_PORT_##id] = &port_##name##_type,
+#define X(arg, id, name, traits, about) [DP_PORT_##id] = &port_##name##_type,
 static const struct port_type *const port_types[PORT_N_TYPES] = {PORT_TYPES(X, )};
 #undef X
 

@@ -28,6 +28,6 @@ struct port_type {
 };
 
 int port_vhost_init(void); // after EAL, before ports. -errno
-#define X(arg, id, name, traits) extern const struct port_type port_##name##_type;
+#define X(arg, id, name, traits, about) extern const struct port_type port_##name##_type;
 PORT_TYPES(X, )
 #undef X

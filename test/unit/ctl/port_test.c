@@ -228,7 +228,7 @@ set_changes_what_is_given(void **state)
 	fixture_refused(f, "port.set", "{\"mtu\": 1500}", RPC_INVALID_PARAMS, "name");
 }
 
-// Of each type one, which can be made of nothing else.
+// What a port of the type needs to be one; NULL: its type alone.
 static const char *const of_each_type[PORT_N_TYPES] = {
 	[DP_PORT_VHOST] = "\"name\": \"p\"",
 	[DP_PORT_ETHDEV] = "\"name\": \"p\", \"type\": \"ethdev\", \"devargs\": \"x\"",
@@ -245,12 +245,21 @@ default_of(const struct rpc_param *param)
 	return param->def ? json_string(param->def) : rpc_encode_value(param, &nothing);
 }
 
+static const char *
+needs(uint32_t type, char own[160])
+{
+	if (of_each_type[type])
+		return of_each_type[type];
+	(void)snprintf(own, 160, "\"name\": \"p\", \"type\": \"%s\"", port_traits_names[type]);
+	return own;
+}
+
 static void
 add_of_each_type(struct fixture *f, uint32_t type)
 {
-	char params[160];
+	char own[160], params[180];
 
-	(void)snprintf(params, sizeof(params), "{%s}", of_each_type[type]);
+	(void)snprintf(params, sizeof(params), "{%s}", needs(type, own));
 	fixture_ok(f, "port.add", params);
 }
 
@@ -271,14 +280,14 @@ each_parameter_is_for_its_types(void **state)
 			const struct rpc_param *param = &port_params[i];
 			bool is_for_type = !param->kinds || (param->kinds >> type & 1);
 			json_t *value = default_of(param);
-			char *text = json_dumps(value, JSON_ENCODE_ANY), params[512], why[128];
+			char *text = json_dumps(value, JSON_ENCODE_ANY), params[512], why[128], own[160];
 
 			(void)snprintf(why, sizeof(why), "%s: only for type=", param->name);
 			(void)snprintf(params, sizeof(params), "{\"name\": \"p\", \"%s\": %s}", param->name, text);
 			if (!is_for_type) {
 				fixture_refused(f, "port.set", params, RPC_INVALID_PARAMS, why);
 				fixture_refused(f, "admission.check", params, RPC_INVALID_PARAMS, why);
-				(void)snprintf(params, sizeof(params), "{%s, \"%s\": %s}", of_each_type[type],
+				(void)snprintf(params, sizeof(params), "{%s, \"%s\": %s}", needs(type, own),
 					param->name, text);
 				fixture_refused(f, "port.add", params, RPC_INVALID_PARAMS, why);
 			} else if (!param->fixed) {

@@ -59,7 +59,7 @@ static void
 types_save_and_restore_or_do_neither(void **state)
 {
 	(void)state;
-#define X(arg, id, name, traits) assert_int_equal(!port_##name##_type.save, !port_##name##_type.restore);
+#define X(arg, id, name, traits, about) assert_int_equal(!port_##name##_type.save, !port_##name##_type.restore);
 	PORT_TYPES(X, )
 #undef X
 }
