@@ -117,7 +117,7 @@ ctx_of(const struct rpc_session *session, const struct rpc_method *method)
 
 	while (m != method)
 		m = m->name != NULL ? m + 1 : (++noun)->methods;
-	return (char *)session->ctx + noun->ctx_offset;
+	return session->ctx != NULL ? (char *)session->ctx + noun->ctx_offset : NULL;
 }
 
 static int
