@@ -58,14 +58,16 @@ hand_over(struct worker *w, const struct view *view, uint16_t out)
 static void
 leave(struct worker *w, const struct view *view, uint16_t out)
 {
-	if (view_port(view, out)->port->owner != w->index) {
+	const struct view_port *vp = view_port(view, out);
+
+	if (vp->port->owner != w->index) {
 		hand_over(w, view, out);
 		return;
 	}
-	if (unlikely(view_port(view, out)->trace))
+	if (unlikely(vp->trace))
 		trace_queued(w, view, out, w->port[out].tx.pkts, w->port[out].tx.n);
 	transmit_steer(view, out, w->port[out].tx.pkts, w->port[out].tx.n);
-	if (view_port(view, out)->schedule)
+	if (vp->schedule)
 		schedule_put(w, view, out);
 	else
 		transmit_staged(w, view, out);
@@ -105,24 +107,26 @@ is_ready(const struct view_port *vp)
 static void
 encap_and_stage(struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf *m)
 {
-	if (view_port(view, out)->tunnel) {
+	const struct view_port *vp = view_port(view, out);
+
+	if (vp->tunnel) {
 		enum drop drop = encap(w, view, out, &m);
 
 		if (unlikely(drop != DROP_NONE)) {
 			pkt_drop(&w->port[out].c, m, drop);
 			return;
 		}
-		out = view_port(view, out)->tunnel->uplink;
-		if (unlikely(!is_ready(view_port(view, out)))) {
+		out = vp->tunnel->uplink;
+		vp = view_port(view, out);
+		if (unlikely(!is_ready(vp))) {
 			pkt_drop(&w->port[out].c, m, DROP_LINK_DOWN);
 			return;
 		}
-		if (unlikely(m->pkt_len >
-			    view_port(view, out)->frame_max + (view_port(view, out)->vlan ? TAG_BYTES : 0))) {
+		if (unlikely(m->pkt_len > vp->frame_max + (vp->vlan ? TAG_BYTES : 0))) {
 			pkt_drop(&w->port[out].c, m, DROP_MTU);
 			return;
 		}
-	} else if (view_port(view, out)->schedule || view_port(view, out)->trace) {
+	} else if (vp->schedule || vp->trace) {
 		pkt_item(m)->arrival_ns = w->now_ns;
 	}
 	stage(w, view, out, m);
@@ -182,7 +186,7 @@ egress_put(struct worker *w, const struct view *view, uint16_t out, struct egres
 		return;
 	}
 	if (!vp->is_mirror_target) { // which gets frames as they were seen
-		drop = shape(w, view, out, &pkt);
+		drop = shape(w, view, vp, &pkt);
 		if (unlikely(drop != DROP_NONE)) {
 			if (drop == DROP_MTU && vp->tunnel)
 				put_too_long(w, view, out, pkt);

@@ -177,9 +177,8 @@ shape_dscp(struct worker *w, const struct view *view, uint16_t from, uint32_t by
 // The frame in its port's form, or why it may not leave; then pkt->m, if it still exists, is the
 // caller's to free.
 enum drop
-shape(struct worker *w, const struct view *view, uint16_t out, struct egress_pkt *pkt)
+shape(struct worker *w, const struct view *view, const struct view_port *vp, struct egress_pkt *pkt)
 {
-	const struct view_port *vp = view_port(view, out);
 	enum drop drop = apply_vlan(w, vp, pkt);
 	uint8_t dscp;
 

@@ -12,7 +12,7 @@ struct egress_pkt {
 };
 
 // Else why it may not leave; then pkt->m, if it is still there, is the caller's.
-enum drop shape(struct worker *w, const struct view *view, uint16_t out, struct egress_pkt *pkt);
+enum drop shape(struct worker *w, const struct view *view, const struct view_port *vp, struct egress_pkt *pkt);
 // The DSCP for a packet of a port, at ports that write it, or DSCP_KEEP. bytes: its part of the
 // raised rate.
 uint8_t shape_dscp(struct worker *w, const struct view *view, uint16_t from, uint32_t bytes);

@@ -130,9 +130,9 @@ mirror(struct burst *b, const struct view_port *of, uint8_t dir, const struct eg
 }
 
 static void
-forward(struct burst *b, uint16_t out, struct egress_pkt pkt)
+forward(struct burst *b, uint16_t out, const struct view_port *vp, struct egress_pkt pkt)
 {
-	mirror(b, view_port(b->view, out), DP_MIRROR_TX, &pkt);
+	mirror(b, vp, DP_MIRROR_TX, &pkt);
 	egress_put(b->w, b->view, out, pkt);
 }
 
@@ -158,13 +158,13 @@ flood(struct burst *b, struct egress_pkt pkt, bool is_reserved)
 		if (last != VIEW_NO_PORT) {
 			copy.m = replicate(b, b->in_id, pkt.m);
 			if (copy.m)
-				forward(b, last, copy);
+				forward(b, last, view_port(b->view, last), copy);
 		}
 		last = out;
 	}
 	if (last == VIEW_NO_PORT)
 		return DROP_NO_TARGET;
-	forward(b, last, pkt);
+	forward(b, last, view_port(b->view, last), pkt);
 	return DROP_NONE;
 }
 
@@ -181,23 +181,21 @@ lookup(struct burst *b, uint64_t dst, uint16_t vlan)
 }
 
 static enum drop
-unicast(struct burst *b, uint16_t out, struct egress_pkt pkt)
+unicast(struct burst *b, uint16_t out, const struct view_port *vp, struct egress_pkt pkt)
 {
-	const struct view_port *vp = view_port(b->view, out);
-
 	if (out == b->in_id)
 		return DROP_SAME_PORT;
 	// A packet from one tunnel does not leave by another: each host sends to all by itself.
 	if ((b->in->is_isolated && vp->is_isolated) || (b->in->tunnel && vp->tunnel))
 		return DROP_ISOLATED;
-	forward(b, out, pkt);
+	forward(b, out, vp, pkt);
 	return DROP_NONE;
 }
 
 static enum drop
 switch_one(struct burst *b, struct rte_mbuf *m)
 {
-	const struct view_port *in = b->in;
+	const struct view_port *in = b->in, *vp;
 	struct egress_pkt pkt = {.m = m};
 	struct frame_l2 l2;
 	bool is_reserved;
@@ -236,9 +234,10 @@ switch_one(struct burst *b, struct rte_mbuf *m)
 	if (unlikely(l2.dst & FRAME_MAC_MULTICAST))
 		return flood(b, pkt, is_reserved);
 	out = lookup(b, l2.dst, pkt.vlan);
-	if (unlikely(out == MAC_TABLE_NO_PORT || view_port(b->view, out)->bridge != in->bridge))
+	vp = out == MAC_TABLE_NO_PORT ? NULL : view_port(b->view, out);
+	if (unlikely(!vp || vp->bridge != in->bridge))
 		return flood(b, pkt, false);
-	return unicast(b, out, pkt);
+	return unicast(b, out, vp, pkt);
 }
 
 // Why a port takes no packets at all, or DROP_NONE.

@@ -97,19 +97,20 @@ static unsigned
 poll_queue(struct worker *w, const struct view *view, struct view_rxq rxq)
 {
 	struct rte_mbuf *pkts[PORT_BURST];
-	struct port_path *port = view_port(view, rxq.port)->port;
+	const struct view_port *vp = view_port(view, rxq.port);
+	struct device *device = &vp->port->device;
 	struct port_counters *c = &w->port[rxq.port].c;
 	uint64_t sum = 0;
-	uint16_t n = readable(w, view_port(view, rxq.port));
+	uint16_t n = readable(w, vp);
 
 	if (unlikely(!n)) {
 		w->is_holding = true;
 		return 0;
 	}
-	if (unlikely(view_port(view, rxq.port)->max_rate.rate))
-		n = receive_limited(w, view_port(view, rxq.port), rxq.queue, pkts, n);
+	if (unlikely(vp->max_rate.rate))
+		n = receive_limited(w, vp, rxq.queue, pkts, n);
 	else
-		n = port->device.io->rx(&port->device, rxq.queue, pkts, n);
+		n = device->io->rx(device, rxq.queue, pkts, n);
 	if (!n)
 		return 0;
 	for (uint16_t i = 0; i < n; i++) {
@@ -121,11 +122,11 @@ poll_queue(struct worker *w, const struct view *view, struct view_rxq rxq)
 	pace_work(w, n, sum);
 	counters_add(&c->rx_pkts, n);
 	counters_add(&c->rx_bytes, sum);
-	if (unlikely(view_port(view, rxq.port)->capture))
-		capture_burst(w, view_port(view, rxq.port)->capture, pkts, n, false);
-	if (unlikely(view_port(view, rxq.port)->trace))
+	if (unlikely(vp->capture))
+		capture_burst(w, vp->capture, pkts, n, false);
+	if (unlikely(vp->trace))
 		trace_received(w, view, rxq.port, pkts, n);
-	if (view_port(view, rxq.port)->uplink)
+	if (vp->uplink)
 		receive_from_tunnels(w, view, rxq.port, pkts, n);
 	else
 		switch_burst(w, view, rxq.port, pkts, n);
