@@ -4,6 +4,7 @@ import argparse
 import importlib
 import json
 import os
+import resource
 import signal
 import sys
 import time
@@ -35,6 +36,9 @@ def main():
 
     for s in (signal.SIGINT, signal.SIGTERM):
         signal.signal(s, end)
+    # A switch with a thousand ports has several descriptors for each.
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     begin = time.monotonic()
 
     def say(text):

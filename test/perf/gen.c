@@ -180,9 +180,9 @@ send_back(struct guest *g, uint16_t rx_id, uint32_t len)
 	return true;
 }
 
-// The far end of a tunnel; when draining it sends nothing but answers to ARP.
+// The far end of a tunnel. It answers when a run drains, too: the guest then sends no more.
 static unsigned
-echo(struct end *end, struct result *r, bool is_draining)
+echo(struct end *end, struct result *r)
 {
 	struct guest *g = &end->guest;
 	unsigned n = guest_ring_ready(&g->rx[0]);
@@ -191,9 +191,9 @@ echo(struct end *end, struct result *r, bool is_draining)
 		struct vring_used_elem used = guest_ring_take(&g->rx[0]);
 		uint8_t *frame = g->memory + g->rx[0].desc[used.id].addr + GUEST_HEADER;
 		enum tunnel_end_answer what = tunnel_end_answer(frame, used.len - GUEST_HEADER, &end->mac);
-		bool is_wanted = what == TUNNEL_END_ARP || (what == TUNNEL_END_FRAME && !is_draining);
 
-		if (is_wanted && send_back(g, (uint16_t)used.id, used.len) && what == TUNNEL_END_FRAME) {
+		if (what != TUNNEL_END_NOTHING && send_back(g, (uint16_t)used.id, used.len) &&
+			what == TUNNEL_END_FRAME) {
 			r->bytes += used.len - GUEST_HEADER + FCS;
 			r->pkts++;
 		}
@@ -225,7 +225,7 @@ serve(unsigned i, struct result *r, bool is_draining)
 		return 0;
 	end->look_cycles = begin + cycles_of(LOOK_NS);
 	if (end->is_echo) {
-		n = echo(end, r, is_draining);
+		n = echo(end, r);
 	} else {
 		for (unsigned q = 0; q < n_queues; q++)
 			n += receive(end, q, r);

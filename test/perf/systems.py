@@ -156,6 +156,7 @@ class OvsDpdk(System):
 
     name = "ovs-dpdk"
     socket_mem = ["other_config:dpdk-socket-mem=512"]  # MB; empty: its default
+    inside = []  # command that it runs in
 
     def run(self, *args):
         env = {**os.environ, "OVS_RUNDIR": self.dir, "OVS_LOGDIR": self.dir, "OVS_DBDIR": self.dir}
@@ -178,12 +179,11 @@ class OvsDpdk(System):
                  f"other_config:pmd-cpu-mask={1 << self.core:#x}", *(self.socket_mem if self.hugepages else []),
                  f'other_config:dpdk-extra="--no-pci --no-telemetry {memory}"')
         daemon = "/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk"
-        p = self.spawn([daemon if os.path.exists(daemon) else "ovs-vswitchd", sock], env=env)
+        p = self.spawn([*self.inside, daemon if os.path.exists(daemon) else "ovs-vswitchd", sock], env=env)
+        ports = [word for i in range(self.n_ports) for word in
+                 ("--", "add-port", "br0", f"vh{i}", "--", "set", "interface", f"vh{i}", "type=dpdkvhostuser")]
         self.run("ovs-vsctl", f"--db={sock}", "--timeout=30", "add-br", "br0", "--", "set", "bridge", "br0",
-                 "datapath_type=netdev")
-        for i in range(self.n_ports):
-            self.run("ovs-vsctl", f"--db={sock}", "--timeout=30", "add-port", "br0", f"vh{i}", "--", "set",
-                     "interface", f"vh{i}", "type=dpdkvhostuser")
+                 "datapath_type=netdev", *ports)
         self.wait_sockets(p)
         return p
 

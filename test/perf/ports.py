@@ -1,0 +1,155 @@
+# ports: what idle guests cost the others. One pair of guests exchanges frames on one core (gen.c).
+# The switch has one worker on the other; 0 to 1,022 more guests are connected and send nothing.
+# rtvswitch with learning and spoof guard runs beside OVS-DPDK with its normal L2 action. First the
+# pair exchanges the smallest frames as fast as it can. Then one frame at a time is on its way: that
+# tells the delay that the switch adds, and how long a turn of the worker takes.
+import glob
+import re
+
+import report
+import systems
+
+COUNTS = (2, 8, 64, 256, 1024)
+QUICK_COUNTS = (2, 64, 256)
+FEW, MANY = 2, 256  # of the ratios
+READY_S = 60
+
+
+class Rtvswitch(systems.Rtvswitch):
+    def __init__(self, n_ports, build, hugepages):
+        super().__init__(1, build, hugepages)
+        self.n_ports = n_ports
+
+    def start(self):
+        super().start()
+        self.rpc = systems.Rpc(self.control)
+
+    def n_up(self):
+        return sum(p["link"] == "up" for p in self.rpc.call("port.list"))
+
+    def turns(self):
+        """Turns of the worker so far, and the ns that they took."""
+        w = self.rpc.call("worker.list")[0]
+        return w["turns"], w["cycles_total"] * 1e9 / w["tsc_hz"]
+
+
+class OvsDpdk(systems.OvsDpdk):
+    # Each has a device named ovs-netdev.
+    inside = ["unshare", "--net"]
+
+    # Each has a device named ovs-netdev.
+    inside = ["unshare", "--net"]
+
+    def __init__(self, n_ports, _build, hugepages):
+        super().__init__(1, hugepages)
+        self.n_ports = n_ports
+
+    def n_up(self):
+        return self.run("ovs-vsctl", f"--db=unix:{self.dir}/db.sock", "--no-headings", "--columns=name", "find", "interface",
+                        "type=dpdkvhostuser", "link_state=up").count("vh")
+
+    def turns(self):
+        control = glob.glob(f"{self.dir}/ovs-vswitchd*.ctl")[0]
+        text = self.run("ovs-appctl", "-t", control, "dpif-netdev/pmd-perf-show")
+        return (int(re.search(r"Iterations: +(\d+)", text)[1]),
+                float(re.search(r"Measurement duration: +([\d.]+)", text)[1]) * 1e9)
+
+
+SYSTEMS = (Rtvswitch, OvsDpdk)
+
+
+def start(make, n_ports, build, hugepages, running):
+    system = make(n_ports, build, hugepages)
+    running.append(system)
+    system.start()
+    gen = systems.Generator(0, build, system.sockets(), hugepages, n_active=2)
+    running.append(gen)
+    gen.start()
+    systems.wait_for(f"links of {n_ports} guests", lambda: system.n_up() == n_ports, READY_S)
+    return system, gen
+
+
+def refusal(part):
+    """The last thing that a switch or a generator says before it gives up."""
+    lines = [line for line in part.log_tail().splitlines() if line.strip()]
+    return f"refused: {lines[-1].replace(part.dir, '')}"
+
+
+def measure(system, gen, warmup, ms):
+    got = gen.run("64", 1, warmup, ms)
+    n, ns = system.turns()
+    got.update(gen.delay(ms))
+    n_after, ns_after = system.turns()
+    got["turn_ns"] = (ns_after - ns) / (n_after - n)
+    return got
+
+
+def run(build, quick, rounds, say, hugepages=True):
+    warmup, ms = (40, 150) if quick else (200, 1000)
+    running, couples, got, refused = [], {}, {}, {}
+    steal = report.Steal()
+    try:
+        for make in SYSTEMS:
+            for n_ports in QUICK_COUNTS if quick else COUNTS:
+                what, n_before = (make.name, n_ports), len(running)
+                try:
+                    couples[what] = start(make, n_ports, build, hugepages, running)
+                except systems.Failed as e:
+                    if n_ports <= MANY:
+                        raise systems.Failed(f"{make.name}, {n_ports} ports: {e}\n{running[-1].log_tail()}") from e
+                    refused[what] = refusal(running[-1])
+                    say(f"{make.name}, {n_ports} ports: {refused[what]}")
+                    while len(running) > n_before:
+                        running.pop().stop()
+                    continue
+                for part in couples[what]:
+                    part.freeze()
+                say(f"started {make.name}, {n_ports} ports")
+        for n in range(rounds):
+            say(f"round {n + 1} of {rounds}")
+            for what, couple in couples.items():
+                for part in couple:
+                    part.thaw()
+                got.setdefault(what, []).append(measure(*couple, warmup, ms))
+                for part in reversed(couple):
+                    part.freeze()
+    finally:
+        for part in reversed(running):
+            part.stop()
+    return result(got, refused, steal, hugepages)
+
+
+def result(got, refused, steal, hugepages):
+    rows = []
+    for (name, n_ports), g in got.items():
+        row = report.rate_row(g, system=name, ports=n_ports)
+        for key in ("turn_ns", "delay_p50_us", "delay_p99_us"):
+            row[key] = round(report.spread([m[key] for m in g])["median"], 3)
+        rows.append(row)
+    rows += [{"system": name, "ports": n_ports, **dict.fromkeys(("mpps", "turn_ns", "delay_p50_us", "delay_p99_us")),
+              "counts": False, "reason": reason} for (name, n_ports), reason in refused.items()]
+
+    def idle(name, key):
+        return report.ratio(got[name, MANY], got[name, FEW], key)
+
+    return {"bench": "ports",
+            "machine": {**report.machine(), **steal.result(), "hugepages": hugepages},
+            "rows": rows,
+            "ratios": {"idle_255_rate": idle("rtvswitch", "mpps"), "idle_255_delay": idle("rtvswitch", "delay_p50_us"),
+                       "ovs_idle_255_rate": idle("ovs-dpdk", "mpps"), "ovs_idle_255_delay": idle("ovs-dpdk", "delay_p50_us")}}
+
+
+def page(res):
+    rows = [r for r in res["rows"] if r["mpps"] is not None]
+    names = list(dict.fromkeys(r["system"] for r in rows))
+    counts = [str(n) for n in sorted({r["ports"] for r in rows})]
+    plots = []
+    for title, key, unit in (("Rate of the active pair", "mpps", "Mpps"),
+                             ("Added delay of a single frame, median", "delay_p50_us", "us"),
+                             ("A turn of the worker", "turn_ns", "ns")):
+        values = {n: {str(r["ports"]): r[key] for r in rows if r["system"] == n} for n in names}
+        plots.append((title, report.bars(counts, names, values, f"{title}, by connected ports", unit)))
+    return ("One pair of guests beside idle ones",
+            "Two guests on one core exchange frames through the switch, which has one worker on the other; all other guests "
+            "are connected and send nothing. mpps: 64-byte frames as fast as the pair can, both directions together. Delay "
+            "and turn_ns: one frame at a time, sent at any time of the worker's turn. Ratios are 256 ports against 2.", plots)
