@@ -119,9 +119,11 @@ def result(rows, reasons, steal, hugepages):
 
 def page(res):
     plots = []
-    names = list(dict.fromkeys(r["system"] for r in res["rows"]))
     for flows in FLOWS:
-        some = [r for r in res["rows"] if r["flows"] == flows]
+        some = [r for r in res["rows"] if r["flows"] == flows and r["counts"]]
+        if not some:
+            continue
+        names = list(dict.fromkeys(r["system"] for r in some))
         values = {n: {r["frame"]: r["mpps"] for r in some if r["system"] == n} for n in names}
         ends = {n: {r["frame"]: (r["mpps_min"], r["mpps_max"]) for r in some if r["system"] == n} for n in names}
         title = "one flow" if flows == 1 else f"{flows} flows"

@@ -47,10 +47,15 @@ class Throughput(unittest.TestCase):
         self.assertIsNone(ratios["vs_testpmd"])
         self.assertEqual(ratios["vs_testpmd_1518"], 1.0)
 
+    def test_page_draws_what_counts(self):
+        self.ratios()
+        self.assertEqual(len(throughput.page(self.result)[2]), len(throughput.FLOWS))
+        self.ratios(**{f"{n}/{size}/1000": got(10.0, busy=1.0) for n, size, flows in rows() if flows == 1000})
+        self.assertEqual(len(throughput.page(self.result)[2]), 1)
+
     def test_shared_cpu_is_the_reason_of_its_row_alone(self):
         self.ratios({"rtvswitch-2w": "two CPUs"})
         self.assertEqual({r["system"]: r["reason"] for r in self.result["rows"] if not r["counts"]}, {"rtvswitch-2w": "two CPUs"})
-        throughput.page(self.result)
 
 
 if __name__ == "__main__":
