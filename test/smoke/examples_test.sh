@@ -12,7 +12,10 @@ mkdir "$tree"
 tar -C "$top" --exclude=./build --exclude=./.git -c . | tar -C "$tree" -x
 
 places() { sed -n 's/^+++ b\///p' "$examples/$1.patch" | sort | tr '\n' ' '; } # EXAMPLE
-apply() { patch -d "$tree" -p1 <"$examples/$1.patch"; } # EXAMPLE
+# Lines around that changed are refused: without them a patch could land elsewhere.
+apply() { # EXAMPLE
+	patch -d "$tree" -p1 -F0 <"$examples/$1.patch" || fail "$1.patch must follow the lines around its own"
+}
 
 documented_rows_are_in_the_patches() {
 	local rows
