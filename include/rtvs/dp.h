@@ -20,7 +20,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define DP_MAX_PORTS 256
+#define DP_MAX_PORTS 4096
+#define DP_MAX_SENDERS 1024 // ports that have a queue of their own at an egress port
 #define DP_MAX_BRIDGES 64
 #define DP_MAX_WORKERS RTVS_MAX_CPUS
 #define DP_MAX_UPLINKS 8
@@ -242,7 +243,7 @@ struct dp_port_cfg {
 
 // Delays and losses of one port's packets at an egress port.
 struct dp_flow {
-	unsigned port; // id of the port that sent them
+	unsigned port; // id of the port that sent them; DP_MAX_PORTS: all beyond DP_MAX_SENDERS
 	uint32_t n_queued;
 	uint64_t tokens_bytes;
 	uint64_t guaranteed_pkts, guaranteed_bytes, surplus_pkts, surplus_bytes;
@@ -313,6 +314,7 @@ struct dp_worker_stats {
 	uint64_t tsc_hz;
 	uint64_t pkts; // received
 	uint64_t events_lost; // event ring was full
+	uint64_t most_updated; // senders and ports brought up to a change of ports in one turn
 	// ns above 10 us that its work does not explain: another thread had the core.
 	struct hist stalls;
 };
@@ -416,7 +418,7 @@ int dp_port_stats(const struct dp *dp, unsigned id, struct dp_port_stats *ret_st
 void dp_stats_gone(const struct dp *dp, struct dp_port_stats *ret_stats);
 // Flows of an egress port, from position *pos on, at most max. Less than max returned flows mean
 // the end. Counters are read while the worker writes them: each is right, they may be a moment
-// apart. tokens_bytes is as of the last dp_stats_refresh.
+// apart. A flow is there from its first packet on.
 unsigned dp_flow_list(const struct dp *dp, unsigned id, uint32_t *pos, struct dp_flow *ret_flows, unsigned max);
 // How long port `by`, where its queue was full, held the port back. See rtvs/hold.h. 0: never, or
 // no such ports.

@@ -74,6 +74,8 @@ struct edf {
 // used.
 uint64_t edf_memory_bytes(uint32_t n_flows);
 void edf_init(struct edf *q, uint32_t n_flows, void *memory); // 1 to EDF_MAX_FLOWS flows
+// The same without touching the memory of flows: each begins with edf_begin_flow.
+void edf_init_bare(struct edf *q, uint32_t n_flows, void *memory);
 
 // The flow is not queued yet.
 void edf_push(struct edf *q, uint32_t flow, uint64_t deadline_ns);
@@ -82,6 +84,12 @@ void edf_push(struct edf *q, uint32_t flow, uint64_t deadline_ns);
 void edf_push_burst(struct edf *q, const struct edf_entry *in, uint32_t n);
 // The flow is queued.
 void edf_remove(struct edf *q, uint32_t flow);
+
+static inline void
+edf_begin_flow(struct edf *q, uint32_t flow)
+{
+	q->node[flow] = (struct edf_node){.place = EDF_NONE};
+}
 
 static inline bool
 edf_is_empty(const struct edf *q)

@@ -28,6 +28,17 @@ void rate_set(struct rate *r, uint64_t rate, uint64_t burst, uint64_t now_ns);
 // When n units will be there, if none are taken. UINT64_MAX: never (n > burst or rate 0).
 uint64_t rate_ready_ns(struct rate *r, uint64_t n, uint64_t now_ns);
 
+// Units that are there, for any thread, while one uses the bucket: as of a moment ago. What is seen
+// in the middle of a refill may be off by that refill.
+uint64_t rate_look(const struct rate *r, uint64_t now_ns);
+
+// What other threads may look at.
+static inline void
+rate_store(uint64_t *value, uint64_t to)
+{
+	__atomic_store_n(value, to, __ATOMIC_RELAXED);
+}
+
 static inline void
 rate_refill(struct rate *r, uint64_t now_ns)
 {
@@ -36,12 +47,12 @@ rate_refill(struct rate *r, uint64_t now_ns)
 	if (now_ns <= r->last_ns)
 		return;
 	dt_ns = now_ns - r->last_ns;
-	r->last_ns = now_ns;
+	rate_store(&r->last_ns, now_ns);
 	// dt <= fill_ns: the product is below full + rate.
 	if (dt_ns > r->fill_ns || r->rate * dt_ns >= r->full - r->tokens)
-		r->tokens = r->full;
+		rate_store(&r->tokens, r->full);
 	else
-		r->tokens += r->rate * dt_ns;
+		rate_store(&r->tokens, r->tokens + r->rate * dt_ns);
 }
 
 // Takes n units, 2^34 at most, if they are there. Inline: the scheduler and the flood limit ask for
@@ -52,7 +63,7 @@ rate_take(struct rate *r, uint64_t n, uint64_t now_ns)
 	rate_refill(r, now_ns);
 	if (n * RATE_SCALE > r->tokens)
 		return false;
-	r->tokens -= n * RATE_SCALE;
+	rate_store(&r->tokens, r->tokens - n * RATE_SCALE);
 	return true;
 }
 

@@ -131,6 +131,10 @@ uint64_t sched_memory_bytes(uint32_t n_flows);
 // memory: sched_memory_bytes(n_flows), aligned to SCHED_ALIGN, the caller's as long as the
 // scheduler is used. Flows begin without guarantee, weight 1, limit 1.
 void sched_init(struct sched *s, uint32_t n_flows, void *memory, uint64_t now_ns);
+// The same without touching the memory of flows: each begins with sched_begin_flow, which makes it
+// as sched_init does. So a scheduler for many flows takes the memory of those that come.
+void sched_init_bare(struct sched *s, uint32_t n_flows, void *memory, uint64_t now_ns);
+void sched_begin_flow(struct sched *s, uint32_t flow);
 
 // 0 or -EINVAL (out of the ranges above); *ret_field names the member of sched_params then.
 int sched_params_check(const struct sched_params *params, const char **ret_field);
@@ -198,7 +202,7 @@ void sched_pass(
 bool sched_next_ns(const struct sched *s, uint64_t *ret_ns, uint64_t now_ns);
 // Takes out all packets of a flow, one by one; NULL: none left.
 struct sched_item *sched_flush(struct sched *s, uint32_t flow);
-// Tokens of a flow, bytes.
+// Tokens of a flow, bytes. Any thread: see rate_look.
 uint64_t sched_tokens(const struct sched *s, uint32_t flow, uint64_t now_ns);
 
 bool sched_is_consistent(const struct sched *s); // for tests, the simulator and fuzzers

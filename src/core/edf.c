@@ -46,7 +46,7 @@ edf_memory_bytes(uint32_t n_flows)
 }
 
 void
-edf_init(struct edf *q, uint32_t n_flows, void *memory)
+edf_init_bare(struct edf *q, uint32_t n_flows, void *memory)
 {
 	uint8_t *at = memory;
 
@@ -64,10 +64,16 @@ edf_init(struct edf *q, uint32_t n_flows, void *memory)
 	q->bucket = (struct edf_bucket *)(void *)at;
 	at += round_up(q->n_buckets * sizeof(struct edf_bucket));
 	q->word = (uint64_t *)(void *)at;
-	for (uint32_t i = 0; i < n_flows; i++)
-		q->node[i] = (struct edf_node){.place = EDF_NONE};
 	for (uint32_t i = 0; i < q->n_buckets / 64; i++)
 		q->word[i] = 0;
+}
+
+void
+edf_init(struct edf *q, uint32_t n_flows, void *memory)
+{
+	edf_init_bare(q, n_flows, memory);
+	for (uint32_t i = 0; i < n_flows; i++)
+		edf_begin_flow(q, i);
 }
 
 // Heap.

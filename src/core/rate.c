@@ -10,19 +10,41 @@ rate_set(struct rate *r, uint64_t rate, uint64_t burst, uint64_t now_ns)
 {
 	assert(rate <= RATE_MAX && burst <= RATE_BURST_MAX);
 	rate_refill(r, now_ns);
-	r->rate = rate;
-	r->full = burst * RATE_SCALE;
+	rate_store(&r->rate, rate);
+	rate_store(&r->full, burst * RATE_SCALE);
 	// Rounded up. Without a rate it is never full again.
-	r->fill_ns = rate ? (r->full + rate - 1) / rate : UINT64_MAX;
+	rate_store(&r->fill_ns, rate ? (r->full + rate - 1) / rate : UINT64_MAX);
 	if (r->tokens > r->full)
-		r->tokens = r->full;
+		rate_store(&r->tokens, r->full);
 }
 
 void
 rate_init(struct rate *r, uint64_t rate, uint64_t burst, uint64_t now_ns)
 {
-	*r = (struct rate){.tokens = UINT64_MAX, .last_ns = now_ns};
+	rate_store(&r->tokens, UINT64_MAX);
+	rate_store(&r->last_ns, now_ns);
 	rate_set(r, rate, burst, now_ns);
+}
+
+static uint64_t
+load(const uint64_t *value)
+{
+	return __atomic_load_n(value, __ATOMIC_RELAXED);
+}
+
+uint64_t
+rate_look(const struct rate *r, uint64_t now_ns)
+{
+	struct rate copy = {.rate = load(&r->rate),
+		.full = load(&r->full),
+		.fill_ns = load(&r->fill_ns),
+		.tokens = load(&r->tokens),
+		.last_ns = load(&r->last_ns)};
+
+	if (copy.tokens > copy.full) // it is being changed
+		copy.tokens = copy.full;
+	rate_refill(&copy, now_ns);
+	return copy.tokens / RATE_SCALE;
 }
 
 uint64_t

@@ -36,7 +36,7 @@ sched_memory_bytes(uint32_t n_flows)
 }
 
 void
-sched_init(struct sched *s, uint32_t n_flows, void *memory, uint64_t now_ns)
+sched_init_bare(struct sched *s, uint32_t n_flows, void *memory, uint64_t now_ns)
 {
 	uint8_t *at = (uint8_t *)memory + flows_bytes(n_flows);
 
@@ -47,14 +47,29 @@ sched_init(struct sched *s, uint32_t n_flows, void *memory, uint64_t now_ns)
 		.link.free_ns = now_ns,
 		.first_active = EDF_NONE,
 		.last_active = EDF_NONE};
-	edf_init(&s->due, n_flows, at);
-	edf_init(&s->waiting, n_flows, at + edf_memory_bytes(n_flows));
+	edf_init_bare(&s->due, n_flows, at);
+	edf_init_bare(&s->waiting, n_flows, at + edf_memory_bytes(n_flows));
+}
+
+void
+sched_begin_flow(struct sched *s, uint32_t flow)
+{
+	assert(flow < s->n_flows);
+	edf_begin_flow(&s->due, flow);
+	edf_begin_flow(&s->waiting, flow);
+	s->flow[flow] = (struct sched_flow){.end = &s->flow[flow].head,
+		.params = {.weight = 1, .limit = 1},
+		.limit = 1,
+		.eligible_ns = UINT64_MAX,
+		.next_active = EDF_NONE};
+}
+
+void
+sched_init(struct sched *s, uint32_t n_flows, void *memory, uint64_t now_ns)
+{
+	sched_init_bare(s, n_flows, memory, now_ns);
 	for (uint32_t i = 0; i < n_flows; i++)
-		s->flow[i] = (struct sched_flow){.end = &s->flow[i].head,
-			.params = {.weight = 1, .limit = 1},
-			.limit = 1,
-			.eligible_ns = UINT64_MAX,
-			.next_active = EDF_NONE};
+		sched_begin_flow(s, i);
 }
 
 int
@@ -547,10 +562,7 @@ sched_flush(struct sched *s, uint32_t flow)
 uint64_t
 sched_tokens(const struct sched *s, uint32_t flow, uint64_t now_ns)
 {
-	struct rate copy = s->flow[flow].tokens;
-
-	rate_refill(&copy, now_ns);
-	return copy.tokens / RATE_SCALE;
+	return rate_look(&s->flow[flow].tokens, now_ns);
 }
 
 static uint32_t

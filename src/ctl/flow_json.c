@@ -50,7 +50,7 @@ flow_json_add(const struct plane *plane, const struct model_port *out, const cha
 	do {
 		n = dp_flow_list(plane->dp, out->id, &pos, flows, N_AT_ONCE);
 		for (unsigned i = 0; i < n; i++) {
-			const struct model_port *sender = model_port_at(plane->model, flows[i].port);
+			const struct model_port *sender = model_port_sender(plane->model, flows[i].port);
 
 			if (sender && (!from[0] || !strcmp(sender->cfg.name, from)))
 				(void)json_array_append_new(list, fn(&out->cfg, &sender->cfg, &flows[i]));

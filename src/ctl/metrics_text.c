@@ -286,7 +286,7 @@ collect_flows(const struct ctl *ctl, struct flow_view *views)
 
 		while (n < FAMILY_MAX_SERIES && dp_flow_list(ctl->plane.dp, port->id, &pos, &views[n].flow, 1)) {
 			views[n].port = port;
-			views[n].from = ctl->plane.live->port_by_id[views[n].flow.port];
+			views[n].from = model_port_sender(ctl->plane.live, views[n].flow.port);
 			n += views[n].from != NULL;
 		}
 	}
@@ -325,7 +325,7 @@ print_bridges(FILE *f, const struct ctl *ctl)
 char *
 metrics_text(const struct ctl *ctl, size_t *ret_len)
 {
-	// 100 KiB; the control thread is the only caller
+	// The control thread is the only caller. Pages are touched as far as there are ports.
 	static struct port_view views[DP_MAX_PORTS];
 	static struct dp_worker_stats workers[DP_MAX_WORKERS];
 	struct dp_system_info info = {0};

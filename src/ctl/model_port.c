@@ -56,6 +56,14 @@ model_port_next(const struct model *m, const char *bridge, unsigned *pos)
 	return NULL;
 }
 
+const struct model_port *
+model_port_sender(const struct model *model, unsigned port)
+{
+	static const struct model_port others = {.cfg.name = "*"};
+
+	return port < DP_MAX_PORTS ? model->port_by_id[port] : &others;
+}
+
 unsigned
 model_port_rank(const struct dp_port_cfg *cfg)
 {

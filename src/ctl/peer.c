@@ -12,6 +12,15 @@ is_same_host(const struct peer *p, unsigned uplink, const struct prefix *addr)
 		!memcmp(p->addr.addr, addr->addr, addr->is_v6 ? 16 : 4);
 }
 
+struct feedback *
+peer_control(const struct peer *peer, unsigned port)
+{
+	for (struct peer_flow *flow = peer->flows; flow; flow = flow->next)
+		if (flow->port == port)
+			return &flow->control;
+	return NULL;
+}
+
 struct peer *
 peer_find(const struct ctl *ctl, unsigned uplink, const struct prefix *addr)
 {

@@ -18,6 +18,12 @@ struct peer_counters {
 	uint64_t sent, unsent, reports, malformed, unknown_key, forged, steps;
 };
 
+struct peer_flow {
+	struct peer_flow *next;
+	unsigned port; // id
+	struct feedback control;
+};
+
 struct peer {
 	struct peer *next;
 	unsigned uplink; // id of the port
@@ -28,12 +34,13 @@ struct peer {
 	struct clock_offset clock;
 	uint64_t asked_tai_ns; // t1 of the request that is not answered, 0: none
 	uint64_t asked_ns, rtt_ns;
-	// Of our ports' packets to it, by port; NULL: nothing was reported.
-	struct feedback *flow[DP_MAX_PORTS];
+	struct peer_flow *flows; // of our ports whose packets to it were reported, by their ids
 	struct peer_counters count;
 	bool is_wanted; // in peers_sync
 };
 
+// The controller of the port's packets to the peer. NULL: nothing was reported.
+struct feedback *peer_control(const struct peer *peer, unsigned port);
 // NULL: the host is no peer.
 struct peer *peer_find(const struct ctl *ctl, unsigned uplink, const struct prefix *addr);
 bool peer_is_tunnel_to(const struct ctl *ctl, const struct peer *peer, const struct model_port *tunnel);

@@ -55,7 +55,7 @@ answer_of(const struct ctl *ctl, const struct model_port *port)
 
 	(void)ladder_of(ctl, &port->cfg, steps);
 	for (const struct peer *p = ctl->peers.list; p; p = p->next) {
-		const struct feedback *f = p->flow[port->id];
+		const struct feedback *f = peer_control(p, port->id);
 
 		if (!f || f->params.mode != FEEDBACK_ACT)
 			continue;
@@ -128,7 +128,7 @@ on_feedback(struct ctl *ctl, const struct peer *p, const struct model_port *port
 		NULL, "flow.shortened", "flow.raised", "flow.escalated", "flow.relaxed", "flow.recovered"};
 	const struct model_port *tunnel = peer_tunnel_for(ctl, p, port);
 	const struct model_port *uplink = ctl->plane.live->port_by_id[p->uplink];
-	const struct feedback *f = p->flow[port->id];
+	const struct feedback *f = peer_control(p, port->id);
 	char addr[UNITS_TEXT_SIZE], own[UNITS_TEXT_SIZE];
 
 	if (event == FEEDBACK_NONE || !tunnel || !uplink)
@@ -146,12 +146,28 @@ on_feedback(struct ctl *ctl, const struct peer *p, const struct model_port *port
 			(json_int_t)f->last.worst_network_ns));
 }
 
+// In order of their ids. NULL: no memory.
+static struct feedback *
+add_control(struct peer *p, unsigned port)
+{
+	struct peer_flow **at = &p->flows, *flow = calloc(1, sizeof(*flow));
+
+	if (!flow)
+		return NULL;
+	while (*at && (*at)->port < port)
+		at = &(*at)->next;
+	flow->next = *at;
+	flow->port = port;
+	*at = flow;
+	return &flow->control;
+}
+
 // The controller of a port's packets to a peer, by the port's configuration. NULL: there is nothing
 // to control.
 static struct feedback *
 controller(struct ctl *ctl, struct peer *p, const struct model_port *port)
 {
-	struct feedback **f = &p->flow[port->id];
+	struct feedback *f = peer_control(p, port->id);
 	uint8_t steps[FEEDBACK_MAX_STEPS];
 	uint32_t n = ladder_of(ctl, &port->cfg, steps);
 	const struct model_port *tunnel;
@@ -160,22 +176,22 @@ controller(struct ctl *ctl, struct peer *p, const struct model_port *port)
 
 	if (!port->cfg.deadline_ns)
 		return NULL;
-	if (*f && (*f)->params.deadline_ns == port->cfg.deadline_ns && (*f)->params.n_steps == n &&
-		(uint32_t)(*f)->params.mode == port->cfg.feedback)
-		return *f;
-	is_new = !*f;
+	if (f && f->params.deadline_ns == port->cfg.deadline_ns && f->params.n_steps == n &&
+		(uint32_t)f->params.mode == port->cfg.feedback)
+		return f;
+	is_new = !f;
 	if (is_new)
-		*f = calloc(1, sizeof(**f));
-	if (!*f)
+		f = add_control(p, port->id);
+	if (!f)
 		return NULL;
 	params = feedback_params_default(port->cfg.deadline_ns, n);
 	params.mode = (enum feedback_mode)port->cfg.feedback;
-	feedback_init(*f, &params, ctl_now_ns());
+	feedback_init(f, &params, ctl_now_ns());
 	tunnel = peer_tunnel_for(ctl, p, port);
 	if (!is_new && tunnel)
-		feedback_ignore_until(*f, dp_flow_seq(ctl->plane.dp, tunnel->id, port->id), ctl_now_ns());
+		feedback_ignore_until(f, dp_flow_seq(ctl->plane.dp, tunnel->id, port->id), ctl_now_ns());
 	apply(ctl, port);
-	return *f;
+	return f;
 }
 
 void
@@ -205,18 +221,17 @@ peer_answers_take(struct ctl *ctl, struct peer *p, const struct peer_msg_flow *r
 void
 peer_answers_poll(struct ctl *ctl, struct peer *p)
 {
-	for (unsigned i = 0; i < DP_MAX_PORTS; i++) {
-		const struct model_port *port = ctl->plane.live->port_by_id[i];
+	for (struct peer_flow **at = &p->flows, *flow; (flow = *at);) {
+		const struct model_port *port = model_port_at(ctl->plane.live, flow->port);
 
-		if (!p->flow[i])
-			continue;
-		if (port && controller(ctl, p, port) == p->flow[i]) {
-			on_feedback(ctl, p, port, feedback_poll(p->flow[i], ctl_now_ns()));
+		if (port && controller(ctl, p, port) == &flow->control) {
+			on_feedback(ctl, p, port, feedback_poll(&flow->control, ctl_now_ns()));
+			at = &flow->next;
 			continue;
 		}
 		// The port went, or has no deadline any more.
-		free(p->flow[i]);
-		p->flow[i] = NULL;
+		*at = flow->next;
+		free(flow);
 		if (port)
 			apply(ctl, port);
 	}

@@ -78,8 +78,10 @@ peers_ask_clocks(struct ctl *ctl)
 static void
 peer_destroy(struct peer *p)
 {
-	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
-		free(p->flow[i]);
+	for (struct peer_flow *flow = p->flows, *next; flow; flow = next) {
+		next = flow->next;
+		free(flow);
+	}
 	sodium_memzero(&p->keys, sizeof(p->keys));
 	free(p);
 }

@@ -11,12 +11,12 @@ flows_json(const struct ctl *ctl, const struct peer *p)
 {
 	json_t *list = json_array();
 
-	for (unsigned i = 0; i < DP_MAX_PORTS; i++) {
-		const struct feedback *f = p->flow[i];
-		const struct model_port *port = ctl->plane.live->port_by_id[i];
+	for (const struct peer_flow *flow = p->flows; flow; flow = flow->next) {
+		const struct feedback *f = &flow->control;
+		const struct model_port *port = model_port_at(ctl->plane.live, flow->port);
 		char deadline[UNITS_TEXT_SIZE];
 
-		if (!f || !port)
+		if (!port)
 			continue;
 		(void)json_array_append_new(list,
 			json_pack("{s:s, s:s, s:i, s:i, s:b, s:I, s:I, s:I, s:I, s:I}", "port", port->cfg.name,

@@ -93,8 +93,10 @@ flow_remote(void *ctx, const void *params, uint64_t present, json_t **ret_result
 
 const struct rpc_method rpc_flow_methods[] = {
 	{"flow.list", "Show the packets of ports through scheduled egress ports.",
-		"List of flows: packets guaranteed and surplus, missed deadlines, delays in the host (ns).", flow_list,
-		flow_params, sizeof(flow_params) / sizeof(flow_params[0]), sizeof(struct flow_params), RPC_READ_ONLY},
+		"List of flows: packets guaranteed and surplus, missed deadlines, delays in the host (ns). from \"*\": "
+		"all ports beyond the first 1024 senders; they share a queue, and have no guarantee.",
+		flow_list, flow_params, sizeof(flow_params) / sizeof(flow_params[0]), sizeof(struct flow_params),
+		RPC_READ_ONLY},
 	{"flow.show", "Show the delays of ports' packets, as histograms.",
 		"List of {port, from, deadline, missed_pkts, broken_pkts, delay: percentiles in ns and buckets [low, "
 		"high, count]}.",

@@ -108,8 +108,8 @@ rpc_trace_tick(struct rpc_trace *trace)
 {
 	if (ctl_now_ns() - trace->read_ns < TRACE_LEASE_NS)
 		return;
-	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
-		dp_trace_stop(trace->plane->dp, i);
+	for (unsigned i = 0; i < trace->plane->live->n_ports; i++)
+		dp_trace_stop(trace->plane->dp, trace->plane->live->ports[i]->id);
 }
 
 #define SIZE sizeof(struct trace_params)

@@ -1,16 +1,18 @@
 #include "mailbox.h"
 
 #include "pkt.h"
+#include "sparse.h"
 
-#include <rte_errno.h>
+#include <errno.h>
 
 #define BURST 32
 
 int
-mailbox_init(struct mailbox *box, const char *name, unsigned size)
+mailbox_init(struct mailbox *box, unsigned size)
 {
-	box->ring = rte_ring_create(name, size, SOCKET_ID_ANY, RING_F_SC_DEQ);
-	return box->ring ? 0 : -rte_errno;
+	// Not rte_ring_create: DPDK has 2,560 pieces of named memory, and a port has two mailboxes.
+	box->ring = sparse_alloc((size_t)rte_ring_get_memsize(size));
+	return box->ring ? rte_ring_init(box->ring, "mailbox", size, RING_F_SC_DEQ) : -ENOMEM;
 }
 
 void
@@ -27,6 +29,7 @@ void
 mailbox_fini(struct mailbox *box)
 {
 	mailbox_clear(box);
-	rte_ring_free(box->ring);
+	if (box->ring)
+		sparse_free(box->ring, (size_t)rte_ring_get_memsize(box->ring->size));
 	box->ring = NULL;
 }

@@ -15,7 +15,7 @@ struct mailbox {
 };
 
 // size: a power of two, one less fit. -errno
-int mailbox_init(struct mailbox *box, const char *name, unsigned size);
+int mailbox_init(struct mailbox *box, unsigned size);
 void mailbox_clear(struct mailbox *box); // no thread uses it any more: frees its packets
 void mailbox_fini(struct mailbox *box); // as mailbox_clear, and ends the mailbox. Zero is accepted
 

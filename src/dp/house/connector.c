@@ -34,6 +34,7 @@ struct target {
 struct connector {
 	const struct clock *clock;
 	int epoll_fd, inotify_fd, timer_fd, wake_fd;
+	unsigned n_ids; // all that were ever used are below
 	struct target target[DP_MAX_PORTS];
 };
 
@@ -89,7 +90,7 @@ arm_timer(struct connector *c)
 	uint64_t now = clock_now_ns(c->clock), next = UINT64_MAX;
 	struct itimerspec spec = {0};
 
-	for (unsigned i = 0; i < DP_MAX_PORTS; i++) {
+	for (unsigned i = 0; i < c->n_ids; i++) {
 		const struct target *t = &c->target[i];
 
 		if (t->port && !atomic_load(&t->is_connected) && t->retry_ns && t->due_ns < next)
@@ -138,7 +139,7 @@ attempt_all(struct connector *c, bool is_file_event)
 {
 	uint64_t now = clock_now_ns(c->clock);
 
-	for (unsigned i = 0; i < DP_MAX_PORTS; i++) {
+	for (unsigned i = 0; i < c->n_ids; i++) {
 		struct target *t = &c->target[i];
 
 		if (!t->port || atomic_load(&t->is_connected))
@@ -171,7 +172,7 @@ drain_inotify(struct connector *c)
 
 			memcpy(&ev, buf + at, sizeof(ev));
 			if (ev.mask & IN_IGNORED) // the directory went away
-				for (unsigned k = 0; k < DP_MAX_PORTS; k++)
+				for (unsigned k = 0; k < c->n_ids; k++)
 					if (c->target[k].port && c->target[k].watch == ev.wd)
 						c->target[k].watch = -1;
 			at += (ssize_t)(sizeof(ev) + ev.len);
@@ -207,6 +208,7 @@ connector_add(struct connector *c, struct port *port, const char *path, connecto
 
 	if (t->port)
 		return -EEXIST;
+	c->n_ids = RTE_MAX(c->n_ids, port->path.id + 1u);
 	snprintf(copy, sizeof(copy), "%s", path);
 	snprintf(t->dir, sizeof(t->dir), "%s", dirname(copy));
 	t->port = port;
@@ -228,7 +230,7 @@ connector_del(struct connector *c, const struct port *port)
 	if (t->port != port)
 		return;
 	t->port = NULL;
-	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
+	for (unsigned i = 0; i < c->n_ids; i++)
 		is_shared |= c->target[i].port && c->target[i].watch == t->watch;
 	if (t->watch >= 0 && !is_shared)
 		(void)inotify_rm_watch(c->inotify_fd, t->watch);

@@ -57,12 +57,9 @@ egress_of(struct port *port)
 static int
 keep_sender(struct port *out, const struct port *from)
 {
-	int rc;
-
 	if (!out || !has_guarantee(&from->cfg))
 		return 0;
-	rc = make_schedule(out);
-	return rc ? rc : schedule_keep_delay(out->schedule, from->path.id);
+	return make_schedule(out);
 }
 
 static int
@@ -135,7 +132,6 @@ static int
 port_alloc(struct dp *dp, const struct dp_port_cfg *cfg, uint16_t id, struct port **ret_port)
 {
 	struct port *port = rte_zmalloc("port", sizeof(*port), RTE_CACHE_LINE_SIZE);
-	char name[RTE_RING_NAMESIZE];
 	int rc;
 
 	if (!port)
@@ -150,8 +146,7 @@ port_alloc(struct dp *dp, const struct dp_port_cfg *cfg, uint16_t id, struct por
 	port->answer_dscp = port->answer_excess = DSCP_KEEP;
 	port->path.owner = (uint16_t)(id % dp->env.n_workers);
 	port->path.serial = ++dp->n_ports_made;
-	snprintf(name, sizeof(name), "rtvs_port%u", id);
-	rc = mailbox_init(&port->path.handoff, name, PORT_HANDOFF_SIZE);
+	rc = mailbox_init(&port->path.handoff, PORT_HANDOFF_SIZE);
 	if (rc) {
 		rte_free(port);
 		return rc;

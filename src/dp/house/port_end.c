@@ -44,10 +44,14 @@ port_end_fini(struct dp *dp)
 void
 port_end_free(struct port *port)
 {
-	for (unsigned i = 0; port->schedule && i < DP_MAX_PORTS; i++)
-		if (port->dp->port[i])
-			backpressure_release(&port->dp->port[i]->path, port->path.id);
-	schedule_destroy(port->schedule);
+	struct dp *dp = port->dp;
+	uint32_t pos = 0;
+	uint16_t sender;
+
+	while (port->schedule && schedule_next_held(port->schedule, &pos, &sender))
+		if (dp->port[sender])
+			backpressure_release(&dp->port[sender]->path, port->path.id);
+	schedule_destroy(port->schedule, dp->worker[port->path.owner]);
 	underlay_destroy(port);
 	free(port->trace);
 	mailbox_fini(&port->path.handoff);

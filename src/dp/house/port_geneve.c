@@ -1,6 +1,7 @@
 // A tunnel as a port: a place in a bridge, with counters and parameters like any other, whose
 // frames leave and come through its uplink (encap.c, decap.c). Nothing is polled or transmitted
 // here.
+#include "base/sparse.h"
 #include "dp_state.h"
 #include "port.h"
 #include "port_link.h"
@@ -8,8 +9,6 @@
 #include "registry.h"
 #include "tunnel.h"
 #include "underlay.h"
-
-#include <rte_malloc.h>
 
 #include <errno.h>
 #include <string.h>
@@ -28,7 +27,7 @@ update_link(struct port *port)
 static int
 geneve_open(struct port *port, char err[DP_ERR_SIZE])
 {
-	port->priv = rte_zmalloc("tunnel", sizeof(struct tunnel), RTE_CACHE_LINE_SIZE);
+	port->priv = sparse_alloc(sizeof(struct tunnel));
 	if (port->priv) {
 		// Nothing is judged until the clocks are known.
 		shared_clock_set(&tunnel_delays(port)->clock, 0, UINT64_MAX);
@@ -42,7 +41,7 @@ static void
 geneve_close(struct port *port)
 {
 	tunnel_forget(port->dp, tunnel_delays(port));
-	rte_free(port->priv);
+	sparse_free(port->priv, sizeof(struct tunnel));
 }
 
 static int

@@ -46,6 +46,10 @@ features_off(const struct dp_port_cfg *cfg)
 	return off;
 }
 
+#define MAX_REGISTERED 1023 // librte_vhost's MAX_VHOST_SOCKET, less the one of port_vhost_init
+
+static unsigned n_registered; // sockets; ctl
+
 static int
 register_socket(struct vhost *v)
 {
@@ -57,9 +61,12 @@ register_socket(struct vhost *v)
 		(cfg->vhost_mode == DP_VHOST_CONNECT ? RTE_VHOST_USER_CLIENT | RTE_VHOST_USER_NO_RECONNECT : 0);
 	uint64_t protocol;
 
+	if (n_registered == MAX_REGISTERED)
+		return -EMFILE;
 	if (rte_vhost_driver_register(cfg->socket, flags))
 		return -ENOMEM;
 	v->is_registered = true;
+	n_registered++;
 	if (rte_vhost_driver_get_protocol_features(cfg->socket, &protocol) ||
 		rte_vhost_driver_set_protocol_features(cfg->socket, protocol & ~NO_PROTOCOL_FEATURES) ||
 		rte_vhost_driver_disable_features(cfg->socket, features_off(cfg)) ||
@@ -80,6 +87,7 @@ unregister_socket(struct vhost *v)
 	(void)rte_vhost_driver_unregister(v->port->cfg.socket);
 	vhost_fds_unregister_end();
 	v->is_registered = false;
+	n_registered--;
 	vhost_session_clear(v);
 }
 
@@ -106,7 +114,13 @@ start_listen(struct vhost *v, char err[DP_ERR_SIZE])
 		umask(mask);
 	}
 	if (rc) {
-		dp_error(err, "socket: cannot listen on %s", cfg->socket);
+		if (rc == -EMFILE)
+			dp_error(err,
+				"socket: there are %u sockets of vhost ports already, which is as many as librte_vhost "
+				"has",
+				MAX_REGISTERED);
+		else
+			dp_error(err, "socket: cannot listen on %s", cfg->socket);
 		unregister_socket(v);
 		return rc;
 	}

@@ -100,15 +100,13 @@ unsigned
 dp_flow_list(const struct dp *dp, unsigned id, uint32_t *pos, struct dp_flow *ret_flows, unsigned max)
 {
 	const struct port *port = id < DP_MAX_PORTS ? dp->port[id] : NULL;
+	uint64_t now_ns = clock_now_ns(&dp->env.clock);
 	unsigned n = 0;
 
-	for (; port && port->schedule && *pos < DP_MAX_PORTS && n < max; ++*pos) {
-		struct dp_flow *f = &ret_flows[n];
+	while (port && port->schedule && n < max && schedule_next_flow(port->schedule, pos, now_ns, &ret_flows[n])) {
+		unsigned from = ret_flows[n].port;
 
-		if (!dp->port[*pos] || !schedule_flow(port->schedule, (uint16_t)*pos, f))
-			continue;
-		f->port = *pos;
-		n++;
+		n += from == DP_MAX_PORTS || dp->port[from];
 	}
 	return n;
 }
@@ -207,6 +205,7 @@ dp_worker_stats(const struct dp *dp, unsigned index, struct dp_worker_stats *ret
 		.tsc_hz = dp->env.clock.tsc_hz,
 		.pkts = __atomic_load_n(&w->stats.pkts, __ATOMIC_RELAXED),
 		.events_lost = atomic_load(&dp->env.events.lost),
+		.most_updated = __atomic_load_n(&w->stats.most_updated, __ATOMIC_RELAXED),
 	};
 	hist_init(&ret_stats->stalls);
 	hist_merge(&ret_stats->stalls, &w->stats.stalls);

@@ -106,37 +106,46 @@ dp_tunnel_set_clock(struct dp *dp, unsigned tunnel, int64_t offset_ns, uint64_t 
 		shared_clock_set(&d->clock, offset_ns, uncertainty_ns);
 }
 
+// False: no further flow can be measured.
+static bool
+measure(struct dp *dp, struct decap_delays *d, uint16_t flow)
+{
+	struct decap_flow *f;
+
+	if (atomic_load(&d->flow[flow]))
+		return true;
+	f = dp->n_delays < DP_MAX_DELAYS ? rte_zmalloc("flow", sizeof(*f), RTE_CACHE_LINE_SIZE) : NULL;
+	if (!f)
+		return false;
+	hist_init(&f->delay);
+	hist_init(&f->network);
+	flow_delay_init(&f->account, &f->delay, &f->network);
+	d->listed[d->n_listed] = flow;
+	atomic_store_explicit(&d->flow[flow], f, memory_order_release);
+	atomic_store_explicit(&d->n_listed, d->n_listed + 1, memory_order_release);
+	dp->n_delays++;
+	return true;
+}
+
 void
 tunnel_housekeeping(struct dp *dp)
 {
 	for (unsigned i = 0; i < DP_MAX_PORTS; i++) {
 		struct decap_delays *d = delays_of(dp, i);
 
-		for (unsigned flow = 0; d && flow < DP_MAX_PORTS && dp->n_delays < DP_MAX_DELAYS; flow++) {
-			struct decap_flow *f;
-
-			if (!atomic_load_explicit(&d->is_wanted[flow], memory_order_relaxed) ||
-				atomic_load(&d->flow[flow]))
-				continue;
-			f = rte_zmalloc("flow", sizeof(*f), RTE_CACHE_LINE_SIZE);
-			if (!f)
-				return;
-			hist_init(&f->delay);
-			hist_init(&f->network);
-			flow_delay_init(&f->account, &f->delay, &f->network);
-			atomic_store_explicit(&d->flow[flow], f, memory_order_release);
-			dp->n_delays++;
-		}
+		for (unsigned word = 0; d && word < RTE_DIM(d->wanted); word++)
+			for (uint64_t bits = d->wanted[word]; bits; bits &= bits - 1)
+				if (!measure(dp, d, (uint16_t)(word * 64 + (unsigned)__builtin_ctzll(bits))))
+					return;
 	}
 }
 
 void
 tunnel_forget(struct dp *dp, struct decap_delays *d)
 {
-	for (unsigned flow = 0; flow < DP_MAX_PORTS; flow++) {
-		dp->n_delays -= d->flow[flow] != NULL;
-		rte_free(d->flow[flow]);
-	}
+	for (uint32_t i = 0; i < d->n_listed; i++)
+		rte_free(d->flow[d->listed[i]]);
+	dp->n_delays -= d->n_listed;
 }
 
 unsigned
@@ -145,12 +154,10 @@ dp_delay_list(const struct dp *dp, unsigned tunnel, uint32_t *pos, struct dp_del
 	struct decap_delays *d = delays_of(dp, tunnel);
 	unsigned n = 0;
 
-	for (; d && *pos < DP_MAX_PORTS && n < max; ++*pos) {
-		const struct decap_flow *flow = atomic_load(&d->flow[*pos]);
+	for (; d && *pos < d->n_listed && n < max; ++*pos) {
+		const struct decap_flow *flow = d->flow[d->listed[*pos]];
 
-		if (!flow)
-			continue;
-		ret_delays[n] = (struct dp_delay){.flow = (uint16_t)*pos, .stats = flow->snap};
+		ret_delays[n] = (struct dp_delay){.flow = d->listed[*pos], .stats = flow->snap};
 		hist_init(&ret_delays[n].delay);
 		hist_init(&ret_delays[n].network);
 		hist_merge(&ret_delays[n].delay, &flow->delay);

@@ -6,7 +6,7 @@
 #include "port.h"
 #include "rtvs/path_mtu.h"
 
-struct tunnel {
+struct tunnel { // in sparse memory
 	uint64_t seq[DP_MAX_PORTS];
 	uint32_t queued[DP_MAX_PORTS];
 	struct decap_delays delays;

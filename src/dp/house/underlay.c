@@ -5,6 +5,7 @@
 // was asked for, and there are as many as tunnels.
 #include "underlay.h"
 
+#include "base/sparse.h"
 #include "dp_state.h"
 #include "port_type.h"
 #include "registry.h"
@@ -15,7 +16,6 @@
 #include "tunnel.h"
 
 #include <rte_errno.h>
-#include <rte_malloc.h>
 #include <rte_ring_elem.h>
 
 #include <errno.h>
@@ -35,15 +35,16 @@
 #define UDP_HEADER 8
 
 struct hop {
-	struct prefix addr; // len 0: free
+	struct prefix addr;
 	struct mac mac;
 	bool is_known;
 	uint64_t asked_ns, seen_ns; // 0: never
 };
 
-// Of one uplink; control thread only.
+// Of one uplink, in sparse memory; control thread only.
 struct underlay {
-	struct hop hop[DP_MAX_PORTS];
+	unsigned n_hops;
+	struct hop hop[DP_MAX_PORTS]; // one for each tunnel at most
 };
 
 // How well the clocks of two hosts agree that each keep theirs by NTP or PTP: the kernel's own
@@ -69,7 +70,7 @@ underlay_start(struct dp *dp)
 	clock_follow_tai(&dp->env.clock);
 	dp->env.reports = rte_ring_create_elem(
 		"rtvs_reports", sizeof(struct dp_report), REPORT_RING, SOCKET_ID_ANY, RING_F_SC_DEQ);
-	return dp->env.reports ? mailbox_init(&dp->env.punt, "rtvs_punt", PUNT_RING) : -rte_errno;
+	return dp->env.reports ? mailbox_init(&dp->env.punt, PUNT_RING) : -rte_errno;
 }
 
 void
@@ -82,18 +83,16 @@ underlay_stop(struct dp *dp)
 int
 underlay_create(struct port *uplink)
 {
-	char name[RTE_RING_NAMESIZE];
 	int rc;
 
 	if (uplink->underlay)
 		return 0;
-	uplink->underlay = rte_zmalloc("underlay", sizeof(*uplink->underlay), 0);
+	uplink->underlay = sparse_alloc(sizeof(*uplink->underlay));
 	if (!uplink->underlay)
 		return -ENOMEM;
-	snprintf(name, sizeof(name), "rtvs_inject%u", uplink->path.id);
-	rc = mailbox_init(&uplink->path.inject, name, INJECT_RING);
+	rc = mailbox_init(&uplink->path.inject, INJECT_RING);
 	if (rc) {
-		rte_free(uplink->underlay);
+		sparse_free(uplink->underlay, sizeof(*uplink->underlay));
 		uplink->underlay = NULL;
 	}
 	return rc;
@@ -103,7 +102,7 @@ void
 underlay_destroy(struct port *uplink)
 {
 	mailbox_fini(&uplink->path.inject);
-	rte_free(uplink->underlay);
+	sparse_free(uplink->underlay, sizeof(*uplink->underlay));
 }
 
 static bool
@@ -134,8 +133,8 @@ next_hop(const struct port *uplink, const struct prefix *addr)
 static struct hop *
 find_hop(const struct port *uplink, const struct prefix *addr)
 {
-	for (unsigned i = 0; addr && uplink->underlay && i < DP_MAX_PORTS; i++)
-		if (uplink->underlay->hop[i].addr.len && is_same(&uplink->underlay->hop[i].addr, addr))
+	for (unsigned i = 0; addr && uplink->underlay && i < uplink->underlay->n_hops; i++)
+		if (is_same(&uplink->underlay->hop[i].addr, addr))
 			return &uplink->underlay->hop[i];
 	return NULL;
 }
@@ -145,12 +144,11 @@ make_hop(const struct port *uplink, const struct prefix *addr)
 {
 	struct hop *hop = find_hop(uplink, addr);
 
-	for (unsigned i = 0; addr && !hop && i < DP_MAX_PORTS; i++)
-		if (!uplink->underlay->hop[i].addr.len) {
-			hop = &uplink->underlay->hop[i];
-			*hop = (struct hop){.addr = *addr};
-			hop->addr.len = addr->is_v6 ? 128 : 32;
-		}
+	if (addr && !hop && uplink->underlay->n_hops < DP_MAX_PORTS) {
+		hop = &uplink->underlay->hop[uplink->underlay->n_hops++];
+		*hop = (struct hop){.addr = *addr};
+		hop->addr.len = addr->is_v6 ? 128 : 32;
+	}
 	return hop;
 }
 

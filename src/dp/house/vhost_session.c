@@ -27,6 +27,7 @@
 
 // librte_vhost's callbacks know a device by its socket's path only.
 static struct vhost *by_path[DP_MAX_PORTS];
+static unsigned n_by_path; // all ids that were ever used are below
 static pthread_mutex_t by_path_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static struct vhost *
@@ -35,7 +36,7 @@ find_path(const char *path)
 	struct vhost *found = NULL;
 
 	pthread_mutex_lock(&by_path_lock);
-	for (unsigned i = 0; i < DP_MAX_PORTS && !found; i++)
+	for (unsigned i = 0; i < n_by_path && !found; i++)
 		if (by_path[i] && !strcmp(by_path[i]->fixed.socket, path))
 			found = by_path[i];
 	pthread_mutex_unlock(&by_path_lock);
@@ -58,7 +59,7 @@ vhost_session_count_error(const char *line, size_t len)
 	// busy: the library's own count has it
 	if (len < 2 || line[0] != '(' || pthread_mutex_trylock(&by_path_lock))
 		return;
-	for (unsigned i = 0; i < DP_MAX_PORTS; i++) {
+	for (unsigned i = 0; i < n_by_path; i++) {
 		const char *path = by_path[i] ? by_path[i]->fixed.socket : "";
 
 		path_len = strlen(path);
@@ -438,13 +439,14 @@ vhost_session_add(struct vhost *v, char err[DP_ERR_SIZE])
 
 	v->client = (struct vhost_client){port->path.serial, fault};
 	pthread_mutex_lock(&by_path_lock);
-	for (unsigned i = 0; i < DP_MAX_PORTS && !rc; i++)
+	for (unsigned i = 0; i < n_by_path && !rc; i++)
 		if (by_path[i] && !strcmp(by_path[i]->port->cfg.socket, port->cfg.socket)) {
 			dp_error(err, "socket: %s is port '%s''s", port->cfg.socket, by_path[i]->port->cfg.name);
 			rc = -EADDRINUSE;
 		}
 	if (!rc)
 		by_path[port->path.id] = v;
+	n_by_path = RTE_MAX(n_by_path, port->path.id + 1u);
 	pthread_mutex_unlock(&by_path_lock);
 	return rc;
 }

@@ -3,23 +3,23 @@
 // the other one write its own again.
 #include "backpressure.h"
 
-#define HELD_BY_MASK UINT64_C(0xff) // in place of the lowest bits of the time
+#define HELD_BY_MASK UINT64_C(0xfff) // in place of the lowest bits of the time
 #define EVENT_NS UINT64_C(10000000000) // between two events about the same two ports
 
 _Static_assert(DP_MAX_PORTS <= HELD_BY_MASK + 1, "a port's number fits");
 
 static void
-hold(struct worker *w, const struct view *view, uint16_t out, struct backpressure *b, uint16_t sender)
+hold(struct worker *w, const struct view *view, uint16_t out, struct held_sender *h, uint16_t sender)
 {
-	uint64_t held = ((b->hold[sender].since_ns + HOLD_MAX_NS) & ~HELD_BY_MASK) | out;
+	uint64_t held = ((h->hold.since_ns + HOLD_MAX_NS) & ~HELD_BY_MASK) | out;
 	// with the workers that read its ring
 	_Atomic uint64_t *shared = &view_port(view, sender)->port->held;
 
 	if (atomic_load_explicit(shared, memory_order_relaxed) != held)
 		atomic_store_explicit(shared, held, memory_order_relaxed);
-	if (b->told_ns[sender] && w->now_ns - b->told_ns[sender] < EVENT_NS)
+	if (h->told_ns && w->now_ns - h->told_ns < EVENT_NS)
 		return;
-	b->told_ns[sender] = w->now_ns;
+	h->told_ns = w->now_ns;
 	event_queue_post(&w->env->events, (struct dp_event){.type = DP_EVENT_HOLD, .port = sender, .value = out});
 }
 
@@ -34,74 +34,72 @@ backpressure_release(struct port_path *sender, uint16_t out)
 
 // since_ns: of the hold that has ended.
 static void
-end(struct worker *w, const struct view *view, uint16_t out, struct backpressure *b, uint16_t sender, uint64_t since_ns)
+end(struct worker *w, const struct view *view, uint16_t out, struct backpressure *b, struct held_sender *h,
+	uint16_t sender, uint64_t since_ns)
 {
 	uint64_t lasted_ns = RTE_MIN(w->now_ns - since_ns, HOLD_MAX_NS);
 
 	b->n_holds--;
-	atomic_store_explicit(&b->held_ns[sender],
-		atomic_load_explicit(&b->held_ns[sender], memory_order_relaxed) + lasted_ns, memory_order_relaxed);
+	atomic_store_explicit(
+		&h->held_ns, atomic_load_explicit(&h->held_ns, memory_order_relaxed) + lasted_ns, memory_order_relaxed);
 	if (view_port(view, sender)->port)
 		backpressure_release(view_port(view, sender)->port, out);
 }
 
 void
-backpressure_queued(struct worker *w, const struct view *view, uint16_t out, struct backpressure *b, uint16_t sender,
-	struct fill fill)
+backpressure_queued(struct worker *w, const struct view *view, uint16_t out, struct backpressure *b,
+	struct held_sender *h, uint16_t sender, struct fill fill)
 {
-	struct hold *h = &b->hold[sender];
-	uint64_t since_ns = h->since_ns;
+	uint64_t since_ns = h->hold.since_ns;
 
 	if (!since_ns && fill.n < fill.limit / 2)
 		return;
 	if (!view_port(view, sender)->may_be_held)
 		return;
-	if (hold_queued(h, fill.n, fill.limit, b->stuck_ns, w->now_ns)) {
+	if (hold_queued(&h->hold, fill.n, fill.limit, b->stuck_ns, w->now_ns)) {
 		b->n_holds += !since_ns;
-		hold(w, view, out, b, sender);
+		hold(w, view, out, h, sender);
 	} else if (since_ns) {
-		end(w, view, out, b, sender, since_ns);
+		end(w, view, out, b, h, sender, since_ns);
 	}
 }
 
 void
-backpressure_left(struct worker *w, const struct view *view, uint16_t out, struct backpressure *b, uint16_t sender,
-	struct fill fill)
+backpressure_left(struct worker *w, const struct view *view, uint16_t out, struct backpressure *b,
+	struct held_sender *h, uint16_t sender, struct fill fill)
 {
-	uint64_t since_ns = b->hold[sender].since_ns;
+	uint64_t since_ns = h->hold.since_ns;
 
-	if (!since_ns && !b->hold[sender].slow_since_ns)
+	if (!since_ns && !h->hold.slow_since_ns)
 		return;
-	if (hold_left(&b->hold[sender], fill.one, fill.n, fill.limit, w->now_ns))
-		end(w, view, out, b, sender, since_ns);
+	if (hold_left(&h->hold, fill.one, fill.n, fill.limit, w->now_ns))
+		end(w, view, out, b, h, sender, since_ns);
 }
 
-void
-backpressure_offered(struct worker *w, const struct view *view, uint16_t out, struct backpressure *b, uint64_t stuck_ns)
+bool
+backpressure_offered(struct backpressure *b, uint64_t stuck_ns)
 {
 	bool was_stuck = b->stuck_ns >= HOLD_STUCK_NS;
 
 	b->stuck_ns = stuck_ns;
-	if (unlikely(stuck_ns >= HOLD_STUCK_NS && !was_stuck))
-		backpressure_release_all(w, view, out, b);
+	return stuck_ns >= HOLD_STUCK_NS && !was_stuck;
 }
 
 void
-backpressure_release_all(struct worker *w, const struct view *view, uint16_t out, struct backpressure *b)
+backpressure_end(struct worker *w, const struct view *view, uint16_t out, struct backpressure *b, struct held_sender *h,
+	uint16_t sender)
 {
-	for (uint16_t i = 0; b->n_holds && i < DP_MAX_PORTS; i++) {
-		uint64_t since_ns = b->hold[i].since_ns;
+	uint64_t since_ns = h->hold.since_ns;
 
-		if (hold_end(&b->hold[i], w->now_ns))
-			end(w, view, out, b, i, since_ns);
-	}
+	if (hold_end(&h->hold, w->now_ns))
+		end(w, view, out, b, h, sender, since_ns);
 }
 
 void
-backpressure_forget(struct backpressure *b, uint16_t sender)
+backpressure_forget(struct backpressure *b, struct held_sender *h)
 {
-	b->n_holds -= b->hold[sender].since_ns != 0;
-	b->hold[sender] = (struct hold){0};
-	b->told_ns[sender] = 0;
-	atomic_store_explicit(&b->held_ns[sender], 0, memory_order_relaxed);
+	b->n_holds -= h->hold.since_ns != 0;
+	h->hold = (struct hold){0};
+	h->told_ns = 0;
+	atomic_store_explicit(&h->held_ns, 0, memory_order_relaxed);
 }

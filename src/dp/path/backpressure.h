@@ -14,27 +14,30 @@ struct fill { // of a queue, in packets or buffers
 };
 
 struct backpressure {
-	struct hold hold[DP_MAX_PORTS]; // by sender
 	unsigned n_holds; // that have begun and not ended
 	uint64_t stuck_ns; // for how long the device has refused what it is offered
-	// when the last event about the sender was posted, 0: none was
-	uint64_t told_ns[DP_MAX_PORTS];
-	_Atomic uint64_t held_ns[DP_MAX_PORTS]; // how long each was held. dp: wo, ctl: ro
+};
+
+struct held_sender {
+	struct hold hold;
+	uint64_t told_ns; // when the last event about it was posted, 0: none was
+	_Atomic uint64_t held_ns; // how long it was held. dp: wo, ctl: ro
 };
 
 // A packet of `sender` was queued or refused, at a port that may hold.
 void backpressure_queued(struct worker *w, const struct view *view, uint16_t out, struct backpressure *b,
-	uint16_t sender, struct fill fill);
+	struct held_sender *h, uint16_t sender, struct fill fill);
 // A packet of `sender` left.
-void backpressure_left(struct worker *w, const struct view *view, uint16_t out, struct backpressure *b, uint16_t sender,
-	struct fill fill);
-// The device was offered packets: for how long it has taken none, 0: it took some.
-void backpressure_offered(
-	struct worker *w, const struct view *view, uint16_t out, struct backpressure *b, uint64_t stuck_ns);
-// All are read again: the port is down, or may hold no sender any more.
-void backpressure_release_all(struct worker *w, const struct view *view, uint16_t out, struct backpressure *b);
-// The sender's number belongs to another port.
-void backpressure_forget(struct backpressure *b, uint16_t sender);
-// The sender is read again, if port `out` holds it back. Also the control thread, when it removes
-// `out` and no worker uses it any more.
+void backpressure_left(struct worker *w, const struct view *view, uint16_t out, struct backpressure *b,
+	struct held_sender *h, uint16_t sender, struct fill fill);
+// The device was offered packets: for how long it has taken none, 0: it took some. True: it has
+// just turned out to be stuck, and all that are held are to be read again.
+bool backpressure_offered(struct backpressure *b, uint64_t stuck_ns);
+// The sender is read again: the device is stuck, or the port is down or may hold nobody any more.
+void backpressure_end(struct worker *w, const struct view *view, uint16_t out, struct backpressure *b,
+	struct held_sender *h, uint16_t sender);
+// The sender's number, or its place, is another's.
+void backpressure_forget(struct backpressure *b, struct held_sender *h);
+// The sender is read again, if it was port `out` that holds it back. Also the control thread, when
+// it takes `out` away and no worker uses it any more.
 void backpressure_release(struct port_path *sender, uint16_t out);

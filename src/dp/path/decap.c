@@ -27,7 +27,11 @@ account(struct worker *w, const struct view *view, struct arrivals *run)
 	int64_t offset_ns;
 
 	if (unlikely(!flow)) {
-		if (!atomic_exchange_explicit(&d->is_wanted[run->flow], true, memory_order_relaxed))
+		uint64_t bit = UINT64_C(1) << run->flow % 64;
+		_Atomic uint64_t *word = &d->wanted[run->flow / 64];
+
+		if (!(atomic_load_explicit(word, memory_order_relaxed) & bit) &&
+			!(atomic_fetch_or_explicit(word, bit, memory_order_relaxed) & bit))
 			event_queue_wake(&w->env->events);
 		return;
 	}
@@ -73,15 +77,17 @@ arrive(struct worker *w, const struct view *view, uint16_t tunnel, const struct 
 void
 decap_snapshot(struct worker *w, const struct view *view)
 {
-	for (unsigned i = 0; i < DP_MAX_PORTS; i++) {
+	for (uint16_t i = 0; i < view->n_ids; i++) {
 		const struct view_tunnel *t = view_port(view, i)->tunnel;
+		uint32_t n;
 
-		for (unsigned k = 0; t && view_port(view, t->uplink)->port->owner == w->index && k < DP_MAX_PORTS;
-			k++) {
-			struct decap_flow *flow = atomic_load_explicit(&t->delays->flow[k], memory_order_acquire);
+		if (!t || view_port(view, t->uplink)->port->owner != w->index)
+			continue;
+		n = atomic_load_explicit(&t->delays->n_listed, memory_order_acquire);
+		for (uint32_t k = 0; k < n; k++) {
+			struct decap_flow *flow = t->delays->flow[t->delays->listed[k]];
 
-			if (flow)
-				flow->snap = flow->account.stats;
+			flow->snap = flow->account.stats;
 		}
 	}
 }

@@ -17,8 +17,12 @@ struct decap_delays {
 	struct shared_clock clock; // the other host's - ours. ctl: wo, dp: ro
 	// between reports of one flow; 0: the default. ctl: wo, dp: ro
 	_Atomic uint64_t interval_ns;
+	_Atomic uint32_t n_listed; // ctl: wo, dp: ro
+	// Which flows are measured, in the order of their first packets; as n_listed.
+	uint16_t listed[DP_MAX_DELAYS];
 	_Atomic(struct decap_flow *) flow[DP_MAX_PORTS]; // NULL: not measured. ctl: wo, dp: ro
-	_Atomic bool is_wanted[DP_MAX_PORTS]; // dp: wo, ctl: ro
+	// A bit for each flow that has arrived. dp: rw, ctl: ro
+	_Atomic uint64_t wanted[DP_MAX_PORTS / 64];
 };
 
 // Frames of one tunnel, side by side.

@@ -6,21 +6,18 @@
 // receiver never slows another.
 #include "schedule.h"
 
-#include "backpressure.h"
 #include "base/pkt.h"
+#include "base/sparse.h"
 #include "capture.h"
 #include "encap.h"
 #include "pace.h"
+#include "senders.h"
 #include "trace.h"
 #include "transmit.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
-// Time that a late worker may make up for, and so the excess of a port's queue over its rate. Hosts
-// without isolated cores take a worker's core for about as long.
-#define LINK_SLACK_NS 1000000
 #define SERVE_BURSTS 4 // of one port in a turn
 // Of pending packets: Linux's shortest retransmission timeout, after which their sender has sent
 // most of them again.
@@ -31,181 +28,174 @@
 // thirty.
 #define SENDER_SHARE 8
 #define BLOCKED_POLL_NS 500000 // a receiver that took nothing is asked again
+// Packets of a port without a link that are freed in a turn: some microseconds, whatever the number
+// of ports.
+#define DROP_AT_ONCE 256
 
 struct schedule {
-	struct sched s;
-	void *memory;
 	uint16_t n_pending;
 	uint64_t taken_ns; // when the device last took a packet, or the first pending one became so
 	// When the device first took nothing, 0: it took the last packet that it was offered.
 	uint64_t refused_ns;
 	struct rte_mbuf *pending[WORKER_STAGE];
-	struct backpressure back;
-	uint32_t n_buffers[DP_MAX_PORTS]; // of each flow's packets in s
-	uint64_t serial[DP_MAX_PORTS]; // of the port whose packets each flow has counted; dp
-	_Atomic(struct hist *) delay[DP_MAX_PORTS]; // ctl: wo, dp: ro
-	_Atomic uint64_t tokens_bytes[DP_MAX_PORTS]; // as of the last snapshot; dp: wo, ctl: ro
+	struct senders senders;
 };
+
+#define MEMORY_AT RTE_ALIGN_CEIL(sizeof(struct schedule), SCHED_ALIGN) // of the scheduler, behind
+
+static uint64_t
+memory_bytes(void)
+{
+	return MEMORY_AT + sched_memory_bytes(SENDERS_PLACES);
+}
 
 int
 schedule_create(struct schedule **ret_schedule, uint64_t now_ns)
 {
-	// Of the C library: DPDK's allocator is locked where ThreadSanitizer does not see it.
-	struct schedule *q = aligned_alloc(SCHED_ALIGN, RTE_ALIGN_CEIL(sizeof(*q), SCHED_ALIGN));
+	struct schedule *q = sparse_alloc(memory_bytes());
 
 	if (!q)
 		return -ENOMEM;
-	memset(q, 0, sizeof(*q));
-	q->memory = aligned_alloc(SCHED_ALIGN, sched_memory_bytes(DP_MAX_PORTS));
-	if (!q->memory) {
-		free(q);
-		return -ENOMEM;
-	}
-	sched_init(&q->s, DP_MAX_PORTS, q->memory, now_ns);
+	senders_init(&q->senders, (uint8_t *)q + MEMORY_AT, now_ns);
 	*ret_schedule = q;
 	return 0;
 }
 
 void
-schedule_destroy(struct schedule *q)
+schedule_destroy(struct schedule *q, struct worker *owner)
 {
 	struct sched_item *item;
 
 	if (!q)
 		return;
 	pkt_free_burst(q->pending, q->n_pending);
-	for (uint32_t i = 0; i < DP_MAX_PORTS; i++) {
-		while ((item = sched_flush(&q->s, i)))
-			pkt_free(pkt_of_item(item));
-		free(q->delay[i]);
+	for (uint32_t i = 0; (i = senders_next(&q->senders, i)) != SENDERS_PLACES; i++) {
+		while ((item = sched_flush(&q->senders.s, i))) {
+			struct rte_mbuf *m = pkt_of_item(item);
+
+			atomic_fetch_add_explicit(&owner->waiting[m->port].n_gone, m->nb_segs, memory_order_relaxed);
+			pkt_free(m);
+		}
 	}
-	free(q->memory);
-	free(q);
+	sparse_free(q, memory_bytes());
 }
 
-int
-schedule_keep_delay(struct schedule *q, uint16_t flow)
+bool
+schedule_next_flow(const struct schedule *q, uint32_t *pos, uint64_t now_ns, struct dp_flow *ret_flow)
 {
-	struct hist *h;
+	const struct senders *t = &q->senders;
 
-	if (q->delay[flow])
-		return 0;
-	h = malloc(sizeof(*h));
-	if (!h)
-		return -ENOMEM;
-	hist_init(h);
-	atomic_store(&q->delay[flow], h);
-	return 0;
-}
+	while ((*pos = senders_next(t, *pos)) != SENDERS_PLACES) {
+		uint32_t place = (*pos)++;
+		uint16_t port = place == SENDER_SHARED ? DP_MAX_PORTS : sender_table_port(&t->table, place);
 
-void
-schedule_snapshot(struct worker *w, const struct view *view)
-{
-	const struct view_worker *mine = view->worker[w->index];
-
-	for (uint16_t i = 0; i < mine->n_owned; i++) {
-		struct schedule *q = view_port(view, mine->owned[i])->schedule;
-
-		for (uint16_t flow = 0; q && flow < DP_MAX_PORTS; flow++)
-			atomic_store_explicit(
-				&q->tokens_bytes[flow], sched_tokens(&q->s, flow, w->now_ns), memory_order_relaxed);
+		ret_flow->port = port;
+		// A place that has become another's meanwhile is seen when it is read the next
+		// time.
+		if (senders_read(t, place, now_ns, ret_flow) &&
+			(place == SENDER_SHARED || sender_table_port(&t->table, place) == port))
+			return true;
 	}
+	return false;
 }
 
-static uint64_t
-load(const uint64_t *counter)
+bool
+schedule_next_held(const struct schedule *q, uint32_t *pos, uint16_t *ret_sender)
 {
-	return __atomic_load_n(counter, __ATOMIC_RELAXED);
+	const struct senders *t = &q->senders;
+
+	while ((*pos = sender_table_next(&t->table, *pos)) != SENDER_SHARED) {
+		uint32_t place = (*pos)++;
+
+		*ret_sender = sender_table_port(&t->table, place);
+		if (t->at[place].held.hold.since_ns)
+			return true;
+	}
+	return false;
 }
 
 uint64_t
 schedule_held_ns(const struct schedule *q, uint16_t sender)
 {
-	return atomic_load_explicit(&q->back.held_ns[sender], memory_order_relaxed);
+	uint32_t place = sender_table_find(&q->senders.table, sender);
+
+	return place == SENDER_SHARED ? 0 :
+					atomic_load_explicit(&q->senders.at[place].held.held_ns, memory_order_relaxed);
 }
 
-bool
-schedule_flow(const struct schedule *q, uint16_t flow, struct dp_flow *ret_flow)
-{
-	const struct sched_flow *f = &q->s.flow[flow];
-	const struct hist *delay = atomic_load(&q->delay[flow]);
-
-	ret_flow->n_queued = __atomic_load_n(&f->n_queued, __ATOMIC_RELAXED);
-	ret_flow->tokens_bytes = atomic_load_explicit(&q->tokens_bytes[flow], memory_order_relaxed);
-	ret_flow->guaranteed_pkts = load(&f->stats.guaranteed_pkts);
-	ret_flow->guaranteed_bytes = load(&f->stats.guaranteed_bytes);
-	ret_flow->surplus_pkts = load(&f->stats.surplus_pkts);
-	ret_flow->surplus_bytes = load(&f->stats.surplus_bytes);
-	ret_flow->missed_pkts = load(&f->stats.missed_pkts);
-	ret_flow->broken_pkts = load(&f->stats.broken_pkts);
-	ret_flow->late_pkts = load(&f->stats.late_pkts);
-	ret_flow->worst_late_ns = load(&f->stats.worst_late_ns);
-	hist_init(&ret_flow->delay);
-	if (delay)
-		hist_merge(&ret_flow->delay, delay);
-	return delay || ret_flow->n_queued || ret_flow->guaranteed_pkts || ret_flow->surplus_pkts ||
-		ret_flow->late_pkts;
-}
-
-// m waits here (by: 1), or does no longer (-1).
+// m, whose sender has this place, waits here (by: 1), or does no longer (-1).
 static void
-count_waiting(struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf *m, int by)
+count_waiting(struct worker *w, const struct view *view, uint16_t out, uint32_t place, struct rte_mbuf *m, int by)
 {
 	int n_buffers = by * m->nb_segs;
 
-	view_port(view, out)->schedule->n_buffers[m->port] += (uint32_t)n_buffers;
-	w->n_waiting[m->port] += (uint32_t)n_buffers;
+	view_port(view, out)->schedule->senders.at[place].n_buffers += (uint32_t)n_buffers;
+	w->waiting[m->port].n += (uint32_t)n_buffers;
 	if (view_port(view, out)->uplink)
 		encap_queued(view, m, by);
 }
 
-// How full the queue of a flow is, after a packet of n_segs buffers came or left. It is measured in
-// its packets or in its buffers, whichever have reached more of their limit. A port alone takes
-// half of the sender's buffers.
-static struct fill
-fill_of(const struct worker *w, const struct schedule *q, uint16_t flow, uint16_t n_segs)
+// Buffers that wait for the worker's ports.
+static uint32_t
+n_waiting(const struct worker *w, uint16_t sender)
 {
-	const struct sched_flow *f = &q->s.flow[flow];
-	uint32_t room = w->max_waiting / 2;
+	return w->waiting[sender].n - atomic_load_explicit(&w->waiting[sender].n_gone, memory_order_relaxed);
+}
 
-	if ((uint64_t)q->n_buffers[flow] * f->limit > (uint64_t)f->n_queued * room)
-		return (struct fill){q->n_buffers[flow], room, n_segs};
+// How full the queue of a sender is, after a packet of n_segs buffers came or left: of its packets
+// or, where these have reached more of what they may have, of its buffers, of which a port alone
+// takes half of the sender's.
+static struct fill
+fill_of(const struct worker *w, const struct senders *t, uint32_t place, uint16_t n_segs)
+{
+	const struct sched_flow *f = &t->s.flow[place];
+	uint32_t room = w->max_waiting / 2, n_buffers = t->at[place].n_buffers;
+
+	if ((uint64_t)n_buffers * f->limit > (uint64_t)f->n_queued * room)
+		return (struct fill){n_buffers, room, n_segs};
 	return (struct fill){f->n_queued, f->limit, 1};
 }
 
 static void
-enqueue(struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf *m, uint64_t now_ns)
+enqueue(struct worker *w, const struct view *view, uint16_t out, uint32_t place, struct rte_mbuf *m, uint64_t now_ns)
 {
-	struct schedule *q = view_port(view, out)->schedule;
+	struct senders *t = &view_port(view, out)->schedule->senders;
 	struct sched_item *item = pkt_item(m);
-	uint16_t flow = m->port, n_segs = m->nb_segs; // of one that is dropped, too
+	uint16_t sender = m->port, n_segs = m->nb_segs; // of one that is dropped, too
 
 	item->len = m->pkt_len;
-	if (unlikely(w->n_waiting[flow] + q->n_buffers[flow] >= w->max_waiting) ||
-		sched_enqueue(&q->s, flow, item, now_ns)) {
+	item->user = (uint16_t)place;
+	if (unlikely(n_waiting(w, sender) + t->at[place].n_buffers >= w->max_waiting) ||
+		sched_enqueue(&t->s, place, item, now_ns)) {
 		pkt_drop(&w->port[out].c, m, DROP_QUEUE_FULL);
 	} else {
 		counters_add(&w->port[out].c.queued_in, 1);
-		count_waiting(w, view, out, m, 1);
+		count_waiting(w, view, out, place, m, 1);
 	}
-	if (view_port(view, out)->may_hold)
-		backpressure_queued(w, view, out, &q->back, flow, fill_of(w, q, flow, n_segs));
+	// Of those that share a place none can be told to be the one that fills it.
+	if (view_port(view, out)->may_hold && place != SENDER_SHARED)
+		backpressure_queued(w, view, out, &t->back, &t->at[place].held, sender, fill_of(w, t, place, n_segs));
 }
 
 // The scheduler's input about staged packets.
 struct staged {
 	uint32_t len[WORKER_STAGE];
 	uint64_t arrival_ns[WORKER_STAGE];
-	uint16_t flow[WORKER_STAGE], n;
+	uint16_t place[WORKER_STAGE], n; // place: of the sender
 };
 
 static void
-read_staged(const struct worker_tx *tx, struct staged *ret_staged)
+read_staged(struct worker *w, const struct view *view, uint16_t out, struct staged *ret_staged)
 {
+	const struct worker_tx *tx = &w->port[out].tx;
+	struct senders *t = &view_port(view, out)->schedule->senders;
+
 	for (uint16_t i = 0; i < tx->n; i++) {
 		ret_staged->len[i] = tx->pkts[i]->pkt_len;
 		ret_staged->arrival_ns[i] = pkt_item(tx->pkts[i])->arrival_ns;
-		ret_staged->flow[i] = tx->pkts[i]->port;
+		ret_staged->place[i] = i && tx->pkts[i]->port == tx->pkts[i - 1]->port ?
+			ret_staged->place[i - 1] :
+			(uint16_t)senders_place(w, view, out, t, tx->pkts[i]->port);
 	}
 	ret_staged->n = tx->n;
 }
@@ -217,7 +207,7 @@ run_of(const struct staged *b, uint16_t first, uint64_t *ret_bytes)
 	uint16_t i = first;
 
 	*ret_bytes = 0;
-	for (; i < b->n && b->flow[i] == b->flow[first] && b->arrival_ns[i] == b->arrival_ns[first]; i++)
+	for (; i < b->n && b->place[i] == b->place[first] && b->arrival_ns[i] == b->arrival_ns[first]; i++)
 		*ret_bytes += b->len[i];
 	return (uint16_t)(i - first);
 }
@@ -229,12 +219,12 @@ may_pass(const struct schedule *q, const struct staged *b, uint64_t now_ns)
 {
 	uint64_t bytes;
 
-	if (q->n_pending || q->s.n_queued)
+	if (q->n_pending || q->senders.s.n_queued)
 		return false;
 	for (uint16_t i = 0, run; i < b->n; i = (uint16_t)(i + run)) {
 		run = run_of(b, i, &bytes);
-		if ((q->s.link.rate && run < b->n) ||
-			!sched_may_pass(&q->s, b->flow[i], run, bytes, b->arrival_ns[i], now_ns))
+		if ((q->senders.s.link.rate && run < b->n) ||
+			!sched_may_pass(&q->senders.s, b->place[i], run, bytes, b->arrival_ns[i], now_ns))
 			return false;
 	}
 	return true;
@@ -251,7 +241,7 @@ pass(struct worker *w, const struct view *view, uint16_t out, const struct stage
 
 	for (uint16_t i = 0, run; i < b->n; i = (uint16_t)(i + run)) {
 		run = run_of(b, i, &bytes);
-		sched_pass(&q->s, b->flow[i], &b->len[i], run, b->arrival_ns[i], w->now_ns);
+		sched_pass(&q->senders.s, b->place[i], &b->len[i], run, b->arrival_ns[i], w->now_ns);
 	}
 	if (unlikely(view_port(view, out)->capture))
 		capture_burst(w, view_port(view, out)->capture, pkts, b->n, true);
@@ -264,24 +254,25 @@ pass(struct worker *w, const struct view *view, uint16_t out, const struct stage
 	}
 }
 
-// No receiver is there: waiting packets would be old when one comes.
+// No receiver is there: waiting packets would be old when one comes. Some each turn.
 static void
 drop_all(struct worker *w, const struct view *view, uint16_t out)
 {
 	struct schedule *q = view_port(view, out)->schedule;
+	struct senders *t = &q->senders;
 	struct sched_item *item;
 	unsigned n = q->n_pending;
 
 	for (uint16_t i = 0; i < q->n_pending; i++)
 		pkt_drop(&w->port[out].c, q->pending[i], DROP_LINK_DOWN);
 	q->n_pending = 0;
-	for (uint16_t flow = 0; flow < DP_MAX_PORTS; flow++) {
-		for (; (item = sched_flush(&q->s, flow)); n++) {
-			count_waiting(w, view, out, pkt_of_item(item), -1);
+	for (uint32_t i = 0; n < DROP_AT_ONCE && (i = senders_next(t, i)) != SENDERS_PLACES; i++) {
+		for (; n < DROP_AT_ONCE && (item = sched_flush(&t->s, i)); n++) {
+			count_waiting(w, view, out, i, pkt_of_item(item), -1);
 			pkt_drop(&w->port[out].c, pkt_of_item(item), DROP_LINK_DOWN);
 		}
 	}
-	backpressure_release_all(w, view, out, &q->back);
+	senders_release_all(w, view, out, t);
 	counters_add(&w->port[out].c.queued_out, n);
 }
 
@@ -290,20 +281,23 @@ static void
 take_due(struct worker *w, const struct view *view, uint16_t out)
 {
 	struct schedule *q = view_port(view, out)->schedule;
+	struct senders *t = &q->senders;
 	struct sched_item *items[PORT_BURST];
 	bool may_hold = view_port(view, out)->may_hold;
 	unsigned n;
 
 	pace_tick(w);
 	q->taken_ns = w->now_ns;
-	n = sched_dequeue(&q->s, items, PORT_BURST, w->now_ns);
+	n = sched_dequeue(&q->senders.s, items, PORT_BURST, w->now_ns);
 	for (unsigned i = 0; i < n; i++) {
 		struct rte_mbuf *m = pkt_of_item(items[i]);
+		uint32_t place = items[i]->user;
 
-		count_waiting(w, view, out, m, -1);
+		count_waiting(w, view, out, place, m, -1);
 		pace_work(w, 1, m->pkt_len);
-		if (may_hold)
-			backpressure_left(w, view, out, &q->back, m->port, fill_of(w, q, m->port, m->nb_segs));
+		if (may_hold && place != SENDER_SHARED)
+			backpressure_left(
+				w, view, out, &t->back, &t->at[place].held, m->port, fill_of(w, t, place, m->nb_segs));
 		if (items[i]->verdict == SCHED_LATE || items[i]->verdict == SCHED_AQM) {
 			counters_add(&w->port[out].c.queued_out, 1);
 			pkt_drop(&w->port[out].c, m, items[i]->verdict == SCHED_LATE ? DROP_LATE : DROP_AQM);
@@ -327,6 +321,8 @@ serve(struct worker *w, const struct view *view, uint16_t out)
 		drop_all(w, view, out);
 		return 0;
 	}
+	if (unlikely(q->senders.gen != view->gen))
+		senders_set_link(w, view, out, &q->senders);
 	for (unsigned i = 0; i < SERVE_BURSTS; i++) {
 		uint16_t n;
 
@@ -337,7 +333,8 @@ serve(struct worker *w, const struct view *view, uint16_t out)
 		n = transmit(w, view, out, q->pending, q->n_pending);
 		// From the first refusal on: the device took nothing from an absent worker, either.
 		q->refused_ns = n ? 0 : q->refused_ns ? q->refused_ns : w->now_ns;
-		backpressure_offered(w, view, out, &q->back, n ? 0 : w->now_ns - q->refused_ns);
+		if (unlikely(backpressure_offered(&q->senders.back, n ? 0 : w->now_ns - q->refused_ns)))
+			senders_release_all(w, view, out, &q->senders);
 		if (likely(n)) {
 			q->taken_ns = w->now_ns;
 		} else if (w->now_ns - q->taken_ns >= PENDING_MAX_NS) {
@@ -354,7 +351,7 @@ serve(struct worker *w, const struct view *view, uint16_t out)
 			break;
 	}
 	if (unlikely(view_port(view, out)->prewake) && view_port(view, out)->rate && !q->n_pending &&
-		sched_next_ns(&q->s, &next_ns, w->now_ns))
+		sched_next_ns(&q->senders.s, &next_ns, w->now_ns))
 		trace_prewake(w, view, out, next_ns);
 	return sum;
 }
@@ -362,7 +359,7 @@ serve(struct worker *w, const struct view *view, uint16_t out)
 static bool
 has_packets(const struct schedule *q)
 {
-	return q->n_pending || q->s.n_queued;
+	return q->n_pending || q->senders.s.n_queued;
 }
 
 void
@@ -372,12 +369,14 @@ schedule_put(struct worker *w, const struct view *view, uint16_t out)
 	struct worker_tx *tx = &w->port[out].tx;
 	struct staged staged;
 
-	read_staged(tx, &staged);
+	if (unlikely(vp->schedule->senders.gen != view->gen))
+		senders_set_link(w, view, out, &vp->schedule->senders);
+	read_staged(w, view, out, &staged);
 	if (may_pass(vp->schedule, &staged, w->now_ns)) {
 		pass(w, view, out, &staged);
 	} else {
 		for (uint16_t i = 0; i < tx->n; i++)
-			enqueue(w, view, out, tx->pkts[i], w->now_ns);
+			enqueue(w, view, out, staged.place[i], tx->pkts[i], w->now_ns);
 		if (vp->rate)
 			(void)serve(w, view, out);
 	}
@@ -399,67 +398,45 @@ schedule_serve_all(struct worker *w, const struct view *view)
 	return sum;
 }
 
-static bool
-is_same(const struct sched_params *a, const struct sched_params *b)
+struct senders *
+schedule_senders(struct schedule *q)
 {
-	return a->deadline_ns == b->deadline_ns && a->min_rate == b->min_rate && a->burst == b->burst &&
-		a->weight == b->weight && a->limit == b->limit && a->drops_late == b->drops_late;
-}
-
-// The number of a port that is gone may be another's by now: its counts are not.
-static void
-forget_history(struct sched_flow *f)
-{
-	uint64_t *const counters[] = {&f->stats.guaranteed_pkts, &f->stats.guaranteed_bytes, &f->stats.surplus_pkts,
-		&f->stats.surplus_bytes, &f->stats.missed_pkts, &f->stats.broken_pkts, &f->stats.late_pkts,
-		&f->stats.worst_late_ns};
-
-	for (unsigned i = 0; i < RTE_DIM(counters); i++)
-		__atomic_store_n(counters[i], 0, __ATOMIC_RELAXED);
-	if (f->delay)
-		hist_init(f->delay);
+	return &q->senders;
 }
 
 void
-schedule_apply(struct worker *w, const struct view *view)
+schedule_update(struct worker *w, const struct view *view)
 {
 	const struct view_worker *mine = view->worker[w->index];
+	struct worker_update *u = &w->update;
+	uint32_t n = 0;
 
-	w->max_waiting = RTE_MAX(w->env->n_mbufs / SENDER_SHARE / w->env->n_workers, (uint32_t)DP_QUEUE_MIN);
-	// Ports that went took buffers with them, whose number is known only here.
-	for (uint16_t flow = 0; flow < DP_MAX_PORTS; flow++)
-		w->n_waiting[flow] = 0;
-	for (uint16_t i = 0; i < mine->n_owned; i++) {
-		const struct view_port *vp = view_port(view, mine->owned[i]);
-		struct schedule *q = vp->schedule;
-
-		if (!q)
-			continue;
-		sched_set_link(&q->s, vp->rate, LINK_SLACK_NS, 0, w->now_ns);
-		for (uint16_t flow = 0; flow < DP_MAX_PORTS; flow++) {
-			const struct port_path *port = view_port(view, flow)->port;
-			struct sched_params params = view_port(view, flow)->flow;
-			bool has_aqm;
-
-			if (params.min_rate)
-				params.burst = view_bucket_bytes(view_port(view, flow), vp->uplink);
-			w->n_waiting[flow] += q->n_buffers[flow];
-			q->s.flow[flow].delay = atomic_load_explicit(&q->delay[flow], memory_order_acquire);
-			if (port && port->serial != q->serial[flow]) {
-				q->serial[flow] = port->serial;
-				forget_history(&q->s.flow[flow]);
-				backpressure_forget(&q->back, flow);
-			}
-			if (!is_same(&q->s.flow[flow].params, &params))
-				sched_set_flow(&q->s, flow, &params, w->now_ns);
-			has_aqm = !(vp->may_hold && view_port(view, flow)->may_be_held);
-			if (q->s.flow[flow].has_aqm != has_aqm)
-				sched_set_aqm(&q->s, flow, has_aqm);
-		}
-		if (!vp->may_hold)
-			backpressure_release_all(w, view, mine->owned[i], &q->back);
+	if (u->gen != view->gen) {
+		// From where it was, and round: changes may come faster than all are brought up to
+		// one.
+		u->gen = view->gen;
+		u->n_left = mine->n_owned + 1u;
+		w->max_waiting = RTE_MAX(w->env->n_mbufs / SENDER_SHARE / w->env->n_workers, (uint32_t)DP_QUEUE_MIN);
 	}
-	w->view_gen = view->gen;
+	while (mine->n_owned && u->n_left && n < SCHEDULE_UPDATE_AT_ONCE) {
+		uint16_t out = mine->owned[u->at % mine->n_owned];
+		struct schedule *q = view_port(view, out)->schedule;
+
+		n++;
+		if (q && q->senders.gen != view->gen)
+			senders_set_link(w, view, out, &q->senders);
+		if (q)
+			n += senders_update(w, view, out, &q->senders, &u->place, SCHEDULE_UPDATE_AT_ONCE - n);
+		if (q && senders_next(&q->senders, u->place) != SENDERS_PLACES)
+			break;
+		u->place = 0;
+		u->at++;
+		u->n_left--;
+	}
+	if (n > w->stats.most_updated)
+		__atomic_store_n(&w->stats.most_updated, n, __ATOMIC_RELAXED);
+	if (!mine->n_owned || !u->n_left)
+		w->view_gen = view->gen;
 }
 
 bool
@@ -474,7 +451,8 @@ schedule_next_ns(const struct worker *w, const struct view *view, uint64_t *ret_
 
 		if (!q || !has_packets(q))
 			continue;
-		if (q->n_pending || !sched_next_ns(&q->s, &at, now_ns) || !view_port(view, mine->owned[i])->rate)
+		if (q->n_pending || !sched_next_ns(&q->senders.s, &at, now_ns) ||
+			!view_port(view, mine->owned[i])->rate)
 			at = now_ns + BLOCKED_POLL_NS;
 		else
 			at = trace_prewake_ns(view, mine->owned[i], at);

@@ -3,6 +3,7 @@
 // Invariant: between two turns no packet is staged, so counters read there add up.
 #include "worker.h"
 
+#include "base/sparse.h"
 #include "capture.h"
 #include "decap.h"
 #include "egress.h"
@@ -174,8 +175,6 @@ answer_snapshot(struct worker *w, const struct view *view)
 	for (uint16_t i = 0; i < view->n_ids; i++)
 		if (view_port(view, i)->port)
 			w->snap[i] = w->port[i].c;
-	if (view->n_schedules)
-		schedule_snapshot(w, view);
 	if (view->n_uplinks)
 		decap_snapshot(w, view);
 	atomic_store_explicit(&w->snap_done, wanted, memory_order_release);
@@ -200,8 +199,9 @@ worker_main(void *arg)
 
 		w->now_s = (uint32_t)(w->now_ns / 1000000000);
 		if (unlikely(view->gen != w->view_gen)) {
-			schedule_apply(w, view);
-			egress_apply(w, view);
+			if (view->gen != w->update.gen)
+				egress_apply(w, view);
+			schedule_update(w, view);
 		}
 		n = turn(w, view);
 		answer_snapshot(w, view);
@@ -213,6 +213,7 @@ worker_main(void *arg)
 			counters_add(&w->stats.cycles_busy, w->step.tsc - last);
 			idle_since = w->now_ns;
 		} else if (atomic_load_explicit(&env->idle, memory_order_relaxed) == DP_IDLE_ADAPTIVE &&
+			w->view_gen == view->gen &&
 			w->now_ns - idle_since >= atomic_load_explicit(&env->idle_ns, memory_order_relaxed) &&
 			w->now_ns >= w->awake_until_ns) {
 			bool is_awake = idle_sleep(w, view, poll_once);
@@ -243,13 +244,13 @@ worker_create(struct env *env, uint16_t index, uint16_t cpu, unsigned lcore, str
 	w->lcore = lcore;
 	w->pool = env->pool;
 	w->epoll_fd = -1;
-	w->port = aligned_alloc(RTE_CACHE_LINE_SIZE, DP_MAX_PORTS * sizeof(*w->port));
-	w->snap = calloc(DP_MAX_PORTS, sizeof(*w->snap));
-	if (waker_init(&w->waker) || !w->port || !w->snap) {
+	w->port = sparse_alloc(DP_MAX_PORTS * sizeof(*w->port));
+	w->snap = sparse_alloc(DP_MAX_PORTS * sizeof(*w->snap));
+	w->waiting = sparse_alloc(DP_MAX_PORTS * sizeof(*w->waiting));
+	if (waker_init(&w->waker) || !w->port || !w->snap || !w->waiting) {
 		worker_destroy(w);
 		return -ENOMEM;
 	}
-	memset(w->port, 0, DP_MAX_PORTS * sizeof(*w->port));
 	hist_init(&w->stats.stalls);
 	*ret_worker = w;
 	return 0;
@@ -263,7 +264,8 @@ worker_destroy(struct worker *w)
 	waker_fini(&w->waker);
 	if (w->epoll_fd >= 0)
 		close(w->epoll_fd);
-	free(w->port);
-	free(w->snap);
+	sparse_free(w->port, DP_MAX_PORTS * sizeof(*w->port));
+	sparse_free(w->snap, DP_MAX_PORTS * sizeof(*w->snap));
+	sparse_free(w->waiting, DP_MAX_PORTS * sizeof(*w->waiting));
 	rte_free(w);
 }

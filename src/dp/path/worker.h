@@ -32,6 +32,7 @@ struct worker_loop_stats { // dp: wo, ctl: ro
 	uint64_t turns, turns_with_work, sleeps;
 	uint64_t cycles_busy, pkts, events_lost;
 	uint64_t begin_tsc;
+	uint64_t most_updated; // senders and ports that were brought up to a view in one turn
 	struct hist stalls;
 };
 
@@ -48,6 +49,19 @@ struct worker_step {
 	uint64_t bytes;
 };
 
+// Buffers of one sender in the schedules of a worker: the difference.
+struct worker_waiting {
+	uint32_t n; // that came and did not leave
+	_Atomic uint32_t n_gone; // that went with their schedule; ctl: wo, dp: ro
+};
+
+// Schedules get a new view's parameters one after another.
+struct worker_update {
+	uint64_t gen; // of the view
+	uint32_t at, place; // which of the worker's ports is next, and which of its senders
+	uint32_t n_left; // ports
+};
+
 struct worker {
 	struct env *env;
 	uint16_t index, cpu;
@@ -55,9 +69,10 @@ struct worker {
 	uint64_t now_ns; // when the clock was last read, monotonic
 	struct worker_step step;
 	uint32_t now_s;
-	uint64_t view_gen; // of the view whose parameters its schedules have
+	uint64_t view_gen; // of the view whose parameters all its schedules have
+	struct worker_update update;
 	uint32_t max_waiting; // buffers of one sender in all its schedules
-	uint32_t n_waiting[DP_MAX_PORTS]; // of each
+	struct worker_waiting *waiting; // DP_MAX_PORTS, by sender
 	uint16_t n_dirty; // ports with staged packets
 	uint16_t dirty[DP_MAX_PORTS];
 	struct rte_mempool *pool;

@@ -43,12 +43,19 @@ struct fake_bridge {
 	unsigned n_macs;
 };
 
+// What one port sends to another.
+struct fake_pair {
+	struct fake_pair *next;
+	unsigned out, from;
+	bool has_flow;
+	struct dp_flow flow;
+	uint64_t held_ns; // of `from`, by `out`
+};
+
 struct dp {
 	struct dp_system_cfg system;
 	struct fake_port ports[DP_MAX_PORTS];
-	// of egress port, by ingress port; NULL: none
-	struct dp_flow *flows[DP_MAX_PORTS][DP_MAX_PORTS];
-	uint64_t held_ns[DP_MAX_PORTS][DP_MAX_PORTS]; // of port, by port
+	struct fake_pair *pairs; // in no order
 	struct fake_bridge bridges[DP_MAX_BRIDGES];
 	struct dp_worker_stats workers[2];
 	struct dp_event events[MAX_EVENTS];
@@ -172,10 +179,38 @@ dp_init(const struct dp_system_cfg *cfg, struct dp **ret_dp, char err[DP_ERR_SIZ
 static void
 forget_flows(struct dp *dp, unsigned out)
 {
-	for (unsigned i = 0; i < DP_MAX_PORTS; i++) {
-		free(dp->flows[out][i]);
-		dp->flows[out][i] = NULL;
+	for (struct fake_pair **at = &dp->pairs, *pair; (pair = *at);) {
+		if (pair->out != out) {
+			at = &pair->next;
+			continue;
+		}
+		*at = pair->next;
+		free(pair);
 	}
+}
+
+static struct fake_pair *
+find_pair(const struct dp *dp, unsigned out, unsigned from)
+{
+	struct fake_pair *pair = dp->pairs;
+
+	while (pair && (pair->out != out || pair->from != from))
+		pair = pair->next;
+	return pair;
+}
+
+static struct fake_pair *
+make_pair(struct dp *dp, unsigned out, unsigned from)
+{
+	struct fake_pair *pair = find_pair(dp, out, from);
+
+	if (pair)
+		return pair;
+	pair = calloc(1, sizeof(*pair));
+	if (!pair)
+		abort();
+	*pair = (struct fake_pair){.next = dp->pairs, .out = out, .from = from, .flow.port = from};
+	return dp->pairs = pair;
 }
 
 void
@@ -482,23 +517,23 @@ dp_flow_list(const struct dp *dp, unsigned id, uint32_t *pos, struct dp_flow *re
 {
 	unsigned n = 0;
 
-	for (; *pos < DP_MAX_PORTS && n < max; ++*pos)
-		if (dp->flows[id][*pos])
-			ret_flows[n++] = *dp->flows[id][*pos];
+	for (; dp->pairs && *pos <= DP_MAX_PORTS && n < max; ++*pos) {
+		const struct fake_pair *pair = find_pair(dp, id, *pos);
+
+		if (pair && pair->has_flow)
+			ret_flows[n++] = pair->flow;
+	}
 	return n;
 }
 
 struct dp_flow *
 fake_dp_flow(const char *out, const char *from)
 {
-	unsigned id = (unsigned)find_port(from);
-	struct dp_flow **flow = &fake->flows[find_port(out)][id];
+	unsigned id = from ? (unsigned)find_port(from) : DP_MAX_PORTS;
+	struct fake_pair *pair = make_pair(fake, (unsigned)find_port(out), id);
 
-	if (!*flow)
-		*flow = calloc(1, sizeof(**flow));
-	if (*flow)
-		(*flow)->port = id;
-	return *flow;
+	pair->has_flow = true;
+	return &pair->flow;
 }
 
 int
@@ -520,13 +555,15 @@ dp_stats_gone(const struct dp *dp, struct dp_port_stats *ret_stats)
 uint64_t
 dp_port_held_ns(const struct dp *dp, unsigned id, unsigned by)
 {
-	return dp->held_ns[id][by];
+	const struct fake_pair *pair = find_pair(dp, by, id);
+
+	return pair ? pair->held_ns : 0;
 }
 
 void
 fake_dp_held(const char *port, const char *by, uint64_t ns)
 {
-	fake->held_ns[find_port(port)][find_port(by)] = ns;
+	make_pair(fake, (unsigned)find_port(by), (unsigned)find_port(port))->held_ns = ns;
 }
 
 uint32_t

@@ -24,5 +24,5 @@ struct dp_port_state *fake_dp_state(const char *port);
 const struct dp_datagram *fake_dp_sent(void); // the last one
 unsigned fake_dp_n_answers(void); // calls of dp_port_set_answer
 struct dp_worker_stats *fake_dp_worker(unsigned worker);
-// Packets of port from through port out; made when they are first asked for.
+// The packets of port from (NULL: all that share a place) through port out; made at the first call.
 struct dp_flow *fake_dp_flow(const char *out, const char *from);

@@ -29,7 +29,7 @@ add_ports_with_flows(struct fixture *f)
 	flow->surplus_bytes = 700;
 	flow->n_queued = 3;
 	(void)fake_dp_flow("vm1", "vm1");
-	(void)fake_dp_flow("vm2", "vm10"); // an unused guarantee
+	(void)fake_dp_flow("vm2", "vm10"); // nothing left yet
 }
 
 static json_t *
@@ -89,6 +89,24 @@ list_has_every_flow_of_scheduled_ports(void **state)
 	assert_int_equal(json_array_size(json_object_get(flow, "buckets")), 1);
 	assert_int_equal(number(flow, "count"), 5);
 	json_decref(list);
+}
+
+static void
+senders_that_share_a_place_have_a_name_that_no_port_has(void **state)
+{
+	struct fixture *f = *state;
+	struct rpc_error err;
+	const json_t *flow;
+	json_t *list;
+
+	add_ports_with_flows(f);
+	fake_dp_flow("vm1", NULL)->surplus_pkts = 3;
+	list = call(f, "flow.list", "{\"port\": \"vm1\"}");
+	flow = find(list, "from", "*");
+	assert_non_null(flow);
+	assert_int_equal(number(flow, "surplus_pkts"), 3);
+	json_decref(list);
+	assert_null(fixture_call(f, "port.add", "{\"name\": \"*\"}", &err));
 }
 
 static void
@@ -208,7 +226,7 @@ what_came_through_a_tunnel_is_in_its_list_and_in_stats(void **state)
 	json_decref(stats);
 	fixture_refused(f, "flow.remote", "{\"port\": \"t\", \"flow\": 4}", RPC_STATE_ERROR,
 		"flow: nothing came of 4 through t");
-	fixture_refused(f, "flow.remote", "{\"flow\": 256}", RPC_INVALID_PARAMS, "flow");
+	fixture_refused(f, "flow.remote", "{\"flow\": 4096}", RPC_INVALID_PARAMS, "flow");
 	fixture_refused(f, "flow.remote", "{\"port\": \"up\"}", RPC_INVALID_PARAMS, "up is not of type=geneve");
 	fixture_refused(f, "flow.remote", "{\"port\": \"t2\"}", RPC_STATE_ERROR, "t2 does not exist");
 }
@@ -289,6 +307,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(list_has_every_flow_of_scheduled_ports),
+		T(senders_that_share_a_place_have_a_name_that_no_port_has),
 		T(stats_have_the_flows_of_each_port_as_the_list_has_them),
 		T(flows_without_packets_are_not_in_stats),
 		T(stats_leave_flows_out_when_told),

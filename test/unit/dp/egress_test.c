@@ -100,11 +100,8 @@ begin(void **state)
 	for (unsigned i = 0; i < 2; i++)
 		memset(w[i].port, 0, DP_MAX_PORTS * sizeof(*w[i].port));
 	for (unsigned i = 0; i < N_PORTS; i++) {
-		char name[16];
-
 		add_port(i);
-		snprintf(name, sizeof(name), "box%u", i);
-		if (mailbox_init(&port[i].handoff, name, BOX))
+		if (mailbox_init(&port[i].handoff, BOX))
 			return -1;
 	}
 	view->worker[OTHERS] = &others;

@@ -29,7 +29,7 @@ static int
 begin(void **state)
 {
 	(void)state;
-	return mailbox_init(&box, "box", SIZE);
+	return mailbox_init(&box, SIZE);
 }
 
 static int

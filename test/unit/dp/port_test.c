@@ -1,7 +1,15 @@
 // The life of ports under traffic.
 #include "dp_fixture.h"
 
+#include <dirent.h>
+#include <inttypes.h>
+#include <malloc.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
+
+#define N_CHANGED 1000
+#define N_AT_ONCE 8
 
 static void
 port_that_is_down_takes_and_gives_nothing_until_it_is_up(void **state)
@@ -48,6 +56,144 @@ packets_are_accounted_for_while_ports_come_and_go(void **state)
 	}
 }
 
+// What the process holds. Parts of libraries are made once, with the first ports.
+struct holdings {
+	uint64_t descriptors, heap_bytes, dpdk_bytes, virtual_bytes;
+};
+
+static struct holdings
+holdings(void)
+{
+	struct dp_system_info info;
+	struct holdings h = {.heap_bytes = mallinfo2().uordblks};
+	DIR *dir = opendir("/proc/self/fd");
+	FILE *f = fopen("/proc/self/statm", "r");
+	unsigned long pages;
+
+	assert_non_null(dir);
+	assert_non_null(f);
+	while (readdir(dir))
+		h.descriptors++;
+	closedir(dir);
+	assert_int_equal(fscanf(f, "%lu", &pages), 1);
+	(void)fclose(f);
+	h.virtual_bytes = pages * 4096;
+	dp_system_info(dp, &info);
+	h.dpdk_bytes = info.memory_bytes - info.memory_free_bytes;
+	return h;
+}
+
+static unsigned
+add(const struct dp_port_cfg *cfg)
+{
+	char err[DP_ERR_SIZE] = "";
+	unsigned id;
+
+	if (dp_port_add(dp, cfg, &id, err))
+		fail_msg("%s: %s", cfg->name, err);
+	return id;
+}
+
+// Of ports that come, are scheduled, change and go, a few at a time, beside two that talk.
+static void
+change_ports(unsigned n)
+{
+	unsigned id[N_AT_ONCE];
+	char err[DP_ERR_SIZE] = "";
+
+	for (unsigned i = 0; i < n + N_AT_ONCE; i++) {
+		struct dp_port_cfg cfg = port_cfg(N_GUESTS + i % N_AT_ONCE);
+
+		if (i >= N_AT_ONCE)
+			assert_int_equal(dp_port_del(dp, id[i % N_AT_ONCE]), 0);
+		if (i < n) {
+			id[i % N_AT_ONCE] = add(&cfg);
+			cfg.deadline_ns = 1000000 + i;
+			cfg.rate_bps = i % 2 ? 1000000000 : 0;
+			assert_int_equal(dp_port_set(dp, id[i % N_AT_ONCE], &cfg, err), 0);
+		}
+		for (unsigned k = 0; k < 4; k++)
+			send_frame(k % 2, k / 2 ? BROADCAST : 1 - k % 2, 0, 60 + k);
+		for (unsigned k = 0; k < 2; k++) {
+			struct rte_mbuf *m[64];
+
+			rte_pktmbuf_free_bulk(m, rte_eth_rx_burst(guest[k].dev, 0, m, 64));
+		}
+		if (i % 50 == 0)
+			assert_conserved();
+	}
+}
+
+static void
+thousand_ports_leave_nothing_behind(void **state)
+{
+	struct dp_port_cfg cfgs[N_GUESTS] = {port_cfg(0), port_cfg(1), port_cfg(2)};
+	struct holdings before, after;
+
+	(void)state;
+	cfgs[0].deadline_ns = 1000000;
+	add_guests(cfgs);
+	change_ports(2 * N_AT_ONCE);
+	before = holdings();
+	change_ports(N_CHANGED);
+	after = holdings();
+	print_message("bytes of heap %" PRIu64 " to %" PRIu64 ", of DPDK %" PRIu64 " to %" PRIu64 ", in all %" PRIu64
+		      " to %" PRIu64 "\n",
+		before.heap_bytes, after.heap_bytes, before.dpdk_bytes, after.dpdk_bytes, before.virtual_bytes,
+		after.virtual_bytes);
+	assert_true(after.descriptors <= before.descriptors);
+	assert_true(after.dpdk_bytes <= before.dpdk_bytes);
+	assert_true(after.heap_bytes <= before.heap_bytes + N_CHANGED); // not a byte a port
+	// Stacks of threads are kept.
+	assert_true(after.virtual_bytes <= before.virtual_bytes + (UINT64_C(64) << 20));
+	assert_conserved();
+}
+
+static void
+as_many_ports_as_the_limit_are_there_and_one_more_is_refused(void **state)
+{
+	struct dp_port_cfg cfg;
+	char err[DP_ERR_SIZE] = "";
+	unsigned id;
+
+	(void)state;
+	for (unsigned i = 0; i < DP_MAX_PORTS; i++) {
+		cfg = port_cfg(i);
+		cfg.admin_up = false; // it waits, without a socket
+		cfg.rate_bps = 1000000000;
+		assert_int_equal(add(&cfg), i);
+	}
+	cfg = port_cfg(DP_MAX_PORTS);
+	assert_int_equal(dp_port_add(dp, &cfg, &id, err), -ENOSPC);
+	assert_string_equal(err, "there are already 4096 ports");
+	assert_int_equal(dp_port_del(dp, 1234), 0);
+	assert_int_equal(add(&cfg), 1234);
+	refresh_stats();
+}
+
+static void
+vhost_ports_end_where_librte_vhost_does(void **state)
+{
+	struct rlimit files;
+	struct dp_port_cfg cfg;
+	char err[DP_ERR_SIZE] = "";
+	unsigned id, last = 0;
+
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &files), 0);
+	files.rlim_cur = files.rlim_max;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &files), 0);
+	for (unsigned i = 0; i < 1023; i++) {
+		cfg = port_cfg(i);
+		last = add(&cfg);
+	}
+	cfg = port_cfg(1023);
+	assert_int_equal(dp_port_add(dp, &cfg, &id, err), -EMFILE);
+	assert_non_null(strstr(err, "socket: there are 1023 sockets"));
+	assert_int_equal(dp_port_del(dp, last), 0);
+	(void)add(&cfg);
+}
+
 // The longest frame of a guest, in many buffers. No port receives it, but it was taken from the
 // guest.
 static void
@@ -90,6 +236,9 @@ main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		WITH_BRIDGE(port_that_is_down_takes_and_gives_nothing_until_it_is_up),
 		WITH_BRIDGE(packets_are_accounted_for_while_ports_come_and_go),
+		WITH_BRIDGE(thousand_ports_leave_nothing_behind),
+		WITH_BRIDGE(as_many_ports_as_the_limit_are_there_and_one_more_is_refused),
+		WITH_BRIDGE(vhost_ports_end_where_librte_vhost_does),
 		WITH_BRIDGE(what_was_owed_at_an_old_max_rate_is_forgiven),
 	};
 
