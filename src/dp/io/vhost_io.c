@@ -92,6 +92,8 @@ vhost_arm(struct device *device, uint16_t q, bool is_on)
 	if (vid == VHOST_NO_VID || !(atomic_load_explicit(&v->rx_pairs, memory_order_relaxed) >> q & 1))
 		return -2;
 	(void)rte_vhost_enable_guest_notification(vid, VHOST_TXQ(q), is_on);
+	if (is_on) // it is about to be polled less often
+		check_stuck(device, v, vid, q);
 	return fd >= 0 ? fd : -1;
 }
 

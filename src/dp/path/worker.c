@@ -95,58 +95,64 @@ receive_from_tunnels(struct worker *w, const struct view *view, uint16_t in, str
 
 // Receives from one queue and forwards.
 static unsigned
-poll_queue(struct worker *w, const struct view *view, struct view_rxq rxq)
+poll_queue(struct worker *w, const struct view *view, struct poll_queue *rxq)
 {
+	const struct view_port *in = view_port(view, rxq->port);
+	struct port_counters *c = &w->port[rxq->port].c;
+	struct device *device = &in->port->device;
 	struct rte_mbuf *pkts[PORT_BURST];
-	const struct view_port *vp = view_port(view, rxq.port);
-	struct device *device = &vp->port->device;
-	struct port_counters *c = &w->port[rxq.port].c;
 	uint64_t sum = 0;
-	uint16_t n = readable(w, vp);
+	uint16_t n = readable(w, in);
 
 	if (unlikely(!n)) {
 		w->is_holding = true;
+		poll_set_found(rxq, w->now_ns);
 		return 0;
 	}
-	if (unlikely(vp->max_rate.rate))
-		n = receive_limited(w, vp, rxq.queue, pkts, n);
+	if (unlikely(in->max_rate.rate))
+		n = receive_limited(w, in, rxq->queue, pkts, n);
 	else
-		n = device->io->rx(device, rxq.queue, pkts, n);
+		n = device->io->rx(device, rxq->queue, pkts, n);
 	if (!n)
 		return 0;
 	for (uint16_t i = 0; i < n; i++) {
 		sum += pkts[i]->pkt_len;
-		pkts[i]->port = rxq.port; // the flow, at any egress port
+		pkts[i]->port = rxq->port; // the flow, at any egress port
 	}
 	pace_work(w, n, sum);
 	pace_tick(w); // when the burst was read: its arrival
 	pace_work(w, n, sum);
+	poll_set_found(rxq, w->now_ns);
 	counters_add(&c->rx_pkts, n);
 	counters_add(&c->rx_bytes, sum);
-	if (unlikely(vp->capture))
-		capture_burst(w, vp->capture, pkts, n, false);
-	if (unlikely(vp->trace))
-		trace_received(w, view, rxq.port, pkts, n);
-	if (vp->uplink)
-		receive_from_tunnels(w, view, rxq.port, pkts, n);
+	if (unlikely(in->capture))
+		capture_burst(w, in->capture, pkts, n, false);
+	if (unlikely(in->trace))
+		trace_received(w, view, rxq->port, pkts, n);
+	if (in->uplink)
+		receive_from_tunnels(w, view, rxq->port, pkts, n);
 	else
-		switch_burst(w, view, rxq.port, pkts, n);
+		switch_burst(w, view, rxq->port, pkts, n);
 	return n;
 }
 
 static unsigned
 turn(struct worker *w, const struct view *view)
 {
-	const struct view_worker *mine = view->worker[w->index];
+	struct poll_queue *q = w->polls.round.first;
 	unsigned n = 0;
 
 	w->is_holding = false;
-	for (uint16_t i = 0; i < mine->n_rxq; i++) {
-		n += poll_queue(w, view, mine->rxq[i]);
+	for (uint32_t i = w->polls.round.n; i; i--, q = q->next) {
+		n += poll_queue(w, view, q);
 		// A guest spreads its packets over its queues: together they leave in longer
 		// bursts.
-		if (w->n_dirty && (i + 1 == mine->n_rxq || mine->rxq[i + 1].port != mine->rxq[i].port))
+		if (w->n_dirty && (i == 1 || q->next->port != q->port))
 			egress_flush(w, view);
+	}
+	if (poll_set_is_due(&w->polls, w->now_ns)) {
+		n += idle_look(w, view, poll_queue);
+		egress_flush(w, view);
 	}
 	n += egress_drain(w, view);
 	if (view->n_schedules)
@@ -194,6 +200,7 @@ worker_main(void *arg)
 	__atomic_store_n(&w->stats.begin_tsc, last, __ATOMIC_RELAXED);
 	idle_since = w->now_ns = clock_tsc_to_ns(&env->clock, last);
 	while (likely(!atomic_load_explicit(&env->stop, memory_order_relaxed))) {
+		uint64_t wakeup_gen = atomic_load_explicit(&env->wakeup_gen, memory_order_acquire);
 		const struct view *view = atomic_load_explicit(&env->view, memory_order_acquire);
 		unsigned n;
 
@@ -203,6 +210,8 @@ worker_main(void *arg)
 				egress_apply(w, view);
 			schedule_update(w, view);
 		}
+		if (unlikely(view->gen != w->round_gen || wakeup_gen != w->wakeup_gen))
+			idle_apply(w, view, wakeup_gen);
 		n = turn(w, view);
 		answer_snapshot(w, view);
 		pace_tick(w);
@@ -247,7 +256,8 @@ worker_create(struct env *env, uint16_t index, uint16_t cpu, unsigned lcore, str
 	w->port = sparse_alloc(DP_MAX_PORTS * sizeof(*w->port));
 	w->snap = sparse_alloc(DP_MAX_PORTS * sizeof(*w->snap));
 	w->waiting = sparse_alloc(DP_MAX_PORTS * sizeof(*w->waiting));
-	if (waker_init(&w->waker) || !w->port || !w->snap || !w->waiting) {
+	w->polls.queue = sparse_alloc(DP_MAX_PORTS * DP_MAX_QUEUES * sizeof(*w->polls.queue));
+	if (waker_init(&w->waker) || !w->port || !w->snap || !w->waiting || !w->polls.queue) {
 		worker_destroy(w);
 		return -ENOMEM;
 	}
@@ -267,5 +277,6 @@ worker_destroy(struct worker *w)
 	sparse_free(w->port, DP_MAX_PORTS * sizeof(*w->port));
 	sparse_free(w->snap, DP_MAX_PORTS * sizeof(*w->snap));
 	sparse_free(w->waiting, DP_MAX_PORTS * sizeof(*w->waiting));
+	sparse_free(w->polls.queue, DP_MAX_PORTS * DP_MAX_QUEUES * sizeof(*w->polls.queue));
 	rte_free(w);
 }

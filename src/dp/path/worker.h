@@ -8,6 +8,7 @@
 #include "env.h"
 #include "port_path.h"
 #include "rtvs/dp.h"
+#include "rtvs/poll_set.h"
 #include "rtvs/rate.h"
 #include "view.h"
 
@@ -81,9 +82,10 @@ struct worker {
 	struct worker_stall_log stall_log;
 
 	// Idle policy.
+	struct poll_set polls; // of the queues that are its own
+	uint64_t round_gen, wakeup_gen; // of the view and the descriptors that polls is of
 	struct waker waker; // wakes it when there is work
 	int epoll_fd;
-	uint64_t epoll_gen; // of the descriptors in it
 	bool has_polled_queues; // some queue gives no wake-up
 	uint64_t awake_until_ns; // it waits to see a followed packet consumed, 0: it does not
 	uint8_t n_looks; // sleeps that stay short, because something woke it that was not seen

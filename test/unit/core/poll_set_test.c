@@ -177,7 +177,7 @@ every_queue_is_looked_at_in_time(void **state)
 	for (unsigned i = 0; i < N; i++)
 		seen_ns[i] = now_ns;
 	for (unsigned k = 0; k < N_STEPS; k++) {
-		uint64_t busy = random_below(&r, 4); // of queues that have something, the more the busier
+		uint64_t busy = random_below(&r, 4); // of 1,000 queues, that have something
 		struct poll_queue *q;
 
 		now_ns += 1 + random_below(&r, STEP_MAX_NS);
