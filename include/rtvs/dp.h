@@ -237,12 +237,12 @@ struct dp_port_cfg {
 	bool force; // keep it without admission; the datapath makes no difference
 	uint32_t queue; // packets of it that wait at one egress port at most, 64 to 65,536
 	// Packets to the port.
-	uint64_t rate_bps; // egress rate, bit/s; 0: as much as it takes
+	uint64_t link_rate_bps; // egress rate, bit/s; 0: as much as it takes
 	uint32_t dscp; // enum dp_dscp; not of what it is given as a mirror
 };
 
 // Delays and losses of one port's packets at an egress port.
-struct dp_flow {
+struct dp_sender {
 	unsigned port; // id of the port that sent them; DP_MAX_PORTS: all beyond DP_MAX_SENDERS
 	uint32_t n_queued;
 	uint64_t tokens_bytes;
@@ -419,7 +419,7 @@ void dp_stats_gone(const struct dp *dp, struct dp_port_stats *ret_stats);
 // Flows of an egress port, from position *pos on, at most max. Less than max returned flows mean
 // the end. Counters are read while the worker writes them: each is right, they may be a moment
 // apart. A flow is there from its first packet on.
-unsigned dp_flow_list(const struct dp *dp, unsigned id, uint32_t *pos, struct dp_flow *ret_flows, unsigned max);
+unsigned dp_sender_list(const struct dp *dp, unsigned id, uint32_t *pos, struct dp_sender *ret_flows, unsigned max);
 // How long port `by`, where its queue was full, held the port back. See rtvs/hold.h. 0: never, or
 // no such ports.
 uint64_t dp_port_held_ns(const struct dp *dp, unsigned id, unsigned by);

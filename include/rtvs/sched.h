@@ -1,13 +1,13 @@
-// Scheduler of one egress port: packets of many flows share one link. A flow is the traffic of one
-// ingress port to this port.
+// Scheduler of one egress port: packets of many senders share one link. A sender is the traffic of
+// one ingress port to this port.
 //
-// A packet is guaranteed when its flow's token bucket (min_rate, burst) has tokens for it. It is
-// judged in order of arrival within the flow, at its arrival, not when the link is free: a
-// conforming flow conforms however long others keep it waiting. A packet without tokens becomes
+// A packet is guaranteed when its sender's token bucket (min_rate, burst) has tokens for it. It is
+// judged in order of arrival within the sender, at its arrival, not when the link is free: a
+// conforming sender conforms however long others keep it waiting. A packet without tokens becomes
 // guaranteed when there are enough. Guaranteed packets leave first, earliest deadline first;
-// deadline = when it became guaranteed + the flow's deadline. The rest of the link is surplus:
+// deadline = when it became guaranteed + the sender's deadline. The rest of the link is surplus:
 // deficit round robin by weight among the packets that are not guaranteed yet. Those take no
-// tokens. Packets of one flow never overtake each other. Several threads may receive a flow's
+// tokens. Packets of one sender never overtake each other. Several threads may receive a sender's
 // packets, so a packet with an earlier arrival may be queued behind one with a later arrival. It is
 // then judged as of the later, and its delay counts from its own arrival.
 //
@@ -31,14 +31,14 @@
 
 #define SCHED_ALIGN 64u
 #define SCHED_DEADLINE_MAX_NS UINT64_C(3600000000000) // 1 h
-// of a flow with min_rate and no deadline: 100 ms
+// of a sender with min_rate and no deadline: 100 ms
 #define SCHED_DEADLINE_DEFAULT_NS UINT64_C(100000000)
 #define SCHED_WEIGHT_MAX 256u
 #define SCHED_QUANTUM_BYTES 1514u // of surplus per weight and round
 #define SCHED_RATE_MAX RATE_MAX // bytes/s: 400 Gbit/s
 #define SCHED_RATE_MIN UINT64_C(1000) // bytes/s: 8 kbit/s
 #define SCHED_BURST_MAX RATE_BURST_MAX
-#define SCHED_FRESH_MAX 32u // flows that are judged together
+#define SCHED_FRESH_MAX 32u // senders that are judged together
 
 // Part of a packet. The caller sets len and arrival_ns before sched_enqueue.
 struct sched_item {
@@ -52,8 +52,8 @@ struct sched_item {
 enum sched_verdict {
 	SCHED_GUARANTEED,
 	SCHED_SURPLUS,
-	SCHED_LATE, // not to be sent: its deadline has passed and the flow says drop
-	// Not to be sent: surplus of a flow whose packets wait too long, see sched_set_aqm.
+	SCHED_LATE, // not to be sent: its deadline has passed and the sender says drop
+	// Not to be sent: surplus of a sender whose packets wait too long, see sched_set_aqm.
 	SCHED_AQM,
 };
 
@@ -69,8 +69,8 @@ struct sched_params {
 	bool drops_late;
 };
 
-// Counters of a flow's packets. The scheduler's thread writes, others read relaxed.
-struct sched_flow_stats {
+// Counters of a sender's packets. The scheduler's thread writes, others read relaxed.
+struct sched_sender_stats {
 	uint64_t guaranteed_pkts, guaranteed_bytes;
 	uint64_t surplus_pkts, surplus_bytes;
 	// Guaranteed or not, that left, or were dropped, after arrival + deadline.
@@ -83,7 +83,7 @@ struct sched_flow_stats {
 };
 
 // The first two cache lines are what a guaranteed packet needs.
-struct sched_flow {
+struct sched_sender {
 	struct sched_item *head; // NULL: no packets
 	struct sched_item **end; // where the next packet is linked
 	struct rate tokens; // as of the last packet that took some, or of the head's arrival
@@ -94,7 +94,7 @@ struct sched_flow {
 	bool has_deadline, drops_late;
 	bool is_active; // in the round of surplus
 	struct hist *delay; // ns from arrival to departure, NULL: not kept
-	struct sched_flow_stats stats;
+	struct sched_sender_stats stats;
 	bool has_aqm;
 	struct codel codel;
 	uint64_t deficit; // bytes it may still send in this round of surplus
@@ -113,70 +113,70 @@ struct sched_link {
 };
 
 struct sched {
-	struct sched_flow *flow;
-	uint32_t n_flows;
+	struct sched_sender *sender;
+	uint32_t n_senders;
 	uint64_t now_ns; // latest seen
 	struct sched_link link;
-	struct edf due; // flows whose head is guaranteed, by deadline
-	struct edf waiting; // flows whose head is not yet, by eligible_ns
+	struct edf due; // senders whose head is guaranteed, by deadline
+	struct edf waiting; // senders whose head is not yet, by eligible_ns
 	uint32_t first_active, last_active; // the round of surplus, EDF_NONE: empty
 	uint32_t n_queued;
 	uint32_t n_fresh;
-	// Flows whose head was not judged yet; the last entry is never one.
+	// Senders whose head was not judged yet; the last entry is never one.
 	uint32_t fresh[SCHED_FRESH_MAX + 1];
 };
 
-// Bytes that sched_init needs for n_flows (EDF_MAX_FLOWS at most), aligned to SCHED_ALIGN.
-uint64_t sched_memory_bytes(uint32_t n_flows);
-// memory: sched_memory_bytes(n_flows), aligned to SCHED_ALIGN, the caller's as long as the
-// scheduler is used. Flows begin without guarantee, weight 1, limit 1.
-void sched_init(struct sched *s, uint32_t n_flows, void *memory, uint64_t now_ns);
-// The same without touching the memory of flows: each begins with sched_begin_flow, which makes it
-// as sched_init does. So a scheduler for many flows takes the memory of those that come.
-void sched_init_bare(struct sched *s, uint32_t n_flows, void *memory, uint64_t now_ns);
-void sched_begin_flow(struct sched *s, uint32_t flow);
+// Bytes that sched_init needs for n_senders (EDF_MAX at most), aligned to SCHED_ALIGN.
+uint64_t sched_memory_bytes(uint32_t n_senders);
+// memory: sched_memory_bytes(n_senders), aligned to SCHED_ALIGN, the caller's as long as the
+// scheduler is used. Senders begin without guarantee, weight 1, limit 1.
+void sched_init(struct sched *s, uint32_t n_senders, void *memory, uint64_t now_ns);
+// The same without touching the memory of senders: each begins with sched_begin_sender, which makes
+// it as sched_init does. So a scheduler for many senders takes the memory of those that come.
+void sched_init_bare(struct sched *s, uint32_t n_senders, void *memory, uint64_t now_ns);
+void sched_begin_sender(struct sched *s, uint32_t sender);
 
 // 0 or -EINVAL (out of the ranges above); *ret_field names the member of sched_params then.
 int sched_params_check(const struct sched_params *params, const char **ret_field);
-// Changes a flow, whose packets stay, all under the new parameters. Checked parameters only. A
+// Changes a sender, whose packets stay, all under the new parameters. Checked parameters only. A
 // growing bucket is not filled; a shrinking one loses the excess. A new min_rate or burst counts
 // from now on: waiting packets are judged as if they arrived now.
-void sched_set_flow(struct sched *s, uint32_t flow, const struct sched_params *params, uint64_t now_ns);
-// Active queue management of the flow's surplus (rtvs/codel.h), on a link with a rate: for senders
-// that only a loss slows down.
-void sched_set_aqm(struct sched *s, uint32_t flow, bool is_on);
+void sched_set_sender(struct sched *s, uint32_t sender, const struct sched_params *params, uint64_t now_ns);
+// Active queue management of the sender's surplus (rtvs/codel.h), on a link with a rate: for
+// senders that only a loss slows down.
+void sched_set_aqm(struct sched *s, uint32_t sender, bool is_on);
 // rate: bytes/s up to SCHED_RATE_MAX, 0: no pacing. slack_ns: up to 1 s.
 void sched_set_link(struct sched *s, uint64_t rate, uint64_t slack_ns, uint32_t overhead, uint64_t now_ns);
 
-// For a burst of packets of many flows: asks for the memory that sched_enqueue will need.
+// For a burst of packets of many senders: asks for the memory that sched_enqueue will need.
 static inline void
-sched_prefetch(const struct sched *s, uint32_t flow)
+sched_prefetch(const struct sched *s, uint32_t sender)
 {
-	__builtin_prefetch(&s->flow[flow]);
-	__builtin_prefetch((const char *)&s->flow[flow] + SCHED_ALIGN);
-	__builtin_prefetch(&s->due.node[flow]);
+	__builtin_prefetch(&s->sender[sender]);
+	__builtin_prefetch((const char *)&s->sender[sender] + SCHED_ALIGN);
+	__builtin_prefetch(&s->due.node[sender]);
 }
 
-// Judges the fresh flows: before a packet leaves, a flow changes, or SCHED_FRESH_MAX are fresh. For
-// sched_enqueue.
+// Judges the fresh senders: before a packet leaves, a sender changes, or SCHED_FRESH_MAX are fresh.
+// For sched_enqueue.
 void sched_judge(struct sched *s);
 
-// 0, or -ENOBUFS when the flow's limit is reached; the item then stays the caller's. Inline: a call
-// takes 1 ns of a packet's 26.
+// 0, or -ENOBUFS when the sender's limit is reached; the item then stays the caller's. Inline: a
+// call takes 1 ns of a packet's 26.
 static inline int
-sched_enqueue(struct sched *s, uint32_t flow, struct sched_item *item, uint64_t now_ns)
+sched_enqueue(struct sched *s, uint32_t sender, struct sched_item *item, uint64_t now_ns)
 {
-	struct sched_flow *f = &s->flow[flow];
+	struct sched_sender *f = &s->sender[sender];
 	bool is_first = !f->head;
 
-	assert(flow < s->n_flows && item->len);
+	assert(sender < s->n_senders && item->len);
 	if (f->n_queued >= f->limit)
 		return -ENOBUFS;
 	item->next = NULL;
 	__atomic_store_n(&f->n_queued, f->n_queued + 1, __ATOMIC_RELAXED);
 	s->n_queued++;
 	// Without a branch on whether it is the first packet: that is different for each.
-	s->fresh[s->n_fresh] = flow;
+	s->fresh[s->n_fresh] = sender;
 	s->n_fresh += is_first;
 	*f->end = item;
 	f->end = &item->next;
@@ -189,20 +189,20 @@ sched_enqueue(struct sched *s, uint32_t flow, struct sched_item *item, uint64_t 
 
 // Packets that may leave now, in order, at most max. Items belong to the caller again.
 unsigned sched_dequeue(struct sched *s, struct sched_item **out, unsigned max, uint64_t now_ns);
-// True: sched_dequeue would return all these packets of one flow, oldest arrival first, at now_ns.
-// No packet is queued, the link has time for all of them, slack included, and none is too late.
-// They then need not be queued.
+// True: sched_dequeue would return all these packets of one sender, oldest arrival first, at
+// now_ns. No packet is queued, the link has time for all of them, slack included, and none is too
+// late. They then need not be queued.
 bool sched_may_pass(
-	const struct sched *s, uint32_t flow, uint32_t n_pkts, uint64_t bytes, uint64_t arrival_ns, uint64_t now_ns);
-// Packets of one flow, with one arrival time, that leave at once because sched_may_pass said so.
+	const struct sched *s, uint32_t sender, uint32_t n_pkts, uint64_t bytes, uint64_t arrival_ns, uint64_t now_ns);
+// Packets of one sender, with one arrival time, that leave at once because sched_may_pass said so.
 // They take tokens and link time, and are counted, as if they had been queued.
 void sched_pass(
-	struct sched *s, uint32_t flow, const uint32_t *lens, uint32_t n_pkts, uint64_t arrival_ns, uint64_t now_ns);
+	struct sched *s, uint32_t sender, const uint32_t *lens, uint32_t n_pkts, uint64_t arrival_ns, uint64_t now_ns);
 // When sched_dequeue has something to give: now_ns or later. False: nothing is queued.
 bool sched_next_ns(const struct sched *s, uint64_t *ret_ns, uint64_t now_ns);
-// Takes out all packets of a flow, one by one; NULL: none left.
-struct sched_item *sched_flush(struct sched *s, uint32_t flow);
-// Tokens of a flow, bytes. Any thread: see rate_look.
-uint64_t sched_tokens(const struct sched *s, uint32_t flow, uint64_t now_ns);
+// Takes out all packets of a sender, one by one; NULL: none left.
+struct sched_item *sched_flush(struct sched *s, uint32_t sender);
+// Tokens of a sender, bytes. Any thread: see rate_look.
+uint64_t sched_tokens(const struct sched *s, uint32_t sender, uint64_t now_ns);
 
 bool sched_is_consistent(const struct sched *s); // for tests, the simulator and fuzzers

@@ -1,5 +1,5 @@
-// The test of rtvs/admission.h. Amounts are counted in billionths of a byte: rate * ns. A flow's
-// part is below 2^32 * 1e9 + 5e10 * 3.6e12 < 2^78, that of 65,536 flows below 2^94.
+// The test of rtvs/admission.h. Amounts are counted in billionths of a byte: rate * ns. A sender's
+// part is below 2^32 * 1e9 + 5e10 * 3.6e12 < 2^78, that of 65,536 senders below 2^94.
 #include "rtvs/admission.h"
 
 #include <assert.h>
@@ -13,33 +13,33 @@
 typedef unsigned __int128 nanobytes;
 
 static void
-sift_down(struct admission_flow *flows, uint32_t n, uint32_t at)
+sift_down(struct admission_sender *senders, uint32_t n, uint32_t at)
 {
-	struct admission_flow moved = flows[at];
+	struct admission_sender moved = senders[at];
 	uint32_t child;
 
 	while ((child = at * 2 + 1) < n) {
-		if (child + 1 < n && flows[child + 1].deadline_ns > flows[child].deadline_ns)
+		if (child + 1 < n && senders[child + 1].deadline_ns > senders[child].deadline_ns)
 			child++;
-		if (flows[child].deadline_ns <= moved.deadline_ns)
+		if (senders[child].deadline_ns <= moved.deadline_ns)
 			break;
-		flows[at] = flows[child];
+		senders[at] = senders[child];
 		at = child;
 	}
-	flows[at] = moved;
+	senders[at] = moved;
 }
 
 static void
-sort_by_deadline(struct admission_flow *flows, uint32_t n)
+sort_by_deadline(struct admission_sender *senders, uint32_t n)
 {
 	for (uint32_t i = n / 2; i-- > 0;)
-		sift_down(flows, n, i);
+		sift_down(senders, n, i);
 	for (uint32_t end = n; end-- > 1;) {
-		struct admission_flow last = flows[end];
+		struct admission_sender last = senders[end];
 
-		flows[end] = flows[0];
-		flows[0] = last;
-		sift_down(flows, end, 0);
+		senders[end] = senders[0];
+		senders[0] = last;
+		sift_down(senders, end, 0);
 	}
 }
 
@@ -51,8 +51,8 @@ supply(const struct admission_link *link, uint64_t t_ns)
 }
 
 static bool
-refuse(struct admission_result *result, enum admission_reason reason, const struct admission_flow *f, nanobytes demand,
-	nanobytes supplied)
+refuse(struct admission_result *result, enum admission_reason reason, const struct admission_sender *f,
+	nanobytes demand, nanobytes supplied)
 {
 	*result = (struct admission_result){.reason = reason,
 		.id = f->id,
@@ -63,13 +63,13 @@ refuse(struct admission_result *result, enum admission_reason reason, const stru
 }
 
 static bool
-check_sums(const struct admission_flow *flows, uint32_t n, const struct admission_link *link,
+check_sums(const struct admission_sender *senders, uint32_t n, const struct admission_link *link,
 	struct admission_result *result)
 {
 	uint64_t rates = 0; // 65,536 * 5e10 < 2^52
 
 	for (uint32_t i = 0; i < n; i++) {
-		const struct admission_flow *f = &flows[i];
+		const struct admission_sender *f = &senders[i];
 
 		if (f->burst < f->max_packet)
 			return refuse(result, ADMISSION_BURST, f, (nanobytes)f->max_packet * NS_PER_S,
@@ -82,28 +82,28 @@ check_sums(const struct admission_flow *flows, uint32_t n, const struct admissio
 	return true;
 }
 
-// Goes from the last deadline to the first. The sum of flows with later deadlines is then known,
+// Goes from the last deadline to the first. The sum of senders with later deadlines is then known,
 // and so is their longest packet.
 static bool
-check_deadlines(const struct admission_flow *flows, uint32_t n, const struct admission_link *link,
+check_deadlines(const struct admission_sender *senders, uint32_t n, const struct admission_link *link,
 	struct admission_result *result)
 {
-	nanobytes bursts = 0, used = 0; // of flows 0 to k - 1; used: sum of rate * deadline
+	nanobytes bursts = 0, used = 0; // of senders 0 to k - 1; used: sum of rate * deadline
 	uint64_t rates = 0;
 	uint32_t longest = link->best_effort_packet; // of those with later deadlines than k's
 	bool fits = true;
 
 	for (uint32_t i = 0; i < n; i++) {
-		bursts += (nanobytes)flows[i].burst * NS_PER_S;
-		used += (nanobytes)flows[i].rate * flows[i].deadline_ns;
-		rates += flows[i].rate;
+		bursts += (nanobytes)senders[i].burst * NS_PER_S;
+		used += (nanobytes)senders[i].rate * senders[i].deadline_ns;
+		rates += senders[i].rate;
 	}
 	for (uint32_t k = n; k-- > 0;) {
-		const struct admission_flow *f = &flows[k];
+		const struct admission_sender *f = &senders[k];
 
-		// Of flows with one deadline only the last is tested, before any of their packets
+		// Of senders with one deadline only the last is tested, before any of their packets
 		// counts as later.
-		if (k + 1 == n || flows[k + 1].deadline_ns > f->deadline_ns) {
+		if (k + 1 == n || senders[k + 1].deadline_ns > f->deadline_ns) {
 			nanobytes demand, supplied = supply(link, f->deadline_ns);
 
 			demand = bursts + (nanobytes)rates * f->deadline_ns - used + (nanobytes)longest * NS_PER_S;
@@ -120,55 +120,55 @@ check_deadlines(const struct admission_flow *flows, uint32_t n, const struct adm
 }
 
 bool
-admission_check(struct admission_flow *flows, uint32_t n, const struct admission_link *link,
+admission_check(struct admission_sender *senders, uint32_t n, const struct admission_link *link,
 	struct admission_result *ret_result)
 {
-	assert(n <= ADMISSION_MAX_FLOWS && link->rate);
-	sort_by_deadline(flows, n);
+	assert(n <= ADMISSION_MAX_SENDERS && link->rate);
+	sort_by_deadline(senders, n);
 	*ret_result = (struct admission_result){.reason = ADMISSION_FITS};
-	return check_sums(flows, n, link, ret_result) && check_deadlines(flows, n, link, ret_result);
+	return check_sums(senders, n, link, ret_result) && check_deadlines(senders, n, link, ret_result);
 }
 
-static struct admission_flow *
-find(struct admission_flow *flows, uint32_t n, uint32_t id)
+static struct admission_sender *
+find(struct admission_sender *senders, uint32_t n, uint32_t id)
 {
 	for (uint32_t i = 0; i < n; i++)
-		if (flows[i].id == id)
-			return &flows[i];
+		if (senders[i].id == id)
+			return &senders[i];
 	return NULL;
 }
 
 static uint64_t *
-field_of(struct admission_flow *f, enum admission_field field)
+field_of(struct admission_sender *f, enum admission_field field)
 {
 	return field == ADMISSION_BEST_DEADLINE ? &f->deadline_ns : field == ADMISSION_BEST_RATE ? &f->rate : &f->burst;
 }
 
 static bool
-fits_with(struct admission_flow *flows, uint32_t n, const struct admission_link *link, uint32_t id,
+fits_with(struct admission_sender *senders, uint32_t n, const struct admission_link *link, uint32_t id,
 	enum admission_field field, uint64_t value)
 {
 	struct admission_result ignored;
 
-	*field_of(find(flows, n, id), field) = value;
-	return admission_check(flows, n, link, &ignored);
+	*field_of(find(senders, n, id), field) = value;
+	return admission_check(senders, n, link, &ignored);
 }
 
 bool
-admission_best(struct admission_flow *flows, uint32_t n, const struct admission_link *link, uint32_t id,
+admission_best(struct admission_sender *senders, uint32_t n, const struct admission_link *link, uint32_t id,
 	enum admission_field field, uint64_t *ret_value)
 {
 	static const uint64_t largest[] = {DEADLINE_MAX_NS, RATE_MAX, BURST_MAX};
 	bool wants_small = field == ADMISSION_BEST_DEADLINE;
-	uint64_t low = field == ADMISSION_BEST_BURST ? find(flows, n, id)->max_packet : 0, high = largest[field];
-	uint64_t was = *field_of(find(flows, n, id), field);
+	uint64_t low = field == ADMISSION_BEST_BURST ? find(senders, n, id)->max_packet : 0, high = largest[field];
+	uint64_t was = *field_of(find(senders, n, id), field);
 	// The easiest value to keep: when that does not fit, none does.
-	bool is_possible = fits_with(flows, n, link, id, field, wants_small ? high : low);
+	bool is_possible = fits_with(senders, n, link, id, field, wants_small ? high : low);
 
 	while (is_possible && low < high) {
 		uint64_t mid = low + (high - low) / 2 + (wants_small ? 0 : 1);
 
-		if (fits_with(flows, n, link, id, field, mid)) {
+		if (fits_with(senders, n, link, id, field, mid)) {
 			if (wants_small)
 				high = mid;
 			else
@@ -179,7 +179,7 @@ admission_best(struct admission_flow *flows, uint32_t n, const struct admission_
 			high = mid - 1;
 		}
 	}
-	*field_of(find(flows, n, id), field) = was;
+	*field_of(find(senders, n, id), field) = was;
 	if (is_possible)
 		*ret_value = low;
 	return is_possible;

@@ -1,4 +1,4 @@
-// The queue of rtvs/edf.h. Invariants: a queued flow is in the front, in the bucket of its
+// The queue of rtvs/edf.h. Invariants: a queued entry is in the front, in the bucket of its
 // deadline, or in the heap. The front is in order, and before all others. A bucket's list is in
 // order, and its bit says whether the list has entries. No slot of the heap is before its parent. A
 // deadline may go to either place behind the front without a change of order: filling the front
@@ -13,7 +13,8 @@
 #define IN_BUCKET (UINT32_MAX - 1)
 #define IN_FRONT (UINT32_MAX - 2)
 #define HALF (EDF_FRONT / 2)
-// The way of most flows keeps few registers without these: 1 ns of a packet's 25 in the scheduler.
+// The way of most entries keeps few registers without these: 1 ns of a packet's 25 in the
+// scheduler.
 #define OUT_OF_LINE __attribute__((noinline))
 #define MIN_BUCKETS 1024u
 #define BUCKETS_PER_FLOW 4u
@@ -24,43 +25,43 @@ round_up(uint64_t bytes)
 	return (bytes + EDF_ALIGN - 1) / EDF_ALIGN * EDF_ALIGN;
 }
 
-// A few for each flow: the deadlines of flows with a backlog lie close together. Buckets without a
-// deadline take no cache.
+// A few for each entry: the deadlines of entries with a backlog lie close together. Buckets without
+// a deadline take no cache.
 static uint32_t
-n_buckets_of(uint32_t n_flows)
+n_buckets_of(uint32_t n_entries)
 {
 	uint32_t n = MIN_BUCKETS;
 
-	while (n < BUCKETS_PER_FLOW * n_flows && n < EDF_MAX_BUCKETS)
+	while (n < BUCKETS_PER_FLOW * n_entries && n < EDF_MAX_BUCKETS)
 		n *= 2;
 	return n;
 }
 
 uint64_t
-edf_memory_bytes(uint32_t n_flows)
+edf_memory_bytes(uint32_t n_entries)
 {
-	uint64_t n_buckets = n_buckets_of(n_flows);
+	uint64_t n_buckets = n_buckets_of(n_entries);
 
-	return round_up(n_flows * sizeof(struct edf_node)) + round_up(n_flows * sizeof(struct edf_slot)) +
+	return round_up(n_entries * sizeof(struct edf_node)) + round_up(n_entries * sizeof(struct edf_slot)) +
 		round_up(n_buckets * sizeof(struct edf_bucket)) + round_up(n_buckets / 8);
 }
 
 void
-edf_init_bare(struct edf *q, uint32_t n_flows, void *memory)
+edf_init_bare(struct edf *q, uint32_t n_entries, void *memory)
 {
 	uint8_t *at = memory;
 
-	assert(n_flows && n_flows <= EDF_MAX_FLOWS && (uintptr_t)memory % EDF_ALIGN == 0);
+	assert(n_entries && n_entries <= EDF_MAX && (uintptr_t)memory % EDF_ALIGN == 0);
 	*q = (struct edf){.node = memory,
-		.n_flows = n_flows,
-		.n_buckets = n_buckets_of(n_flows),
+		.n_entries = n_entries,
+		.n_buckets = n_buckets_of(n_entries),
 		.limit_ns = UINT64_MAX,
 		.front[0] = {UINT64_MAX, EDF_NONE}};
 	q->n_summaries = (q->n_buckets + 4095) / 4096;
 	q->shift = EDF_WINDOW_BITS - (uint32_t)__builtin_ctz(q->n_buckets);
-	at += round_up(n_flows * sizeof(struct edf_node));
+	at += round_up(n_entries * sizeof(struct edf_node));
 	q->slot = (struct edf_slot *)(void *)at;
-	at += round_up(n_flows * sizeof(struct edf_slot));
+	at += round_up(n_entries * sizeof(struct edf_slot));
 	q->bucket = (struct edf_bucket *)(void *)at;
 	at += round_up(q->n_buckets * sizeof(struct edf_bucket));
 	q->word = (uint64_t *)(void *)at;
@@ -69,11 +70,11 @@ edf_init_bare(struct edf *q, uint32_t n_flows, void *memory)
 }
 
 void
-edf_init(struct edf *q, uint32_t n_flows, void *memory)
+edf_init(struct edf *q, uint32_t n_entries, void *memory)
 {
-	edf_init_bare(q, n_flows, memory);
-	for (uint32_t i = 0; i < n_flows; i++)
-		edf_begin_flow(q, i);
+	edf_init_bare(q, n_entries, memory);
+	for (uint32_t i = 0; i < n_entries; i++)
+		edf_begin_entry(q, i);
 }
 
 // Heap.
@@ -88,7 +89,7 @@ static inline void
 put(struct edf *q, uint32_t at, const struct edf_slot *slot)
 {
 	q->slot[at] = *slot;
-	q->node[slot->flow].place = at;
+	q->node[slot->entry].place = at;
 }
 
 static void
@@ -190,11 +191,11 @@ find_first_bucket(struct edf *q)
 
 // Behind all that are not later, by the number of their push among equal deadlines.
 static void
-bucket_insert(struct edf *q, uint32_t flow, uint64_t number)
+bucket_insert(struct edf *q, uint32_t entry, uint64_t number)
 {
 	uint32_t at = (uint32_t)number & (q->n_buckets - 1);
 	struct edf_bucket *b = &q->bucket[at];
-	struct edf_node *node = &q->node[flow];
+	struct edf_node *node = &q->node[entry];
 	uint32_t before;
 
 	node->place = IN_BUCKET;
@@ -204,7 +205,7 @@ bucket_insert(struct edf *q, uint32_t flow, uint64_t number)
 		q->word[at / 64] |= UINT64_C(1) << at % 64;
 		q->summary[at / 4096] |= UINT64_C(1) << at / 64 % 64;
 		node->next = node->prev = EDF_NONE;
-		b->first = b->last = flow;
+		b->first = b->last = entry;
 		return;
 	}
 	before = b->last;
@@ -212,8 +213,8 @@ bucket_insert(struct edf *q, uint32_t flow, uint64_t number)
 		before = q->node[before].prev;
 	node->prev = before;
 	node->next = before == EDF_NONE ? b->first : q->node[before].next;
-	*(before == EDF_NONE ? &b->first : &q->node[before].next) = flow;
-	*(node->next == EDF_NONE ? &b->last : &q->node[node->next].prev) = flow;
+	*(before == EDF_NONE ? &b->first : &q->node[before].next) = entry;
+	*(node->next == EDF_NONE ? &b->last : &q->node[node->next].prev) = entry;
 }
 
 static inline void
@@ -225,9 +226,9 @@ clear_bit(struct edf *q, uint32_t at)
 }
 
 static void
-bucket_remove(struct edf *q, uint32_t flow)
+bucket_remove(struct edf *q, uint32_t entry)
 {
-	const struct edf_node *node = &q->node[flow];
+	const struct edf_node *node = &q->node[entry];
 	uint64_t number = node->deadline_ns >> q->shift;
 	uint32_t at = (uint32_t)number & (q->n_buckets - 1);
 	struct edf_bucket *b = &q->bucket[at];
@@ -249,54 +250,54 @@ static uint32_t
 first_behind(const struct edf *q)
 {
 	const struct edf_slot *top = &q->slot[0];
-	uint32_t flow;
+	uint32_t entry;
 
 	if (!q->n_in_buckets)
-		return q->n_slots ? top->flow : EDF_NONE;
-	flow = q->bucket[q->first_bucket & (q->n_buckets - 1)].first;
-	return q->n_slots && is_node_before(&q->node[top->flow], &q->node[flow]) ? top->flow : flow;
+		return q->n_slots ? top->entry : EDF_NONE;
+	entry = q->bucket[q->first_bucket & (q->n_buckets - 1)].first;
+	return q->n_slots && is_node_before(&q->node[top->entry], &q->node[entry]) ? top->entry : entry;
 }
 
 static OUT_OF_LINE void
-insert_behind(struct edf *q, uint32_t flow)
+insert_behind(struct edf *q, uint32_t entry)
 {
-	struct edf_node *node = &q->node[flow];
+	struct edf_node *node = &q->node[entry];
 	uint64_t number = node->deadline_ns >> q->shift;
 
 	if (!q->n_in_buckets)
 		q->base = number > q->n_buckets / 4 ? number - q->n_buckets / 4 : 0;
 	if (number >= q->base && number - q->base < q->n_buckets)
-		bucket_insert(q, flow, number);
+		bucket_insert(q, entry, number);
 	else
 		sift_up(q, q->n_slots++,
-			&(struct edf_slot){.deadline_ns = node->deadline_ns, .seq = node->seq, .flow = flow});
+			&(struct edf_slot){.deadline_ns = node->deadline_ns, .seq = node->seq, .entry = entry});
 }
 
 // The front.
 
-// Moves the flows of the first bucket that leave before the heap's first one to `out`, at most
+// Moves the entries of the first bucket that leave before the heap's first one to `out`, at most
 // `max`.
 static uint32_t
 take_from_bucket(struct edf *q, struct edf_entry *out, uint32_t max)
 {
-	uint32_t at = (uint32_t)q->first_bucket & (q->n_buckets - 1), flow = q->bucket[at].first, n = 0;
+	uint32_t at = (uint32_t)q->first_bucket & (q->n_buckets - 1), entry = q->bucket[at].first, n = 0;
 
-	while (n < max && flow != EDF_NONE &&
-		(!q->n_slots || is_node_before(&q->node[flow], &q->node[q->slot[0].flow]))) {
-		struct edf_node *node = &q->node[flow];
+	while (n < max && entry != EDF_NONE &&
+		(!q->n_slots || is_node_before(&q->node[entry], &q->node[q->slot[0].entry]))) {
+		struct edf_node *node = &q->node[entry];
 
-		out[n++] = (struct edf_entry){node->deadline_ns, flow};
+		out[n++] = (struct edf_entry){node->deadline_ns, entry};
 		node->place = IN_FRONT;
-		flow = node->next;
+		entry = node->next;
 	}
 	q->n_in_buckets -= n;
-	if (flow == EDF_NONE) {
+	if (entry == EDF_NONE) {
 		clear_bit(q, at);
 		if (q->n_in_buckets)
 			find_first_bucket(q);
 	} else {
-		q->bucket[at].first = flow;
-		q->node[flow].prev = EDF_NONE;
+		q->bucket[at].first = entry;
+		q->node[entry].prev = EDF_NONE;
 	}
 	return n;
 }
@@ -306,21 +307,21 @@ static OUT_OF_LINE void
 fill_front(struct edf *q)
 {
 	struct edf_entry earliest[HALF];
-	uint32_t flow, n = 0;
+	uint32_t entry, n = 0;
 
-	while ((flow = first_behind(q)) != EDF_NONE && n < HALF) {
-		if (q->node[flow].place == IN_BUCKET) {
+	while ((entry = first_behind(q)) != EDF_NONE && n < HALF) {
+		if (q->node[entry].place == IN_BUCKET) {
 			n += take_from_bucket(q, &earliest[n], HALF - n);
 		} else {
 			heap_remove(q, 0);
-			q->node[flow].place = IN_FRONT;
-			earliest[n++] = (struct edf_entry){q->node[flow].deadline_ns, flow};
+			q->node[entry].place = IN_FRONT;
+			earliest[n++] = (struct edf_entry){q->node[entry].deadline_ns, entry};
 		}
 	}
 	for (uint32_t i = 0; i < n; i++)
 		q->front[n - i] = earliest[i];
 	q->n_front = n;
-	q->limit_ns = flow == EDF_NONE ? UINT64_MAX : q->node[flow].deadline_ns;
+	q->limit_ns = entry == EDF_NONE ? UINT64_MAX : q->node[entry].deadline_ns;
 }
 
 // It is full: its later half moves behind it, in order.
@@ -329,23 +330,23 @@ spill_front(struct edf *q)
 {
 	q->limit_ns = q->front[HALF].deadline_ns;
 	for (uint32_t i = HALF; i > 0; i--)
-		insert_behind(q, q->front[i].flow);
+		insert_behind(q, q->front[i].entry);
 	q->n_front -= HALF;
 	memmove(&q->front[1], &q->front[1 + HALF], q->n_front * sizeof(q->front[0]));
 }
 
 void
-edf_push(struct edf *q, uint32_t flow, uint64_t deadline_ns)
+edf_push(struct edf *q, uint32_t entry, uint64_t deadline_ns)
 {
-	struct edf_node *node = &q->node[flow];
+	struct edf_node *node = &q->node[entry];
 	uint32_t at;
 
-	assert(flow < q->n_flows && !edf_has(q, flow));
+	assert(entry < q->n_entries && !edf_has(q, entry));
 	node->deadline_ns = deadline_ns;
 	node->seq = q->seq++;
 	q->n++;
 	if (deadline_ns >= q->limit_ns) {
-		insert_behind(q, flow);
+		insert_behind(q, entry);
 		if (!q->n_front)
 			fill_front(q);
 		return;
@@ -354,7 +355,7 @@ edf_push(struct edf *q, uint32_t flow, uint64_t deadline_ns)
 	// Entry 0 ends the walk: its deadline is not below the limit.
 	for (at = ++q->n_front; q->front[at - 1].deadline_ns <= deadline_ns; at--)
 		q->front[at] = q->front[at - 1];
-	q->front[at] = (struct edf_entry){deadline_ns, flow};
+	q->front[at] = (struct edf_entry){deadline_ns, entry};
 	if (q->n_front == EDF_FRONT)
 		spill_front(q);
 }
@@ -389,15 +390,15 @@ edf_push_burst(struct edf *q, const struct edf_entry *in, uint32_t n)
 
 	assert(n && n <= EDF_BURST);
 	for (uint32_t i = 0; i < n; i++) {
-		struct edf_node *node = &q->node[in[i].flow];
+		struct edf_node *node = &q->node[in[i].entry];
 
-		assert(in[i].flow < q->n_flows && !edf_has(q, in[i].flow));
+		assert(in[i].entry < q->n_entries && !edf_has(q, in[i].entry));
 		*node = (struct edf_node){.deadline_ns = in[i].deadline_ns, .seq = q->seq++, .place = IN_FRONT};
 	}
 	q->n += n;
 	sort_burst(in, n, sorted);
 	while (n && sorted[n - 1].deadline_ns >= q->limit_ns)
-		insert_behind(q, sorted[--n].flow);
+		insert_behind(q, sorted[--n].entry);
 	from = q->n_front;
 	to = q->n_front += n;
 	for (uint32_t i = 0; i < n; to--)
@@ -409,32 +410,32 @@ edf_push_burst(struct edf *q, const struct edf_entry *in, uint32_t n)
 }
 
 static OUT_OF_LINE void
-remove_later(struct edf *q, uint32_t flow)
+remove_later(struct edf *q, uint32_t entry)
 {
-	uint32_t at = q->n_front, place = q->node[flow].place;
+	uint32_t at = q->n_front, place = q->node[entry].place;
 
 	if (place == IN_FRONT) {
-		while (q->front[at].flow != flow)
+		while (q->front[at].entry != entry)
 			at--;
 		q->n_front--;
 		memmove(&q->front[at], &q->front[at + 1], (q->n_front + 1 - at) * sizeof(q->front[0]));
 	} else if (place == IN_BUCKET) {
-		bucket_remove(q, flow);
+		bucket_remove(q, entry);
 	} else {
 		heap_remove(q, place);
 	}
 }
 
 void
-edf_remove(struct edf *q, uint32_t flow)
+edf_remove(struct edf *q, uint32_t entry)
 {
-	assert(flow < q->n_flows && edf_has(q, flow));
+	assert(entry < q->n_entries && edf_has(q, entry));
 	q->n--;
-	if (flow != edf_first(q))
-		remove_later(q, flow);
+	if (entry != edf_first(q))
+		remove_later(q, entry);
 	else if (!--q->n_front)
 		fill_front(q);
-	q->node[flow].place = EDF_NONE;
+	q->node[entry].place = EDF_NONE;
 }
 
 static bool
@@ -442,12 +443,12 @@ is_front_consistent(const struct edf *q)
 {
 	uint32_t behind = first_behind(q);
 
-	if (q->n_front >= EDF_FRONT || q->front[0].flow != EDF_NONE || !q->n_front != !q->n ||
+	if (q->n_front >= EDF_FRONT || q->front[0].entry != EDF_NONE || !q->n_front != !q->n ||
 		(behind != EDF_NONE && q->node[behind].deadline_ns < q->limit_ns))
 		return false;
 	for (uint32_t i = q->n_front; i > 0; i--) {
-		const struct edf_node *node = &q->node[q->front[i].flow];
-		uint32_t next = i > 1 ? q->front[i - 1].flow : behind;
+		const struct edf_node *node = &q->node[q->front[i].entry];
+		uint32_t next = i > 1 ? q->front[i - 1].entry : behind;
 
 		if (node->place != IN_FRONT || node->deadline_ns != q->front[i].deadline_ns ||
 			(next != EDF_NONE && !is_node_before(node, &q->node[next])))
@@ -468,8 +469,8 @@ are_buckets_consistent(const struct edf *q, uint32_t *ret_n)
 
 		if (is_used && !(q->summary[at / 4096] >> at / 64 % 64 & 1))
 			return false;
-		for (uint32_t flow = is_used ? q->bucket[at].first : EDF_NONE; flow != EDF_NONE;) {
-			const struct edf_node *node = &q->node[flow];
+		for (uint32_t entry = is_used ? q->bucket[at].first : EDF_NONE; entry != EDF_NONE;) {
+			const struct edf_node *node = &q->node[entry];
 			uint64_t number = node->deadline_ns >> q->shift;
 
 			if (n++ > q->n || node->place != IN_BUCKET || node->prev != prev ||
@@ -482,8 +483,8 @@ are_buckets_consistent(const struct edf *q, uint32_t *ret_n)
 						q->node[prev].seq > node->seq)))
 				return false;
 			lowest = number < lowest ? number : lowest;
-			prev = flow;
-			flow = node->next;
+			prev = entry;
+			entry = node->next;
 		}
 		if (is_used && q->bucket[at].last != prev)
 			return false;
@@ -500,10 +501,10 @@ edf_is_consistent(const struct edf *q)
 	if (!are_buckets_consistent(q, &n) || n + q->n_slots + q->n_front != q->n || !is_front_consistent(q))
 		return false;
 	for (uint32_t i = 0; i < q->n_slots; i++)
-		if (q->slot[i].flow >= q->n_flows || q->node[q->slot[i].flow].place != i ||
+		if (q->slot[i].entry >= q->n_entries || q->node[q->slot[i].entry].place != i ||
 			(i > 0 && is_before(&q->slot[i], &q->slot[(i - 1) / ARITY])))
 			return false;
-	for (uint32_t i = 0; i < q->n_flows; i++)
+	for (uint32_t i = 0; i < q->n_entries; i++)
 		n_queued += edf_has(q, i);
 	return n_queued == q->n;
 }

@@ -1,11 +1,11 @@
-// The scheduler of rtvs/sched.h. A flow with packets is in exactly one of four places, by its head:
-// `fresh` (not judged yet), `due` (guaranteed), `waiting` (guaranteed once there are tokens), or
-// none (never guaranteed). In the last two the flow also takes part in the round of surplus. No
-// flow is fresh when a packet leaves. A flow that became due or empty leaves the round at its turn,
-// not before. All flows leave the round with the last queued packet, so that no turn is remembered
-// where a burst may pass. Enqueue and dequeue take O(log4 flows). Surplus takes O(1) a packet as
-// long as packets are not longer than their flow's quantum. Otherwise it takes O(flows), whatever
-// their length.
+// The scheduler of rtvs/sched.h. A sender with packets is in exactly one of four places, by its
+// head: `fresh` (not judged yet), `due` (guaranteed), `waiting` (guaranteed once there are tokens),
+// or none (never guaranteed). In the last two the sender also takes part in the round of surplus.
+// No sender is fresh when a packet leaves. A sender that became due or empty leaves the round at
+// its turn, not before. All senders leave the round with the last queued packet, so that no turn is
+// remembered where a burst may pass. Enqueue and dequeue take O(log4 senders). Surplus takes O(1) a
+// packet as long as packets are not longer than their sender's quantum. Otherwise it takes
+// O(senders), whatever their length.
 #include "rtvs/sched.h"
 
 #include <assert.h>
@@ -22,42 +22,42 @@ add_saturating(uint64_t a, uint64_t b)
 	return a <= UINT64_MAX - b ? a + b : UINT64_MAX;
 }
 
-// In memory: flows, then both queues.
+// In memory: senders, then both queues.
 static uint64_t
-flows_bytes(uint32_t n_flows)
+flows_bytes(uint32_t n_senders)
 {
-	return n_flows * (uint64_t)sizeof(struct sched_flow);
+	return n_senders * (uint64_t)sizeof(struct sched_sender);
 }
 
 uint64_t
-sched_memory_bytes(uint32_t n_flows)
+sched_memory_bytes(uint32_t n_senders)
 {
-	return flows_bytes(n_flows) + 2 * edf_memory_bytes(n_flows);
+	return flows_bytes(n_senders) + 2 * edf_memory_bytes(n_senders);
 }
 
 void
-sched_init_bare(struct sched *s, uint32_t n_flows, void *memory, uint64_t now_ns)
+sched_init_bare(struct sched *s, uint32_t n_senders, void *memory, uint64_t now_ns)
 {
-	uint8_t *at = (uint8_t *)memory + flows_bytes(n_flows);
+	uint8_t *at = (uint8_t *)memory + flows_bytes(n_senders);
 
 	assert((uintptr_t)memory % SCHED_ALIGN == 0);
-	*s = (struct sched){.flow = memory,
-		.n_flows = n_flows,
+	*s = (struct sched){.sender = memory,
+		.n_senders = n_senders,
 		.now_ns = now_ns,
 		.link.free_ns = now_ns,
 		.first_active = EDF_NONE,
 		.last_active = EDF_NONE};
-	edf_init_bare(&s->due, n_flows, at);
-	edf_init_bare(&s->waiting, n_flows, at + edf_memory_bytes(n_flows));
+	edf_init_bare(&s->due, n_senders, at);
+	edf_init_bare(&s->waiting, n_senders, at + edf_memory_bytes(n_senders));
 }
 
 void
-sched_begin_flow(struct sched *s, uint32_t flow)
+sched_begin_sender(struct sched *s, uint32_t sender)
 {
-	assert(flow < s->n_flows);
-	edf_begin_flow(&s->due, flow);
-	edf_begin_flow(&s->waiting, flow);
-	s->flow[flow] = (struct sched_flow){.end = &s->flow[flow].head,
+	assert(sender < s->n_senders);
+	edf_begin_entry(&s->due, sender);
+	edf_begin_entry(&s->waiting, sender);
+	s->sender[sender] = (struct sched_sender){.end = &s->sender[sender].head,
 		.params = {.weight = 1, .limit = 1},
 		.limit = 1,
 		.eligible_ns = UINT64_MAX,
@@ -65,11 +65,11 @@ sched_begin_flow(struct sched *s, uint32_t flow)
 }
 
 void
-sched_init(struct sched *s, uint32_t n_flows, void *memory, uint64_t now_ns)
+sched_init(struct sched *s, uint32_t n_senders, void *memory, uint64_t now_ns)
 {
-	sched_init_bare(s, n_flows, memory, now_ns);
-	for (uint32_t i = 0; i < n_flows; i++)
-		sched_begin_flow(s, i);
+	sched_init_bare(s, n_senders, memory, now_ns);
+	for (uint32_t i = 0; i < n_senders; i++)
+		sched_begin_sender(s, i);
 }
 
 int
@@ -93,7 +93,7 @@ sched_params_check(const struct sched_params *p, const char **ret_field)
 	return -EINVAL;
 }
 
-// Time as the scheduler knows it, and flows whose tokens have come.
+// Time as the scheduler knows it, and senders whose tokens have come.
 static void
 advance(struct sched *s, uint64_t now_ns)
 {
@@ -103,14 +103,14 @@ advance(struct sched *s, uint64_t now_ns)
 		uint32_t id = edf_first(&s->waiting);
 
 		edf_remove(&s->waiting, id);
-		edf_push(&s->due, id, add_saturating(s->flow[id].eligible_ns, s->flow[id].deadline_ns));
+		edf_push(&s->due, id, add_saturating(s->sender[id].eligible_ns, s->sender[id].deadline_ns));
 	}
 }
 
 static void
 activate(struct sched *s, uint32_t id)
 {
-	struct sched_flow *f = &s->flow[id];
+	struct sched_sender *f = &s->sender[id];
 
 	if (f->is_active)
 		return;
@@ -120,27 +120,27 @@ activate(struct sched *s, uint32_t id)
 	if (s->last_active == EDF_NONE)
 		s->first_active = id;
 	else
-		s->flow[s->last_active].next_active = id;
+		s->sender[s->last_active].next_active = id;
 	s->last_active = id;
 }
 
-// Takes the first flow out of the round of surplus.
+// Takes the first sender out of the round of surplus.
 static uint32_t
 take_active(struct sched *s)
 {
 	uint32_t id = s->first_active;
 
-	s->first_active = s->flow[id].next_active;
+	s->first_active = s->sender[id].next_active;
 	if (s->first_active == EDF_NONE)
 		s->last_active = EDF_NONE;
-	s->flow[id].is_active = false;
+	s->sender[id].is_active = false;
 	return id;
 }
 
-// The time at which the next packet of the flow is guaranteed, UINT64_MAX: never. Packets are
+// The time at which the next packet of the sender is guaranteed, UINT64_MAX: never. Packets are
 // judged in the order of the queue: none as of a time before the one ahead of it.
 static uint64_t
-eligible_ns(struct sched_flow *f, uint32_t len, uint64_t arrival_ns)
+eligible_ns(struct sched_sender *f, uint32_t len, uint64_t arrival_ns)
 {
 	uint64_t at = arrival_ns > f->tokens.last_ns ? arrival_ns : f->tokens.last_ns;
 
@@ -151,7 +151,7 @@ eligible_ns(struct sched_flow *f, uint32_t len, uint64_t arrival_ns)
 }
 
 static void
-judge_head(struct sched_flow *f)
+judge_head(struct sched_sender *f)
 {
 	f->eligible_ns = eligible_ns(f, f->head->len, f->head->arrival_ns);
 }
@@ -160,16 +160,16 @@ judge_head(struct sched_flow *f)
 static void
 wait_for_tokens(struct sched *s, uint32_t id)
 {
-	if (s->flow[id].eligible_ns != UINT64_MAX)
-		edf_push(&s->waiting, id, s->flow[id].eligible_ns);
+	if (s->sender[id].eligible_ns != UINT64_MAX)
+		edf_push(&s->waiting, id, s->sender[id].eligible_ns);
 	activate(s, id);
 }
 
-// Of a flow that is in neither queue.
+// Of a sender that is in neither queue.
 static void
 queue_head(struct sched *s, uint32_t id)
 {
-	struct sched_flow *f = &s->flow[id];
+	struct sched_sender *f = &s->sender[id];
 
 	judge_head(f);
 	if (f->eligible_ns <= s->now_ns)
@@ -178,7 +178,7 @@ queue_head(struct sched *s, uint32_t id)
 		wait_for_tokens(s, id);
 }
 
-// Together, flows are brought into order with few mispredicted branches.
+// Together, senders are brought into order with few mispredicted branches.
 void
 sched_judge(struct sched *s)
 {
@@ -187,7 +187,7 @@ sched_judge(struct sched *s)
 
 	for (uint32_t i = 0; i < s->n_fresh; i++) {
 		uint32_t id = s->fresh[i];
-		struct sched_flow *f = &s->flow[id];
+		struct sched_sender *f = &s->sender[id];
 
 		judge_head(f);
 		if (f->eligible_ns > s->now_ns) {
@@ -205,11 +205,11 @@ sched_judge(struct sched *s)
 	s->n_fresh = 0;
 }
 
-// Puts a flow where its head belongs, wherever it was.
+// Puts a sender where its head belongs, wherever it was.
 static void
 place(struct sched *s, uint32_t id)
 {
-	struct sched_flow *f = &s->flow[id];
+	struct sched_sender *f = &s->sender[id];
 
 	if (edf_has(&s->due, id))
 		edf_remove(&s->due, id);
@@ -220,12 +220,12 @@ place(struct sched *s, uint32_t id)
 }
 
 void
-sched_set_flow(struct sched *s, uint32_t flow, const struct sched_params *params, uint64_t now_ns)
+sched_set_sender(struct sched *s, uint32_t sender, const struct sched_params *params, uint64_t now_ns)
 {
-	struct sched_flow *f = &s->flow[flow];
+	struct sched_sender *f = &s->sender[sender];
 	const char *field;
 
-	assert(flow < s->n_flows && !sched_params_check(params, &field));
+	assert(sender < s->n_senders && !sched_params_check(params, &field));
 	(void)field;
 	sched_judge(s);
 	advance(s, now_ns);
@@ -238,15 +238,15 @@ sched_set_flow(struct sched *s, uint32_t flow, const struct sched_params *params
 	f->has_deadline = params->deadline_ns || params->min_rate;
 	f->drops_late = params->drops_late && f->has_deadline;
 	f->limit = params->limit;
-	place(s, flow);
+	place(s, sender);
 }
 
 void
-sched_set_aqm(struct sched *s, uint32_t flow, bool is_on)
+sched_set_aqm(struct sched *s, uint32_t sender, bool is_on)
 {
-	struct sched_flow *f = &s->flow[flow];
+	struct sched_sender *f = &s->sender[sender];
 
-	assert(flow < s->n_flows);
+	assert(sender < s->n_senders);
 	if (is_on != f->has_aqm)
 		f->codel = (struct codel){0};
 	f->has_aqm = is_on;
@@ -299,7 +299,7 @@ count(uint64_t *counter, uint64_t n)
 
 // Packets that left, or were dropped, delay_ns after their arrival.
 static void
-count_late(struct sched_flow *f, uint32_t n, uint32_t n_broken, uint64_t delay_ns)
+count_late(struct sched_sender *f, uint32_t n, uint32_t n_broken, uint64_t delay_ns)
 {
 	if (n_broken)
 		count(&f->stats.broken_pkts, n_broken);
@@ -318,8 +318,8 @@ since(uint64_t then_ns, uint64_t now_ns)
 
 // A packet that left. promised_ns: its guaranteed deadline, UINT64_MAX: none.
 static void
-count_sent(
-	struct sched_flow *f, bool is_guaranteed, const struct sched_item *item, uint64_t promised_ns, uint64_t left_ns)
+count_sent(struct sched_sender *f, bool is_guaranteed, const struct sched_item *item, uint64_t promised_ns,
+	uint64_t left_ns)
 {
 	uint64_t delay_ns = since(item->arrival_ns, left_ns);
 
@@ -331,7 +331,7 @@ count_sent(
 }
 
 static struct sched_item *
-take_head(struct sched *s, struct sched_flow *f)
+take_head(struct sched *s, struct sched_sender *f)
 {
 	struct sched_item *item = f->head;
 
@@ -351,25 +351,25 @@ take_head(struct sched *s, struct sched_flow *f)
 	return item;
 }
 
-// Rounds until the deficit of a flow reaches the length of its head.
+// Rounds until the deficit of a sender reaches the length of its head.
 static uint64_t
-rounds_to_send(const struct sched_flow *f)
+rounds_to_send(const struct sched_sender *f)
 {
 	uint64_t quantum = SCHED_QUANTUM_BYTES * (uint64_t)f->params.weight;
 
 	return f->deficit >= f->head->len ? 0 : (f->head->len - f->deficit + quantum - 1) / quantum;
 }
 
-// A round that sends nothing adds a quantum to the deficit of every flow and keeps their order: n
+// A round that sends nothing adds a quantum to the deficit of every sender and keeps their order: n
 // of them are a sum.
 static void
 skip_rounds(struct sched *s, uint64_t n)
 {
-	for (uint32_t id = s->first_active; id != EDF_NONE; id = s->flow[id].next_active)
-		s->flow[id].deficit += n * SCHED_QUANTUM_BYTES * s->flow[id].params.weight;
+	for (uint32_t id = s->first_active; id != EDF_NONE; id = s->sender[id].next_active)
+		s->sender[id].deficit += n * SCHED_QUANTUM_BYTES * s->sender[id].params.weight;
 }
 
-// The flow whose turn it is. All that are queued take part in the round when nothing is due.
+// The sender whose turn it is. All that are queued take part in the round when nothing is due.
 static uint32_t
 pick_surplus(struct sched *s)
 {
@@ -378,7 +378,7 @@ pick_surplus(struct sched *s)
 
 	for (;;) {
 		uint32_t id = s->first_active;
-		struct sched_flow *f = &s->flow[id];
+		struct sched_sender *f = &s->sender[id];
 		uint64_t n;
 
 		if (id == first_passed) {
@@ -405,7 +405,7 @@ pick_surplus(struct sched *s)
 // True: the packet must not be sent any more. promised_ns as of count_sent: a broken guarantee is
 // one, sent or not.
 static bool
-is_too_late(const struct sched *s, struct sched_flow *f, struct sched_item *item, uint64_t promised_ns)
+is_too_late(const struct sched *s, struct sched_sender *f, struct sched_item *item, uint64_t promised_ns)
 {
 	uint64_t delay_ns = since(item->arrival_ns, s->now_ns);
 
@@ -419,17 +419,17 @@ is_too_late(const struct sched *s, struct sched_flow *f, struct sched_item *item
 
 // Packets have waited for long, and are cold.
 static inline void
-prefetch_head(const struct sched *s, uint32_t flow)
+prefetch_head(const struct sched *s, uint32_t sender)
 {
-	if (flow != EDF_NONE)
-		__builtin_prefetch(s->flow[flow].head);
+	if (sender != EDF_NONE)
+		__builtin_prefetch(s->sender[sender].head);
 }
 
 static struct sched_item *
 send_due(struct sched *s)
 {
 	uint32_t id = edf_first(&s->due);
-	struct sched_flow *f = &s->flow[id];
+	struct sched_sender *f = &s->sender[id];
 	struct sched_item *item = take_head(s, f);
 	uint64_t promised_ns = edf_first_ns(&s->due);
 
@@ -446,9 +446,9 @@ send_due(struct sched *s)
 }
 
 // True: the packet is dropped so that its senders slow down. It takes neither the link's time nor
-// the flow's turn.
+// the sender's turn.
 static bool
-is_managed_away(const struct sched *s, struct sched_flow *f, struct sched_item *item)
+is_managed_away(const struct sched *s, struct sched_sender *f, struct sched_item *item)
 {
 	uint64_t waited_ns = since(item->arrival_ns, s->now_ns);
 
@@ -464,7 +464,7 @@ static struct sched_item *
 send_surplus(struct sched *s)
 {
 	uint32_t id = pick_surplus(s);
-	struct sched_flow *f = &s->flow[id];
+	struct sched_sender *f = &s->sender[id];
 	struct sched_item *item = take_head(s, f);
 
 	if (!is_too_late(s, f, item, UINT64_MAX) && !is_managed_away(s, f, item)) {
@@ -491,9 +491,9 @@ sched_dequeue(struct sched *s, struct sched_item **out, unsigned max, uint64_t n
 
 bool
 sched_may_pass(
-	const struct sched *s, uint32_t flow, uint32_t n_pkts, uint64_t bytes, uint64_t arrival_ns, uint64_t now_ns)
+	const struct sched *s, uint32_t sender, uint32_t n_pkts, uint64_t bytes, uint64_t arrival_ns, uint64_t now_ns)
 {
-	const struct sched_flow *f = &s->flow[flow];
+	const struct sched_sender *f = &s->sender[sender];
 	uint64_t waited_ns = since(arrival_ns, now_ns);
 	struct sched_link link = s->link;
 
@@ -504,13 +504,14 @@ sched_may_pass(
 }
 
 void
-sched_pass(struct sched *s, uint32_t flow, const uint32_t *lens, uint32_t n_pkts, uint64_t arrival_ns, uint64_t now_ns)
+sched_pass(
+	struct sched *s, uint32_t sender, const uint32_t *lens, uint32_t n_pkts, uint64_t arrival_ns, uint64_t now_ns)
 {
-	struct sched_flow *f = &s->flow[flow];
+	struct sched_sender *f = &s->sender[sender];
 	uint64_t bytes = 0, bytes_guaranteed = 0, delay_ns;
 	uint32_t n_guaranteed = 0, n_broken = 0;
 
-	assert(flow < s->n_flows && !s->n_queued);
+	assert(sender < s->n_senders && !s->n_queued);
 	if (now_ns > s->now_ns)
 		s->now_ns = now_ns;
 	delay_ns = since(arrival_ns, s->now_ns);
@@ -547,22 +548,22 @@ sched_next_ns(const struct sched *s, uint64_t *ret_ns, uint64_t now_ns)
 }
 
 struct sched_item *
-sched_flush(struct sched *s, uint32_t flow)
+sched_flush(struct sched *s, uint32_t sender)
 {
 	struct sched_item *item;
 
-	if (!s->flow[flow].head)
+	if (!s->sender[sender].head)
 		return NULL;
 	sched_judge(s);
-	item = take_head(s, &s->flow[flow]);
-	place(s, flow);
+	item = take_head(s, &s->sender[sender]);
+	place(s, sender);
 	return item;
 }
 
 uint64_t
-sched_tokens(const struct sched *s, uint32_t flow, uint64_t now_ns)
+sched_tokens(const struct sched *s, uint32_t sender, uint64_t now_ns)
 {
-	return rate_look(&s->flow[flow].tokens, now_ns);
+	return rate_look(&s->sender[sender].tokens, now_ns);
 }
 
 static uint32_t
@@ -576,9 +577,9 @@ n_times_fresh(const struct sched *s, uint32_t id)
 }
 
 static bool
-is_flow_consistent(const struct sched *s, uint32_t id)
+is_sender_consistent(const struct sched *s, uint32_t id)
 {
-	const struct sched_flow *f = &s->flow[id];
+	const struct sched_sender *f = &s->sender[id];
 	uint32_t n = 0;
 
 	for (const struct sched_item *item = f->head; item && n <= f->n_queued; item = item->next) {
@@ -602,13 +603,13 @@ sched_is_consistent(const struct sched *s)
 
 	if (!edf_is_consistent(&s->due) || !edf_is_consistent(&s->waiting))
 		return false;
-	for (uint32_t i = 0; i < s->n_flows; i++) {
-		if (!is_flow_consistent(s, i))
+	for (uint32_t i = 0; i < s->n_senders; i++) {
+		if (!is_sender_consistent(s, i))
 			return false;
-		n += s->flow[i].n_queued;
-		n_active += s->flow[i].is_active;
+		n += s->sender[i].n_queued;
+		n_active += s->sender[i].is_active;
 	}
-	for (uint32_t id = s->first_active; id != EDF_NONE && n_in_round <= n_active; id = s->flow[id].next_active)
+	for (uint32_t id = s->first_active; id != EDF_NONE && n_in_round <= n_active; id = s->sender[id].next_active)
 		n_in_round++;
 	return n == s->n_queued && n_active == n_in_round;
 }

@@ -13,7 +13,7 @@
 #include <string.h>
 
 struct egress {
-	struct admission_flow flows[DP_MAX_PORTS];
+	struct admission_sender flows[DP_MAX_PORTS];
 	uint32_t n;
 	struct admission_link link;
 };
@@ -62,7 +62,7 @@ add_sender(struct egress *e, const struct dp_port_cfg *sender, const struct dp_p
 		e->link.best_effort_packet = longest;
 	if (!sender->min_rate_bps || sender->force)
 		return;
-	e->flows[e->n++] = (struct admission_flow){.rate = sender->min_rate_bps / 8,
+	e->flows[e->n++] = (struct admission_sender){.rate = sender->min_rate_bps / 8,
 		.burst = dp_bucket_bytes(sender->burst_bytes, sender->mtu, out->address.len),
 		.deadline_ns = admit_bound_ns(sender),
 		.max_packet = longest,
@@ -99,7 +99,7 @@ collect(const struct model *m, const struct dp_port_cfg *cfg, const struct dp_po
 	const struct dp_port_cfg *sender;
 
 	e->n = 0;
-	e->link = (struct admission_link){.rate = out->rate_bps / 8, .latency_ns = ADMIT_LATENCY_NS};
+	e->link = (struct admission_link){.rate = out->link_rate_bps / 8, .latency_ns = ADMIT_LATENCY_NS};
 	for (uint32_t i = 0; (sender = config_at(m, cfg, i)); i++)
 		if (may_reach(m, cfg, sender, out))
 			add_sender(e, sender, out, i);
@@ -171,7 +171,7 @@ check(const struct model *m, const struct dp_port_cfg *cfg, const char **ret_nam
 	for (uint32_t i = 0; !rc && (out = config_at(m, cfg, i)); i++) {
 		struct admission_result r;
 
-		if (!out->rate_bps)
+		if (!out->link_rate_bps)
 			continue;
 		collect(m, cfg, out, e);
 		if (!admission_check(e->flows, e->n, &e->link, &r))
@@ -204,7 +204,7 @@ admit_floor_ns(const struct model *m, const struct dp_port_cfg *cfg)
 	for (uint32_t i = 0; e && i < m->n_ports; i++) {
 		const struct dp_port_cfg *out = config_of(m->ports[i], cfg);
 
-		if (!out->rate_bps)
+		if (!out->link_rate_bps)
 			continue;
 		collect(m, cfg, out, e);
 		for (uint32_t k = 0; k < e->n; k++)

@@ -11,7 +11,7 @@
 #define N_AT_ONCE 4
 
 json_t *
-flow_json_counters(const struct dp_port_cfg *out, const struct dp_port_cfg *from, const struct dp_flow *f)
+flow_json_counters(const struct dp_port_cfg *out, const struct dp_port_cfg *from, const struct dp_sender *f)
 {
 	const struct hist *h = &f->delay;
 	char deadline[UNITS_TEXT_SIZE];
@@ -31,7 +31,7 @@ flow_json_counters(const struct dp_port_cfg *out, const struct dp_port_cfg *from
 }
 
 json_t *
-flow_json_delay(const struct dp_port_cfg *out, const struct dp_port_cfg *from, const struct dp_flow *f)
+flow_json_delay(const struct dp_port_cfg *out, const struct dp_port_cfg *from, const struct dp_sender *f)
 {
 	char deadline[UNITS_TEXT_SIZE];
 
@@ -43,12 +43,12 @@ flow_json_delay(const struct dp_port_cfg *out, const struct dp_port_cfg *from, c
 void
 flow_json_add(const struct plane *plane, const struct model_port *out, const char *from, flow_json_fn *fn, json_t *list)
 {
-	struct dp_flow flows[N_AT_ONCE];
+	struct dp_sender flows[N_AT_ONCE];
 	uint32_t pos = 0;
 	unsigned n;
 
 	do {
-		n = dp_flow_list(plane->dp, out->id, &pos, flows, N_AT_ONCE);
+		n = dp_sender_list(plane->dp, out->id, &pos, flows, N_AT_ONCE);
 		for (unsigned i = 0; i < n; i++) {
 			const struct model_port *sender = model_port_sender(plane->model, flows[i].port);
 

@@ -7,12 +7,12 @@
 #include <jansson.h>
 
 // New reference; NULL: this one is not shown.
-typedef json_t *flow_json_fn(const struct dp_port_cfg *out, const struct dp_port_cfg *from, const struct dp_flow *f);
+typedef json_t *flow_json_fn(const struct dp_port_cfg *out, const struct dp_port_cfg *from, const struct dp_sender *f);
 
 // Packets and bytes, and percentiles of the delay.
-json_t *flow_json_counters(const struct dp_port_cfg *out, const struct dp_port_cfg *from, const struct dp_flow *f);
+json_t *flow_json_counters(const struct dp_port_cfg *out, const struct dp_port_cfg *from, const struct dp_sender *f);
 // The delay as a histogram.
-json_t *flow_json_delay(const struct dp_port_cfg *out, const struct dp_port_cfg *from, const struct dp_flow *f);
+json_t *flow_json_delay(const struct dp_port_cfg *out, const struct dp_port_cfg *from, const struct dp_sender *f);
 // Appends the result of fn for each flow of egress port out. from: only packets of this port;
 // empty: all.
 void flow_json_add(

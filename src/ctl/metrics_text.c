@@ -240,7 +240,7 @@ print_workers(FILE *f, const struct dp_worker_stats *stats, unsigned n)
 
 struct flow_view {
 	const struct model_port *port, *from;
-	struct dp_flow flow;
+	struct dp_sender flow;
 };
 
 FAMILY_VALUE(flow_queued, struct flow_view, o->flow.n_queued)
@@ -284,7 +284,7 @@ collect_flows(const struct ctl *ctl, struct flow_view *views)
 		const struct model_port *port = ctl->plane.live->ports[i];
 		uint32_t pos = 0;
 
-		while (n < FAMILY_MAX_SERIES && dp_flow_list(ctl->plane.dp, port->id, &pos, &views[n].flow, 1)) {
+		while (n < FAMILY_MAX_SERIES && dp_sender_list(ctl->plane.dp, port->id, &pos, &views[n].flow, 1)) {
 			views[n].port = port;
 			views[n].from = model_port_sender(ctl->plane.live, views[n].flow.port);
 			n += views[n].from != NULL;

@@ -62,8 +62,8 @@ struct model_port *model_port_find(const struct model *model, const char *name);
 const struct model_port *model_port_at(const struct model *model, unsigned id);
 // The next port of the bridge from place *pos on, which advances. NULL: that was the last.
 const struct model_port *model_port_next(const struct model *model, const char *bridge, unsigned *pos);
-// Who sent the packets of a struct dp_flow: a port, or the one named "*", which stands for all that
-// share a place. NULL: it is gone.
+// Who sent the packets of a struct dp_sender: a port, or the one named "*", which stands for all
+// that share a place. NULL: it is gone.
 const struct model_port *model_port_sender(const struct model *model, unsigned port);
 // Ports are made in order of it, and removed against it: 0, 1: needs an uplink.
 #define MODEL_PORT_RANKS 2

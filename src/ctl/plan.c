@@ -116,8 +116,8 @@ release(struct dp_port_cfg *cfg, const struct dp_port_cfg *to)
 		cfg->min_rate_bps = to->min_rate_bps;
 	if (admit_bound_ns(to) > admit_bound_ns(cfg))
 		cfg->deadline_ns = to->deadline_ns;
-	if (!to->rate_bps || (cfg->rate_bps && to->rate_bps > cfg->rate_bps))
-		cfg->rate_bps = to->rate_bps;
+	if (!to->link_rate_bps || (cfg->link_rate_bps && to->link_rate_bps > cfg->link_rate_bps))
+		cfg->link_rate_bps = to->link_rate_bps;
 	cfg->force |= to->force;
 }
 

@@ -103,7 +103,7 @@ const struct rpc_param port_params[] = {
 	P(force, RPC_BOOL, .def = "false", .help = "accept its guarantee even if an egress port may not be able to keep it"),
 	P(queue, RPC_UINT, .min = DP_QUEUE_MIN, .max = DP_QUEUE_MAX, .def = "512",
 		.help = "most of its packets that wait at one egress port, in no more than system buffers / 16 / workers; a device with a rate holds a guest back from half of either on, up to 100 ms"),
-	PAS("rate", rate_bps, RPC_RATE, .max = DP_RATE_MAX, .def = "0",
+	PAS("rate", link_rate_bps, RPC_RATE, .max = DP_RATE_MAX, .def = "0",
 		.help = "egress rate, of packets to the port; 0: no limit, or from 8kbit"),
 	P(dscp, RPC_ENUM, .names = dp_dscp_names, .def = "keep",
 		.help = "DSCP of packets to the port: keep, or that of the sender's deadline (system.set dscp_classes)"),

@@ -81,7 +81,7 @@ counters_of(const struct model_port *port, const struct dp_port_stats *stats)
 }
 
 static json_t *
-flow_with_packets(const struct dp_port_cfg *out, const struct dp_port_cfg *from, const struct dp_flow *f)
+flow_with_packets(const struct dp_port_cfg *out, const struct dp_port_cfg *from, const struct dp_sender *f)
 {
 	bool has_packets = f->n_queued || f->guaranteed_pkts || f->surplus_pkts || f->late_pkts;
 

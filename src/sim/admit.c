@@ -30,13 +30,14 @@ is_conforming(const struct scenario_flow *f)
 {
 	const struct source_params *p = &f->source;
 
-	if (p->rate_bps > f->min_rate_bps)
+	if (p->link_rate_bps > f->min_rate_bps)
 		return false;
 	if (p->type == SOURCE_GREEDY)
 		return p->burst_bytes <= f->burst_bytes;
 	if (p->type != SOURCE_CBR && p->type != SOURCE_BURSTS)
 		return false;
-	return f->burst_bytes >= (p->type == SOURCE_CBR ? p->packet : p->burst_bytes) + p->rate_bps / 8 / NS_PER_S + 1;
+	return f->burst_bytes >=
+		(p->type == SOURCE_CBR ? p->packet : p->burst_bytes) + p->link_rate_bps / 8 / NS_PER_S + 1;
 }
 
 void
@@ -61,7 +62,7 @@ admit_hop_params(
 // flows without guarantee, and of flows that send more than theirs. An earlier host may also send
 // packets ahead of their flow's tokens.
 static void
-add_flow(const struct scenario *sc, uint32_t id, uint32_t hop, struct admission_flow *flows, uint32_t *n,
+add_flow(const struct scenario *sc, uint32_t id, uint32_t hop, struct admission_sender *flows, uint32_t *n,
 	struct admission_link *link)
 {
 	const struct scenario_flow *f = &sc->flows[id];
@@ -73,7 +74,7 @@ add_flow(const struct scenario *sc, uint32_t id, uint32_t hop, struct admission_
 	if (!f->min_rate_bps)
 		return;
 	admit_hop_params(sc, f, hop, &params);
-	flows[(*n)++] = (struct admission_flow){.rate = params.min_rate,
+	flows[(*n)++] = (struct admission_sender){.rate = params.min_rate,
 		.burst = params.burst,
 		.deadline_ns = params.deadline_ns,
 		.max_packet = longest,
@@ -83,8 +84,8 @@ add_flow(const struct scenario *sc, uint32_t id, uint32_t hop, struct admission_
 int
 admit_host(const struct scenario *sc, uint32_t host, struct admission_result *ret_result)
 {
-	struct admission_flow *flows = calloc(sc->n_flows, sizeof(*flows));
-	struct admission_link link = {.rate = sc->hosts[host].rate_bps / 8};
+	struct admission_sender *flows = calloc(sc->n_flows, sizeof(*flows));
+	struct admission_link link = {.rate = sc->hosts[host].link_rate_bps / 8};
 	uint32_t n = 0;
 
 	if (!flows)

@@ -332,8 +332,8 @@ shortest_deadline(const struct loop *l, uint32_t sender)
 	const struct loop_scenario *sc = l->sc;
 	uint32_t own = sender % sc->n_flows, n = 0;
 	const struct sched *host = &l->hosts[sender / sc->n_flows];
-	struct admission_link link = {.rate = sc->hosts.rate_bps / 8};
-	struct admission_flow flows[LOOP_MAX_FLOWS];
+	struct admission_link link = {.rate = sc->hosts.link_rate_bps / 8};
+	struct admission_sender flows[LOOP_MAX_FLOWS];
 	uint64_t best_ns;
 
 	for (uint32_t i = 0; i < sc->n_flows; i++) {
@@ -342,9 +342,9 @@ shortest_deadline(const struct loop *l, uint32_t sender)
 		if (f->source.packet > link.best_effort_packet)
 			link.best_effort_packet = (uint32_t)f->source.packet;
 		if (f->min_rate_bps)
-			flows[n++] = (struct admission_flow){.rate = f->min_rate_bps / 8,
+			flows[n++] = (struct admission_sender){.rate = f->min_rate_bps / 8,
 				.burst = f->burst_bytes,
-				.deadline_ns = host->flow[i].deadline_ns,
+				.deadline_ns = host->sender[i].deadline_ns,
 				.max_packet = (uint32_t)f->source.packet,
 				.id = i};
 	}
@@ -363,7 +363,7 @@ set_scheduling(struct loop *l, uint32_t sender, uint64_t now_ns)
 		.weight = (uint32_t)f->weight,
 		.limit = (uint32_t)f->queue};
 
-	sched_set_flow(&l->hosts[sender / l->sc->n_flows], sender % l->sc->n_flows, &params, now_ns);
+	sched_set_sender(&l->hosts[sender / l->sc->n_flows], sender % l->sc->n_flows, &params, now_ns);
 }
 
 static void
@@ -384,7 +384,7 @@ run_report(struct loop *l, uint32_t i, uint64_t now_ns)
 {
 	struct sender *s = &l->senders[i];
 	struct feedback_path path = {
-		.sent_seq = s->seq + l->hosts[i / l->sc->n_flows].flow[i % l->sc->n_flows].n_queued,
+		.sent_seq = s->seq + l->hosts[i / l->sc->n_flows].sender[i % l->sc->n_flows].n_queued,
 		.rtt_ns = l->sc->hosts.latency_ns + flow_of(l, i)->latency_ns + l->sc->reports.latency_ns,
 		.floor_ns = shortest_deadline(l, i)};
 	struct report **at = &s->reports;
@@ -479,7 +479,7 @@ create_network(const struct loop_scenario *sc)
 	for (uint32_t i = 0; i < sc->network.steps; i++)
 		steps[i] = (struct sched_params){
 			.deadline_ns = FEEDBACK_MAX_STEPS - i, .weight = 1, .limit = (uint32_t)sc->network.queue};
-	return policy_create(POLICY_PRIORITY, steps, (uint32_t)sc->network.steps, sc->network.rate_bps / 8);
+	return policy_create(POLICY_PRIORITY, steps, (uint32_t)sc->network.steps, sc->network.link_rate_bps / 8);
 }
 
 static int
@@ -538,7 +538,7 @@ init(struct loop *l, enum feedback_mode mode, uint64_t seed)
 		return rc;
 	for (uint32_t i = 0; i < sc->hosts.count; i++) {
 		sched_init(&l->hosts[i], sc->n_flows, (char *)l->host_memory + i * sched_memory_bytes(sc->n_flows), 0);
-		sched_set_link(&l->hosts[i], sc->hosts.rate_bps / 8, 0, 0, 0);
+		sched_set_link(&l->hosts[i], sc->hosts.link_rate_bps / 8, 0, 0, 0);
 	}
 	for (uint32_t i = 0; i < sc->hosts.count * sc->n_flows; i++)
 		init_sender(l, i, mode, &seed);

@@ -32,13 +32,13 @@ static const struct field root_fields[] = {
 };
 static const struct field hosts_fields[] = {
 	{"count", FIELD_UINT, 1, LOOP_MAX_HOSTS, AT(hosts.count), true},
-	RATE("rate", hosts.rate_bps),
+	RATE("rate", hosts.link_rate_bps),
 	LATENCY("latency", hosts.latency_ns),
 	LATENCY("spread", hosts.spread_ns),
 	LATENCY("clock_error", hosts.clock_error_ns),
 };
 static const struct field network_fields[] = {
-	RATE("rate", network.rate_bps),
+	RATE("rate", network.link_rate_bps),
 	{"queue", FIELD_UINT, 1, SCENARIO_MAX_QUEUE, AT(network.queue), false},
 	{"steps", FIELD_UINT, 1, FEEDBACK_MAX_STEPS, AT(network.steps), false},
 };
@@ -218,7 +218,7 @@ read_flow(struct loop_scenario *sc, uint32_t i, const json_t *object, char *err)
 		rc = read_times(object, "times", where, &f->times, err);
 	if (rc)
 		return rc;
-	f->source.rate_bps = f->min_rate_bps;
+	f->source.link_rate_bps = f->min_rate_bps;
 	f->source.burst_bytes = f->burst_bytes;
 	rc = read_source(&f->source, object, where, err);
 	return rc ? rc : check_flow(sc, f, where, err);

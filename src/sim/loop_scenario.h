@@ -39,12 +39,12 @@ struct loop_scenario {
 	uint64_t time_ns, seed;
 	uint64_t sample_ns; // of what is drawn over time; 0: a 500th of it
 	struct {
-		uint64_t count, rate_bps, latency_ns; // latency: to the shared link
+		uint64_t count, link_rate_bps, latency_ns; // latency: to the shared link
 		uint64_t spread_ns; // sources of different hosts begin within
 		uint64_t clock_error_ns; // delays are off by up to this, which is known
 	} hosts;
 	struct {
-		uint64_t rate_bps, queue, steps; // queue: packets of each step
+		uint64_t link_rate_bps, queue, steps; // queue: packets of each step
 	} network;
 	struct {
 		uint64_t interval_ns, latency_ns, jitter_ns;

@@ -76,7 +76,7 @@ init_sched(struct policy *p, const struct sched_params *flows, bool has_guarante
 
 		if (!has_guarantees)
 			params.min_rate = params.burst = 0;
-		sched_set_flow(&p->sched, i, &params, 0);
+		sched_set_sender(&p->sched, i, &params, 0);
 	}
 	sched_set_link(&p->sched, p->rate, 0, 0, 0);
 	return true;
@@ -207,5 +207,5 @@ policy_next_ns(const struct policy *p, uint64_t *ret_ns, uint64_t now_ns)
 uint64_t
 policy_broken(const struct policy *p, uint32_t flow)
 {
-	return p->is_ranked ? 0 : p->sched.flow[flow].stats.broken_pkts;
+	return p->is_ranked ? 0 : p->sched.sender[flow].stats.broken_pkts;
 }

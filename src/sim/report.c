@@ -10,7 +10,7 @@
 #define NS_PER_S UINT64_C(1000000000)
 
 static json_int_t
-rate_bps(uint64_t bytes, uint64_t time_ns)
+link_rate_bps(uint64_t bytes, uint64_t time_ns)
 {
 	return (json_int_t)((unsigned __int128)bytes * 8 * NS_PER_S / time_ns);
 }
@@ -70,7 +70,7 @@ flow_of(const struct scenario *sc, uint32_t id, const struct sim_flow *r)
 	json_t *object = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "flow", f->name, "sent",
 		(json_int_t)r->sent, "delivered", (json_int_t)r->delivered, "missed", (json_int_t)r->missed,
 		"dropped_full", (json_int_t)r->full, "dropped_late", (json_int_t)r->late, "broken",
-		(json_int_t)r->broken, "rate_bps", rate_bps(r->bytes, sc->time_ns));
+		(json_int_t)r->broken, "rate_bps", link_rate_bps(r->bytes, sc->time_ns));
 
 	if (!object)
 		return NULL;
@@ -90,10 +90,10 @@ static json_t *
 host_of(const struct scenario *sc, uint32_t id, const struct sim_host *r)
 {
 	const struct scenario_host *h = &sc->hosts[id];
-	json_int_t rate = rate_bps(r->bytes, sc->time_ns);
+	json_int_t rate = link_rate_bps(r->bytes, sc->time_ns);
 
 	return json_pack("{s:s, s:I, s:I}", "host", h->name, "rate_bps", rate, "used_permille",
-		rate * 1000 / (json_int_t)h->rate_bps);
+		rate * 1000 / (json_int_t)h->link_rate_bps);
 }
 
 json_t *

@@ -19,8 +19,8 @@ static const struct field scenario_fields[] = {
 	{.name = "flows", .kind = FIELD_OTHER, .is_required = true},
 };
 static const struct field host_fields[] = {
-	{"rate", FIELD_RATE, SCENARIO_MIN_RATE_BPS, SCENARIO_MAX_RATE_BPS, offsetof(struct scenario_host, rate_bps),
-		true},
+	{"rate", FIELD_RATE, SCENARIO_MIN_RATE_BPS, SCENARIO_MAX_RATE_BPS,
+		offsetof(struct scenario_host, link_rate_bps), true},
 	{"latency", FIELD_TIME, 0, SCENARIO_MAX_LATENCY_NS, offsetof(struct scenario_host, latency_ns), false},
 	{.name = "name", .kind = FIELD_OTHER, .is_required = true},
 	{.name = "to", .kind = FIELD_OTHER},
@@ -125,7 +125,7 @@ read_path(const struct scenario *sc, struct scenario_flow *f, const json_t *list
 static int
 read_source(struct scenario_flow *f, const json_t *object, const char *where, char *err)
 {
-	f->source.rate_bps = f->min_rate_bps;
+	f->source.link_rate_bps = f->min_rate_bps;
 	f->source.burst_bytes = f->burst_bytes;
 	return source_json_read(&f->source, object, where, err);
 }

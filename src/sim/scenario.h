@@ -27,7 +27,7 @@
 
 struct scenario_host {
 	char name[SCENARIO_NAME_SIZE];
-	uint64_t rate_bps, latency_ns; // of its link
+	uint64_t link_rate_bps, latency_ns; // of its link
 	uint32_t next; // host at the link's end
 	bool has_next; // else a sink is there
 };

@@ -210,7 +210,7 @@ init_host(struct sim *sim, uint32_t id, enum policy_type type)
 			if (sc->flows[i].path[hop] == id)
 				admit_hop_params(sc, &sc->flows[i], hop, &params[i]);
 	}
-	sim->hosts[id].policy = policy_create(type, params, sc->n_flows, sc->hosts[id].rate_bps / 8);
+	sim->hosts[id].policy = policy_create(type, params, sc->n_flows, sc->hosts[id].link_rate_bps / 8);
 	free(params);
 	return sim->hosts[id].policy ? 0 : -ENOMEM;
 }

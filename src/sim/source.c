@@ -49,7 +49,7 @@ static void
 add_gap(struct source *s, unsigned __int128 factor)
 {
 	unsigned __int128 bits = (unsigned __int128)s->len * 8 * NS_PER_S * factor + s->remainder;
-	unsigned __int128 per_ns = (unsigned __int128)s->params->rate_bps << FRACTION_BITS;
+	unsigned __int128 per_ns = (unsigned __int128)s->params->link_rate_bps << FRACTION_BITS;
 
 	s->next_ns += (uint64_t)(bits / per_ns);
 	s->remainder = bits % per_ns;
@@ -78,7 +78,7 @@ source_init(struct source *s, const struct source_params *params, uint64_t seed)
 {
 	*s = (struct source){.params = params, .next_ns = params->start_ns, .len = params->packet, .seed = seed};
 	if (params->type == SOURCE_GREEDY)
-		rate_init(&s->tokens, params->rate_bps / 8, params->burst_bytes, params->start_ns);
+		rate_init(&s->tokens, params->link_rate_bps / 8, params->burst_bytes, params->start_ns);
 	else if (params->type == SOURCE_ONOFF)
 		s->on_until_ns = params->start_ns + exponential_ns(params->on_ns, &s->seed);
 	else if (params->type == SOURCE_POISSON)

@@ -25,7 +25,7 @@ struct source_entry {
 struct source_params {
 	enum source_type type;
 	// 8 bit/s at least, except for a trace; burst: greedy and bursts, packet at least.
-	uint64_t rate_bps, burst_bytes;
+	uint64_t link_rate_bps, burst_bytes;
 	uint64_t start_ns, on_ns, off_ns;
 	uint64_t packet; // bytes, 1 to 65,535
 	struct source_entry *trace; // ascending

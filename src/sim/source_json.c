@@ -15,7 +15,7 @@
 #define SOURCE_TYPE {.name = "type", .kind = FIELD_OTHER, .is_required = true}
 #define SOURCE_START SOURCE_FIELD("start", FIELD_TIME, 0, SCENARIO_MAX_TIME_NS, start_ns, false)
 #define SOURCE_RATE(is_required) \
-	SOURCE_FIELD("rate", FIELD_RATE, SCENARIO_MIN_RATE_BPS, SCENARIO_MAX_RATE_BPS, rate_bps, is_required)
+	SOURCE_FIELD("rate", FIELD_RATE, SCENARIO_MIN_RATE_BPS, SCENARIO_MAX_RATE_BPS, link_rate_bps, is_required)
 static const struct field steady_fields[] = {SOURCE_TYPE, SOURCE_START, SOURCE_RATE(true)};
 static const struct field onoff_fields[] = {
 	SOURCE_TYPE,
@@ -93,7 +93,7 @@ source_json_read(struct source_params *p, const json_t *object, const char *wher
 		return fields_refuse(err, where, "type", "%s needs the flow's packet", type);
 	if (p->type != SOURCE_GREEDY && p->type != SOURCE_BURSTS)
 		return 0;
-	if (!p->rate_bps)
+	if (!p->link_rate_bps)
 		return fields_refuse(err, where, "rate", "is missing, and so is the flow's min_rate");
 	if (p->burst_bytes < p->packet)
 		return fields_refuse(err, where, "burst", "is shorter than a packet of %" PRIu64 " bytes", p->packet);

@@ -21,7 +21,7 @@
 #define BEST_EFFORT_PACKET 1500u
 
 struct set {
-	struct admission_flow flow[TRIAL_MAX_FLOWS];
+	struct admission_sender flow[TRIAL_MAX_FLOWS];
 	uint32_t n;
 	struct admission_link link;
 };
@@ -36,10 +36,10 @@ draw(uint64_t *seed, struct set *set)
 		.rate = LINK_BPS / 8, .best_effort_packet = random_below(seed, 2) ? BEST_EFFORT_PACKET : 0};
 	for (uint32_t i = 0; i < n; i++) {
 		uint32_t packet = 64 + (uint32_t)random_below(seed, 1437);
-		struct admission_flow *flow = &set->flow[i];
+		struct admission_sender *flow = &set->flow[i];
 
 		// One draw a statement, or compilers differ.
-		*flow = (struct admission_flow){.max_packet = packet, .id = i};
+		*flow = (struct admission_sender){.max_packet = packet, .id = i};
 		// Each has at most its share of the link: sums of rates always fit, deadlines
 		// decide.
 		flow->rate = set->link.rate / (n * (1 + random_below(seed, 20)));
@@ -50,11 +50,11 @@ draw(uint64_t *seed, struct set *set)
 }
 
 static void
-set_flow(struct scenario_flow *to, const struct admission_flow *from, uint64_t start_ns)
+set_flow(struct scenario_flow *to, const struct admission_sender *from, uint64_t start_ns)
 {
 	*to = (struct scenario_flow){.n_hops = 1,
 		.source = {.type = SOURCE_GREEDY,
-			.rate_bps = from->rate * 8,
+			.link_rate_bps = from->rate * 8,
 			.burst_bytes = from->burst,
 			.start_ns = start_ns,
 			.packet = from->max_packet},
@@ -74,7 +74,7 @@ struct worst {
 static int
 run_pattern(const struct set *set, uint64_t deadline_ns, struct trial_counts *counts, struct worst *ret_worst)
 {
-	struct scenario_host host = {.rate_bps = LINK_BPS};
+	struct scenario_host host = {.link_rate_bps = LINK_BPS};
 	struct scenario_flow flows[TRIAL_MAX_FLOWS + 1] = {0};
 	struct source_entry blocking = {BURSTS_NS - 1, set->link.best_effort_packet};
 	struct scenario sc = {
@@ -144,7 +144,7 @@ partial_bytes(const struct set *set, uint64_t t_ns)
 	uint64_t bytes = 1;
 
 	for (uint32_t i = 0; i < set->n; i++) {
-		const struct admission_flow *f = &set->flow[i];
+		const struct admission_sender *f = &set->flow[i];
 
 		if (f->deadline_ns <= t_ns)
 			bytes += (f->burst + f->rate * (t_ns - f->deadline_ns) / NS_PER_S + 1) % f->max_packet + 1;

@@ -77,7 +77,7 @@ ours_begin(uint32_t n_flows)
 			.weight = 1,
 			.limit = N_PKTS};
 
-		sched_set_flow(&sched, i, &p, now_ns());
+		sched_set_sender(&sched, i, &p, now_ns());
 	}
 }
 

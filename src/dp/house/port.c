@@ -116,7 +116,7 @@ publish(struct port *port, bool has_new_ways)
 
 	if (!rc && port->cfg.address.len)
 		rc = underlay_create(port);
-	if (!rc && port->cfg.rate_bps && egress_of(port) == port)
+	if (!rc && port->cfg.link_rate_bps && egress_of(port) == port)
 		rc = make_schedule(port);
 	if (!rc && has_new_ways)
 		rc = prepare_ways(port);

@@ -20,7 +20,7 @@ dp_port_check_qos(const struct dp_port_cfg *cfg, char err[DP_ERR_SIZE])
 		{"deadline", cfg->deadline_ns, 1, DP_DEADLINE_MAX_NS, true},
 		{"min_rate", cfg->min_rate_bps, DP_RATE_MIN, DP_RATE_MAX, true},
 		{"max_rate", cfg->max_rate_bps, DP_RATE_MIN, DP_RATE_MAX, true},
-		{"rate", cfg->rate_bps, DP_RATE_MIN, DP_RATE_MAX, true},
+		{"rate", cfg->link_rate_bps, DP_RATE_MIN, DP_RATE_MAX, true},
 		{"burst", cfg->burst_bytes, cfg->mtu + ETHER_HEADER, DP_BURST_MAX, !cfg->min_rate_bps},
 		{"weight", cfg->weight, 1, DP_WEIGHT_MAX, false},
 		{"queue", cfg->queue, DP_QUEUE_MIN, DP_QUEUE_MAX, false},

@@ -97,13 +97,13 @@ dp_port_state(const struct dp *dp, unsigned id, struct dp_port_state *ret_state)
 }
 
 unsigned
-dp_flow_list(const struct dp *dp, unsigned id, uint32_t *pos, struct dp_flow *ret_flows, unsigned max)
+dp_sender_list(const struct dp *dp, unsigned id, uint32_t *pos, struct dp_sender *ret_flows, unsigned max)
 {
 	const struct port *port = id < DP_MAX_PORTS ? dp->port[id] : NULL;
 	uint64_t now_ns = clock_now_ns(&dp->env.clock);
 	unsigned n = 0;
 
-	while (port && port->schedule && n < max && schedule_next_flow(port->schedule, pos, now_ns, &ret_flows[n])) {
+	while (port && port->schedule && n < max && schedule_next_sender(port->schedule, pos, now_ns, &ret_flows[n])) {
 		unsigned from = ret_flows[n].port;
 
 		n += from == DP_MAX_PORTS || dp->port[from];

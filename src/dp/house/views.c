@@ -128,8 +128,8 @@ build_port(const struct dp *dp, struct port *port, struct view_port *vp)
 	vp->trace = cfg->prewake || port->is_traced ? port->trace : NULL;
 	vp->prewake = cfg->prewake && vp->trace;
 	vp->schedule = port->schedule;
-	vp->rate = cfg->rate_bps / 8;
-	vp->flow = (struct sched_params){
+	vp->link_rate = cfg->link_rate_bps / 8;
+	vp->sender = (struct sched_params){
 		.deadline_ns = port->answer_deadline_ns ? port->answer_deadline_ns : cfg->deadline_ns,
 		.min_rate = cfg->min_rate_bps / 8,
 		.burst = cfg->burst_bytes,
@@ -154,7 +154,7 @@ build_removed(struct port *port, struct view_port *vp)
 	vp->is_admin_up = true;
 	vp->frame_max = port->cfg.mtu + ETHER_HEADER;
 	vp->schedule = port->schedule;
-	vp->rate = port->cfg.rate_bps / 8;
+	vp->link_rate = port->cfg.link_rate_bps / 8;
 }
 
 // Only a guest waits for a link: its own ring is not read. Packets of others, which share an
@@ -166,7 +166,7 @@ build_backpressure(const struct port *port, struct view_port *vp)
 	uint32_t type = port->cfg.type;
 
 	vp->may_be_held = port_has(type, PORT_IS_GUEST) && !vp->is_trunk && !vp->uplink;
-	vp->may_hold = port_has(type, PORT_MAY_HOLD) && vp->rate && vp->is_admin_up && !vp->is_mirror_target;
+	vp->may_hold = port_has(type, PORT_MAY_HOLD) && vp->link_rate && vp->is_admin_up && !vp->is_mirror_target;
 }
 
 // Its tunnels, found by who sent a packet.

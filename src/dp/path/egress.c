@@ -49,7 +49,7 @@ hand_over(struct worker *w, const struct view *view, uint16_t out)
 	tx->n = 0;
 	// An owner that is awake delivers the packet sooner than it could learn whether the guest
 	// sleeps.
-	if (unlikely(view_port(view, out)->prewake) && !view_port(view, out)->rate &&
+	if (unlikely(view_port(view, out)->prewake) && !view_port(view, out)->link_rate &&
 		waker_is_asleep(w->env->waker[port->owner]))
 		trace_prewake(w, view, out, w->now_ns);
 	env_call_owner(w->env, port);
@@ -198,7 +198,7 @@ egress_put(struct worker *w, const struct view *view, uint16_t out, struct egres
 	caps = atomic_load_explicit(&vp->port->device.caps, memory_order_relaxed);
 	// A super-frame would hold up the link for as long as dozens of packets, and its flow's
 	// bucket would not hold it.
-	if (vp->schedule && (vp->rate || view_port(view, pkt.m->port)->flow.min_rate))
+	if (vp->schedule && (vp->link_rate || view_port(view, pkt.m->port)->sender.min_rate))
 		caps &= ~(uint32_t)(PORT_CAP_TSO4 | PORT_CAP_TSO6);
 	if (unlikely((pkt.m->ol_flags & PARTS_OFFLOADS) || pkt.m->nb_segs > 1) &&
 		(caps != (PORT_CAP_CSUM | PORT_CAP_TSO4 | PORT_CAP_TSO6 | PORT_CAP_SEGS) ||

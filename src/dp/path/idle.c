@@ -88,7 +88,7 @@ idle_apply(struct worker *w, const struct view *view, uint64_t wakeup_gen)
 	poll_set_init(&w->polls, w->polls.queue, w->now_ns);
 	for (uint16_t i = 0; i < mine->n_rxq; i++)
 		poll_set_add(&w->polls, mine->rxq[i].port, mine->rxq[i].queue,
-			view_port(view, mine->rxq[i].port)->flow.deadline_ns, w->now_ns);
+			view_port(view, mine->rxq[i].port)->sender.deadline_ns, w->now_ns);
 	if (w->epoll_fd >= 0)
 		close(w->epoll_fd);
 	w->epoll_fd = epoll_create1(EPOLL_CLOEXEC);

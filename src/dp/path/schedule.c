@@ -1,9 +1,9 @@
 // Packets between the stage and the port. A burst passes at once when no packet waits. A port that
 // takes no more, or a busy link, makes packets queue. Packets that passed or were dequeued, and
 // that the device did not take, wait in `pending`, a stage at most: the scheduler has decided about
-// them. A device that takes nothing for PENDING_MAX_NS loses one packet a turn. A flow whose queue
-// is full loses packets at its limit, unless its sender may be held back (backpressure.c): a slow
-// receiver never slows another.
+// them. A device that takes nothing for PENDING_MAX_NS loses one packet a turn. A sender whose
+// queue is full loses packets at its limit, unless its sender may be held back (backpressure.c): a
+// slow receiver never slows another.
 #include "schedule.h"
 
 #include "base/pkt.h"
@@ -81,7 +81,7 @@ schedule_destroy(struct schedule *q, struct worker *owner)
 }
 
 bool
-schedule_next_flow(const struct schedule *q, uint32_t *pos, uint64_t now_ns, struct dp_flow *ret_flow)
+schedule_next_sender(const struct schedule *q, uint32_t *pos, uint64_t now_ns, struct dp_sender *ret_sender)
 {
 	const struct senders *t = &q->senders;
 
@@ -89,10 +89,10 @@ schedule_next_flow(const struct schedule *q, uint32_t *pos, uint64_t now_ns, str
 		uint32_t place = (*pos)++;
 		uint16_t port = place == SENDER_SHARED ? DP_MAX_PORTS : sender_table_port(&t->table, place);
 
-		ret_flow->port = port;
+		ret_sender->port = port;
 		// A place that has become another's meanwhile is seen when it is read the next
 		// time.
-		if (senders_read(t, place, now_ns, ret_flow) &&
+		if (senders_read(t, place, now_ns, ret_sender) &&
 			(place == SENDER_SHARED || sender_table_port(&t->table, place) == port))
 			return true;
 	}
@@ -148,7 +148,7 @@ n_waiting(const struct worker *w, uint16_t sender)
 static struct fill
 fill_of(const struct worker *w, const struct senders *t, uint32_t place, uint16_t n_segs)
 {
-	const struct sched_flow *f = &t->s.flow[place];
+	const struct sched_sender *f = &t->s.sender[place];
 	uint32_t room = w->max_waiting / 2, n_buffers = t->at[place].n_buffers;
 
 	if ((uint64_t)n_buffers * f->limit > (uint64_t)f->n_queued * room)
@@ -350,7 +350,7 @@ serve(struct worker *w, const struct view *view, uint16_t out)
 		if (q->n_pending)
 			break;
 	}
-	if (unlikely(view_port(view, out)->prewake) && view_port(view, out)->rate && !q->n_pending &&
+	if (unlikely(view_port(view, out)->prewake) && view_port(view, out)->link_rate && !q->n_pending &&
 		sched_next_ns(&q->senders.s, &next_ns, w->now_ns))
 		trace_prewake(w, view, out, next_ns);
 	return sum;
@@ -377,7 +377,7 @@ schedule_put(struct worker *w, const struct view *view, uint16_t out)
 	} else {
 		for (uint16_t i = 0; i < tx->n; i++)
 			enqueue(w, view, out, staged.place[i], tx->pkts[i], w->now_ns);
-		if (vp->rate)
+		if (vp->link_rate)
 			(void)serve(w, view, out);
 	}
 	tx->n = 0;
@@ -452,7 +452,7 @@ schedule_next_ns(const struct worker *w, const struct view *view, uint64_t *ret_
 		if (!q || !has_packets(q))
 			continue;
 		if (q->n_pending || !sched_next_ns(&q->senders.s, &at, now_ns) ||
-			!view_port(view, mine->owned[i])->rate)
+			!view_port(view, mine->owned[i])->link_rate)
 			at = now_ns + BLOCKED_POLL_NS;
 		else
 			at = trace_prewake_ns(view, mine->owned[i], at);

@@ -1,5 +1,5 @@
 // The scheduler of one egress port in the datapath: core's scheduler (rtvs/sched.h) between the
-// stage and the port, with a flow for each sender (senders.h).
+// stage and the port, with a sender for each sender (senders.h).
 // The control thread makes and frees it, and the worker that owns the port uses it.
 #pragma once
 
@@ -21,10 +21,10 @@ bool schedule_next_held(const struct schedule *q, uint32_t *pos, uint16_t *ret_s
 // Control thread: how long a sender was held back.
 uint64_t schedule_held_ns(const struct schedule *q, uint16_t sender);
 // Control thread: what became of the packets of the next sender. *pos: 0 at first. False: no more.
-bool schedule_next_flow(const struct schedule *q, uint32_t *pos, uint64_t now_ns, struct dp_flow *ret_flow);
+bool schedule_next_sender(const struct schedule *q, uint32_t *pos, uint64_t now_ns, struct dp_sender *ret_sender);
 
-// Takes the staged packets of the port: through at once when no packet waits, else into its flows'
-// queues.
+// Takes the staged packets of the port: through at once when no packet waits, else into its
+// senders' queues.
 void schedule_put(struct worker *w, const struct view *view, uint16_t out);
 // Gives the worker's ports what is due; how many packets.
 unsigned schedule_serve_all(struct worker *w, const struct view *view);

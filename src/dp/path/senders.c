@@ -1,7 +1,7 @@
 // Who sends to a scheduled port. Parameters of senders are the view's; after a change a sender gets
 // them with its next packet, or when senders_update comes to it, whichever is sooner. So no change
 // costs a worker more than a few senders at a time. Invariant: places below n_begun, and the shared
-// one once it is used, are flows of the scheduler; one that is given up has no packets.
+// one once it is used, are senders of the scheduler; one that is given up has no packets.
 #include "senders.h"
 
 #include <rte_common.h>
@@ -41,7 +41,7 @@ add(uint64_t *sum, uint64_t n)
 
 // What the shared place says is then of all that have no place of their own, now or before.
 static void
-add_history(struct sched_flow *to, const struct sched_flow *from)
+add_history(struct sched_sender *to, const struct sched_sender *from)
 {
 	add(&to->stats.surplus_pkts, from->stats.surplus_pkts);
 	add(&to->stats.surplus_bytes, from->stats.surplus_bytes);
@@ -51,7 +51,7 @@ add_history(struct sched_flow *to, const struct sched_flow *from)
 static void
 forget_history(struct senders *t, uint32_t place)
 {
-	struct sched_flow *f = &t->s.flow[place];
+	struct sched_sender *f = &t->s.sender[place];
 	uint64_t *const counters[] = {&f->stats.guaranteed_pkts, &f->stats.guaranteed_bytes, &f->stats.surplus_pkts,
 		&f->stats.surplus_bytes, &f->stats.missed_pkts, &f->stats.broken_pkts, &f->stats.late_pkts,
 		&f->stats.worst_late_ns};
@@ -68,7 +68,7 @@ forget_history(struct senders *t, uint32_t place)
 static bool
 is_empty(const struct senders *t, uint32_t place)
 {
-	return !t->s.flow[place].n_queued && !t->at[place].held.hold.since_ns;
+	return !t->s.sender[place].n_queued && !t->at[place].held.hold.since_ns;
 }
 
 // One without a guarantee and without packets gives up its place.
@@ -80,7 +80,7 @@ free_place(struct senders *t)
 
 		if (t->at[place].has_guarantee || !is_empty(t, place))
 			continue;
-		add_history(&t->s.flow[SENDER_SHARED], &t->s.flow[place]);
+		add_history(&t->s.sender[SENDER_SHARED], &t->s.sender[place]);
 		sender_table_remove(&t->table, place);
 		return true;
 	}
@@ -92,7 +92,7 @@ begin_shared(struct senders *t)
 {
 	if (t->is_shared)
 		return;
-	sched_begin_flow(&t->s, SENDER_SHARED);
+	sched_begin_sender(&t->s, SENDER_SHARED);
 	atomic_store_explicit(&t->is_shared, true, memory_order_release);
 }
 
@@ -103,12 +103,12 @@ take_place(struct senders *t, const struct view_port *from, uint16_t port)
 
 	if (t->table.n == SENDER_MAX) {
 		begin_shared(t);
-		if (!has_guarantee(&from->flow) || !free_place(t))
+		if (!has_guarantee(&from->sender) || !free_place(t))
 			return SENDER_SHARED;
 	}
 	// The lowest free one: at most n_begun.
 	if (t->table.n == t->n_begun)
-		sched_begin_flow(&t->s, t->n_begun++);
+		sched_begin_sender(&t->s, t->n_begun++);
 	place = sender_table_add(&t->table, port);
 	forget_history(t, place);
 	return place;
@@ -124,10 +124,10 @@ is_same(const struct sched_params *a, const struct sched_params *b)
 static void
 set_params(struct worker *w, struct senders *t, uint32_t place, const struct sched_params *params, bool has_aqm)
 {
-	struct sched_flow *f = &t->s.flow[place];
+	struct sched_sender *f = &t->s.sender[place];
 
 	if (!is_same(&f->params, params))
-		sched_set_flow(&t->s, place, params, w->now_ns);
+		sched_set_sender(&t->s, place, params, w->now_ns);
 	if (f->has_aqm != has_aqm)
 		sched_set_aqm(&t->s, place, has_aqm);
 }
@@ -145,7 +145,7 @@ update(struct worker *w, const struct view *view, uint16_t out, struct senders *
 		return;
 	}
 	from = view_port(view, sender_table_port(&t->table, place));
-	params = from->flow;
+	params = from->sender;
 	if (params.min_rate)
 		params.burst = view_bucket_bytes(from, vp->uplink);
 	// The number of a port that is gone may be another's by now.
@@ -156,7 +156,7 @@ update(struct worker *w, const struct view *view, uint16_t out, struct senders *
 	sender->gen = view->gen;
 	sender->has_guarantee = has_guarantee(&params);
 	if (sender->has_guarantee)
-		t->s.flow[place].delay = &t->delay[place];
+		t->s.sender[place].delay = &t->delay[place];
 	set_params(w, t, place, &params, !(vp->may_hold && from->may_be_held));
 }
 
@@ -176,7 +176,7 @@ senders_set_link(struct worker *w, const struct view *view, uint16_t out, struct
 	const struct view_port *vp = view_port(view, out);
 
 	t->gen = view->gen;
-	sched_set_link(&t->s, vp->rate, LINK_SLACK_NS, 0, w->now_ns);
+	sched_set_link(&t->s, vp->link_rate, LINK_SLACK_NS, 0, w->now_ns);
 	if (!vp->may_hold)
 		senders_release_all(w, view, out, t);
 }
@@ -214,22 +214,22 @@ load(const uint64_t *counter)
 }
 
 bool
-senders_read(const struct senders *t, uint32_t place, uint64_t now_ns, struct dp_flow *ret_flow)
+senders_read(const struct senders *t, uint32_t place, uint64_t now_ns, struct dp_sender *ret_sender)
 {
-	const struct sched_flow *f = &t->s.flow[place];
+	const struct sched_sender *f = &t->s.sender[place];
 
-	ret_flow->n_queued = __atomic_load_n(&f->n_queued, __ATOMIC_RELAXED);
-	ret_flow->tokens_bytes = sched_tokens(&t->s, place, now_ns);
-	ret_flow->guaranteed_pkts = load(&f->stats.guaranteed_pkts);
-	ret_flow->guaranteed_bytes = load(&f->stats.guaranteed_bytes);
-	ret_flow->surplus_pkts = load(&f->stats.surplus_pkts);
-	ret_flow->surplus_bytes = load(&f->stats.surplus_bytes);
-	ret_flow->missed_pkts = load(&f->stats.missed_pkts);
-	ret_flow->broken_pkts = load(&f->stats.broken_pkts);
-	ret_flow->late_pkts = load(&f->stats.late_pkts);
-	ret_flow->worst_late_ns = load(&f->stats.worst_late_ns);
-	hist_init(&ret_flow->delay);
+	ret_sender->n_queued = __atomic_load_n(&f->n_queued, __ATOMIC_RELAXED);
+	ret_sender->tokens_bytes = sched_tokens(&t->s, place, now_ns);
+	ret_sender->guaranteed_pkts = load(&f->stats.guaranteed_pkts);
+	ret_sender->guaranteed_bytes = load(&f->stats.guaranteed_bytes);
+	ret_sender->surplus_pkts = load(&f->stats.surplus_pkts);
+	ret_sender->surplus_bytes = load(&f->stats.surplus_bytes);
+	ret_sender->missed_pkts = load(&f->stats.missed_pkts);
+	ret_sender->broken_pkts = load(&f->stats.broken_pkts);
+	ret_sender->late_pkts = load(&f->stats.late_pkts);
+	ret_sender->worst_late_ns = load(&f->stats.worst_late_ns);
+	hist_init(&ret_sender->delay);
 	if (load(&t->delay[place].count))
-		hist_merge(&ret_flow->delay, &t->delay[place]);
-	return ret_flow->n_queued || ret_flow->guaranteed_pkts || ret_flow->surplus_pkts || ret_flow->late_pkts;
+		hist_merge(&ret_sender->delay, &t->delay[place]);
+	return ret_sender->n_queued || ret_sender->guaranteed_pkts || ret_sender->surplus_pkts || ret_sender->late_pkts;
 }

@@ -25,7 +25,7 @@ struct sender {
 };
 
 struct senders {
-	struct sched s; // its flows are places
+	struct sched s; // its senders are places
 	struct backpressure back;
 	uint64_t gen; // of the view whose rate the link has
 	uint32_t n_begun; // places below were used once
@@ -66,4 +66,4 @@ uint32_t senders_update(
 // All senders are read again.
 void senders_release_all(struct worker *w, const struct view *view, uint16_t out, struct senders *t);
 // Control thread: what became of the packets of a place. False: none came.
-bool senders_read(const struct senders *t, uint32_t place, uint64_t now_ns, struct dp_flow *ret_flow);
+bool senders_read(const struct senders *t, uint32_t place, uint64_t now_ns, struct dp_sender *ret_sender);

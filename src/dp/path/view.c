@@ -3,7 +3,7 @@
 // Packets of a port that is gone may still wait somewhere.
 const struct view_port view_no_port = {
 	.mirror_to = VIEW_NO_PORT,
-	.flow = {.weight = 1, .limit = DP_QUEUE_MIN},
+	.sender = {.weight = 1, .limit = DP_QUEUE_MIN},
 	.dscp_out = DSCP_KEEP,
 	.dscp_excess = DSCP_KEEP,
 };

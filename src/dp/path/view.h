@@ -65,8 +65,8 @@ struct view_port {
 	struct capture *capture; // NULL: none
 	struct trace *trace; // NULL: none
 	struct schedule *schedule; // of its egress, NULL: none
-	struct sched_params flow; // of what it sends
-	uint64_t rate; // bytes/s
+	struct sched_params sender; // of what it sends
+	uint64_t link_rate; // bytes/s
 	struct guard guard;
 	struct vlan_set trunk;
 };
@@ -75,7 +75,7 @@ struct view_port {
 static inline uint64_t
 view_bucket_bytes(const struct view_port *from, bool is_uplink)
 {
-	return dp_bucket_bytes(from->flow.burst, from->frame_max - RTE_ETHER_HDR_LEN, is_uplink);
+	return dp_bucket_bytes(from->sender.burst, from->frame_max - RTE_ETHER_HDR_LEN, is_uplink);
 }
 
 struct view_rxq {

@@ -5,15 +5,15 @@
 #include "rtvs/random.h"
 
 #define NS_PER_S UINT64_C(1000000000)
-#define MAX_FLOWS 12
+#define MAX_SENDERS 12
 #define N_SETS 20000
 #define MBIT (1000000 / 8)
 
 typedef unsigned __int128 exact;
 
-// Liebeherr, Wrege, Ferrari: at the deadline of each flow.
+// Liebeherr, Wrege, Ferrari: at the deadline of each sender.
 static bool
-model_fits(const struct admission_flow *f, uint32_t n, const struct admission_link *link)
+model_fits(const struct admission_sender *f, uint32_t n, const struct admission_link *link)
 {
 	uint64_t sum = 0;
 
@@ -42,15 +42,15 @@ model_fits(const struct admission_flow *f, uint32_t n, const struct admission_li
 }
 
 static uint32_t
-random_set(uint64_t *seed, struct admission_flow *f, struct admission_link *link)
+random_set(uint64_t *seed, struct admission_sender *f, struct admission_link *link)
 {
-	uint32_t n = (uint32_t)random_below(seed, MAX_FLOWS) + 1;
+	uint32_t n = (uint32_t)random_below(seed, MAX_SENDERS) + 1;
 
 	*link = (struct admission_link){.rate = 1000 + random_wide(seed, 35),
 		.latency_ns = random_below(seed, 3) ? 0 : random_wide(seed, 20),
 		.best_effort_packet = random_below(seed, 2) ? 1514 : 0};
 	for (uint32_t i = 0; i < n; i++) {
-		f[i] = (struct admission_flow){.rate = random_below(seed, link->rate / n + 1),
+		f[i] = (struct admission_sender){.rate = random_below(seed, link->rate / n + 1),
 			.max_packet = 64 + (uint32_t)random_below(seed, 1451),
 			.id = i};
 		f[i].burst = f[i].max_packet + random_wide(seed, 16) - random_below(seed, 100) / 99;
@@ -71,7 +71,7 @@ equals_its_definition(void **state)
 	(void)state;
 	print_message("seed %llu\n", (unsigned long long)seed);
 	for (unsigned i = 0; i < N_SETS; i++) {
-		struct admission_flow f[MAX_FLOWS];
+		struct admission_sender f[MAX_SENDERS];
 		struct admission_link link;
 		struct admission_result result;
 		uint32_t n = random_set(&seed, f, &link);
@@ -95,7 +95,7 @@ best_value_fits_and_the_next_does_not(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < 2000; i++) {
-		struct admission_flow f[MAX_FLOWS];
+		struct admission_sender f[MAX_SENDERS];
 		struct admission_link link;
 		struct admission_result result;
 		uint32_t n = random_set(&seed, f, &link), id = (uint32_t)random_below(&seed, n);
@@ -128,7 +128,7 @@ static void
 says_what_failed_and_when(void **state)
 {
 	struct admission_link link = {.rate = 100 * MBIT, .best_effort_packet = 1514};
-	struct admission_flow f[] = {
+	struct admission_sender f[] = {
 		{.rate = 10 * MBIT, .burst = 3000, .deadline_ns = 2000000, .max_packet = 1514, .id = 1},
 		{.rate = 20 * MBIT, .burst = 15000, .deadline_ns = 1000000, .max_packet = 1514, .id = 2},
 	};
@@ -142,7 +142,7 @@ says_what_failed_and_when(void **state)
 	assert_int_equal(r.t_ns, 1000000);
 	assert_int_equal(r.demand_bytes, 15000 + 1514);
 	assert_int_equal(r.supply_bytes, 12500);
-	f[0].burst = 9000; // sorted: the flow with the earlier deadline
+	f[0].burst = 9000; // sorted: the sender with the earlier deadline
 	assert_true(admission_check(f, 2, &link, &r));
 	f[1].rate = 91 * MBIT;
 	assert_false(admission_check(f, 2, &link, &r));
@@ -157,22 +157,22 @@ says_what_failed_and_when(void **state)
 static void
 largest_values_do_not_overflow(void **state)
 {
-	static struct admission_flow f[ADMISSION_MAX_FLOWS];
+	static struct admission_sender f[ADMISSION_MAX_SENDERS];
 	struct admission_link link = {.rate = UINT64_C(50000000000)};
 	struct admission_result r;
 
 	(void)state;
-	for (uint32_t i = 0; i < ADMISSION_MAX_FLOWS; i++)
-		f[i] = (struct admission_flow){.rate = link.rate / ADMISSION_MAX_FLOWS,
+	for (uint32_t i = 0; i < ADMISSION_MAX_SENDERS; i++)
+		f[i] = (struct admission_sender){.rate = link.rate / ADMISSION_MAX_SENDERS,
 			.burst = UINT64_C(1) << 32,
 			.deadline_ns = UINT64_C(3600000000000),
 			.max_packet = 65535,
 			.id = i};
 	// 2^48 bytes of bursts: an hour of the link carries 1.8e14 of them.
-	assert_false(admission_check(f, ADMISSION_MAX_FLOWS, &link, &r));
+	assert_false(admission_check(f, ADMISSION_MAX_SENDERS, &link, &r));
 	assert_true(r.demand_bytes == UINT64_C(1) << 48);
 	assert_true(r.supply_bytes == link.rate * 3600);
-	assert_true(admission_check(f, ADMISSION_MAX_FLOWS / 2, &link, &r));
+	assert_true(admission_check(f, ADMISSION_MAX_SENDERS / 2, &link, &r));
 	assert_true(admission_check(f, 0, &link, &r));
 }
 

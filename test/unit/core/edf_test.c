@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-#define N_FLOWS 300 // about half of them are queued: far more than the front holds
+#define N_ENTRIES 300 // about half of them are queued: far more than the front holds
 #define N_STEPS 200000
 
 struct entry {
@@ -36,7 +36,7 @@ model_first(const struct entry *model)
 {
 	uint32_t best = EDF_NONE;
 
-	for (uint32_t i = 0; i < N_FLOWS; i++) {
+	for (uint32_t i = 0; i < N_ENTRIES; i++) {
 		const struct entry *a = &model[i];
 
 		if (!a->is_queued)
@@ -52,15 +52,16 @@ static void
 push_burst(struct edf *q, struct entry *model, uint64_t *seed, uint64_t now, uint64_t *order)
 {
 	struct edf_entry in[EDF_BURST];
-	uint32_t n = 0, max = 1 + (uint32_t)random_below(seed, EDF_BURST), from = (uint32_t)random_below(seed, N_FLOWS);
+	uint32_t n = 0, max = 1 + (uint32_t)random_below(seed, EDF_BURST),
+		 from = (uint32_t)random_below(seed, N_ENTRIES);
 
-	for (uint32_t i = 0; i < N_FLOWS && n < max; i++) {
-		uint32_t flow = (from + i * 7) % N_FLOWS;
+	for (uint32_t i = 0; i < N_ENTRIES && n < max; i++) {
+		uint32_t entry = (from + i * 7) % N_ENTRIES;
 
-		if (model[flow].is_queued)
+		if (model[entry].is_queued)
 			continue;
-		model[flow] = (struct entry){true, random_deadline(seed, now), (*order)++};
-		in[n++] = (struct edf_entry){model[flow].deadline_ns, flow};
+		model[entry] = (struct entry){true, random_deadline(seed, now), (*order)++};
+		in[n++] = (struct edf_entry){model[entry].deadline_ns, entry};
 	}
 	if (n)
 		edf_push_burst(q, in, n);
@@ -69,54 +70,54 @@ push_burst(struct edf *q, struct entry *model, uint64_t *seed, uint64_t now, uin
 static void
 equals_a_sorted_list(void **state)
 {
-	struct entry model[N_FLOWS] = {0};
+	struct entry model[N_ENTRIES] = {0};
 	uint64_t seed = 20260131, order = 0, now = 5000000;
 	struct edf q;
 
 	(void)state;
 	print_message("seed %llu\n", (unsigned long long)seed);
-	assert_true(edf_memory_bytes(N_FLOWS) <= sizeof(memory));
-	edf_init(&q, N_FLOWS, memory);
+	assert_true(edf_memory_bytes(N_ENTRIES) <= sizeof(memory));
+	edf_init(&q, N_ENTRIES, memory);
 	for (unsigned step = 0; step < N_STEPS; step++) {
-		uint32_t flow = (uint32_t)random_below(&seed, N_FLOWS), first;
+		uint32_t entry = (uint32_t)random_below(&seed, N_ENTRIES), first;
 
 		if (random_below(&seed, 3) == 0 && !edf_is_empty(&q))
-			flow = edf_first(&q);
+			entry = edf_first(&q);
 		if (random_below(&seed, 16) == 0) {
 			push_burst(&q, model, &seed, now, &order);
-		} else if (model[flow].is_queued) {
-			if (flow == edf_first(&q) && model[flow].deadline_ns > now &&
-				model[flow].deadline_ns < now << 1)
-				now = model[flow].deadline_ns;
-			edf_remove(&q, flow);
-			model[flow].is_queued = false;
+		} else if (model[entry].is_queued) {
+			if (entry == edf_first(&q) && model[entry].deadline_ns > now &&
+				model[entry].deadline_ns < now << 1)
+				now = model[entry].deadline_ns;
+			edf_remove(&q, entry);
+			model[entry].is_queued = false;
 		} else {
-			model[flow] = (struct entry){true, random_deadline(&seed, now), order++};
-			edf_push(&q, flow, model[flow].deadline_ns);
+			model[entry] = (struct entry){true, random_deadline(&seed, now), order++};
+			edf_push(&q, entry, model[entry].deadline_ns);
 		}
 		first = model_first(model);
 		assert_int_equal(edf_first(&q), first);
 		assert_int_equal(edf_is_empty(&q), first == EDF_NONE);
 		assert_true(edf_first_ns(&q) == (first == EDF_NONE ? UINT64_MAX : model[first].deadline_ns));
-		assert_int_equal(edf_has(&q, flow), model[flow].is_queued);
+		assert_int_equal(edf_has(&q, entry), model[entry].is_queued);
 		if (step % 8 == 0)
 			assert_true(edf_is_consistent(&q));
 	}
 }
 
 static void
-drains_in_order(uint32_t n_flows, unsigned max_bits)
+drains_in_order(uint32_t n_entries, unsigned max_bits)
 {
-	uint8_t *big = aligned_alloc(EDF_ALIGN, edf_memory_bytes(n_flows));
+	uint8_t *big = aligned_alloc(EDF_ALIGN, edf_memory_bytes(n_entries));
 	uint64_t seed = 7, last = 0;
 	struct edf q;
 
 	assert_non_null(big);
-	edf_init(&q, n_flows, big);
-	for (uint32_t i = 0; i < n_flows; i++)
+	edf_init(&q, n_entries, big);
+	for (uint32_t i = 0; i < n_entries; i++)
 		edf_push(&q, i, random_next(&seed) >> (64 - max_bits));
 	assert_true(edf_is_consistent(&q));
-	for (uint32_t i = 0; i < n_flows; i++) {
+	for (uint32_t i = 0; i < n_entries; i++) {
 		assert_true(edf_first_ns(&q) >= last);
 		last = edf_first_ns(&q);
 		edf_remove(&q, edf_first(&q));
@@ -132,14 +133,14 @@ drains_in_order_at_every_size(void **state)
 	drains_in_order(1, 20);
 	drains_in_order(1025, 24);
 	drains_in_order(20000, 25);
-	drains_in_order(EDF_MAX_FLOWS, 23);
+	drains_in_order(EDF_MAX, 23);
 	drains_in_order(5000, 64);
 }
 
 static void
 push_all(struct edf *q, uint32_t n, uint64_t deadline_ns)
 {
-	edf_init(q, N_FLOWS, memory);
+	edf_init(q, N_ENTRIES, memory);
 	for (uint32_t i = 0; i < n; i++)
 		edf_push(q, i, deadline_ns);
 }
@@ -192,14 +193,14 @@ equal_deadlines_keep_their_order_in_front_and_behind(void **state)
 	struct edf q;
 
 	(void)state;
-	push_all(&q, N_FLOWS / 2, 1000);
+	push_all(&q, N_ENTRIES / 2, 1000);
 	for (uint32_t i = 0; i < EDF_FRONT / 2; i++) {
 		assert_int_equal(edf_first(&q), i);
 		edf_remove(&q, i);
 	}
 	for (uint32_t i = 0; i < EDF_FRONT / 2; i++)
 		edf_push(&q, i, 999);
-	drains_by_number(&q, 0, N_FLOWS / 2);
+	drains_by_number(&q, 0, N_ENTRIES / 2);
 }
 
 static void
@@ -223,7 +224,7 @@ inconsistency_is_seen(void **state)
 	struct edf q;
 
 	(void)state;
-	edf_init(&q, N_FLOWS, memory);
+	edf_init(&q, N_ENTRIES, memory);
 	for (uint32_t i = 0; i < n; i++)
 		edf_push(&q, i, i + 10);
 	for (uint32_t i = n; i < n + 6; i++)
@@ -231,8 +232,8 @@ inconsistency_is_seen(void **state)
 	assert_true(edf_is_consistent(&q));
 	q.front[3].deadline_ns = 1; // before its predecessor in the front
 	assert_false(edf_is_consistent(&q));
-	q.front[3].deadline_ns = q.node[q.front[3].flow].deadline_ns;
-	q.limit_ns++; // above that of a flow behind the front
+	q.front[3].deadline_ns = q.node[q.front[3].entry].deadline_ns;
+	q.limit_ns++; // above that of an entry behind the front
 	assert_false(edf_is_consistent(&q));
 	q.limit_ns--;
 	q.node[n - 3].deadline_ns = n / 2; // before its predecessor in the bucket

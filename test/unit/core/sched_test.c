@@ -1,5 +1,5 @@
 // One port's scheduler under virtual time: its rules one by one, and random operations against a
-// model that searches every flow and counts tokens as exact rationals. Admission's promises are
+// model that searches every sender and counts tokens as exact rationals. Admission's promises are
 // compared with the scheduler's results.
 #include "../unit.h"
 #include "rtvs/admission.h"
@@ -14,7 +14,7 @@
 #define MS UINT64_C(1000000)
 #define US UINT64_C(1000)
 #define MBIT (UINT64_C(1000000) / 8)
-#define MAX_FLOWS 16
+#define MAX_SENDERS 16
 #define BATCH 64
 
 static struct sched s;
@@ -23,12 +23,12 @@ static struct sched_item items[4096];
 static unsigned n_items;
 
 static void
-begin(uint32_t n_flows, uint64_t now_ns)
+begin(uint32_t n_senders, uint64_t now_ns)
 {
 	free(memory);
-	memory = aligned_alloc(SCHED_ALIGN, sched_memory_bytes(n_flows));
+	memory = aligned_alloc(SCHED_ALIGN, sched_memory_bytes(n_senders));
 	assert_non_null(memory);
-	sched_init(&s, n_flows, memory, now_ns);
+	sched_init(&s, n_senders, memory, now_ns);
 	n_items = 0;
 }
 
@@ -51,12 +51,12 @@ rt(uint64_t deadline_ns, uint64_t min_rate, uint64_t burst)
 static const struct sched_params plain = {.weight = 1, .limit = 1000};
 
 static struct sched_item *
-send(uint32_t flow, uint32_t len, uint64_t now_ns)
+send(uint32_t sender, uint32_t len, uint64_t now_ns)
 {
 	struct sched_item *item = &items[n_items++ % 4096];
 
-	*item = (struct sched_item){.len = len, .arrival_ns = now_ns, .user = (uint16_t)flow};
-	assert_int_equal(sched_enqueue(&s, flow, item, now_ns), 0);
+	*item = (struct sched_item){.len = len, .arrival_ns = now_ns, .user = (uint16_t)sender};
+	assert_int_equal(sched_enqueue(&s, sender, item, now_ns), 0);
 	assert_true(sched_is_consistent(&s));
 	return item;
 }
@@ -79,9 +79,9 @@ earliest_deadline_leaves_first_and_surplus_last(void **state)
 
 	(void)state;
 	begin(3, 0);
-	sched_set_flow(&s, 0, &plain, 0);
-	sched_set_flow(&s, 1, &slow, 0);
-	sched_set_flow(&s, 2, &fast, 0);
+	sched_set_sender(&s, 0, &plain, 0);
+	sched_set_sender(&s, 1, &slow, 0);
+	sched_set_sender(&s, 2, &fast, 0);
 	a = send(0, 1000, 10);
 	b = send(1, 1000, 20);
 	c = send(2, 1000, 30);
@@ -99,20 +99,20 @@ earliest_deadline_leaves_first_and_surplus_last(void **state)
 }
 
 static void
-flow_is_fifo_when_its_deadline_changes(void **state)
+sender_is_fifo_when_its_deadline_changes(void **state)
 {
 	struct sched_params p = rt(9 * MS, MBIT, 6000), other = rt(5 * MS, MBIT, 6000);
 	struct sched_item *a[3], *b;
 
 	(void)state;
 	begin(2, 0);
-	sched_set_flow(&s, 0, &p, 0);
-	sched_set_flow(&s, 1, &other, 0);
+	sched_set_sender(&s, 0, &p, 0);
+	sched_set_sender(&s, 1, &other, 0);
 	a[0] = send(0, 1000, 0);
 	a[1] = send(0, 1000, 0);
 	b = send(1, 1000, 0);
 	p.deadline_ns = 1 * MS; // the packets that wait inherit it
-	sched_set_flow(&s, 0, &p, 0);
+	sched_set_sender(&s, 0, &p, 0);
 	a[2] = send(0, 1000, 0);
 	for (unsigned i = 0; i < 3; i++)
 		assert_ptr_equal(next(0), a[i]);
@@ -128,8 +128,8 @@ packet_beyond_its_tokens_waits_for_them_or_for_surplus(void **state)
 
 	(void)state;
 	begin(2, 0);
-	sched_set_flow(&s, 0, &p, 0);
-	sched_set_flow(&s, 1, &plain, 0);
+	sched_set_sender(&s, 0, &p, 0);
+	sched_set_sender(&s, 1, &plain, 0);
 	sched_set_link(&s, MBIT * 100, 0, 0, 0);
 	a = send(0, 1000, 0);
 	b = send(0, 1000, 0);
@@ -155,14 +155,14 @@ waiting_costs_no_guarantee(void **state)
 
 	(void)state;
 	begin(1, 0);
-	sched_set_flow(&s, 0, &p, 0);
+	sched_set_sender(&s, 0, &p, 0);
 	sched_set_link(&s, MBIT, 0, 0, 0);
 	sched_pass(&s, 0, &(uint32_t){1}, 1, 0, 0); // 8 us
 	for (unsigned i = 0; i < 5; i++)
 		(void)send(0, 1000, 8 * US + i * 8 * MS);
 	for (unsigned i = 0; i < 5; i++)
 		assert_int_equal(next(40 * MS + i * 8 * MS)->verdict, SCHED_GUARANTEED);
-	assert_int_equal(s.flow[0].stats.broken_pkts, 0);
+	assert_int_equal(s.sender[0].stats.broken_pkts, 0);
 }
 
 static void
@@ -174,8 +174,8 @@ late_packets_are_dropped_where_asked(void **state)
 	(void)state;
 	begin(2, 0);
 	drops.drops_late = true;
-	sched_set_flow(&s, 0, &drops, 0);
-	sched_set_flow(&s, 1, &sends, 0);
+	sched_set_sender(&s, 0, &drops, 0);
+	sched_set_sender(&s, 1, &sends, 0);
 	(void)send(0, 1000, 0);
 	(void)send(1, 1000, 0);
 	(void)send(0, 1000, 2 * MS);
@@ -183,17 +183,18 @@ late_packets_are_dropped_where_asked(void **state)
 	assert_int_equal(item->verdict, SCHED_LATE);
 	assert_int_equal(next(2 * MS)->verdict, SCHED_GUARANTEED);
 	assert_int_equal(next(3 * MS)->verdict, SCHED_GUARANTEED); // just in time
-	assert_int_equal(s.flow[0].stats.late_pkts, 1);
-	assert_int_equal(s.flow[0].stats.missed_pkts, 1);
-	assert_int_equal(s.flow[0].stats.broken_pkts, 1); // dropped or sent, a promise was not kept
-	assert_int_equal(s.flow[0].stats.worst_late_ns, 1);
-	assert_int_equal(s.flow[1].stats.missed_pkts, 1);
-	assert_int_equal(s.flow[1].stats.broken_pkts, 1);
-	assert_int_equal(s.flow[1].stats.worst_late_ns, 1 * MS);
+	assert_int_equal(s.sender[0].stats.late_pkts, 1);
+	assert_int_equal(s.sender[0].stats.missed_pkts, 1);
+	// Dropped or sent, a promise was not kept.
+	assert_int_equal(s.sender[0].stats.broken_pkts, 1);
+	assert_int_equal(s.sender[0].stats.worst_late_ns, 1);
+	assert_int_equal(s.sender[1].stats.missed_pkts, 1);
+	assert_int_equal(s.sender[1].stats.broken_pkts, 1);
+	assert_int_equal(s.sender[1].stats.worst_late_ns, 1 * MS);
 }
 
-// Packets of a flow beyond its bucket wait for tokens. They are late by the flow's own doing, and
-// dropping them breaks no promise.
+// Packets of a sender beyond its bucket wait for tokens. They are late by the sender's own doing,
+// and dropping them breaks no promise.
 static void
 packet_that_is_late_by_its_own_doing_breaks_no_promise(void **state)
 {
@@ -202,16 +203,16 @@ packet_that_is_late_by_its_own_doing_breaks_no_promise(void **state)
 	(void)state;
 	begin(1, 0);
 	p.drops_late = true;
-	sched_set_flow(&s, 0, &p, 0);
+	sched_set_sender(&s, 0, &p, 0);
 	sched_set_link(&s, MBIT, 0, 0, 0);
 	(void)send(0, 1000, 0);
 	(void)send(0, 1000, 0); // guaranteed at 8 ms
 	assert_int_equal(next(0)->verdict, SCHED_GUARANTEED);
 	assert_int_equal(next(8 * MS + 1)->verdict, SCHED_LATE);
-	assert_int_equal(s.flow[0].stats.late_pkts, 1);
+	assert_int_equal(s.sender[0].stats.late_pkts, 1);
 	// One that left after 8 ms, one that was dropped.
-	assert_int_equal(s.flow[0].stats.missed_pkts, 2);
-	assert_int_equal(s.flow[0].stats.broken_pkts, 1);
+	assert_int_equal(s.sender[0].stats.missed_pkts, 2);
+	assert_int_equal(s.sender[0].stats.broken_pkts, 1);
 }
 
 static void
@@ -222,15 +223,15 @@ new_rate_or_burst_grants_nothing_for_the_past(void **state)
 
 	(void)state;
 	begin(1, 0);
-	sched_set_flow(&s, 0, &p, 0);
+	sched_set_sender(&s, 0, &p, 0);
 	(void)send(0, 1000, 0);
 	assert_non_null(next(0));
-	sched_set_flow(&s, 0, &faster, 4 * MS); // 500 bytes came at the old rate
+	sched_set_sender(&s, 0, &faster, 4 * MS); // 500 bytes came at the old rate
 	assert_int_equal(sched_tokens(&s, 0, 4 * MS), 500);
 	assert_int_equal(sched_tokens(&s, 0, 4 * MS + 10 * US), 625);
-	sched_set_flow(&s, 0, &p, 5 * MS);
+	sched_set_sender(&s, 0, &p, 5 * MS);
 	assert_int_equal(sched_tokens(&s, 0, 5 * MS), 1000);
-	sched_set_flow(&s, 0, &larger, 5000 * MS); // the bucket was full at 1,000
+	sched_set_sender(&s, 0, &larger, 5000 * MS); // the bucket was full at 1,000
 	assert_int_equal(sched_tokens(&s, 0, 5000 * MS), 1000);
 	assert_int_equal(sched_tokens(&s, 0, 5008 * MS), 2000);
 }
@@ -245,13 +246,13 @@ new_rate_guarantees_no_backlog_at_once(void **state)
 
 	(void)state;
 	begin(2, 0);
-	sched_set_flow(&s, 0, &p, 0);
-	sched_set_flow(&s, 1, &plain, 0);
+	sched_set_sender(&s, 0, &p, 0);
+	sched_set_sender(&s, 1, &plain, 0);
 	sched_set_link(&s, MBIT, 0, 0, 0);
 	sched_pass(&s, 1, &(uint32_t){125000}, 1, 0, 0); // 1 s
 	for (unsigned i = 0; i < 900; i++)
 		(void)send(0, 1000, i * MS);
-	sched_set_flow(&s, 0, &faster, NS_PER_S);
+	sched_set_sender(&s, 0, &faster, NS_PER_S);
 	sched_set_link(&s, 100 * MBIT, 0, 0, NS_PER_S);
 	for (uint64_t now = NS_PER_S; now < NS_PER_S + 50 * MS; now += 10 * US) {
 		struct sched_item *item = next(now);
@@ -261,7 +262,7 @@ new_rate_guarantees_no_backlog_at_once(void **state)
 	}
 }
 
-// Two workers receive a flow's packets: the order of the queue stays, and each packet is late by
+// Two workers receive a sender's packets: the order of the queue stays, and each packet is late by
 // its own arrival.
 static void
 earlier_arrival_behind_a_later_one_is_judged_after_it(void **state)
@@ -271,7 +272,7 @@ earlier_arrival_behind_a_later_one_is_judged_after_it(void **state)
 
 	(void)state;
 	begin(1, 0);
-	sched_set_flow(&s, 0, &p, 0);
+	sched_set_sender(&s, 0, &p, 0);
 	sched_set_link(&s, MBIT, 0, 0, 0);
 	a = send(0, 1000, 5 * MS);
 	b = send(0, 1000, 5 * MS);
@@ -280,7 +281,7 @@ earlier_arrival_behind_a_later_one_is_judged_after_it(void **state)
 	assert_ptr_equal(next(5 * MS), a);
 	assert_ptr_equal(next(13 * MS), b);
 	assert_int_equal(b->verdict, SCHED_GUARANTEED);
-	assert_int_equal(s.flow[0].stats.worst_late_ns, (13 + 8 - 4 - 1) * MS);
+	assert_int_equal(s.sender[0].stats.worst_late_ns, (13 + 8 - 4 - 1) * MS);
 }
 
 static void
@@ -292,7 +293,7 @@ limit_is_kept_and_one_more_is_refused(void **state)
 	(void)state;
 	begin(1, 0);
 	p.limit = 3;
-	sched_set_flow(&s, 0, &p, 0);
+	sched_set_sender(&s, 0, &p, 0);
 	for (unsigned i = 0; i < 3; i++)
 		(void)send(0, 100, 0);
 	assert_int_equal(sched_enqueue(&s, 0, &more, 0), -ENOBUFS);
@@ -304,28 +305,28 @@ limit_is_kept_and_one_more_is_refused(void **state)
 	assert_true(sched_is_consistent(&s));
 }
 
-// Flows that were empty are judged together, SCHED_FRESH_MAX at most. They leave as if each had
+// Senders that were empty are judged together, SCHED_FRESH_MAX at most. They leave as if each had
 // been judged at once, also when one of them changes, or loses its packets, before.
 static void
 flows_that_come_together_leave_by_deadline(void **state)
 {
 	enum {
-		FLOWS = SCHED_FRESH_MAX + 1
+		SENDERS = SCHED_FRESH_MAX + 1
 	};
 	struct sched_params p = rt(1 * MS, MBIT, 3000);
 
 	(void)state;
-	begin(FLOWS, 0);
-	for (uint32_t i = 0; i < FLOWS; i++) {
-		p.deadline_ns = (FLOWS - i) * MS;
-		sched_set_flow(&s, i, &p, 0);
+	begin(SENDERS, 0);
+	for (uint32_t i = 0; i < SENDERS; i++) {
+		p.deadline_ns = (SENDERS - i) * MS;
+		sched_set_sender(&s, i, &p, 0);
 	}
-	for (uint32_t i = 0; i < FLOWS; i++) {
+	for (uint32_t i = 0; i < SENDERS; i++) {
 		(void)send(i, 1000, 0);
 		assert_int_equal(s.n_fresh, (i + 1) % SCHED_FRESH_MAX);
 	}
-	for (uint32_t i = 0; i < FLOWS; i++)
-		assert_int_equal(next(0)->user, FLOWS - 1 - i);
+	for (uint32_t i = 0; i < SENDERS; i++)
+		assert_int_equal(next(0)->user, SENDERS - 1 - i);
 	assert_null(next(0));
 	for (uint32_t i = 0; i < 4; i++)
 		(void)send(i, 1000, 1 * MS);
@@ -334,7 +335,7 @@ flows_that_come_together_leave_by_deadline(void **state)
 	(void)send(1, 1000, 1 * MS);
 	(void)send(4, 1000, 1 * MS);
 	p.deadline_ns = 1;
-	sched_set_flow(&s, 4, &p, 1 * MS);
+	sched_set_sender(&s, 4, &p, 1 * MS);
 	assert_true(sched_is_consistent(&s));
 	assert_int_equal(next(1 * MS)->user, 4);
 	assert_int_equal(next(1 * MS)->user, 2);
@@ -375,7 +376,7 @@ parameters_out_of_range_are_named(void **state)
 	assert_int_equal(sched_params_check(&good, &field), 0);
 }
 
-// Surplus of backlogged flows, by weight: at any time within one quantum and one packet of each.
+// Surplus of backlogged senders, by weight: at any time within one quantum and one packet of each.
 static void
 surplus_is_shared_by_weight(void **state)
 {
@@ -389,7 +390,7 @@ surplus_is_shared_by_weight(void **state)
 		struct sched_params p = plain;
 
 		p.weight = weights[i];
-		sched_set_flow(&s, i, &p, 0);
+		sched_set_sender(&s, i, &p, 0);
 		for (unsigned k = 0; k < 3; k++)
 			(void)send(i, lens[i], 0);
 	}
@@ -411,12 +412,12 @@ surplus_is_shared_by_weight(void **state)
 }
 
 static void
-emptied_flow_keeps_nothing_of_its_turn(void **state)
+emptied_sender_keeps_nothing_of_its_turn(void **state)
 {
 	(void)state;
 	begin(2, 0);
 	for (uint32_t i = 0; i < 2; i++)
-		sched_set_flow(&s, i, &plain, 0);
+		sched_set_sender(&s, i, &plain, 0);
 	(void)send(0, 100, 0);
 	(void)send(1, 1000, 0);
 	assert_int_equal(next(0)->user, 0); // 1,414 of its quantum are left
@@ -425,10 +426,10 @@ emptied_flow_keeps_nothing_of_its_turn(void **state)
 	assert_int_equal(next(0)->user, 0);
 }
 
-// The round as its definition has it, one step at a time. Returns the flow that sends.
+// The round as its definition has it, one step at a time. Returns the sender that sends.
 struct round {
-	uint32_t order[MAX_FLOWS], n;
-	uint64_t deficit[MAX_FLOWS];
+	uint32_t order[MAX_SENDERS], n;
+	uint64_t deficit[MAX_SENDERS];
 };
 
 static uint32_t
@@ -455,8 +456,8 @@ long_packets_take_turns_as_if_each_round_were_walked(void **state)
 	(void)state;
 	print_message("seed %llu\n", (unsigned long long)seed);
 	for (unsigned set = 0; set < 200; set++) {
-		uint32_t weights[MAX_FLOWS], lens[MAX_FLOWS];
-		struct round r = {.n = 1 + (uint32_t)random_below(&seed, MAX_FLOWS)};
+		uint32_t weights[MAX_SENDERS], lens[MAX_SENDERS];
+		struct round r = {.n = 1 + (uint32_t)random_below(&seed, MAX_SENDERS)};
 
 		begin(r.n, 0);
 		for (uint32_t i = 0; i < r.n; i++) {
@@ -464,7 +465,7 @@ long_packets_take_turns_as_if_each_round_were_walked(void **state)
 
 			p.weight = weights[i] = 1 + (uint32_t)random_below(&seed, 4);
 			lens[i] = 1 + (uint32_t)random_below(&seed, random_below(&seed, 2) ? 1514 : 65550);
-			sched_set_flow(&s, i, &p, 0);
+			sched_set_sender(&s, i, &p, 0);
 			(void)send(i, lens[i], 0);
 			(void)send(i, lens[i], 0);
 			r.order[i] = i;
@@ -477,7 +478,7 @@ long_packets_take_turns_as_if_each_round_were_walked(void **state)
 			lens[id] = 1 + (uint32_t)random_below(&seed, 65550);
 			// The one behind it is the head now, and has the length that it had.
 			(void)send(id, lens[id], step);
-			lens[id] = s.flow[id].head->len;
+			lens[id] = s.sender[id].head->len;
 		}
 	}
 }
@@ -487,17 +488,17 @@ static void
 length_of_packets_costs_no_rounds(void **state)
 {
 	enum {
-		FLOWS = 4096
+		SENDERS = 4096
 	};
 
 	(void)state;
-	begin(FLOWS, 0);
-	for (uint32_t i = 0; i < FLOWS; i++) {
-		sched_set_flow(&s, i, &plain, 0);
+	begin(SENDERS, 0);
+	for (uint32_t i = 0; i < SENDERS; i++) {
+		sched_set_sender(&s, i, &plain, 0);
 		items[i] = (struct sched_item){.len = UINT32_MAX, .user = (uint16_t)i};
 		assert_int_equal(sched_enqueue(&s, i, &items[i], 0), 0);
 	}
-	for (uint32_t i = 0; i < FLOWS; i++)
+	for (uint32_t i = 0; i < SENDERS; i++)
 		assert_ptr_equal(next(i), &items[i]);
 }
 
@@ -510,19 +511,19 @@ nobody_starves(void **state)
 
 	(void)state;
 	begin(2, 0);
-	sched_set_flow(&s, 0, &greedy, 0);
-	sched_set_flow(&s, 1, &plain, 0);
+	sched_set_sender(&s, 0, &greedy, 0);
+	sched_set_sender(&s, 1, &plain, 0);
 	sched_set_link(&s, 100 * MBIT, 0, 0, 0);
 	for (; now < 200 * MS; now += 1 * US) {
-		while (s.flow[0].n_queued < 50)
+		while (s.sender[0].n_queued < 50)
 			(void)send(0, 1500, now);
-		while (s.flow[1].n_queued < 50)
+		while (s.sender[1].n_queued < 50)
 			(void)send(1, 1500, now);
 		item = next(now);
 		if (item && item->user == 1 && now > begin_ns)
 			served += item->len;
 	}
-	// 10 Mbit/s are not reserved; of those the flow above its reservation takes half.
+	// 10 Mbit/s are not reserved; of those the sender above its reservation takes half.
 	assert_in_range(served, 190 * MS * MBIT / NS_PER_S * 5 * 98 / 100, 190 * MS * MBIT / NS_PER_S * 5 * 103 / 100);
 }
 
@@ -534,7 +535,7 @@ clock_at_its_edges(void **state)
 
 	(void)state;
 	begin(1, 0);
-	sched_set_flow(&s, 0, &p, 0);
+	sched_set_sender(&s, 0, &p, 0);
 	sched_set_link(&s, 10 * MBIT, 50 * US, 24, 0);
 	(void)send(0, 1500, 0);
 	assert_non_null(next(0)); // no time at all
@@ -547,13 +548,13 @@ clock_at_its_edges(void **state)
 	assert_true(sched_next_ns(&s, &at, UINT64_MAX - 10));
 	// A clock that goes back is one that stands still.
 	begin(1, 5 * MS);
-	sched_set_flow(&s, 0, &p, 5 * MS);
+	sched_set_sender(&s, 0, &p, 5 * MS);
 	(void)send(0, 1500, 5 * MS);
 	assert_non_null(next(1 * MS));
 	assert_int_equal(s.now_ns, 5 * MS);
 }
 
-// From the lowest to the highest rate, a flow that is always backlogged on a link of its own rate
+// From the lowest to the highest rate, a sender that is always backlogged on a link of its own rate
 // gets it exactly.
 static void
 rates_from_8_kbit_to_400_gbit_are_exact(void **state)
@@ -566,7 +567,7 @@ rates_from_8_kbit_to_400_gbit_are_exact(void **state)
 		uint64_t now = 1000, sent = 0, end;
 
 		begin(1, now);
-		sched_set_flow(&s, 0, &p, now);
+		sched_set_sender(&s, 0, &p, now);
 		sched_set_link(&s, rates[i], 0, 0, now);
 		for (unsigned k = 0; k < 10000; k++) {
 			(void)send(0, 1500, now);
@@ -587,10 +588,10 @@ slack_makes_up_for_a_late_caller(void **state)
 
 	(void)state;
 	begin(1, 0);
-	sched_set_flow(&s, 0, &plain, 0);
+	sched_set_sender(&s, 0, &plain, 0);
 	sched_set_link(&s, 100 * MBIT, 200 * US, 0, 0);
 	for (; now < 100 * MS; now += 150 * US) { // comes every 150 us; a packet takes 120
-		while (s.flow[0].n_queued < 10)
+		while (s.sender[0].n_queued < 10)
 			(void)send(0, 1500, now);
 		while (next(now))
 			sent += 1500;
@@ -600,7 +601,7 @@ slack_makes_up_for_a_late_caller(void **state)
 }
 
 // The model: packets in arrays, tokens in billionths of a byte.
-struct model_flow {
+struct model_sender {
 	struct sched_params p;
 	uint64_t deadline_ns;
 	unsigned __int128 tokens;
@@ -610,7 +611,7 @@ struct model_flow {
 };
 
 static void
-model_refill(struct model_flow *f, uint64_t at_ns)
+model_refill(struct model_sender *f, uint64_t at_ns)
 {
 	unsigned __int128 full = (unsigned __int128)f->p.burst * NS_PER_S;
 
@@ -622,9 +623,9 @@ model_refill(struct model_flow *f, uint64_t at_ns)
 		f->tokens = full;
 }
 
-// The head is judged when it becomes the head, or its flow changes: tokens as of its arrival.
+// The head is judged when it becomes the head, or its sender changes: tokens as of its arrival.
 static void
-model_judge(struct model_flow *f)
+model_judge(struct model_sender *f)
 {
 	if (f->n && f->p.min_rate)
 		model_refill(f, f->queue[0]->arrival_ns);
@@ -632,7 +633,7 @@ model_judge(struct model_flow *f)
 
 // When the head is guaranteed, and the tokens of that time.
 static uint64_t
-model_eligible(const struct model_flow *f, unsigned __int128 *ret_tokens)
+model_eligible(const struct model_sender *f, unsigned __int128 *ret_tokens)
 {
 	unsigned __int128 full = (unsigned __int128)f->p.burst * NS_PER_S;
 	unsigned __int128 need = (unsigned __int128)f->queue[0]->len * NS_PER_S;
@@ -649,7 +650,7 @@ model_eligible(const struct model_flow *f, unsigned __int128 *ret_tokens)
 }
 
 static void
-model_set(struct model_flow *f, const struct sched_params *p, uint64_t now)
+model_set(struct model_sender *f, const struct sched_params *p, uint64_t now)
 {
 	unsigned __int128 full = (unsigned __int128)p->burst * NS_PER_S;
 
@@ -668,15 +669,15 @@ model_set(struct model_flow *f, const struct sched_params *p, uint64_t now)
 
 // The scheduler's result is the expected one.
 static void
-model_take(struct model_flow *model, struct sched_item *item, uint64_t now)
+model_take(struct model_sender *model, struct sched_item *item, uint64_t now)
 {
-	struct model_flow *f = &model[item->user];
+	struct model_sender *f = &model[item->user];
 	uint64_t best = UINT64_MAX, mine = UINT64_MAX;
 	unsigned __int128 tokens = 0, my_tokens = 0;
 
 	assert_true(f->n > 0);
 	assert_ptr_equal(f->queue[0], item);
-	for (unsigned i = 0; i < MAX_FLOWS; i++) {
+	for (unsigned i = 0; i < MAX_SENDERS; i++) {
 		uint64_t e;
 
 		if (!model[i].n)
@@ -725,29 +726,29 @@ struct twin { // a scheduler and what left it, in order
 	void *memory;
 	struct hist delay[4];
 	unsigned n_out;
-	uint32_t out[512]; // flow, length and verdict
+	uint32_t out[512]; // sender, length and verdict
 };
 
-#define TWIN_FLOWS 4
+#define TWIN_SENDERS 4
 #define TWIN_BURST 64
 
 static void
 twin_begin(struct twin *t)
 {
-	*t = (struct twin){.memory = aligned_alloc(SCHED_ALIGN, sched_memory_bytes(TWIN_FLOWS))};
+	*t = (struct twin){.memory = aligned_alloc(SCHED_ALIGN, sched_memory_bytes(TWIN_SENDERS))};
 	assert_non_null(t->memory);
-	sched_init(&t->s, TWIN_FLOWS, t->memory, 0);
-	for (uint32_t i = 0; i < TWIN_FLOWS; i++) {
+	sched_init(&t->s, TWIN_SENDERS, t->memory, 0);
+	for (uint32_t i = 0; i < TWIN_SENDERS; i++) {
 		hist_init(&t->delay[i]);
-		t->s.flow[i].delay = &t->delay[i];
+		t->s.sender[i].delay = &t->delay[i];
 	}
 }
 
 static void
-twin_left(struct twin *t, uint32_t flow, uint32_t len, bool is_lost)
+twin_left(struct twin *t, uint32_t sender, uint32_t len, bool is_lost)
 {
 	assert_true(t->n_out < sizeof(t->out) / sizeof(t->out[0]));
-	t->out[t->n_out++] = len << 4 | flow << 1 | is_lost;
+	t->out[t->n_out++] = len << 4 | sender << 1 | is_lost;
 }
 
 static void
@@ -763,14 +764,14 @@ twin_dequeue(struct twin *t, uint64_t now)
 }
 
 static void
-twin_enqueue(struct twin *t, uint32_t flow, const uint32_t *lens, uint32_t n, uint64_t arrival, uint64_t now)
+twin_enqueue(struct twin *t, uint32_t sender, const uint32_t *lens, uint32_t n, uint64_t arrival, uint64_t now)
 {
 	for (uint32_t i = 0; i < n; i++) {
 		struct sched_item *item = malloc(sizeof(*item));
 
 		assert_non_null(item);
-		*item = (struct sched_item){.len = lens[i], .arrival_ns = arrival, .user = (uint16_t)flow};
-		if (sched_enqueue(&t->s, flow, item, now))
+		*item = (struct sched_item){.len = lens[i], .arrival_ns = arrival, .user = (uint16_t)sender};
+		if (sched_enqueue(&t->s, sender, item, now))
 			free(item);
 	}
 }
@@ -783,8 +784,8 @@ assert_twins(const struct twin *a, const struct twin *b)
 	assert_int_equal(a->s.link.free_ns, b->s.link.free_ns);
 	assert_int_equal(a->s.link.remainder, b->s.link.remainder);
 	assert_int_equal(a->s.n_queued, b->s.n_queued);
-	for (uint32_t i = 0; i < TWIN_FLOWS; i++) {
-		const struct sched_flow *f = &a->s.flow[i], *g = &b->s.flow[i];
+	for (uint32_t i = 0; i < TWIN_SENDERS; i++) {
+		const struct sched_sender *f = &a->s.sender[i], *g = &b->s.sender[i];
 
 		assert_memory_equal(&f->stats, &g->stats, sizeof(f->stats));
 		assert_int_equal(f->tokens.tokens, g->tokens.tokens);
@@ -808,20 +809,20 @@ passing_equals_queueing(void **state)
 	twin_begin(&passes);
 	twin_begin(&queues);
 	for (unsigned step = 0; step < 100000; step++) {
-		uint32_t flow = (uint32_t)random_below(&seed, TWIN_FLOWS), lens[TWIN_BURST];
+		uint32_t sender = (uint32_t)random_below(&seed, TWIN_SENDERS), lens[TWIN_BURST];
 		uint32_t n = 1 + (uint32_t)random_below(&seed, random_below(&seed, 2) ? 4 : TWIN_BURST);
 		uint64_t bytes = 0, arrival;
 
 		if (step % 100 == 0) {
 			uint64_t rate = random_below(&seed, 4) ? MBIT << random_below(&seed, 14) : 0;
 
-			for (uint32_t i = 0; i < TWIN_FLOWS; i++) {
+			for (uint32_t i = 0; i < TWIN_SENDERS; i++) {
 				struct sched_params p = random_params(&seed);
 				bool has_aqm = random_below(&seed, 2);
 
 				p.limit += 10;
-				sched_set_flow(&passes.s, i, &p, now);
-				sched_set_flow(&queues.s, i, &p, now);
+				sched_set_sender(&passes.s, i, &p, now);
+				sched_set_sender(&queues.s, i, &p, now);
 				sched_set_aqm(&passes.s, i, has_aqm);
 				sched_set_aqm(&queues.s, i, has_aqm);
 			}
@@ -835,16 +836,16 @@ passing_equals_queueing(void **state)
 		passes.n_out = queues.n_out = 0;
 		twin_dequeue(&passes, now);
 		twin_dequeue(&queues, now);
-		if (sched_may_pass(&passes.s, flow, n, bytes, arrival, now)) {
-			sched_pass(&passes.s, flow, lens, n, arrival, now);
+		if (sched_may_pass(&passes.s, sender, n, bytes, arrival, now)) {
+			sched_pass(&passes.s, sender, lens, n, arrival, now);
 			for (uint32_t i = 0; i < n; i++)
-				twin_left(&passes, flow, lens[i], false);
+				twin_left(&passes, sender, lens[i], false);
 			n_passed++;
 		} else {
-			twin_enqueue(&passes, flow, lens, n, arrival, now);
+			twin_enqueue(&passes, sender, lens, n, arrival, now);
 			n_queued++;
 		}
-		twin_enqueue(&queues, flow, lens, n, arrival, now);
+		twin_enqueue(&queues, sender, lens, n, arrival, now);
 		twin_dequeue(&passes, now);
 		twin_dequeue(&queues, now);
 		assert_twins(&passes, &queues);
@@ -869,7 +870,7 @@ what_would_wait_does_not_pass(void **state)
 	begin(2, 0);
 	p.drops_late = true;
 	p.limit = 2;
-	sched_set_flow(&s, 0, &p, 0);
+	sched_set_sender(&s, 0, &p, 0);
 	sched_set_link(&s, 8 * MBIT, MS, 0, 0); // a byte a microsecond: 1,000 make up for the slack
 	assert_true(sched_may_pass(&s, 0, 1, 1000, NS_PER_S, NS_PER_S));
 	assert_false(sched_may_pass(&s, 0, 1, 1001, NS_PER_S, NS_PER_S));
@@ -890,23 +891,23 @@ what_would_wait_does_not_pass(void **state)
 static void
 equals_a_model_of_exact_rationals(void **state)
 {
-	static struct model_flow model[MAX_FLOWS];
+	static struct model_sender model[MAX_SENDERS];
 	uint64_t seed = 314159, now = 0;
 	unsigned n_out = 0, n_guaranteed = 0;
 
 	(void)state;
 	print_message("seed %llu\n", (unsigned long long)seed);
-	begin(MAX_FLOWS, 0);
-	for (uint32_t i = 0; i < MAX_FLOWS; i++) {
+	begin(MAX_SENDERS, 0);
+	for (uint32_t i = 0; i < MAX_SENDERS; i++) {
 		struct sched_params p = random_params(&seed);
 
-		sched_set_flow(&s, i, &p, 0);
+		sched_set_sender(&s, i, &p, 0);
 		model_set(&model[i], &p, 0);
 	}
 	sched_set_link(&s, 200 * MBIT, 0, 0, 0);
 	for (unsigned step = 0; step < 200000; step++) {
-		uint32_t flow = (uint32_t)random_below(&seed, MAX_FLOWS);
-		struct model_flow *f = &model[flow];
+		uint32_t sender = (uint32_t)random_below(&seed, MAX_SENDERS);
+		struct model_sender *f = &model[sender];
 
 		now += random_below(&seed, 3) ? random_below(&seed, 20 * US) : 0;
 		switch (random_below(&seed, 12)) {
@@ -915,7 +916,7 @@ equals_a_model_of_exact_rationals(void **state)
 
 			if (p.limit < f->n)
 				p.limit = f->n;
-			sched_set_flow(&s, flow, &p, now);
+			sched_set_sender(&s, sender, &p, now);
 			model_set(f, &p, now);
 			break;
 		}
@@ -925,8 +926,8 @@ equals_a_model_of_exact_rationals(void **state)
 			assert_non_null(item);
 			*item = (struct sched_item){.len = 1 + (uint32_t)random_below(&seed, 2000),
 				.arrival_ns = now - random_below(&seed, now < 50 * US ? 1 : 50 * US),
-				.user = (uint16_t)flow};
-			assert_int_equal(sched_enqueue(&s, flow, item, now), f->n >= f->p.limit ? -ENOBUFS : 0);
+				.user = (uint16_t)sender};
+			assert_int_equal(sched_enqueue(&s, sender, item, now), f->n >= f->p.limit ? -ENOBUFS : 0);
 			if (f->n < f->p.limit)
 				f->queue[f->n++] = item;
 			else
@@ -943,26 +944,26 @@ equals_a_model_of_exact_rationals(void **state)
 		if (step % 16 == 0)
 			assert_true(sched_is_consistent(&s));
 	}
-	for (uint32_t i = 0; i < MAX_FLOWS; i++)
+	for (uint32_t i = 0; i < MAX_SENDERS; i++)
 		for (struct sched_item *item; (item = sched_flush(&s, i));)
 			free(item);
 	print_message("%u packets out, %u of them guaranteed\n", n_out, n_guaranteed);
 	assert_true(n_out > 50000 && n_guaranteed > n_out / 10 && n_guaranteed < n_out);
 }
 
-// Greedy flows: the whole burst at t = 0, then each packet when its tokens are there. Just before,
-// the longest packet of the flows with later deadlines, or of best effort, has begun. Returns the
-// worst lateness of guaranteed packets up to `end_ns`.
+// Greedy senders: the whole burst at t = 0, then each packet when its tokens are there. Just
+// before, the longest packet of the senders with later deadlines, or of best effort, has begun.
+// Returns the worst lateness of guaranteed packets up to `end_ns`.
 struct source {
 	uint64_t next_ns;
 	struct rate tokens;
 };
 
 static uint64_t
-run_greedy(const struct admission_flow *f, uint32_t n, const struct admission_link *link, uint32_t blocking,
+run_greedy(const struct admission_sender *f, uint32_t n, const struct admission_link *link, uint32_t blocking,
 	uint64_t end_ns)
 {
-	struct source source[MAX_FLOWS];
+	struct source source[MAX_SENDERS];
 	const uint64_t begin_ns = NS_PER_S;
 	uint64_t now = begin_ns, worst = 0;
 
@@ -972,11 +973,11 @@ run_greedy(const struct admission_flow *f, uint32_t n, const struct admission_li
 		struct sched_params p = rt(f[i].deadline_ns, f[i].rate, f[i].burst);
 
 		p.limit = UINT32_MAX;
-		sched_set_flow(&s, i, &p, 0);
+		sched_set_sender(&s, i, &p, 0);
 		source[i].next_ns = begin_ns;
 		rate_init(&source[i].tokens, f[i].rate, f[i].burst, begin_ns);
 	}
-	sched_set_flow(&s, n, &plain, 0);
+	sched_set_sender(&s, n, &plain, 0);
 	if (blocking)
 		sched_pass(&s, n, &blocking, 1, begin_ns, begin_ns);
 	while (now < begin_ns + end_ns) {
@@ -1013,15 +1014,16 @@ run_greedy(const struct admission_flow *f, uint32_t n, const struct admission_li
 // Times of all packets are whole microseconds, so that nothing is lost to rounding: 1 byte takes 8
 // ns at 1 Gbit/s.
 static uint32_t
-whole_set(uint64_t *seed, struct admission_flow *f, struct admission_link *link)
+whole_set(uint64_t *seed, struct admission_sender *f, struct admission_link *link)
 {
 	uint32_t n = (uint32_t)random_below(seed, 6) + 1;
 
 	*link = (struct admission_link){.rate = 125000000, .best_effort_packet = random_below(seed, 2) ? 1500 : 0};
 	for (uint32_t i = 0; i < n; i++) {
-		f[i] = (struct admission_flow){.max_packet = 125 * (1 + (uint32_t)random_below(seed, 12)), .id = i};
+		f[i] = (struct admission_sender){.max_packet = 125 * (1 + (uint32_t)random_below(seed, 12)), .id = i};
 		f[i].burst = f[i].max_packet * (1 + random_below(seed, 5));
-		// A packet every 1 to 40 times its own time on the link, times the number of flows.
+		// A packet every 1 to 40 times its own time on the link, times the number of
+		// senders.
 		f[i].rate = link->rate / (n * (1 + random_below(seed, 20)));
 		f[i].deadline_ns = (1 + random_below(seed, 120)) * 1000 * n;
 	}
@@ -1036,7 +1038,7 @@ what_was_admitted_is_kept(void **state)
 
 	(void)state;
 	while (n_admitted < 1500) {
-		struct admission_flow f[MAX_FLOWS];
+		struct admission_sender f[MAX_SENDERS];
 		struct admission_link link;
 		struct admission_result r;
 		uint32_t n = whole_set(&seed, f, &link), longest = link.best_effort_packet;
@@ -1046,14 +1048,14 @@ what_was_admitted_is_kept(void **state)
 			continue;
 		n_admitted++;
 		assert_true(run_greedy(f, n, &link, longest, 3 * MS) == 0);
-		assert_int_equal(s.flow[0].stats.broken_pkts, 0);
+		assert_int_equal(s.sender[0].stats.broken_pkts, 0);
 	}
 	print_message("%u of %u sets admitted\n", n_admitted, n_sets);
 }
 
-// A refusal because of a deadline is right. Greedy flows with deadlines up to t, and the longest
+// A refusal because of a deadline is right. Greedy senders with deadlines up to t, and the longest
 // packet of the others having begun, make a packet late. Arrivals come in whole packets: the bound
-// counts a part of a flow's next packet by t that has not come yet.
+// counts a part of a sender's next packet by t that has not come yet.
 static void
 what_was_refused_could_not_be_kept(void **state)
 {
@@ -1062,7 +1064,7 @@ what_was_refused_could_not_be_kept(void **state)
 
 	(void)state;
 	while (n_refused < 1500) {
-		struct admission_flow f[MAX_FLOWS], early[MAX_FLOWS];
+		struct admission_sender f[MAX_SENDERS], early[MAX_SENDERS];
 		struct admission_link link;
 		struct admission_result r;
 		uint32_t n = whole_set(&seed, f, &link), n_early = 0, blocking = link.best_effort_packet;
@@ -1092,12 +1094,12 @@ what_was_refused_could_not_be_kept(void **state)
 	assert_true(n_within < n_refused / 2);
 }
 
-// A flow sends five times the link's rate and does not slow down, another sends its guaranteed
+// A sender sends five times the link's rate and does not slow down, another sends its guaranteed
 // rate. Without management the first one's packets wait for as long as its queue is; with
 // management for an interval at most. The link is never idle, and guaranteed packets are
 // unaffected.
 static void
-managed_flow_waits_for_an_interval_and_the_link_is_full(void **state)
+managed_sender_waits_for_an_interval_and_the_link_is_full(void **state)
 {
 	struct sched_params guaranteed = rt(50 * MS, MBIT / 2, 3000);
 
@@ -1109,14 +1111,14 @@ managed_flow_waits_for_an_interval_and_the_link_is_full(void **state)
 
 		begin(2, 0);
 		sched_set_link(&s, 2 * MBIT, 0, 0, 0);
-		sched_set_flow(&s, 0, &plain, 0);
-		sched_set_flow(&s, 1, &guaranteed, 0);
+		sched_set_sender(&s, 0, &plain, 0);
+		sched_set_sender(&s, 1, &guaranteed, 0);
 		for (uint32_t i = 0; i < 2; i++)
 			sched_set_aqm(&s, i, is_managed);
 		for (uint64_t now_ns = 100 * US; now_ns <= 10 * NS_PER_S; now_ns += 100 * US) {
 			struct sched_item *item;
 
-			if (now_ns % MS == 0 && s.flow[0].n_queued < s.flow[0].limit)
+			if (now_ns % MS == 0 && s.sender[0].n_queued < s.sender[0].limit)
 				(void)send(0, 1250, now_ns);
 			if (now_ns % (20 * MS) == 100 * US)
 				(void)send(1, 1000, now_ns);
@@ -1149,7 +1151,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(earliest_deadline_leaves_first_and_surplus_last, teardown),
-		cmocka_unit_test_teardown(flow_is_fifo_when_its_deadline_changes, teardown),
+		cmocka_unit_test_teardown(sender_is_fifo_when_its_deadline_changes, teardown),
 		cmocka_unit_test_teardown(packet_beyond_its_tokens_waits_for_them_or_for_surplus, teardown),
 		cmocka_unit_test_teardown(waiting_costs_no_guarantee, teardown),
 		cmocka_unit_test_teardown(late_packets_are_dropped_where_asked, teardown),
@@ -1161,14 +1163,14 @@ main(void)
 		cmocka_unit_test_teardown(flows_that_come_together_leave_by_deadline, teardown),
 		cmocka_unit_test_teardown(parameters_out_of_range_are_named, teardown),
 		cmocka_unit_test_teardown(surplus_is_shared_by_weight, teardown),
-		cmocka_unit_test_teardown(emptied_flow_keeps_nothing_of_its_turn, teardown),
+		cmocka_unit_test_teardown(emptied_sender_keeps_nothing_of_its_turn, teardown),
 		cmocka_unit_test_teardown(long_packets_take_turns_as_if_each_round_were_walked, teardown),
 		cmocka_unit_test_teardown(length_of_packets_costs_no_rounds, teardown),
 		cmocka_unit_test_teardown(nobody_starves, teardown),
 		cmocka_unit_test_teardown(clock_at_its_edges, teardown),
 		cmocka_unit_test_teardown(rates_from_8_kbit_to_400_gbit_are_exact, teardown),
 		cmocka_unit_test_teardown(slack_makes_up_for_a_late_caller, teardown),
-		cmocka_unit_test_teardown(managed_flow_waits_for_an_interval_and_the_link_is_full, teardown),
+		cmocka_unit_test_teardown(managed_sender_waits_for_an_interval_and_the_link_is_full, teardown),
 		cmocka_unit_test(passing_equals_queueing),
 		cmocka_unit_test_teardown(what_would_wait_does_not_pass, teardown),
 		cmocka_unit_test_teardown(equals_a_model_of_exact_rationals, teardown),

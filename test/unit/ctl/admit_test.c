@@ -36,7 +36,7 @@ uplink_model(void)
 	char err[DP_ERR_SIZE];
 
 	assert_non_null(m);
-	up.rate_bps = 100 * MBIT;
+	up.link_rate_bps = 100 * MBIT;
 	assert_int_equal(model_bridge_add(m, &bridge, err), 0);
 	assert_int_equal(model_port_add(m, &up, err), 0);
 	return m;
@@ -93,9 +93,9 @@ egress_rate_that_keeps_too_little_is_refused(void **state)
 	(void)state;
 	assert_int_equal(model_port_add(m, &a, err), 0);
 	up = model_port_find(m, "up")->cfg;
-	up.rate_bps = 39 * MBIT;
+	up.link_rate_bps = 39 * MBIT;
 	assert_int_equal(model_port_set(m, &up, err), -ENOSPC);
-	assert_int_equal(model_port_find(m, "up")->cfg.rate_bps, 100 * MBIT);
+	assert_int_equal(model_port_find(m, "up")->cfg.link_rate_bps, 100 * MBIT);
 	model_destroy(m);
 }
 

@@ -48,7 +48,7 @@ struct fake_pair {
 	struct fake_pair *next;
 	unsigned out, from;
 	bool has_flow;
-	struct dp_flow flow;
+	struct dp_sender flow;
 	uint64_t held_ns; // of `from`, by `out`
 };
 
@@ -513,7 +513,7 @@ dp_port_check_qos(const struct dp_port_cfg *cfg, char err[DP_ERR_SIZE])
 }
 
 unsigned
-dp_flow_list(const struct dp *dp, unsigned id, uint32_t *pos, struct dp_flow *ret_flows, unsigned max)
+dp_sender_list(const struct dp *dp, unsigned id, uint32_t *pos, struct dp_sender *ret_flows, unsigned max)
 {
 	unsigned n = 0;
 
@@ -526,7 +526,7 @@ dp_flow_list(const struct dp *dp, unsigned id, uint32_t *pos, struct dp_flow *re
 	return n;
 }
 
-struct dp_flow *
+struct dp_sender *
 fake_dp_flow(const char *out, const char *from)
 {
 	unsigned id = from ? (unsigned)find_port(from) : DP_MAX_PORTS;

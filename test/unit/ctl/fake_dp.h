@@ -25,4 +25,4 @@ const struct dp_datagram *fake_dp_sent(void); // the last one
 unsigned fake_dp_n_answers(void); // calls of dp_port_set_answer
 struct dp_worker_stats *fake_dp_worker(unsigned worker);
 // The packets of port from (NULL: all that share a place) through port out; made at the first call.
-struct dp_flow *fake_dp_flow(const char *out, const char *from);
+struct dp_sender *fake_dp_flow(const char *out, const char *from);

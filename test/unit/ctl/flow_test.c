@@ -12,7 +12,7 @@
 static void
 add_ports_with_flows(struct fixture *f)
 {
-	struct dp_flow *flow;
+	struct dp_sender *flow;
 
 	fixture_ok(f, "port.add", "{\"name\": \"vm1\"}");
 	fixture_ok(f, "port.add", "{\"name\": \"vm10\", \"deadline\": \"2ms\"}");
@@ -251,7 +251,7 @@ static void
 fill_flow(unsigned out, unsigned from)
 {
 	char out_name[RTVS_NAME_SIZE], from_name[RTVS_NAME_SIZE];
-	struct dp_flow *flow;
+	struct dp_sender *flow;
 
 	(void)snprintf(out_name, sizeof(out_name), NAME, out);
 	(void)snprintf(from_name, sizeof(from_name), NAME, from);

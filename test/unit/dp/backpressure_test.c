@@ -20,7 +20,7 @@ link_cfg(void)
 
 	cfg.type = DP_PORT_ETHDEV;
 	cfg.socket[0] = '\0';
-	cfg.rate_bps = SLOW_BPS;
+	cfg.link_rate_bps = SLOW_BPS;
 	snprintf(cfg.devargs, sizeof(cfg.devargs), "net_null0,no-rx=1");
 	return cfg;
 }
@@ -39,10 +39,10 @@ be_known(unsigned i, uint16_t vlan)
 static uint32_t
 n_queued(unsigned egress, unsigned from)
 {
-	struct dp_flow f;
+	struct dp_sender f;
 	uint32_t pos = 0;
 
-	while (dp_flow_list(dp, guest[egress].port, &pos, &f, 1))
+	while (dp_sender_list(dp, guest[egress].port, &pos, &f, 1))
 		if (f.port == guest[from].port)
 			return f.n_queued;
 	return 0;
@@ -161,7 +161,7 @@ hold_by_a_link_that_is_too_slow_ends(void **state)
 	(void)state;
 	cfgs[0].queue = DP_QUEUE_MIN;
 	cfgs[0].n_queues = 2; // of two workers, where there are two
-	cfgs[UP].rate_bps = DP_RATE_MIN;
+	cfgs[UP].link_rate_bps = DP_RATE_MIN;
 	add_port(UP, &cfgs[UP]);
 	be_known(UP, 0);
 	for (unsigned i = 0; i < UP; i++) {
@@ -198,7 +198,7 @@ nobody_is_held_by(void **state, const struct dp_port_cfg *sender, const struct d
 	(void)state;
 	cfgs[0].queue = DP_QUEUE_MIN;
 	cfgs[1].vlan = receiver->vlan;
-	cfgs[UP].rate_bps = DP_RATE_MIN;
+	cfgs[UP].link_rate_bps = DP_RATE_MIN;
 	if (is_mirror) {
 		cfgs[UP].bridge[0] = '\0';
 		cfgs[0].mirror = DP_MIRROR_RX;
@@ -269,7 +269,7 @@ flood_takes_its_share(uint32_t mtu, unsigned len, uint32_t share)
 	for (unsigned i = 0; i < N_GUESTS; i++) {
 		cfgs[i].queue = 4096;
 		cfgs[i].mtu = mtu;
-		cfgs[i].rate_bps = i ? DP_RATE_MIN : 0;
+		cfgs[i].link_rate_bps = i ? DP_RATE_MIN : 0;
 		add_port(i, &cfgs[i]);
 		plug(i, 0, 0);
 		be_known(i, 0);

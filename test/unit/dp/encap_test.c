@@ -13,14 +13,14 @@
 static void
 slow_down(void)
 {
-	uplink_cfg.rate_bps = DP_RATE_MIN;
+	uplink_cfg.link_rate_bps = DP_RATE_MIN;
 	set_port(NET, &uplink_cfg);
 }
 
 static void
 speed_up(void)
 {
-	uplink_cfg.rate_bps = UINT64_C(10000000000);
+	uplink_cfg.link_rate_bps = UINT64_C(10000000000);
 	set_port(NET, &uplink_cfg);
 }
 

@@ -77,7 +77,7 @@ what_waits_for_a_removed_port_leaves(void **state)
 	uint64_t n_dropped;
 
 	(void)state;
-	cfgs[2].rate_bps = 8000000; // 1,000 bytes a ms
+	cfgs[2].link_rate_bps = 8000000; // 1,000 bytes a ms
 	add_guests(cfgs);
 	do {
 		uint64_t end = wait_limit(), n_before;
@@ -208,7 +208,7 @@ packets_are_accounted_for_while_ports_drain(void **state)
 	struct dp_port_cfg cfgs[N_GUESTS] = {port_cfg(0), port_cfg(1), port_cfg(2)};
 
 	(void)state;
-	cfgs[2].rate_bps = 1000000;
+	cfgs[2].link_rate_bps = 1000000;
 	add_guests(cfgs);
 	for (unsigned i = 0; i < 30; i++) {
 		for (unsigned k = 0; k < 20; k++)

@@ -109,7 +109,7 @@ change_ports(unsigned n)
 		if (i < n) {
 			id[i % N_AT_ONCE] = add(&cfg);
 			cfg.deadline_ns = 1000000 + i;
-			cfg.rate_bps = i % 2 ? 1000000000 : 0;
+			cfg.link_rate_bps = i % 2 ? 1000000000 : 0;
 			assert_int_equal(dp_port_set(dp, id[i % N_AT_ONCE], &cfg, err), 0);
 		}
 		for (unsigned k = 0; k < 4; k++)
@@ -160,7 +160,7 @@ as_many_ports_as_the_limit_are_there_and_one_more_is_refused(void **state)
 	for (unsigned i = 0; i < DP_MAX_PORTS; i++) {
 		cfg = port_cfg(i);
 		cfg.admin_up = false; // it waits, without a socket
-		cfg.rate_bps = 1000000000;
+		cfg.link_rate_bps = 1000000000;
 		assert_int_equal(add(&cfg), i);
 	}
 	cfg = port_cfg(DP_MAX_PORTS);

@@ -16,19 +16,19 @@ slow_uplink(struct dp_port_cfg cfgs[N_GUESTS])
 	cfgs[1].deadline_ns = RT_DEADLINE_NS;
 	cfgs[1].min_rate_bps = 50000;
 	cfgs[1].burst_bytes = 3000;
-	cfgs[2].rate_bps = DP_RATE_MIN;
+	cfgs[2].link_rate_bps = DP_RATE_MIN;
 }
 
-static struct dp_flow
+static struct dp_sender
 flow_of(unsigned egress, unsigned from)
 {
-	struct dp_flow f;
+	struct dp_sender f;
 	uint32_t pos = 0;
 
-	while (dp_flow_list(dp, guest[egress].port, &pos, &f, 1))
+	while (dp_sender_list(dp, guest[egress].port, &pos, &f, 1))
 		if (f.port == guest[from].port)
 			return f;
-	return (struct dp_flow){.port = DP_MAX_PORTS};
+	return (struct dp_sender){.port = DP_MAX_PORTS};
 }
 
 // Which guest a frame came from.
@@ -141,7 +141,7 @@ port_with_a_number_used_before_has_no_history(void **state)
 
 	(void)state;
 	slow_uplink(cfgs);
-	cfgs[2].rate_bps = 100000000;
+	cfgs[2].link_rate_bps = 100000000;
 	add_guests(cfgs);
 	send_frame(1, 2, 0, 200);
 	expect_frame(2, 200);
@@ -167,12 +167,12 @@ changes_of_deadlines_and_rates_lose_nothing(void **state)
 
 	(void)state;
 	slow_uplink(cfgs);
-	cfgs[2].rate_bps = 100000000;
+	cfgs[2].link_rate_bps = 100000000;
 	add_guests(cfgs);
 	for (unsigned i = 0; i < 1000; i++) {
 		cfgs[1].deadline_ns = 1000000 + i * 1000;
 		cfgs[1].min_rate_bps = i % 3 ? 1000000 + i : 0;
-		cfgs[2].rate_bps = i % 2 ? 100000000 : 50000000;
+		cfgs[2].link_rate_bps = i % 2 ? 100000000 : 50000000;
 		send_frame(i % 2, 2, 0, 200);
 		assert_int_equal(dp_port_set(dp, guest[1].port, &cfgs[1], err), 0);
 		assert_int_equal(dp_port_set(dp, guest[2].port, &cfgs[2], err), 0);
@@ -186,7 +186,7 @@ static void
 burst_of_one_frame_is_guaranteed_behind_a_tag(void **state)
 {
 	struct dp_port_cfg cfgs[N_GUESTS] = {port_cfg(0), port_cfg(1), port_cfg(2)};
-	struct dp_flow flow;
+	struct dp_sender flow;
 	uint64_t begin;
 
 	(void)state;
@@ -195,7 +195,7 @@ burst_of_one_frame_is_guaranteed_behind_a_tag(void **state)
 	cfgs[0].burst_bytes = 1514;
 	cfgs[0].deadline_ns = 1000000000;
 	cfgs[1].vlan_mode = DP_VLAN_TRUNK;
-	cfgs[1].rate_bps = 1000000000;
+	cfgs[1].link_rate_bps = 1000000000;
 	add_guests(cfgs);
 	begin = rte_rdtsc();
 	send_frame(0, 1, 0, 1514);

@@ -162,7 +162,7 @@ with_a_schedule_frames_wait_for_slots(void **state)
 	char err[DP_ERR_SIZE];
 
 	(void)state;
-	cfg.rate_bps = UINT64_C(100000000000);
+	cfg.link_rate_bps = UINT64_C(100000000000);
 	assert_int_equal(dp_port_set(dp, guest[PORT].port, &cfg, err), 0);
 	put_frame(&b, mac_of(7), 60);
 	expect_at(&a, 60);
@@ -213,7 +213,7 @@ frames_wait_for_buffers_awake(void **state)
 		skip(); // each has some at hand
 	b = join(path_b, 8);
 	cfg.mtu = MTU;
-	cfg.rate_bps = DP_RATE_MIN;
+	cfg.link_rate_bps = DP_RATE_MIN;
 	cfg.queue = MAX_TAKEN;
 	assert_int_equal(dp_port_set(dp, guest[GUEST].port, &cfg, err), 0);
 	send_frame(GUEST, BROADCAST, 0, 60);
@@ -229,7 +229,7 @@ frames_wait_for_buffers_awake(void **state)
 	while (n_sleeps() <= before + 60 * WAIT_S)
 		assert_true(rte_rdtsc() < end);
 	rte_mempool_generic_put(buffers, taken, n, NULL);
-	cfg.rate_bps = 0;
+	cfg.link_rate_bps = 0;
 	assert_int_equal(dp_port_set(dp, guest[GUEST].port, &cfg, err), 0);
 	do {
 		struct rte_mbuf *m;

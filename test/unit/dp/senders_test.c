@@ -54,7 +54,7 @@ set_port(uint16_t id, uint64_t deadline_ns)
 {
 	path[id].serial++;
 	entry[id] = (struct view_port){
-		.port = &path[id], .frame_max = 1514, .flow = {.deadline_ns = deadline_ns, .weight = 1, .limit = 64}};
+		.port = &path[id], .frame_max = 1514, .sender = {.deadline_ns = deadline_ns, .weight = 1, .limit = 64}};
 }
 
 static int
@@ -102,7 +102,7 @@ place(uint16_t port)
 static uint64_t
 n_surplus(uint32_t at)
 {
-	struct dp_flow f;
+	struct dp_sender f;
 
 	return senders_read(t, at, w.now_ns, &f) ? f.surplus_pkts : 0;
 }
@@ -124,7 +124,7 @@ as_many_as_the_limit_have_places_and_one_more_shares(void **state)
 	assert_int_equal(place(SENDER_MAX), SENDER_SHARED);
 	assert_int_equal(place(SENDER_MAX + 1), SENDER_SHARED);
 	assert_int_equal(senders_next(t, SENDER_MAX), SENDER_SHARED);
-	assert_int_equal(t->s.flow[SENDER_SHARED].limit, SENDERS_SHARED_LIMIT);
+	assert_int_equal(t->s.sender[SENDER_SHARED].limit, SENDERS_SHARED_LIMIT);
 	pass_one(SENDER_MAX);
 	pass_one(SENDER_MAX + 1);
 	assert_int_equal(n_surplus(SENDER_SHARED), 2);
@@ -146,8 +146,8 @@ guarantee_takes_the_place_of_one_without_that_has_nothing_queued(void **state)
 	assert_int_equal(place(1), SENDER_SHARED);
 	assert_int_equal(n_surplus(SENDER_SHARED), 1);
 	assert_int_equal(n_surplus(1), 0);
-	assert_int_equal(t->s.flow[1].deadline_ns, 1000000);
-	assert_non_null(t->s.flow[1].delay);
+	assert_int_equal(t->s.sender[1].deadline_ns, 1000000);
+	assert_non_null(t->s.sender[1].delay);
 	assert_int_equal(place(0), 0);
 	assert_int_equal(sched_dequeue(&t->s, &out, 1, w.now_ns), 1);
 	// Where all have guarantees the next one has none.
@@ -155,7 +155,7 @@ guarantee_takes_the_place_of_one_without_that_has_nothing_queued(void **state)
 		t->at[i].has_guarantee = true;
 	set_port(GUARANTEED - 1, 1000000);
 	assert_int_equal(place(GUARANTEED - 1), SENDER_SHARED);
-	assert_int_equal(t->s.flow[SENDER_SHARED].params.deadline_ns, 0);
+	assert_int_equal(t->s.sender[SENDER_SHARED].params.deadline_ns, 0);
 }
 
 static void
@@ -221,7 +221,7 @@ change_among(uint16_t n)
 		struct senders *s = schedule_senders(q[i]);
 
 		assert_int_equal(s->at[1].gen, view->gen);
-		assert_int_equal(s->s.flow[1].params.deadline_ns, 2000000);
+		assert_int_equal(s->s.sender[1].params.deadline_ns, 2000000);
 		entry[i].schedule = NULL;
 		schedule_destroy(q[i], &w);
 	}
@@ -253,7 +253,7 @@ no_sender_is_left_behind_by_changes(void **state)
 	for (uint16_t i = 0; i < 8; i++)
 		for (uint16_t from = 0; from < SENDER_MAX; from++)
 			(void)senders_place(&w, view, i, schedule_senders(q[i]), from);
-	entry[SENDER_MAX - 1].flow.deadline_ns = 3000000;
+	entry[SENDER_MAX - 1].sender.deadline_ns = 3000000;
 	for (uint16_t i = 0; i < 8; i++)
 		for (n_turns = 0; !schedule_senders(q[i])->at[SENDER_MAX - 1].has_guarantee; n_turns++) {
 			change_view();

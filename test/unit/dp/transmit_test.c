@@ -22,13 +22,13 @@ enum {
 static uint64_t drops_before[DROP_COUNT]; // the receiver's
 
 static void
-set_schedule(unsigned i, uint64_t rate_bps, uint64_t deadline_ns)
+set_schedule(unsigned i, uint64_t link_rate_bps, uint64_t deadline_ns)
 {
 	struct dp_port_cfg cfg = port_cfg(i);
 	char err[DP_ERR_SIZE];
 
 	cfg.mtu = MTU;
-	cfg.rate_bps = rate_bps;
+	cfg.link_rate_bps = link_rate_bps;
 	cfg.deadline_ns = deadline_ns;
 	assert_int_equal(dp_port_set(dp, guest[i].port, &cfg, err), 0);
 }

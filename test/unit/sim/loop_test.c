@@ -276,11 +276,11 @@ of_hosts(uint64_t n_hosts)
 		"'cross': [{'name': 'backup', 'packet': 1500, 'source': {'type': 'poisson', 'rate': '1Gbit'}}]}"));
 
 	sc->hosts.count = n_hosts;
-	sc->network.rate_bps = (n_hosts + 5) * 40000000;
-	sc->cross[0].source.rate_bps = sc->network.rate_bps * 105 / 100;
+	sc->network.link_rate_bps = (n_hosts + 5) * 40000000;
+	sc->cross[0].source.link_rate_bps = sc->network.link_rate_bps * 105 / 100;
 	if (n_hosts > 100) { // fewer packets
 		sc->cross[0].source.packet = 9000;
-		sc->flows[0].source.rate_bps /= 4;
+		sc->flows[0].source.link_rate_bps /= 4;
 	}
 	return sc;
 }

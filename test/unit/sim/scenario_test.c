@@ -26,7 +26,7 @@ what_is_not_given_has_a_default(void **state)
 	(void)state;
 	assert_int_equal(sc->time_ns, 1000000000);
 	assert_int_equal(sc->seed, 1);
-	assert_int_equal(sc->hosts[0].rate_bps, 1000000000);
+	assert_int_equal(sc->hosts[0].link_rate_bps, 1000000000);
 	assert_int_equal(sc->hosts[0].latency_ns, 0);
 	assert_true(sc->hosts[0].has_next && sc->hosts[0].next == 1);
 	assert_false(sc->hosts[1].has_next);

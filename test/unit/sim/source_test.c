@@ -49,8 +49,8 @@ static void
 averages_are_exact_though_gaps_are_not_whole(void **state)
 {
 	// 64 bytes at 400 Gbit/s take 1.28 ns, 1500 at 99.999937 Mbit/s 120.0000756 us.
-	struct source_params fast = {.type = SOURCE_CBR, .rate_bps = 400 * NS_PER_S, .packet = 64};
-	struct source_params odd = {.type = SOURCE_CBR, .rate_bps = 99999937, .packet = 1500};
+	struct source_params fast = {.type = SOURCE_CBR, .link_rate_bps = 400 * NS_PER_S, .packet = 64};
+	struct source_params odd = {.type = SOURCE_CBR, .link_rate_bps = 99999937, .packet = 1500};
 	struct source s;
 
 	(void)state;
@@ -64,9 +64,9 @@ averages_are_exact_though_gaps_are_not_whole(void **state)
 static void
 random_sources_have_their_means(void **state)
 {
-	struct source_params poisson = {.type = SOURCE_POISSON, .rate_bps = 800000000, .packet = 1000};
+	struct source_params poisson = {.type = SOURCE_POISSON, .link_rate_bps = 800000000, .packet = 1000};
 	struct source_params onoff = {
-		.type = SOURCE_ONOFF, .rate_bps = 800000000, .packet = 1000, .on_ns = MS, .off_ns = 3 * MS};
+		.type = SOURCE_ONOFF, .link_rate_bps = 800000000, .packet = 1000, .on_ns = MS, .off_ns = 3 * MS};
 
 	(void)state;
 	assert_in_range(bytes_in_a_second(&poisson, 3), 99000000, 101000000);
@@ -79,7 +79,7 @@ static void
 greedy_source_sends_its_burst_and_then_its_rate(void **state)
 {
 	struct source_params p = {
-		.type = SOURCE_GREEDY, .rate_bps = 8000000, .burst_bytes = 3500, .start_ns = MS, .packet = 1000};
+		.type = SOURCE_GREEDY, .link_rate_bps = 8000000, .burst_bytes = 3500, .start_ns = MS, .packet = 1000};
 	static const uint64_t expected_us[] = {1000, 1000, 1000, 1500, 2500, 3500};
 	struct source s;
 
@@ -96,9 +96,10 @@ bursts_come_whole_and_keep_the_rate(void **state)
 {
 	// Three of 3,500 bytes; their 3 ms are the gap.
 	struct source_params p = {
-		.type = SOURCE_BURSTS, .rate_bps = 8000000, .burst_bytes = 3500, .start_ns = MS, .packet = 1000};
+		.type = SOURCE_BURSTS, .link_rate_bps = 8000000, .burst_bytes = 3500, .start_ns = MS, .packet = 1000};
 	static const uint64_t expected_us[] = {1000, 1000, 1000, 4000, 4000, 4000, 7000};
-	struct source_params odd = {.type = SOURCE_BURSTS, .rate_bps = 99999937, .burst_bytes = 60000, .packet = 1500};
+	struct source_params odd = {
+		.type = SOURCE_BURSTS, .link_rate_bps = 99999937, .burst_bytes = 60000, .packet = 1500};
 	struct source s;
 
 	(void)state;
