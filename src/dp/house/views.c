@@ -65,10 +65,11 @@ make(struct build *b, size_t n_bytes)
 static void
 replace(struct build *b, const void *object)
 {
-	struct piece *piece = (struct piece *)(uintptr_t)object - 1;
+	struct piece *piece;
 
 	if (!object || object == &view_no_port || object == &no_block || object == &no_worker)
 		return;
+	piece = (struct piece *)(uintptr_t)object - 1;
 	piece->next = b->replaced;
 	b->replaced = piece;
 }
