@@ -449,7 +449,7 @@ bool dp_report_next(struct dp *dp, struct dp_report *ret_report);
 // Feedback's result for a port's packets: their scheduling deadline, 0: as configured, and their
 // DSCP at ports that write it, DSCP_KEEP: as configured. Beyond the port's min_rate they have the
 // DSCP `excess` (RFC 3246: expedited forwarding is for packets within a rate). The same DSCP twice:
-// at any rate. -ENOENT, -ENOMEM
+// at any rate. All packets switched after the call have it. -ENOENT
 int dp_port_set_answer(struct dp *dp, unsigned id, uint64_t deadline_ns, uint8_t dscp, uint8_t excess);
 // Number of the last packet of a port that left through a tunnel, plus those that wait: later ones
 // know of a change made now.

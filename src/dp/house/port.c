@@ -143,7 +143,7 @@ port_alloc(struct dp *dp, const struct dp_port_cfg *cfg, uint16_t id, struct por
 	port->path.device.io = port->type->io;
 	port->cfg = *cfg;
 	port->path.device.n_txq = 1;
-	port->answer_dscp = port->answer_excess = DSCP_KEEP;
+	port->path.answer = PORT_NO_ANSWER;
 	port->path.owner = (uint16_t)(id % dp->env.n_workers);
 	port->path.serial = ++dp->n_ports_made;
 	rc = mailbox_init(&port->path.handoff, PORT_HANDOFF_SIZE);
@@ -306,9 +306,9 @@ dp_port_set_answer(struct dp *dp, unsigned id, uint64_t deadline_ns, uint8_t dsc
 
 	if (!port)
 		return -ENOENT;
-	port->answer_deadline_ns = deadline_ns;
-	port->answer_dscp = dscp;
-	port->answer_excess = excess;
-	registry_touch(port);
-	return views_publish(dp);
+	atomic_store_explicit(&port->path.answer,
+		port_answer_word(&(struct port_answer){.deadline_ns = deadline_ns, .dscp = dscp, .excess = excess}),
+		memory_order_relaxed);
+	rcu_wait(&dp->env.rcu); // see dp_flow_seq
+	return 0;
 }

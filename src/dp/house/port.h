@@ -19,8 +19,6 @@ struct port {
 	_Atomic bool has_lost_link; // its MACs are not forgotten yet. Any thread sets, ctl takes
 	uint64_t forgot_ns; // when they were, 0: never
 	struct underlay *underlay; // of a port with an address, NULL: none
-	uint64_t answer_deadline_ns; // what feedback made of it, 0: nothing
-	uint8_t answer_dscp, answer_excess; // DSCP_KEEP: nothing. excess: beyond min_rate
 	struct schedule *schedule; // of its egress, NULL: none; its owner has it by a view
 	struct capture *capture; // workers have it by a view
 	struct trace *trace; // as capture, for the port's life; the workers write into it

@@ -117,11 +117,7 @@ build_port(const struct dp *dp, struct port *port, struct view_port *vp)
 	vp->forwards_reserved = cfg->forwards_reserved;
 	vp->sends_super_frames = port_has(cfg->type, PORT_IS_GUEST) && cfg->csum && cfg->tso;
 	vp->writes_dscp = cfg->dscp == DP_DSCP_DEADLINE;
-	vp->dscp_out = vp->dscp_excess = dscp_find(&dp->dscp, cfg->deadline_ns);
-	if (port->answer_dscp != DSCP_KEEP) {
-		vp->dscp_out = port->answer_dscp;
-		vp->dscp_excess = port->answer_excess;
-	}
+	vp->dscp_out = dscp_find(&dp->dscp, cfg->deadline_ns);
 	vp->deadline_ns = cfg->deadline_ns;
 	vp->frame_max = cfg->mtu + ETHER_HEADER;
 	vp->mac_limit = cfg->mac_limit ? cfg->mac_limit : UINT32_MAX;
@@ -131,7 +127,7 @@ build_port(const struct dp *dp, struct port *port, struct view_port *vp)
 	vp->schedule = port->schedule;
 	vp->link_rate = cfg->link_rate_bps / 8;
 	vp->sender = (struct sched_params){
-		.deadline_ns = port->answer_deadline_ns ? port->answer_deadline_ns : cfg->deadline_ns,
+		.deadline_ns = cfg->deadline_ns,
 		.min_rate = cfg->min_rate_bps / 8,
 		.burst = cfg->burst_bytes,
 		.weight = cfg->weight,

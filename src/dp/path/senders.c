@@ -146,6 +146,9 @@ update(struct worker *w, const struct view *view, uint16_t out, struct senders *
 	}
 	from = view_port(view, sender_table_port(&t->table, place));
 	params = from->sender;
+	sender->answer = view_answer(from);
+	if (port_answer(sender->answer).deadline_ns)
+		params.deadline_ns = port_answer(sender->answer).deadline_ns;
 	if (params.min_rate)
 		params.burst = view_bucket_bytes(from, vp->uplink);
 	// The number of a port that is gone may be another's by now.
@@ -165,7 +168,7 @@ senders_admit(struct worker *w, const struct view *view, uint16_t out, struct se
 {
 	if (place == SENDER_SHARED)
 		place = take_place(t, view_port(view, port), port);
-	if (t->at[place].gen != view->gen)
+	if (t->at[place].gen != view->gen || t->at[place].answer != view_answer(view_port(view, port)))
 		update(w, view, out, t, place);
 	return place;
 }

@@ -18,6 +18,7 @@ _Static_assert(SENDER_MAX == DP_MAX_SENDERS, "as users are told");
 
 struct sender {
 	uint64_t gen; // of the view whose parameters it has
+	uint64_t answer; // feedback's, that it has (view_answer)
 	uint64_t serial; // of the port whose packets are counted
 	uint32_t n_buffers; // of its packets that are queued
 	bool has_guarantee;
@@ -39,7 +40,8 @@ struct senders {
 // memory: sched_memory_bytes(SENDERS_PLACES), aligned to SCHED_ALIGN; it and t are zero.
 void senders_init(struct senders *t, void *memory, uint64_t now_ns);
 
-// The place of a sender that has none, or not yet the view's parameters (place: as the table says).
+// The place of a sender that has none, or not yet the view's parameters and feedback's answer (place:
+// as the table says).
 uint32_t senders_admit(
 	struct worker *w, const struct view *view, uint16_t out, struct senders *t, uint16_t port, uint32_t place);
 
@@ -49,7 +51,8 @@ senders_place(struct worker *w, const struct view *view, uint16_t out, struct se
 {
 	uint32_t place = sender_table_find(&t->table, port);
 
-	if (likely(place != SENDER_SHARED && t->at[place].gen == view->gen))
+	if (likely(place != SENDER_SHARED && t->at[place].gen == view->gen &&
+		    t->at[place].answer == view_answer(view_port(view, port))))
 		return place;
 	return senders_admit(w, view, out, t, port, place);
 }

@@ -166,12 +166,14 @@ uint8_t
 shape_dscp(struct worker *w, const struct view *view, uint16_t from, uint32_t bytes)
 {
 	const struct view_port *vp = view_port(view, from);
+	struct port_answer a = port_answer(view_answer(vp));
 
-	if (likely(vp->dscp_out == vp->dscp_excess))
+	if (likely(a.dscp == DSCP_KEEP))
 		return vp->dscp_out;
-	return vp->raised.rate && rate_limit_take(&vp->raised, &vp->port->paid.raised, bytes, w->now_ns) ?
-		vp->dscp_out :
-		vp->dscp_excess;
+	if (a.dscp == a.excess)
+		return a.dscp;
+	return vp->raised.rate && rate_limit_take(&vp->raised, &vp->port->paid.raised, bytes, w->now_ns) ? a.dscp :
+													   a.excess;
 }
 
 // The frame in its port's form, or why it may not leave; then pkt->m, if it still exists, is the

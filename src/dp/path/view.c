@@ -5,7 +5,6 @@ const struct view_port view_no_port = {
 	.mirror_to = VIEW_NO_PORT,
 	.sender = {.weight = 1, .limit = DP_QUEUE_MIN},
 	.dscp_out = DSCP_KEEP,
-	.dscp_excess = DSCP_KEEP,
 };
 
 bool

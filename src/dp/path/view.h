@@ -54,8 +54,8 @@ struct view_port {
 	bool prewake; // and trace is there
 	bool sends_super_frames; // its guest may
 	bool writes_dscp; // into what it is given
-	// Of its packets, at ports that write it; DSCP_KEEP: they do not. excess: beyond raised.
-	uint8_t dscp_out, dscp_excess;
+	// Of its packets, at ports that write it, unless feedback raised it; DSCP_KEEP: they do not.
+	uint8_t dscp_out;
 	uint32_t frame_max; // bytes without tags: MTU + Ethernet header
 	uint32_t mac_limit; // UINT32_MAX: none
 	struct rate_limit flood, max_rate, raised; // packets, bytes, bytes
@@ -65,7 +65,7 @@ struct view_port {
 	struct capture *capture; // NULL: none
 	struct trace *trace; // NULL: none
 	struct schedule *schedule; // of its egress, NULL: none
-	struct sched_params sender; // of what it sends
+	struct sched_params sender; // of what it sends, as configured: see view_answer
 	uint64_t link_rate; // bytes/s
 	struct guard guard;
 	struct vlan_set trunk;
@@ -76,6 +76,13 @@ static inline uint64_t
 view_bucket_bytes(const struct view_port *from, bool is_uplink)
 {
 	return dp_bucket_bytes(from->sender.burst, from->frame_max - RTE_ETHER_HDR_LEN, is_uplink);
+}
+
+// Feedback's answer to what the port sends; a port that is gone has none.
+static inline uint64_t
+view_answer(const struct view_port *from)
+{
+	return from->port ? atomic_load_explicit(&from->port->answer, memory_order_relaxed) : PORT_NO_ANSWER;
 }
 
 struct view_rxq {

@@ -52,8 +52,7 @@ add_port(unsigned i)
 		.takes_untagged = true,
 		.is_admin_up = true,
 		.frame_max = 1514,
-		.dscp_out = DSCP_KEEP,
-		.dscp_excess = DSCP_KEEP};
+		.dscp_out = DSCP_KEEP};
 }
 
 static int

@@ -89,6 +89,27 @@ packets_past_their_deadline_are_dropped_where_asked(void **state)
 }
 
 static void
+feedback_changes_the_deadline_of_what_waits(void **state)
+{
+	struct dp_port_cfg cfgs[N_GUESTS];
+
+	(void)state;
+	slow_uplink(cfgs);
+	cfgs[1].deadline_ns = DP_DEADLINE_MAX_NS;
+	cfgs[1].burst_bytes = 10000;
+	cfgs[1].late = DP_LATE_DROP;
+	add_guests(cfgs);
+	for (unsigned i = 0; i < 5; i++)
+		send_frame(1, 2, 0, 1000);
+	expect_frame(2, 1000); // it keeps the link for a second
+	assert_int_equal(dp_port_set_answer(dp, guest[1].port, 10000000, DSCP_KEEP, DSCP_KEEP), 0);
+	send_frame(1, 2, 0, 1000); // the scheduler hears of it with the sender's next packet
+	wait_drops(2, DROP_LATE, 5);
+	assert_int_equal(flow_of(2, 1).late_pkts, 5);
+	assert_conserved();
+}
+
+static void
 slow_receiver_costs_its_senders_packets_and_nobody_else(void **state)
 {
 	struct dp_port_cfg cfgs[N_GUESTS] = {port_cfg(0), port_cfg(1), port_cfg(2)};
@@ -215,6 +236,7 @@ main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		WITH_BRIDGE(deadline_overtakes_what_has_none),
 		WITH_BRIDGE(packets_past_their_deadline_are_dropped_where_asked),
+		WITH_BRIDGE(feedback_changes_the_deadline_of_what_waits),
 		WITH_BRIDGE(slow_receiver_costs_its_senders_packets_and_nobody_else),
 		WITH_BRIDGE(guest_that_leaves_takes_its_queue_along),
 		WITH_BRIDGE(port_with_a_number_used_before_has_no_history),

@@ -165,6 +165,20 @@ a_change_that_is_refused_costs_nothing(void **state)
 }
 
 static void
+an_answer_of_feedback_builds_nothing(void **state)
+{
+	struct dp_port_cfg cfg = idle_cfg(0);
+	unsigned id = add(&cfg);
+	struct views_cost before = views_cost(dp);
+
+	(void)state;
+	assert_int_equal(dp_port_set_answer(dp, id, 1000000, 46, 34), 0);
+	assert_int_equal(dp_port_set_answer(dp, id, 0, DSCP_KEEP, DSCP_KEEP), 0);
+	assert_int_equal(cost_since(before).n_bytes, 0);
+	assert_int_equal(dp_port_set_answer(dp, id + 1, 0, DSCP_KEEP, DSCP_KEEP), -ENOENT);
+}
+
+static void
 a_port_that_comes_or_goes_builds_what_refers_to_it(void **state)
 {
 	struct dp_port_cfg source = idle_cfg(0), target = idle_cfg(1), other = idle_cfg(2);
@@ -245,6 +259,7 @@ main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		WITH_BRIDGE(a_change_of_one_port_costs_the_same_whatever_else_there_is),
 		WITH_BRIDGE(a_change_that_is_refused_costs_nothing),
+		WITH_BRIDGE(an_answer_of_feedback_builds_nothing),
 		WITH_BRIDGE(a_port_that_comes_or_goes_builds_what_refers_to_it),
 		WITH_BRIDGE(lists_of_one_bridge_cost_nothing_for_ports_of_others),
 		WITH_BRIDGE(ports_that_come_change_and_go_under_traffic_leave_nothing),
