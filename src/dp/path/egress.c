@@ -103,6 +103,18 @@ is_ready(const struct view_port *vp)
 	return atomic_load_explicit(&vp->port->device.is_up, memory_order_relaxed) && vp->is_admin_up;
 }
 
+struct egress_way
+egress_way(struct worker *w, const struct view *view, uint16_t out, uint16_t vlan)
+{
+	const struct view_port *vp = view_port(view, out);
+
+	if (!is_ready(vp) || vp->is_mirror_target || vp->tunnel || vp->writes_dscp || vlan != vp->vlan ||
+		!vp->takes_untagged)
+		return (struct egress_way){.tx = NULL};
+	return (struct egress_way){
+		.tx = &w->port[out].tx, .frame_max = vp->frame_max, .is_timed = vp->schedule || vp->trace};
+}
+
 // A tunnel's packets go on to its uplink.
 static void
 encap_and_stage(struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf *m)

@@ -1,9 +1,39 @@
 // How a packet leaves.
 #pragma once
 
+#include "base/pkt.h"
+#include "parts.h"
+#include "rtvs/frame.h"
 #include "shape.h"
 #include "view.h"
 #include "worker.h"
+
+// How packets without a tag leave a port: found once for a burst. A packet passes if it leaves as it
+// came, which is the rule.
+struct egress_way {
+	struct worker_tx *tx; // of the port; NULL: none passes
+	uint32_t frame_max; // bytes
+	bool is_timed; // packets carry their time of arrival
+};
+
+// Of packets that came without a tag and are in the VLAN.
+struct egress_way egress_way(struct worker *w, const struct view *view, uint16_t out, uint16_t vlan);
+
+// True: the packet, which came without a tag, is staged. False: it is egress_put's.
+static inline bool
+egress_pass(struct worker *w, const struct egress_way *way, struct rte_mbuf *m)
+{
+	struct worker_tx *tx = way->tx;
+
+	// A stage that is empty, or full, has more to be done for it.
+	if (!tx || !tx->n || tx->n == RTE_DIM(tx->pkts) || (m->ol_flags & PARTS_OFFLOADS) || m->nb_segs > 1 ||
+		m->pkt_len > way->frame_max || m->pkt_len < FRAME_WIRE_MIN)
+		return false;
+	if (way->is_timed)
+		pkt_item(m)->arrival_ns = w->now_ns;
+	tx->pkts[tx->n++] = m;
+	return true;
+}
 
 // Takes m for port `out`: VLAN, MTU, offloads, then the stage or the owner's ring.
 void egress_put(struct worker *w, const struct view *view, uint16_t out, struct egress_pkt pkt);

@@ -25,6 +25,7 @@ struct burst {
 	// The last packet's source and destination, MAC << 16 | VLAN; NO_KEY: none yet.
 	uint64_t src_key, dst_key;
 	uint16_t dst_port;
+	struct egress_way way; // to it, for packets that nobody copies
 };
 
 // The VLAN of the frame on this port. False: the port does not take it.
@@ -168,6 +169,28 @@ flood(struct burst *b, struct egress_pkt pkt, bool is_reserved)
 	return DROP_NONE;
 }
 
+static enum drop
+may_leave(const struct burst *b, uint16_t out, const struct view_port *vp)
+{
+	if (out == b->in_id)
+		return DROP_SAME_PORT;
+	// A packet from one tunnel does not leave by another: each host sends to all by itself.
+	if ((b->in->is_isolated && vp->is_isolated) || (b->in->tunnel && vp->tunnel))
+		return DROP_ISOLATED;
+	return DROP_NONE;
+}
+
+static struct egress_way
+find_way(const struct burst *b, uint16_t out, uint16_t vlan)
+{
+	const struct view_port *vp = out == MAC_TABLE_NO_PORT ? &view_no_port : view_port(b->view, out);
+
+	if (vp->bridge != b->in->bridge || may_leave(b, out, vp) != DROP_NONE || (b->in->mirror & DP_MIRROR_RX) ||
+		(vp->mirror & DP_MIRROR_TX))
+		return (struct egress_way){.tx = NULL};
+	return egress_way(b->w, b->view, out, vlan);
+}
+
 static uint16_t
 lookup(struct burst *b, uint64_t dst, uint16_t vlan)
 {
@@ -176,6 +199,7 @@ lookup(struct burst *b, uint64_t dst, uint16_t vlan)
 	if (key != b->dst_key) {
 		b->dst_port = mac_table_find(&b->in->bridge->macs, dst, vlan);
 		b->dst_key = key;
+		b->way = find_way(b, b->dst_port, vlan);
 	}
 	return b->dst_port;
 }
@@ -183,13 +207,11 @@ lookup(struct burst *b, uint64_t dst, uint16_t vlan)
 static enum drop
 unicast(struct burst *b, uint16_t out, const struct view_port *vp, struct egress_pkt pkt)
 {
-	if (out == b->in_id)
-		return DROP_SAME_PORT;
-	// A packet from one tunnel does not leave by another: each host sends to all by itself.
-	if ((b->in->is_isolated && vp->is_isolated) || (b->in->tunnel && vp->tunnel))
-		return DROP_ISOLATED;
-	forward(b, out, vp, pkt);
-	return DROP_NONE;
+	enum drop drop = may_leave(b, out, vp);
+
+	if (likely(drop == DROP_NONE))
+		forward(b, out, vp, pkt);
+	return drop;
 }
 
 static enum drop
@@ -234,6 +256,8 @@ switch_one(struct burst *b, struct rte_mbuf *m)
 	if (unlikely(l2.dst & FRAME_MAC_MULTICAST))
 		return flood(b, pkt, is_reserved);
 	out = lookup(b, l2.dst, pkt.vlan);
+	if (likely(!pkt.is_tagged && egress_pass(b->w, &b->way, m)))
+		return DROP_NONE;
 	vp = out == MAC_TABLE_NO_PORT ? NULL : view_port(b->view, out);
 	if (unlikely(!vp || vp->bridge != in->bridge))
 		return flood(b, pkt, false);

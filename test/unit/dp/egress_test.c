@@ -3,6 +3,7 @@
 // whatever happens to them.
 #include "eal_fixture.h"
 #include "path/egress.h"
+#include "rtvs/random.h"
 
 #include <rte_ether.h>
 
@@ -259,6 +260,84 @@ packets_for_a_port_that_is_not_known_yet_wait_for_the_view(void **state)
 	assert_int_equal(got[1], 1);
 }
 
+#define VLAN 5
+#define N_PACKETS 20000
+
+static struct rte_mbuf *
+make_any(uint64_t *random)
+{
+	uint16_t n = (uint16_t)(14 + random_below(random, random_below(random, 4) ? 100 : 1600));
+	struct rte_mbuf *m = rte_pktmbuf_alloc(pool), *more;
+
+	memset(rte_pktmbuf_append(m, n), (int)random_below(random, 256), n);
+	if (!random_below(random, 8)) {
+		more = rte_pktmbuf_alloc(pool);
+		memset(rte_pktmbuf_append(more, 50), 1, 50);
+		assert_int_equal(rte_pktmbuf_chain(m, more), 0);
+	}
+	m->l2_len = 14;
+	m->l3_len = 20;
+	if (!random_below(random, 8))
+		m->ol_flags = RTE_MBUF_F_TX_TCP_CKSUM | RTE_MBUF_F_TX_IPV4;
+	return m;
+}
+
+static void
+make_any_port(uint64_t *random)
+{
+	entry[0].vlan = random_below(random, 4) ? VLAN : 0;
+	entry[0].takes_untagged = random_below(random, 8);
+	entry[0].is_trunk = entry[0].carries_all = !random_below(random, 4);
+	entry[0].is_mirror_target = !random_below(random, 8);
+	entry[0].is_admin_up = random_below(random, 8);
+	entry[0].writes_dscp = !random_below(random, 8);
+	entry[0].dscp_out = random_below(random, 2) ? DSCP_KEEP : 46;
+	entry[0].frame_max = random_below(random, 2) ? 100 : 1514;
+	port[0].device.is_up = random_below(random, 8);
+	port[0].device.caps = (uint32_t)random_below(random, 16);
+}
+
+// What passes is what egress_put would have staged as it is.
+static void
+packets_pass_only_as_they_came(void **state)
+{
+	struct worker_tx *tx = &w[MINE].port[0].tx;
+	uint64_t random = unit_seed();
+	unsigned n_passed = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < N_PACKETS; i++) {
+		struct rte_mbuf *first = rte_pktmbuf_alloc(pool), *m, *copy;
+		struct egress_way way;
+
+		make_any_port(&random);
+		way = egress_way(&w[MINE], view, 0, VLAN);
+		m = make_any(&random);
+		m->port = 0;
+		copy = rte_pktmbuf_copy(m, pool, 0, UINT32_MAX);
+		tx->pkts[0] = first;
+		tx->n = 1;
+		if (!egress_pass(&w[MINE], &way, m)) {
+			assert_int_equal(tx->n, 1);
+			egress_put(&w[MINE], view, 0, (struct egress_pkt){.m = m, .vlan = VLAN});
+			rte_pktmbuf_free(copy);
+		} else {
+			n_passed++;
+			assert_int_equal(tx->n, 2);
+			tx->n = 1;
+			egress_put(&w[MINE], view, 0, (struct egress_pkt){.m = copy, .vlan = VLAN});
+			assert_int_equal(tx->n, 2);
+			assert_ptr_equal(tx->pkts[1], copy);
+			assert_int_equal(copy->pkt_len, m->pkt_len);
+			assert_memory_equal(rte_pktmbuf_mtod(copy, void *), rte_pktmbuf_mtod(m, void *), m->data_len);
+			rte_pktmbuf_free(m);
+		}
+		rte_pktmbuf_free_bulk(tx->pkts, tx->n);
+		tx->n = w[MINE].n_dirty = 0;
+	}
+	assert_in_range(n_passed, N_PACKETS / 20, N_PACKETS / 2);
+}
+
 #define CASE(test) cmocka_unit_test_setup_teardown(test, begin, end)
 
 int
@@ -270,6 +349,7 @@ main(void)
 		CASE(port_of_the_worker_itself_wakes_nobody),
 		CASE(full_mailbox_loses_the_last_ones_and_counts_them),
 		CASE(stage_that_is_full_is_handed_over_at_once),
+		CASE(packets_pass_only_as_they_came),
 		CASE(packets_for_a_port_that_is_not_known_yet_wait_for_the_view),
 	};
 
