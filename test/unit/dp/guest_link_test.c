@@ -170,7 +170,8 @@ say(uint32_t request, const void *payload, uint32_t n, const int *fds, unsigned 
 	uint8_t bytes[512];
 
 	memcpy(bytes, (const uint32_t[]){request, 1, n}, 12);
-	memcpy(bytes + 12, payload, n);
+	if (n)
+		memcpy(bytes + 12, payload, n);
 	send_raw(bytes, 12 + n, fds, n_fds);
 	return guest_link_read(w.link);
 }
