@@ -126,8 +126,7 @@ build_port(const struct dp *dp, struct port *port, struct view_port *vp)
 	vp->prewake = cfg->prewake && vp->trace;
 	vp->schedule = port->schedule;
 	vp->link_rate = cfg->link_rate_bps / 8;
-	vp->sender = (struct sched_params){
-		.deadline_ns = cfg->deadline_ns,
+	vp->sender = (struct sched_params){.deadline_ns = cfg->deadline_ns,
 		.min_rate = cfg->min_rate_bps / 8,
 		.burst = cfg->burst_bytes,
 		.weight = cfg->weight,

@@ -8,8 +8,8 @@
 #include "view.h"
 #include "worker.h"
 
-// How packets without a tag leave a port: found once for a burst. A packet passes if it leaves as it
-// came, which is the rule.
+// How packets without a tag leave a port: found once for a burst. A packet passes if it leaves as
+// it came, which is the rule.
 struct egress_way {
 	struct worker_tx *tx; // of the port; NULL: none passes
 	uint32_t frame_max; // bytes

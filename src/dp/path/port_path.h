@@ -29,8 +29,8 @@ struct port_path {
 	} paid __rte_cache_aligned; // dp: rw, atomic; ctl: wo
 };
 
-// What feedback made of what the port sends, in one word: workers see all of it, or none. A deadline
-// has 48 bits, 78 hours.
+// What feedback made of what the port sends, in one word: workers see all of it, or none. A
+// deadline has 48 bits, 78 hours.
 struct port_answer {
 	uint64_t deadline_ns; // 0: as configured
 	uint8_t dscp, excess; // DSCP_KEEP: as configured. excess: beyond min_rate

@@ -40,8 +40,8 @@ struct senders {
 // memory: sched_memory_bytes(SENDERS_PLACES), aligned to SCHED_ALIGN; it and t are zero.
 void senders_init(struct senders *t, void *memory, uint64_t now_ns);
 
-// The place of a sender that has none, or not yet the view's parameters and feedback's answer (place:
-// as the table says).
+// The place of a sender that has none, or not yet the view's parameters and feedback's answer
+// (place: as the table says).
 uint32_t senders_admit(
 	struct worker *w, const struct view *view, uint16_t out, struct senders *t, uint16_t port, uint32_t place);
 

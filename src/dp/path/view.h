@@ -54,7 +54,8 @@ struct view_port {
 	bool prewake; // and trace is there
 	bool sends_super_frames; // its guest may
 	bool writes_dscp; // into what it is given
-	// Of its packets, at ports that write it, unless feedback raised it; DSCP_KEEP: they do not.
+	// Of its packets, at ports that write it, unless feedback raised it; DSCP_KEEP: they do
+	// not.
 	uint8_t dscp_out;
 	uint32_t frame_max; // bytes without tags: MTU + Ethernet header
 	uint32_t mac_limit; // UINT32_MAX: none
