@@ -235,12 +235,11 @@ take_fds(struct guest_link *link, struct msghdr *msg, int fds[], bool *ret_is_fo
 			int fd;
 
 			memcpy(&fd, CMSG_DATA(c) + k * sizeof(fd), sizeof(fd));
+			*ret_is_foreign |= fd_kind(fd) == FD_FOREIGN;
 			if (n < VHOST_USER_MAX_FDS + 1)
 				fds[n++] = fd;
 			else
 				link->cfg.close(link->cfg.arg, fd);
-			if (fd_kind(fd) == FD_FOREIGN)
-				*ret_is_foreign = true;
 		}
 	}
 	return n;
