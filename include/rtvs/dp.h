@@ -446,10 +446,11 @@ struct dp_report {
 unsigned dp_delay_list(const struct dp *dp, unsigned tunnel, uint32_t *pos, struct dp_delay *ret_delays, unsigned max);
 // Reports for senders, one by one; false: nothing more for now. As dp_datagram_next.
 bool dp_report_next(struct dp *dp, struct dp_report *ret_report);
-// Feedback's result for a port's packets: their scheduling deadline, 0: as configured, and their
-// DSCP at ports that write it, DSCP_KEEP: as configured. Beyond the port's min_rate they have the
-// DSCP `excess` (RFC 3246: expedited forwarding is for packets within a rate). The same DSCP twice:
-// at any rate. All packets switched after the call have it. -ENOENT
+// Feedback's result for a port's packets: their scheduling deadline, up to DP_DEADLINE_MAX_NS, 0:
+// as configured, and their DSCP at ports that write it, DSCP_KEEP: as configured. Beyond the port's
+// min_rate they have the DSCP `excess` (RFC 3246: expedited forwarding is for packets within a
+// rate). The same DSCP twice: at any rate. All packets switched after the call have it. -ENOENT,
+// -EINVAL
 int dp_port_set_answer(struct dp *dp, unsigned id, uint64_t deadline_ns, uint8_t dscp, uint8_t excess);
 // Number of the last packet of a port that left through a tunnel, plus those that wait: later ones
 // know of a change made now.

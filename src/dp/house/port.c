@@ -306,6 +306,8 @@ dp_port_set_answer(struct dp *dp, unsigned id, uint64_t deadline_ns, uint8_t dsc
 
 	if (!port)
 		return -ENOENT;
+	if (deadline_ns > DP_DEADLINE_MAX_NS)
+		return -EINVAL;
 	atomic_store_explicit(&port->path.answer,
 		port_answer_word(&(struct port_answer){.deadline_ns = deadline_ns, .dscp = dscp, .excess = excess}),
 		memory_order_relaxed);

@@ -174,6 +174,8 @@ an_answer_of_feedback_builds_nothing(void **state)
 	(void)state;
 	assert_int_equal(dp_port_set_answer(dp, id, 1000000, 46, 34), 0);
 	assert_int_equal(dp_port_set_answer(dp, id, 0, DSCP_KEEP, DSCP_KEEP), 0);
+	assert_int_equal(dp_port_set_answer(dp, id, DP_DEADLINE_MAX_NS, 46, 34), 0);
+	assert_int_equal(dp_port_set_answer(dp, id, DP_DEADLINE_MAX_NS + 1, 46, 34), -EINVAL);
 	assert_int_equal(cost_since(before).n_bytes, 0);
 	assert_int_equal(dp_port_set_answer(dp, id + 1, 0, DSCP_KEEP, DSCP_KEEP), -ENOENT);
 }
