@@ -108,9 +108,21 @@ int vhost_user_init(struct vhost_user *u, const struct vhost_user_cfg *cfg);
 // that reads no more than that gets a message's descriptors with its own bytes.
 size_t vhost_user_wants(const struct vhost_user *u);
 
-// n: at most what vhost_user_wants said. Errors: -EPROTO (the connection has to end, u->why says
-// why). Takes the descriptors in any case.
+// n: at most what vhost_user_wants said, 0 of a message that is there and was not handled. Errors:
+// -EPROTO (the connection has to end, u->why says why). Takes the descriptors in any case.
 int vhost_user_receive(struct vhost_user *u, const uint8_t *bytes, size_t n, const int *fds, unsigned n_fds);
+
+enum vhost_user_next {
+	VHOST_USER_PART, // the rest of the message is to be received
+	VHOST_USER_QUERY, // a message that only asks
+	// One that may start, stop or move rings or memory: nothing may use them while it is
+	// handled.
+	VHOST_USER_CHANGE,
+};
+enum vhost_user_next vhost_user_next(const struct vhost_user *u);
+
+// Handles the message that is there. Errors as vhost_user_receive.
+int vhost_user_handle(struct vhost_user *u);
 
 // The caller saw a rule broken: the connection ends as if the session had seen it.
 void vhost_user_refuse(struct vhost_user *u, const char *why);

@@ -539,12 +539,13 @@ struct row {
 	uint8_t n_fds, max_fds; // as the bytes
 	enum ring_by ring;
 	bool has_reply; // of its own: it is not acknowledged besides
+	bool is_query; // changes nothing
 };
 
 static const struct row rows[] = {
-	[1] = {get_features, .has_reply = true},
+	[1] = {get_features, .has_reply = true, .is_query = true},
 	[2] = {set_features, 8},
-	[3] = {set_owner},
+	[3] = {set_owner, .is_query = true},
 	[4] = {reset_device}, // RESET_OWNER, which is obsolete
 	[5] = {set_mem_table, 8, VHOST_USER_MAX_PAYLOAD, 0, VHOST_USER_MAX_FDS},
 	[6] = {set_log_base, 16, .n_fds = 1, .has_reply = true},
@@ -556,19 +557,19 @@ static const struct row rows[] = {
 	[12] = {set_vring_kick, 8, .max_fds = 1, .ring = RING_IN_U64},
 	[13] = {set_vring_call, 8, .max_fds = 1, .ring = RING_IN_U64},
 	[14] = {set_vring_err, 8, .max_fds = 1, .ring = RING_IN_U64},
-	[15] = {get_protocol_features, .has_reply = true},
+	[15] = {get_protocol_features, .has_reply = true, .is_query = true},
 	[16] = {set_protocol_features, 8},
-	[17] = {get_queue_num, .has_reply = true},
+	[17] = {get_queue_num, .has_reply = true, .is_query = true},
 	[18] = {set_vring_enable, 8, .ring = RING_IN_STATE},
 	[19] = {send_rarp, 8},
 	[20] = {net_set_mtu, 8},
 	[21] = {set_backend_req_fd, 0, 8, .n_fds = 1},
 	[34] = {reset_device},
-	[36] = {get_max_mem_slots, .has_reply = true},
+	[36] = {get_max_mem_slots, .has_reply = true, .is_query = true},
 	[37] = {add_mem_reg, 40, .n_fds = 1},
 	[38] = {rem_mem_reg, 40, .max_fds = 1},
 	[39] = {set_status, 8},
-	[40] = {get_status, .has_reply = true},
+	[40] = {get_status, .has_reply = true, .is_query = true},
 };
 
 static int
@@ -655,8 +656,20 @@ check_header(struct vhost_user *u)
 	return payload_bytes(u) > VHOST_USER_MAX_PAYLOAD ? breach(u, "a message that is too long") : 0;
 }
 
-static int
-take_message(struct vhost_user *u)
+enum vhost_user_next
+vhost_user_next(const struct vhost_user *u)
+{
+	uint32_t request;
+
+	if (u->n_in < VHOST_USER_HEADER || u->n_in < VHOST_USER_HEADER + payload_bytes(u))
+		return VHOST_USER_PART;
+	memcpy(&request, u->in, sizeof(request));
+	return request < sizeof(rows) / sizeof(rows[0]) && rows[request].is_query ? VHOST_USER_QUERY :
+										    VHOST_USER_CHANGE;
+}
+
+int
+vhost_user_handle(struct vhost_user *u)
 {
 	struct message m = {0};
 	int rc;
@@ -696,7 +709,7 @@ vhost_user_receive(struct vhost_user *u, const uint8_t *bytes, size_t n, const i
 		return 0;
 	if (u->n_in == VHOST_USER_HEADER)
 		rc = check_header(u);
-	return rc || u->n_in < VHOST_USER_HEADER + payload_bytes(u) ? rc : take_message(u);
+	return rc;
 }
 
 void

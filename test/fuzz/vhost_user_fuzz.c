@@ -122,7 +122,8 @@ receive(struct vhost_user *u, const uint8_t *bytes, size_t n, unsigned n_fds)
 		size_t part = vhost_user_wants(u) < n ? vhost_user_wants(u) : n;
 
 		PROMISE(vhost_user_wants(u) > 0);
-		if (vhost_user_receive(u, bytes, part, fds, n_fds))
+		if (vhost_user_receive(u, bytes, part, fds, n_fds) ||
+			(vhost_user_next(u) != VHOST_USER_PART && vhost_user_handle(u)))
 			return;
 		bytes += part;
 		n -= part;

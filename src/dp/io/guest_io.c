@@ -17,29 +17,33 @@
 // bytes of a frame: the largest IP packet, Ethernet's header, two tags
 #define FRAME_MAX (UINT16_MAX + 22)
 
-static struct guest_ring *
-ring_of(struct device *device, unsigned i, bool *ret_is_enabled)
+static struct guest_queue *
+queue_of(struct device *device, unsigned i)
 {
 	struct guest_io *g = device->priv;
 
-	*ret_is_enabled = atomic_load_explicit(&g->enabled, memory_order_relaxed) >> i & 1;
-	return atomic_load_explicit(&g->ring[i], memory_order_acquire);
+	return atomic_load_explicit(&g->queue[i], memory_order_acquire);
+}
+
+static void
+silence(struct guest_queue *q)
+{
+	if (likely(!q->is_loud))
+		return;
+	q->is_loud = false;
+	guest_ring_arm(&q->ring, false);
 }
 
 // Shows the guest what was used, and wakes it if it wants to be.
 static void
-end_burst(struct device *device, struct guest_ring *r, unsigned i)
+end_burst(struct device *device, struct guest_queue *q)
 {
 	struct guest_io *g = device->priv;
-	int call;
 
-	guest_ring_publish(r);
+	guest_ring_publish(&q->ring);
 	atomic_thread_fence(memory_order_seq_cst);
-	if (!guest_ring_must_signal(r))
-		return;
-	call = atomic_load_explicit(&g->call[i], memory_order_acquire);
-	if (call >= 0)
-		(void)g->signal(call, g->owner);
+	if (guest_ring_must_signal(&q->ring) && q->call >= 0)
+		(void)g->signal(q->call, q->owner);
 }
 
 static void
@@ -109,27 +113,22 @@ fill(struct device *device, struct rte_mbuf *m, const struct guest_frame *f, con
 }
 
 static uint16_t
-guest_rx(struct device *device, uint16_t q, struct rte_mbuf **pkts, uint16_t n)
+guest_rx(struct device *device, uint16_t pair, struct rte_mbuf **pkts, uint16_t n)
 {
 	static _Thread_local struct guest_burst burst;
-	struct guest_io *g = device->priv;
-	unsigned i = GUEST_FROM(q), taken;
+	struct guest_queue *q = queue_of(device, GUEST_FROM(pair));
 	uint16_t got = 0, n_full = 0;
-	bool is_enabled;
-	struct guest_ring *r = ring_of(device, i, &is_enabled);
+	unsigned taken;
 
-	if (!r)
+	if (!q)
 		return 0;
-	if (unlikely(atomic_load_explicit(&g->loud, memory_order_relaxed) >> i & 1)) {
-		atomic_fetch_and(&g->loud, ~(1u << i));
-		guest_ring_arm(r, false);
-	}
+	silence(q);
 	// Buffers come first: a frame that was taken and has none would be lost.
-	if (!guest_ring_has_work(r) || rte_pktmbuf_alloc_bulk(device->pool, pkts, n))
+	if (!guest_ring_has_work(&q->ring) || rte_pktmbuf_alloc_bulk(device->pool, pkts, n))
 		return 0;
-	taken = guest_ring_take(r, &burst, n);
-	count_fault(device, r, false);
-	for (unsigned k = 0; k < taken && is_enabled; k++) {
+	taken = guest_ring_take(&q->ring, &burst, n);
+	count_fault(device, &q->ring, false);
+	for (unsigned k = 0; k < taken && q->is_enabled; k++) {
 		const struct guest_frame *f = &burst.frame[k];
 		struct rte_mbuf *m = pkts[k];
 
@@ -142,8 +141,8 @@ guest_rx(struct device *device, uint16_t q, struct rte_mbuf **pkts, uint16_t n)
 	}
 	if (unlikely(n_full))
 		atomic_fetch_add_explicit(&device->guest_errors, n_full, memory_order_relaxed);
-	pkt_free_burst(pkts + (is_enabled ? taken : 0), n - (is_enabled ? taken : 0));
-	end_burst(device, r, i);
+	pkt_free_burst(pkts + (q->is_enabled ? taken : 0), n - (q->is_enabled ? taken : 0));
+	end_burst(device, q);
 	return got;
 }
 
@@ -184,18 +183,17 @@ deliver(struct guest_ring *r, const struct rte_mbuf *m)
 }
 
 static uint16_t
-guest_tx(struct device *device, uint16_t q, struct rte_mbuf **pkts, uint16_t n, struct port_refused *refused)
+guest_tx(struct device *device, uint16_t pair, struct rte_mbuf **pkts, uint16_t n, struct port_refused *refused)
 {
-	unsigned i = GUEST_TO(q);
+	struct guest_queue *q = queue_of(device, GUEST_TO(pair));
+	bool was_broken = q && q->ring.fault;
 	uint16_t done = 0;
-	bool is_enabled;
-	struct guest_ring *r = ring_of(device, i, &is_enabled);
-	bool was_broken = r && r->fault;
 
-	if (!r || !is_enabled)
+	if (!q || !q->is_enabled)
 		return 0;
+	silence(q);
 	for (; done < n; done++) {
-		int rc = deliver(r, pkts[done]);
+		int rc = deliver(&q->ring, pkts[done]);
 
 		if (likely(!rc)) {
 			pkt_free(pkts[done]);
@@ -205,34 +203,30 @@ guest_tx(struct device *device, uint16_t q, struct rte_mbuf **pkts, uint16_t n, 
 			break;
 		port_refuse(refused, done, DROP_REFUSED);
 	}
-	count_fault(device, r, was_broken);
-	end_burst(device, r, i);
+	count_fault(device, &q->ring, was_broken);
+	end_burst(device, q);
 	return done;
 }
 
 static int
-guest_arm(struct device *device, uint16_t q, bool is_on)
+guest_arm(struct device *device, uint16_t pair, bool is_on)
 {
-	struct guest_io *g = device->priv;
-	unsigned i = GUEST_FROM(q);
-	bool is_enabled;
-	struct guest_ring *r = ring_of(device, i, &is_enabled);
+	struct guest_queue *q = queue_of(device, GUEST_FROM(pair));
 
-	if (!r)
+	if (!q)
 		return -2; // the front-end's next message wakes the workers
-	guest_ring_arm(r, is_on);
+	guest_ring_arm(&q->ring, is_on);
 	atomic_thread_fence(memory_order_seq_cst); // before whoever arms looks once more
-	return atomic_load_explicit(&g->kick[i], memory_order_relaxed);
+	return q->kick;
 }
 
 static bool
-guest_look(struct device *device, uint16_t q, struct chain_ring *ret_ring)
+guest_look(struct device *device, uint16_t pair, struct chain_ring *ret_ring)
 {
-	bool is_enabled;
-	const struct guest_ring *r = ring_of(device, GUEST_TO(q), &is_enabled);
+	const struct guest_queue *q = queue_of(device, GUEST_TO(pair));
 	struct guest_ring_progress p;
 
-	if (!r || !guest_ring_look(r, &p))
+	if (!q || !guest_ring_look(&q->ring, &p))
 		return false;
 	*ret_ring = (struct chain_ring){
 		.cycle = p.circle, .put = (uint16_t)p.used, .wanted = (uint16_t)p.wanted, .is_polling = p.is_polling};
@@ -240,13 +234,13 @@ guest_look(struct device *device, uint16_t q, struct chain_ring *ret_ring)
 }
 
 static void
-guest_kick(struct device *device, uint16_t q)
+guest_kick(struct device *device, uint16_t pair)
 {
 	struct guest_io *g = device->priv;
-	int call = atomic_load_explicit(&g->call[GUEST_TO(q)], memory_order_acquire);
+	const struct guest_queue *q = queue_of(device, GUEST_TO(pair));
 
-	if (call >= 0)
-		(void)g->signal(call, g->owner);
+	if (q && q->call >= 0)
+		(void)g->signal(q->call, q->owner);
 }
 
 const struct port_io guest_io_ops = {

@@ -1,7 +1,8 @@
 // A connection's socket and the effects of its messages. Memory is mapped whole, in the pages of
 // its file system, of files that no stranger serves (fd_kind.h); bus_error.c handles files that are
-// shortened later. An object in use is first taken out of guest_io. Then the workers are waited
-// for, and only then it is freed.
+// shortened later.
+// Invariant: while a link is shown, only queries are handled, so that nothing changes under the
+// workers.
 #include "guest_link.h"
 
 #include "fd_kind.h"
@@ -9,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -30,7 +32,9 @@ struct mapping {
 struct guest_link {
 	struct guest_link_cfg cfg;
 	struct vhost_user user;
-	struct guest_ring ring[VHOST_USER_MAX_RINGS];
+	struct guest_io *io; // that it is shown in, NULL: it is hidden
+	struct guest_queue queue[VHOST_USER_MAX_RINGS];
+	uint32_t running, fresh; // bit per ring; fresh: started since it was shown last
 	struct mapping map[MAX_MAPS];
 	uint64_t mtu;
 };
@@ -55,7 +59,7 @@ do_map(void *arg, int fd, uint64_t offset, uint64_t n_bytes, uint8_t **ret_host)
 		base = mmap(NULL, m->n_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, (off_t)first);
 		rc = base == MAP_FAILED ? -errno : 0;
 	}
-	link->cfg.close(link->cfg.arg, fd);
+	link->cfg.close(link->cfg.arg, fd, false);
 	if (rc)
 		return rc;
 	(void)madvise(base, m->n_bytes, MADV_DONTDUMP);
@@ -73,7 +77,7 @@ do_unmap(void *arg, uint8_t *host, uint64_t n_bytes)
 	(void)n_bytes;
 	for (struct mapping *m = link->map; m < link->map + MAX_MAPS; m++)
 		if (m->base && m->host == host) {
-			(void)munmap(m->base, m->n_bytes);
+			link->cfg.unmap(link->cfg.arg, m->base, m->n_bytes);
 			*m = (struct mapping){0};
 			return;
 		}
@@ -84,35 +88,24 @@ do_close(void *arg, int fd)
 {
 	struct guest_link *link = arg;
 
-	link->cfg.close(link->cfg.arg, fd);
-}
-
-// Whatever a former device owed the driver is told by one more signal. The front-end may fill its
-// eventfd, and clear O_NONBLOCK: the write is interrupted then.
-static void
-signal_once(int call)
-{
-	if (call < 0)
-		return;
-	vhost_guard_enter();
-	(void)eventfd_write(call, 1);
-	vhost_guard_leave();
+	link->cfg.close(link->cfg.arg, fd, false);
 }
 
 static int
 do_start(void *arg, unsigned i, const struct guest_ring_cfg *cfg, int kick)
 {
 	struct guest_link *link = arg;
-	struct guest_io *io = link->cfg.io;
-	int rc = guest_ring_init(&link->ring[i], cfg);
+	struct guest_queue *q = &link->queue[i];
+	struct guest_ring_cfg found = *cfg;
+	int rc;
 
+	link->cfg.recover(link->cfg.arg, i, &found);
+	rc = guest_ring_init(&q->ring, &found);
 	if (rc)
 		return rc;
-	atomic_store(&io->kick[i], kick);
-	atomic_fetch_or(&io->loud, 1u << i);
-	atomic_store_explicit(&io->ring[i], &link->ring[i], memory_order_release);
-	signal_once(atomic_load(&io->call[i]));
-	link->cfg.changed(link->cfg.arg);
+	q->kick = kick;
+	link->running |= 1u << i;
+	link->fresh |= 1u << i;
 	return 0;
 }
 
@@ -120,13 +113,10 @@ static void
 do_stop(void *arg, unsigned i, struct guest_ring_pos *ret_pos)
 {
 	struct guest_link *link = arg;
-	struct guest_io *io = link->cfg.io;
 
-	atomic_store(&io->ring[i], NULL);
-	atomic_store(&io->kick[i], -1);
-	link->cfg.changed(link->cfg.arg);
-	link->cfg.quiesce(link->cfg.arg);
-	*ret_pos = link->ring[i].pos;
+	link->running &= ~(1u << i);
+	link->queue[i].kick = -1;
+	*ret_pos = link->queue[i].ring.pos;
 }
 
 static void
@@ -134,27 +124,21 @@ do_enable(void *arg, unsigned i, bool is_enabled)
 {
 	struct guest_link *link = arg;
 
-	if (is_enabled)
-		atomic_fetch_or(&link->cfg.io->enabled, 1u << i);
-	else
-		atomic_fetch_and(&link->cfg.io->enabled, ~(1u << i));
-	link->cfg.changed(link->cfg.arg);
+	link->queue[i].is_enabled = is_enabled;
 }
 
 static void
 do_set_call(void *arg, unsigned i, int fd)
 {
 	struct guest_link *link = arg;
-	int former;
+	int former = link->queue[i].call;
 
 	if (fd >= 0)
 		(void)fcntl(fd, F_SETFL, O_NONBLOCK);
-	former = atomic_exchange(&link->cfg.io->call[i], fd);
-	signal_once(fd);
-	if (former < 0)
-		return;
-	link->cfg.quiesce(link->cfg.arg);
-	link->cfg.close(link->cfg.arg, former);
+	link->queue[i].call = fd;
+	link->fresh |= 1u << i;
+	if (former >= 0)
+		link->cfg.close(link->cfg.arg, former, false);
 }
 
 static void
@@ -173,7 +157,6 @@ do_set_mtu(void *arg, uint64_t mtu)
 	if (mtu < MTU_MIN || mtu > UINT16_MAX)
 		return -ERANGE;
 	link->mtu = mtu;
-	link->cfg.changed(link->cfg.arg);
 	return 0;
 }
 
@@ -210,21 +193,16 @@ guest_link_create(const struct guest_link_cfg *cfg)
 		return NULL;
 	}
 	link->cfg = *cfg;
-	for (unsigned i = 0; i < VHOST_USER_MAX_RINGS; i++) {
-		atomic_store(&cfg->io->ring[i], NULL);
-		atomic_store(&cfg->io->call[i], -1);
-		atomic_store(&cfg->io->kick[i], -1);
-	}
-	atomic_store(&cfg->io->enabled, 0);
+	for (unsigned i = 0; i < VHOST_USER_MAX_RINGS; i++)
+		link->queue[i] = (struct guest_queue){.call = -1, .kick = -1, .owner = cfg->owner};
 	return link;
 }
 
-// Descriptors of a message, and whether each is one that may stay: an eventfd, or memory, and it
-// does not make whoever writes it wait.
-static unsigned
-take_fds(struct guest_link *link, struct msghdr *msg, int fds[], bool *ret_is_foreign)
+// Descriptors of a message. True: one is neither an eventfd nor memory; it is closed.
+static bool
+take_fds(struct guest_link *link, struct msghdr *msg, int fds[], unsigned *n)
 {
-	unsigned n = 0;
+	bool has_foreign = false;
 
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
 		size_t n_here = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
@@ -232,16 +210,30 @@ take_fds(struct guest_link *link, struct msghdr *msg, int fds[], bool *ret_is_fo
 		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
 			continue;
 		for (size_t k = 0; k < n_here; k++) {
+			bool is_foreign;
 			int fd;
 
 			memcpy(&fd, CMSG_DATA(c) + k * sizeof(fd), sizeof(fd));
-			*ret_is_foreign |= fd_kind(fd) == FD_FOREIGN;
-			if (n < VHOST_USER_MAX_FDS + 1)
-				fds[n++] = fd;
+			is_foreign = fd_kind(fd) == FD_FOREIGN;
+			has_foreign |= is_foreign;
+			if (!is_foreign && *n < VHOST_USER_MAX_FDS + 1)
+				fds[(*n)++] = fd;
 			else
-				link->cfg.close(link->cfg.arg, fd);
+				link->cfg.close(link->cfg.arg, fd, is_foreign);
 		}
 	}
+	return has_foreign;
+}
+
+// A queue of messages may hold sockets that linger: a call that drops what has no room may wait.
+static ssize_t
+receive(const struct guest_link *link, struct msghdr *msg)
+{
+	ssize_t n;
+
+	vhost_guard_enter();
+	n = recvmsg(link->cfg.socket, msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	vhost_guard_leave();
 	return n;
 }
 
@@ -260,16 +252,16 @@ read_part(struct guest_link *link)
 		.msg_control = control.bytes,
 		.msg_controllen = sizeof(control.bytes)};
 	int fds[VHOST_USER_MAX_FDS + 1];
-	bool is_foreign = false;
-	unsigned n_fds;
-	ssize_t n = recvmsg(link->cfg.socket, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	unsigned n_fds = 0;
+	bool has_foreign;
+	ssize_t n = receive(link, &msg);
 
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR ? 0 : -ECONNRESET;
-	n_fds = take_fds(link, &msg, fds, &is_foreign);
-	if (n == 0 || is_foreign || msg.msg_flags & MSG_CTRUNC) {
+	has_foreign = take_fds(link, &msg, fds, &n_fds);
+	if (n == 0 || has_foreign || msg.msg_flags & MSG_CTRUNC) {
 		for (unsigned i = 0; i < n_fds; i++)
-			link->cfg.close(link->cfg.arg, fds[i]);
+			link->cfg.close(link->cfg.arg, fds[i], false);
 		if (n == 0)
 			return -ECONNRESET;
 		vhost_user_refuse(&link->user, "a descriptor that is neither an eventfd nor memory, or too many");
@@ -278,13 +270,29 @@ read_part(struct guest_link *link)
 	return vhost_user_receive(&link->user, bytes, (size_t)n, fds, n_fds) ? -EPROTO : 1;
 }
 
+// As read_part, of the message that is there.
+static int
+handle(struct guest_link *link)
+{
+	enum vhost_user_next next = vhost_user_next(&link->user);
+
+	if (next == VHOST_USER_PART)
+		return 1;
+	if (next == VHOST_USER_CHANGE && link->io)
+		return -EBUSY;
+	return vhost_user_handle(&link->user) ? -EPROTO : 1;
+}
+
 int
 guest_link_read(struct guest_link *link)
 {
-	int rc = 1;
+	int rc = handle(link);
 
-	for (unsigned i = 0; rc == 1 && i < 2 * MESSAGES_AT_ONCE; i++)
+	for (unsigned i = 0; rc == 1 && i < 2 * MESSAGES_AT_ONCE; i++) {
 		rc = read_part(link);
+		if (rc == 1)
+			rc = handle(link);
+	}
 	return rc < 0 ? rc : guest_link_write(link);
 }
 
@@ -306,6 +314,72 @@ bool
 guest_link_has_replies(const struct guest_link *link)
 {
 	return link->user.n_out;
+}
+
+bool
+guest_link_is_hung_up(const struct guest_link *link)
+{
+	struct pollfd p = {.fd = link->cfg.socket, .events = POLLRDHUP};
+
+	return poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL));
+}
+
+// The front-end may fill its eventfd, and clear O_NONBLOCK: the write is interrupted then.
+static void
+signal_once(int call)
+{
+	if (call < 0)
+		return;
+	vhost_guard_enter();
+	(void)eventfd_write(call, 1);
+	vhost_guard_leave();
+}
+
+void
+guest_link_show(struct guest_link *link, struct guest_io *io)
+{
+	link->io = io;
+	for (unsigned i = 0; i < VHOST_USER_MAX_RINGS; i++) {
+		struct guest_queue *q = &link->queue[i];
+
+		if (!(link->running >> i & 1))
+			continue;
+		q->is_loud = true;
+		atomic_store_explicit(&io->queue[i], q, memory_order_release);
+		if (link->fresh >> i & 1)
+			signal_once(q->call);
+	}
+	link->fresh &= ~link->running;
+}
+
+void
+guest_link_hide(struct guest_link *link)
+{
+	for (unsigned i = 0; link->io && i < VHOST_USER_MAX_RINGS; i++)
+		atomic_store(&link->io->queue[i], NULL);
+	link->io = NULL;
+}
+
+bool
+guest_link_is_shown(const struct guest_link *link)
+{
+	return link->io;
+}
+
+uint32_t
+guest_link_running(const struct guest_link *link)
+{
+	return link->running;
+}
+
+uint32_t
+guest_link_enabled(const struct guest_link *link)
+{
+	uint32_t enabled = 0;
+
+	for (unsigned i = 0; i < VHOST_USER_MAX_RINGS; i++)
+		enabled |= (uint32_t)link->queue[i].is_enabled << i;
+	return enabled & link->running;
 }
 
 uint64_t
@@ -333,6 +407,6 @@ guest_link_destroy(struct guest_link *link)
 		return;
 	vhost_user_fini(&link->user);
 	(void)shutdown(link->cfg.socket, SHUT_RDWR);
-	link->cfg.close(link->cfg.arg, link->cfg.socket);
+	link->cfg.close(link->cfg.arg, link->cfg.socket, false);
 	free(link);
 }

@@ -33,22 +33,19 @@ static struct world {
 	struct guest_link *link;
 	struct driver to, from; // rings of pair 0
 	int socket, call[2], kick[2];
-	unsigned n_quiesced, n_changes, n_closed;
+	unsigned n_hidden, n_closed, n_foreign, n_unmapped;
+	struct guest_ring_pos found; // where a former device left rings, if is_found
+	bool is_found;
 	uint8_t mac[6];
 } w;
 
 static void
-quiesce(void *arg)
+recover(void *arg, unsigned ring, struct guest_ring_cfg *cfg)
 {
 	(void)arg;
-	w.n_quiesced++;
-}
-
-static void
-changed(void *arg)
-{
-	(void)arg;
-	w.n_changes++;
+	(void)ring;
+	if (w.is_found)
+		cfg->pos = w.found;
 }
 
 static void
@@ -59,11 +56,20 @@ announce(void *arg, const uint8_t mac[6])
 }
 
 static void
-close_now(void *arg, int fd)
+close_now(void *arg, int fd, bool is_foreign)
 {
 	(void)arg;
 	w.n_closed++;
+	w.n_foreign += is_foreign;
 	assert_int_equal(close(fd), 0);
+}
+
+static void
+unmap_now(void *arg, void *at, size_t n_bytes)
+{
+	(void)arg;
+	w.n_unmapped++;
+	assert_int_equal(munmap(at, n_bytes), 0);
 }
 
 static bool
@@ -91,11 +97,10 @@ begin(void **state)
 	int pair[2];
 	struct guest_link_cfg cfg = {.features = OFFERED,
 		.n_pairs = 2,
-		.io = &w.io,
-		.quiesce = quiesce,
-		.changed = changed,
 		.announce = announce,
-		.close = close_now};
+		.recover = recover,
+		.close = close_now,
+		.unmap = unmap_now};
 
 	(void)state;
 	n_fds_before = count_fds();
@@ -117,19 +122,17 @@ begin(void **state)
 static void
 assert_no_rings(void)
 {
-	for (unsigned i = 0; i < VHOST_USER_MAX_RINGS; i++) {
-		assert_null(w.io.ring[i]);
-		assert_int_equal(w.io.call[i], -1);
-		assert_int_equal(w.io.kick[i], -1);
-	}
+	for (unsigned i = 0; i < VHOST_USER_MAX_RINGS; i++)
+		assert_null(w.io.queue[i]);
 }
 
 static int
 end(void **state)
 {
 	(void)state;
-	guest_link_destroy(w.link);
+	guest_link_hide(w.link);
 	assert_no_rings();
+	guest_link_destroy(w.link);
 	for (unsigned i = 0; i < 2; i++) {
 		close(w.call[i]);
 		close(w.kick[i]);
@@ -164,6 +167,23 @@ send_raw(const void *bytes, size_t n, const int *fds, unsigned n_fds)
 	assert_int_equal(sendmsg(w.socket, &msg, 0), n);
 }
 
+// As the thread of a link does it.
+static int
+read_link(void)
+{
+	int rc = guest_link_read(w.link);
+
+	if (rc == -EBUSY) {
+		w.n_hidden++;
+		guest_link_hide(w.link);
+		assert_no_rings();
+		rc = guest_link_read(w.link);
+	}
+	if (!rc)
+		guest_link_show(w.link, &w.io);
+	return rc;
+}
+
 static int
 say(uint32_t request, const void *payload, uint32_t n, const int *fds, unsigned n_fds)
 {
@@ -173,7 +193,7 @@ say(uint32_t request, const void *payload, uint32_t n, const int *fds, unsigned 
 	if (n)
 		memcpy(bytes + 12, payload, n);
 	send_raw(bytes, 12 + n, fds, n_fds);
-	return guest_link_read(w.link);
+	return read_link();
 }
 
 static int
@@ -250,10 +270,10 @@ connect_guest(bool is_packed)
 	say_memory();
 	start_ring(0, &w.to);
 	start_ring(1, &w.from);
-	assert_non_null(w.io.ring[0]);
-	assert_non_null(w.io.ring[1]);
-	assert_int_equal(w.io.enabled, 3);
-	assert_true(w.n_changes > 0);
+	assert_non_null(w.io.queue[0]);
+	assert_non_null(w.io.queue[1]);
+	assert_int_equal(guest_link_running(w.link), 3);
+	assert_int_equal(guest_link_enabled(w.link), 3);
 }
 
 static bool
@@ -397,24 +417,29 @@ a_ring_that_lies_is_broken_and_counted_once(void **state)
 }
 
 static void
-a_ring_that_goes_is_waited_for_before_its_memory_goes(void **state)
+a_ring_that_goes_is_taken_from_workers_before_its_memory_goes(void **state)
 {
 	uint32_t reply[5];
 	unsigned n;
 
 	(void)state;
 	connect_guest(false);
-	n = w.n_quiesced;
+	n = w.n_hidden;
+	assert_int_equal(say(1, NULL, 0, NULL, 0), 0); // a query
+	assert_int_equal(w.n_hidden, n);
+	assert_int_equal(recv(w.socket, reply, sizeof(reply), MSG_DONTWAIT), 20);
 	assert_int_equal(say_state(11, 1, 0), 0);
-	assert_true(w.n_quiesced > n);
-	assert_null(w.io.ring[1]);
+	assert_int_equal(w.n_hidden, n + 1);
+	assert_null(w.io.queue[1]);
+	assert_int_equal(guest_link_running(w.link), 1);
 	assert_int_equal(recv(w.socket, reply, sizeof(reply), MSG_DONTWAIT), 20);
 	assert_int_equal(reply[0], 11);
 	assert_int_equal(reply[3], 1);
-	n = w.n_quiesced;
+	n = w.n_hidden;
 	say_memory(); // the same once more: QEMU does so
-	assert_true(w.n_quiesced > n);
-	assert_non_null(w.io.ring[0]);
+	assert_int_equal(w.n_hidden, n + 1);
+	assert_int_equal(w.n_unmapped, 6);
+	assert_non_null(w.io.queue[0]);
 	assert_int_equal(say_u64(19, UINT64_C(0x060504030201), -1), 0);
 	assert_memory_equal(w.mac, ((uint8_t[]){1, 2, 3, 4, 5, 6}), 6);
 	assert_int_equal(say_u64(20, 9000, -1), 0);
@@ -449,6 +474,7 @@ foreign_descriptors_end_the_connection(void **state)
 	(void)state;
 	assert_int_equal(pipe(pipes), 0);
 	assert_int_equal(say_u64(13, 0, pipes[1]), -EPROTO);
+	assert_int_equal(w.n_foreign, 1);
 	assert_true(strlen(guest_link_why(w.link)) > 0);
 	close(pipes[0]);
 	close(pipes[1]);
@@ -494,7 +520,20 @@ a_front_end_that_goes_is_noticed(void **state)
 	(void)state;
 	connect_guest(false);
 	shutdown(w.socket, SHUT_RDWR);
+	assert_true(guest_link_is_hung_up(w.link));
 	assert_int_equal(guest_link_read(w.link), -ECONNRESET);
+}
+
+// The front-end says another position, which it had before the former device's end.
+static void
+a_ring_goes_on_where_a_former_device_left_it(void **state)
+{
+	(void)state;
+	w.found = (struct guest_ring_pos){.avail = 7, .used = 7, .avail_wrap = true, .used_wrap = true};
+	w.is_found = true;
+	connect_guest(true);
+	assert_int_equal(w.io.queue[0]->ring.pos.avail, 7);
+	assert_int_equal(w.io.queue[1]->ring.pos.used, 7);
 }
 
 static int
@@ -513,11 +552,13 @@ main(void)
 		cmocka_unit_test_setup_teardown(what_a_disabled_ring_sends_is_discarded, begin, end),
 		cmocka_unit_test_setup_teardown(a_frame_without_buffers_stays_with_the_guest, begin, end),
 		cmocka_unit_test_setup_teardown(a_ring_that_lies_is_broken_and_counted_once, begin, end),
-		cmocka_unit_test_setup_teardown(a_ring_that_goes_is_waited_for_before_its_memory_goes, begin, end),
+		cmocka_unit_test_setup_teardown(
+			a_ring_that_goes_is_taken_from_workers_before_its_memory_goes, begin, end),
 		cmocka_unit_test_setup_teardown(a_worker_is_woken_by_a_kick_that_it_asked_for, begin, end),
 		cmocka_unit_test_setup_teardown(foreign_descriptors_end_the_connection, begin, end),
 		cmocka_unit_test_setup_teardown(memory_that_is_shorter_than_it_is_said_to_be_is_refused, begin, end),
 		cmocka_unit_test_setup_teardown(a_front_end_that_goes_is_noticed, begin, end),
+		cmocka_unit_test_setup_teardown(a_ring_goes_on_where_a_former_device_left_it, begin, end),
 	};
 
 	return cmocka_run_group_tests(tests, start, stop_eal);

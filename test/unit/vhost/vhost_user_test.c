@@ -228,6 +228,15 @@ end(void **state)
 	return 0;
 }
 
+// Handles the message, once it is whole.
+static int
+receive(const void *bytes, size_t n, const int *fds, unsigned n_fds)
+{
+	int rc = vhost_user_receive(&user, bytes, n, fds, n_fds);
+
+	return rc || vhost_user_next(&user) == VHOST_USER_PART ? rc : vhost_user_handle(&user);
+}
+
 static int
 say(uint32_t request, uint32_t flags, const void *payload, uint32_t n, unsigned n_fds)
 {
@@ -237,11 +246,11 @@ say(uint32_t request, uint32_t flags, const void *payload, uint32_t n, unsigned 
 	for (unsigned i = 0; i < n_fds; i++)
 		fds[i] = open_fd();
 	assert_int_equal(vhost_user_wants(&user), sizeof(header));
-	rc = vhost_user_receive(&user, (const uint8_t *)header, sizeof(header), fds, n_fds);
+	rc = receive(header, sizeof(header), fds, n_fds);
 	if (rc || !n)
 		return rc;
 	assert_int_equal(vhost_user_wants(&user), n);
-	return vhost_user_receive(&user, payload, n, NULL, 0);
+	return receive(payload, n, NULL, 0);
 }
 
 static int
@@ -521,13 +530,35 @@ a_message_that_comes_byte_by_byte_is_a_message(void **state)
 	for (unsigned i = 0; i < sizeof(bytes); i++) {
 		assert_false(fake.ring[1].is_running);
 		assert_true(vhost_user_wants(&user) >= 1);
-		assert_int_equal(vhost_user_receive(&user, bytes + i, 1, &fd, i == 0), 0);
+		assert_int_equal(receive(bytes + i, 1, &fd, i == 0), 0);
 	}
 	assert_true(fake.ring[1].is_running);
 	assert_int_equal(fake.ring[1].kick, fd);
 	// It ends in the middle of a message with a descriptor: end() counts.
 	fd = open_fd();
 	assert_int_equal(vhost_user_receive(&user, bytes, 7, &fd, 1), 0);
+}
+
+// A query leaves rings as they are, so that whoever uses them need not stop.
+static void
+messages_tell_whether_they_change_anything(void **state)
+{
+	const uint32_t queries[] = {GET_FEATURES, SET_OWNER, GET_PROTOCOL_FEATURES, GET_QUEUE_NUM, GET_STATUS};
+	uint32_t header[3] = {0, 1, 0};
+
+	(void)state;
+	assert_int_equal(vhost_user_next(&user), VHOST_USER_PART);
+	for (header[0] = 0; header[0] < 64; header[0]++) {
+		bool is_query = header[0] == GET_MAX_MEM_SLOTS;
+
+		for (size_t i = 0; i < sizeof(queries) / sizeof(queries[0]); i++)
+			is_query |= header[0] == queries[i];
+		assert_int_equal(vhost_user_receive(&user, (uint8_t *)header, sizeof(header), NULL, 0), 0);
+		assert_int_equal(vhost_user_next(&user), is_query ? VHOST_USER_QUERY : VHOST_USER_CHANGE);
+		(void)vhost_user_handle(&user);
+		assert_int_equal(end(state), 0);
+		begin(state);
+	}
 }
 
 struct breach {
@@ -682,6 +713,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(memory_that_cannot_be_mapped_is_answered, begin, end),
 		cmocka_unit_test_setup_teardown(a_status_of_0_is_a_reset, begin, end),
 		cmocka_unit_test_setup_teardown(a_message_that_comes_byte_by_byte_is_a_message, begin, end),
+		cmocka_unit_test_setup_teardown(messages_tell_whether_they_change_anything, begin, end),
 		cmocka_unit_test_setup_teardown(each_other_message_ends_the_connection, begin, end),
 		cmocka_unit_test_setup_teardown(rings_that_lie_outside_of_memory_end_the_connection, begin, end),
 		cmocka_unit_test_setup_teardown(a_front_end_that_reads_no_replies_is_ended, begin, end),
