@@ -146,7 +146,7 @@ bool guest_ring_has_work(const struct guest_ring *r);
 // How far the driver is, as it says itself. Positions are below `circle` and begin at 0 again.
 struct guest_ring_progress {
 	uint32_t circle;
-	uint32_t used; // behind the last buffer that the driver may see
+	uint32_t used; // behind the last buffer that was delivered, published or not
 	// It wants a signal for the buffer of this position: it has consumed all before.
 	uint32_t wanted;
 	bool is_polling; // it wants no signals

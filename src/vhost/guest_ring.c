@@ -152,10 +152,8 @@ guest_ring_look(const struct guest_ring *r, struct guest_ring_progress *ret_prog
 		return false;
 	if (!reads_event(r, &event, &is_wanted) && is_wanted)
 		return false;
-	*ret_progress = (struct guest_ring_progress){.circle = circle(r),
-		.used = r->cfg.is_packed ? on_circle(r, r->pos.used, r->pos.used_wrap) : r->published,
-		.wanted = event,
-		.is_polling = !is_wanted};
+	*ret_progress = (struct guest_ring_progress){
+		.circle = circle(r), .used = used_on_circle(r), .wanted = event, .is_polling = !is_wanted};
 	return true;
 }
 

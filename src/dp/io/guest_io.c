@@ -16,6 +16,10 @@
 #define MAX_SEGMENTS 64 // buffers of one packet to a guest
 // bytes of a frame: the largest IP packet, Ethernet's header, two tags
 #define FRAME_MAX (UINT16_MAX + 22)
+// Drivers learn of their packets after so many rings or steps of a turn at the latest: a turn of
+// hundreds of busy ports does not delay the first one's.
+#define RINGS_MAX 8
+#define STEPS_MAX 8
 
 static struct guest_queue *
 queue_of(struct device *device, unsigned i)
@@ -34,16 +38,74 @@ silence(struct guest_queue *q)
 	guest_ring_arm(&q->ring, false);
 }
 
-// Shows the guest what was used, and wakes it if it wants to be.
 static void
-end_burst(struct device *device, struct guest_queue *q)
+signal_driver(const struct guest_io *g, const struct guest_queue *q)
 {
-	struct guest_io *g = device->priv;
-
-	guest_ring_publish(&q->ring);
-	atomic_thread_fence(memory_order_seq_cst);
-	if (guest_ring_must_signal(&q->ring) && q->call >= 0)
+	if (q->call >= 0)
 		(void)g->signal(q->call, q->owner);
+}
+
+// Queues whose drivers were not told yet what was used.
+struct used_list {
+	struct guest_queue *first, *last;
+	unsigned n;
+};
+
+static _Thread_local struct used_list to_guests, from_guests;
+static _Thread_local unsigned n_steps;
+
+static void
+publish(const struct used_list *list)
+{
+	for (struct guest_queue *q = list->first; q; q = q->next)
+		guest_ring_publish(&q->ring);
+}
+
+static void
+wake(struct used_list *list)
+{
+	for (struct guest_queue *q = list->first; q; q = q->next) {
+		q->is_used = false;
+		if (guest_ring_must_signal(&q->ring))
+			signal_driver(q->io, q);
+	}
+	*list = (struct used_list){0};
+}
+
+void
+guest_io_end_turn(void)
+{
+	if (likely(!to_guests.first && !from_guests.first))
+		return;
+	publish(&to_guests);
+	publish(&from_guests);
+	atomic_thread_fence(memory_order_seq_cst);
+	wake(&to_guests);
+	wake(&from_guests);
+	n_steps = 0;
+}
+
+void
+guest_io_step(void)
+{
+	if (++n_steps >= STEPS_MAX)
+		guest_io_end_turn();
+}
+
+static void
+note_used(struct used_list *list, const struct guest_io *g, struct guest_queue *q)
+{
+	if (q->is_used)
+		return;
+	q->is_used = true;
+	q->io = g;
+	q->next = NULL;
+	if (list->first)
+		list->last->next = q;
+	else
+		list->first = q;
+	list->last = q;
+	list->n++;
 }
 
 static void
@@ -142,7 +204,7 @@ guest_rx(struct device *device, uint16_t pair, struct rte_mbuf **pkts, uint16_t 
 	if (unlikely(n_full))
 		atomic_fetch_add_explicit(&device->guest_errors, n_full, memory_order_relaxed);
 	pkt_free_burst(pkts + (q->is_enabled ? taken : 0), n - (q->is_enabled ? taken : 0));
-	end_burst(device, q);
+	note_used(&from_guests, device->priv, q);
 	return got;
 }
 
@@ -204,7 +266,14 @@ guest_tx(struct device *device, uint16_t pair, struct rte_mbuf **pkts, uint16_t 
 		port_refuse(refused, done, DROP_REFUSED);
 	}
 	count_fault(device, &q->ring, was_broken);
-	end_burst(device, q);
+	if (!done)
+		return 0;
+	note_used(&to_guests, device->priv, q);
+	if (to_guests.n >= RINGS_MAX) {
+		publish(&to_guests);
+		atomic_thread_fence(memory_order_seq_cst);
+		wake(&to_guests);
+	}
 	return done;
 }
 
@@ -236,11 +305,10 @@ guest_look(struct device *device, uint16_t pair, struct chain_ring *ret_ring)
 static void
 guest_kick(struct device *device, uint16_t pair)
 {
-	struct guest_io *g = device->priv;
 	const struct guest_queue *q = queue_of(device, GUEST_TO(pair));
 
-	if (q && q->call >= 0)
-		(void)g->signal(q->call, q->owner);
+	if (q)
+		signal_driver(device->priv, q);
 }
 
 const struct port_io guest_io_ops = {

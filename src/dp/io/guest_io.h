@@ -19,6 +19,10 @@ struct guest_queue {
 	int call; // eventfd that wakes the driver, -1: none
 	int kick; // eventfd by which the driver wakes us, -1: none
 	unsigned owner; // of these, as vhost_guard.h has it
+	// While its driver was not told what was used in this turn; dp.
+	bool is_used;
+	struct guest_queue *next;
+	const struct guest_io *io;
 };
 
 // What workers know of a guest. A queue is used by one worker at a time: one from the guest by the
@@ -31,3 +35,10 @@ struct guest_io {
 };
 
 extern const struct port_io guest_io_ops; // for a device whose priv is a struct guest_io
+
+// Drivers learn what was used of their rings when the worker's turn ends: one fence, and one look
+// at each ring for the signal that its driver may want, however many bursts there were. A worker
+// calls this before it says that it is quiescent.
+void guest_io_end_turn(void);
+// Between two bursts of a turn: in a long turn, drivers learn of the first bursts before its end.
+void guest_io_step(void);

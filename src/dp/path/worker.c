@@ -8,6 +8,7 @@
 #include "decap.h"
 #include "egress.h"
 #include "idle.h"
+#include "io/guest_io.h"
 #include "io/vhost_guard.h"
 #include "pace.h"
 #include "schedule.h"
@@ -147,8 +148,10 @@ turn(struct worker *w, const struct view *view)
 		n += poll_queue(w, view, q);
 		// A guest spreads its packets over its queues: together they leave in longer
 		// bursts.
-		if (w->n_dirty && (i == 1 || q->next->port != q->port))
+		if (w->n_dirty && (i == 1 || q->next->port != q->port)) {
 			egress_flush(w, view);
+			guest_io_step();
+		}
 	}
 	if (poll_set_is_due(&w->polls, w->now_ns)) {
 		n += idle_look(w, view, poll_queue);
@@ -159,6 +162,7 @@ turn(struct worker *w, const struct view *view)
 		n += schedule_serve_all(w, view);
 	if (unlikely(view->n_traces))
 		trace_poll(w, view);
+	guest_io_end_turn();
 	return n;
 }
 
