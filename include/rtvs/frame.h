@@ -13,6 +13,7 @@
 
 #define FRAME_MIN 14 // bytes without FCS; short frames of guests are legal
 #define FRAME_WIRE_MIN 60 // without FCS; shorter ones are padded before they leave
+#define FRAME_TCP_MAX 60 // bytes of a TCP header
 #define FRAME_MAX_TAGS 2 // 802.1Q or 802.1ad
 #define FRAME_MAX_EXT_HEADERS 8 // IPv6 extension headers before we give up
 #define FRAME_MAX_ND_OPTIONS 32 // of one neighbour discovery message before we give up
@@ -103,6 +104,10 @@ frame_skip_tags(const uint8_t *data, size_t len, uint16_t *ret_type)
 // The same for all packets of a flow, and different for most others: addresses and the IP packet's
 // protocol, behind tags. Ports count where all packets of the flow have them, so not in fragments.
 uint64_t frame_flow_hash(const uint8_t *data, size_t len);
+
+// Are all headers that anything here reads, up to and with those of TCP and UDP, among the first n
+// bytes of a frame, though it is longer? False also where they cannot be told.
+bool frame_has_all_headers(const uint8_t *data, size_t n);
 
 enum frame_kind {
 	FRAME_OTHER,

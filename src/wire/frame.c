@@ -12,6 +12,8 @@
 #define IPV6_MIN 40
 #define ARP_BYTES 28
 #define PROTO_HOP_BY_HOP 0
+#define PROTO_TCP 6
+#define PROTO_UDP 17
 #define PROTO_ROUTING 43
 #define PROTO_FRAGMENT 44
 #define PROTO_AH 51
@@ -279,6 +281,25 @@ void
 frame_parse_l3(const uint8_t *data, size_t len, const struct frame_l2 *l2, struct frame_l3 *ret_l3)
 {
 	frame_parse_l3_head(data, len, len, l2, ret_l3);
+}
+
+bool
+frame_has_all_headers(const uint8_t *data, size_t n)
+{
+	uint16_t type;
+	size_t offset = frame_skip_tags(data, n, &type);
+
+	if (!offset)
+		return false;
+	switch (type) {
+	case FRAME_ETHER_IPV4:
+		return offset < n && offset + (data[offset] & 15) * 4u + FRAME_TCP_MAX <= n;
+	case FRAME_ETHER_IPV6: // of others there may be extension headers, or options of any length
+		return offset + IPV6_MIN + FRAME_TCP_MAX <= n &&
+			(data[offset + 6] == PROTO_TCP || data[offset + 6] == PROTO_UDP);
+	default:
+		return n >= offset + ARP_BYTES;
+	}
 }
 
 // Sums words in the machine's byte order, four bytes at a time, and swaps the folded result at the

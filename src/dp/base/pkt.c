@@ -39,6 +39,8 @@ pkt_init(void)
 		rc = register_flag("rtvs_followed", &f->is_followed);
 	if (!rc)
 		rc = register_flag("rtvs_answer", &f->is_answer);
+	if (!rc)
+		rc = register_flag("rtvs_borrowed", &f->is_borrowed);
 	return rc;
 }
 
@@ -50,16 +52,46 @@ pkt_inherit(struct rte_mbuf *to, struct rte_mbuf *from)
 	*pkt_trace_id(to) = *pkt_trace_id(from);
 }
 
+static struct rte_mbuf *
+copy_of(struct rte_mempool *pool, struct rte_mbuf *m)
+{
+	struct rte_mbuf *copy = rte_pktmbuf_copy(m, pool, 0, UINT32_MAX);
+
+	if (copy)
+		copy->ol_flags &= ~pkt_fields.is_borrowed;
+	return copy;
+}
+
+struct rte_mbuf *
+pkt_clone(struct rte_mempool *pool, struct rte_mbuf *m)
+{
+	return unlikely(pkt_is_borrowed(m)) ? copy_of(pool, m) : rte_pktmbuf_clone(m, pool);
+}
+
 struct rte_mbuf *
 pkt_replace(struct rte_mempool *pool, struct rte_mbuf *m, uint16_t headroom)
 {
-	struct rte_mbuf *copy = rte_pktmbuf_copy(m, pool, 0, UINT32_MAX);
+	struct rte_mbuf *copy = copy_of(pool, m);
 
 	rte_pktmbuf_free(m);
 	if (!copy || rte_pktmbuf_headroom(copy) >= headroom)
 		return copy;
 	rte_pktmbuf_free(copy);
 	return NULL;
+}
+
+uint16_t
+pkt_keep_burst(struct rte_mempool *pool, struct rte_mbuf **to, struct rte_mbuf **pkts, uint16_t n)
+{
+	uint16_t n_kept = 0;
+
+	for (uint16_t i = 0; i < n; i++) {
+		struct rte_mbuf *m = pkt_keep(pool, pkts[i]);
+
+		if (likely(m))
+			to[n_kept++] = m;
+	}
+	return n_kept;
 }
 
 struct rte_mbuf *

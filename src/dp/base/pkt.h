@@ -2,6 +2,12 @@
 // copies. No other code copies or frees a buffer, except devices and the code that cuts packets
 // (gso.c). A packet belongs to its last receiver. Any thread may use these functions, each with
 // packets of its own.
+//
+// A packet may be borrowed: its first buffer, which has all headers, is its own, but the rest of
+// its bytes is in the memory of the guest that sent it, which may change it at any time and gets it
+// back when the worker's turn ends. Such a packet is for the next device alone. Whoever keeps it
+// for longer, shares it, passes it to another thread, or reads bytes behind the headers makes it a
+// packet like others before (pkt_keep).
 #pragma once
 
 #include "counters.h"
@@ -21,6 +27,7 @@ struct pkt_fields {
 	int item, tunnel; // offsets
 	uint64_t is_tunnelled; // flags
 	uint64_t is_followed, is_answer; // with a number of trace.c, in either case
+	uint64_t is_borrowed;
 };
 extern struct pkt_fields pkt_fields;
 
@@ -85,9 +92,31 @@ void pkt_inherit(struct rte_mbuf *to, struct rte_mbuf *from);
 struct rte_mbuf *pkt_replace(struct rte_mempool *pool, struct rte_mbuf *m, uint16_t n);
 
 static inline bool
-pkt_is_own(const struct rte_mbuf *m)
+pkt_is_borrowed(const struct rte_mbuf *m)
+{
+	return m->ol_flags & pkt_fields.is_borrowed;
+}
+
+// m itself, or a copy of a borrowed m that is none. NULL: there is no buffer, and m is freed.
+static inline struct rte_mbuf *
+pkt_keep(struct rte_mempool *pool, struct rte_mbuf *m)
+{
+	return likely(!pkt_is_borrowed(m)) ? m : pkt_replace(pool, m, 0);
+}
+
+// pkt_keep of n packets; how many there are then, in their order, in `to`, which may be pkts.
+uint16_t pkt_keep_burst(struct rte_mempool *pool, struct rte_mbuf **to, struct rte_mbuf **pkts, uint16_t n);
+
+static inline bool
+pkt_has_own_head(const struct rte_mbuf *m)
 {
 	return RTE_MBUF_DIRECT(m) && rte_mbuf_refcnt_read(m) == 1;
+}
+
+static inline bool
+pkt_is_own(const struct rte_mbuf *m)
+{
+	return pkt_has_own_head(m) && !pkt_is_borrowed(m);
 }
 
 // m itself when its bytes are not shared, or else a copy of it. NULL: there is no buffer, and m is
@@ -98,25 +127,22 @@ pkt_own(struct rte_mempool *pool, struct rte_mbuf *m)
 	return pkt_is_own(m) ? m : pkt_replace(pool, m, 0);
 }
 
-// As pkt_own, with headroom for n bytes.
+// As pkt_own, of the first buffer, where headers are, with headroom for n bytes.
 static inline struct rte_mbuf *
 pkt_room(struct rte_mempool *pool, struct rte_mbuf *m, uint16_t n)
 {
-	return likely(pkt_is_own(m) && rte_pktmbuf_headroom(m) >= n) ? m : pkt_replace(pool, m, n);
+	return likely(pkt_has_own_head(m) && rte_pktmbuf_headroom(m) >= n) ? m : pkt_replace(pool, m, n);
 }
 
-// As pkt_own, with n bytes more before the first one, which are the caller's to write.
+// As pkt_room, with n bytes more before the first one, which are the caller's to write.
 struct rte_mbuf *pkt_push(struct rte_mempool *pool, struct rte_mbuf *m, uint16_t n);
 // As pkt_own, with n zeroes behind the last byte.
 struct rte_mbuf *pkt_pad(struct rte_mempool *pool, struct rte_mbuf *m, uint16_t n);
 // As pkt_own, in one buffer. NULL: there is none, or m is longer.
 struct rte_mbuf *pkt_flatten(struct rte_mempool *pool, struct rte_mbuf *m);
-// A further packet with the same bytes, which both share from here on. NULL: there is no buffer.
-static inline struct rte_mbuf *
-pkt_clone(struct rte_mempool *pool, struct rte_mbuf *m)
-{
-	return rte_pktmbuf_clone(m, pool);
-}
+// A further packet with the same bytes, which both share from here on, or has a copy of them if m
+// is borrowed. NULL: there is no buffer.
+struct rte_mbuf *pkt_clone(struct rte_mempool *pool, struct rte_mbuf *m);
 
 // A new packet of n bytes, which the caller writes. NULL: there is no buffer, or it is shorter.
 struct rte_mbuf *pkt_make(struct rte_mempool *pool, uint16_t n);

@@ -36,6 +36,8 @@ struct port_io {
 	// false: it cannot be told; and a kick that nothing was put for.
 	bool (*look)(struct device *device, uint16_t q, struct chain_ring *ret_ring);
 	void (*kick)(struct device *device, uint16_t q);
+	// tx reads all bytes of a packet before it returns, and so takes borrowed ones (pkt.h).
+	bool takes_borrowed;
 };
 
 // The work that the device's far side does itself; the rest is done in software before.

@@ -1,16 +1,21 @@
-// Packets from and to a guest's rings, by one copy each way into or out of buffers of ours. A ring
-// that is not enabled is run all the same: what its driver sends is taken and discarded, nothing is
-// delivered (vhost-user, "Ring states"). A broken ring refuses what it is given: it takes nothing
-// until its driver sets it up again.
+// Packets from and to a guest's rings. The first GUEST_HEAD bytes of a frame are copied once; all
+// decisions are made on that copy, and it is what leaves. The rest is borrowed: the receiver's
+// device copies it straight from the sender's buffers, which the sender's driver gets back when the
+// turn ends. A ring that is not enabled is run all the same: what its driver sends is taken and
+// discarded, nothing is delivered (vhost-user, "Ring states"). A broken ring refuses what it is
+// given: it takes nothing until its driver sets it up again.
 #include "guest_io.h"
 
 #include "base/pkt.h"
 #include "device.h"
+#include "rtvs/frame.h"
 
 #include <rte_branch_prediction.h>
 #include <rte_mbuf.h>
 
+#include <assert.h>
 #include <linux/virtio_net.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define MAX_SEGMENTS 64 // buffers of one packet to a guest
@@ -20,6 +25,7 @@
 // hundreds of busy ports does not delay the first one's.
 #define RINGS_MAX 8
 #define STEPS_MAX 8
+#define RESTS_MAX 1024 // buffers of borrowed bytes between two steps; further frames are copied
 
 static struct guest_queue *
 queue_of(struct device *device, unsigned i)
@@ -51,8 +57,38 @@ struct used_list {
 	unsigned n;
 };
 
-static _Thread_local struct used_list to_guests, from_guests;
-static _Thread_local unsigned n_steps;
+struct guest_turn {
+	struct used_list to_guests, from_guests;
+	unsigned n_steps, n_rests;
+	struct guest_burst burst;
+	// Buffers of borrowed bytes, in use from the first on. They have two references while a
+	// packet has them, so that freeing the packet leaves them here.
+	struct rte_mbuf rest[RESTS_MAX];
+};
+
+static _Thread_local struct guest_turn *turn;
+
+struct guest_turn *
+guest_io_turn_create(void)
+{
+	struct guest_turn *t = aligned_alloc(_Alignof(struct guest_turn), sizeof(*t));
+
+	if (t)
+		memset(t, 0, sizeof(*t));
+	return t;
+}
+
+void
+guest_io_turn_destroy(struct guest_turn *t)
+{
+	free(t);
+}
+
+void
+guest_io_turn_join(struct guest_turn *t)
+{
+	turn = t;
+}
 
 static void
 publish(const struct used_list *list)
@@ -72,24 +108,37 @@ wake(struct used_list *list)
 	*list = (struct used_list){0};
 }
 
-void
-guest_io_end_turn(void)
+static void
+give_back(struct guest_turn *t)
 {
-	if (likely(!to_guests.first && !from_guests.first))
-		return;
-	publish(&to_guests);
-	publish(&from_guests);
-	atomic_thread_fence(memory_order_seq_cst);
-	wake(&to_guests);
-	wake(&from_guests);
-	n_steps = 0;
+	for (unsigned i = 0; i < t->n_rests; i++)
+		assert(rte_mbuf_refcnt_read(&t->rest[i]) == 1);
+	t->n_rests = 0;
 }
 
 void
-guest_io_step(void)
+guest_io_turn_end(void)
 {
-	if (++n_steps >= STEPS_MAX)
-		guest_io_end_turn();
+	struct guest_turn *t = turn;
+
+	give_back(t);
+	if (likely(!t->to_guests.first && !t->from_guests.first))
+		return;
+	publish(&t->to_guests);
+	publish(&t->from_guests);
+	atomic_thread_fence(memory_order_seq_cst);
+	wake(&t->to_guests);
+	wake(&t->from_guests);
+	t->n_steps = 0;
+}
+
+void
+guest_io_turn_step(void)
+{
+	if (++turn->n_steps >= STEPS_MAX)
+		guest_io_turn_end();
+	else
+		give_back(turn);
 }
 
 static void
@@ -156,6 +205,41 @@ note_offload(struct rte_mbuf *m, const struct guest_hdr *hdr)
 	}
 }
 
+// Is all that anyone reads of a frame but its bytes among the first ones? The rest may change while
+// it is looked at, and no parser sees it. A request for a checksum or segments is about headers
+// that end with those of TCP.
+static bool
+has_all_headers(const struct guest_frame *f)
+{
+	if (unlikely((f->hdr.flags || f->hdr.gso_type) && f->hdr.csum_start + FRAME_TCP_MAX > f->n_head))
+		return false;
+	return frame_has_all_headers(f->head, f->n_head);
+}
+
+// The rest of the frame is left where it is.
+static bool
+borrow(struct guest_turn *t, struct rte_mbuf *m, const struct guest_frame *f, const struct guest_piece *piece)
+{
+	struct rte_mbuf *last = m;
+
+	if (f->n_pieces >= MAX_SEGMENTS || t->n_rests + f->n_pieces > RESTS_MAX || !has_all_headers(f))
+		return false;
+	for (uint16_t i = 0; i < f->n_pieces; i++) {
+		struct rte_mbuf *rest = &t->rest[t->n_rests++];
+
+		rest->buf_addr = piece[i].at;
+		rest->data_len = (uint16_t)piece[i].n_bytes;
+		rest->next = NULL;
+		rte_mbuf_refcnt_set(rest, 2);
+		last->next = rest;
+		last = rest;
+	}
+	m->nb_segs = (uint16_t)(m->nb_segs + f->n_pieces);
+	m->pkt_len = f->n_bytes;
+	m->ol_flags |= pkt_fields.is_borrowed;
+	return true;
+}
+
 // m is empty. False: there are too few buffers, or the frame is longer than any.
 static bool
 fill(struct device *device, struct rte_mbuf *m, const struct guest_frame *f, const struct guest_piece *piece)
@@ -168,6 +252,8 @@ fill(struct device *device, struct rte_mbuf *m, const struct guest_frame *f, con
 	m->data_len = f->n_head;
 	m->pkt_len = f->n_head;
 	note_offload(m, &f->hdr);
+	if (f->n_pieces && borrow(turn, m, f, piece))
+		return true;
 	for (uint16_t i = 0; i < f->n_pieces; i++)
 		if (!append(device->pool, m, &last, piece[i].at, piece[i].n_bytes))
 			return false;
@@ -177,7 +263,7 @@ fill(struct device *device, struct rte_mbuf *m, const struct guest_frame *f, con
 static uint16_t
 guest_rx(struct device *device, uint16_t pair, struct rte_mbuf **pkts, uint16_t n)
 {
-	static _Thread_local struct guest_burst burst;
+	struct guest_burst *burst = &turn->burst;
 	struct guest_queue *q = queue_of(device, GUEST_FROM(pair));
 	uint16_t got = 0, n_full = 0;
 	unsigned taken;
@@ -188,13 +274,13 @@ guest_rx(struct device *device, uint16_t pair, struct rte_mbuf **pkts, uint16_t 
 	// Buffers come first: a frame that was taken and has none would be lost.
 	if (!guest_ring_has_work(&q->ring) || rte_pktmbuf_alloc_bulk(device->pool, pkts, n))
 		return 0;
-	taken = guest_ring_take(&q->ring, &burst, n);
+	taken = guest_ring_take(&q->ring, burst, n);
 	count_fault(device, &q->ring, false);
 	for (unsigned k = 0; k < taken && q->is_enabled; k++) {
-		const struct guest_frame *f = &burst.frame[k];
+		const struct guest_frame *f = &burst->frame[k];
 		struct rte_mbuf *m = pkts[k];
 
-		if (likely(fill(device, m, f, &burst.piece[f->first_piece])))
+		if (likely(fill(device, m, f, &burst->piece[f->first_piece])))
 			pkts[got++] = m;
 		else {
 			pkt_free(m);
@@ -204,7 +290,7 @@ guest_rx(struct device *device, uint16_t pair, struct rte_mbuf **pkts, uint16_t 
 	if (unlikely(n_full))
 		atomic_fetch_add_explicit(&device->guest_errors, n_full, memory_order_relaxed);
 	pkt_free_burst(pkts + (q->is_enabled ? taken : 0), n - (q->is_enabled ? taken : 0));
-	note_used(&from_guests, device->priv, q);
+	note_used(&turn->from_guests, device->priv, q);
 	return got;
 }
 
@@ -244,6 +330,18 @@ deliver(struct guest_ring *r, const struct rte_mbuf *m)
 	return guest_ring_deliver(r, &hdr, piece, n);
 }
 
+static void
+free_delivered(struct rte_mbuf *m)
+{
+	if (pkt_is_borrowed(m)) {
+		for (struct rte_mbuf *rest = m->next; rest; rest = rest->next)
+			rte_mbuf_refcnt_set(rest, 1);
+		m->next = NULL;
+		m->nb_segs = 1;
+	}
+	pkt_free(m);
+}
+
 static uint16_t
 guest_tx(struct device *device, uint16_t pair, struct rte_mbuf **pkts, uint16_t n, struct port_refused *refused)
 {
@@ -258,7 +356,7 @@ guest_tx(struct device *device, uint16_t pair, struct rte_mbuf **pkts, uint16_t 
 		int rc = deliver(&q->ring, pkts[done]);
 
 		if (likely(!rc)) {
-			pkt_free(pkts[done]);
+			free_delivered(pkts[done]);
 			continue;
 		}
 		if (rc == -EAGAIN)
@@ -268,11 +366,11 @@ guest_tx(struct device *device, uint16_t pair, struct rte_mbuf **pkts, uint16_t 
 	count_fault(device, &q->ring, was_broken);
 	if (!done)
 		return 0;
-	note_used(&to_guests, device->priv, q);
-	if (to_guests.n >= RINGS_MAX) {
-		publish(&to_guests);
+	note_used(&turn->to_guests, device->priv, q);
+	if (unlikely(turn->to_guests.n >= RINGS_MAX)) {
+		publish(&turn->to_guests);
 		atomic_thread_fence(memory_order_seq_cst);
-		wake(&to_guests);
+		wake(&turn->to_guests);
 	}
 	return done;
 }
@@ -317,4 +415,5 @@ const struct port_io guest_io_ops = {
 	.arm = guest_arm,
 	.look = guest_look,
 	.kick = guest_kick,
+	.takes_borrowed = true,
 };

@@ -36,9 +36,17 @@ struct guest_io {
 
 extern const struct port_io guest_io_ops; // for a device whose priv is a struct guest_io
 
-// Drivers learn what was used of their rings when the worker's turn ends: one fence, and one look
-// at each ring for the signal that its driver may want, however many bursts there were. A worker
-// calls this before it says that it is quiescent.
-void guest_io_end_turn(void);
-// Between two bursts of a turn: in a long turn, drivers learn of the first bursts before its end.
-void guest_io_step(void);
+// A worker's turn, as guests see it. Packets longer than GUEST_HEAD bytes are borrowed (base/pkt.h)
+// until the turn ends; then drivers learn what was used of their rings: one fence, and one look at
+// each ring for the signal that its driver may want, however many bursts there were.
+struct guest_turn;
+
+struct guest_turn *guest_io_turn_create(void); // NULL: no memory
+void guest_io_turn_destroy(struct guest_turn *turn); // NULL is accepted
+// The calling thread's turns are this one's, before it uses any device of guest_io_ops.
+void guest_io_turn_join(struct guest_turn *turn);
+// No packet is borrowed any more. Between two bursts: in a long turn drivers learn of the first
+// bursts before its end.
+void guest_io_turn_step(void);
+// As before, before the worker says that it is quiescent.
+void guest_io_turn_end(void);

@@ -103,6 +103,17 @@ is_ready(const struct view_port *vp)
 	return atomic_load_explicit(&vp->port->device.is_up, memory_order_relaxed) && vp->is_admin_up;
 }
 
+// The bytes of a borrowed packet go from one guest to another in this turn: by this worker, which
+// keeps and reads no more of it than the headers. What then cannot leave at once, and is not
+// dropped, is copied (schedule.c).
+static bool
+takes_borrowed(const struct worker *w, const struct view_port *vp)
+{
+	const struct port_io *io = vp->port->device.io;
+
+	return io && io->takes_borrowed && vp->port->owner == w->index && !vp->capture;
+}
+
 struct egress_way
 egress_way(struct worker *w, const struct view *view, uint16_t out, uint16_t vlan)
 {
@@ -111,8 +122,10 @@ egress_way(struct worker *w, const struct view *view, uint16_t out, uint16_t vla
 	if (!is_ready(vp) || vp->is_mirror_target || vp->tunnel || vp->writes_dscp || vlan != vp->vlan ||
 		!vp->takes_untagged)
 		return (struct egress_way){.tx = NULL};
-	return (struct egress_way){
-		.tx = &w->port[out].tx, .frame_max = vp->frame_max, .is_timed = vp->schedule || vp->trace};
+	return (struct egress_way){.tx = &w->port[out].tx,
+		.frame_max = vp->frame_max,
+		.is_timed = vp->schedule || vp->trace,
+		.takes_borrowed = takes_borrowed(w, vp)};
 }
 
 // A tunnel's packets go on to its uplink.
@@ -196,6 +209,13 @@ egress_put(struct worker *w, const struct view *view, uint16_t out, struct egres
 	if (unlikely(!is_ready(vp))) {
 		pkt_drop(&w->port[out].c, pkt.m, DROP_LINK_DOWN);
 		return;
+	}
+	if (pkt_is_borrowed(pkt.m) && !takes_borrowed(w, vp)) {
+		pkt.m = pkt_keep(w->pool, pkt.m);
+		if (unlikely(!pkt.m)) {
+			counters_add(&w->port[out].c.drops[DROP_NO_BUFFER], 1);
+			return;
+		}
 	}
 	if (!vp->is_mirror_target) { // which gets frames as they were seen
 		drop = shape(w, view, vp, &pkt);

@@ -14,6 +14,7 @@ struct egress_way {
 	struct worker_tx *tx; // of the port; NULL: none passes
 	uint32_t frame_max; // bytes
 	bool is_timed; // packets carry their time of arrival
+	bool takes_borrowed;
 };
 
 // Of packets that came without a tag and are in the VLAN.
@@ -26,8 +27,9 @@ egress_pass(struct worker *w, const struct egress_way *way, struct rte_mbuf *m)
 	struct worker_tx *tx = way->tx;
 
 	// A stage that is empty, or full, has more to be done for it.
-	if (!tx || !tx->n || tx->n == RTE_DIM(tx->pkts) || (m->ol_flags & PARTS_OFFLOADS) || m->nb_segs > 1 ||
-		m->pkt_len > way->frame_max || m->pkt_len < FRAME_WIRE_MIN)
+	if (!tx || !tx->n || tx->n == RTE_DIM(tx->pkts) || (m->ol_flags & PARTS_OFFLOADS) ||
+		(m->nb_segs > 1 && !(way->takes_borrowed && pkt_is_borrowed(m))) || m->pkt_len > way->frame_max ||
+		m->pkt_len < FRAME_WIRE_MIN)
 		return false;
 	if (way->is_timed)
 		pkt_item(m)->arrival_ns = w->now_ns;

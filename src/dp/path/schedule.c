@@ -160,9 +160,16 @@ static void
 enqueue(struct worker *w, const struct view *view, uint16_t out, uint32_t place, struct rte_mbuf *m, uint64_t now_ns)
 {
 	struct senders *t = &view_port(view, out)->schedule->senders;
-	struct sched_item *item = pkt_item(m);
-	uint16_t sender = m->port, n_segs = m->nb_segs; // of one that is dropped, too
+	struct sched_item *item;
+	uint16_t sender = m->port, n_segs; // of one that is dropped, too
 
+	m = pkt_keep(w->pool, m);
+	if (unlikely(!m)) {
+		counters_add(&w->port[out].c.drops[DROP_NO_BUFFER], 1);
+		return;
+	}
+	n_segs = m->nb_segs;
+	item = pkt_item(m);
 	item->len = m->pkt_len;
 	item->user = (uint16_t)place;
 	if (unlikely(n_waiting(w, sender) + t->at[place].n_buffers >= w->max_waiting) ||
@@ -248,9 +255,9 @@ pass(struct worker *w, const struct view *view, uint16_t out, const struct stage
 	n = transmit(w, view, out, pkts, b->n);
 	if (unlikely(n < b->n)) {
 		q->taken_ns = w->now_ns;
-		q->n_pending = (uint16_t)(b->n - n);
-		memcpy(q->pending, pkts + n, q->n_pending * sizeof(q->pending[0]));
+		q->n_pending = pkt_keep_burst(w->pool, q->pending, pkts + n, (uint16_t)(b->n - n));
 		counters_add(&w->port[out].c.queued_in, q->n_pending);
+		counters_add(&w->port[out].c.drops[DROP_NO_BUFFER], (uint64_t)(b->n - n - q->n_pending));
 	}
 }
 

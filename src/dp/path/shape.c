@@ -33,7 +33,7 @@ pop_tag(struct worker *w, struct rte_mbuf *m)
 {
 	uint8_t *data;
 
-	m = pkt_own(w->pool, m);
+	m = pkt_room(w->pool, m, 0);
 	if (!m)
 		return NULL;
 	data = rte_pktmbuf_mtod(m, uint8_t *);
@@ -50,7 +50,7 @@ set_vlan(struct worker *w, struct rte_mbuf *m, uint16_t vlan)
 {
 	uint8_t *data;
 
-	m = pkt_own(w->pool, m);
+	m = pkt_room(w->pool, m, 0);
 	if (!m)
 		return NULL;
 	data = rte_pktmbuf_mtod(m, uint8_t *);
@@ -156,7 +156,7 @@ mark(struct worker *w, struct rte_mbuf *m, uint8_t dscp)
 
 	if (old < 0 || old == dscp)
 		return m;
-	m = pkt_own(w->pool, m);
+	m = pkt_room(w->pool, m, 0);
 	if (m)
 		(void)frame_dscp_set(rte_pktmbuf_mtod(m, uint8_t *), m->data_len, dscp);
 	return m;

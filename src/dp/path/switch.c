@@ -149,7 +149,7 @@ flood(struct burst *b, struct egress_pkt pkt, bool is_reserved)
 	for (uint16_t i = 0; i < bridge->n_members; i++) {
 		uint16_t out = bridge->members[i];
 		const struct view_port *vp = view_port(b->view, out);
-		struct egress_pkt copy = pkt;
+		struct rte_mbuf *copy;
 
 		if (out == b->in_id || (b->in->is_isolated && vp->is_isolated) || !vp->is_admin_up ||
 			(b->in->tunnel && vp->tunnel) || (is_reserved && !vp->forwards_reserved) ||
@@ -157,9 +157,12 @@ flood(struct burst *b, struct egress_pkt pkt, bool is_reserved)
 			!atomic_load_explicit(&vp->port->device.is_up, memory_order_relaxed))
 			continue;
 		if (last != VIEW_NO_PORT) {
-			copy.m = replicate(b, b->in_id, pkt.m);
-			if (copy.m)
-				forward(b, last, view_port(b->view, last), copy);
+			// The rest is shared, so the one that may be borrowed leaves first.
+			copy = replicate(b, b->in_id, pkt.m);
+			if (copy) {
+				forward(b, last, view_port(b->view, last), pkt);
+				pkt.m = copy;
+			}
 		}
 		last = out;
 	}

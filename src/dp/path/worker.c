@@ -94,6 +94,16 @@ receive_from_tunnels(struct worker *w, const struct view *view, uint16_t in, str
 		receive_from_tunnel(w, view, run[i].tunnel, &pkts[run[i].first], run[i].n);
 }
 
+// Packets of which more is read than headers; how many are left.
+static uint16_t
+read_whole(struct worker *w, uint16_t in, struct rte_mbuf **pkts, uint16_t n)
+{
+	uint16_t n_kept = pkt_keep_burst(w->pool, pkts, pkts, n);
+
+	counters_add(&w->port[in].c.drops[DROP_NO_BUFFER], (uint64_t)(n - n_kept));
+	return n_kept;
+}
+
 // Receives from one queue and forwards.
 static unsigned
 poll_queue(struct worker *w, const struct view *view, struct poll_queue *rxq)
@@ -126,6 +136,8 @@ poll_queue(struct worker *w, const struct view *view, struct poll_queue *rxq)
 	poll_set_found(rxq, w->now_ns);
 	counters_add(&c->rx_pkts, n);
 	counters_add(&c->rx_bytes, sum);
+	if (unlikely(in->capture || in->uplink))
+		n = read_whole(w, rxq->port, pkts, n);
 	if (unlikely(in->capture))
 		capture_burst(w, in->capture, pkts, n, false);
 	if (unlikely(in->trace))
@@ -150,7 +162,7 @@ turn(struct worker *w, const struct view *view)
 		// bursts.
 		if (w->n_dirty && (i == 1 || q->next->port != q->port)) {
 			egress_flush(w, view);
-			guest_io_step();
+			guest_io_turn_step();
 		}
 	}
 	if (poll_set_is_due(&w->polls, w->now_ns)) {
@@ -162,7 +174,7 @@ turn(struct worker *w, const struct view *view)
 		n += schedule_serve_all(w, view);
 	if (unlikely(view->n_traces))
 		trace_poll(w, view);
-	guest_io_end_turn();
+	guest_io_turn_end();
 	return n;
 }
 
@@ -198,6 +210,7 @@ worker_main(void *arg)
 	uint64_t idle_since, last;
 
 	vhost_guard_join(w->index);
+	guest_io_turn_join(w->guests);
 	atomic_store_explicit(&w->tid, (int)gettid(), memory_order_relaxed);
 	rcu_begin(&env->rcu, w->index);
 	last = w->step.tsc = rte_rdtsc();
@@ -261,7 +274,8 @@ worker_create(struct env *env, uint16_t index, uint16_t cpu, unsigned lcore, str
 	w->snap = sparse_alloc(DP_MAX_PORTS * sizeof(*w->snap));
 	w->waiting = sparse_alloc(DP_MAX_PORTS * sizeof(*w->waiting));
 	w->polls.queue = sparse_alloc(DP_MAX_PORTS * DP_MAX_QUEUES * sizeof(*w->polls.queue));
-	if (waker_init(&w->waker) || !w->port || !w->snap || !w->waiting || !w->polls.queue) {
+	w->guests = guest_io_turn_create();
+	if (waker_init(&w->waker) || !w->guests || !w->port || !w->snap || !w->waiting || !w->polls.queue) {
 		worker_destroy(w);
 		return -ENOMEM;
 	}
@@ -278,6 +292,7 @@ worker_destroy(struct worker *w)
 	waker_fini(&w->waker);
 	if (w->epoll_fd >= 0)
 		close(w->epoll_fd);
+	guest_io_turn_destroy(w->guests);
 	sparse_free(w->port, DP_MAX_PORTS * sizeof(*w->port));
 	sparse_free(w->snap, DP_MAX_PORTS * sizeof(*w->snap));
 	sparse_free(w->waiting, DP_MAX_PORTS * sizeof(*w->waiting));

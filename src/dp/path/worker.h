@@ -78,6 +78,7 @@ struct worker {
 	uint16_t dirty[DP_MAX_PORTS];
 	struct rte_mempool *pool;
 	struct worker_port *port; // DP_MAX_PORTS
+	struct guest_turn *guests;
 	struct worker_loop_stats stats;
 	struct worker_stall_log stall_log;
 

@@ -1,100 +1,22 @@
-// Rings of several guests in the turns of one worker. A model of each guest's driver stands at the
-// other end.
-#include "../vhost/driver.h"
-#include "eal_fixture.h"
-#include "io/device.h"
-#include "io/guest_io.h"
-
-#include <rte_ether.h>
+// Rings of several guests in the turns of one worker.
+#include "guest_fixture.h"
 
 #include <string.h>
 
-#define N_GUESTS 9
-#define HDR 12
 #define SIZE 60
-
-static struct guest {
-	struct guest_io io;
-	struct device device;
-	struct guest_queue queue[2];
-	struct driver to, from;
-} guest[N_GUESTS];
-
-static unsigned n_signals[2 * N_GUESTS]; // by call
-
-static bool
-count_signal(int fd, unsigned owner)
-{
-	(void)owner;
-	n_signals[fd]++;
-	return true;
-}
+#define LONG 9000
 
 static void
-begin_ring(struct guest *g, unsigned i, struct driver *d)
+forward(unsigned from, unsigned to)
 {
-	const struct driver_cfg cfg = {.size = 256,
-		.is_packed = (g - guest) % 2,
-		.has_event_idx = true,
-		.has_mergeable = true,
-		.hdr_bytes = HDR};
-	struct guest_queue *q = &g->queue[i];
-	struct guest_ring_cfg ring;
-
-	driver_init(d, &cfg, i + 1);
-	ring = driver_ring_cfg(d);
-	*q = (struct guest_queue){.is_enabled = true, .call = (int)(2 * (g - guest) + i)};
-	assert_int_equal(guest_ring_init(&q->ring, &ring), 0);
-	assert_true(guest_ring_must_signal(&q->ring)); // the one of a new ring
-	g->io.queue[i] = q;
-	driver_want(d, 0);
-}
-
-static int
-begin(void **state)
-{
-	(void)state;
-	memset(guest, 0, sizeof(guest));
-	memset(n_signals, 0, sizeof(n_signals));
-	for (struct guest *g = guest; g < guest + N_GUESTS; g++) {
-		g->io.signal = count_signal;
-		g->device = (struct device){.io = &guest_io_ops, .priv = &g->io, .pool = pool};
-		begin_ring(g, GUEST_TO(0), &g->to);
-		begin_ring(g, GUEST_FROM(0), &g->from);
-	}
-	return 0;
-}
-
-static int
-end(void **state)
-{
-	(void)state;
-	guest_io_end_turn();
-	for (struct guest *g = guest; g < guest + N_GUESTS; g++) {
-		driver_fini(&g->to);
-		driver_fini(&g->from);
-	}
-	assert_int_equal(rte_mempool_in_use_count(pool), 0);
-	return 0;
-}
-
-static void
-offer_frame(struct guest *from)
-{
-	uint8_t bytes[HDR + SIZE] = {0};
-
-	assert_true(driver_offer(&from->from, sizeof(bytes), bytes) >= 0);
-}
-
-static void
-forward(struct guest *from, struct guest *to)
-{
+	static const uint8_t frame[SIZE];
 	struct rte_mbuf *m[PORT_BURST];
 	struct port_refused refused = {0};
-	uint16_t n = guest_io_ops.rx(&from->device, 0, m, PORT_BURST);
 
-	assert_int_equal(n, 1);
-	assert_int_equal(guest_io_ops.tx(&to->device, 0, m, n, &refused), n);
+	guest_send(from, NULL, frame, SIZE);
+	guest_offer(to, 2000);
+	assert_int_equal(guest_io_ops.rx(&guest[from].device, 0, m, PORT_BURST), 1);
+	assert_int_equal(guest_io_ops.tx(&guest[to].device, 0, m, 1, &refused), 1);
 }
 
 static bool
@@ -108,21 +30,20 @@ has_learned(struct driver *d)
 static void
 drivers_learn_of_all_bursts_when_the_turn_ends(void **state)
 {
+	unsigned *from = &guest[0].n_signals[GUEST_FROM(0)], *to = &guest[1].n_signals[GUEST_TO(0)];
+
 	(void)state;
-	for (unsigned i = 0; i < 3; i++) {
-		offer_frame(&guest[0]);
-		assert_true(driver_offer(&guest[1].to, 2000, NULL) >= 0);
-		forward(&guest[0], &guest[1]);
-	}
+	for (unsigned i = 0; i < 3; i++)
+		forward(0, 1);
 	assert_false(has_learned(&guest[0].from) || has_learned(&guest[1].to));
-	assert_int_equal(n_signals[1] + n_signals[2], 0);
-	guest_io_end_turn();
+	assert_int_equal(*from + *to, 0);
+	guest_io_turn_end();
 	for (unsigned i = 0; i < 3; i++)
 		assert_true(has_learned(&guest[0].from) && has_learned(&guest[1].to));
-	assert_int_equal(n_signals[1], 1);
-	assert_int_equal(n_signals[2], 1);
-	guest_io_end_turn();
-	assert_int_equal(n_signals[1] + n_signals[2], 2);
+	assert_int_equal(*from, 1);
+	assert_int_equal(*to, 1);
+	guest_io_turn_end();
+	assert_int_equal(*from + *to, 2);
 }
 
 // The position is behind what was delivered, before its driver knows.
@@ -133,16 +54,12 @@ a_look_sees_what_was_delivered(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < 2; i++) { // a split ring, and a packed one
-		struct guest *to = &guest[i];
-
-		assert_true(guest_io_ops.look(&to->device, 0, &before));
-		offer_frame(&guest[2]);
-		assert_true(driver_offer(&to->to, 2000, NULL) >= 0);
-		forward(&guest[2], to);
-		assert_true(guest_io_ops.look(&to->device, 0, &after));
+		assert_true(guest_io_ops.look(&guest[i].device, 0, &before));
+		forward(2, i);
+		assert_true(guest_io_ops.look(&guest[i].device, 0, &after));
 		assert_int_not_equal(after.put, before.put);
-		guest_io_end_turn();
-		assert_true(guest_io_ops.look(&to->device, 0, &before));
+		guest_io_turn_end();
+		assert_true(guest_io_ops.look(&guest[i].device, 0, &before));
 		assert_int_equal(after.put, before.put);
 	}
 }
@@ -151,15 +68,13 @@ static void
 a_turn_of_many_receivers_does_not_delay_the_first(void **state)
 {
 	(void)state;
-	for (unsigned i = 1; i < N_GUESTS; i++) {
+	for (unsigned i = 1; i < 9; i++) {
 		assert_false(has_learned(&guest[1].to));
-		offer_frame(&guest[0]);
-		assert_true(driver_offer(&guest[i].to, 2000, NULL) >= 0);
-		forward(&guest[0], &guest[i]);
+		forward(0, i);
 	}
-	for (unsigned i = 1; i < N_GUESTS; i++) {
+	for (unsigned i = 1; i < 9; i++) {
 		assert_true(has_learned(&guest[i].to));
-		assert_int_equal(n_signals[2 * i], 1);
+		assert_int_equal(guest[i].n_signals[GUEST_TO(0)], 1);
 	}
 	assert_false(has_learned(&guest[0].from)); // what it sent may still be read
 }
@@ -168,34 +83,108 @@ static void
 a_turn_of_many_bursts_does_not_delay_the_first(void **state)
 {
 	(void)state;
-	offer_frame(&guest[0]);
-	assert_true(driver_offer(&guest[1].to, 2000, NULL) >= 0);
-	forward(&guest[0], &guest[1]);
+	forward(0, 1);
 	for (unsigned i = 0; i < 7; i++) {
-		guest_io_step();
-		assert_int_equal(n_signals[1] + n_signals[2], 0);
+		guest_io_turn_step();
+		assert_false(has_learned(&guest[0].from) || has_learned(&guest[1].to));
 	}
-	guest_io_step();
+	guest_io_turn_step();
 	assert_true(has_learned(&guest[0].from) && has_learned(&guest[1].to));
-	assert_int_equal(n_signals[1] + n_signals[2], 2);
 }
 
-static int
-start(void **state)
+static void
+assert_borrowed(const struct rte_mbuf *m, const uint8_t *frame, uint32_t n, bool is_borrowed)
 {
+	uint8_t copy[LONG];
+
+	assert_int_equal(m->pkt_len, n);
+	assert_memory_equal(rte_pktmbuf_read(m, 0, n, copy), frame, n);
+	assert_int_equal(pkt_is_borrowed(m), is_borrowed);
+}
+
+static void
+forward_frame(unsigned from, unsigned to, const uint8_t *frame, uint32_t n, bool is_borrowed)
+{
+	struct port_refused refused = {0};
+	uint8_t got[LONG];
+	struct rte_mbuf *m[PORT_BURST];
+
+	guest_offer(to, LONG);
+	assert_int_equal(guest_io_ops.rx(&guest[from].device, 0, m, PORT_BURST), 1);
+	assert_borrowed(m[0], frame, n, is_borrowed);
+	assert_int_equal(guest_io_ops.tx(&guest[to].device, 0, m, 1, &refused), 1);
+	guest_io_turn_end();
+	assert_int_equal(guest_receive(to, got, sizeof(got)), n);
+	assert_memory_equal(got, frame, n);
+}
+
+// As many as there are buffers for, until a step of the turn.
+static void
+frames_beyond_the_most_that_may_be_borrowed_are_copied(void **state)
+{
+	unsigned n_borrowed = 0, n_copied = 0;
+	uint8_t frame[LONG];
+
 	(void)state;
-	return start_eal(511);
+	for (unsigned i = 0; i < LONG; i++)
+		frame[i] = (uint8_t)(i * 3);
+	for (unsigned i = 0; i < GUESTS_MAX; i++) {
+		struct rte_mbuf *m[1];
+
+		for (unsigned k = 0; k < 100; k++)
+			guest_send(i, NULL, frame, LONG);
+		while (guest_io_ops.rx(&guest[i].device, 0, m, 1)) {
+			if (pkt_is_borrowed(m[0]))
+				n_borrowed += m[0]->nb_segs - 1u;
+			n_copied += !pkt_is_borrowed(m[0]);
+			assert_borrowed(m[0], frame, LONG, pkt_is_borrowed(m[0]));
+			pkt_free(m[0]);
+		}
+	}
+	assert_true(n_copied > 0);
+	assert_in_range(n_borrowed, 1024 - DRIVER_PARTS, 1024);
+	guest_io_turn_step();
+	guest_send(0, NULL, frame, LONG);
+	forward_frame(0, 1, frame, LONG, true);
+}
+
+// All decisions are made on bytes that the guest cannot change: a frame whose headers may lie
+// beyond the head is a copy as a whole.
+static void
+frames_with_headers_beyond_the_head_are_copied(void **state)
+{
+	static const struct virtio_net_hdr near = {.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM, .csum_start = 68},
+					   far = {.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM, .csum_start = 69};
+	uint8_t frame[LONG] = {[12] = 0x86, 0xdd, 0x60, [20] = 6};
+
+	(void)state;
+	guest_send(0, NULL, frame, LONG);
+	forward_frame(0, 1, frame, LONG, true);
+	guest_send(0, &near, frame, LONG);
+	forward_frame(0, 1, frame, LONG, true);
+	guest_send(0, &far, frame, LONG);
+	forward_frame(0, 1, frame, LONG, false);
+	frame[20] = 0; // hop-by-hop options
+	guest_send(0, NULL, frame, LONG);
+	forward_frame(0, 1, frame, LONG, false);
 }
 
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(drivers_learn_of_all_bursts_when_the_turn_ends, begin, end),
-		cmocka_unit_test_setup_teardown(a_look_sees_what_was_delivered, begin, end),
-		cmocka_unit_test_setup_teardown(a_turn_of_many_receivers_does_not_delay_the_first, begin, end),
-		cmocka_unit_test_setup_teardown(a_turn_of_many_bursts_does_not_delay_the_first, begin, end),
+		cmocka_unit_test_setup_teardown(
+			drivers_learn_of_all_bursts_when_the_turn_ends, guests_begin, guests_end),
+		cmocka_unit_test_setup_teardown(a_look_sees_what_was_delivered, guests_begin, guests_end),
+		cmocka_unit_test_setup_teardown(
+			a_turn_of_many_receivers_does_not_delay_the_first, guests_begin, guests_end),
+		cmocka_unit_test_setup_teardown(
+			a_turn_of_many_bursts_does_not_delay_the_first, guests_begin, guests_end),
+		cmocka_unit_test_setup_teardown(
+			frames_beyond_the_most_that_may_be_borrowed_are_copied, guests_begin, guests_end),
+		cmocka_unit_test_setup_teardown(
+			frames_with_headers_beyond_the_head_are_copied, guests_begin, guests_end),
 	};
 
-	return cmocka_run_group_tests(tests, start, stop_eal);
+	return cmocka_run_group_tests(tests, guests_start, guests_stop);
 }

@@ -130,7 +130,7 @@ static int
 end(void **state)
 {
 	(void)state;
-	guest_io_end_turn();
+	guest_io_turn_end();
 	guest_link_hide(w.link);
 	assert_no_rings();
 	guest_link_destroy(w.link);
@@ -312,10 +312,8 @@ packets_go_both_ways(bool is_packed)
 		assert_int_equal(guest_io_ops.rx(&w.device, 0, m, PORT_BURST), 0);
 		assert_true(driver_offer(&w.from, n, sent) >= 0);
 		assert_int_equal(guest_io_ops.rx(&w.device, 0, m, PORT_BURST), 1);
-		guest_io_end_turn();
 		assert_int_equal(m[0]->pkt_len, sizes[i]);
 		assert_memory_equal(rte_pktmbuf_read(m[0], 0, sizes[i], got), sent + 12, sizes[i]);
-		assert_true(driver_reap(&w.from, &n_got) >= 0);
 		// the guest offers nothing
 		assert_int_equal(guest_io_ops.tx(&w.device, 0, m, 1, &refused), 0);
 		while (at < n) {
@@ -325,8 +323,9 @@ packets_go_both_ways(bool is_packed)
 		driver_want(&w.to, i % 2 ? 0 : -1);
 		(void)is_signalled(w.call[0]);
 		assert_int_equal(guest_io_ops.tx(&w.device, 0, m, 1, &refused), 1);
-		guest_io_end_turn();
+		guest_io_turn_end();
 		assert_int_equal(refused.set, 0);
+		assert_true(driver_reap(&w.from, &n_got) >= 0);
 		// A ring that begins signals once in any case.
 		assert_int_equal(is_signalled(w.call[0]), !i || i % 2);
 		for (at = 0; at < n; at += n_got) {
@@ -373,7 +372,7 @@ what_a_disabled_ring_sends_is_discarded(void **state)
 	assert_true(driver_offer(&w.from, sizeof(frame), frame) >= 0);
 	assert_true(driver_offer(&w.to, 2000, NULL) >= 0);
 	assert_int_equal(guest_io_ops.rx(&w.device, 0, m, PORT_BURST), 0);
-	guest_io_end_turn();
+	guest_io_turn_end();
 	assert_true(driver_reap(&w.from, &n) >= 0); // the specification says: taken, and discarded
 	assert_non_null(rte_pktmbuf_append(out, 60));
 	assert_int_equal(guest_io_ops.tx(&w.device, 0, &out, 1, &refused), 0);
@@ -541,11 +540,22 @@ a_ring_goes_on_where_a_former_device_left_it(void **state)
 	assert_int_equal(w.io.queue[1]->ring.pos.used, 7);
 }
 
+static struct guest_turn *turn;
+
 static int
 start(void **state)
 {
 	(void)state;
-	return start_eal(512);
+	turn = guest_io_turn_create();
+	guest_io_turn_join(turn);
+	return turn ? start_eal(512) : -1;
+}
+
+static int
+stop(void **state)
+{
+	guest_io_turn_destroy(turn);
+	return stop_eal(state);
 }
 
 int
@@ -566,5 +576,5 @@ main(void)
 		cmocka_unit_test_setup_teardown(a_ring_goes_on_where_a_former_device_left_it, begin, end),
 	};
 
-	return cmocka_run_group_tests(tests, start, stop_eal);
+	return cmocka_run_group_tests(tests, start, stop);
 }

@@ -3,6 +3,7 @@
 #include "../unit.h"
 #include "packet.h"
 #include "rtvs/frame.h"
+#include "rtvs/frame_tos.h"
 #include "rtvs/random.h"
 
 #include <stdlib.h>
@@ -310,6 +311,101 @@ checksum_agrees_with_the_definition_however_it_is_cut(void **state)
 	assert_int_equal(frame_checksum_finish(1), 0xfffe);
 }
 
+// A frame of any kind with up to two tags, longer than the head.
+static void
+make_any(uint64_t *rng)
+{
+	static const uint8_t protos[] = {1, 6, 17, 58, 0, 43, 44, 51, 60, 132, 253};
+	unsigned n_tags = (unsigned)random_below(rng, 3);
+
+	packet_ethernet(&p, SRC);
+	while (n_tags--)
+		packet_put(&p, random_below(rng, 2) ? "\x81\0\0\5" : "\x88\xa8\0\5", 4);
+	switch (random_below(rng, 4)) {
+	case 0:
+		packet_put16(&p, (unsigned)random_below(rng, 0x10000));
+		break;
+	case 1:
+		packet_arp(&p, 1, SRC, "\x0a\0\0\5", "\x0a\0\0\6");
+		break;
+	case 2:
+		packet_ipv6(&p, v6, protos[random_below(rng, sizeof(protos))]);
+		break;
+	default:
+		packet_ipv4(&p, "\x0a\0\0\5", protos[random_below(rng, sizeof(protos))]);
+		if (random_below(rng, 2))
+			p.b[p.l3] = (uint8_t)(0x40 | random_below(rng, 16));
+	}
+	for (unsigned n = 200 + (unsigned)random_below(rng, 200); n; n--)
+		packet_put8(&p, (unsigned)random_below(rng, 256));
+	packet_end(&p);
+}
+
+static void
+heads_with_all_headers_tell_what_the_frame_tells(void **state)
+{
+	uint64_t rng = unit_seed();
+	unsigned n_all = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < 200000; i++) {
+		size_t head = 128;
+		struct frame_offload o, of_head;
+		struct frame_l3 l3_of_head;
+
+		make_any(&rng);
+		if (!frame_has_all_headers(p.b, head))
+			continue;
+		n_all++;
+		parse();
+		frame_parse_l3_head(p.b, head, p.len, &l2, &l3_of_head);
+		assert_int_equal(l3_of_head.is_malformed, l3.is_malformed);
+		if (!l3.is_malformed) {
+			assert_int_equal(l3_of_head.kind, l3.kind);
+			assert_int_equal(l3_of_head.is_unclear, l3.is_unclear);
+			assert_int_equal(l3_of_head.is_fragment, l3.is_fragment);
+			assert_int_equal(l3_of_head.l4_offset, l3.l4_offset);
+			assert_int_equal(l3_of_head.proto, l3.proto);
+			assert_ptr_equal(l3_of_head.src, l3.src);
+			assert_ptr_equal(l3_of_head.dst, l3.dst);
+		}
+		for (unsigned is_super = 0; is_super < 2; is_super++) {
+			int rc = frame_offload(p.b, p.len, p.len, &l2, is_super, &o);
+
+			assert_int_equal(frame_offload(p.b, head, p.len, &l2, is_super, &of_head), rc);
+			if (!rc)
+				assert_int_equal(of_head.checksum_at, o.checksum_at);
+		}
+		assert_int_equal(frame_flow_hash(p.b, head), frame_flow_hash(p.b, p.len));
+		assert_int_equal(frame_tos(p.b, head), frame_tos(p.b, p.len));
+	}
+	assert_true(n_all > 20000);
+}
+
+static void
+heads_end_with_all_headers_or_one_byte_before(void **state)
+{
+	(void)state;
+	packet_ethernet(&p, SRC);
+	packet_put(&p, "\x88\xa8\0\1\x81\0\0\2", 8);
+	packet_ipv4(&p, "\x0a\0\0\5", 6);
+	packet_put(&p, NULL, 200);
+	assert_true(frame_has_all_headers(p.b, 102));
+	assert_false(frame_has_all_headers(p.b, 101));
+	p.b[p.l3] = 0x4f; // 40 bytes of options
+	assert_true(frame_has_all_headers(p.b, 142));
+	assert_false(frame_has_all_headers(p.b, 141));
+	packet_ethernet(&p, SRC);
+	packet_ipv6(&p, v6, 17);
+	packet_put(&p, NULL, 200);
+	assert_true(frame_has_all_headers(p.b, 114));
+	assert_false(frame_has_all_headers(p.b, 113));
+	p.b[p.l3 + 6] = 58; // options of neighbour discovery have any length
+	assert_false(frame_has_all_headers(p.b, 200));
+	for (size_t n = 0; n < 14; n++)
+		assert_false(frame_has_all_headers(p.b, n));
+}
+
 int
 main(void)
 {
@@ -323,6 +419,8 @@ main(void)
 		cmocka_unit_test(nd_message_yields_target_and_first_address),
 		cmocka_unit_test(short_nd_messages_are_malformed),
 		cmocka_unit_test(header_behind_the_head_is_malformed),
+		cmocka_unit_test(heads_with_all_headers_tell_what_the_frame_tells),
+		cmocka_unit_test(heads_end_with_all_headers_or_one_byte_before),
 		cmocka_unit_test(unknown_types_are_other),
 		cmocka_unit_test(damaged_frames_never_lead_outside),
 		cmocka_unit_test(checksum_agrees_with_the_definition_however_it_is_cut),
