@@ -31,13 +31,11 @@ enum vhost_user_protocol {
 	VHOST_USER_RARP = 1 << 2,
 	VHOST_USER_REPLY_ACK = 1 << 3,
 	VHOST_USER_MTU = 1 << 4,
-	VHOST_USER_BACKEND_REQ = 1 << 5,
 	VHOST_USER_RESET_DEVICE = 1 << 13,
 	VHOST_USER_CONFIGURE_MEM_SLOTS = 1 << 15,
 	VHOST_USER_STATUS = 1 << 16,
 	VHOST_USER_PROTOCOL_FEATURES = VHOST_USER_MQ | VHOST_USER_LOG_SHMFD | VHOST_USER_RARP | VHOST_USER_REPLY_ACK |
-		VHOST_USER_MTU | VHOST_USER_BACKEND_REQ | VHOST_USER_RESET_DEVICE | VHOST_USER_CONFIGURE_MEM_SLOTS |
-		VHOST_USER_STATUS
+		VHOST_USER_MTU | VHOST_USER_RESET_DEVICE | VHOST_USER_CONFIGURE_MEM_SLOTS | VHOST_USER_STATUS
 };
 
 // Virtio features that belong to the transport.
@@ -58,10 +56,11 @@ struct vhost_user_ops {
 	// When it returns, nothing uses the ring, its memory or its kick any more.
 	void (*stop)(void *arg, unsigned ring, struct guest_ring_pos *ret_pos);
 	// A ring that is not enabled is run without its packets going anywhere: what the driver
-	// sends is taken and discarded, nothing is delivered. Comes also while the ring is stopped.
+	// sends is taken and discarded, nothing is delivered. Comes also while the ring is stopped,
+	// and enabled also while it is used.
 	void (*enable)(void *arg, unsigned ring, bool is_enabled);
-	// How the driver is signalled from now on, -1: not at all. Takes the descriptor; it may be
-	// used until the next call of set_call or stop returns.
+	// How the driver is signalled from now on, -1: not at all. Takes the descriptor. Comes also
+	// while the ring is used.
 	void (*set_call)(void *arg, unsigned ring, int fd);
 	void (*announce)(void *arg, const uint8_t mac[6]); // a guest has come: RARP for it
 	int (*set_mtu)(void *arg, uint64_t mtu);
@@ -90,7 +89,6 @@ struct vhost_user {
 	struct vhost_user_ring ring[VHOST_USER_MAX_RINGS];
 	uint8_t *log; // the dirty log; NULL: none
 	uint64_t log_bytes;
-	int backend_fd; // where requests to the front-end would go, -1: nowhere
 	uint8_t status;
 	uint8_t in[VHOST_USER_HEADER + VHOST_USER_MAX_PAYLOAD];
 	uint32_t n_in;
@@ -114,12 +112,20 @@ int vhost_user_receive(struct vhost_user *u, const uint8_t *bytes, size_t n, con
 
 enum vhost_user_next {
 	VHOST_USER_PART, // the rest of the message is to be received
-	VHOST_USER_QUERY, // a message that only asks
-	// One that may start, stop or move rings or memory: nothing may use them while it is
-	// handled.
+	// A message that stops no ring and takes no memory away: rings may be used meanwhile.
+	VHOST_USER_HARMLESS,
+	// One that may: nothing may use them while it is handled.
 	VHOST_USER_CHANGE,
 };
 enum vhost_user_next vhost_user_next(const struct vhost_user *u);
+
+// The descriptors of the message that is there must be so; the caller looks.
+enum vhost_user_fds {
+	VHOST_USER_NO_FDS,
+	VHOST_USER_EVENT, // eventfds
+	VHOST_USER_MEMORY, // files that can be mapped
+};
+enum vhost_user_fds vhost_user_fds(const struct vhost_user *u);
 
 // Handles the message that is there. Errors as vhost_user_receive.
 int vhost_user_handle(struct vhost_user *u);

@@ -17,6 +17,8 @@
 #define FLAG_NEED_REPLY 8u
 #define RING_MASK 0xffu // of a number whose bit 8 says that no descriptor comes
 #define RING_NO_FD 0x100u
+#define SET_VRING_ENABLE 18
+#define SET_STATUS 39
 
 struct message_region { // of the specification's memory tables
 	uint64_t guest, n_bytes, user, offset;
@@ -416,11 +418,12 @@ set_vring_base(struct vhost_user *u, const struct message *m)
 	struct guest_ring_pos *pos = &u->ring[m->u.state.ring].pos;
 
 	stop_ring(u, m->u.state.ring);
-	// A split ring's used index is where its avail index is: no buffer is kept beyond a stop.
+	// The used position is where the avail position is: no buffer is kept beyond a stop. Of a
+	// packed ring some front-ends say the latter only, and zeroes for the former.
 	*pos = (struct guest_ring_pos){.avail = (uint16_t)v, .used = (uint16_t)v};
 	if (has(u->features, VIRTIO_F_RING_PACKED))
 		*pos = (struct guest_ring_pos){
-			.avail = v & 0x7fff, .avail_wrap = v >> 15 & 1, .used = v >> 16 & 0x7fff, .used_wrap = v >> 31};
+			.avail = v & 0x7fff, .avail_wrap = v >> 15 & 1, .used = v & 0x7fff, .used_wrap = v >> 15 & 1};
 	return 0;
 }
 
@@ -500,15 +503,6 @@ net_set_mtu(struct vhost_user *u, const struct message *m)
 }
 
 static int
-set_backend_req_fd(struct vhost_user *u, const struct message *m)
-{
-	(void)m;
-	close_fd(u, &u->backend_fd);
-	u->backend_fd = take_fd(u, 0);
-	return 0;
-}
-
-static int
 set_status(struct vhost_user *u, const struct message *m)
 {
 	if (m->u.u64 > UINT8_MAX)
@@ -539,37 +533,37 @@ struct row {
 	uint8_t n_fds, max_fds; // as the bytes
 	enum ring_by ring;
 	bool has_reply; // of its own: it is not acknowledged besides
-	bool is_query; // changes nothing
+	enum vhost_user_fds fds;
+	bool is_harmless; // no ring is stopped by it, and no memory goes
 };
 
 static const struct row rows[] = {
-	[1] = {get_features, .has_reply = true, .is_query = true},
+	[1] = {get_features, .has_reply = true, .is_harmless = true},
 	[2] = {set_features, 8},
-	[3] = {set_owner, .is_query = true},
+	[3] = {set_owner, .is_harmless = true},
 	[4] = {reset_device}, // RESET_OWNER, which is obsolete
-	[5] = {set_mem_table, 8, VHOST_USER_MAX_PAYLOAD, 0, VHOST_USER_MAX_FDS},
-	[6] = {set_log_base, 16, .n_fds = 1, .has_reply = true},
-	[7] = {set_log_fd, 0, 8, .n_fds = 1},
+	[5] = {set_mem_table, 8, VHOST_USER_MAX_PAYLOAD, 0, VHOST_USER_MAX_FDS, .fds = VHOST_USER_MEMORY},
+	[6] = {set_log_base, 16, .n_fds = 1, .has_reply = true, .fds = VHOST_USER_MEMORY},
+	[7] = {set_log_fd, 0, 8, .n_fds = 1, .is_harmless = true, .fds = VHOST_USER_EVENT},
 	[8] = {set_vring_num, 8, .ring = RING_IN_STATE},
 	[9] = {set_vring_addr, 40, .ring = RING_IN_STATE},
 	[10] = {set_vring_base, 8, .ring = RING_IN_STATE},
 	[11] = {get_vring_base, 8, .ring = RING_IN_STATE, .has_reply = true},
-	[12] = {set_vring_kick, 8, .max_fds = 1, .ring = RING_IN_U64},
-	[13] = {set_vring_call, 8, .max_fds = 1, .ring = RING_IN_U64},
-	[14] = {set_vring_err, 8, .max_fds = 1, .ring = RING_IN_U64},
-	[15] = {get_protocol_features, .has_reply = true, .is_query = true},
-	[16] = {set_protocol_features, 8},
-	[17] = {get_queue_num, .has_reply = true, .is_query = true},
-	[18] = {set_vring_enable, 8, .ring = RING_IN_STATE},
-	[19] = {send_rarp, 8},
-	[20] = {net_set_mtu, 8},
-	[21] = {set_backend_req_fd, 0, 8, .n_fds = 1},
+	[12] = {set_vring_kick, 8, .max_fds = 1, .ring = RING_IN_U64, .fds = VHOST_USER_EVENT},
+	[13] = {set_vring_call, 8, .max_fds = 1, .ring = RING_IN_U64, .is_harmless = true, .fds = VHOST_USER_EVENT},
+	[14] = {set_vring_err, 8, .max_fds = 1, .ring = RING_IN_U64, .is_harmless = true, .fds = VHOST_USER_EVENT},
+	[15] = {get_protocol_features, .has_reply = true, .is_harmless = true},
+	[16] = {set_protocol_features, 8, .is_harmless = true},
+	[17] = {get_queue_num, .has_reply = true, .is_harmless = true},
+	[SET_VRING_ENABLE] = {set_vring_enable, 8, .ring = RING_IN_STATE},
+	[19] = {send_rarp, 8, .is_harmless = true},
+	[20] = {net_set_mtu, 8, .is_harmless = true},
 	[34] = {reset_device},
-	[36] = {get_max_mem_slots, .has_reply = true, .is_query = true},
-	[37] = {add_mem_reg, 40, .n_fds = 1},
-	[38] = {rem_mem_reg, 40, .max_fds = 1},
-	[39] = {set_status, 8},
-	[40] = {get_status, .has_reply = true, .is_query = true},
+	[36] = {get_max_mem_slots, .has_reply = true, .is_harmless = true},
+	[37] = {add_mem_reg, 40, .n_fds = 1, .fds = VHOST_USER_MEMORY},
+	[38] = {rem_mem_reg, 40, .max_fds = 1, .fds = VHOST_USER_MEMORY},
+	[SET_STATUS] = {set_status, 8},
+	[40] = {get_status, .has_reply = true, .is_harmless = true},
 };
 
 static int
@@ -621,7 +615,6 @@ vhost_user_init(struct vhost_user *u, const struct vhost_user_cfg *cfg)
 		return -EINVAL;
 	memset(u, 0, sizeof(*u));
 	u->cfg = *cfg;
-	u->backend_fd = -1;
 	for (unsigned i = 0; i < VHOST_USER_MAX_RINGS; i++) {
 		u->ring[i].kick = -1;
 		u->ring[i].pos = (struct guest_ring_pos){.avail_wrap = true, .used_wrap = true};
@@ -656,16 +649,38 @@ check_header(struct vhost_user *u)
 	return payload_bytes(u) > VHOST_USER_MAX_PAYLOAD ? breach(u, "a message that is too long") : 0;
 }
 
+// Whether the message at hand stops no ring, and takes no memory away. Of two messages the value
+// tells.
+static bool
+is_harmless(const struct vhost_user *u)
+{
+	uint32_t request, word[2] = {0};
+
+	memcpy(&request, u->in, sizeof(request));
+	if (payload_bytes(u) >= sizeof(word))
+		memcpy(word, u->in + VHOST_USER_HEADER, sizeof(word));
+	if (request == SET_VRING_ENABLE)
+		return word[1];
+	if (request == SET_STATUS)
+		return word[0];
+	return request < sizeof(rows) / sizeof(rows[0]) && rows[request].is_harmless;
+}
+
 enum vhost_user_next
 vhost_user_next(const struct vhost_user *u)
 {
-	uint32_t request;
-
 	if (u->n_in < VHOST_USER_HEADER || u->n_in < VHOST_USER_HEADER + payload_bytes(u))
 		return VHOST_USER_PART;
+	return is_harmless(u) ? VHOST_USER_HARMLESS : VHOST_USER_CHANGE;
+}
+
+enum vhost_user_fds
+vhost_user_fds(const struct vhost_user *u)
+{
+	uint32_t request;
+
 	memcpy(&request, u->in, sizeof(request));
-	return request < sizeof(rows) / sizeof(rows[0]) && rows[request].is_query ? VHOST_USER_QUERY :
-										    VHOST_USER_CHANGE;
+	return request < sizeof(rows) / sizeof(rows[0]) ? rows[request].fds : VHOST_USER_NO_FDS;
 }
 
 int
@@ -732,7 +747,6 @@ vhost_user_fini(struct vhost_user *u)
 		forget_ring(u, i);
 	unmap_all(u);
 	drop_log(u);
-	close_fd(u, &u->backend_fd);
 	for (uint32_t i = 0; i < u->n_fds; i++)
 		close_fd(u, &u->fd[i]);
 	u->n_fds = u->n_in = u->n_out = 0;

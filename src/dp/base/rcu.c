@@ -30,6 +30,23 @@ rcu_wait(struct rcu *rcu)
 	tsan_acquire(rcu->qsbr);
 }
 
+uint64_t
+rcu_token(struct rcu *rcu)
+{
+	return rcu->qsbr ? rte_rcu_qsbr_start(rcu->qsbr) : 0;
+}
+
+bool
+rcu_is_over(struct rcu *rcu, uint64_t token)
+{
+	if (!rcu->qsbr)
+		return true;
+	if (rte_rcu_qsbr_check(rcu->qsbr, token, false) != 1)
+		return false;
+	tsan_acquire(rcu->qsbr);
+	return true;
+}
+
 void
 rcu_begin(struct rcu *rcu, unsigned index)
 {

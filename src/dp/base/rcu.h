@@ -13,6 +13,9 @@ struct rcu {
 int rcu_init(struct rcu *rcu, unsigned max_threads); // -ENOMEM
 void rcu_fini(struct rcu *rcu); // all threads have ended; what they did is seen
 void rcu_wait(struct rcu *rcu); // until no worker uses what it could have seen before the call
+// The same without waiting: from the token on, until is_over says true.
+uint64_t rcu_token(struct rcu *rcu);
+bool rcu_is_over(struct rcu *rcu, uint64_t token);
 
 // A worker, by its number. begin: online from here on. Pointers read before pause are not used
 // after resume.

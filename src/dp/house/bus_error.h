@@ -1,5 +1,5 @@
 // Guest memory and a segment are files that others may truncate, or make shorter than they say,
-// while librte_vhost and the daemon use them. An access to a missing page is a SIGBUS. The handler
+// while the daemon uses them. An access to a missing page is a SIGBUS. The handler
 // maps an empty page there. The guest that did it talks to itself, and the daemon and the other
 // guests continue.
 #pragma once

@@ -1,8 +1,7 @@
-// librte_vhost retries a refused connection once a second; a guest would wait that long for its
-// network after every restart. Here an inotify watch of the socket's directory reports the file's
-// creation. A timer repeats refused attempts (the file exists, its listener not yet, or no longer):
-// RETRY_MIN_NS doubling to RETRY_MAX_NS. Where the directory itself is missing, housekeeping tries
-// once a second. Bounded by DP_MAX_PORTS entries.
+// A guest waits for its network after every restart until its port is connected. An inotify watch
+// of the socket's directory reports the file's creation. A timer repeats refused attempts (the file
+// exists, its listener not yet, or no longer): RETRY_MIN_NS doubling to RETRY_MAX_NS. Where the
+// directory itself is missing, housekeeping tries once a second. Bounded by DP_MAX_PORTS entries.
 #include "connector.h"
 
 #include "dp_state.h"

@@ -12,16 +12,14 @@
 #include "dp_state.h"
 #include "eal.h"
 #include "housekeeping.h"
+#include "io/guest_loop.h"
 #include "io/netdev.h"
-#include "io/vhost_fds.h"
 #include "io/vhost_guard.h"
 #include "kept.h"
 #include "port_end.h"
-#include "port_type.h"
 #include "priority.h"
 #include "rtvs/log.h"
 #include "underlay.h"
-#include "vhost_session.h"
 #include "views.h"
 
 #include <rte_eal.h>
@@ -178,11 +176,9 @@ dp_init(const struct dp_system_cfg *cfg, struct dp **ret_dp, char err[DP_ERR_SIZ
 	if (!rc)
 		rc = bus_error_install(dp);
 	if (!rc)
-		rc = port_vhost_init();
-	if (!rc)
-		rc = vhost_fds_start(vhost_session_may_connect);
-	if (!rc)
 		rc = vhost_guard_start();
+	if (!rc)
+		rc = guest_loop_create(&dp->env.rcu, &dp->guests);
 	if (!rc)
 		rc = events_start(dp);
 	if (!rc)
@@ -225,6 +221,7 @@ dp_fini(struct dp *dp)
 		waker_wake(&dp->worker[i]->waker);
 		rte_eal_wait_lcore(i + 1);
 	}
+	guest_loop_destroy(dp->guests);
 	vhost_guard_stop();
 	rcu_fini(&dp->env.rcu);
 	for (unsigned i = 0; i < dp->env.n_workers; i++)
@@ -237,9 +234,8 @@ dp_fini(struct dp *dp)
 	rte_mempool_free(dp->env.pool);
 	if (dp->ctl_epoll_fd >= 0)
 		close(dp->ctl_epoll_fd);
-	// Not rte_eal_cleanup: librte_vhost's event thread cannot be stopped and would access freed
-	// memory. All devices are closed and all memory is anonymous; the process's end frees the
-	// rest. The thread may log until then.
+	// Not rte_eal_cleanup: all devices are closed and all memory is anonymous; the process's
+	// end frees the rest. DPDK's own threads may log until then.
 	(void)rte_openlog_stream(NULL);
 }
 

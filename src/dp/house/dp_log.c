@@ -1,12 +1,10 @@
-// Takes the stream that DPDK's libraries log to. A hostile guest can make them print a line for
-// every bad descriptor. So lines are always counted, and printed at most LINES_PER_SECOND times a
-// second. Lines of a hidden level use no part of that limit. Any thread may log: the state is
-// atomic.
+// Takes the stream that DPDK's libraries log to. A device can make them print a line for every
+// packet. So lines are always counted, and printed at most LINES_PER_SECOND times a second. Lines
+// of a hidden level use no part of that limit. Any thread may log: the state is atomic.
 #include "dp_log.h"
 
 #include "dp_state.h"
 #include "rtvs/log.h"
-#include "vhost_session.h"
 
 #include <rte_log.h>
 
@@ -54,13 +52,8 @@ stream_write(void *cookie, const char *buf, size_t size)
 		len--;
 	if (!len)
 		return (ssize_t)size;
-	if (level <= (int)RTE_LOG_ERR) {
-		const char *paren = memchr(buf, '(', len);
-
+	if (level <= (int)RTE_LOG_ERR)
 		atomic_fetch_add(&log_dp->log_errors, 1);
-		if (paren)
-			vhost_session_count_error(paren, len - (size_t)(paren - buf));
-	}
 	if (log_is_shown(ours) && may_print())
 		log_write(ours, "DPDK: %.*s", (int)RTE_MIN(len, (size_t)400), buf);
 	return (ssize_t)size;

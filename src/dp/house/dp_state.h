@@ -29,6 +29,7 @@ struct dp {
 	struct dp_port_stats gone;
 	struct kept *kept; // what ports left behind that are gone
 	int ctl_epoll_fd; // what ctl waits for
+	struct guest_loop *guests; // serves all front-ends
 	struct connector *connector;
 	struct netdev_watch *netdevs;
 	_Atomic uint64_t log_errors, bus_errors;

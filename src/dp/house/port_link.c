@@ -3,11 +3,17 @@
 #include "dp_state.h"
 
 void
-port_link_changed(struct port *port, bool is_up)
+port_link_rings_changed(struct port *port)
 {
 	atomic_fetch_add(&port->dp->env.wakeup_gen, 1);
 	for (unsigned i = 0; i < port->dp->env.n_workers; i++)
 		waker_wake(&port->dp->worker[i]->waker);
+}
+
+void
+port_link_changed(struct port *port, bool is_up)
+{
+	port_link_rings_changed(port);
 	if (!is_up)
 		atomic_store(&port->has_lost_link, true);
 	event_queue_post(

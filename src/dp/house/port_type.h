@@ -27,7 +27,6 @@ struct port_type {
 	const struct port_io *io; // NULL: it has no device of its own
 };
 
-int port_vhost_init(void); // after EAL, before ports. -errno
 #define X(arg, id, name, traits, about) extern const struct port_type port_##name##_type;
 PORT_TYPES(X, )
 #undef X

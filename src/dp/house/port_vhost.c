@@ -1,13 +1,9 @@
-// Guests on vhost-user sockets, through librte_vhost: a port's socket, and the control thread's
-// work for a port of that type. vhost_session.c has the front-ends that come and go, vhost_io.c the
-// packets. Other files do what librte_vhost cannot. connector.c connects without waiting, and
-// vhost_ring.c finds a packed ring's position after a crash. vhost_fds.c enforces the rules of
-// messages and descriptors, and bus_error.c survives removed guest memory.
+// Guests on vhost-user sockets: a port's socket, and the control thread's work for a port of that
+// type. vhost_session.c has the front-ends that come and go, io/guest_loop.c their connections,
+// io/guest_io.c the packets.
 #include "connector.h"
 #include "dp_state.h"
-#include "io/vhost_fds.h"
 #include "io/vhost_guard.h"
-#include "io/vhost_io.h"
 #include "port.h"
 #include "port_type.h"
 #include "rtvs/claim.h"
@@ -15,120 +11,56 @@
 #include "vhost_socket.h"
 
 #include <rte_malloc.h>
-#include <rte_vhost.h>
 
 #include <errno.h>
 #include <inttypes.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
+#include <linux/virtio_ring.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-// The back-end's own channel: BACKEND_REQ, BACKEND_SEND_FD, HOST_NOTIFIER. Nothing here uses it,
-// and no socket of a front-end's is taken.
-#define NO_PROTOCOL_FEATURES (1ULL << 5 | 1ULL << 10 | 1ULL << 11)
+#define BIT(n) (UINT64_C(1) << (n))
+#define ALWAYS                                                                                                         \
+	(BIT(VIRTIO_F_VERSION_1) | BIT(VIRTIO_F_ANY_LAYOUT) | BIT(VIRTIO_F_IN_ORDER) |                                 \
+		BIT(VIRTIO_RING_F_INDIRECT_DESC) | BIT(VIRTIO_RING_F_EVENT_IDX) | BIT(VIRTIO_NET_F_MRG_RXBUF) |        \
+		BIT(VIRTIO_NET_F_MQ) | BIT(VIRTIO_NET_F_MTU) | BIT(VIRTIO_NET_F_CTRL_VQ) | BIT(VIRTIO_NET_F_CTRL_RX) | \
+		BIT(VIRTIO_NET_F_GUEST_ANNOUNCE))
+#define CSUM (BIT(VIRTIO_NET_F_CSUM) | BIT(VIRTIO_NET_F_GUEST_CSUM))
+#define TSO                                                                                  \
+	(BIT(VIRTIO_NET_F_GSO) | BIT(VIRTIO_NET_F_HOST_TSO4) | BIT(VIRTIO_NET_F_HOST_TSO6) | \
+		BIT(VIRTIO_NET_F_GUEST_TSO4) | BIT(VIRTIO_NET_F_GUEST_TSO6))
 
 static uint64_t
-features_off(const struct dp_port_cfg *cfg)
+offered(const struct dp_port_cfg *cfg)
 {
-	uint64_t off = (1ULL << VIRTIO_NET_F_HOST_UFO) | (1ULL << VIRTIO_NET_F_GUEST_UFO) |
-		(1ULL << VIRTIO_NET_F_HOST_ECN) | (1ULL << VIRTIO_NET_F_GUEST_ECN);
-
-	if (!cfg->packed)
-		off |= 1ULL << VIRTIO_F_RING_PACKED;
-	if (!cfg->tso || !cfg->csum)
-		off |= (1ULL << VIRTIO_NET_F_HOST_TSO4) | (1ULL << VIRTIO_NET_F_HOST_TSO6) |
-			(1ULL << VIRTIO_NET_F_GUEST_TSO4) | (1ULL << VIRTIO_NET_F_GUEST_TSO6);
-	if (!cfg->csum)
-		off |= (1ULL << VIRTIO_NET_F_CSUM) | (1ULL << VIRTIO_NET_F_GUEST_CSUM);
-	return off;
-}
-
-#define MAX_REGISTERED 1023 // librte_vhost's MAX_VHOST_SOCKET, less the one of port_vhost_init
-
-static unsigned n_registered; // sockets; ctl
-
-static int
-register_socket(struct vhost *v)
-{
-	const struct dp_port_cfg *cfg = &v->port->cfg;
-	// The guest's requests come as flags of a received packet, which gso_take reads. The older
-	// way, as flags of one to be sent, loses requests behind all but plain headers. This one
-	// executes checksums that it has no flag for.
-	uint64_t flags = RTE_VHOST_USER_NET_COMPLIANT_OL_FLAGS |
-		(cfg->vhost_mode == DP_VHOST_CONNECT ? RTE_VHOST_USER_CLIENT | RTE_VHOST_USER_NO_RECONNECT : 0);
-	uint64_t protocol;
-
-	if (n_registered == MAX_REGISTERED)
-		return -EMFILE;
-	if (rte_vhost_driver_register(cfg->socket, flags))
-		return -ENOMEM;
-	v->is_registered = true;
-	n_registered++;
-	if (rte_vhost_driver_get_protocol_features(cfg->socket, &protocol) ||
-		rte_vhost_driver_set_protocol_features(cfg->socket, protocol & ~NO_PROTOCOL_FEATURES) ||
-		rte_vhost_driver_disable_features(cfg->socket, features_off(cfg)) ||
-		rte_vhost_driver_set_max_queue_num(cfg->socket, cfg->n_queues) ||
-		rte_vhost_driver_callback_register(cfg->socket, &vhost_session_ops) ||
-		rte_vhost_driver_get_features(cfg->socket, &v->offered))
-		return -EIO;
-	return 0;
+	return ALWAYS | (cfg->packed ? BIT(VIRTIO_F_RING_PACKED) : 0) | (cfg->csum ? CSUM : 0) |
+		(cfg->csum && cfg->tso ? TSO : 0);
 }
 
 static void
-unregister_socket(struct vhost *v)
+stop_serving(struct vhost *v)
 {
-	if (!v->is_registered)
-		return;
-	vhost_fds_unregister_begin();
-	// ends its connections through cb_destroy_device
-	(void)rte_vhost_driver_unregister(v->port->cfg.socket);
-	vhost_fds_unregister_end();
-	v->is_registered = false;
-	n_registered--;
-	vhost_session_clear(v);
+	guest_loop_remove(v->port->dp->guests, &v->served);
+	if (v->is_bound)
+		(void)unlink(v->port->cfg.socket);
+	v->is_bound = false;
 }
 
 static int
 start_listen(struct vhost *v, char err[DP_ERR_SIZE])
 {
-	const struct dp_port_cfg *cfg = &v->port->cfg;
-	mode_t mask;
-	uid_t uid;
-	gid_t gid;
-	int rc = vhost_socket_check_dir(cfg->socket, err);
+	int fd = vhost_socket_listen(&v->port->cfg, err), rc;
 
-	if (!rc)
-		rc = vhost_socket_owner(cfg, &uid, &gid, err);
-	if (!rc)
-		rc = vhost_socket_clear_stale(cfg->socket, err);
-	if (rc)
-		return rc;
-	rc = register_socket(v);
-	if (!rc) {
-		// The file must never be there with wider permissions than asked for.
-		mask = umask(0177 | (0777 & ~cfg->socket_mode));
-		rc = rte_vhost_driver_start(cfg->socket) ? -EIO : 0;
-		umask(mask);
-	}
+	if (fd < 0)
+		return fd;
+	v->is_bound = true;
+	rc = guest_loop_listen(v->port->dp->guests, &v->served, fd);
 	if (rc) {
-		if (rc == -EMFILE)
-			dp_error(err,
-				"socket: there are %u sockets of vhost ports already, which is as many as librte_vhost "
-				"has",
-				MAX_REGISTERED);
-		else
-			dp_error(err, "socket: cannot listen on %s", cfg->socket);
-		unregister_socket(v);
-		return rc;
-	}
-	if (((uid != (uid_t)-1 || gid != (gid_t)-1) && lchown(cfg->socket, uid, gid)) ||
-		chmod(cfg->socket, cfg->socket_mode)) {
-		rc = -errno;
-		dp_error(err, "socket: owner and mode of %s: %s", cfg->socket, strerror(-rc));
-		unregister_socket(v);
+		dp_error(err, "socket: cannot listen on %s: %s", v->port->cfg.socket, strerror(-rc));
+		stop_serving(v);
 	}
 	return rc;
 }
@@ -150,51 +82,47 @@ static int
 try_connect(struct port *port)
 {
 	struct vhost *v = port->priv;
-	struct stat st;
-	int rc = 0;
+	int rc = is_banned(v) ? -EAGAIN : vhost_socket_connect(port->cfg.socket);
 
-	unregister_socket(v);
-	if (is_banned(v))
-		rc = -EAGAIN;
-	else if (stat(port->cfg.socket, &st))
-		rc = -errno;
-	if (!rc)
-		rc = register_socket(v);
-	if (!rc) {
-		vhost_fds_connect_begin();
-		rc = rte_vhost_driver_start(port->cfg.socket) ? -ECONNREFUSED : 0;
-		vhost_fds_connect_end();
-	}
-	if (rc)
-		unregister_socket(v);
+	if (rc >= 0)
+		rc = guest_loop_connect(port->dp->guests, &v->served, rc);
 	atomic_store(&v->connect_errno, -rc);
 	return rc;
+}
+
+// Of two ports on one socket none would know which has a guest. A removed one that is still
+// draining has its socket, too.
+static const struct port *
+find_socket(const struct dp *dp, const char *path)
+{
+	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
+		if (dp->port[i] && dp->port[i]->type == &port_vhost_type && !strcmp(dp->port[i]->cfg.socket, path))
+			return dp->port[i];
+	for (const struct port *port = dp->removed; port; port = port->next_removed)
+		if (port->type == &port_vhost_type && !strcmp(port->cfg.socket, path))
+			return port;
+	return NULL;
 }
 
 static int
 vhost_open(struct port *port, char err[DP_ERR_SIZE])
 {
-	struct vhost *v = rte_zmalloc("vhost", sizeof(*v), RTE_CACHE_LINE_SIZE);
-	int rc;
+	const struct port *other = find_socket(port->dp, port->cfg.socket);
+	struct vhost *v;
 
+	if (other) {
+		dp_error(err, "socket: %s is port '%s''s", port->cfg.socket, other->cfg.name);
+		return -EADDRINUSE;
+	}
+	v = rte_zmalloc("vhost", sizeof(*v), RTE_CACHE_LINE_SIZE);
 	if (!v) {
 		dp_error(err, "no memory for a port");
 		return -ENOMEM;
 	}
 	v->port = port;
 	v->fixed = port->cfg;
-	v->io.vid = VHOST_NO_VID;
-	pthread_mutex_init(&v->lock, NULL);
 	pthread_mutex_init(&v->claim_lock, NULL);
-	for (unsigned i = 0; i < VHOST_MAX_FRONTENDS; i++)
-		v->frontend[i].vid = VHOST_NO_VID;
-	for (unsigned i = 0; i < DP_MAX_QUEUES; i++)
-		v->io.kick_fd[i] = -1;
-	rc = vhost_session_add(v, err);
-	if (rc) {
-		rte_free(v);
-		return rc;
-	}
+	vhost_session_init(v, offered(&port->cfg));
 	port->priv = v;
 	port->path.device.priv = &v->io;
 	return 0;
@@ -206,7 +134,7 @@ vhost_stop(struct port *port)
 	struct vhost *v = port->priv;
 
 	connector_del(port->dp->connector, port);
-	unregister_socket(v);
+	stop_serving(v);
 }
 
 static void
@@ -215,8 +143,6 @@ vhost_close(struct port *port)
 	struct vhost *v = port->priv;
 
 	vhost_stop(port);
-	vhost_session_del(v);
-	pthread_mutex_destroy(&v->lock);
 	pthread_mutex_destroy(&v->claim_lock);
 	rte_free(v);
 }
@@ -255,21 +181,20 @@ static void
 vhost_state(const struct port *port, struct dp_port_state *ret_state)
 {
 	struct vhost *v = port->priv;
-	int vid = atomic_load(&v->io.vid);
 	uint64_t connects = atomic_load(&v->n_connects), gone = atomic_load(&v->n_disconnects);
 	int err = atomic_load(&v->connect_errno);
-	uint16_t mtu;
+	uint32_t mtu = atomic_load(&v->mtu);
 
 	ret_state->n_connects = connects;
 	ret_state->n_disconnects = gone;
 	ret_state->is_connected = connects != gone;
 	ret_state->pid = atomic_load(&v->pid);
 	ret_state->n_rings_recovered = atomic_load(&v->n_rings_recovered);
-	if (vid != VHOST_NO_VID) {
-		ret_state->features = atomic_load(&v->io.features);
+	if (atomic_load(&v->is_ready)) {
+		ret_state->features = atomic_load(&v->features);
 		ret_state->is_packed = ret_state->features >> VIRTIO_F_RING_PACKED & 1;
-		ret_state->n_queues = vhost_session_n_pairs(atomic_load(&v->io.tx_pairs));
-		if (!rte_vhost_get_mtu(vid, &mtu) && mtu)
+		ret_state->n_queues = atomic_load(&v->n_pairs);
+		if (mtu)
 			ret_state->mtu = RTE_MIN(ret_state->mtu, mtu);
 	} else if (!port->cfg.admin_up) {
 		snprintf(ret_state->detail, sizeof(ret_state->detail), "administratively down");
@@ -284,14 +209,6 @@ vhost_state(const struct port *port, struct dp_port_state *ret_state)
 	}
 	if (port->cfg.admin_up)
 		describe_claim(v, ret_state->is_connected, ret_state->detail, sizeof(ret_state->detail));
-}
-
-// Without a port the library ends its event thread, and waits for it, which takes a second. So it
-// always has this one, whose socket accepts no connection.
-int
-port_vhost_init(void)
-{
-	return rte_vhost_driver_register("(none)", RTE_VHOST_USER_CLIENT | RTE_VHOST_USER_NO_RECONNECT) ? -ENOMEM : 0;
 }
 
 int
@@ -344,7 +261,7 @@ static size_t
 vhost_save(const struct port *port, void *state, size_t size)
 {
 	const struct vhost *v = port->priv;
-	uint64_t features = atomic_load(&v->io.features);
+	uint64_t features = atomic_load(&v->features);
 	struct saved saved = {.version = SAVED_VERSION, .features = features ? features : v->used_before};
 
 	if (!saved.features)
@@ -378,5 +295,5 @@ const struct port_type port_vhost_type = {
 	.housekeeping = vhost_housekeeping,
 	.save = vhost_save,
 	.restore = vhost_restore,
-	.io = &vhost_io_ops,
+	.io = &guest_io_ops,
 };

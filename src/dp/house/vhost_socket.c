@@ -1,5 +1,3 @@
-// The unix sockets of vhost ports, as far as librte_vhost leaves them to its user: the file's
-// directory, its owner, and the remains of a crash.
 #include "vhost_socket.h"
 
 #include "base/dp_error.h"
@@ -15,8 +13,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-int
-vhost_socket_owner(const struct dp_port_cfg *cfg, uid_t *ret_uid, gid_t *ret_gid, char err[DP_ERR_SIZE])
+// The uid and gid of the socket file, -1 where they stay the daemon's.
+static int
+find_owner(const struct dp_port_cfg *cfg, uid_t *ret_uid, gid_t *ret_gid, char err[DP_ERR_SIZE])
 {
 	char buf[4096];
 	struct passwd pw, *pw_found = NULL;
@@ -41,10 +40,32 @@ vhost_socket_owner(const struct dp_port_cfg *cfg, uid_t *ret_uid, gid_t *ret_gid
 	return 0;
 }
 
-int
-vhost_socket_clear_stale(const char *path, char err[DP_ERR_SIZE])
+static int
+open_socket(const char *path, struct sockaddr_un *ret_addr)
 {
-	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	*ret_addr = (struct sockaddr_un){.sun_family = AF_UNIX};
+	snprintf(ret_addr->sun_path, sizeof(ret_addr->sun_path), "%s", path);
+	return fd < 0 ? -errno : fd;
+}
+
+int
+vhost_socket_connect(const char *path)
+{
+	struct sockaddr_un addr;
+	int fd = open_socket(path, &addr), rc;
+
+	if (fd < 0 || !connect(fd, (struct sockaddr *)&addr, sizeof(addr)))
+		return fd;
+	rc = -errno;
+	close(fd);
+	return rc;
+}
+
+static int
+clear_stale(const char *path, char err[DP_ERR_SIZE])
+{
 	struct stat st;
 	int fd, rc;
 
@@ -59,13 +80,10 @@ vhost_socket_clear_stale(const char *path, char err[DP_ERR_SIZE])
 		dp_error(err, "socket: %s exists and is not a socket", path);
 		return -EEXIST;
 	}
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -errno;
-	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", path);
-	rc = connect(fd, (struct sockaddr *)&addr, sizeof(addr)) ? -errno : 0;
-	close(fd);
-	if (rc != -ECONNREFUSED) {
+	fd = vhost_socket_connect(path);
+	if (fd >= 0)
+		close(fd);
+	if (fd != -ECONNREFUSED) {
 		dp_error(err, "socket: another process listens on %s", path);
 		return -EADDRINUSE;
 	}
@@ -73,8 +91,8 @@ vhost_socket_clear_stale(const char *path, char err[DP_ERR_SIZE])
 	return unlink(path) && errno != ENOENT ? -errno : 0;
 }
 
-int
-vhost_socket_check_dir(const char *path, char err[DP_ERR_SIZE])
+static int
+check_dir(const char *path, char err[DP_ERR_SIZE])
 {
 	char dir[RTVS_PATH_SIZE];
 	char *slash;
@@ -91,4 +109,49 @@ vhost_socket_check_dir(const char *path, char err[DP_ERR_SIZE])
 		return -errno;
 	}
 	return 0;
+}
+
+static int
+bind_and_listen(const struct dp_port_cfg *cfg, uid_t uid, gid_t gid, char err[DP_ERR_SIZE])
+{
+	struct sockaddr_un addr;
+	int fd = open_socket(cfg->socket, &addr), rc;
+	mode_t mask;
+
+	if (fd < 0) {
+		dp_error(err, "socket: %s", strerror(-fd));
+		return fd;
+	}
+	// The file must never be there with wider permissions than asked for.
+	mask = umask(0177 | (0777 & ~cfg->socket_mode));
+	rc = bind(fd, (struct sockaddr *)&addr, sizeof(addr)) ? -errno : 0;
+	umask(mask);
+	if (rc) {
+		dp_error(err, "socket: cannot listen on %s: %s", cfg->socket, strerror(-rc));
+		close(fd);
+		return rc;
+	}
+	if (((uid != (uid_t)-1 || gid != (gid_t)-1) && lchown(cfg->socket, uid, gid)) ||
+		chmod(cfg->socket, cfg->socket_mode) || listen(fd, SOMAXCONN)) {
+		rc = -errno;
+		dp_error(err, "socket: owner and mode of %s: %s", cfg->socket, strerror(-rc));
+		close(fd);
+		(void)unlink(cfg->socket);
+		return rc;
+	}
+	return fd;
+}
+
+int
+vhost_socket_listen(const struct dp_port_cfg *cfg, char err[DP_ERR_SIZE])
+{
+	uid_t uid;
+	gid_t gid;
+	int rc = check_dir(cfg->socket, err);
+
+	if (!rc)
+		rc = find_owner(cfg, &uid, &gid, err);
+	if (!rc)
+		rc = clear_stale(cfg->socket, err);
+	return rc ? rc : bind_and_listen(cfg, uid, gid, err);
 }

@@ -4,13 +4,9 @@
 
 #include "rtvs/dp.h"
 
-#include <sys/types.h>
-
-// The directory is there and may be written; path is absolute.
-int vhost_socket_check_dir(const char *path, char err[DP_ERR_SIZE]);
-// The uid and gid of the socket file, -1 where they stay the daemon's.
-int vhost_socket_owner(const struct dp_port_cfg *cfg, uid_t *ret_uid, gid_t *ret_gid, char err[DP_ERR_SIZE]);
-// A socket file without a listener remains from a crash, and is removed. Any other file at its
-// place is not ours to remove:
-// -EEXIST, -EADDRINUSE.
-int vhost_socket_clear_stale(const char *path, char err[DP_ERR_SIZE]);
+// A socket that listens at cfg->socket, with the configured owner and mode from its first moment
+// on. Returns it, or an error: also where another file or another process's socket has the place
+// (-EEXIST, -EADDRINUSE). A socket file without a listener remains from a crash, and is removed.
+int vhost_socket_listen(const struct dp_port_cfg *cfg, char err[DP_ERR_SIZE]);
+// A socket that is connected to path, or a negative errno.
+int vhost_socket_connect(const char *path);

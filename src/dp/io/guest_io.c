@@ -10,6 +10,7 @@
 #include "device.h"
 #include "rtvs/frame.h"
 
+#include <rte_arp.h>
 #include <rte_branch_prediction.h>
 #include <rte_mbuf.h>
 
@@ -47,8 +48,10 @@ silence(struct guest_queue *q)
 static void
 signal_driver(const struct guest_io *g, const struct guest_queue *q)
 {
-	if (q->call >= 0)
-		(void)g->signal(q->call, q->owner);
+	int call = atomic_load_explicit(&q->call, memory_order_acquire);
+
+	if (call >= 0)
+		(void)g->signal(call, q->owner);
 }
 
 // Queues whose drivers were not told yet what was used.
@@ -260,23 +263,50 @@ fill(struct device *device, struct rte_mbuf *m, const struct guest_frame *f, con
 	return true;
 }
 
+void
+guest_io_announce(struct guest_io *g, const uint8_t mac[6])
+{
+	uint64_t value = 0;
+
+	memcpy(&value, mac, 6);
+	atomic_store(&g->announced, value);
+}
+
+// A frame that the guest did not send, from which others learn where it is now.
+static uint16_t
+rx_announced(struct device *device, struct rte_mbuf **pkts)
+{
+	struct guest_io *g = device->priv;
+	uint64_t value = atomic_exchange(&g->announced, 0);
+	struct rte_ether_addr mac;
+
+	memcpy(&mac, &value, sizeof(mac));
+	pkts[0] = rte_net_make_rarp_packet(device->pool, &mac);
+	return pkts[0] ? 1 : 0;
+}
+
 static uint16_t
 guest_rx(struct device *device, uint16_t pair, struct rte_mbuf **pkts, uint16_t n)
 {
 	struct guest_burst *burst = &turn->burst;
+	const struct guest_io *g = device->priv;
 	struct guest_queue *q = queue_of(device, GUEST_FROM(pair));
 	uint16_t got = 0, n_full = 0;
+	bool is_enabled;
 	unsigned taken;
 
 	if (!q)
 		return 0;
+	if (unlikely(atomic_load_explicit(&g->announced, memory_order_relaxed)) && !pair)
+		return rx_announced(device, pkts);
 	silence(q);
 	// Buffers come first: a frame that was taken and has none would be lost.
 	if (!guest_ring_has_work(&q->ring) || rte_pktmbuf_alloc_bulk(device->pool, pkts, n))
 		return 0;
 	taken = guest_ring_take(&q->ring, burst, n);
+	is_enabled = atomic_load_explicit(&q->is_enabled, memory_order_relaxed);
 	count_fault(device, &q->ring, false);
-	for (unsigned k = 0; k < taken && q->is_enabled; k++) {
+	for (unsigned k = 0; k < taken && is_enabled; k++) {
 		const struct guest_frame *f = &burst->frame[k];
 		struct rte_mbuf *m = pkts[k];
 
@@ -289,7 +319,7 @@ guest_rx(struct device *device, uint16_t pair, struct rte_mbuf **pkts, uint16_t 
 	}
 	if (unlikely(n_full))
 		atomic_fetch_add_explicit(&device->guest_errors, n_full, memory_order_relaxed);
-	pkt_free_burst(pkts + (q->is_enabled ? taken : 0), n - (q->is_enabled ? taken : 0));
+	pkt_free_burst(pkts + (is_enabled ? taken : 0), n - (is_enabled ? taken : 0));
 	note_used(&turn->from_guests, device->priv, q);
 	return got;
 }
@@ -349,7 +379,7 @@ guest_tx(struct device *device, uint16_t pair, struct rte_mbuf **pkts, uint16_t 
 	bool was_broken = q && q->ring.fault;
 	uint16_t done = 0;
 
-	if (!q || !q->is_enabled)
+	if (!q || !atomic_load_explicit(&q->is_enabled, memory_order_relaxed))
 		return 0;
 	silence(q);
 	for (; done < n; done++) {

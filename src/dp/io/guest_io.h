@@ -11,12 +11,12 @@ struct port_io;
 #define GUEST_TO(pair) ((pair) * 2u) // ring of packets to the guest; virtio's receive queue
 #define GUEST_FROM(pair) ((pair) * 2u + 1)
 
-// A ring and what goes with it. Nothing but the ring changes while workers have it.
+// A ring and what goes with it.
 struct guest_queue {
 	struct guest_ring ring;
-	bool is_enabled;
+	_Atomic bool is_enabled; // link: wo
 	bool is_loud; // its driver was not told yet that kicks are not needed; dp
-	int call; // eventfd that wakes the driver, -1: none
+	_Atomic int call; // eventfd that wakes the driver, -1: none. link: wo
 	int kick; // eventfd by which the driver wakes us, -1: none
 	unsigned owner; // of these, as vhost_guard.h has it
 	// While its driver was not told what was used in this turn; dp.
@@ -29,10 +29,16 @@ struct guest_queue {
 // worker that polls it, one to the guest by the port's owner. Whoever takes a queue away may change
 // it when each worker has passed the end of a turn.
 struct guest_io {
+	// MAC of a guest that has come, to be told as if it had sent a frame itself, 0: none. link:
+	// wo, dp: takes it
+	_Atomic uint64_t announced;
 	// NULL: not running. link: wo, dp: ro.
 	_Atomic(struct guest_queue *) queue[VHOST_USER_MAX_RINGS];
 	bool (*signal)(int fd, unsigned owner); // writes to a call, as vhost_guard_notify does
 };
+
+// The thread of connections: a guest has moved here.
+void guest_io_announce(struct guest_io *g, const uint8_t mac[6]);
 
 extern const struct port_io guest_io_ops; // for a device whose priv is a struct guest_io
 

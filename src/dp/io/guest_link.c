@@ -1,8 +1,8 @@
 // A connection's socket and the effects of its messages. Memory is mapped whole, in the pages of
 // its file system, of files that no stranger serves (fd_kind.h); bus_error.c handles files that are
 // shortened later.
-// Invariant: while a link is shown, only queries are handled, so that nothing changes under the
-// workers.
+// Invariant: while a link is shown, only messages are handled that stop no ring and take nothing
+// away from workers. An eventfd that they may be writing to is closed when they have lost it.
 #include "guest_link.h"
 
 #include "fd_kind.h"
@@ -21,6 +21,7 @@
 
 #define MESSAGES_AT_ONCE 16 // of one link, before others have their turn
 #define MTU_MIN 68 // RFC 791
+#define MAX_LATE 32
 #define MAX_MAPS (GUEST_MEM_MAX_REGIONS + 2) // and a dirty log, and its successor
 
 struct mapping {
@@ -34,7 +35,12 @@ struct guest_link {
 	struct vhost_user user;
 	struct guest_io *io; // that it is shown in, NULL: it is hidden
 	struct guest_queue queue[VHOST_USER_MAX_RINGS];
-	uint32_t running, fresh; // bit per ring; fresh: started since it was shown last
+	uint64_t n_hidden;
+	// Bit per ring. fresh: started since it was shown last; known: it ran before. used: was
+	// enabled since it was started.
+	uint32_t running, fresh, known, used;
+	int late[MAX_LATE]; // to be closed when workers have lost the rings
+	unsigned n_late;
 	struct mapping map[MAX_MAPS];
 	uint64_t mtu;
 };
@@ -51,8 +57,8 @@ do_map(void *arg, int fd, uint64_t offset, uint64_t n_bytes, uint8_t **ret_host)
 
 	while (m < link->map + MAX_MAPS && m->base)
 		m++;
-	if (m < link->map + MAX_MAPS && fd_kind(fd) == FD_MEMORY && !fstat(fd, &st) && n_bytes &&
-		n_bytes <= (uint64_t)st.st_size && offset <= (uint64_t)st.st_size - n_bytes) {
+	if (m < link->map + MAX_MAPS && !fstat(fd, &st) && n_bytes && n_bytes <= (uint64_t)st.st_size &&
+		offset <= (uint64_t)st.st_size - n_bytes) {
 		page = (uint64_t)st.st_blksize;
 		first = offset / page * page;
 		m->n_bytes = (size_t)((offset + n_bytes + page - 1) / page * page - first);
@@ -99,13 +105,16 @@ do_start(void *arg, unsigned i, const struct guest_ring_cfg *cfg, int kick)
 	struct guest_ring_cfg found = *cfg;
 	int rc;
 
-	link->cfg.recover(link->cfg.arg, i, &found);
+	if (!(link->known >> i & 1))
+		link->cfg.recover(link->cfg.arg, i, &found);
 	rc = guest_ring_init(&q->ring, &found);
 	if (rc)
 		return rc;
 	q->kick = kick;
 	link->running |= 1u << i;
+	link->used |= (uint32_t)q->is_enabled << i;
 	link->fresh |= 1u << i;
+	link->known |= 1u << i;
 	return 0;
 }
 
@@ -115,6 +124,7 @@ do_stop(void *arg, unsigned i, struct guest_ring_pos *ret_pos)
 	struct guest_link *link = arg;
 
 	link->running &= ~(1u << i);
+	link->used &= ~(1u << i);
 	link->queue[i].kick = -1;
 	*ret_pos = link->queue[i].ring.pos;
 }
@@ -125,19 +135,23 @@ do_enable(void *arg, unsigned i, bool is_enabled)
 	struct guest_link *link = arg;
 
 	link->queue[i].is_enabled = is_enabled;
+	if (is_enabled)
+		link->used |= link->running & 1u << i;
 }
 
 static void
 do_set_call(void *arg, unsigned i, int fd)
 {
 	struct guest_link *link = arg;
-	int former = link->queue[i].call;
+	int former;
 
 	if (fd >= 0)
 		(void)fcntl(fd, F_SETFL, O_NONBLOCK);
-	link->queue[i].call = fd;
+	former = atomic_exchange(&link->queue[i].call, fd);
 	link->fresh |= 1u << i;
-	if (former >= 0)
+	if (former >= 0 && link->io)
+		link->late[link->n_late++] = former;
+	else if (former >= 0)
 		link->cfg.close(link->cfg.arg, former, false);
 }
 
@@ -270,6 +284,18 @@ read_part(struct guest_link *link)
 	return vhost_user_receive(&link->user, bytes, (size_t)n, fds, n_fds) ? -EPROTO : 1;
 }
 
+// Of the message that is there, each descriptor is of its kind.
+static bool
+are_right(const struct guest_link *link)
+{
+	enum fd_kind kind = vhost_user_fds(&link->user) == VHOST_USER_MEMORY ? FD_MEMORY : FD_EVENT;
+
+	for (uint32_t i = 0; i < link->user.n_fds; i++)
+		if (fd_kind(link->user.fd[i]) != kind)
+			return false;
+	return true;
+}
+
 // As read_part, of the message that is there.
 static int
 handle(struct guest_link *link)
@@ -278,16 +304,29 @@ handle(struct guest_link *link)
 
 	if (next == VHOST_USER_PART)
 		return 1;
-	if (next == VHOST_USER_CHANGE && link->io)
+	if (!are_right(link)) {
+		vhost_user_refuse(&link->user, "a descriptor of another kind than its message's");
+		return -EPROTO;
+	}
+	if ((next == VHOST_USER_CHANGE || link->n_late == MAX_LATE) && link->io)
 		return -EBUSY;
 	return vhost_user_handle(&link->user) ? -EPROTO : 1;
+}
+
+static void
+close_late(struct guest_link *link)
+{
+	while (!link->io && link->n_late)
+		link->cfg.close(link->cfg.arg, link->late[--link->n_late], false);
 }
 
 int
 guest_link_read(struct guest_link *link)
 {
-	int rc = handle(link);
+	int rc;
 
+	close_late(link);
+	rc = handle(link);
 	for (unsigned i = 0; rc == 1 && i < 2 * MESSAGES_AT_ONCE; i++) {
 		rc = read_part(link);
 		if (rc == 1)
@@ -342,22 +381,36 @@ guest_link_show(struct guest_link *link, struct guest_io *io)
 	for (unsigned i = 0; i < VHOST_USER_MAX_RINGS; i++) {
 		struct guest_queue *q = &link->queue[i];
 
-		if (!(link->running >> i & 1))
+		// What a driver sends through a disabled ring is discarded. One that was not
+		// enabled yet only waits for the message: its guest may have sent before the
+		// front-end was connected.
+		if (!(link->used >> i & 1))
 			continue;
-		q->is_loud = true;
-		atomic_store_explicit(&io->queue[i], q, memory_order_release);
+		if (atomic_load(&io->queue[i]) != q) {
+			q->is_loud = true;
+			atomic_store_explicit(&io->queue[i], q, memory_order_release);
+		}
 		if (link->fresh >> i & 1)
 			signal_once(q->call);
 	}
-	link->fresh &= ~link->running;
+	link->fresh &= ~link->used;
 }
 
 void
 guest_link_hide(struct guest_link *link)
 {
-	for (unsigned i = 0; link->io && i < VHOST_USER_MAX_RINGS; i++)
+	if (!link->io)
+		return;
+	for (unsigned i = 0; i < VHOST_USER_MAX_RINGS; i++)
 		atomic_store(&link->io->queue[i], NULL);
 	link->io = NULL;
+	link->n_hidden++;
+}
+
+uint64_t
+guest_link_n_hidden(const struct guest_link *link)
+{
+	return link->n_hidden;
 }
 
 bool
@@ -405,6 +458,7 @@ guest_link_destroy(struct guest_link *link)
 {
 	if (!link)
 		return;
+	close_late(link);
 	vhost_user_fini(&link->user);
 	(void)shutdown(link->cfg.socket, SHUT_RDWR);
 	link->cfg.close(link->cfg.arg, link->cfg.socket, false);

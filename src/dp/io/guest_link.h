@@ -1,6 +1,7 @@
 // One front-end's connection: its socket, its messages (rtvs/vhost_user.h), its memory and its
 // rings. Nothing here waits: workers have the rings between guest_link_show and guest_link_hide,
-// and messages that change anything are handled only while none of them may be using one.
+// and messages that stop rings or take memory away are handled only while none of them may be using
+// one.
 // One thread at a time uses a link.
 #pragma once
 
@@ -20,7 +21,8 @@ struct guest_link_cfg {
 	void *arg; // of the functions
 	// The guest has moved here: others are to learn of it, as if it had sent a frame.
 	void (*announce)(void *arg, const uint8_t mac[6]);
-	// A ring is about to be started: finds it where a former device left it, if it can.
+	// A ring is about to be started, the first time: finds it where a former device left it, if
+	// it can.
 	void (*recover)(void *arg, unsigned ring, struct guest_ring_cfg *cfg);
 	// Closes a descriptor that the front-end sent, and unmaps its memory: both may wait, for
 	// whoever has its other end, or for as long as there is memory to free. is_foreign: it is
@@ -33,7 +35,7 @@ struct guest_link_cfg {
 struct guest_link *guest_link_create(const struct guest_link_cfg *cfg);
 
 // The socket can be read, or might: takes what messages there are, a few at a time. Returns 0 or an
-// error. -EBUSY: the next one changes rings that workers have: hide them, let the workers' turns
+// error. -EBUSY: the next one stops rings that workers have: hide them, let the workers' turns
 // pass, and call again. -EPROTO: a rule was broken, guest_link_why says which. -ECONNRESET: the
 // front-end is gone. After the last two the link is to be destroyed.
 int guest_link_read(struct guest_link *link);
@@ -43,12 +45,14 @@ int guest_link_write(struct guest_link *link);
 bool guest_link_has_replies(const struct guest_link *link); // that the front-end has not read
 bool guest_link_is_hung_up(const struct guest_link *link); // though it may not have been read yet
 
-// Gives rings that run to the workers, by *io, which no other link is shown in. Drivers whose ring
-// was started since are signalled once: whatever a former device owed them is told by that.
+// Gives rings that run, and were enabled, to the workers, by *io, which no other link is shown in.
+// Again: those that came since. Drivers whose ring was started since are signalled once: whatever a
+// former device owed them is told by that.
 void guest_link_show(struct guest_link *link, struct guest_io *io);
 // Takes them away. Workers may use them to the end of their turn. Does nothing when they are away.
 void guest_link_hide(struct guest_link *link);
 bool guest_link_is_shown(const struct guest_link *link);
+uint64_t guest_link_n_hidden(const struct guest_link *link); // how often workers lost its rings
 
 // Rings that run, and those of them that are enabled, as bits.
 uint32_t guest_link_running(const struct guest_link *link);

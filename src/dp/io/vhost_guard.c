@@ -14,7 +14,7 @@
 
 #include "rtvs/dp.h"
 #include "rtvs/log.h"
-#include "vhost_conn.h"
+#include "vhost_owner.h"
 
 #include <rte_branch_prediction.h>
 
@@ -23,6 +23,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -31,10 +32,10 @@
 #define QUIET_PERIODS 100 // without a call, then the supervisor sleeps
 // a port has those of one message of each connection
 #define MAX_CLOSING (DP_MAX_PORTS * 32 + MAX_HARMLESS)
-#define MAX_HARMLESS 1024 // of all ports
+#define MAX_HARMLESS 4096 // of all ports
 #define OWNER_BITS 16
 #define NOBODY ((1u << OWNER_BITS) - 1) // a call that is not one connection's interrupt
-#define N_OTHERS 4 // librte_vhost's event thread, the control thread, other accepting threads
+#define N_OTHERS 2 // the thread of connections, the control thread
 #define N_MARKS (DP_MAX_WORKERS + N_OTHERS + 1) // the last is the closer's of what is harmless
 // Periods in which an owner's interrupts took most of a worker's time, until it is disconnected.
 #define BURNT_PERIODS 3
@@ -61,6 +62,8 @@ static pthread_t supervisor;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; // of closing and n_closing
 static struct closing {
 	int fd;
+	void *at; // NULL: the descriptor is to be closed, else this memory to be unmapped
+	size_t n_bytes;
 	uint64_t serial;
 } closing[MAX_CLOSING]; // the first of each serial is being closed, by the serial's own thread
 static unsigned n_closing;
@@ -128,7 +131,7 @@ look(struct seen last[N_MARKS])
 		last[i].at = at;
 		last[i].cpu_ns = cpu_ns;
 		if (stuck)
-			vhost_conn_hang_up_broken(stuck, "a call descriptor that took no interrupt");
+			vhost_owner_hang_up(stuck, "a call descriptor that took no interrupt");
 	}
 	return is_moving;
 }
@@ -239,14 +242,14 @@ vhost_guard_notify(int fd, unsigned owner)
 	uint64_t at;
 	bool is_written, is_stuck;
 
-	if (!mine || vhost_conn_is_broken(owner))
+	if (!mine || vhost_owner_is_broken(owner))
 		return false;
 	enter(owner);
 	at = atomic_load_explicit(&mine->at, memory_order_relaxed);
 	is_written = write(fd, &one, sizeof(one)) == sizeof(one);
 	is_stuck = !is_written && errno == EINTR;
 	if (unlikely(is_stuck || atomic_load_explicit(&mine->costly, memory_order_relaxed) == at)) {
-		vhost_conn_break(owner);
+		vhost_owner_break(owner);
 		atomic_store(&mine->stuck, owner);
 	}
 	atomic_store_explicit(&mine->at, at & ~(uint64_t)NOBODY, memory_order_release);
@@ -262,6 +265,17 @@ close_now(int fd)
 	rc = (int)syscall(SYS_close, fd);
 	vhost_guard_leave();
 	return rc;
+}
+
+static void
+let_go(const struct closing *c)
+{
+	if (c->at)
+		(void)munmap(c->at, c->n_bytes);
+	else if (c->serial)
+		(void)syscall(SYS_close, c->fd);
+	else
+		(void)close_now(c->fd);
 }
 
 // The first of that serial, n_closing: none.
@@ -287,13 +301,10 @@ close_all(void *arg)
 		vhost_guard_join(N_MARKS - 1);
 	pthread_mutex_lock(&lock);
 	while ((i = find_closing(serial)) < n_closing) {
-		int fd = closing[i].fd;
+		struct closing c = closing[i];
 
 		pthread_mutex_unlock(&lock);
-		if (serial)
-			(void)syscall(SYS_close, fd);
-		else
-			(void)close_now(fd);
+		let_go(&c);
 		pthread_mutex_lock(&lock);
 		i = find_closing(serial);
 		for (n_closing--; i < n_closing; i++)
@@ -303,8 +314,8 @@ close_all(void *arg)
 	return NULL;
 }
 
-void
-vhost_guard_close(int fd, uint64_t serial)
+static void
+let_go_later(struct closing c)
 {
 	unsigned n_harmless = 0;
 	bool is_taken;
@@ -313,18 +324,30 @@ vhost_guard_close(int fd, uint64_t serial)
 	pthread_mutex_lock(&lock);
 	for (unsigned i = 0; i < n_closing; i++)
 		n_harmless += !closing[i].serial;
-	is_taken = n_closing < MAX_CLOSING && (serial || n_harmless < MAX_HARMLESS) &&
-		(find_closing(serial) < n_closing ||
-			!pthread_create(&thread, NULL, close_all, (void *)(uintptr_t)serial));
+	is_taken = n_closing < MAX_CLOSING && (c.serial || n_harmless < MAX_HARMLESS) &&
+		(find_closing(c.serial) < n_closing ||
+			!pthread_create(&thread, NULL, close_all, (void *)(uintptr_t)c.serial));
 	if (is_taken) {
-		if (find_closing(serial) == n_closing)
+		if (find_closing(c.serial) == n_closing)
 			(void)pthread_detach(thread);
-		closing[n_closing++] = (struct closing){fd, serial};
+		closing[n_closing++] = c;
 	}
 	pthread_mutex_unlock(&lock);
 	// A foreign one stays open, which is less harm than a wait.
-	if (!is_taken && !serial)
-		(void)close_now(fd);
+	if (!is_taken && !c.serial)
+		let_go(&c);
+}
+
+void
+vhost_guard_close(int fd, uint64_t serial)
+{
+	let_go_later((struct closing){.fd = fd, .serial = serial});
+}
+
+void
+vhost_guard_unmap(void *at, size_t n_bytes)
+{
+	let_go_later((struct closing){.at = at, .n_bytes = n_bytes});
 }
 
 bool

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define VHOST_GUARD_PERIOD_MS 1 // a worker's call takes twice that at most
@@ -18,12 +19,14 @@ void vhost_guard_join(unsigned worker);
 // Any thread, around a system call that may drop what a front-end sent.
 void vhost_guard_enter(void);
 void vhost_guard_leave(void);
-// Writes one to a front-end's eventfd, which owner (vhost_conn_owner) names. False: it could not be
+// Writes one to a front-end's eventfd, which owner (vhost_owner.h) names. False: it could not be
 // written.
 bool vhost_guard_notify(int fd, unsigned owner);
 
 // Closes a descriptor, some time. serial: of its port, for an unknown descriptor. 0: a known one,
 // which waits only as long as vhost_guard_enter permits, though freeing its object may take long.
 void vhost_guard_close(int fd, uint64_t serial);
+// Unmaps memory, some time: freeing it may take long.
+void vhost_guard_unmap(void *at, size_t n_bytes);
 // Some of the port's are not closed yet.
 bool vhost_guard_is_closing(uint64_t serial);

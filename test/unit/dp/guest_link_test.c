@@ -484,6 +484,12 @@ foreign_descriptors_end_the_connection(void **state)
 	close(pipes[1]);
 	assert_int_equal(end(state), 0);
 	begin(state);
+	many[0] = memfd_create("no eventfd", MFD_CLOEXEC);
+	assert_int_equal(say_u64(13, 0, many[0]), -EPROTO);
+	close(many[0]);
+	assert_int_equal(w.n_foreign, 0);
+	assert_int_equal(end(state), 0);
+	begin(state);
 	for (unsigned i = 0; i < 16; i++)
 		many[i] = w.call[0];
 	assert_int_equal(say(1, NULL, 0, many, 16), -EPROTO); // more than any message has

@@ -6,7 +6,6 @@
 #include <malloc.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #define N_CHANGED 1000
 #define N_AT_ONCE 8
@@ -134,6 +133,7 @@ thousand_ports_leave_nothing_behind(void **state)
 	cfgs[0].deadline_ns = 1000000;
 	add_guests(cfgs);
 	change_ports(2 * N_AT_ONCE);
+	(void)holdings(); // a buffer that this frees stays in the C library's cache
 	before = holdings();
 	change_ports(N_CHANGED);
 	after = holdings();
@@ -169,29 +169,6 @@ as_many_ports_as_the_limit_are_there_and_one_more_is_refused(void **state)
 	assert_int_equal(dp_port_del(dp, 1234), 0);
 	assert_int_equal(add(&cfg), 1234);
 	refresh_stats();
-}
-
-static void
-vhost_ports_end_where_librte_vhost_does(void **state)
-{
-	struct rlimit files;
-	struct dp_port_cfg cfg;
-	char err[DP_ERR_SIZE] = "";
-	unsigned id, last = 0;
-
-	(void)state;
-	assert_int_equal(getrlimit(RLIMIT_NOFILE, &files), 0);
-	files.rlim_cur = files.rlim_max;
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &files), 0);
-	for (unsigned i = 0; i < 1023; i++) {
-		cfg = port_cfg(i);
-		last = add(&cfg);
-	}
-	cfg = port_cfg(1023);
-	assert_int_equal(dp_port_add(dp, &cfg, &id, err), -EMFILE);
-	assert_non_null(strstr(err, "socket: there are 1023 sockets"));
-	assert_int_equal(dp_port_del(dp, last), 0);
-	(void)add(&cfg);
 }
 
 // The longest frame of a guest, in many buffers. No port receives it, but it was taken from the
@@ -238,7 +215,6 @@ main(int argc, char **argv)
 		WITH_BRIDGE(packets_are_accounted_for_while_ports_come_and_go),
 		WITH_BRIDGE(thousand_ports_leave_nothing_behind),
 		WITH_BRIDGE(as_many_ports_as_the_limit_are_there_and_one_more_is_refused),
-		WITH_BRIDGE(vhost_ports_end_where_librte_vhost_does),
 		WITH_BRIDGE(what_was_owed_at_an_old_max_rate_is_forgiven),
 	};
 

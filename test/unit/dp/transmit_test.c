@@ -158,8 +158,7 @@ ring_of_mergeable_buffers_refuses_what_is_longer_than_all(void **state)
 	set_schedule(OTHER, 0, 5000000);
 	for (unsigned i = 0; i < 2; i++) {
 		plug_receiver(buffers, i ? ",packed_vq=1" : "");
-		// librte_vhost leaves one
-		longest_passes_and_a_longer_one_is_refused((RING - 1) * (64 + HDR) - HDR);
+		longest_passes_and_a_longer_one_is_refused(RING * (64 + HDR) - HDR);
 		unplug(RECEIVER);
 	}
 	rte_mempool_free(buffers);
