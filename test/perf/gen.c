@@ -6,8 +6,9 @@
 // the generator had work tells which it was. Frames are written once, before a run. Frames that
 // arrive are not read.
 //
-// usage: gen [-H] [-q QUEUES] [-t] PATH[,MAC]...
+// usage: gen [-H] [-p] [-o] [-q QUEUES] [-t] PATH[,MAC]...
 //   -H  the memory of active guests has pages of 2 MB
+//   -p  active guests have packed rings; -o: and devices that work in order
 //   -q  queue pairs of active guests, 1 to 8: bursts leave by each queue in turn, a flow by one
 //   -t  the second guest is the far end of a Geneve tunnel (tunnel_end.h): it returns frames
 // Active guests come first, in pairs. Commands on stdin, a line each, are answered by one of JSON:
@@ -75,6 +76,7 @@ struct frame {
 } __attribute__((packed, aligned(2)));
 
 static struct end *ends;
+static bool is_packed, is_in_order;
 static unsigned n_active, n_queues = 1;
 static uint64_t hz;
 static uint32_t samples[MAX_SAMPLES];
@@ -122,61 +124,68 @@ write_frames(unsigned from, unsigned size, unsigned n_flows)
 		end->next[q] = q;
 }
 
-// Posts n frames of the queue whose turn it is.
-static void
-send_burst(struct end *end, unsigned n)
+// Exposes n frames of the queue whose turn it is. Returns its ring.
+static struct guest_vring *
+expose_burst(struct end *end, unsigned n)
 {
 	unsigned q = end->queue, k = end->next[q];
-	struct guest_ring *tx = &end->guest.tx[q];
+	struct guest_vring *tx = &end->guest.tx[q];
 	uint16_t id;
 
-	for (; n && guest_ring_free(tx, &id); n--) {
-		tx->desc[id] = (struct vring_desc){
-			.addr = guest_frame_addr(&end->guest, k), .len = GUEST_HEADER + (uint32_t)end->len[k]};
-		guest_ring_post(tx, id);
+	guest_vring_fetch(tx, RTE_MIN(n, guest_vring_ready(tx)));
+	for (; n && guest_vring_free(tx, &id); n--) {
+		guest_vring_post(tx, id, guest_frame_addr(&end->guest, k), GUEST_HEADER + (uint32_t)end->len[k], 0);
 		k = k + n_queues < end->n_frames ? k + n_queues : q;
 		end->sent++;
 	}
-	guest_ring_publish(tx);
+	guest_vring_expose(tx);
 	end->next[q] = k;
 	end->queue = q + 1 < n_queues ? q + 1 : 0;
+	return tx;
 }
 
-// Gives what arrived in a queue back to the device.
+static void
+send_burst(struct end *end, unsigned n)
+{
+	struct guest_vring *tx = expose_burst(end, n);
+
+	rte_smp_mb();
+	guest_vring_tell(tx);
+}
+
+// Gives what arrived in a queue back to the device, which is to be told when a burst is published.
 static unsigned
 receive(struct end *end, unsigned q, struct result *r)
 {
-	struct guest_ring *rx = &end->guest.rx[q];
-	unsigned n = guest_ring_ready(rx);
+	struct guest_vring *rx = &end->guest.rx[q];
+	unsigned n = guest_vring_ready(rx);
 
 	for (unsigned i = 0; i < n; i++) {
-		struct vring_used_elem used = guest_ring_take(rx);
+		struct vring_used_elem used = guest_vring_take(rx);
 
 		r->bytes += used.len - GUEST_HEADER + FCS;
-		guest_ring_post(rx, (uint16_t)used.id);
+		guest_vring_repost(rx, (uint16_t)used.id, guest_buffer_addr(&end->guest, q, used.id), GUEST_STRIDE);
 	}
 	if (n)
-		guest_ring_publish(rx);
+		guest_vring_expose(rx);
 	end->received += n;
 	r->pkts += n;
 	return n;
 }
 
 // Sends a received frame back in the buffer that it came in: the two descriptors exchange theirs.
+// Of split rings, whose descriptors keep their places.
 static bool
 send_back(struct guest *g, uint16_t rx_id, uint32_t len)
 {
-	struct vring_desc *rx = &g->rx[0].desc[rx_id], *tx;
-	uint64_t addr = rx->addr;
+	uint64_t addr = g->rx[0].desc[rx_id].addr;
 	uint16_t id;
 
-	if (!guest_ring_free(&g->tx[0], &id))
+	if (!guest_vring_free(&g->tx[0], &id))
 		return false;
-	tx = &g->tx[0].desc[id];
 	memset(g->memory + addr, 0, GUEST_HEADER);
-	rx->addr = tx->addr;
-	*tx = (struct vring_desc){.addr = addr, .len = len};
-	guest_ring_post(&g->tx[0], id);
+	g->rx[0].desc[rx_id].addr = g->tx[0].desc[id].addr;
+	guest_vring_post(&g->tx[0], id, addr, len, 0);
 	return true;
 }
 
@@ -185,10 +194,10 @@ static unsigned
 echo(struct end *end, struct result *r)
 {
 	struct guest *g = &end->guest;
-	unsigned n = guest_ring_ready(&g->rx[0]);
+	unsigned n = guest_vring_ready(&g->rx[0]);
 
 	for (unsigned i = 0; i < n; i++) {
-		struct vring_used_elem used = guest_ring_take(&g->rx[0]);
+		struct vring_used_elem used = guest_vring_take(&g->rx[0]);
 		uint8_t *frame = g->memory + g->rx[0].desc[used.id].addr + GUEST_HEADER;
 		enum tunnel_end_answer what = tunnel_end_answer(frame, used.len - GUEST_HEADER, &end->mac);
 
@@ -197,11 +206,11 @@ echo(struct end *end, struct result *r)
 			r->bytes += used.len - GUEST_HEADER + FCS;
 			r->pkts++;
 		}
-		guest_ring_post(&g->rx[0], (uint16_t)used.id);
+		guest_vring_repost(&g->rx[0], (uint16_t)used.id, g->rx[0].desc[used.id].addr, GUEST_STRIDE);
 	}
 	if (n) {
-		guest_ring_publish(&g->rx[0]);
-		guest_ring_publish(&g->tx[0]);
+		guest_vring_publish(&g->rx[0]);
+		guest_vring_publish(&g->tx[0]);
 	}
 	return n;
 }
@@ -214,24 +223,39 @@ source_of(unsigned i)
 	return ends[i ^ 1].is_echo ? &ends[i] : &ends[i ^ 1];
 }
 
+// One fence for all rings that the guest and the one beside it touched.
+static unsigned
+relay(unsigned i, struct result *r, bool is_draining)
+{
+	struct end *end = &ends[i];
+	struct guest_vring *tx = NULL;
+	unsigned n = 0;
+
+	for (unsigned q = 0; q < n_queues; q++)
+		n += receive(end, q, r);
+	if (!n)
+		return 0;
+	if (!is_draining)
+		tx = expose_burst(source_of(i), n);
+	rte_smp_mb();
+	for (unsigned q = 0; q < n_queues; q++)
+		guest_vring_tell(&end->guest.rx[q]);
+	if (tx)
+		guest_vring_tell(tx);
+	return n;
+}
+
 static unsigned
 serve(unsigned i, struct result *r, bool is_draining)
 {
 	struct end *end = &ends[i];
 	uint64_t begin = rte_rdtsc();
-	unsigned n = 0;
+	unsigned n;
 
 	if (begin < end->look_cycles)
 		return 0;
 	end->look_cycles = begin + cycles_of(LOOK_NS);
-	if (end->is_echo) {
-		n = echo(end, r);
-	} else {
-		for (unsigned q = 0; q < n_queues; q++)
-			n += receive(end, q, r);
-		if (n && !is_draining)
-			send_burst(source_of(i), n);
-	}
+	n = end->is_echo ? echo(end, r) : relay(i, r, is_draining);
 	if (n)
 		r->busy_cycles += rte_rdtsc() - begin;
 	return n;
@@ -459,7 +483,8 @@ measure_hz(void)
 static int
 open_end(struct end *end, char *arg, bool has_hugepages, char err[static GUEST_ERR_SIZE])
 {
-	struct guest_cfg active = {n_queues, MAX_FLOWS, GUEST_RING, has_hugepages}, idle = {1, 1, 1, false};
+	struct guest_cfg active = {n_queues, MAX_FLOWS, GUEST_RING, has_hugepages, is_packed, is_in_order};
+	struct guest_cfg idle = {.n_queues = 1, .n_frames = 1, .n_buffers = 1};
 	char *comma = strchr(arg, ',');
 
 	if (!comma)
@@ -485,10 +510,16 @@ main(int argc, char **argv)
 	struct rlimit files;
 	int option, n;
 
-	while ((option = getopt(argc, argv, "Hq:t")) != -1)
+	while ((option = getopt(argc, argv, "Hpoq:t")) != -1)
 		switch (option) {
 		case 'H':
 			has_hugepages = true;
+			break;
+		case 'o':
+			is_in_order = true;
+			// fall through
+		case 'p':
+			is_packed = true;
 			break;
 		case 'q':
 			n_queues = (unsigned)strtoul(optarg, NULL, 10);
@@ -516,8 +547,8 @@ main(int argc, char **argv)
 			fprintf(stderr, "gen: %s\n", err);
 			return 1;
 		}
-	if (n_active % 2 || (has_tunnel && (n_active != 2 || n_queues > 1))) {
-		fprintf(stderr, "gen: active guests come in pairs; with a tunnel one, with one queue\n");
+	if (n_active % 2 || (has_tunnel && (n_active != 2 || n_queues > 1 || is_packed))) {
+		fprintf(stderr, "gen: active guests come in pairs; with a tunnel one, with one queue, split\n");
 		return 2;
 	}
 	if (has_tunnel)

@@ -26,6 +26,8 @@
 #define F_MQ (UINT64_C(1) << 22)
 #define F_PROTOCOL (UINT64_C(1) << 30)
 #define F_VERSION_1 (UINT64_C(1) << 32)
+#define F_PACKED (UINT64_C(1) << 34)
+#define F_IN_ORDER (UINT64_C(1) << 35)
 #define PROTOCOL_MQ UINT64_C(1)
 
 enum request {
@@ -116,28 +118,13 @@ ask(struct guest *g, enum request request, uint64_t *ret_value)
 	return 0;
 }
 
-static int
-connect_to(struct guest *g, const char *path)
-{
-	struct sockaddr_un addr = {.sun_family = AF_UNIX};
-	struct timeval limit = {.tv_sec = ANSWER_S};
-
-	if (strlen(path) >= sizeof(addr.sun_path))
-		return -ENAMETOOLONG;
-	memcpy(addr.sun_path, path, strlen(path) + 1);
-	g->socket = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (g->socket < 0 || setsockopt(g->socket, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) ||
-		setsockopt(g->socket, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) ||
-		connect(g->socket, (struct sockaddr *)&addr, sizeof(addr)))
-		return -errno;
-	return 0;
-}
-
 // What a Linux guest negotiates, without offloads, indirect descriptors and event indexes.
 static int
 negotiate(struct guest *g)
 {
-	uint64_t wanted = F_VERSION_1 | F_MRG_RXBUF | F_PROTOCOL | (g->cfg.n_queues > 1 ? F_MQ : 0), offered, protocol;
+	uint64_t wanted = F_VERSION_1 | F_MRG_RXBUF | F_PROTOCOL | (g->cfg.n_queues > 1 ? F_MQ : 0) |
+		(g->cfg.is_packed ? F_PACKED : 0) | (g->cfg.is_in_order ? F_IN_ORDER : 0);
+	uint64_t offered, protocol;
 	int rc = ask(g, GET_FEATURES, &offered);
 
 	if (rc)
@@ -153,12 +140,18 @@ negotiate(struct guest *g)
 }
 
 static void
-lay_out_ring(struct guest *g, struct guest_ring *r, size_t at)
+lay_out_ring(struct guest *g, struct guest_vring *r, size_t at)
 {
 	r->desc = (struct vring_desc *)(g->memory + at);
 	r->avail = (struct vring_avail *)(g->memory + at + AVAIL_AT);
 	r->used = (struct vring_used *)(g->memory + at + USED_AT);
-	r->avail->flags = VRING_AVAIL_F_NO_INTERRUPT; // a guest of a bench polls
+	r->is_packed = g->cfg.is_packed;
+	r->is_in_order = g->cfg.is_in_order;
+	// a guest of a bench polls
+	if (r->is_packed)
+		r->driver->flags = VRING_PACKED_EVENT_FLAG_DISABLE;
+	else
+		r->avail->flags = VRING_AVAIL_F_NO_INTERRUPT;
 }
 
 // Memory begins with the rings. Frames to send follow, then each receive ring's buffers. Guest
@@ -166,56 +159,66 @@ lay_out_ring(struct guest *g, struct guest_ring *r, size_t at)
 static void
 lay_out(struct guest *g)
 {
-	size_t buffers = guest_frame_addr(g, g->cfg.n_frames);
-
 	for (unsigned q = 0; q < g->cfg.n_queues; q++) {
-		struct guest_ring *rx = &g->rx[q], *tx = &g->tx[q];
+		struct guest_vring *rx = &g->rx[q], *tx = &g->tx[q];
 
 		lay_out_ring(g, rx, 2 * q * RING_BYTES);
 		lay_out_ring(g, tx, (2 * q + 1) * RING_BYTES);
 		tx->n_fresh = GUEST_RING;
-		for (uint16_t i = 0; i < GUEST_RING; i++) {
+		for (uint16_t i = 0; !tx->is_packed && i < GUEST_RING; i++)
 			tx->desc[i].addr = guest_frame_addr(g, i % g->cfg.n_frames);
-			rx->desc[i] = (struct vring_desc){.addr = buffers +
-					(uint64_t)(q * g->cfg.n_buffers + i % g->cfg.n_buffers) * GUEST_STRIDE,
-				.len = GUEST_STRIDE,
-				.flags = VRING_DESC_F_WRITE};
-			guest_ring_post(rx, i);
-		}
-		rx->avail->idx = rx->posted;
+		for (uint16_t i = 0; i < GUEST_RING; i++)
+			guest_vring_post(rx, i, guest_buffer_addr(g, q, i), GUEST_STRIDE, VRING_DESC_F_WRITE);
+		if (!rx->is_packed)
+			rx->avail->idx = rx->posted;
 	}
+}
+
+static int
+make_memory(struct guest *g)
+{
+	size_t page = g->cfg.has_hugepages ? HUGEPAGE : PAGE, n = g->cfg.n_frames + g->cfg.n_queues * g->cfg.n_buffers;
+	void *memory;
+
+	g->memory_fd = memfd_create("rtvs-guest", MFD_CLOEXEC | (g->cfg.has_hugepages ? MFD_HUGETLB | MFD_HUGE_2MB : 0));
+	if (g->memory_fd < 0)
+		return -errno;
+	g->frames = 2 * g->cfg.n_queues * RING_BYTES;
+	g->size = (g->frames + n * GUEST_STRIDE + page - 1) / page * page;
+	if (ftruncate(g->memory_fd, (off_t)g->size))
+		return -errno;
+	memory = mmap(NULL, g->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, g->memory_fd, 0);
+	if (memory == MAP_FAILED)
+		return -errno;
+	g->memory = memory;
+	lay_out(g);
+	return 0;
 }
 
 static int
 share_memory(struct guest *g)
 {
-	size_t page = g->cfg.has_hugepages ? HUGEPAGE : PAGE, n = g->cfg.n_frames + g->cfg.n_queues * g->cfg.n_buffers;
-	struct mem_table table = {.n_regions = 1};
-	int fd = memfd_create("rtvs-guest", MFD_CLOEXEC | (g->cfg.has_hugepages ? MFD_HUGETLB | MFD_HUGE_2MB : 0));
-	void *memory = MAP_FAILED;
-	int rc;
+	struct mem_table table = {.n_regions = 1, .size = g->size, .user_addr = (uintptr_t)g->memory};
 
-	if (fd < 0)
-		return -errno;
-	g->frames = 2 * g->cfg.n_queues * RING_BYTES;
-	g->size = (g->frames + n * GUEST_STRIDE + page - 1) / page * page;
-	if (!ftruncate(fd, (off_t)g->size))
-		memory = mmap(NULL, g->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
-	if (memory == MAP_FAILED) {
-		rc = -errno;
-	} else {
-		g->memory = memory;
-		lay_out(g);
-		table.size = g->size;
-		table.user_addr = (uintptr_t)g->memory;
-		rc = tell(g, SET_MEM_TABLE, &table, sizeof(table), fd);
-	}
-	close(fd);
-	return rc;
+	return tell(g, SET_MEM_TABLE, &table, sizeof(table), g->memory_fd);
+}
+
+// Where the device continues: behind what it has used. Both positions of a packed ring are told,
+// each with its wrap counter.
+static unsigned
+base_of(struct guest_vring *r)
+{
+	unsigned pos;
+
+	(void)guest_vring_ready(r);
+	if (!r->is_packed)
+		return r->seen;
+	pos = r->seen % GUEST_RING | (r->seen & GUEST_RING ? 0 : 1u << 15);
+	return pos | pos << 16;
 }
 
 static int
-start_ring(struct guest *g, struct guest_ring *r, unsigned vring)
+start_ring(struct guest *g, struct guest_vring *r, unsigned vring)
 {
 	struct vhost_vring_addr addr = {.index = vring,
 		.desc_user_addr = (uintptr_t)r->desc,
@@ -223,11 +226,13 @@ start_ring(struct guest *g, struct guest_ring *r, unsigned vring)
 		.used_user_addr = (uintptr_t)r->used};
 	int call_fd = eventfd(0, EFD_CLOEXEC), rc = -EMFILE;
 
+	if (r->kick_fd >= 0)
+		close(r->kick_fd);
 	r->kick_fd = eventfd(0, EFD_CLOEXEC);
 	if (call_fd >= 0 && r->kick_fd >= 0)
 		rc = tell_state(g, SET_VRING_NUM, vring, GUEST_RING);
 	if (!rc)
-		rc = tell_state(g, SET_VRING_BASE, vring, 0);
+		rc = tell_state(g, SET_VRING_BASE, vring, base_of(r));
 	if (!rc)
 		rc = tell(g, SET_VRING_ADDR, &addr, sizeof(addr), -1);
 	if (!rc)
@@ -251,32 +256,92 @@ start_rings(struct guest *g)
 	return rc;
 }
 
-int
-guest_open(struct guest *g, const char *path, const struct guest_cfg *cfg, char err[static GUEST_ERR_SIZE])
+static int
+connect_socket(const char *path)
 {
-	const char *what = "connect";
-	uint64_t ignored;
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	int fd, rc;
+
+	if (strlen(path) >= sizeof(addr.sun_path))
+		return -ENAMETOOLONG;
+	memcpy(addr.sun_path, path, strlen(path) + 1);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0 || !connect(fd, (struct sockaddr *)&addr, sizeof(addr)))
+		return fd < 0 ? -errno : fd;
+	rc = -errno;
+	close(fd);
+	return rc;
+}
+
+int
+guest_init(struct guest *g, const struct guest_cfg *cfg)
+{
 	int rc;
 
-	*g = (struct guest){.socket = -1, .cfg = *cfg};
+	*g = (struct guest){.socket = -1, .memory_fd = -1, .cfg = *cfg};
 	for (unsigned q = 0; q < GUEST_MAX_QUEUES; q++)
 		g->rx[q].kick_fd = g->tx[q].kick_fd = -1;
-	rc = connect_to(g, path);
-	if (!rc) {
-		what = "features";
+	rc = make_memory(g);
+	if (rc)
+		guest_close(g);
+	return rc;
+}
+
+int
+guest_attach(struct guest *g, int socket, const char **ret_what)
+{
+	struct timeval limit = {.tv_sec = ANSWER_S};
+	uint64_t ignored;
+	int rc = 0;
+
+	g->socket = socket;
+	*ret_what = "features";
+	if (setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) ||
+		setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)))
+		rc = -errno;
+	if (!rc)
 		rc = negotiate(g);
-	}
 	if (!rc) {
-		what = "memory";
+		*ret_what = "memory";
 		rc = share_memory(g);
 	}
 	if (!rc) {
-		what = "rings";
+		*ret_what = "rings";
 		rc = start_rings(g);
 	}
 	// messages are read in order: the rings are started
 	if (!rc)
 		rc = ask(g, GET_FEATURES, &ignored);
+	if (rc)
+		guest_detach(g);
+	return rc;
+}
+
+void
+guest_detach(struct guest *g)
+{
+	if (g->socket >= 0)
+		close(g->socket);
+	g->socket = -1;
+}
+
+int
+guest_connect(struct guest *g, const char *path, const char **ret_what)
+{
+	int fd = connect_socket(path);
+
+	*ret_what = "connect";
+	return fd < 0 ? fd : guest_attach(g, fd, ret_what);
+}
+
+int
+guest_open(struct guest *g, const char *path, const struct guest_cfg *cfg, char err[static GUEST_ERR_SIZE])
+{
+	const char *what = "memory";
+	int rc = guest_init(g, cfg);
+
+	if (!rc)
+		rc = guest_connect(g, path, &what);
 	if (!rc)
 		return 0;
 	snprintf(err, GUEST_ERR_SIZE, "%s: %s: %s", path, what, strerror(-rc));
@@ -287,22 +352,24 @@ guest_open(struct guest *g, const char *path, const struct guest_cfg *cfg, char 
 void
 guest_close(struct guest *g)
 {
-	if (g->socket < 0)
-		return;
-	close(g->socket);
-	g->socket = -1;
+	guest_detach(g);
 	if (g->memory)
 		munmap(g->memory, g->size);
+	if (g->memory_fd >= 0)
+		close(g->memory_fd);
+	g->memory = NULL;
+	g->memory_fd = -1;
 	for (unsigned q = 0; q < g->cfg.n_queues; q++) {
 		if (g->rx[q].kick_fd >= 0)
 			close(g->rx[q].kick_fd);
 		if (g->tx[q].kick_fd >= 0)
 			close(g->tx[q].kick_fd);
+		g->rx[q].kick_fd = g->tx[q].kick_fd = -1;
 	}
 }
 
 void
-guest_ring_kick(struct guest_ring *r)
+guest_vring_kick(struct guest_vring *r)
 {
 	r->n_kicks++;
 	(void)!eventfd_write(r->kick_fd, 1);

@@ -18,6 +18,7 @@ COLORS = {"rtvswitch": "#1464b4", "testpmd": "#8a8a8a", "ovs-dpdk": "#d9822b", "
           "ovs-dpdk, egress-policer": "#d9822b", "ovs-dpdk, trtcm-policer": "#f0b878", "linux bridge, htb": "#8a8a8a",
           "queue: binary heap": "#d9822b", "queue: 4-ary heap": "#f0b878", "queue: tournament tree": "#8a8a8a",
           "queue: buckets of 1 us": "#6aa84f", "rtvswitch-deadlines": "#7fb2e5", "rtvswitch-4q": "#0b2a55",
+          "rtvswitch-packed": "#6aa84f", "rtvswitch-in-order": "#b6d7a8",
           "rtvswitch-untimed": "#7fb2e5",
           "segment": "#1464b4", "segment, separate": "#7fb2e5", "memif": "#d9822b", "memif, zero-copy": "#f0b878",
           "veth": "#8a8a8a", "rtvswitchd": "#0b2a55", "e1000": "#8a8a8a"}

@@ -228,11 +228,12 @@ class Generator(System):
 
     name = "generator"
 
-    def __init__(self, core, build, sockets, hugepages=True, has_tunnel=False, queues=1, n_active=None):
+    def __init__(self, core, build, sockets, hugepages=True, has_tunnel=False, queues=1, n_active=None, rings=()):
         super().__init__(core, hugepages)
         self.build = build
         self.queues = queues
         self.has_tunnel = has_tunnel
+        self.rings = rings
         n_active = len(sockets) if n_active is None else n_active
         self.guests = [f"{path},{MACS[i]}" if i < n_active else path for i, path in enumerate(sockets)]
 
@@ -240,7 +241,7 @@ class Generator(System):
         with open(os.path.join(self.dir, "gen.log"), "w") as log:
             self.p = subprocess.Popen(["taskset", "-c", str(self.core), os.path.join(self.build, "test/perf/gen"),
                                        *(["-H"] if self.hugepages else []), *(["-t"] if self.has_tunnel else []),
-                                       "-q", str(self.queues), *self.guests], stdin=subprocess.PIPE,
+                                       *self.rings, "-q", str(self.queues), *self.guests], stdin=subprocess.PIPE,
                                       stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True)
         self.processes.append(self.p)
         self.reply()

@@ -1,9 +1,9 @@
 # throughput: two guests on one core (gen.c), the switch with one worker on the other, both
 # directions at once. rtvswitch with learning and spoof guard; testpmd io-forward on net_vhost,
-# which looks nothing up; OVS-DPDK with its normal L2 action. rtvswitch runs three times more, with
-# the smallest frames: with deadlines, guaranteed rates and an egress rate on both ports; with four
-# queues a guest; with two workers. All and their generators are started once and frozen in turn, so
-# that rounds alternate quickly.
+# which looks nothing up; OVS-DPDK with its normal L2 action. rtvswitch runs again with the smallest
+# frames: with deadlines, guaranteed rates and an egress rate on both ports; with packed rings; with
+# packed rings used in order; with four queues a guest; with two workers. All and their generators
+# are started once and frozen in turn, so that rounds alternate quickly.
 import os
 
 import report
@@ -23,6 +23,19 @@ class WithDeadlines(systems.Rtvswitch):
 
     def __init__(self, core, build, hugepages):
         super().__init__(core, build, hugepages, port=GUARANTEE)
+
+
+class Packed(systems.Rtvswitch):
+    name = "rtvswitch-packed"
+    only = (("64", 1),)
+    rings = ("-p",)
+
+
+class InOrder(Packed):
+    """Its guests let the switch tell of many packets at once."""
+
+    name = "rtvswitch-in-order"
+    rings = ("-o",)
 
 
 class FourQueues(systems.Rtvswitch):
@@ -54,8 +67,11 @@ class TwoWorkers(systems.Rtvswitch):
         yield from super().calls()
 
 
+OURS = (systems.Rtvswitch, WithDeadlines, Packed, InOrder, FourQueues, TwoWorkers)
+
+
 def pairs(build, hugepages):
-    for make in (systems.Rtvswitch, WithDeadlines, FourQueues, TwoWorkers):
+    for make in OURS:
         yield lambda make=make: make(1, build, hugepages)
     yield lambda: systems.Testpmd(1, hugepages)
     yield lambda: systems.OvsDpdk(1, hugepages)
@@ -66,7 +82,8 @@ def start(make, build, hugepages, running):
     running.append(system)
     try:
         system.start()
-        gen = systems.Generator(0, build, system.sockets(), hugepages, queues=getattr(system, "queues", 1))
+        gen = systems.Generator(0, build, system.sockets(), hugepages, queues=getattr(system, "queues", 1),
+                                rings=getattr(system, "rings", ()))
         running.append(gen)
         gen.start()
     except systems.Failed as e:
@@ -106,6 +123,9 @@ def result(rows, reasons, steal, hugepages):
     def vs(peer, size="64"):
         return report.ratio(rows["rtvswitch", size, 1], rows[peer, size, 1])
 
+    def vs_plain(variant):
+        return report.ratio(rows[variant.name, *variant.only[0]], rows["rtvswitch", "64", 1])
+
     return {"bench": "throughput",
             "machine": {**report.machine(), **steal.result(), "hugepages": hugepages},
             "rows": [report.rate_row(got, reasons[name], system=name, frame=size, flows=flows)
@@ -113,8 +133,8 @@ def result(rows, reasons, steal, hugepages):
             "ratios": {"vs_testpmd": vs("testpmd"), "vs_testpmd_1518": vs("testpmd", "1518"),
                        "vs_testpmd_imix": vs("testpmd", "imix"), "vs_ovs": vs("ovs-dpdk"),
                        "vs_ovs_1518": vs("ovs-dpdk", "1518"),
-                       "deadlines_vs_plain": report.ratio(rows["rtvswitch-deadlines", "64", 1], rows["rtvswitch", "64", 1]),
-                       "queues_4": report.ratio(rows["rtvswitch-4q", "64", 1000], rows["rtvswitch", "64", 1000])}}
+                       "deadlines_vs_plain": vs_plain(WithDeadlines), "packed_vs_split": vs_plain(Packed),
+                       "in_order_vs_split": vs_plain(InOrder), "queues_4": vs_plain(FourQueues)}}
 
 
 def page(res):
@@ -134,6 +154,7 @@ def page(res):
             "Frames per second, both directions together, that two guests on one core exchange through the switch on the "
             "other. The guests drive their rings themselves: they write each frame once and do not read what arrives. "
             "rtvswitch learns addresses and checks every frame's source; testpmd forwards blindly; OVS uses its normal L2 "
-            "action. 4q: four queues a guest; 2w: two workers; deadlines: with an egress rate on both ports. A rate counts "
+            "action. packed: packed rings; in-order: these with IN_ORDER; all others have split rings. 4q: four queues a guest; "
+            "2w: two workers; deadlines: with an egress rate on both ports. A rate counts "
             "when generator_busy is below 0.9, so that the switch was the slower part; the others are in no ratio. Bars are "
             "medians, whiskers the lowest and highest round.", plots)

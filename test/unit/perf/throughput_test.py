@@ -18,7 +18,7 @@ def rows(**changes):
     """What a run with --quick measures, all at 10 Mpps but for the changes."""
     every = [(size, flows) for size in throughput.QUICK_SIZES for flows in throughput.FLOWS]
     out = {(name, *what): got(10.0) for name in ("rtvswitch", "testpmd", "ovs-dpdk") for what in every}
-    for make in (throughput.WithDeadlines, throughput.FourQueues, throughput.TwoWorkers):
+    for make in throughput.OURS[1:]:
         out.update({(make.name, *what): got(10.0) for what in make.only})
     out.update({tuple(k.split("/")[:2]) + (int(k.split("/")[2]),): v for k, v in changes.items()})
     return out
@@ -34,13 +34,15 @@ class Throughput(unittest.TestCase):
     def test_each_ratio_is_of_its_rows(self):
         self.assertEqual(set(self.ratios().values()), {1.0})
         self.assertEqual(list(self.ratios()), ["vs_testpmd", "vs_testpmd_1518", "vs_testpmd_imix", "vs_ovs", "vs_ovs_1518",
-                                               "deadlines_vs_plain", "queues_4"])
+                                               "deadlines_vs_plain", "packed_vs_split", "in_order_vs_split", "queues_4"])
         for row, name in (("testpmd/64/1", "vs_testpmd"), ("testpmd/1518/1", "vs_testpmd_1518"),
                           ("testpmd/imix/1", "vs_testpmd_imix"), ("ovs-dpdk/64/1", "vs_ovs"), ("ovs-dpdk/1518/1", "vs_ovs_1518")):
             changed = {k: v for k, v in self.ratios(**{row: got(20.0)}).items() if v != 1.0}
             self.assertEqual(changed, {name: 0.5})
-        self.assertEqual(self.ratios(**{"rtvswitch-deadlines/64/1": got(5.0)})["deadlines_vs_plain"], 0.5)
-        self.assertEqual(self.ratios(**{"rtvswitch-4q/64/1000": got(5.0)})["queues_4"], 0.5)
+        for row, name in (("rtvswitch-deadlines/64/1", "deadlines_vs_plain"), ("rtvswitch-packed/64/1", "packed_vs_split"),
+                          ("rtvswitch-in-order/64/1", "in_order_vs_split"), ("rtvswitch-4q/64/1000", "queues_4")):
+            changed = {k: v for k, v in self.ratios(**{row: got(5.0)}).items() if v != 1.0}
+            self.assertEqual(changed, {name: 0.5})
 
     def test_busy_generator_leaves_no_ratio(self):
         ratios = self.ratios(**{"testpmd/64/1": got(20.0, busy=0.9)})
