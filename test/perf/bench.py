@@ -25,6 +25,7 @@ def main():
     p.add_argument("--quick", action="store_true")
     p.add_argument("--rounds", type=int, default=MIN_ROUNDS)
     p.add_argument("--no-huge", action="store_true")
+    p.add_argument("--against")
     args = p.parse_args()
     bench = importlib.import_module(args.name)
 
@@ -44,8 +45,9 @@ def main():
     def say(text):
         print(f"[{time.monotonic() - begin:5.1f} s] {text}", flush=True)
 
+    more = {"against": args.against} if args.against else {}
     try:
-        res = bench.run(args.build, args.quick, max(args.rounds, MIN_ROUNDS), say, not args.no_huge)
+        res = bench.run(args.build, args.quick, max(args.rounds, MIN_ROUNDS), say, not args.no_huge, **more)
     except systems.Failed as e:
         print(f"bench {args.name}: {e}", file=sys.stderr)
         return 1

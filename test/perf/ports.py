@@ -2,9 +2,14 @@
 # The switch has one worker on the other; 0 to 1,022 more guests are connected and send nothing.
 # rtvswitch with learning and spoof guard runs beside OVS-DPDK with its normal L2 action. First the
 # pair exchanges the smallest frames as fast as it can. Then one frame at a time is on its way: that
-# tells the delay that the switch adds, and how long a turn of the worker takes.
+# tells the delay that the switch adds, and how long a turn of the worker takes. idle_ring.c measures
+# one look at one idle ring, beside librte_vhost's.
 import glob
+import json
+import os
 import re
+import statistics
+import subprocess
 
 import report
 import systems
@@ -13,6 +18,7 @@ COUNTS = (2, 8, 64, 256, 1024)
 QUICK_COUNTS = (2, 64, 256)
 FEW, MANY = 2, 256  # of the ratios
 READY_S = 60
+POLLS = 200000  # of an idle ring, in each round
 
 
 class Rtvswitch(systems.Rtvswitch):
@@ -34,9 +40,6 @@ class Rtvswitch(systems.Rtvswitch):
 
 
 class OvsDpdk(systems.OvsDpdk):
-    # Each has a device named ovs-netdev.
-    inside = ["unshare", "--net"]
-
     # Each has a device named ovs-netdev.
     inside = ["unshare", "--net"]
 
@@ -84,10 +87,20 @@ def measure(system, gen, warmup, ms):
     return got
 
 
+def measure_polls(build, rounds):
+    """ns of a look at an idle ring, a list of rounds for each back end."""
+    done = subprocess.run(["taskset", "-c", "1", os.path.join(build, "test/perf/idle_ring"), str(rounds), str(POLLS)],
+                          capture_output=True, text=True, timeout=60)
+    if done.returncode:
+        raise systems.Failed(f"idle_ring: {done.stderr}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
 def run(build, quick, rounds, say, hugepages=True):
     warmup, ms = (40, 150) if quick else (200, 1000)
     running, couples, got, refused = [], {}, {}, {}
     steal = report.Steal()
+    polls = measure_polls(build, rounds)
     try:
         for make in SYSTEMS:
             for n_ports in QUICK_COUNTS if quick else COUNTS:
@@ -116,10 +129,10 @@ def run(build, quick, rounds, say, hugepages=True):
     finally:
         for part in reversed(running):
             part.stop()
-    return result(got, refused, steal, hugepages)
+    return result(got, refused, polls, steal, hugepages)
 
 
-def result(got, refused, steal, hugepages):
+def result(got, refused, polls, steal, hugepages):
     rows = []
     for (name, n_ports), g in got.items():
         row = report.rate_row(g, system=name, ports=n_ports)
@@ -129,13 +142,20 @@ def result(got, refused, steal, hugepages):
     rows += [{"system": name, "ports": n_ports, **dict.fromkeys(("mpps", "turn_ns", "delay_p50_us", "delay_p99_us")),
               "counts": False, "reason": reason} for (name, n_ports), reason in refused.items()]
 
+    rows += [{"system": name, "ports": "one idle ring", "mpps": None, "poll_ns": round(report.spread(polls[key])["median"], 2)}
+             for name, key in (("rtvswitch", "own_ns"), ("librte_vhost", "librte_ns"))]
+    librte_ns = report.spread(polls["librte_ns"])["median"]
+    turn = {n: report.spread([m["turn_ns"] for m in got["rtvswitch", n]])["median"] for n in (FEW, MANY)}
+
     def idle(name, key):
         return report.ratio(got[name, MANY], got[name, FEW], key)
 
     return {"bench": "ports",
             "machine": {**report.machine(), **steal.result(), "hugepages": hugepages},
             "rows": rows,
-            "ratios": {"idle_255_rate": idle("rtvswitch", "mpps"), "idle_255_delay": idle("rtvswitch", "delay_p50_us"),
+            "ratios": {"idle_ring_vs_librte": round(statistics.median(a / b for a, b in zip(polls["own_ns"], polls["librte_ns"])), 3),
+                       "idle_turn_vs_librte": round((turn[MANY] - turn[FEW]) / (MANY - FEW) / librte_ns, 3),
+                       "idle_255_rate": idle("rtvswitch", "mpps"), "idle_255_delay": idle("rtvswitch", "delay_p50_us"),
                        "ovs_idle_255_rate": idle("ovs-dpdk", "mpps"), "ovs_idle_255_delay": idle("ovs-dpdk", "delay_p50_us")}}
 
 
@@ -152,4 +172,7 @@ def page(res):
     return ("One pair of guests beside idle ones",
             "Two guests on one core exchange frames through the switch, which has one worker on the other; all other guests "
             "are connected and send nothing. mpps: 64-byte frames as fast as the pair can, both directions together. Delay "
-            "and turn_ns: one frame at a time, sent at any time of the worker's turn. Ratios are 256 ports against 2.", plots)
+            "and turn_ns: one frame at a time, sent at any time of the worker's turn. Ratios are 256 ports against 2. "
+            "poll_ns: one look at one idle ring. idle_ring_vs_librte compares that with librte_vhost's. idle_turn_vs_librte is what "
+            "an idle guest adds to a turn of rtvswitch's worker, which looks at most of them seldom, in looks of librte_vhost's.",
+            plots)

@@ -3,7 +3,8 @@
 # through the daemon and through testpmd.
 . "$(dirname "$0")/lib.sh"
 
-gen=${RTVS_BUILD:-$top/build/gcc}/test/perf/gen
+perf=${RTVS_BUILD:-$top/build/gcc}/test/perf
+gen=$perf/gen
 MACS=(52:54:00:aa:bb:01 52:54:00:aa:bb:02)
 
 daemon_start rtvsd
@@ -30,10 +31,10 @@ exchanges() { # GEN-ARG...
 	nth 3 <<<"$out"
 }
 
-exchanges_with_daemon() { # QUEUES
+exchanges_with_daemon() { # GEN-OPTION...
 	local out
 	mapfile -t guests < <(pair v .sock)
-	out=$(exchanges -- -q "$1" "${guests[@]}")
+	out=$(exchanges -- "$@" "${guests[@]}")
 	# No thread waits for receive buffers; a guest that tells leaves its processor each time.
 	expect "kicks for received buffers" 0 "$(json 'd["refill_kicks"]' <<<"$out")"
 	is_conserved
@@ -59,6 +60,7 @@ exchanges_with_testpmd() {
 		"--vdev=net_vhost1,iface=$work/t1,queues=4" -- --forward-mode=io --rxq=4 --txq=4 --nb-cores=1 --total-num-mbufs=4096 -i --auto-start
 	wait_for 20 test -S "$work/t1"
 	exchanges -- -q 4 "${guests[@]}"
+	exchanges -- -o -q 4 "${guests[@]}"
 	stop pmd
 }
 
@@ -68,7 +70,10 @@ exchanges_through_tunnel() {
 	ctl port add up0 "socket=$work/v5.sock" mtu=1700 address=10.9.0.1/24
 	ctl port add tun0 type=geneve uplink=up0 remote=10.9.0.2 vni=100 bridge=br1
 	exchanges -- -t "$work/v4.sock,${MACS[0]}" "$work/v5.sock,${MACS[1]}"
-	expect_fails "with a tunnel one, with one queue" "$gen" -t -q 2 "$work/v4.sock,${MACS[0]}" "$work/v5.sock,${MACS[1]}"
+	for option in '-q 2' -p; do
+		# shellcheck disable=SC2086
+		expect_fails "with a tunnel one, with one queue, split" "$gen" -t $option "$work/v4.sock,${MACS[0]}" "$work/v5.sock,${MACS[1]}"
+	done
 	is_conserved
 	for port in tun0 up0 vm4; do ctl port del $port; done
 	ctl bridge del br1
@@ -79,6 +84,34 @@ measures_delays() {
 	expect "whether there are samples, in order" true \
 		"$(ask "delay 100" -- "${guests[@]}" | nth 2 | json 'd["samples"] > 0 and 0 < d["delay_p50_us"] <= d["delay_p99_us"]')"
 }
+
+# Their back end is killed and started again; the rings go on where they stood.
+returns() {
+	local mode ring k=0
+	local -a guests=()
+	for mode in connect listen; do for ring in split packed; do
+		ctl bridge add "rb$k"
+		for i in 0 1; do
+			ctl port add "r$k$i" "bridge=rb$k" "socket=$work/r$k$i.sock" queues=4 mode=$mode
+			guests+=("$work/r$k$i.sock,$([ $mode = connect ] && echo listen || echo connect),$ring,4,52:54:00:00:0$k:0$i")
+		done
+		k=$((k + 1))
+	done; done
+	mkfifo "$work/r.in"
+	start reconnect bash -c 'exec 3<>"$0"; exec "$@" <&3' "$work/r.in" "$perf/reconnect" "${guests[@]}"
+	ctl config dump >"$work/r.json"
+	for n in 1 2 3; do
+		[ $n = 1 ] || { stop rtvsd KILL; daemon_start rtvsd --config "$work/r.json"; }
+		echo "check 20000" >"$work/r.in"
+		wait_for 25 has_answers $n
+		expect "who received" "true " "$(grep ok "$work/reconnect.log" | tail -n 1 | json '" ".join(sorted({str(ok).lower() for ok in d["ok"]})) + " "')"
+		is_conserved
+	done
+	stop reconnect
+	expect_fails "usage" "$perf/reconnect" "${guests[0]}"
+	expect_fails "Invalid argument" "$perf/reconnect" a,connect,split,9,52:54:00:00:00:01 b
+}
+has_answers() { [ "$(grep -c ok "$work/reconnect.log")" -ge "$1" ]; } # N
 
 idles() {
 	mkfifo "$work/idle.in"
@@ -113,8 +146,10 @@ refuses() {
 	expect_fails "come first" "$gen" "$work/v2.sock" "${guests[@]}"
 }
 
-run_case "guests exchange frames through the daemon" exchanges_with_daemon 1
-run_case "with four queues" exchanges_with_daemon 4
+run_case "guests exchange frames through the daemon" exchanges_with_daemon
+run_case "with four queues" exchanges_with_daemon -q 4
+run_case "with packed rings" exchanges_with_daemon -p
+run_case "with packed rings used in order, four queues" exchanges_with_daemon -o -q 4
 run_case "with eight queues, all are in use" uses_all_queues
 run_case "through testpmd" exchanges_with_testpmd
 run_case "through a tunnel and its far end" exchanges_through_tunnel
@@ -122,3 +157,4 @@ run_case "delays are measured" measures_delays
 run_case "idle guests are connected and send nothing" idles
 run_case "sizes and flows have limits" keeps_limits
 run_case "what cannot be is refused" refuses
+run_case "guests return to a daemon that was killed" returns
