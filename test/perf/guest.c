@@ -180,7 +180,8 @@ make_memory(struct guest *g)
 	size_t page = g->cfg.has_hugepages ? HUGEPAGE : PAGE, n = g->cfg.n_frames + g->cfg.n_queues * g->cfg.n_buffers;
 	void *memory;
 
-	g->memory_fd = memfd_create("rtvs-guest", MFD_CLOEXEC | (g->cfg.has_hugepages ? MFD_HUGETLB | MFD_HUGE_2MB : 0));
+	g->memory_fd =
+		memfd_create("rtvs-guest", MFD_CLOEXEC | (g->cfg.has_hugepages ? MFD_HUGETLB | MFD_HUGE_2MB : 0));
 	if (g->memory_fd < 0)
 		return -errno;
 	g->frames = 2 * g->cfg.n_queues * RING_BYTES;

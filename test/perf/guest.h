@@ -152,8 +152,8 @@ guest_vring_take(struct guest_vring *r)
 	return (struct vring_used_elem){.id = r->is_in_order ? at : r->packed[at].id, .len = r->packed[at].len};
 }
 
-// The lines of the next n descriptors, of those that guest_vring_ready counted, are fetched from the
-// switch's core all at once.
+// The lines of the next n descriptors, of those that guest_vring_ready counted, are fetched from
+// the switch's core all at once.
 static inline void
 guest_vring_fetch(const struct guest_vring *r, unsigned n)
 {
@@ -216,7 +216,7 @@ guest_vring_wants_kick(const struct guest_vring *r)
 
 void guest_vring_kick(struct guest_vring *r);
 
-// Shows the device what was posted. The guest then fences, and kicks the device if it asks for that.
+// Shows the device what was posted. The guest then fences, and kicks a device that asks for it.
 static inline void
 guest_vring_expose(struct guest_vring *r)
 {

@@ -6,7 +6,6 @@
 // usage: idle_ring ROUNDS POLLS
 //   -> {"own_ns": [...], "librte_ns": [...]}: ns of a poll, by round
 #include "guest.h"
-
 #include "io/device.h"
 #include "io/guest_link.h"
 
@@ -29,7 +28,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define OFFERED                                                                                           \
+#define OFFERED                                                                                                       \
 	(UINT64_C(1) << VIRTIO_F_VERSION_1 | UINT64_C(1) << VIRTIO_NET_F_MRG_RXBUF | UINT64_C(1) << VIRTIO_NET_F_MQ | \
 		UINT64_C(1) << VIRTIO_RING_F_EVENT_IDX)
 #define MBUFS 1024

@@ -2,8 +2,8 @@
 # The switch has one worker on the other; 0 to 1,022 more guests are connected and send nothing.
 # rtvswitch with learning and spoof guard runs beside OVS-DPDK with its normal L2 action. First the
 # pair exchanges the smallest frames as fast as it can. Then one frame at a time is on its way: that
-# tells the delay that the switch adds, and how long a turn of the worker takes. idle_ring.c measures
-# one look at one idle ring, beside librte_vhost's.
+# tells the delay that the switch adds, and how long a turn of the worker takes. idle_ring.c
+# measures one look at one idle ring, beside librte_vhost's.
 import glob
 import json
 import os

@@ -208,7 +208,8 @@ main(int argc, char **argv)
 	int rc;
 
 	if (argc < 3 || argc % 2 == 0 || argc - 1 > MAX_GUESTS) {
-		fprintf(stderr, "usage: reconnect PATH,connect|listen,split|packed,QUEUES,MAC..., 2 to %d\n", MAX_GUESTS);
+		fprintf(stderr, "usage: reconnect PATH,connect|listen,split|packed,QUEUES,MAC..., 2 to %d\n",
+			MAX_GUESTS);
 		return 2;
 	}
 	for (; n_ends < (unsigned)argc - 1; n_ends++) {
