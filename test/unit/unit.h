@@ -16,6 +16,25 @@
 #include <stdlib.h>
 #include <time.h>
 
+// Which sanitizer this program is built with. It makes a test many times slower, and the large
+// number of rounds or ports that proves a figure shows it nothing that a smaller number does not.
+#if defined(__SANITIZE_ADDRESS__)
+#define UNIT_HAS_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define UNIT_HAS_ASAN 1
+#endif
+#if __has_feature(thread_sanitizer)
+#define UNIT_HAS_TSAN 1
+#endif
+#endif
+#ifndef UNIT_HAS_ASAN
+#define UNIT_HAS_ASAN 0
+#endif
+#ifndef UNIT_HAS_TSAN
+#define UNIT_HAS_TSAN 0
+#endif
+
 // Of this run: RTVS_SEED, else the clock. Printed, so that a failure can be repeated.
 static inline unsigned
 unit_seed(void)

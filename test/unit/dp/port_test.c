@@ -157,6 +157,9 @@ as_many_ports_as_the_limit_are_there_and_one_more_is_refused(void **state)
 	unsigned id;
 
 	(void)state;
+	// These ports have no packets, so that more workers and ThreadSanitizer see nothing more.
+	if (UNIT_HAS_TSAN || (UNIT_HAS_ASAN && n_workers > 1))
+		skip();
 	for (unsigned i = 0; i < DP_MAX_PORTS; i++) {
 		cfg = port_cfg(i);
 		cfg.admin_up = false; // it waits, without a socket

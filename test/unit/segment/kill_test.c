@@ -65,7 +65,7 @@ static const char *const operation_names[] = {"none", "join", "send a burst", "s
 struct shared {
 	_Atomic int phase;
 	_Atomic uint32_t n_lives;
-	_Atomic bool has_failed;
+	_Atomic bool has_failed, has_corpse;
 	char failure[256];
 	struct {
 		_Atomic int phase; // that it has come to
@@ -351,7 +351,8 @@ run_node(unsigned number, enum operation operation, unsigned n_steps_before, uns
 			turn();
 		receive();
 		if (i % 16 == 0 || armed == TEND) {
-			begin(TEND);
+			if (armed != TEND || atomic_load(&shared->has_corpse))
+				begin(TEND);
 			if (segment_file_tend(file))
 				end();
 			is_armed = false;
@@ -530,11 +531,13 @@ node_that_dies_at_a_step_costs_nobody_else_anything(enum operation operation, un
 		start(number, operation, step);
 		if (operation == TEND) { // there is a dead node to sweep
 			wait_until_ready(other);
+			atomic_store(&shared->has_corpse, true); // no step of an idle look counts
 			kill_node(other);
 		}
 		n_ended = bury(number) ? 0 : n_ended + 1;
 		if (operation == TEND)
 			start(other, NONE, 0);
+		atomic_store(&shared->has_corpse, false);
 	}
 	start(number, NONE, 0);
 	look_at_slots();
