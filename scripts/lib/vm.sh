@@ -28,21 +28,25 @@ vm_probe_kvm() {
 	return $rc
 }
 
+vm_kernel_words="console=ttyS0 quiet panic=1 mitigations=off g.mods=virtio_net,8021q"
+
 # Boots a guest whose NICs are vhost-user sockets; returns at once (vm_wait waits for it).
 #   nic=PATH           next NIC: socket (options below, up to the next nic= or tap=, are its own)
 #   tap=INTERFACE      next NIC: an existing tap, served by the kernel where it has vhost-net,
 #                      else by QEMU
 #   mode=client|server QEMU connects (default) or listens
 #   mac=MAC queues=N packed=on|off csum=on|off tso=on|off mtu=N
+#   with=PROPERTY=VALUE[,...]  further ones of the NIC
 #   ip=ADDR/LEN        address of the first NIC;  guest_mtu=N its MTU
 #   mem=MiB cpus=N     of the guest (default 256, 1)
 #   append=WORD        one more of its kernel's command line
+#   firmware=bios|uefi what boots it, from a NIC with=bootindex=0, in place of QEMU's own loader
 #   segment=FILE       next ivshmem device: its memory is the file. The first is 0000:00:10.0 in
 #                      the guest, then 11.0
 #   files=TAR          what the guest unpacks from its second drive: vm_unpack
 #   qemu=WORD          one more of QEMU's command line
 vm_start() { # NAME OPTION...
-	local name=$1 word n=-1 mem=256 cpus=1 append='' n_segments=0 accel
+	local name=$1 word n=-1 mem=256 cpus=1 append='' firmware='' n_segments=0 accel
 	local -a path mode mac queues extra args more=()
 	shift
 	printf '%q ' "$@" >"$work/$name.options"
@@ -57,6 +61,8 @@ vm_start() { # NAME OPTION...
 		csum=*) extra[n]+=,csum=${word#*=},guest_csum=${word#*=} ;;
 		tso=*) extra[n]+=$(printf ',%s='"${word#*=}" host_tso4 host_tso6 guest_tso4 guest_tso6) ;;
 		mtu=*) extra[n]+=,host_mtu=${word#*=} ;;
+		with=*) extra[n]+=,${word#*=} ;;
+		firmware=*) firmware=${word#*=} ;;
 		ip=*) append+=" g.ip=${word#*=}" ;;
 		guest_mtu=*) append+=" g.mtu=${word#*=}" ;;
 		append=*) append+=" ${word#*=}" ;;
@@ -76,13 +82,17 @@ vm_start() { # NAME OPTION...
 	# With names of threads that distinguish virtual processors from others (rtvs-wake, rtvsctl
 	# advise).
 	args=(-name "guest=$name,debug-threads=on" -M q35,memory-backend=mem -m "$mem" -smp "$cpus"
-		-object "memory-backend-memfd,id=mem,size=${mem}M,share=on"
-		-nodefaults -display none -kernel "$(guest_dir)/vmlinuz" -initrd "$(guest_dir)/initrd.gz"
-		-append "console=ttyS0 quiet panic=1 mitigations=off g.mods=virtio_net,8021q$append"
+		-object "memory-backend-memfd,id=mem,size=${mem%%,*}M,share=on"
+		-nodefaults -display none
 		-drive "file=$(guest_dir)/root.sqfs,format=raw,if=none,id=d0,readonly=on,file.locking=off"
 		-device virtio-blk-pci,drive=d0 -device virtio-serial-pci
 		-chardev "socket,id=con,path=$work/$name.con,server=on,wait=off" -device virtconsole,chardev=con
 		-serial "file:$work/$name.serial" -qmp "unix:$work/$name.qmp,server=on,wait=off")
+	append="$vm_kernel_words$append"
+	case $firmware in
+	'') args+=(-kernel "$(guest_dir)/vmlinuz" -initrd "$(guest_dir)/initrd.gz" -append "$append") ;;
+	uefi) for word in CODE VARS; do args+=(-drive "file=/usr/share/OVMF/OVMF_${word}_4M.fd,if=pflash,format=raw,snapshot=on"); done ;;
+	esac
 	# TCG runs "rep movsb" a byte at a time. Kernels use it for copies where these flags call it
 	# fast.
 	if [ "$accel" = kvm ]; then args+=(-accel kvm -cpu host); else args+=(-accel tcg,thread=multi -cpu max,erms=off,fsrm=off); fi
