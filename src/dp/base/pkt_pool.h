@@ -4,8 +4,7 @@
 #include <rte_mempool.h>
 
 #define PKT_POOL_CACHE 256 // of each worker
-#define PKT_POOL_SLACK RTE_CACHE_LINE_SIZE // hidden bytes behind each buffer
 // Of memory for one, with headers of the buffer and of the pool's element.
-#define PKT_POOL_BYTES (RTE_MBUF_DEFAULT_BUF_SIZE + 384)
+#define PKT_POOL_BYTES (RTE_MBUF_DEFAULT_BUF_SIZE + 320)
 
 struct rte_mempool *pkt_pool_create(uint32_t n); // NULL: rte_errno says why

@@ -271,30 +271,6 @@ super_frame_has_so_many_segments_at_most(void **state)
 	}
 }
 
-// librte_vhost may write a byte behind a buffer's known end. Also after a buffer was another one's
-// clone.
-static void
-buffers_have_room_that_nobody_knows_of(void **state)
-{
-	struct rte_mempool *pkts = rte_mempool_lookup("rtvs_pkts");
-	struct rte_mbuf *m[2], *clone;
-
-	(void)state;
-	assert_non_null(pkts);
-	for (unsigned i = 0; i < 2; i++) {
-		m[i] = rte_pktmbuf_alloc(pkts);
-		assert_non_null(m[i]);
-		assert_int_equal(m[i]->buf_len, RTE_MBUF_DEFAULT_BUF_SIZE);
-		assert_true((uint8_t *)m[i]->buf_addr + m[i]->buf_len < (uint8_t *)m[i] + pkts->elt_size);
-	}
-	clone = m[1];
-	rte_pktmbuf_attach(clone, m[0]);
-	rte_pktmbuf_detach(clone);
-	assert_int_equal(clone->buf_len, RTE_MBUF_DEFAULT_BUF_SIZE);
-	rte_pktmbuf_free(clone);
-	rte_pktmbuf_free(m[0]);
-}
-
 static struct rte_mbuf *
 make_tso_frame(void)
 {
@@ -449,7 +425,6 @@ main(int argc, char **argv)
 		WITH_BRIDGE(request_that_cannot_be_executed_is_dropped_by_name),
 		WITH_BRIDGE(super_frame_has_so_many_segments_at_most),
 		WITH_BRIDGE(long_frame_that_is_no_super_frame_is_named_so),
-		cmocka_unit_test(buffers_have_room_that_nobody_knows_of),
 		WITH_BRIDGE(super_frame_is_segmented_for_a_guest_without_tso),
 		WITH_BRIDGE(packet_without_df_arrives_in_fragments),
 		WITH_BRIDGE(checksum_that_was_left_is_there_before_fragments_are),
