@@ -112,6 +112,10 @@ def run(build, quick, rounds, say, hugepages=True):
                 f"{name}: no {size} pages to spare" for (name, size), g in got.items()))
     finally:
         pages.restore()
+    return result(got, {**report.machine(), **steal.result(), "hugepages": hugepages})
+
+
+def result(got, machine):
     rows = []
     for (name, size), values in got.items():
         if not values:
@@ -125,11 +129,12 @@ def run(build, quick, rounds, say, hugepages=True):
     ours = [r for r in rows if r["system"] == "rtvswitch" and r["pages"] != "1 GB"]
     peer = [r for r in rows if r["system"] == "ovs-dpdk"]
     return {"bench": "footprint",
-            "machine": {**report.machine(), **steal.result(), "hugepages": hugepages},
+            "machine": machine,
             "rows": rows,
             "ratios": {"memory_vs_ovs": round(max(r["memory_mb"] for r in ours) / peer[0]["memory_mb"], 3)
                        if peer else None,
                        "memory_mb": max(r["memory_mb"] for r in ours),
+                       "rss_4_ports_mb": next((r["memory_mb"] for r in ours if r["pages"] == "2 MB"), None),
                        IDLE_PERCENT: max(r[IDLE_PERCENT] for r in ours)}}
 
 

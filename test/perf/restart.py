@@ -20,7 +20,7 @@ CASES = [(driver, mode, ring, queues) for driver in ("linux", "dpdk") for mode i
 LINUX = [k for k, case in enumerate(CASES) if case[0] == "linux"]
 DPDK = [k for k, case in enumerate(CASES) if case[0] == "dpdk"]
 RECOVERY_S = 15
-RESTARTS = 1000
+RESTARTS, QUICK_RESTARTS = 1000, 4
 TRAFFIC_S = 0.1  # before a kill
 AGAINST_EVERY = 10  # restarts of the other daemon are so many fewer; in a quick run there are as many
 
@@ -143,7 +143,7 @@ def order(n_restarts, has_against, quick):
 
 
 def run(build, quick, rounds, say, hugepages=True, against=None):
-    n_restarts = rounds if quick else max(RESTARTS, rounds)
+    n_restarts = QUICK_RESTARTS if quick else max(RESTARTS, rounds)
     steal = report.Steal()
     core = os.cpu_count() - 1
     guests, polling = Guests(0), Polling(0, build)
