@@ -47,6 +47,8 @@ enum guest_ring_fault {
 	GUEST_RING_N_FAULTS
 };
 
+struct guest_state;
+
 // The next descriptor on either side. A split ring has no wraps; its indexes count to 65535.
 struct guest_ring_pos {
 	uint16_t avail, used;
@@ -65,6 +67,7 @@ struct guest_ring_cfg {
 	const struct guest_mem *mem; // of the buffers; lives as long as the ring
 	struct guest_log log;
 	struct guest_ring_pos pos;
+	struct guest_state *state; // of a packed ring (rtvs/guest_state.h), NULL: it is not kept
 };
 
 struct guest_ring_bytes {

@@ -2,6 +2,8 @@
 // Every loop is bounded by the ring's size: a chain is never longer (Virtio 1.2, 2.7.5.3.1).
 #include "guest_chain.h"
 
+#include "rtvs/guest_state.h"
+
 #include <string.h>
 
 static bool
@@ -193,6 +195,22 @@ guest_chain_read(struct guest_ring *r, struct guest_cursor *cursor, bool is_writ
 	return r->cfg.is_packed ? read_packed(r, cursor, is_writable, c) : read_split(r, cursor, is_writable, c);
 }
 
+// Before the buffer at r->pos.used is touched. The compiler must not move what follows before it.
+static void
+keep_last(struct guest_ring *r, uint16_t id, uint16_t n_slots)
+{
+	struct guest_cursor end = {r->pos.used, r->pos.used_wrap};
+
+	if (!r->cfg.state)
+		return;
+	step(r, &end.at, &end.wrap, n_slots);
+	atomic_store_explicit(&r->cfg.state->last,
+		(uint64_t)1 << 48 | (uint64_t)id << 32 | (uint64_t)end.wrap << 31 | (uint64_t)end.at << 16 |
+			(uint64_t)r->pos.used_wrap << 15 | r->pos.used,
+		memory_order_relaxed);
+	atomic_signal_fence(memory_order_seq_cst);
+}
+
 static void
 use_packed(struct guest_ring *r, uint16_t id, uint16_t n_slots, uint32_t n_bytes)
 {
@@ -201,8 +219,12 @@ use_packed(struct guest_ring *r, uint16_t id, uint16_t n_slots, uint32_t n_bytes
 
 	if (n_bytes)
 		flags |= VRING_DESC_F_WRITE;
+	keep_last(r, id, n_slots);
+	guest_step();
 	__atomic_store_n(&d->id, id, __ATOMIC_RELAXED);
+	guest_step();
 	__atomic_store_n(&d->len, n_bytes, __ATOMIC_RELAXED);
+	guest_step();
 	// The driver reads used descriptors in order: while the first is not marked, it sees none.
 	if (r->is_held)
 		__atomic_store_n(&d->flags, flags, __ATOMIC_RELEASE);

@@ -28,8 +28,8 @@ struct guest_chain {
 	uint16_t n_slots; // descriptors of the ring that it has; an indirect table is one
 };
 
-// Comes before each read of a word that the guest may change meanwhile. The fuzz target changes
-// some.
+// Comes before each read of a word that the guest may change meanwhile, and between stores that a
+// device that dies may not reach. The fuzz target changes some words; a test lets the device die.
 #ifdef GUEST_STEPS
 void guest_step(void);
 #else

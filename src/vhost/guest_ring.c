@@ -3,6 +3,7 @@
 // 2.7.7, 2.7.10, 2.8.10). Indexes of both kinds are compared on one circle: 65536 values of a split
 // ring, two rounds of a packed one, whose first round has the wrap counter 1.
 #include "guest_chain.h"
+#include "rtvs/guest_state.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -35,6 +36,8 @@ guest_ring_init(struct guest_ring *r, const struct guest_ring_cfg *cfg)
 		.mask = (uint16_t)(cfg->size - 1),
 		.seen = cfg->pos.avail,
 		.published = cfg->pos.used};
+	if (cfg->state && cfg->is_packed)
+		guest_state_begin(cfg->state, cfg);
 	return 0;
 }
 
@@ -75,14 +78,25 @@ publish_split(struct guest_ring *r)
 }
 
 static void
+keep_visible(struct guest_ring *r)
+{
+	if (r->cfg.state)
+		atomic_store_explicit(
+			&r->cfg.state->visible, (uint32_t)r->pos.used_wrap << 15 | r->pos.used, memory_order_release);
+}
+
+static void
 publish_packed(struct guest_ring *r)
 {
 	struct vring_packed_desc *d = (struct vring_packed_desc *)r->cfg.desc + r->held_at;
 
 	if (!r->is_held)
 		return;
+	guest_step();
 	__atomic_store_n(&d->flags, r->held_flags, __ATOMIC_RELEASE);
+	guest_step();
 	r->is_held = false;
+	keep_visible(r);
 	// Once more: a full list of marks may have been flushed since the first time.
 	guest_log_mark(&r->cfg.log, r->cfg.desc_guest + r->held_at * sizeof(*d), sizeof(*d));
 }

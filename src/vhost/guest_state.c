@@ -1,0 +1,114 @@
+// Of a descriptor only the USED bit is asked, against the wrap counter of its position: it is equal
+// from the moment when the descriptor was marked used, also when the driver offers the place again,
+// until the device comes round.
+#include "rtvs/guest_state.h"
+
+#include "guest_chain.h"
+
+struct at {
+	uint16_t index;
+	bool wrap;
+};
+
+static struct at
+at_of(uint32_t position)
+{
+	return (struct at){position & 0x7fff, position >> 15 & 1};
+}
+
+static uint32_t
+position(struct at at)
+{
+	return at.index | (uint32_t)at.wrap << 15;
+}
+
+static struct vring_packed_desc *
+desc_at(const struct guest_ring_cfg *cfg, struct at at)
+{
+	return (struct vring_packed_desc *)cfg->desc + at.index;
+}
+
+static bool
+has_bit(const struct guest_ring_cfg *cfg, struct at at, unsigned bit)
+{
+	return guest_load_16(&desc_at(cfg, at)->flags, __ATOMIC_ACQUIRE) >> bit & 1;
+}
+
+static bool
+is_used(const struct guest_ring_cfg *cfg, struct at at)
+{
+	return has_bit(cfg, at, VRING_PACKED_DESC_F_USED) == at.wrap;
+}
+
+static void
+mark_used(const struct guest_ring_cfg *cfg, struct at at)
+{
+	uint16_t flags = at.wrap ? 1 << VRING_PACKED_DESC_F_AVAIL | 1 << VRING_PACKED_DESC_F_USED : 0;
+
+	if (__atomic_load_n(&desc_at(cfg, at)->len, __ATOMIC_RELAXED))
+		flags |= VRING_DESC_F_WRITE; // by the former device
+	__atomic_store_n(&desc_at(cfg, at)->flags, flags, __ATOMIC_RELEASE);
+}
+
+// From `visible` on nothing is visible: the last buffer may be written in part, those between are
+// complete, but for the flags of the first.
+static void
+complete(const struct guest_ring_cfg *cfg, struct at visible, struct at last, uint16_t id)
+{
+	struct vring_packed_desc *d = desc_at(cfg, last);
+
+	__atomic_store_n(&d->id, id, __ATOMIC_RELAXED);
+	__atomic_store_n(&d->len, 0, __ATOMIC_RELAXED);
+	if (last.index != visible.index)
+		mark_used(cfg, last);
+	mark_used(cfg, visible);
+}
+
+static bool
+is_of(const struct guest_state *s, const struct guest_ring_cfg *cfg)
+{
+	return cfg->is_packed && s->version == GUEST_STATE_VERSION && s->size == cfg->size &&
+		s->desc_guest == cfg->desc_guest;
+}
+
+// The last buffer of the former device stays known until there is a next one.
+void
+guest_state_begin(struct guest_state *s, const struct guest_ring_cfg *cfg)
+{
+	struct at at = {cfg->pos.used, cfg->pos.used_wrap};
+
+	if (is_of(s, cfg) && atomic_load(&s->visible) == position(at))
+		return;
+	*s = (struct guest_state){.version = GUEST_STATE_VERSION, .size = cfg->size, .desc_guest = cfg->desc_guest};
+	atomic_store(&s->visible, position(at));
+}
+
+bool
+guest_state_resume(struct guest_ring_cfg *cfg)
+{
+	struct guest_state *s = cfg->state;
+	uint64_t word;
+	struct at visible, last, end;
+
+	if (!s || !is_of(s, cfg))
+		return false;
+	word = atomic_load(&s->last);
+	visible = at_of(atomic_load(&s->visible));
+	last = at_of((uint32_t)word & 0xffff);
+	end = at_of((uint32_t)(word >> 16) & 0xffff);
+	if (!(word >> 48 & 1) || visible.index >= cfg->size || last.index >= cfg->size || end.index >= cfg->size)
+		return false;
+	if (end.index == visible.index && end.wrap == visible.wrap) {
+		if (!is_used(cfg, last))
+			return false;
+	} else if (!is_used(cfg, visible)) {
+		// Offered still: it was not made visible.
+		if (has_bit(cfg, visible, VRING_PACKED_DESC_F_AVAIL) != visible.wrap)
+			return false;
+		complete(cfg, visible, last, (uint16_t)(word >> 32));
+	}
+	atomic_store(&s->visible, position(end));
+	cfg->pos = (struct guest_ring_pos){
+		.avail = end.index, .avail_wrap = end.wrap, .used = end.index, .used_wrap = end.wrap};
+	return true;
+}

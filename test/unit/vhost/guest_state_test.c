@@ -1,0 +1,246 @@
+// A device of a packed ring dies at any step, and the next one goes on where it stood: each buffer
+// that the driver offers is used once, in order, whatever the buffers are made of. Only the words
+// in guest memory and the kept state survive. A state that is not of this ring is not believed.
+#include "../unit.h"
+#include "driver.h"
+#include "rtvs/guest_state.h"
+#include "rtvs/random.h"
+
+#include <setjmp.h>
+#include <string.h>
+
+#define N_LIVES 400 // devices of one ring, one after another
+#define STEPS_MAX 120 // of one life
+
+void guest_step(void);
+
+static struct driver d;
+static struct guest_ring ring;
+static struct guest_burst burst;
+static struct guest_state kept;
+static uint64_t seed, n_offered, n_reaped, n_resumed;
+static int offered[DRIVER_MAX]; // ids from n_reaped to n_offered
+static jmp_buf death;
+static unsigned steps_left; // 0: it does not die
+
+void
+guest_step(void)
+{
+	if (steps_left && !--steps_left)
+		longjmp(death, 1);
+}
+
+static uint64_t
+chance(uint64_t n)
+{
+	return random_below(&d.random, n);
+}
+
+static void
+start_device(void)
+{
+	struct guest_ring_cfg cfg = driver_ring_cfg(&d);
+
+	cfg.state = &kept;
+	if (guest_state_resume(&cfg))
+		n_resumed++;
+	assert_int_equal(guest_ring_init(&ring, &cfg), 0);
+}
+
+static void
+offer(bool is_out)
+{
+	static const uint8_t frame[3000];
+
+	for (uint64_t n = chance(6); n; n--) {
+		int id = driver_offer(&d, 64 + (uint32_t)chance(2000), is_out ? frame : NULL);
+
+		if (id >= 0)
+			offered[n_offered++ % DRIVER_MAX] = id;
+	}
+}
+
+static void
+reap(void)
+{
+	uint32_t n;
+	int id;
+
+	// driver_reap fails where the ring contradicts itself.
+	while ((id = driver_reap(&d, &n)) >= 0)
+		assert_int_equal(id, offered[n_reaped++ % DRIVER_MAX]);
+}
+
+static void
+serve(bool is_out)
+{
+	static uint8_t frame[2100];
+	struct guest_piece piece = {.at = frame, .n_bytes = 60 + (uint32_t)chance(1900)};
+	const struct guest_hdr hdr = {0};
+
+	if (is_out)
+		(void)guest_ring_take(&ring, &burst, 1 + (unsigned)chance(4));
+	else
+		for (uint64_t n = chance(4); n; n--)
+			(void)guest_ring_deliver(&ring, &hdr, &piece, 1);
+	guest_ring_publish(&ring);
+	assert_int_equal(ring.fault, GUEST_RING_FAULT_NONE);
+}
+
+static void
+live(bool is_out, unsigned steps)
+{
+	steps_left = steps;
+	if (setjmp(death))
+		return;
+	while (steps_left) {
+		offer(is_out);
+		serve(is_out);
+		reap();
+	}
+}
+
+static void
+ring_survives_its_devices(const struct driver_cfg *cfg, bool is_out)
+{
+	driver_init(&d, cfg, seed);
+	kept = (struct guest_state){0};
+	n_offered = n_reaped = n_resumed = 0;
+	start_device();
+	for (unsigned i = 0; i < N_LIVES; i++) {
+		live(is_out, 1 + (unsigned)chance(STEPS_MAX));
+		steps_left = 0;
+		// The guest goes on without a device.
+		if (chance(2))
+			reap();
+		if (chance(2))
+			offer(is_out);
+		start_device();
+	}
+	for (unsigned i = 0; i < DRIVER_MAX; i++) {
+		serve(is_out);
+		reap();
+	}
+	assert_true(n_resumed > N_LIVES / 2);
+	assert_true(n_reaped > N_LIVES / 4);
+	if (is_out)
+		assert_int_equal(n_reaped, n_offered);
+	driver_fini(&d);
+}
+
+static void
+each_buffer_is_used_once_whenever_the_device_dies(void **state)
+{
+	static const uint16_t sizes[] = {DRIVER_PARTS, 20, 32, DRIVER_MAX};
+
+	(void)state;
+	for (unsigned i = 0; i < 16; i++) {
+		struct driver_cfg cfg = {.size = sizes[i / 4],
+			.is_packed = true,
+			.has_event_idx = i & 1,
+			.has_indirect = i & 1,
+			.has_mergeable = true,
+			.hdr_bytes = 12};
+
+		ring_survives_its_devices(&cfg, i & 2);
+	}
+}
+
+static void
+begin_one(void)
+{
+	struct driver_cfg cfg = {.size = 32, .is_packed = true, .has_mergeable = true, .hdr_bytes = 12};
+
+	driver_init(&d, &cfg, seed);
+	kept = (struct guest_state){0};
+	start_device();
+	while (n_offered < 8)
+		offer(true);
+	for (unsigned i = 0; i < 4; i++)
+		serve(true);
+}
+
+static void
+state_of_another_ring_is_not_believed(void **state)
+{
+	struct guest_state good;
+	struct guest_ring_cfg cfg;
+
+	(void)state;
+	n_offered = n_reaped = 0;
+	begin_one();
+	good = kept;
+	cfg = driver_ring_cfg(&d);
+	cfg.state = &kept;
+	assert_true(guest_state_resume(&cfg));
+	for (unsigned i = 0; i < 7; i++) {
+		kept = good;
+		switch (i) {
+		case 0:
+			kept.version++;
+			break;
+		case 1:
+			kept.size--;
+			break;
+		case 2:
+			kept.desc_guest += 16;
+			break;
+		case 3:
+			atomic_store(&kept.visible, 32);
+			break;
+		case 4:
+			atomic_store(&kept.last, atomic_load(&good.last) | 0x7fff);
+			break;
+		case 5:
+			atomic_store(&kept.last, atomic_load(&good.last) | 0x7fff0000);
+			break;
+		default:
+			atomic_store(&kept.last, 0);
+		}
+		cfg = driver_ring_cfg(&d);
+		cfg.state = &kept;
+		assert_false(guest_state_resume(&cfg));
+		assert_int_equal(cfg.pos.avail, 0);
+	}
+	kept = good;
+	cfg = driver_ring_cfg(&d);
+	cfg.is_packed = false;
+	cfg.state = &kept;
+	assert_false(guest_state_resume(&cfg));
+	driver_fini(&d);
+}
+
+// While there was no device the guest started anew: its memory is as it was, but for the ring.
+static void
+state_of_a_ring_that_was_set_up_anew_is_not_believed(void **state)
+{
+	struct guest_ring_cfg cfg;
+	struct driver_cfg again = {.size = 32, .is_packed = true, .has_mergeable = true, .hdr_bytes = 12};
+
+	(void)state;
+	n_offered = n_reaped = 0;
+	begin_one();
+	driver_fini(&d);
+	driver_init(&d, &again, seed);
+	for (unsigned i = 0; i < 2; i++) {
+		cfg = driver_ring_cfg(&d);
+		cfg.state = &kept;
+		assert_false(guest_state_resume(&cfg));
+		while (driver_offer(&d, 2000, NULL) >= 0) // a full ring, all of it offered
+			;
+	}
+	driver_fini(&d);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(each_buffer_is_used_once_whenever_the_device_dies),
+		cmocka_unit_test(state_of_another_ring_is_not_believed),
+		cmocka_unit_test(state_of_a_ring_that_was_set_up_anew_is_not_believed),
+	};
+
+	seed = unit_seed();
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
