@@ -93,6 +93,9 @@ struct dp_system_cfg {
 	char dscp_classes[DSCP_TEXT_SIZE];
 	uint32_t option_class; // Geneve: of our option, the same on all hosts
 	char eal[RTVS_DEVARGS_SIZE]; // further EAL arguments, separated by spaces
+	// File on a tmpfs that keeps the positions of guests' packed rings over a crash; empty:
+	// none
+	char ring_states[RTVS_PATH_SIZE];
 };
 
 struct dp_system_info {

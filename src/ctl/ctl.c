@@ -223,6 +223,8 @@ ctl_create(const struct ctl_params *params, struct ctl **ret_ctl, char err[DP_ER
 	if (!ctl)
 		return -ENOMEM;
 	ctl->params = *params;
+	(void)snprintf(
+		ctl->params.system.ring_states, sizeof(ctl->params.system.ring_states), "%s.rings", params->socket);
 	ctl->system = (struct rpc_system){.plane = &ctl->plane,
 		.server = &ctl->server,
 		.ctl = ctl,

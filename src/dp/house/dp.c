@@ -18,6 +18,7 @@
 #include "kept.h"
 #include "port_end.h"
 #include "priority.h"
+#include "ring_states.h"
 #include "rtvs/log.h"
 #include "underlay.h"
 #include "views.h"
@@ -179,6 +180,8 @@ dp_init(const struct dp_system_cfg *cfg, struct dp **ret_dp, char err[DP_ERR_SIZ
 		rc = vhost_guard_start();
 	if (!rc)
 		rc = guest_loop_create(&dp->env.rcu, &dp->guests);
+	if (!rc && cfg->ring_states[0])
+		dp->ring_states = ring_states_open(cfg->ring_states);
 	if (!rc)
 		rc = events_start(dp);
 	if (!rc)
@@ -222,6 +225,7 @@ dp_fini(struct dp *dp)
 		rte_eal_wait_lcore(i + 1);
 	}
 	guest_loop_destroy(dp->guests);
+	ring_states_close(dp->ring_states);
 	vhost_guard_stop();
 	rcu_fini(&dp->env.rcu);
 	for (unsigned i = 0; i < dp->env.n_workers; i++)

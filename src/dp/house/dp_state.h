@@ -30,6 +30,7 @@ struct dp {
 	struct kept *kept; // what ports left behind that are gone
 	int ctl_epoll_fd; // what ctl waits for
 	struct guest_loop *guests; // serves all front-ends
+	struct ring_states *ring_states; // NULL: they are not kept
 	struct connector *connector;
 	struct netdev_watch *netdevs;
 	_Atomic uint64_t log_errors, bus_errors;

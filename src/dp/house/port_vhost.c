@@ -6,6 +6,7 @@
 #include "io/vhost_guard.h"
 #include "port.h"
 #include "port_type.h"
+#include "ring_states.h"
 #include "rtvs/claim.h"
 #include "vhost_session.h"
 #include "vhost_socket.h"
@@ -121,6 +122,7 @@ vhost_open(struct port *port, char err[DP_ERR_SIZE])
 	}
 	v->port = port;
 	v->fixed = port->cfg;
+	v->states = ring_states_take(port->dp->ring_states, port->cfg.socket);
 	pthread_mutex_init(&v->claim_lock, NULL);
 	vhost_session_init(v, offered(&port->cfg));
 	port->priv = v;
@@ -143,6 +145,7 @@ vhost_close(struct port *port)
 	struct vhost *v = port->priv;
 
 	vhost_stop(port);
+	ring_states_release(port->dp->ring_states, v->states);
 	pthread_mutex_destroy(&v->claim_lock);
 	rte_free(v);
 }

@@ -9,6 +9,7 @@
 #include "io/guest_recover.h"
 #include "io/vhost_guard.h"
 #include "port_link.h"
+#include "rtvs/guest_state.h"
 #include "rtvs/log.h"
 
 #include <linux/virtio_config.h>
@@ -308,13 +309,27 @@ announce(void *arg, const uint8_t mac[6])
 	guest_io_announce(&v->io, mac);
 }
 
+// Two front-ends are connected while a guest moves from one to the other: their rings are others.
+static bool
+is_alone(const struct vhost *v)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < GUEST_LOOP_LINKS; i++)
+		n += v->frontend[i].link != NULL;
+	return n == 1;
+}
+
 static void
-recover(void *arg, unsigned ring, struct guest_ring_cfg *cfg)
+prepare(void *arg, unsigned ring, struct guest_ring_cfg *cfg, bool is_first)
 {
 	struct vhost *v = vhost_of(arg);
 	struct guest_ring_pos said = cfg->pos;
 
-	if (!guest_recover(cfg))
+	if (v->states && is_alone(v))
+		cfg->state = &v->states[ring];
+	if (!is_first || (!guest_state_resume(cfg) && !guest_recover(cfg)) ||
+		(said.avail == cfg->pos.avail && said.avail_wrap == cfg->pos.avail_wrap))
 		return;
 	atomic_fetch_add(&v->n_rings_recovered, 1);
 	log_about(LOG_LEVEL_INFO, LOG_ABOUT(NULL, {"PORT", v->fixed.name}),
@@ -335,5 +350,5 @@ vhost_session_init(struct vhost *v, uint64_t offered)
 		.changed = changed,
 		.closed = closed,
 		.announce = announce,
-		.recover = recover};
+		.prepare = prepare};
 }

@@ -27,6 +27,7 @@ struct vhost {
 	struct guest_port served; // what the thread of connections has
 	struct dp_port_cfg fixed; // as the port was made: the part that other threads may read
 	bool is_bound; // its socket file is there; ctl
+	struct guest_state *states; // of its rings, NULL: they are not kept. loop: rw
 	struct frontend frontend[GUEST_LOOP_LINKS]; // under the loop's lock, as `has`
 	struct frontend *has; // the port, NULL: none does
 	_Atomic pid_t pid; // of the front-end that has the port, its driver may not be ready yet

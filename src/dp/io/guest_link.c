@@ -105,8 +105,7 @@ do_start(void *arg, unsigned i, const struct guest_ring_cfg *cfg, int kick)
 	struct guest_ring_cfg found = *cfg;
 	int rc;
 
-	if (!(link->known >> i & 1))
-		link->cfg.recover(link->cfg.arg, i, &found);
+	link->cfg.prepare(link->cfg.arg, i, &found, !(link->known >> i & 1));
 	rc = guest_ring_init(&q->ring, &found);
 	if (rc)
 		return rc;

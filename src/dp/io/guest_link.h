@@ -21,9 +21,9 @@ struct guest_link_cfg {
 	void *arg; // of the functions
 	// The guest has moved here: others are to learn of it, as if it had sent a frame.
 	void (*announce)(void *arg, const uint8_t mac[6]);
-	// A ring is about to be started, the first time: finds it where a former device left it, if
-	// it can.
-	void (*recover)(void *arg, unsigned ring, struct guest_ring_cfg *cfg);
+	// A ring is about to be started; is_first: by this front-end. May change where it stands,
+	// and where that is kept.
+	void (*prepare)(void *arg, unsigned ring, struct guest_ring_cfg *cfg, bool is_first);
 	// Closes a descriptor that the front-end sent, and unmaps its memory: both may wait, for
 	// whoever has its other end, or for as long as there is memory to free. is_foreign: it is
 	// neither an eventfd nor memory nor the socket.

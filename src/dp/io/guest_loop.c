@@ -239,7 +239,7 @@ add_link(struct guest_loop *loop, struct guest_port *port, int fd, pid_t pid)
 		.n_pairs = port->n_pairs,
 		.arg = port,
 		.announce = port->announce,
-		.recover = port->recover,
+		.prepare = port->prepare,
 		.close = close_later,
 		.unmap = unmap_later};
 	struct slot *s = n_links(loop, port) < GUEST_LOOP_LINKS ? new_slot(loop, port, fd) : NULL;

@@ -40,11 +40,11 @@ static struct world {
 } w;
 
 static void
-recover(void *arg, unsigned ring, struct guest_ring_cfg *cfg)
+prepare(void *arg, unsigned ring, struct guest_ring_cfg *cfg, bool is_first)
 {
 	(void)arg;
 	(void)ring;
-	if (w.is_found)
+	if (w.is_found && is_first)
 		cfg->pos = w.found;
 }
 
@@ -98,7 +98,7 @@ begin(void **state)
 	struct guest_link_cfg cfg = {.features = OFFERED,
 		.n_pairs = 2,
 		.announce = announce,
-		.recover = recover,
+		.prepare = prepare,
 		.close = close_now,
 		.unmap = unmap_now};
 

@@ -1,0 +1,119 @@
+// One record a socket. A record is free when no port has it; its socket's next port finds it again
+// until another socket needs the place.
+// The file is the daemon's own, and still not trusted: each word of a state is checked before use.
+// Workers write to it: a file system on a disk would make them wait.
+#include "ring_states.h"
+
+#include "rtvs/dp.h"
+#include "rtvs/log.h"
+#include "rtvs/vhost_user.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct record {
+	char socket[RTVS_PATH_SIZE]; // empty: none so far
+	struct guest_state ring[VHOST_USER_MAX_RINGS];
+};
+
+struct ring_states {
+	struct record *record; // DP_MAX_PORTS, the file
+	bool is_taken[DP_MAX_PORTS];
+};
+
+#define FILE_BYTES (DP_MAX_PORTS * sizeof(struct record))
+
+// The file, which is nobody else's, or a negative errno. A new one stays though it cannot be used.
+static int
+open_file(const char *path)
+{
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600), rc = 0;
+	struct stat st;
+
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st))
+		rc = -errno;
+	else if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() || st.st_mode & 077)
+		rc = -EPERM;
+	else if (fcntl(fd, F_GET_SEALS) < 0) // tmpfs and hugetlbfs have them
+		rc = -EMEDIUMTYPE;
+	else if (st.st_size != (off_t)FILE_BYTES && (ftruncate(fd, 0) || ftruncate(fd, (off_t)FILE_BYTES)))
+		rc = -errno;
+	if (!rc)
+		return fd;
+	close(fd);
+	return rc;
+}
+
+struct ring_states *
+ring_states_open(const char *path)
+{
+	struct ring_states *states = calloc(1, sizeof(*states));
+	void *map = MAP_FAILED;
+	int fd = states ? open_file(path) : -ENOMEM, rc = fd < 0 ? fd : 0;
+
+	if (fd >= 0) {
+		map = mmap(NULL, FILE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+		rc = map == MAP_FAILED ? -errno : 0;
+		close(fd);
+	}
+	if (!rc) {
+		states->record = map;
+		return states;
+	}
+	log_info("%s: %s: after a crash the positions of packed rings are found by their flags alone", path,
+		rc == -EMEDIUMTYPE ? "not on a tmpfs" : strerror(-rc));
+	free(states);
+	return NULL;
+}
+
+void
+ring_states_close(struct ring_states *states)
+{
+	if (!states)
+		return;
+	(void)munmap(states->record, FILE_BYTES);
+	free(states);
+}
+
+struct guest_state *
+ring_states_take(struct ring_states *states, const char *socket)
+{
+	unsigned found = DP_MAX_PORTS, unused = DP_MAX_PORTS, other = DP_MAX_PORTS;
+
+	for (unsigned i = 0; states && i < DP_MAX_PORTS && found == DP_MAX_PORTS && unused == DP_MAX_PORTS; i++) {
+		const char *has = states->record[i].socket;
+
+		if (states->is_taken[i])
+			continue;
+		if (!strncmp(has, socket, RTVS_PATH_SIZE))
+			found = i;
+		else if (!has[0])
+			unused = i; // and all behind it are
+		else
+			other = i;
+	}
+	if (found == DP_MAX_PORTS) {
+		found = unused < DP_MAX_PORTS ? unused : other;
+		if (found == DP_MAX_PORTS)
+			return NULL;
+		memset(&states->record[found], 0, sizeof(struct record));
+		memcpy(states->record[found].socket, socket, strnlen(socket, RTVS_PATH_SIZE - 1));
+	}
+	states->is_taken[found] = true;
+	return states->record[found].ring;
+}
+
+void
+ring_states_release(struct ring_states *states, const struct guest_state *rings)
+{
+	for (unsigned i = 0; rings && i < DP_MAX_PORTS; i++)
+		if (states->record[i].ring == rings)
+			states->is_taken[i] = false;
+}

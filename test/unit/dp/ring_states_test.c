@@ -1,0 +1,110 @@
+// The file of rings' positions: a socket's next port finds what the last one left, also after the
+// daemon's end, and the file is never another's.
+#include "../unit.h"
+#include "ring_states.h"
+#include "rtvs/dp.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char path[64];
+
+static int
+begin(void **state)
+{
+	(void)state;
+	(void)snprintf(path, sizeof(path), "/dev/shm/rtvs-ring-states-test-%d", getpid());
+	return 0;
+}
+
+static int
+end(void **state)
+{
+	(void)state;
+	(void)unlink(path);
+	return 0;
+}
+
+static void
+next_daemon_finds_what_was_left(void **state)
+{
+	struct ring_states *states = ring_states_open(path);
+	struct guest_state *a = ring_states_take(states, "/run/a"), *b = ring_states_take(states, "/run/b");
+
+	(void)state;
+	assert_non_null(states);
+	assert_non_null(a);
+	assert_ptr_not_equal(a, b);
+	a[0].size = 256;
+	b[3].size = 128;
+	ring_states_release(states, a);
+	assert_ptr_equal(ring_states_take(states, "/run/a"), a);
+	ring_states_close(states); // with ports, as a crash does
+	states = ring_states_open(path);
+	assert_int_equal(ring_states_take(states, "/run/c")[0].size, 0);
+	assert_int_equal(ring_states_take(states, "/run/b")[3].size, 128);
+	assert_int_equal(ring_states_take(states, "/run/a")[0].size, 256);
+	ring_states_close(states);
+}
+
+static void
+each_port_has_a_record_and_one_more_has_none(void **state)
+{
+	struct ring_states *states = ring_states_open(path);
+	struct guest_state *first = ring_states_take(states, "/run/first");
+	char name[32];
+
+	(void)state;
+	first[0].size = 1;
+	for (unsigned i = 1; i < DP_MAX_PORTS; i++) {
+		(void)snprintf(name, sizeof(name), "/run/%u", i);
+		assert_non_null(ring_states_take(states, name));
+	}
+	assert_null(ring_states_take(states, "/run/more"));
+	// The place of a port that is gone is another's, without what it left.
+	ring_states_release(states, first);
+	assert_ptr_equal(ring_states_take(states, "/run/more"), first);
+	assert_int_equal(first[0].size, 0);
+	ring_states_close(states);
+}
+
+static void
+file_of_another_kind_is_not_used(void **state)
+{
+	char other[80];
+	struct ring_states *states;
+	int fd;
+
+	(void)state;
+	(void)snprintf(other, sizeof(other), "%s.other", path);
+	assert_int_equal(symlink(other, path), 0);
+	assert_null(ring_states_open(path));
+	(void)unlink(path);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	assert_null(ring_states_open(path));
+	(void)unlink(path);
+	fd = open(path, O_CREAT | O_WRONLY, 0666);
+	assert_int_equal(fchmod(fd, 0666), 0); // others may write it
+	assert_null(ring_states_open(path));
+	assert_int_equal(fchmod(fd, 0600), 0);
+	assert_int_equal(write(fd, "short", 5), 5);
+	close(fd);
+	states = ring_states_open(path);
+	assert_int_equal(ring_states_take(states, "/run/a")[0].size, 0);
+	ring_states_close(states);
+	assert_null(ring_states_open("/proc/rtvs-no-such-directory/file"));
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(next_daemon_finds_what_was_left, begin, end),
+		cmocka_unit_test_setup_teardown(each_port_has_a_record_and_one_more_has_none, begin, end),
+		cmocka_unit_test_setup_teardown(file_of_another_kind_is_not_used, begin, end),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
