@@ -472,7 +472,8 @@ set_vring_err(struct vhost_user *u, const struct message *m)
 static int
 set_vring_enable(struct vhost_user *u, const struct message *m)
 {
-	if (!has(u->features, VHOST_USER_F_PROTOCOL_FEATURES))
+	// QEMU enables rings before it has set any features.
+	if (u->features && !has(u->features, VHOST_USER_F_PROTOCOL_FEATURES))
 		return breach(u, "a ring enabled without PROTOCOL_FEATURES");
 	if (m->u.state.value > 1)
 		return breach(u, "a ring enabled by a number that is neither 0 nor 1");

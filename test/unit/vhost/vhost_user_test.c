@@ -374,6 +374,27 @@ a_front_end_starts_and_stops_its_rings(void **state)
 	assert_int_equal(fake.n_maps, 1);
 }
 
+// QEMU enables rings before it says which features it takes.
+static void
+rings_are_enabled_before_features_are_known(void **state)
+{
+	(void)state;
+	assert_int_equal(say_state(SET_VRING_ENABLE, 0, 1), 0);
+	negotiate(TRANSPORT | F(VIRTIO_F_VERSION_1));
+	start(0, 0);
+	assert_true(fake.ring[0].is_enabled);
+	start(1, 0);
+	assert_false(fake.ring[1].is_enabled);
+}
+
+static void
+rings_that_are_always_enabled_are_not_to_be_enabled(void **state)
+{
+	(void)state;
+	assert_int_equal(say_u64(SET_FEATURES, F(VIRTIO_F_VERSION_1), 0), 0);
+	assert_int_equal(say_state(SET_VRING_ENABLE, 0, 1), -EPROTO);
+}
+
 static void
 positions_of_packed_rings_go_both_ways(void **state)
 {
@@ -710,6 +731,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_front_end_starts_and_stops_its_rings, begin, end),
 		cmocka_unit_test_setup_teardown(positions_of_packed_rings_go_both_ways, begin, end),
+		cmocka_unit_test_setup_teardown(rings_are_enabled_before_features_are_known, begin, end),
+		cmocka_unit_test_setup_teardown(rings_that_are_always_enabled_are_not_to_be_enabled, begin, end),
 		cmocka_unit_test_setup_teardown(a_legacy_driver_has_short_headers_and_enabled_rings, begin, end),
 		cmocka_unit_test_setup_teardown(a_migration_logs_where_its_rings_go_on, begin, end),
 		cmocka_unit_test_setup_teardown(memory_comes_and_goes_under_running_rings, begin, end),
