@@ -157,20 +157,6 @@ void frame_parse_l3(const uint8_t *data, size_t len, const struct frame_l2 *l2, 
 void frame_parse_l3_head(
 	const uint8_t *data, size_t head_bytes, size_t len, const struct frame_l2 *l2, struct frame_l3 *ret_l3);
 
-// A checksum, and perhaps a segmentation, that the sender of a frame left to others
-// (VIRTIO_NET_HDR_F_NEEDS_CSUM).
-struct frame_offload {
-	uint16_t l3_offset, l4_offset;
-	uint16_t checksum_at; // two bytes, within the first head_bytes
-	uint8_t l4_len; // header with options
-	bool is_tcp, is_v6; // else UDP, IPv4
-	bool has_extensions; // IPv6 extension headers
-};
-// is_super: to be segmented. -EINVAL: not possible: not TCP or UDP (super-frames: UDP, a routing
-// header), a fragment, headers that exceed the first head_bytes or contradict each other.
-int frame_offload(const uint8_t *data, size_t head_bytes, size_t len, const struct frame_l2 *l2, bool is_super,
-	struct frame_offload *ret_offload);
-
 // TCP segmentation of a super-frame that is linear in memory (RFC 793, RFC 8200; net/core/gso.c
 // does the same).
 struct frame_tso {
@@ -182,15 +168,16 @@ struct frame_tso {
 };
 #define FRAME_TSO_MAX_SEGMENTS 1024
 // hdr: the first hdr_bytes of the frame, all headers included. -EINVAL: not TCP over IPv4/IPv6,
-// fragments, an IPv6 routing header, headers that do not fit, mss 0, or more than
-// FRAME_TSO_MAX_SEGMENTS. Padding behind the packet is not payload. Without payload there is one
+// fragments, headers that do not fit, mss 0, or more than FRAME_TSO_MAX_SEGMENTS. A tag of 802.1Q
+// may precede two others. Padding behind the packet is not payload. Without payload there is one
 // segment.
 int frame_tso_plan(const uint8_t *hdr, size_t hdr_bytes, uint32_t frame_len, uint16_t mss, struct frame_tso *ret_plan);
 // Writes the headers of segment i into out (hdr_len bytes): lengths, IPv4 id and checksum,
 // sequence, flags (FIN, PSH only in the last, CWR only in the first). The TCP checksum is the
-// pseudo-header's sum, folded, not inverted, so that the checksum over header and payload can be
-// added (frame_checksum_finish); the guest's value is ignored. i < n_segments; its payload starts
-// at hdr_len + i * mss. hdr: as in plan. Returns payload bytes of the segment.
+// super-frame's, which is its pseudo header's sum, for the segment's length: folded, not inverted,
+// so that the checksum over header and payload can be added (frame_checksum_finish). Its sender
+// alone knows the destination that counts behind a routing header. i < n_segments; its payload
+// starts at hdr_len + i * mss. hdr: as in plan. Returns payload bytes of the segment.
 uint32_t frame_tso_header(const struct frame_tso *plan, const uint8_t *hdr, uint32_t i, uint8_t *out);
 
 // One's complement sum of big-endian 16-bit words (RFC 1071), unfolded; `sum` chains calls, all but

@@ -46,8 +46,8 @@ static bool
 is_whole_tcp(const struct frame_l3 *l3)
 {
 	return (l3->kind == FRAME_IPV4 || l3->kind == FRAME_IPV6) && !l3->is_malformed && !l3->is_unclear &&
-		!l3->is_fragment && !l3->has_more_fragments && !l3->has_fragment_header && !l3->has_routing_header &&
-		l3->proto == TCP_PROTO && l3->l4_offset;
+		!l3->is_fragment && !l3->has_more_fragments && !l3->has_fragment_header && l3->proto == TCP_PROTO &&
+		l3->l4_offset;
 }
 
 int
@@ -58,6 +58,7 @@ frame_tso_plan(const uint8_t *hdr, size_t hdr_bytes, uint32_t frame_len, uint16_
 
 	if (!mss || hdr_bytes > frame_len || !frame_parse_l2(hdr, hdr_bytes, &l2))
 		return -EINVAL;
+	l2.is_tagged = false; // so that two tags may follow
 	frame_parse_l3_head(hdr, hdr_bytes, frame_len, &l2, &l3);
 	if (!is_whole_tcp(&l3) || hdr_bytes - l3.l4_offset < TCP_MIN)
 		return -EINVAL;
@@ -86,8 +87,8 @@ frame_tso_plan(const uint8_t *hdr, size_t hdr_bytes, uint32_t frame_len, uint16_
 	return 0;
 }
 
-// Lengths, id and header checksum; returns the pseudo-header's sum (RFC 9293, section 3.1).
-static uint64_t
+// Lengths, id and header checksum.
+static void
 write_l3(const struct frame_tso *plan, uint32_t i, uint32_t tcp_bytes, uint8_t *out)
 {
 	uint8_t *l3 = out + plan->l3_offset;
@@ -95,13 +96,12 @@ write_l3(const struct frame_tso *plan, uint32_t i, uint32_t tcp_bytes, uint8_t *
 
 	if (plan->is_v6) {
 		store16(l3 + 4, (uint16_t)(l3_len - IPV6_FIXED + tcp_bytes));
-		return frame_checksum_add(TCP_PROTO + tcp_bytes, l3 + 8, 32);
+		return;
 	}
 	store16(l3 + 2, (uint16_t)(l3_len + tcp_bytes));
 	store16(l3 + 4, (uint16_t)(load16(l3 + 4) + i));
 	store16(l3 + 10, 0);
 	store16(l3 + 10, (uint16_t)~frame_checksum_fold(frame_checksum_add(0, l3, l3_len)));
-	return frame_checksum_add(TCP_PROTO + tcp_bytes, l3 + 12, 8);
 }
 
 uint32_t
@@ -118,7 +118,8 @@ frame_tso_header(const struct frame_tso *plan, const uint8_t *hdr, uint32_t i, u
 		tcp[13] &= (uint8_t)~(TCP_FIN | TCP_PSH);
 	if (i)
 		tcp[13] &= (uint8_t)~TCP_CWR;
-	uint64_t sum = write_l3(plan, i, (uint32_t)(plan->hdr_len - plan->l4_offset) + len, out);
-	store16(tcp + 16, frame_checksum_fold(sum));
+	uint32_t tcp_len = (uint32_t)(plan->hdr_len - plan->l4_offset), was = tcp_len + plan->payload_len;
+	write_l3(plan, i, tcp_len + len, out);
+	store16(tcp + 16, frame_checksum_fold((uint64_t)load16(tcp + 16) + (uint16_t)~was + tcp_len + len));
 	return len;
 }

@@ -5,6 +5,7 @@
 #include "rtvs/frame.h"
 #include "rtvs/frame_tos.h"
 #include "rtvs/guard.h"
+#include "rtvs/offload.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -77,21 +78,40 @@ check_segments(const uint8_t *data, size_t len, uint16_t mss)
 	PROMISE(sum == plan.payload_len);
 }
 
-// Accepted requests lie within the present headers.
+// The request's numbers are the frame's last bytes.
 static void
-check_offload(const uint8_t *data, size_t head, size_t len, const struct frame_l2 *l2)
+check_request(const uint8_t *data, size_t head, size_t len, const struct frame_l2 *l2)
 {
-	struct frame_offload o, super;
+	struct offload_places p;
+	struct frame_tso plan;
+	struct offload o;
 
-	if (frame_offload(data, head, len, l2, false, &o)) {
-		PROMISE(frame_offload(data, head, len, l2, true, &super));
+	if (len < sizeof(o))
 		return;
+	memcpy(&o, data + len - sizeof(o), sizeof(o));
+	o.csum_start &= 511;
+	o.csum_offset &= 31;
+	o.kind &= 3;
+	bool is_super = o.kind != OFFLOAD_CHECKSUM;
+	if (offload_check(data, head, len, l2, &o))
+		return;
+	PROMISE(o.csum_start >= l2->l3_offset && !(o.csum_offset & 1));
+	PROMISE((size_t)o.csum_start + o.csum_offset + 2 <= len);
+	PROMISE(!is_super || (size_t)o.csum_start + o.l4_len <= head);
+	if (o.kind != OFFLOAD_CHECKSUM) {
+		int rc = frame_tso_plan(data, head, (uint32_t)len, o.gso_size, &plan);
+
+		PROMISE(len - o.csum_start - o.l4_len > o.gso_size);
+		PROMISE(!rc || (len - o.csum_start - o.l4_len - 1) / o.gso_size >= FRAME_TSO_MAX_SEGMENTS);
+		PROMISE(rc || (plan.l4_offset == o.csum_start && plan.hdr_len == o.csum_start + o.l4_len));
+		PROMISE(rc || plan.hdr_len + plan.payload_len == len);
 	}
-	PROMISE(o.l3_offset >= FRAME_MIN && o.l3_offset <= FRAME_MIN + 4 * FRAME_MAX_TAGS);
-	PROMISE(o.l4_offset >= o.l3_offset + (o.is_v6 ? 40 : 20));
-	PROMISE(o.checksum_at >= o.l4_offset && o.checksum_at + 2u <= head);
-	PROMISE(o.l4_offset + (size_t)o.l4_len <= head);
-	PROMISE(o.has_extensions == (o.is_v6 && o.l4_offset - o.l3_offset != 40));
+	if (!offload_find(data, head, len, &o, &p))
+		return;
+	PROMISE(p.l3_offset >= l2->l3_offset && p.l3_offset <= FRAME_MIN + 4 * (FRAME_MAX_TAGS + 1));
+	PROMISE(p.l3_offset + p.l3_len == o.csum_start && p.l3_len <= 60);
+	PROMISE(o.csum_start + (size_t)p.l4_len <= head);
+	PROMISE(o.kind == OFFLOAD_CHECKSUM || (p.is_tcp && p.is_v6 == (o.kind == OFFLOAD_TCP6)));
 }
 
 static void
@@ -159,7 +179,7 @@ LLVMFuzzerTestOneInput(const uint8_t *input, size_t len)
 	frame_parse_l3(data, len, &l2, &l3);
 	check_l3(data, len, &l3);
 	check_guards(data, len, &l2, &l3);
-	check_offload(data, len / 2, len, &l2);
-	check_offload(data, len, len, &l2);
+	check_request(data, len / 2, len, &l2);
+	check_request(data, len, len, &l2);
 	return 0;
 }

@@ -36,6 +36,8 @@ pkt_init(void)
 		return -rte_errno;
 	rc = register_flag("rtvs_tunnelled", &f->is_tunnelled);
 	if (!rc)
+		rc = register_flag("rtvs_asks", &f->asks);
+	if (!rc)
 		rc = register_flag("rtvs_followed", &f->is_followed);
 	if (!rc)
 		rc = register_flag("rtvs_answer", &f->is_answer);
@@ -129,7 +131,7 @@ pkt_flatten(struct rte_mempool *pool, struct rte_mbuf *m)
 
 		if (from != to)
 			memcpy(to, from, m->pkt_len);
-		flat->ol_flags = m->ol_flags & RTE_MBUF_F_TX_OFFLOAD_MASK;
+		flat->ol_flags = m->ol_flags & (RTE_MBUF_F_TX_OFFLOAD_MASK | pkt_fields.asks);
 		flat->tx_offload = m->tx_offload;
 		pkt_inherit(flat, m);
 	}

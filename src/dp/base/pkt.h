@@ -11,10 +11,13 @@
 #pragma once
 
 #include "counters.h"
+#include "rtvs/offload.h"
 #include "rtvs/sched.h"
 
 #include <rte_mbuf.h>
 #include <rte_mbuf_dyn.h>
+
+#include <string.h>
 
 // Which tunnel made a packet of the underlay; see encap.c.
 struct pkt_tunnel {
@@ -26,6 +29,7 @@ struct pkt_tunnel {
 struct pkt_fields {
 	int item, tunnel; // offsets
 	uint64_t is_tunnelled; // flags
+	uint64_t asks; // its sender left work to others: pkt_offload
 	uint64_t is_followed, is_answer; // with a number of trace.c, in either case
 	uint64_t is_borrowed;
 };
@@ -49,6 +53,37 @@ static inline struct pkt_tunnel *
 pkt_tunnel(struct rte_mbuf *m)
 {
 	return RTE_MBUF_DYNFIELD(m, pkt_fields.tunnel, struct pkt_tunnel *);
+}
+
+static inline bool
+pkt_asks(const struct rte_mbuf *m)
+{
+	return m->ol_flags & pkt_fields.asks;
+}
+
+// Of a packet that asks. In the buffer's field for what devices shall do, which has their form of
+// it only just before it leaves (gso_describe).
+static inline struct offload
+pkt_offload(const struct rte_mbuf *m)
+{
+	struct offload offload;
+
+	memcpy(&offload, &m->tx_offload, sizeof(offload));
+	return offload;
+}
+
+static inline void
+pkt_set_offload(struct rte_mbuf *m, struct offload offload)
+{
+	static_assert(sizeof(offload) == sizeof(m->tx_offload), "in its place");
+	memcpy(&m->tx_offload, &offload, sizeof(offload));
+	m->ol_flags |= pkt_fields.asks;
+}
+
+static inline bool
+pkt_is_super_frame(const struct rte_mbuf *m)
+{
+	return pkt_asks(m) && pkt_offload(m).kind != OFFLOAD_CHECKSUM;
 }
 
 static inline uint64_t

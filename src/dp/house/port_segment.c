@@ -87,7 +87,7 @@ segment_open(struct port *port, char err[DP_ERR_SIZE])
 	}
 	port->priv = s;
 	port->path.device.priv = &s->io;
-	port->path.device.caps = PORT_CAP_CSUM | PORT_CAP_TSO4 | PORT_CAP_TSO6 | PORT_CAP_SEGS;
+	port->path.device.caps = PORT_CAP_ALL;
 	return 0;
 }
 

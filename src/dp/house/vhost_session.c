@@ -43,7 +43,7 @@ caps_of(uint64_t features)
 	uint32_t caps = PORT_CAP_SEGS;
 
 	if (features & (1ULL << VIRTIO_NET_F_GUEST_CSUM)) {
-		caps |= PORT_CAP_CSUM;
+		caps |= PORT_CAP_CSUM | PORT_CAP_ANYWHERE;
 		if (features & (1ULL << VIRTIO_NET_F_GUEST_TSO4))
 			caps |= PORT_CAP_TSO4;
 		if (features & (1ULL << VIRTIO_NET_F_GUEST_TSO6))

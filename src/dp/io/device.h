@@ -42,10 +42,12 @@ struct port_io {
 
 // The work that the device's far side does itself; the rest is done in software before.
 enum port_cap {
-	PORT_CAP_CSUM = 1,
+	PORT_CAP_CSUM = 1, // of TCP and UDP behind tags and plain IP headers
 	PORT_CAP_TSO4 = 2,
 	PORT_CAP_TSO6 = 4,
 	PORT_CAP_SEGS = 8, // chained buffers
+	PORT_CAP_ANYWHERE = 16, // checksums and segments behind any headers
+	PORT_CAP_ALL = 31
 };
 
 // The control thread sets io, priv and pool before workers know of the device.

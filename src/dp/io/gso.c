@@ -3,16 +3,18 @@
 // copy per segment, no allocation but the segments.
 #include "gso.h"
 
+#include "base/pkt.h"
 #include "rtvs/fragment.h"
 #include "rtvs/frame.h"
+#include "rtvs/offload.h"
 
-#include <rte_ip.h>
+#include <rte_byteorder.h>
 #include <rte_mbuf.h>
 
 #include <string.h>
 
 #define TCP_CHECKSUM_OFFSET 16
-#define UDP_CHECKSUM_OFFSET 6
+#define IPV4_CHECKSUM_OFFSET 10
 
 static void
 store_be16(uint8_t *p, uint16_t value)
@@ -29,6 +31,51 @@ chain_read(const struct rte_mbuf *m, uint32_t offset, uint32_t len, uint8_t *out
 
 	if (from != out)
 		memcpy(out, from, len);
+}
+
+// The bytes in which all headers are, if they are accepted: in place, or a copy.
+static const uint8_t *
+read_head(const struct rte_mbuf *m, uint8_t copy[OFFLOAD_HEAD_MAX], uint32_t *ret_n)
+{
+	*ret_n = RTE_MIN(m->pkt_len, (uint32_t)OFFLOAD_HEAD_MAX);
+	return rte_pktmbuf_read(m, 0, *ret_n, copy);
+}
+
+static uint8_t *
+byte_at(struct rte_mbuf *m, uint32_t at)
+{
+	while (at >= m->data_len) {
+		at -= m->data_len;
+		m = m->next;
+	}
+	return rte_pktmbuf_mtod_offset(m, uint8_t *, at);
+}
+
+static void
+chain_store_be16(struct rte_mbuf *m, uint32_t at, uint16_t value)
+{
+	*byte_at(m, at) = (uint8_t)(value >> 8);
+	*byte_at(m, at + 1) = (uint8_t)value;
+}
+
+// Of all bytes from start on. Not rte_raw_cksum_mbuf, which (24.11) loses a carry behind a part of
+// odd length.
+static uint64_t
+sum_from(const struct rte_mbuf *m, uint32_t start)
+{
+	bool is_odd = false;
+	uint64_t sum = 0;
+
+	for (; m; m = m->next) {
+		uint32_t skip = RTE_MIN(start, m->data_len), n = m->data_len - skip;
+		uint16_t part = frame_checksum_fold(
+			frame_checksum_add(0, rte_pktmbuf_mtod_offset(m, const uint8_t *, skip), n));
+
+		sum += is_odd ? rte_bswap16(part) : part;
+		is_odd ^= n & 1;
+		start -= skip;
+	}
+	return sum;
 }
 
 // Appends n payload bytes to the segment, in further buffers where one is not enough (jumbo
@@ -90,12 +137,12 @@ make_segment(struct rte_mempool *pool, const struct rte_mbuf *m, const struct fr
 int
 gso_segment(struct rte_mempool *pool, const struct rte_mbuf *m, struct rte_mbuf **out, unsigned max)
 {
-	const uint8_t *hdr = rte_pktmbuf_mtod(m, const uint8_t *);
+	uint8_t copy[OFFLOAD_HEAD_MAX];
 	struct frame_tso plan;
-	uint32_t offset;
+	uint32_t offset, n;
+	const uint8_t *hdr = read_head(m, copy, &n);
 
-	if (frame_tso_plan(hdr, m->data_len, m->pkt_len, m->tso_segsz, &plan) || plan.n_segments > max ||
-		plan.hdr_len > RTE_MBUF_DEFAULT_DATAROOM / 2)
+	if (frame_tso_plan(hdr, n, m->pkt_len, pkt_offload(m).gso_size, &plan) || plan.n_segments > max)
 		return 0;
 	offset = plan.hdr_len;
 	for (uint32_t i = 0; i < plan.n_segments; i++) {
@@ -109,43 +156,68 @@ gso_segment(struct rte_mempool *pool, const struct rte_mbuf *m, struct rte_mbuf 
 	return (int)plan.n_segments;
 }
 
-// The sum from the L4 header to the frame's end, over the guest's value in the field: its
-// pseudo-header's sum, which includes routing headers, too. Padding is of zeroes.
+// DPDK's drivers leave an IPv4 header's checksum to whoever makes segments.
 static void
-finish_here(struct rte_mbuf *m, const struct frame_offload *o)
+complete_ipv4(struct rte_mbuf *m, const uint8_t *head, uint32_t n)
 {
-	uint16_t sum = 0;
+	uint16_t type;
+	size_t l3 = frame_skip_tags(head, n, &type);
+	uint64_t sum = frame_checksum_add(0, head + l3, IPV4_CHECKSUM_OFFSET);
 
-	(void)rte_raw_cksum_mbuf(m, o->l4_offset, m->pkt_len - o->l4_offset, &sum);
-	sum = sum == UINT16_MAX ? sum : (uint16_t)~sum;
-	memcpy(rte_pktmbuf_mtod_offset(m, void *, o->checksum_at), &sum, sizeof(sum));
+	sum = frame_checksum_add(
+		sum, head + l3 + IPV4_CHECKSUM_OFFSET + 2, (head[l3] & 15) * 4u - IPV4_CHECKSUM_OFFSET - 2);
+	chain_store_be16(m, (uint32_t)l3 + IPV4_CHECKSUM_OFFSET, (uint16_t)~frame_checksum_fold(sum));
 }
 
 enum drop
 gso_take(struct rte_mbuf *m, const struct frame_l2 *l2)
 {
-	bool is_super = m->ol_flags & RTE_MBUF_F_RX_LRO;
-	uint16_t l3_len;
-	struct frame_offload o;
+	uint8_t copy[OFFLOAD_HEAD_MAX];
+	struct offload o = pkt_offload(m);
+	uint32_t n;
+	const uint8_t *head = read_head(m, copy, &n);
 
-	m->ol_flags &= ~(RTE_MBUF_F_RX_LRO | RTE_MBUF_F_RX_L4_CKSUM_MASK);
-	if (frame_offload(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len, m->pkt_len, l2, is_super, &o))
+	if (offload_check(head, n, m->pkt_len, l2, &o))
 		return DROP_OFFLOAD;
-	l3_len = (uint16_t)(o.l4_offset - o.l3_offset);
-	if (o.has_extensions && !is_super) {
-		finish_here(m, &o);
-		return DROP_NONE;
-	}
-	if (l3_len >= 1u << RTE_MBUF_L3_LEN_BITS)
-		return DROP_OFFLOAD;
-	m->l2_len = o.l3_offset & 0x7f; // two tags at most
-	m->l3_len = l3_len & 0x1ff;
-	m->l4_len = o.l4_len;
-	m->ol_flags |= (o.is_v6 ? RTE_MBUF_F_TX_IPV6 : RTE_MBUF_F_TX_IPV4) |
-		(o.is_tcp ? RTE_MBUF_F_TX_TCP_CKSUM : RTE_MBUF_F_TX_UDP_CKSUM);
-	if (is_super)
-		m->ol_flags |= RTE_MBUF_F_TX_TCP_SEG | (o.is_v6 ? 0 : RTE_MBUF_F_TX_IP_CKSUM);
+	pkt_set_offload(m, o);
+	if (o.kind == OFFLOAD_TCP4)
+		complete_ipv4(m, head, n);
 	return DROP_NONE;
+}
+
+bool
+gso_describe(struct rte_mbuf *m)
+{
+	struct offload o = pkt_offload(m);
+	uint8_t copy[OFFLOAD_HEAD_MAX];
+	struct offload_places p;
+	uint32_t n;
+	const uint8_t *head = read_head(m, copy, &n);
+
+	// Drivers look for headers in the first buffer.
+	if (!offload_find(head, n, m->pkt_len, &o, &p) || p.l3_offset + p.l3_len + p.l4_len > m->data_len)
+		return false;
+	m->tx_offload = 0;
+	m->l2_len = p.l3_offset & 0x7f; // three tags at most
+	m->l3_len = p.l3_len & 0x1ff; // 60 at most
+	m->l4_len = p.l4_len;
+	m->ol_flags &= ~pkt_fields.asks;
+	m->ol_flags |= (p.is_v6 ? RTE_MBUF_F_TX_IPV6 : RTE_MBUF_F_TX_IPV4) |
+		(p.is_tcp ? RTE_MBUF_F_TX_TCP_CKSUM : RTE_MBUF_F_TX_UDP_CKSUM);
+	if (o.kind != OFFLOAD_CHECKSUM) {
+		m->tso_segsz = o.gso_size;
+		m->ol_flags |= RTE_MBUF_F_TX_TCP_SEG | (p.is_v6 ? 0 : RTE_MBUF_F_TX_IP_CKSUM);
+	}
+	return true;
+}
+
+void
+gso_finish_checksum(struct rte_mbuf *m)
+{
+	struct offload o = pkt_offload(m);
+
+	chain_store_be16(m, (uint32_t)o.csum_start + o.csum_offset, frame_checksum_finish(sum_from(m, o.csum_start)));
+	m->ol_flags &= ~pkt_fields.asks;
 }
 
 static struct rte_mbuf *
@@ -177,28 +249,5 @@ gso_fragment(
 			return false;
 		}
 	}
-	return true;
-}
-
-bool
-gso_finish_checksum(struct rte_mbuf *m)
-{
-	uint64_t kind = m->ol_flags & RTE_MBUF_F_TX_L4_MASK;
-	bool is_tcp = kind == RTE_MBUF_F_TX_TCP_CKSUM || (m->ol_flags & RTE_MBUF_F_TX_TCP_SEG);
-	uint16_t l4 = (uint16_t)(m->l2_len + m->l3_len);
-	uint16_t at = (uint16_t)(l4 + (is_tcp ? TCP_CHECKSUM_OFFSET : UDP_CHECKSUM_OFFSET));
-	uint16_t min_l3 = m->ol_flags & RTE_MBUF_F_TX_IPV6 ? sizeof(struct rte_ipv6_hdr) : sizeof(struct rte_ipv4_hdr);
-	uint8_t *data = rte_pktmbuf_mtod(m, uint8_t *);
-	uint16_t sum;
-
-	if ((!is_tcp && kind != RTE_MBUF_F_TX_UDP_CKSUM) || m->l2_len < RTE_ETHER_HDR_LEN || m->l3_len < min_l3 ||
-		at + 2 > m->data_len)
-		return false;
-	memset(data + at, 0, 2);
-	sum = m->ol_flags & RTE_MBUF_F_TX_IPV6 ?
-		rte_ipv6_udptcp_cksum_mbuf(m, (struct rte_ipv6_hdr *)(data + m->l2_len), l4) :
-		rte_ipv4_udptcp_cksum_mbuf(m, (struct rte_ipv4_hdr *)(data + m->l2_len), l4);
-	memcpy(data + at, &sum, 2);
-	m->ol_flags &= ~(RTE_MBUF_F_TX_L4_MASK | RTE_MBUF_F_TX_TCP_SEG);
 	return true;
 }

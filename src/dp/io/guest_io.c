@@ -8,6 +8,7 @@
 
 #include "base/pkt.h"
 #include "device.h"
+#include "guest_offload.h"
 #include "rtvs/frame.h"
 
 #include <rte_arp.h>
@@ -15,7 +16,6 @@
 #include <rte_mbuf.h>
 
 #include <assert.h>
-#include <linux/virtio_net.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -194,20 +194,6 @@ append(struct rte_mempool *pool, struct rte_mbuf *m, struct rte_mbuf **last, con
 	return true;
 }
 
-// What the driver asks for with the frame becomes flags that gso_take reads.
-static void
-note_offload(struct rte_mbuf *m, const struct guest_hdr *hdr)
-{
-	if (likely(!hdr->flags && !hdr->gso_type))
-		return;
-	if (hdr->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM)
-		m->ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_NONE;
-	if (hdr->gso_type != VIRTIO_NET_HDR_GSO_NONE) {
-		m->ol_flags |= RTE_MBUF_F_RX_LRO | RTE_MBUF_F_RX_L4_CKSUM_NONE;
-		m->tso_segsz = hdr->gso_size;
-	}
-}
-
 // Is all that anyone reads of a frame but its bytes among the first ones? The rest may change while
 // it is looked at, and no parser sees it. A request for a checksum or segments is about headers
 // that end with those of TCP.
@@ -254,7 +240,7 @@ fill(struct device *device, struct rte_mbuf *m, const struct guest_frame *f, con
 	memcpy(rte_pktmbuf_mtod(m, uint8_t *), f->head, f->n_head);
 	m->data_len = f->n_head;
 	m->pkt_len = f->n_head;
-	note_offload(m, &f->hdr);
+	guest_offload_note(m, &f->hdr);
 	if (f->n_pieces && borrow(turn, m, f, piece))
 		return true;
 	for (uint16_t i = 0; i < f->n_pieces; i++)
@@ -324,33 +310,11 @@ guest_rx(struct device *device, uint16_t pair, struct rte_mbuf **pkts, uint16_t 
 	return got;
 }
 
-// The header that the receiver sees is made of what the datapath knows of the packet.
-static struct guest_hdr
-header_of(const struct rte_mbuf *m)
-{
-	struct guest_hdr hdr = {0};
-	uint64_t l4 = m->ol_flags & RTE_MBUF_F_TX_L4_MASK;
-	bool is_super = m->ol_flags & RTE_MBUF_F_TX_TCP_SEG;
-
-	if (likely(!l4 && !is_super))
-		return hdr;
-	hdr.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
-	hdr.csum_start = (uint16_t)(m->l2_len + m->l3_len);
-	// of the field in TCP's, or UDP's, header
-	hdr.csum_offset = is_super || l4 == RTE_MBUF_F_TX_TCP_CKSUM ? 16 : 6;
-	if (is_super) {
-		hdr.gso_type = m->ol_flags & RTE_MBUF_F_TX_IPV6 ? VIRTIO_NET_HDR_GSO_TCPV6 : VIRTIO_NET_HDR_GSO_TCPV4;
-		hdr.gso_size = m->tso_segsz;
-		hdr.hdr_len = (uint16_t)(m->l2_len + m->l3_len + m->l4_len);
-	}
-	return hdr;
-}
-
 static int
 deliver(struct guest_ring *r, const struct rte_mbuf *m)
 {
 	struct guest_piece piece[MAX_SEGMENTS];
-	struct guest_hdr hdr = header_of(m);
+	struct guest_hdr hdr = guest_offload_hdr(m);
 	unsigned n = 0;
 
 	if (m->nb_segs > MAX_SEGMENTS)

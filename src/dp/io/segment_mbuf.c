@@ -4,89 +4,25 @@
 // here.
 #include "segment_mbuf.h"
 
-#include "rtvs/frame.h"
-
-#include <rte_byteorder.h>
-#include <rte_ip.h>
-#include <rte_net.h>
-#include <rte_tcp.h>
-#include <rte_udp.h>
+#include "guest_offload.h"
 
 #include <linux/virtio_net.h>
 #include <string.h>
 
-static uint8_t *
-byte_at(struct rte_mbuf *m, uint32_t at)
-{
-	while (at >= m->data_len) {
-		at -= m->data_len;
-		m = m->next;
-	}
-	return rte_pktmbuf_mtod_offset(m, uint8_t *, at);
-}
-
-// Of all bytes from start on. Not rte_raw_cksum_mbuf, which (24.11) loses a carry behind a part of
-// odd length.
-static uint64_t
-sum_from(const struct rte_mbuf *m, uint32_t start)
-{
-	bool is_odd = false;
-	uint64_t sum = 0;
-
-	for (; m; m = m->next) {
-		uint32_t skip = RTE_MIN(start, m->data_len), n = m->data_len - skip;
-		uint16_t part = frame_checksum_fold(
-			frame_checksum_add(0, rte_pktmbuf_mtod_offset(m, const uint8_t *, skip), n));
-
-		sum += is_odd ? rte_bswap16(part) : part;
-		is_odd ^= n & 1;
-		start -= skip;
-	}
-	return sum;
-}
-
-// A checksum that gso_take does not handle: of a protocol that it does not know, or inside of a
-// tunnel. A claim that does not fit the frame is ignored.
-static void
-finish_checksum(struct rte_mbuf *m, uint32_t start, uint32_t at)
-{
-	uint16_t sum;
-
-	if (at + sizeof(sum) > m->pkt_len)
-		return;
-	sum = frame_checksum_finish(sum_from(m, start));
-	*byte_at(m, at) = (uint8_t)(sum >> 8);
-	*byte_at(m, at + 1) = (uint8_t)sum;
-}
-
-// Where the frame's own headers have their checksum; 0: it is no TCP or UDP.
-static uint32_t
-checksum_at(const struct rte_mbuf *m)
-{
-	const uint8_t *data = rte_pktmbuf_mtod(m, const uint8_t *);
-	struct frame_offload o;
-	struct frame_l2 l2;
-
-	return frame_parse_l2(data, m->data_len, &l2) && !frame_offload(data, m->data_len, m->pkt_len, &l2, false, &o) ?
-		o.checksum_at :
-		0;
-}
-
-// gso_take compares what is asked for with the frame, and refuses segments of anything but TCP.
+// Interfaces of nodes may send TCP with ECN's mark in its first segment only, as all who make
+// segments do.
 static void
 take_offload(struct rte_mbuf *m, const struct segment_offload *o)
 {
-	uint32_t at = (uint32_t)o->csum_start + o->csum_offset;
+	const struct guest_hdr hdr = {
+		.flags = o->flags,
+		.gso_type = o->gso_type & (uint8_t)~VIRTIO_NET_HDR_GSO_ECN,
+		.gso_size = o->gso_size,
+		.csum_start = o->csum_start,
+		.csum_offset = o->csum_offset,
+	};
 
-	if (o->gso_type != VIRTIO_NET_HDR_GSO_NONE) {
-		m->ol_flags |= RTE_MBUF_F_RX_LRO | RTE_MBUF_F_RX_L4_CKSUM_NONE;
-		m->tso_segsz = o->gso_size;
-	} else if (o->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) {
-		if (checksum_at(m) == at)
-			m->ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_NONE;
-		else
-			finish_checksum(m, o->csum_start, at);
-	}
+	guest_offload_note(m, &hdr);
 }
 
 // Appends to the chain, in further buffers where the last is full.
@@ -132,32 +68,19 @@ segment_mbuf_read(struct rte_mempool *pool, const struct segment *seg, const str
 	return head;
 }
 
-// As librte_vhost asks a guest: the field has the pseudo header's sum, an IPv4 header is complete.
 static struct segment_offload
-ask_offload(struct rte_mbuf *m)
+ask_offload(const struct rte_mbuf *m)
 {
-	bool is_super = m->ol_flags & RTE_MBUF_F_TX_TCP_SEG;
-	uint64_t kind = m->ol_flags & RTE_MBUF_F_TX_L4_MASK;
-	uint16_t l4 = (uint16_t)(m->l2_len + m->l3_len);
-	struct segment_offload o = {.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM, .csum_start = l4};
+	const struct guest_hdr hdr = guest_offload_hdr(m);
 
-	if (!is_super && kind != RTE_MBUF_F_TX_TCP_CKSUM && kind != RTE_MBUF_F_TX_UDP_CKSUM)
-		return (struct segment_offload){0};
-	(void)rte_net_intel_cksum_prepare(m);
-	if (m->ol_flags & RTE_MBUF_F_TX_IP_CKSUM) {
-		struct rte_ipv4_hdr *ip = rte_pktmbuf_mtod_offset(m, struct rte_ipv4_hdr *, m->l2_len);
-
-		ip->hdr_checksum = 0;
-		ip->hdr_checksum = rte_ipv4_cksum(ip);
-	}
-	o.csum_offset = is_super || kind == RTE_MBUF_F_TX_TCP_CKSUM ? offsetof(struct rte_tcp_hdr, cksum) :
-								      offsetof(struct rte_udp_hdr, dgram_cksum);
-	if (is_super) {
-		o.gso_type = m->ol_flags & RTE_MBUF_F_TX_IPV6 ? VIRTIO_NET_HDR_GSO_TCPV6 : VIRTIO_NET_HDR_GSO_TCPV4;
-		o.gso_size = m->tso_segsz;
-		o.hdr_len = (uint16_t)(l4 + m->l4_len);
-	}
-	return o;
+	return (struct segment_offload){
+		.flags = hdr.flags,
+		.gso_type = hdr.gso_type,
+		.hdr_len = hdr.hdr_len,
+		.gso_size = hdr.gso_size,
+		.csum_start = hdr.csum_start,
+		.csum_offset = hdr.csum_offset,
+	};
 }
 
 void

@@ -1,7 +1,6 @@
 // Frames in the slots of a segment as chains of packet buffers, and back: one copy each way, so
-// that no node changes bytes that are read here. Requests of other nodes (checksums, segments)
-// become the flags that librte_vhost gives a guest's packets. Requests to others become virtio's
-// header.
+// that no node changes bytes that are read here. A frame's request for a checksum or segments is
+// virtio's, both ways.
 #pragma once
 
 #include "rtvs/segment.h"

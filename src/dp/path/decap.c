@@ -131,8 +131,11 @@ complete(struct rte_mbuf *m)
 {
 	struct frame_l2 l2;
 
-	return frame_parse_l2(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len, &l2) &&
-		gso_take(m, &l2) == DROP_NONE && (!(m->ol_flags & RTE_MBUF_F_TX_L4_MASK) || gso_finish_checksum(m));
+	if (!frame_parse_l2(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len, &l2) || gso_take(m, &l2) != DROP_NONE)
+		return false;
+	if (pkt_asks(m))
+		gso_finish_checksum(m);
+	return true;
 }
 
 // The tunnel that m is of, m being its frame then. VIEW_NO_PORT: m is gone.
@@ -146,7 +149,7 @@ decap_one(
 	struct geneve_packet p;
 	uint16_t tunnel;
 
-	if (unlikely((m->ol_flags & GSO_ASKED) && !complete(m))) {
+	if (unlikely(pkt_asks(m) && !complete(m))) {
 		pkt_drop(&w->port[in].c, m, DROP_OFFLOAD);
 		return VIEW_NO_PORT;
 	}

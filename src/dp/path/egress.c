@@ -232,9 +232,7 @@ egress_put(struct worker *w, const struct view *view, uint16_t out, struct egres
 	// bucket would not hold it.
 	if (vp->schedule && (vp->link_rate || view_port(view, pkt.m->port)->sender.min_rate))
 		caps &= ~(uint32_t)(PORT_CAP_TSO4 | PORT_CAP_TSO6);
-	if (unlikely((pkt.m->ol_flags & PARTS_OFFLOADS) || pkt.m->nb_segs > 1) &&
-		(caps != (PORT_CAP_CSUM | PORT_CAP_TSO4 | PORT_CAP_TSO6 | PORT_CAP_SEGS) ||
-			((pkt.m->ol_flags & RTE_MBUF_F_TX_TCP_SEG) && !parts_takes_super_frame(pkt.m, caps)))) {
+	if (unlikely(pkt_asks(pkt.m) || pkt.m->nb_segs > 1) && caps != PORT_CAP_ALL) {
 		put_in_software(w, view, out, pkt.m, caps);
 		return;
 	}

@@ -27,7 +27,7 @@ egress_pass(struct worker *w, const struct egress_way *way, struct rte_mbuf *m)
 	struct worker_tx *tx = way->tx;
 
 	// A stage that is empty, or full, has more to be done for it.
-	if (!tx || !tx->n || tx->n == RTE_DIM(tx->pkts) || (m->ol_flags & PARTS_OFFLOADS) ||
+	if (!tx || !tx->n || tx->n == RTE_DIM(tx->pkts) || pkt_asks(m) ||
 		(m->nb_segs > 1 && !(way->takes_borrowed && pkt_is_borrowed(m))) || m->pkt_len > way->frame_max ||
 		m->pkt_len < FRAME_WIRE_MIN)
 		return false;

@@ -7,15 +7,23 @@
 #include "rtvs/frame_tos.h"
 #include "shape.h"
 
+#include <rte_udp.h>
+
 // By the uplink's device where it does so.
 static void
 add_checksum(const struct view *view, const struct view_tunnel *t, struct rte_mbuf *m, uint16_t inner_len)
 {
 	const struct geneve_template *h = &t->headers;
+	uint32_t caps = atomic_load_explicit(&view_port(view, t->uplink)->port->device.caps, memory_order_relaxed);
 
-	if (!(atomic_load_explicit(&view_port(view, t->uplink)->port->device.caps, memory_order_relaxed) &
-		    PORT_CAP_CSUM)) {
+	if (!(caps & PORT_CAP_CSUM)) {
 		geneve_finish_checksum(rte_pktmbuf_mtod(m, uint8_t *), h, inner_len);
+		return;
+	}
+	if (caps & PORT_CAP_ANYWHERE) {
+		pkt_set_offload(m,
+			(struct offload){
+				.csum_start = h->udp_offset, .csum_offset = offsetof(struct rte_udp_hdr, dgram_cksum)});
 		return;
 	}
 	m->ol_flags |= RTE_MBUF_F_TX_UDP_CKSUM | (h->is_ipv6 ? RTE_MBUF_F_TX_IPV6 : RTE_MBUF_F_TX_IPV4);
@@ -102,7 +110,8 @@ encap_stamp(struct worker *w, const struct view *view, struct rte_mbuf **pkts, u
 			geneve_patch_meta(rte_pktmbuf_mtod(pkts[i], uint8_t *), &t->headers,
 				next_seq(t, pkts[i]->port, 1), clock_tai_ns(&w->env->clock, w->now_ns),
 				w->now_ns - pkt_item(pkts[i])->arrival_ns,
-				t->headers.has_csum && !(pkts[i]->ol_flags & RTE_MBUF_F_TX_L4_MASK));
+				t->headers.has_csum &&
+					!(pkts[i]->ol_flags & (pkt_fields.asks | RTE_MBUF_F_TX_L4_MASK)));
 	}
 }
 

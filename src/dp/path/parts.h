@@ -7,7 +7,6 @@
 #include <rte_mbuf.h>
 
 #define PARTS_MAX 256 // a 64 KiB super-frame has 151 where a tunnel's way takes 576 bytes
-#define PARTS_OFFLOADS (RTE_MBUF_F_TX_L4_MASK | RTE_MBUF_F_TX_TCP_SEG)
 
 // Both make *ret_n packets of *m, which is NULL then; all are the caller's. Otherwise why that is
 // impossible, and *m is still the caller's, or NULL: it is gone. caps: enum port_cap of their
@@ -18,4 +17,3 @@ enum drop parts_make(struct rte_mempool *pool, struct rte_mbuf **m, uint32_t cap
 // stream. DROP_MTU: its sender must be told.
 enum drop parts_fit(
 	struct rte_mempool *pool, struct rte_mbuf **m, uint32_t mtu, struct rte_mbuf *part[PARTS_MAX], unsigned *ret_n);
-bool parts_takes_super_frame(const struct rte_mbuf *m, uint32_t caps);

@@ -10,6 +10,19 @@
 
 #define TAG_BYTES 4
 
+// Of a frame that has n bytes more before what it asks for.
+static void
+move_request(struct rte_mbuf *m, int n)
+{
+	struct offload o;
+
+	if (likely(!pkt_asks(m)))
+		return;
+	o = pkt_offload(m);
+	o.csum_start = (uint16_t)(o.csum_start + n);
+	pkt_set_offload(m, o);
+}
+
 static struct rte_mbuf *
 push_tag(struct worker *w, struct rte_mbuf *m, uint16_t vlan)
 {
@@ -24,7 +37,7 @@ push_tag(struct worker *w, struct rte_mbuf *m, uint16_t vlan)
 	data[13] = RTE_ETHER_TYPE_VLAN & 0xff;
 	data[14] = (uint8_t)(vlan >> 8);
 	data[15] = (uint8_t)vlan;
-	m->l2_len = (uint16_t)(m->l2_len + TAG_BYTES) & 0x7f;
+	move_request(m, TAG_BYTES);
 	return m;
 }
 
@@ -39,8 +52,7 @@ pop_tag(struct worker *w, struct rte_mbuf *m)
 	data = rte_pktmbuf_mtod(m, uint8_t *);
 	memmove(data + TAG_BYTES, data, 2 * RTE_ETHER_ADDR_LEN);
 	rte_pktmbuf_adj(m, TAG_BYTES);
-	if (m->l2_len >= TAG_BYTES + RTE_ETHER_HDR_LEN)
-		m->l2_len = (uint16_t)(m->l2_len - TAG_BYTES) & 0x7f;
+	move_request(m, -TAG_BYTES);
 	return m;
 }
 
@@ -112,37 +124,15 @@ exceeds_mtu(const struct view_port *vp, const struct rte_mbuf *m)
 {
 	uint32_t len = m->pkt_len, mtu, l3_offset;
 
-	if (m->ol_flags & RTE_MBUF_F_TX_TCP_SEG)
-		len = (uint32_t)(m->l2_len + m->l3_len + m->l4_len + m->tso_segsz);
+	if (unlikely(pkt_is_super_frame(m))) {
+		struct offload o = pkt_offload(m);
+
+		len = (uint32_t)o.csum_start + o.l4_len + o.gso_size;
+	}
 	if (likely(len <= vp->frame_max))
 		return false;
 	mtu = shape_mtu(vp, m, &l3_offset);
 	return len - l3_offset > mtu;
-}
-
-// Tags behind which librte_vhost sees no TCP: two of 802.1Q, or 802.1ad with none of 802.1Q behind
-// it.
-static bool
-hides_tcp(const uint8_t *data, size_t len, const struct frame_l2 *l2)
-{
-	if (l2->ether_type == FRAME_ETHER_VLAN)
-		return true;
-	return l2->ether_type == FRAME_ETHER_QINQ &&
-		(l2->is_tagged || frame_skip_tags(data, len, &(uint16_t){0}) != FRAME_MIN + 2 * TAG_BYTES);
-}
-
-// A TCP frame that its sender's own MTU does not permit, without a request for segments, which
-// librte_vhost has lost.
-static bool
-is_lost_super_frame(const struct view_port *from, const struct rte_mbuf *m)
-{
-	const uint8_t *data = rte_pktmbuf_mtod(m, const uint8_t *);
-	struct frame_offload o;
-	struct frame_l2 l2;
-
-	return from->sends_super_frames && !(m->ol_flags & RTE_MBUF_F_TX_TCP_SEG) && exceeds_mtu(from, m) &&
-		frame_parse_l2(data, m->data_len, &l2) && hides_tcp(data, m->data_len, &l2) &&
-		!frame_offload(data, m->data_len, m->pkt_len, &l2, true, &o);
 }
 
 // Writes the DSCP into an IP packet. A packet that has it already is not copied, though others may
@@ -187,9 +177,7 @@ shape(struct worker *w, const struct view *view, const struct view_port *vp, str
 	if (unlikely(drop != DROP_NONE))
 		return drop;
 	if (unlikely(exceeds_mtu(vp, pkt->m)))
-		return is_lost_super_frame(view_port(view, pkt->m->port), pkt->m) ? DROP_OFFLOAD : DROP_MTU;
-	if (unlikely((pkt->m->ol_flags & RTE_MBUF_F_TX_TCP_SEG) && !pkt->m->tso_segsz))
-		return DROP_OFFLOAD;
+		return DROP_MTU;
 	if (vp->writes_dscp && !vp->tunnel) { // a tunnel's is written outside
 		dscp = shape_dscp(w, view, pkt->m->port, pkt->m->pkt_len);
 		if (dscp != DSCP_KEEP)

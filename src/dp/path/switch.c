@@ -231,7 +231,7 @@ switch_one(struct burst *b, struct rte_mbuf *m)
 	if (unlikely(!frame_parse_l2(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len, &l2) ||
 		    (l2.src & FRAME_MAC_MULTICAST) || !l2.src))
 		return DROP_MALFORMED;
-	if (m->ol_flags & GSO_ASKED) {
+	if (pkt_asks(m)) {
 		drop = gso_take(m, &l2);
 		if (unlikely(drop != DROP_NONE))
 			return drop;

@@ -275,10 +275,8 @@ make_any(uint64_t *random)
 		memset(rte_pktmbuf_append(more, 50), 1, 50);
 		assert_int_equal(rte_pktmbuf_chain(m, more), 0);
 	}
-	m->l2_len = 14;
-	m->l3_len = 20;
-	if (!random_below(random, 8))
-		m->ol_flags = RTE_MBUF_F_TX_TCP_CKSUM | RTE_MBUF_F_TX_IPV4;
+	if (!random_below(random, 8) && n >= 16)
+		pkt_set_offload(m, (struct offload){.csum_start = 14});
 	return m;
 }
 
@@ -294,7 +292,7 @@ make_any_port(uint64_t *random)
 	entry[0].dscp_out = random_below(random, 2) ? DSCP_KEEP : 46;
 	entry[0].frame_max = random_below(random, 2) ? 100 : 1514;
 	port[0].device.is_up = random_below(random, 8);
-	port[0].device.caps = (uint32_t)random_below(random, 16);
+	port[0].device.caps = (uint32_t)random_below(random, PORT_CAP_ALL + 1);
 }
 
 // What passes is what egress_put would have staged as it is.

@@ -4,6 +4,7 @@
 #include "packet.h"
 #include "rtvs/frame.h"
 #include "rtvs/frame_tos.h"
+#include "rtvs/offload.h"
 #include "rtvs/random.h"
 
 #include <stdlib.h>
@@ -350,7 +351,8 @@ heads_with_all_headers_tell_what_the_frame_tells(void **state)
 	(void)state;
 	for (unsigned i = 0; i < 200000; i++) {
 		size_t head = 128;
-		struct frame_offload o, of_head;
+		struct offload o, of_head;
+		struct offload_places places[2];
 		struct frame_l3 l3_of_head;
 
 		make_any(&rng);
@@ -369,13 +371,16 @@ heads_with_all_headers_tell_what_the_frame_tells(void **state)
 			assert_ptr_equal(l3_of_head.src, l3.src);
 			assert_ptr_equal(l3_of_head.dst, l3.dst);
 		}
-		for (unsigned is_super = 0; is_super < 2; is_super++) {
-			int rc = frame_offload(p.b, p.len, p.len, &l2, is_super, &o);
-
-			assert_int_equal(frame_offload(p.b, head, p.len, &l2, is_super, &of_head), rc);
-			if (!rc)
-				assert_int_equal(of_head.checksum_at, o.checksum_at);
-		}
+		o = (struct offload){.csum_start = l3.l4_offset,
+			.csum_offset = l3.proto == 6 ? 16 : 6,
+			.gso_size = 1,
+			.kind = l3.kind == FRAME_IPV6 ? OFFLOAD_TCP6 : OFFLOAD_TCP4};
+		of_head = o;
+		assert_int_equal(
+			offload_check(p.b, head, p.len, &l2, &of_head), offload_check(p.b, p.len, p.len, &l2, &o));
+		assert_memory_equal(&of_head, &o, sizeof(o));
+		assert_int_equal(offload_find(p.b, head, p.len, &o, &places[0]),
+			offload_find(p.b, p.len, p.len, &o, &places[1]));
 		assert_int_equal(frame_flow_hash(p.b, head), frame_flow_hash(p.b, p.len));
 		assert_int_equal(frame_tos(p.b, head), frame_tos(p.b, p.len));
 	}

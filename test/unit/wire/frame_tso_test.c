@@ -17,25 +17,6 @@ static const uint8_t v6[16] = {0x20, 0x01, 0x0d, 0xb8, [15] = 5};
 static struct packet p;
 static struct frame_tso plan;
 
-// The checksum field holds what a guest may leave there: anything.
-static void
-put_tcp(unsigned n_option_bytes, size_t payload, unsigned flags, uint64_t *rng)
-{
-	packet_put(&p, "\x12\x34\0\x50", 4);
-	// the sequence number wraps inside the super-frame
-	packet_put(&p, "\xff\xff\xfc\0\0\0\0\1", 8);
-	packet_put8(&p, (5 + n_option_bytes / 4) << 4);
-	packet_put8(&p, flags);
-	packet_put16(&p, 0x7000);
-	packet_put16(&p, (unsigned)random_next(rng) & 0xffff);
-	packet_put16(&p, 0);
-	for (unsigned i = 0; i < n_option_bytes; i++)
-		packet_put8(&p, 1);
-	for (size_t i = 0; i < payload; i++)
-		packet_put8(&p, (unsigned)random_next(rng) & 0xff);
-	packet_end(&p);
-}
-
 static uint32_t
 sum_bytes(const uint8_t *data, size_t len)
 {
@@ -44,6 +25,34 @@ sum_bytes(const uint8_t *data, size_t len)
 	for (size_t i = 0; i < len; i++)
 		sum += i & 1 ? data[i] : (uint32_t)data[i] << 8;
 	return sum;
+}
+
+// Of addresses, protocol and length.
+static uint32_t
+pseudo_sum(const uint8_t *ip, size_t tcp_len)
+{
+	return (ip[0] >> 4 == 6 ? sum_bytes(ip + 8, 32) : sum_bytes(ip + 12, 8)) + 6 + (uint32_t)tcp_len;
+}
+
+// The checksum field holds what a guest leaves there: the pseudo header's sum.
+static void
+put_tcp(unsigned n_option_bytes, size_t payload, unsigned flags, uint64_t *rng)
+{
+	size_t tcp = p.len;
+
+	packet_put(&p, "\x12\x34\0\x50", 4);
+	// the sequence number wraps inside the super-frame
+	packet_put(&p, "\xff\xff\xfc\0\0\0\0\1", 8);
+	packet_put8(&p, (5 + n_option_bytes / 4) << 4);
+	packet_put8(&p, flags);
+	packet_put16(&p, 0x7000);
+	packet_put(&p, NULL, 4);
+	for (unsigned i = 0; i < n_option_bytes; i++)
+		packet_put8(&p, 1);
+	for (size_t i = 0; i < payload; i++)
+		packet_put8(&p, (unsigned)random_next(rng) & 0xff);
+	packet_end(&p);
+	packet_set16(&p, tcp + 16, frame_checksum_fold(pseudo_sum(p.b + p.l3, p.len - tcp)));
 }
 
 // A correct packet sums up to 0xffff, its checksum included.
@@ -70,13 +79,12 @@ check_segment(const uint8_t *seg, size_t len, uint32_t i, bool is_last)
 	assert_memory_equal(seg, p.b, plan.l3_offset);
 	if (plan.is_v6) {
 		assert_int_equal(ip[4] << 8 | ip[5], len - plan.l3_offset - 40);
-		assert_true(sum_is_right(sum_bytes(ip + 8, 32) + (uint32_t)tcp_len + 6 + sum_bytes(tcp, tcp_len)));
 	} else {
 		assert_int_equal(ip[2] << 8 | ip[3], len - plan.l3_offset);
 		assert_int_equal(ip[4] << 8 | ip[5], (0x1234 + i) & 0xffff);
 		assert_true(sum_is_right(sum_bytes(ip, (ip[0] & 15) * 4u)));
-		assert_true(sum_is_right(sum_bytes(ip + 12, 8) + (uint32_t)tcp_len + 6 + sum_bytes(tcp, tcp_len)));
 	}
+	assert_true(sum_is_right(pseudo_sum(ip, tcp_len) + sum_bytes(tcp, tcp_len)));
 	assert_int_equal(get32(tcp + 4), get32(tcp_was + 4) + i * plan.mss);
 	assert_memory_equal(tcp + 8, tcp_was + 8, 5);
 	assert_int_equal(tcp[13], tcp_was[13] & ~flags_lost);
@@ -119,8 +127,7 @@ segments_are_valid_packets_that_carry_the_whole_payload(void **state)
 		size_t payload = random_below(&rng, random_below(&rng, 4) ? 64000 : 3000);
 
 		packet_ethernet(&p, SRC);
-		if (random_below(&rng, 2))
-			packet_put(&p, "\x81\0\0\1", 4);
+		packet_put(&p, "\x81\0\0\1\x88\xa8\0\2\x81\0\0\3", 4 * random_below(&rng, 4));
 		if (random_below(&rng, 2)) {
 			packet_ipv4(&p, "\x0a\0\0\5", 6);
 		} else {
@@ -198,18 +205,55 @@ what_is_no_whole_tcp_packet_is_refused(void **state)
 }
 
 static void
-routing_and_fragment_headers_are_refused(void **state)
+put_extension(unsigned kind)
 {
-	static const unsigned headers[] = {43, 44};
+	uint64_t rng = 1;
+
+	packet_ethernet(&p, SRC);
+	packet_ipv6(&p, v6, kind);
+	packet_put(&p, "\6\0\0\0\0\0\0\0", 8);
+	put_tcp(0, 2000, ACK, &rng);
+}
+
+static void
+fragment_header_is_refused(void **state)
+{
+	(void)state;
+	put_extension(44);
+	assert_int_equal(frame_tso_plan(p.b, p.len, (uint32_t)p.len, 1000, &plan), -EINVAL);
+}
+
+// The segments are for the destination that their sender meant, not for the next one on the way.
+static void
+routing_header_is_looked_through(void **state)
+{
+	(void)state;
+	put_extension(43);
+	p.b[p.l3 + 39] ^= 0x40; // the next one
+	assert_int_equal(frame_tso_plan(p.b, p.len, (uint32_t)p.len, 1000, &plan), 0);
+	for (uint32_t i = 0; i < plan.n_segments; i++) {
+		static uint8_t seg[2000];
+		uint32_t n = frame_tso_header(&plan, p.b, i, seg);
+		const uint8_t *tcp = seg + plan.l4_offset;
+
+		seg[p.l3 + 39] ^= 0x40;
+		assert_int_equal(tcp[16] << 8 | tcp[17], frame_checksum_fold(pseudo_sum(seg + p.l3, 20 + n)));
+	}
+}
+
+static void
+four_tags_are_refused(void **state)
+{
 	uint64_t rng = 1;
 
 	(void)state;
-	for (unsigned i = 0; i < 2; i++) {
+	for (unsigned n = 3; n <= 4; n++) {
 		packet_ethernet(&p, SRC);
-		packet_ipv6(&p, v6, headers[i]);
-		packet_put(&p, "\6\0\0\0\0\0\0\0", 8);
+		for (unsigned i = 0; i < n; i++)
+			packet_put(&p, "\x81\0\0\1", 4);
+		packet_ipv4(&p, "\x0a\0\0\5", 6);
 		put_tcp(0, 2000, ACK, &rng);
-		assert_int_equal(frame_tso_plan(p.b, p.len, (uint32_t)p.len, 1000, &plan), -EINVAL);
+		assert_int_equal(frame_tso_plan(p.b, p.len, (uint32_t)p.len, 1000, &plan), n > 3 ? -EINVAL : 0);
 	}
 }
 
@@ -221,7 +265,9 @@ main(void)
 		cmocka_unit_test(padding_is_not_payload),
 		cmocka_unit_test(segment_limit_holds_and_one_more_is_refused),
 		cmocka_unit_test(what_is_no_whole_tcp_packet_is_refused),
-		cmocka_unit_test(routing_and_fragment_headers_are_refused),
+		cmocka_unit_test(fragment_header_is_refused),
+		cmocka_unit_test(routing_header_is_looked_through),
+		cmocka_unit_test(four_tags_are_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
