@@ -88,7 +88,7 @@ struct guest_piece {
 };
 
 struct guest_frame {
-	uint8_t head[GUEST_HEAD]; // its first bytes, a copy
+	uint8_t *head; // the caller's room for GUEST_HEAD bytes, for a copy of its first ones
 	struct guest_hdr hdr; // a copy
 	uint32_t n_bytes; // of the frame
 	uint16_t n_head; // of these, in head; the rest is in pieces
@@ -121,8 +121,12 @@ struct guest_ring_bytes guest_ring_bytes(uint16_t size, bool is_packed);
 // Errors: -EINVAL (a size, position, header or alignment out of the ranges above).
 int guest_ring_init(struct guest_ring *r, const struct guest_ring_cfg *cfg);
 
+// How many buffers the driver offers, n (GUEST_BURST at most) at most: no more frames can be taken.
+// 0 also where the ring is broken, r->fault tells.
+unsigned guest_ring_count(struct guest_ring *r, unsigned n);
+
 // Takes up to n (GUEST_BURST at most) frames that the driver sends, and marks their buffers used.
-// Returns how many: 0 also where the ring is broken, r->fault tells.
+// burst->frame[0 .. n) have room for their heads. Returns how many, as guest_ring_count.
 unsigned guest_ring_take(struct guest_ring *r, struct guest_burst *burst, unsigned n);
 
 // Copies a frame, which is the pieces one after another, into the driver's next receive buffers,

@@ -19,29 +19,14 @@ packed_at(const struct guest_ring *r, uint16_t at)
 	return (struct vring_packed_desc *)r->cfg.desc + at;
 }
 
-static bool
-is_packed_offered(const struct guest_ring *r, const struct guest_cursor *cursor)
-{
-	uint16_t flags = guest_load_16(&packed_at(r, cursor->at)->flags, __ATOMIC_ACQUIRE);
-	bool avail = flags & 1 << VRING_PACKED_DESC_F_AVAIL, used = flags & 1 << VRING_PACKED_DESC_F_USED;
-
-	return avail == cursor->wrap && used != cursor->wrap;
-}
-
 bool
-guest_chain_is_offered(struct guest_ring *r, const struct guest_cursor *cursor)
+guest_chain_read_index(struct guest_ring *r)
 {
 	const struct vring_avail *avail = r->cfg.driver;
 
-	if (r->cfg.is_packed)
-		return is_packed_offered(r, cursor);
-	if (r->seen != cursor->at)
-		return true;
 	r->seen = guest_load_16(&avail->idx, __ATOMIC_ACQUIRE);
 	// More than there are: an index that went back, or jumped.
-	if ((uint16_t)(r->seen - r->pos.avail) > r->cfg.size)
-		return is_faulty(r, GUEST_RING_FAULT_INDEX);
-	return r->seen != cursor->at;
+	return (uint16_t)(r->seen - r->pos.avail) <= r->cfg.size || is_faulty(r, GUEST_RING_FAULT_INDEX);
 }
 
 static bool
@@ -211,8 +196,8 @@ keep_last(struct guest_ring *r, uint16_t id, uint16_t n_slots)
 	atomic_signal_fence(memory_order_seq_cst);
 }
 
-static void
-use_packed(struct guest_ring *r, uint16_t id, uint16_t n_slots, uint32_t n_bytes)
+void
+guest_chain_use_packed(struct guest_ring *r, uint16_t id, uint16_t n_slots, uint32_t n_bytes)
 {
 	struct vring_packed_desc *d = packed_at(r, r->pos.used);
 	uint16_t flags = r->pos.used_wrap ? 1 << VRING_PACKED_DESC_F_AVAIL | 1 << VRING_PACKED_DESC_F_USED : 0;
@@ -235,21 +220,4 @@ use_packed(struct guest_ring *r, uint16_t id, uint16_t n_slots, uint32_t n_bytes
 	}
 	guest_log_mark(&r->cfg.log, r->cfg.desc_guest + r->pos.used * sizeof(*d), sizeof(*d));
 	step(r, &r->pos.used, &r->pos.used_wrap, n_slots);
-}
-
-void
-guest_chain_use(struct guest_ring *r, uint16_t id, uint16_t n_slots, uint32_t n_bytes)
-{
-	struct vring_used *used = r->cfg.device;
-	struct vring_used_elem *e;
-
-	if (r->cfg.is_packed) {
-		use_packed(r, id, n_slots, n_bytes);
-		return;
-	}
-	e = &used->ring[r->pos.used & r->mask];
-	__atomic_store_n(&e->id, id, __ATOMIC_RELAXED);
-	__atomic_store_n(&e->len, n_bytes, __ATOMIC_RELAXED);
-	guest_log_mark(&r->cfg.log, r->cfg.device_guest + (uint64_t)((uint8_t *)e - (uint8_t *)used), sizeof(*e));
-	r->pos.used++;
 }

@@ -72,9 +72,24 @@ guest_cursor_of(const struct guest_ring *r)
 	return (struct guest_cursor){.at = r->pos.avail, .wrap = r->pos.avail_wrap};
 }
 
+// The driver's index of a split ring. False: r->fault says that it lies.
+bool guest_chain_read_index(struct guest_ring *r);
+
 // Does the ring offer a buffer at the cursor? Reads the guest's index where the last look is used
 // up.
-bool guest_chain_is_offered(struct guest_ring *r, const struct guest_cursor *cursor);
+static inline bool
+guest_chain_is_offered(struct guest_ring *r, const struct guest_cursor *cursor)
+{
+	const struct vring_packed_desc *d;
+	uint16_t flags;
+
+	if (!r->cfg.is_packed)
+		return r->seen != cursor->at || (guest_chain_read_index(r) && r->seen != cursor->at);
+	d = (const struct vring_packed_desc *)r->cfg.desc + cursor->at;
+	flags = guest_load_16(&d->flags, __ATOMIC_ACQUIRE);
+	return !!(flags & 1 << VRING_PACKED_DESC_F_AVAIL) == cursor->wrap &&
+		!!(flags & 1 << VRING_PACKED_DESC_F_USED) != cursor->wrap;
+}
 
 // Reads the buffer at the cursor, which is offered, and moves the cursor behind it. is_writable:
 // all of it must be for the device to write, else to read. False: r->fault says why; nothing moved.
@@ -82,7 +97,23 @@ bool guest_chain_read(struct guest_ring *r, struct guest_cursor *cursor, bool is
 
 // Marks a buffer used that the device has written n_bytes of. Not visible before
 // guest_ring_publish.
-void guest_chain_use(struct guest_ring *r, uint16_t id, uint16_t n_slots, uint32_t n_bytes);
+void guest_chain_use_packed(struct guest_ring *r, uint16_t id, uint16_t n_slots, uint32_t n_bytes);
+
+static inline void
+guest_chain_use(struct guest_ring *r, uint16_t id, uint16_t n_slots, uint32_t n_bytes)
+{
+	struct vring_used *used = r->cfg.device;
+	struct vring_used_elem *e = &used->ring[r->pos.used & r->mask];
+
+	if (r->cfg.is_packed) {
+		guest_chain_use_packed(r, id, n_slots, n_bytes);
+		return;
+	}
+	__atomic_store_n(&e->id, id, __ATOMIC_RELAXED);
+	__atomic_store_n(&e->len, n_bytes, __ATOMIC_RELAXED);
+	guest_log_mark(&r->cfg.log, r->cfg.device_guest + (uint64_t)((uint8_t *)e - (uint8_t *)used), sizeof(*e));
+	r->pos.used++;
+}
 
 // The address of a buffer that is one descriptor and contiguous, as nearly all are: *d is the
 // cursor's, which is offered. flags: VRING_DESC_F_WRITE, or 0. NULL: it is another, see

@@ -219,6 +219,24 @@ guest_ring_has_work(const struct guest_ring *r)
 	return guest_load_16(&avail->idx, __ATOMIC_ACQUIRE) != cursor.at;
 }
 
+unsigned
+guest_ring_count(struct guest_ring *r, unsigned n)
+{
+	struct guest_cursor cursor = guest_cursor_of(r);
+	unsigned k = 0;
+
+	if (r->fault)
+		return 0;
+	if (!r->cfg.is_packed) {
+		if ((uint16_t)(r->seen - cursor.at) < n && !guest_chain_read_index(r))
+			return 0;
+		return (uint16_t)(r->seen - cursor.at) < n ? (uint16_t)(r->seen - cursor.at) : n;
+	}
+	for (; k < n && guest_chain_is_offered(r, &cursor); k++)
+		guest_cursor_step(r, &cursor);
+	return k;
+}
+
 const char *
 guest_ring_fault_text(enum guest_ring_fault fault)
 {

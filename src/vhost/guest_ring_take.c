@@ -40,7 +40,7 @@ fill_frame(struct guest_ring *r, struct guest_burst *burst, struct guest_frame *
 	(void)cut(&piece, &n_pieces, &f->hdr, sizeof(f->hdr));
 	(void)cut(&piece, &n_pieces, num_buffers, r->cfg.hdr_bytes - (uint32_t)sizeof(f->hdr));
 	f->n_bytes = c->n_bytes - r->cfg.hdr_bytes;
-	f->n_head = (uint16_t)cut(&piece, &n_pieces, f->head, sizeof(f->head));
+	f->n_head = (uint16_t)cut(&piece, &n_pieces, f->head, GUEST_HEAD);
 	f->first_piece = (uint16_t)(piece - burst->piece);
 	f->n_pieces = (uint16_t)n_pieces;
 	if (n_pieces)

@@ -107,6 +107,7 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *input, size_t len)
 {
 	static struct guest_burst burst;
+	static uint8_t head[GUEST_BURST][GUEST_HEAD];
 	static struct guest_mem mem;
 	struct guest_ring r;
 	bool is_ring;
@@ -120,6 +121,8 @@ LLVMFuzzerTestOneInput(const uint8_t *input, size_t len)
 	memcpy(memory, input + sizeof(plan), n_memory);
 	n_reads = next_change = 0;
 	is_ring = begin(&r, &mem);
+	for (unsigned i = 0; i < GUEST_BURST; i++)
+		burst.frame[i].head = head[i];
 	for (unsigned i = 0; is_ring && i < N_STEPS; i++) {
 		switch (plan.steps[i] % 8) {
 		case 0:

@@ -229,7 +229,7 @@ borrow(struct guest_turn *t, struct rte_mbuf *m, const struct guest_frame *f, co
 	return true;
 }
 
-// m is empty. False: there are too few buffers, or the frame is longer than any.
+// m has the head. False: there are too few buffers, or the frame is longer than any.
 static bool
 fill(struct device *device, struct rte_mbuf *m, const struct guest_frame *f, const struct guest_piece *piece)
 {
@@ -237,7 +237,6 @@ fill(struct device *device, struct rte_mbuf *m, const struct guest_frame *f, con
 
 	if (unlikely(f->n_bytes > FRAME_MAX))
 		return false;
-	memcpy(rte_pktmbuf_mtod(m, uint8_t *), f->head, f->n_head);
 	m->data_len = f->n_head;
 	m->pkt_len = f->n_head;
 	guest_offload_note(m, &f->hdr);
@@ -278,21 +277,28 @@ guest_rx(struct device *device, uint16_t pair, struct rte_mbuf **pkts, uint16_t 
 	const struct guest_io *g = device->priv;
 	struct guest_queue *q = queue_of(device, GUEST_FROM(pair));
 	uint16_t got = 0, n_full = 0;
-	bool is_enabled;
 	unsigned taken;
+	bool was_broken;
 
 	if (!q)
 		return 0;
 	if (unlikely(atomic_load_explicit(&g->announced, memory_order_relaxed)) && !pair)
 		return rx_announced(device, pkts);
 	silence(q);
+	was_broken = q->ring.fault;
 	// Buffers come first: a frame that was taken and has none would be lost.
-	if (!guest_ring_has_work(&q->ring) || rte_pktmbuf_alloc_bulk(device->pool, pkts, n))
+	n = (uint16_t)guest_ring_count(&q->ring, n);
+	if (!n || rte_pktmbuf_alloc_bulk(device->pool, pkts, n)) {
+		count_fault(device, &q->ring, was_broken);
 		return 0;
+	}
+	for (unsigned k = 0; k < n; k++)
+		burst->frame[k].head = rte_pktmbuf_mtod(pkts[k], uint8_t *);
 	taken = guest_ring_take(&q->ring, burst, n);
-	is_enabled = atomic_load_explicit(&q->is_enabled, memory_order_relaxed);
-	count_fault(device, &q->ring, false);
-	for (unsigned k = 0; k < taken && is_enabled; k++) {
+	count_fault(device, &q->ring, was_broken);
+	if (unlikely(!atomic_load_explicit(&q->is_enabled, memory_order_relaxed)))
+		taken = 0;
+	for (unsigned k = 0; k < taken; k++) {
 		const struct guest_frame *f = &burst->frame[k];
 		struct rte_mbuf *m = pkts[k];
 
@@ -305,7 +311,8 @@ guest_rx(struct device *device, uint16_t pair, struct rte_mbuf **pkts, uint16_t 
 	}
 	if (unlikely(n_full))
 		atomic_fetch_add_explicit(&device->guest_errors, n_full, memory_order_relaxed);
-	pkt_free_burst(pkts + (is_enabled ? taken : 0), n - (is_enabled ? taken : 0));
+	if (unlikely(taken < n))
+		pkt_free_burst(pkts + taken, n - taken);
 	note_used(&turn->from_guests, device->priv, q);
 	return got;
 }
@@ -324,16 +331,16 @@ deliver(struct guest_ring *r, const struct rte_mbuf *m)
 	return guest_ring_deliver(r, &hdr, piece, n);
 }
 
-static void
-free_delivered(struct rte_mbuf *m)
+// Borrowed bytes are not needed any more.
+static inline void
+cut_rest(struct rte_mbuf *m)
 {
-	if (pkt_is_borrowed(m)) {
-		for (struct rte_mbuf *rest = m->next; rest; rest = rest->next)
-			rte_mbuf_refcnt_set(rest, 1);
-		m->next = NULL;
-		m->nb_segs = 1;
-	}
-	pkt_free(m);
+	if (!pkt_is_borrowed(m))
+		return;
+	for (struct rte_mbuf *rest = m->next; rest; rest = rest->next)
+		rte_mbuf_refcnt_set(rest, 1);
+	m->next = NULL;
+	m->nb_segs = 1;
 }
 
 static uint16_t
@@ -350,7 +357,8 @@ guest_tx(struct device *device, uint16_t pair, struct rte_mbuf **pkts, uint16_t 
 		int rc = deliver(&q->ring, pkts[done]);
 
 		if (likely(!rc)) {
-			free_delivered(pkts[done]);
+			cut_rest(pkts[done]);
+			pkt_free(pkts[done]);
 			continue;
 		}
 		if (rc == -EAGAIN)

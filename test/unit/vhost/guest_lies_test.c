@@ -72,7 +72,10 @@ static void
 expect_take(enum guest_ring_fault fault, unsigned n_before)
 {
 	static struct guest_burst burst;
+	static uint8_t head[GUEST_BURST][GUEST_HEAD];
 
+	for (unsigned i = 0; i < GUEST_BURST; i++)
+		burst.frame[i].head = head[i];
 	assert_int_equal(guest_ring_take(&world.ring, &burst, GUEST_BURST), n_before);
 	assert_int_equal(world.ring.fault, fault);
 	assert_int_equal(guest_ring_take(&world.ring, &burst, GUEST_BURST), 0);

@@ -24,6 +24,7 @@ struct model {
 	struct driver d;
 	struct guest_ring ring;
 	struct guest_burst burst;
+	uint8_t head[GUEST_BURST][GUEST_HEAD];
 	struct sent sent[DRIVER_MAX]; // from the first that has not arrived on
 	unsigned first, n_sent;
 	uint64_t positions; // of used buffers, published and not
@@ -123,8 +124,13 @@ driver_sends(struct model *m)
 static void
 device_takes(struct model *m)
 {
-	unsigned n = guest_ring_take(&m->ring, &m->burst, 1 + (unsigned)chance(m, GUEST_BURST));
+	unsigned max = 1 + (unsigned)chance(m, GUEST_BURST), n_offered = guest_ring_count(&m->ring, max), n;
 	uint32_t n_hdr = m->d.cfg.hdr_bytes;
+
+	for (unsigned i = 0; i < GUEST_BURST; i++)
+		m->burst.frame[i].head = m->head[i];
+	n = guest_ring_take(&m->ring, &m->burst, max);
+	assert_true(n <= n_offered && (n || !n_offered));
 
 	assert_int_equal(m->ring.fault, GUEST_RING_FAULT_NONE);
 	if (!n) {

@@ -17,6 +17,7 @@ void guest_step(void);
 static struct driver d;
 static struct guest_ring ring;
 static struct guest_burst burst;
+static uint8_t head[GUEST_BURST][GUEST_HEAD];
 static struct guest_state kept;
 static uint64_t seed, n_offered, n_reaped, n_resumed;
 static int offered[DRIVER_MAX]; // ids from n_reaped to n_offered
@@ -78,11 +79,11 @@ serve(bool is_out)
 	struct guest_piece piece = {.at = frame, .n_bytes = 60 + (uint32_t)chance(1900)};
 	const struct guest_hdr hdr = {0};
 
+	for (unsigned i = 0; i < GUEST_BURST; i++)
+		burst.frame[i].head = head[i];
 	if (is_out)
 		(void)guest_ring_take(&ring, &burst, 1 + (unsigned)chance(4));
-	else
-		for (uint64_t n = chance(4); n; n--)
-			(void)guest_ring_deliver(&ring, &hdr, &piece, 1);
+	else for (uint64_t n = chance(4); n; n--)(void) guest_ring_deliver(&ring, &hdr, &piece, 1);
 	guest_ring_publish(&ring);
 	assert_int_equal(ring.fault, GUEST_RING_FAULT_NONE);
 }
