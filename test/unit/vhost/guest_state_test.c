@@ -83,7 +83,9 @@ serve(bool is_out)
 		burst.frame[i].head = head[i];
 	if (is_out)
 		(void)guest_ring_take(&ring, &burst, 1 + (unsigned)chance(4));
-	else for (uint64_t n = chance(4); n; n--)(void) guest_ring_deliver(&ring, &hdr, &piece, 1);
+	else
+		for (uint64_t n = chance(4); n; n--)
+			(void)guest_ring_deliver(&ring, &hdr, &piece, 1);
 	guest_ring_publish(&ring);
 	assert_int_equal(ring.fault, GUEST_RING_FAULT_NONE);
 }
