@@ -82,8 +82,9 @@ announce(void *arg, const uint8_t mac[6])
 }
 
 static void
-recover(void *arg, unsigned ring, struct guest_ring_cfg *cfg)
+prepare(void *arg, unsigned ring, struct guest_ring_cfg *cfg, bool is_first)
 {
+	(void)is_first;
 	(void)arg;
 	(void)ring;
 	(void)cfg;
@@ -139,7 +140,7 @@ start_own(struct guest_link **ret_link)
 	struct guest_link_cfg cfg = {.features = OFFERED,
 		.n_pairs = 1,
 		.announce = announce,
-		.recover = recover,
+		.prepare = prepare,
 		.close = close_now,
 		.unmap = unmap_now};
 	int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), rc;
