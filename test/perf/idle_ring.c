@@ -88,6 +88,7 @@ prepare(void *arg, unsigned ring, struct guest_ring_cfg *cfg, bool is_first)
 	(void)arg;
 	(void)ring;
 	(void)cfg;
+	(void)is_first;
 }
 
 static void
