@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # One guest with eight NICs and other drivers than Linux's at its boot: legacy virtio, drivers that
-# come and go under traffic, DPDK's in each of its ways, and QEMU that stops rings at any
-# moment. Most frames pass from ring to ring.
+# come and go under traffic, DPDK's in each of its ways. QEMU stops rings at any moment, and memory
+# comes and goes. Most frames pass from ring to ring.
 #
 #   br0   new (split), old (legacy, headers of 10 bytes), t1
 #   br1   d0 (split), t2                     testpmd forwards d0 <-> d1, d2 <-> d3, d4 <-> d5, so
@@ -25,7 +25,7 @@ place() { ctl port add "$1" "socket=$work/$1.sock" "bridge=$2"; } # PORT BRIDGE
 place new br0; place old br0
 place d0 br1; place d1 br2; place d2 br2; place d3 br3; place d4 br3; place d5 br4
 testpmd_tar "$work/testpmd.tar"
-vm_start g mem=768 cpus=2 ip=10.0.0.11/24 "files=$work/testpmd.tar" \
+vm_start g mem=768,slots=16,maxmem=8G cpus=2 ip=10.0.0.11/24 "files=$work/testpmd.tar" \
 	"nic=$work/new.sock" mac=52:54:00:00:00:0a with=addr=0x12 \
 	"nic=$work/old.sock" mac=52:54:00:00:00:0b with=addr=0x13,disable-modern=on,mrg_rxbuf=off,rx_queue_size=512,tx_queue_size=1024 \
 	"nic=$work/d0.sock" mac=52:54:00:00:00:d0 with=addr=0x14 \
@@ -190,9 +190,38 @@ linux_follows_dpdk() {
 	is_conserved
 }
 
+n_memories() { vm_qmp g query-memory-devices | json 'len(d)'; }
+has_memories() { [ "$(n_memories)" = "$1" ]; } # N
+has_megabytes() { [ "$(in_guest g 10 "awk '/^MemTotal/ {print int(\$2 / 1024)}' /proc/meminfo")" -ge "$1" ]; }
+# Four of twelve pieces stay: the kernel puts what it likes there, as receive buffers. The others
+# are for what it can move elsewhere, as a file that is sent from there.
+memory_comes_and_goes() {
+	traffic_start
+	for ((i = 0; i < 12; i++)); do
+		[ $i != 0 ] || in_guest g 10 "echo online_kernel >/sys/devices/system/memory/auto_online_blocks"
+		[ $i != 4 ] || { wait_for 20 has_megabytes 1150; in_guest g 10 "echo online_movable >/sys/devices/system/memory/auto_online_blocks"; }
+		vm_qmp g object-add "{\"qom-type\": \"memory-backend-memfd\", \"id\": \"memory$i\", \"size\": 134217728, \"share\": true}"
+		vm_qmp g device_add "{\"driver\": \"pc-dimm\", \"id\": \"m$i\", \"memdev\": \"memory$i\"}"
+	done
+	wait_for 30 has_megabytes 2100
+	is_br0_whole
+	in_guest g 20 "cp /www/f /www/g; mv /www/g /www/f"
+	nothing_is_changed
+	# The kernel gives up where a page is in use at that moment.
+	in_guest g 60 "for block in \$(grep -lx Movable /sys/devices/system/memory/memory*/valid_zones); do
+		for i in \$(seq 100); do echo offline >\${block%/*}/state && break; sleep 0.1; done; done"
+	for ((i = 4; i < 12; i++)); do vm_qmp g device_del "{\"id\": \"m$i\"}"; done
+	wait_for 40 has_memories 4
+	is_br0_whole
+	traffic_stop
+	nothing_is_changed
+	is_conserved
+}
+
 run_case "legacy virtio" legacy_works
 run_case "QEMU stops and starts rings under traffic" qemu_stops_rings
 run_case "a driver is bound anew under traffic" driver_is_rebound
 run_case "all drivers are loaded anew under traffic" driver_is_reloaded
 run_case "DPDK's driver: split, in order, packed, vectorized, legacy" dpdk_drives_rings
 run_case "Linux's driver follows DPDK's" linux_follows_dpdk
+run_case "memory comes and goes under traffic" memory_comes_and_goes
