@@ -1,11 +1,13 @@
 # netperf: round trips and a stream between the client and a guest's netserver, through the systems
 # of lab.py. UDP_RR and TCP_RR exchange one byte at a time: their latencies are those of one
-# request. UDP_STREAM sends frames of 1,400 bytes to the guest.
+# request. UDP_STREAM sends frames of 1,400 bytes to the guest. TSO_STREAM is between two guests
+# (tso.py).
 import subprocess
 
 import lab
 import report
 import systems
+import tso
 
 RR_FIELDS = ("THROUGHPUT", "MIN_LATENCY", "MEAN_LATENCY", "P50_LATENCY", "P99_LATENCY", "MAX_LATENCY")
 STREAM_FIELDS = ("LOCAL_SEND_THROUGHPUT", "REMOTE_RECV_THROUGHPUT")
@@ -45,6 +47,7 @@ def run(build, quick, rounds, say, hugepages=True):
     seconds = QUICK_SECONDS if quick else SECONDS
     rounds = QUICK_ROUNDS if quick else rounds
     steal = report.Steal()
+    streams = tso.run(build, seconds, rounds, say, hugepages)
     room = lab.Lab(build, hugepages)
     got = {}
     try:
@@ -59,11 +62,11 @@ def run(build, quick, rounds, say, hugepages=True):
                 say(f"round {n + 1} of {rounds}, {test}: {', '.join(told)}")
     finally:
         room.stop()
-    return result_of(got, {**report.machine(), **steal.result(), "hugepages": hugepages, "link_bit_s": lab.LINK,
+    return result_of(got, streams, {**report.machine(), **steal.result(), "hugepages": hugepages, "link_bit_s": lab.LINK,
                            "seconds": seconds, "rounds": rounds})
 
 
-def result_of(got, machine):
+def result_of(got, streams, machine):
     rows = [{"system": name, "test": test, **{key: round(report.spread([r[key] for r in rounds])["median"], 1) for key in rounds[0]}}
             for (name, test), rounds in got.items()]
 
@@ -71,17 +74,19 @@ def result_of(got, machine):
         values = {r["system"]: r[key] for r in rows if r["test"] == test}
         return round(values[a] / values[b], 4) if values.get(b) and a in values else None
 
-    return {"bench": "netperf", "machine": machine, "rows": rows,
+    return {"bench": "netperf", "machine": machine, "rows": rows + tso.rows(streams),
             "ratios": {"udp_rr_mean_e_vs_a": ratio("UDP_RR", "mean_us", "wakeup", "bridge"),
                        "udp_rr_max_e_vs_a": ratio("UDP_RR", "max_us", "wakeup", "bridge"),
                        "tcp_rr_mean_e_vs_a": ratio("TCP_RR", "mean_us", "wakeup", "bridge"),
-                       "stream_e_vs_b": ratio("UDP_STREAM", "received_mbit", "wakeup", "ovs")},
+                       "stream_e_vs_b": ratio("UDP_STREAM", "received_mbit", "wakeup", "ovs"),
+                       "tso_vs_ovs": tso.ratio(streams)},
             "rounds": [{"system": name, "test": test, "round": n, **r}
                        for (name, test), rounds in got.items() for n, r in enumerate(rounds)]}
 
 
 def page(res):
     names = [s for s in lab.SYSTEMS if any(r["system"] == s for r in res["rows"])]
+    streams = [r for r in res["rows"] if r["test"] == "TSO_STREAM"]
     rr = [t for t in ("UDP_RR", "TCP_RR")]
 
     def values(key, tests):
@@ -94,6 +99,9 @@ def page(res):
                                 ("Round trip, longest", "max_us"))]
     plots.append(("UDP stream to the guest", report.bars(["UDP_STREAM"], labels, values("received_mbit", ["UDP_STREAM"]),
                                                          "Received by the guest", "Mbit/s")))
+    plots.append(("TSO stream between two guests",
+                  report.bars(["TSO_STREAM"], [r["system"] for r in streams],
+                              {r["system"]: {"TSO_STREAM": r["received_mbit"]} for r in streams}, "Received", "Mbit/s")))
     return ("netperf through five systems",
             "Client and guest as in the bench sip: the client behind a link of 100 Mbit/s, netserver in a guest. Latencies of round "
-            "trips of one byte, medians of rounds.", plots)
+            "trips of one byte, medians of rounds. TSO_STREAM: TCP between two guests whose segments are not cut.", plots)

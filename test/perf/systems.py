@@ -157,6 +157,11 @@ class OvsDpdk(System):
     name = "ovs-dpdk"
     socket_mem = ["other_config:dpdk-socket-mem=512"]  # MB; empty: its default
     inside = []  # command that it runs in
+    config = []  # more words of its configuration
+
+    def port(self, i):
+        """Words that tell ovs-vsctl how a port's interface is."""
+        return ["type=dpdkvhostuser"]
 
     def run(self, *args):
         env = {**os.environ, "OVS_RUNDIR": self.dir, "OVS_LOGDIR": self.dir, "OVS_DBDIR": self.dir}
@@ -176,12 +181,12 @@ class OvsDpdk(System):
         memory = "--in-memory --single-file-segments" if self.hugepages else "--no-huge --legacy-mem -m 1024"
         self.run("ovs-vsctl", f"--db={sock}", "--no-wait", "init")
         self.run("ovs-vsctl", f"--db={sock}", "--no-wait", "set", "Open_vSwitch", ".", "other_config:dpdk-init=true",
-                 f"other_config:pmd-cpu-mask={1 << self.core:#x}", *(self.socket_mem if self.hugepages else []),
+                 f"other_config:pmd-cpu-mask={1 << self.core:#x}", *(self.socket_mem if self.hugepages else []), *self.config,
                  f'other_config:dpdk-extra="--no-pci --no-telemetry {memory}"')
         daemon = "/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk"
         p = self.spawn([*self.inside, daemon if os.path.exists(daemon) else "ovs-vswitchd", sock], env=env)
         ports = [word for i in range(self.n_ports) for word in
-                 ("--", "add-port", "br0", f"vh{i}", "--", "set", "interface", f"vh{i}", "type=dpdkvhostuser")]
+                 ("--", "add-port", "br0", f"vh{i}", "--", "set", "interface", f"vh{i}", *self.port(i))]
         self.run("ovs-vsctl", f"--db={sock}", "--timeout=30", "add-br", "br0", "--", "set", "bridge", "br0",
                  "datapath_type=netdev", *ports)
         self.wait_sockets(p)
