@@ -35,6 +35,7 @@
 	X(CHAIN, "a chain has more descriptors than the ring, or leaves it") \
 	X(INDIRECT, "an indirect table is nested, has a successor, no whole descriptors, or was not negotiated") \
 	X(ADDRESS, "an address is not in the guest's memory") \
+	X(EMPTY, "a descriptor has no bytes") \
 	X(DIRECTION, "a buffer has the wrong direction") \
 	X(SHORT, "a frame is shorter than its header") \
 	X(PIECES, "a frame is in too many pieces")

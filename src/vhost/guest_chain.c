@@ -32,6 +32,11 @@ guest_chain_read_index(struct guest_ring *r)
 static bool
 add(struct guest_ring *r, struct guest_chain *c, uint64_t addr, uint32_t len)
 {
+	// As in QEMU. Each descriptor takes up a piece, so pieces bound a chain: 256 tables of
+	// 32768 empty ones would be read anew for each frame, and take their worker tens of
+	// milliseconds.
+	if (!len)
+		return is_faulty(r, GUEST_RING_FAULT_EMPTY);
 	if (c->n_bytes + len < len)
 		return is_faulty(r, GUEST_RING_FAULT_PIECES);
 	c->n_bytes += len;

@@ -246,7 +246,37 @@ a_frame_shorter_than_its_header(void **state)
 		begin(n & 1, true, true);
 		ring(0, driver_area(0), n, 0, 0);
 		offer(0);
-		expect_take(n < 12 ? GUEST_RING_FAULT_SHORT : GUEST_RING_FAULT_NONE, n == 12);
+		expect_take(!n	       ? GUEST_RING_FAULT_EMPTY :
+				n < 12 ? GUEST_RING_FAULT_SHORT :
+					 GUEST_RING_FAULT_NONE,
+			n == 12);
+	}
+}
+
+// A chain of empty descriptors would be read to the end of its ring, or table, for each frame.
+static void
+descriptors_without_bytes(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 4; i++) {
+		bool is_packed = i & 1, is_table = i & 2;
+
+		for (unsigned flags = 0; flags <= WRITE; flags += WRITE) {
+			begin(is_packed, true, true);
+			describe(TABLES, 0, driver_area(0), 0, flags | NEXT, 1);
+			describe(TABLES, 1, driver_area(0), 2000, flags, 0);
+			if (is_table)
+				ring(0, TABLES, 32, TABLE, 0);
+			else {
+				ring(0, driver_area(0), 0, flags | NEXT, 1);
+				ring(1, driver_area(0), 2000, flags, 0);
+			}
+			offer(0);
+			if (flags)
+				expect_deliver(GUEST_RING_FAULT_EMPTY, 60);
+			else
+				expect_take(GUEST_RING_FAULT_EMPTY, 0);
+		}
 	}
 }
 
@@ -320,6 +350,7 @@ main(void)
 		cmocka_unit_test(addresses_outside_of_memory),
 		cmocka_unit_test(buffers_of_the_wrong_direction),
 		cmocka_unit_test(a_frame_shorter_than_its_header),
+		cmocka_unit_test(descriptors_without_bytes),
 		cmocka_unit_test(what_does_not_fit_is_told_apart_from_what_does_not_fit_yet),
 		cmocka_unit_test(a_ring_is_refused_that_is_none),
 	};
