@@ -13,7 +13,6 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -22,6 +21,8 @@
 #define MESSAGES_AT_ONCE 16 // of one link, before others have their turn
 #define MTU_MIN 68 // RFC 791
 #define MAX_LATE 32
+// Mapped at a time: more than any guest has, but no part of the address space that others miss.
+#define MAX_MAPPED (UINT64_C(1) << 43)
 #define MAX_MAPS (GUEST_MEM_MAX_REGIONS + 2) // and a dirty log, and its successor
 
 struct mapping {
@@ -42,6 +43,7 @@ struct guest_link {
 	int late[MAX_LATE]; // to be closed when workers have lost the rings
 	unsigned n_late;
 	struct mapping map[MAX_MAPS];
+	uint64_t n_mapped; // bytes of them
 	uint64_t mtu;
 };
 
@@ -62,13 +64,16 @@ do_map(void *arg, int fd, uint64_t offset, uint64_t n_bytes, uint8_t **ret_host)
 		page = (uint64_t)st.st_blksize;
 		first = offset / page * page;
 		m->n_bytes = (size_t)((offset + n_bytes + page - 1) / page * page - first);
-		base = mmap(NULL, m->n_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, (off_t)first);
-		rc = base == MAP_FAILED ? -errno : 0;
+		if (m->n_bytes <= MAX_MAPPED - link->n_mapped)
+			base = mmap(
+				NULL, m->n_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, (off_t)first);
+		rc = base == MAP_FAILED ? -ENOMEM : 0;
 	}
 	link->cfg.close(link->cfg.arg, fd, false);
 	if (rc)
 		return rc;
 	(void)madvise(base, m->n_bytes, MADV_DONTDUMP);
+	link->n_mapped += m->n_bytes;
 	m->base = base;
 	m->host = (uint8_t *)base + (offset - first);
 	*ret_host = m->host;
@@ -83,6 +88,7 @@ do_unmap(void *arg, uint8_t *host, uint64_t n_bytes)
 	(void)n_bytes;
 	for (struct mapping *m = link->map; m < link->map + MAX_MAPS; m++)
 		if (m->base && m->host == host) {
+			link->n_mapped -= m->n_bytes;
 			link->cfg.unmap(link->cfg.arg, m->base, m->n_bytes);
 			*m = (struct mapping){0};
 			return;
@@ -362,17 +368,6 @@ guest_link_is_hung_up(const struct guest_link *link)
 	return poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL));
 }
 
-// The front-end may fill its eventfd, and clear O_NONBLOCK: the write is interrupted then.
-static void
-signal_once(int call)
-{
-	if (call < 0)
-		return;
-	vhost_guard_enter();
-	(void)eventfd_write(call, 1);
-	vhost_guard_leave();
-}
-
 void
 guest_link_show(struct guest_link *link, struct guest_io *io)
 {
@@ -389,8 +384,10 @@ guest_link_show(struct guest_link *link, struct guest_io *io)
 			q->is_loud = true;
 			atomic_store_explicit(&io->queue[i], q, memory_order_release);
 		}
-		if (link->fresh >> i & 1)
-			signal_once(q->call);
+		// As a worker does it: a front-end whose eventfd makes the thread wait is hung up
+		// on.
+		if (link->fresh >> i & 1 && q->call >= 0)
+			(void)io->signal(q->call, q->owner);
 	}
 	link->fresh &= ~link->used;
 }

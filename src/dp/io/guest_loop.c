@@ -30,9 +30,6 @@
 #define STOP UINT64_MAX // the event that ends the thread
 #define QUICK_LOOKS 200 // for the workers' turns, before a link is parked
 #define QUIET_NS 100000 // between two looks at a parked one
-// Workers look at all their queues anew after each change: so often a front-end may have that.
-#define CHANGES_MAX 64
-#define CHANGES_NS 100000000
 #define SHED_TOLD_S 60
 #define FILES_MAX 65536 // descriptors of the process, if it may have so many
 
@@ -158,11 +155,11 @@ changes_too_often(struct slot *s)
 {
 	uint64_t now = now_ns();
 
-	if (now - s->changes_since_ns >= CHANGES_NS) {
+	if (now - s->changes_since_ns >= GUEST_LOOP_CHANGES_NS) {
 		s->changes_since_ns = now;
 		s->n_changes = 0;
 	}
-	return s->n_changes == CHANGES_MAX;
+	return s->n_changes == GUEST_LOOP_CHANGES;
 }
 
 // 0: all that came is handled. -EAGAIN: it has to wait. Else the link ends.
@@ -359,6 +356,7 @@ run(void *arg)
 	struct epoll_event ev[MAX_EVENTS];
 	bool is_ending = false, is_parked = false;
 
+	vhost_guard_join(VHOST_GUARD_LOOP);
 	while (!is_ending) {
 		int n = wait_events(loop, ev, is_parked);
 

@@ -16,6 +16,10 @@ struct rcu;
 
 #define GUEST_LOOP_PORTS 4096 // with a socket
 #define GUEST_LOOP_LINKS 4 // connected to one port at a time
+// Workers look at all their queues anew after each change: so often a front-end may have that in
+// such a time. A QEMU with 8 pairs of queues that starts takes one less.
+#define GUEST_LOOP_CHANGES 64
+#define GUEST_LOOP_CHANGES_NS 100000000
 
 // What the loop knows of a port. The functions run on the loop's thread, or on one that calls
 // guest_loop_connect or guest_loop_remove; never two at once. They may wait for nothing.

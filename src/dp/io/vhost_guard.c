@@ -12,7 +12,6 @@
 // any more: its next call may not expect one.
 #include "vhost_guard.h"
 
-#include "rtvs/dp.h"
 #include "rtvs/log.h"
 #include "vhost_owner.h"
 
@@ -35,8 +34,10 @@
 #define MAX_HARMLESS 4096 // of all ports
 #define OWNER_BITS 16
 #define NOBODY ((1u << OWNER_BITS) - 1) // a call that is not one connection's interrupt
-#define N_OTHERS 2 // the thread of connections, the control thread
-#define N_MARKS (DP_MAX_WORKERS + N_OTHERS + 1) // the last is the closer's of what is harmless
+// Of the workers, the thread of connections, the control thread, the closer of what is harmless.
+#define OF_CONTROL (VHOST_GUARD_LOOP + 1)
+#define OF_CLOSER (OF_CONTROL + 1)
+#define N_MARKS (OF_CLOSER + 1)
 // Periods in which an owner's interrupts took most of a worker's time, until it is disconnected.
 #define BURNT_PERIODS 3
 #define FORGIVEN_PERIODS 20 // for one of them
@@ -53,8 +54,7 @@ struct mark {
 
 static struct mark marks[N_MARKS];
 static _Thread_local struct mark *mine;
-static _Atomic unsigned n_others;
-static _Atomic bool is_asleep, is_ending;
+static _Atomic bool has_control, is_asleep, is_ending;
 static pthread_mutex_t signalling = PTHREAD_MUTEX_INITIALIZER;
 static int wake_fd = -1;
 static pthread_t supervisor;
@@ -214,12 +214,8 @@ enter(unsigned owner)
 void
 vhost_guard_enter(void)
 {
-	if (!mine && atomic_load(&n_others) < N_OTHERS) {
-		unsigned i = atomic_fetch_add(&n_others, 1);
-
-		if (i < N_OTHERS)
-			vhost_guard_join(DP_MAX_WORKERS + i);
-	}
+	if (!mine && !atomic_exchange(&has_control, true))
+		vhost_guard_join(OF_CONTROL);
 	if (mine)
 		enter(NOBODY);
 }
@@ -298,7 +294,7 @@ close_all(void *arg)
 
 	(void)pthread_setname_np(pthread_self(), "rtvs-closer");
 	if (!serial)
-		vhost_guard_join(N_MARKS - 1);
+		vhost_guard_join(OF_CLOSER);
 	pthread_mutex_lock(&lock);
 	while ((i = find_closing(serial)) < n_closing) {
 		struct closing c = closing[i];

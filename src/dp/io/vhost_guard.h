@@ -5,6 +5,8 @@
 // threads close descriptors; an unknown one delays its own port only.
 #pragma once
 
+#include "rtvs/dp.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -14,7 +16,9 @@
 int vhost_guard_start(void); // 0 or a negative errno
 void vhost_guard_stop(void);
 
-// A worker's first act: its calls are watched.
+#define VHOST_GUARD_LOOP DP_MAX_WORKERS // the thread of connections
+
+// First act of a worker, and of the thread of connections: its calls are watched.
 void vhost_guard_join(unsigned worker);
 // Any thread, around a system call that may drop what a front-end sent.
 void vhost_guard_enter(void);
