@@ -22,6 +22,7 @@ GET_FEATURES, SET_FEATURES, SET_OWNER, SET_MEM_TABLE, SET_LOG_BASE = 1, 2, 3, 5,
 SET_VRING_NUM, SET_VRING_ADDR, SET_VRING_BASE, GET_VRING_BASE, SET_VRING_KICK, SET_VRING_CALL = 8, 9, 10, 11, 12, 13
 SET_LOG_FD, SET_VRING_ERR, SET_BACKEND_REQ_FD, POSTCOPY_ADVISE, GET_INFLIGHT_FD, SET_INFLIGHT_FD = 7, 14, 21, 28, 31, 32
 GET_PROTOCOL_FEATURES, SET_PROTOCOL_FEATURES, GET_QUEUE_NUM, SET_VRING_ENABLE = 15, 16, 17, 18
+GET_MAX_MEM_SLOTS, ADD_MEM_REG = 36, 37
 F_MRG, F_LOG_ALL, F_INDIRECT, F_PROTOCOL, F_VERSION_1, F_PACKED = 1 << 15, 1 << 26, 1 << 28, 1 << 30, 1 << 32, 1 << 34
 NEXT, WRITE, INDIRECT = 1, 2, 4
 SIZE = 4 << 20
@@ -807,6 +808,137 @@ def memory_of_fuse(path):
         fuse.gone()
 
 
+def messages_doubled(f):
+    """Those that are not answered, each twice: the device serves its guest all the same."""
+    once = f.send
+
+    def twice(request, *args, **kw):
+        once(request, *args, **kw)
+        if request not in (GET_FEATURES, GET_PROTOCOL_FEATURES, GET_VRING_BASE):
+            once(request, *args, **kw)
+
+    f.send = twice
+    good(f)
+
+
+def messages_in_any_order(path):
+    """Those of an honest front-end, shuffled."""
+    rng = random.Random(5)
+    for _ in range(100):
+        f = Frontend(path)
+        sent = []
+        once = f.send
+        f.send = lambda *args, **kw: sent.append((args, kw))
+        f.send(SET_FEATURES, struct.pack("<Q", F_VERSION_1 | F_PROTOCOL))
+        f.mem_table()
+        for q in (0, 1):
+            f.vring(q)
+            f.enable(q)
+            f.send(GET_VRING_BASE, struct.pack("<II", q, 0))
+        rng.shuffle(sent)
+        f.send = once
+        try:
+            for args, kw in sent:
+                f.send(*args, **kw)
+            f.ask(GET_FEATURES)
+        except (OSError, struct.error):
+            pass  # it had hung up before
+        for fd in (fd for args, _ in sent for fd in (args[2] if len(args) > 2 else ()) if fd != f.fd):
+            os.close(fd)
+        f.end()
+
+
+def enable_toggled(f):
+    f.start()
+    end = time.time() + 2
+    while time.time() < end:
+        for on in (0, 1):
+            f.enable(1, on)
+        f.ask(GET_FEATURES)
+
+
+def regions_one_too_many(f):
+    """As many as a QEMU may have, one by one."""
+    f.features(F_VERSION_1 | F_PROTOCOL)
+    slots = struct.unpack("<Q", f.ask(GET_MAX_MEM_SLOTS))[0]
+    assert slots == 509, slots
+    for i in range(slots + 1):
+        if i == slots:
+            f.ask(GET_FEATURES)  # there is a line until then
+        f.send(ADD_MEM_REG, struct.pack("<QQQQQ", 0, i * 8192, 4096, BASE + i * 8192, i * 4096), [f.fd])
+    must_hang_up(f)
+
+
+def memory_is_huge(f):
+    """Of a file without a page: others would find no addresses."""
+    f.features(F_VERSION_1 | F_PROTOCOL)
+    os.ftruncate(f.fd, 1 << 46)
+    f.mem_table([(0, 1 << 46, 0, 0)])
+    must_hang_up(f)
+
+
+def receive_buffers_lie(path):
+    """Frames of a neighbour for buffers that are chained, in tables, empty or not to be written: they come whole, as
+    the only buffer of the frame and without what was not negotiated, or not at all."""
+    peer = Frontend(os.path.dirname(path) + "/peer.sock")
+    peer.start()
+    table, rest, frame = 0x40000, 0x50000, 0x60000
+    for n, (packed, kind) in enumerate((p, k) for p in (0, 1) for k in ("chain", "table", "empty", "readable")):
+        f = Frontend(path)
+        f.start(F_VERSION_1 | F_PROTOCOL | F_INDIRECT | packed * F_PACKED, base=0x80008000 if packed else 0)
+
+        def desc(at, addr, length, flags, follow):
+            mark = 0x80 if packed and at < table else 0
+            f.put(at, struct.pack("<QIHH", addr, length, *((0, flags | mark) if packed else (flags, follow))))
+
+        f.put(frame, bytes(4096))
+        flags = 0 if kind == "readable" else WRITE
+        at = table if kind == "table" else f.area(0)
+        parts = table + 16 if kind == "table" else at + 16
+        desc(parts, rest, 2000, flags, 0)
+        desc(at, frame, 0 if kind == "empty" else 30, flags | NEXT, 1)
+        if kind == "table":
+            desc(f.area(0), table, 32, INDIRECT, 0)
+        before = f.mem[table : table + 32]
+        if not packed:
+            f.avail(0, [0])
+        f.ask(GET_FEATURES)
+        sent = bytearray(FRAME)
+        sent[1] = 3  # gso_type: UDP, which was not offered
+        peer.put(0x20000, bytes(FRAME))
+        peer.put(0x21000, bytes(sent))
+        for i, addr in enumerate((0x21000, 0x20000)):
+            peer.desc(1, i, addr, len(FRAME))
+        peer.avail(1, [0, 1])
+        peer.wait_used(1, 2 * (n + 1))
+        time.sleep(0.1)
+        got = f.mem[frame : frame + 30] + f.mem[rest : rest + len(FRAME) - 30]
+        assert f.mem[table : table + 32] == before, f"{kind}: the table was written"
+        if kind in ("chain", "table"):
+            assert got[1] == 0 and got[10:12] == b"\1\0", f"{kind}: header {got[:12].hex()}"
+            assert got[12:] == FRAME[12:], f"{kind}: frame {got.hex()}"
+        else:
+            assert not any(f.mem[frame : frame + 4096]), f"{kind}: written"
+        f.end()
+    peer.end()
+
+
+def packed_sends_are_used_without_length(f):
+    """A device has written nothing into what the driver sent."""
+    f.start(F_VERSION_1 | F_PROTOCOL | F_PACKED, base=0x80008000)
+    f.put(0x20000, FRAME)
+    f.put(f.area(1), struct.pack("<QIHH", 0x20000, len(FRAME), 7, 0x80))
+    f.kick(1)
+    end = time.time() + 5
+    while True:
+        _, length, ident, flags = struct.unpack("<QIHH", f.mem[f.area(1) : f.area(1) + 16])
+        if flags & 0x8000:
+            break
+        assert time.time() < end, "it was not taken"
+        time.sleep(0.01)
+    assert (length, ident, flags) == (0, 7, 0x8080), (length, ident, flags)
+
+
 def no_kick(f):
     f.start()
     f.send(SET_VRING_KICK, struct.pack("<Q", 1 | 0x100))
@@ -822,7 +954,9 @@ HELPERS = (Frontend, Fuse, good, hold, halves, cut, must_hang_up, full_eventfd, 
     watched_eventfd, lingering, is_served, stop)
 ATTACKS = {name: value for name, value in list(globals().items())
     if callable(value) and getattr(value, "__module__", "") == __name__ and value not in HELPERS}
-OF_THEIR_OWN = (descriptors_are_wrong, all_messages, memory_of_fuse, last_reference_waits)  # they make their connections themselves
+# they make their connections themselves
+OF_THEIR_OWN = (descriptors_are_wrong, all_messages, memory_of_fuse, last_reference_waits, messages_in_any_order,
+    receive_buffers_lie)
 
 
 def main(path, name):
