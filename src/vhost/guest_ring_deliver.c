@@ -73,11 +73,29 @@ struct header {
 	uint16_t num_buffers; // 1 where buffers are not merged (5.1.6.4.1)
 };
 
-// A header is compared before it is stored: a line that is not written does not change hands.
-static inline bool
-is_header(const uint8_t *at, const struct header *h, uint32_t n)
+#define LINE 64 // bytes of memory that a CPU has alone when it writes
+
+// A header on a line of its own is compared before it is stored: a line that is not written does
+// not change hands. It goes through registers: bytes that were stored one by one cannot be loaded
+// together before all stores have left the CPU, and those to the receiver take long.
+static inline void
+put_header(uint8_t *at, const struct guest_hdr *hdr, uint16_t num_buffers, uint32_t n)
 {
-	return n == 12 ? !memcmp(at, h, 12) : !memcmp(at, h, 10);
+	uint64_t first, had_first;
+	uint32_t last, had_last = 0;
+	uint16_t end;
+
+	memcpy(&first, hdr, sizeof(first));
+	memcpy(&end, (const uint8_t *)hdr + sizeof(first), sizeof(end));
+	last = n == sizeof(struct header) ? end | (uint32_t)num_buffers << 16 : end;
+	if (((uintptr_t)at + n) % LINE == 0) {
+		memcpy(&had_first, at, sizeof(had_first));
+		memcpy(&had_last, at + sizeof(first), n == sizeof(struct header) ? 4 : 2);
+		if (had_first == first && had_last == last)
+			return;
+	}
+	memcpy(at, &first, sizeof(first));
+	memcpy(at + sizeof(first), &last, n == sizeof(struct header) ? 4 : 2);
 }
 
 // Into one contiguous descriptor. False: the next buffer is another, or too small, and nothing was
@@ -86,7 +104,6 @@ static inline bool
 deliver_plain(struct guest_ring *r, const struct guest_hdr *hdr, const struct guest_piece *piece, unsigned n_pieces,
 	uint64_t n_bytes)
 {
-	const struct header header = {.hdr = *hdr, .num_buffers = 1};
 	struct guest_cursor cursor = guest_cursor_of(r);
 	uint32_t n_hdr = r->cfg.hdr_bytes;
 	struct guest_desc d;
@@ -98,8 +115,7 @@ deliver_plain(struct guest_ring *r, const struct guest_hdr *hdr, const struct gu
 	at = guest_chain_plain(r, &d, VRING_DESC_F_WRITE);
 	if (!at)
 		return false;
-	if (!is_header(at, &header, n_hdr))
-		memcpy(at, &header, n_hdr);
+	put_header(at, hdr, 1, n_hdr);
 	to = at + n_hdr;
 	for (unsigned i = 0; i < n_pieces; to += piece[i++].n_bytes)
 		guest_copy(to, piece[i].at, piece[i].n_bytes);

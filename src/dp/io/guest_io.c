@@ -321,14 +321,14 @@ static int
 deliver(struct guest_ring *r, const struct rte_mbuf *m)
 {
 	struct guest_piece piece[MAX_SEGMENTS];
-	struct guest_hdr hdr = guest_offload_hdr(m);
+	struct guest_hdr room;
 	unsigned n = 0;
 
 	if (m->nb_segs > MAX_SEGMENTS)
 		return -EMSGSIZE;
 	for (const struct rte_mbuf *s = m; s; s = s->next)
 		piece[n++] = (struct guest_piece){.at = rte_pktmbuf_mtod(s, uint8_t *), .n_bytes = s->data_len};
-	return guest_ring_deliver(r, &hdr, piece, n);
+	return guest_ring_deliver(r, guest_offload_hdr(m, &room), piece, n);
 }
 
 // Borrowed bytes are not needed any more.

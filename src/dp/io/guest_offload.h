@@ -17,9 +17,15 @@ guest_offload_note(struct rte_mbuf *m, const struct guest_hdr *hdr)
 		guest_offload_read(m, hdr);
 }
 
-// The header that the receiver sees, made of what was checked.
-static inline struct guest_hdr
-guest_offload_hdr(const struct rte_mbuf *m)
+// The header that the receiver sees, made of what was checked. *room is for one that is not all
+// zeroes.
+static inline const struct guest_hdr *
+guest_offload_hdr(const struct rte_mbuf *m, struct guest_hdr *room)
 {
-	return likely(!pkt_asks(m)) ? (struct guest_hdr){0} : guest_offload_write(m);
+	static const struct guest_hdr none;
+
+	if (likely(!pkt_asks(m)))
+		return &none;
+	*room = guest_offload_write(m);
+	return room;
 }

@@ -71,7 +71,7 @@ segment_mbuf_read(struct rte_mempool *pool, const struct segment *seg, const str
 static struct segment_offload
 ask_offload(const struct rte_mbuf *m)
 {
-	const struct guest_hdr hdr = guest_offload_hdr(m);
+	const struct guest_hdr hdr = *guest_offload_hdr(m, &(struct guest_hdr){0});
 
 	return (struct segment_offload){
 		.flags = hdr.flags,
