@@ -13,6 +13,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -361,6 +362,15 @@ guest_link_has_replies(const struct guest_link *link)
 }
 
 bool
+guest_link_end_socket(int socket)
+{
+	int n_unread = 0;
+
+	(void)shutdown(socket, SHUT_RDWR);
+	return ioctl(socket, FIONREAD, &n_unread) || n_unread > 0;
+}
+
+bool
 guest_link_is_hung_up(const struct guest_link *link)
 {
 	struct pollfd p = {.fd = link->cfg.socket, .events = POLLRDHUP};
@@ -456,7 +466,6 @@ guest_link_destroy(struct guest_link *link)
 		return;
 	close_late(link);
 	vhost_user_fini(&link->user);
-	(void)shutdown(link->cfg.socket, SHUT_RDWR);
-	link->cfg.close(link->cfg.arg, link->cfg.socket, false);
+	link->cfg.close(link->cfg.arg, link->cfg.socket, guest_link_end_socket(link->cfg.socket));
 	free(link);
 }

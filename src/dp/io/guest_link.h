@@ -26,7 +26,8 @@ struct guest_link_cfg {
 	void (*prepare)(void *arg, unsigned ring, struct guest_ring_cfg *cfg, bool is_first);
 	// Closes a descriptor that the front-end sent, and unmaps its memory: both may wait, for
 	// whoever has its other end, or for as long as there is memory to free. is_foreign: it is
-	// neither an eventfd nor memory nor the socket.
+	// neither an eventfd nor memory, or is the socket with messages that were not read, and
+	// whatever these have.
 	void (*close)(void *arg, int fd, bool is_foreign);
 	void (*unmap)(void *arg, void *at, size_t n_bytes);
 };
@@ -43,6 +44,9 @@ int guest_link_read(struct guest_link *link);
 // Sends replies that wait; the socket can be written, or might. Errors: -ECONNRESET.
 int guest_link_write(struct guest_link *link);
 bool guest_link_has_replies(const struct guest_link *link); // that the front-end has not read
+// Ends the connection of a socket for its other end. True: what it sent and nobody read is left in
+// it, which may hold any descriptor.
+bool guest_link_end_socket(int socket);
 bool guest_link_is_hung_up(const struct guest_link *link); // though it may not have been read yet
 
 // Gives rings that run, and were enabled, to the workers, by *io, which no other link is shown in.

@@ -195,12 +195,10 @@ serve(struct guest_loop *loop, struct slot *s)
 	rearm(loop, s);
 }
 
-// At once for its other end. Unread data in it are freed later.
 static void
-drop_socket(int socket)
+drop_socket(const struct guest_port *port, int socket)
 {
-	(void)shutdown(socket, SHUT_RDWR);
-	vhost_guard_close(socket, 0);
+	vhost_guard_close(socket, guest_link_end_socket(socket) ? port->serial : 0);
 }
 
 static void
@@ -246,7 +244,7 @@ add_link(struct guest_loop *loop, struct guest_port *port, int fd, pid_t pid)
 	if (!cfg.owner) {
 		if (s)
 			s->port = NULL;
-		drop_socket(fd);
+		drop_socket(port, fd);
 		return -EMFILE;
 	}
 	s->owner = cfg.owner;
@@ -312,7 +310,7 @@ take_connection(struct guest_loop *loop, const struct slot *s)
 	if (port->may_connect(port, pid))
 		(void)add_link(loop, port, fd, pid);
 	else
-		drop_socket(fd);
+		drop_socket(port, fd);
 }
 
 static void

@@ -498,6 +498,19 @@ foreign_descriptors_end_the_connection(void **state)
 	begin(state);
 }
 
+// They may hold any descriptor, so that the socket's end may wait.
+static void
+socket_with_messages_that_nobody_read_is_foreign(void **state)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		if (i)
+			send_raw("unread", 6, &w.call[0], 1);
+		assert_int_equal(end(state), 0);
+		assert_int_equal(w.n_foreign, i);
+		begin(state);
+	}
+}
+
 static void
 memory_that_is_shorter_than_it_is_said_to_be_is_refused(void **state)
 {
@@ -599,6 +612,7 @@ main(void)
 			a_ring_that_goes_is_taken_from_workers_before_its_memory_goes, begin, end),
 		cmocka_unit_test_setup_teardown(a_worker_is_woken_by_a_kick_that_it_asked_for, begin, end),
 		cmocka_unit_test_setup_teardown(foreign_descriptors_end_the_connection, begin, end),
+		cmocka_unit_test_setup_teardown(socket_with_messages_that_nobody_read_is_foreign, begin, end),
 		cmocka_unit_test_setup_teardown(memory_that_is_shorter_than_it_is_said_to_be_is_refused, begin, end),
 		cmocka_unit_test_setup_teardown(memory_takes_no_more_than_its_part_of_the_address_space, begin, end),
 		cmocka_unit_test_setup_teardown(a_front_end_that_goes_is_noticed, begin, end),
