@@ -354,7 +354,8 @@ send_copies(struct segment *seg, const struct segment_frame *frame)
 			uint32_t len;
 			const uint8_t *piece = segment_piece(seg, frame, i, &len);
 
-			memcpy(own_bytes(seg, (uint32_t)copy.slot[i]), piece, len);
+			// A segment that lies may have given the same slots twice.
+			memmove(own_bytes(seg, (uint32_t)copy.slot[i]), piece, len);
 		}
 		if (send_to_one(seg, &copy, 1))
 			reached |= copy.to;

@@ -542,12 +542,16 @@ main(int argc, char **argv)
 		files.rlim_cur = files.rlim_max; // three descriptors a guest
 		(void)setrlimit(RLIMIT_NOFILE, &files);
 	}
+	if (has_tunnel && (n_queues > 1 || is_packed)) {
+		fprintf(stderr, "gen: active guests come in pairs; with a tunnel one, with one queue, split\n");
+		return 2;
+	}
 	for (int i = 0; i < n; i++)
 		if (open_end(&ends[i], argv[optind + i], has_hugepages, err)) {
 			fprintf(stderr, "gen: %s\n", err);
 			return 1;
 		}
-	if (n_active % 2 || (has_tunnel && (n_active != 2 || n_queues > 1 || is_packed))) {
+	if (n_active % 2 || (has_tunnel && n_active != 2)) {
 		fprintf(stderr, "gen: active guests come in pairs; with a tunnel one, with one queue, split\n");
 		return 2;
 	}

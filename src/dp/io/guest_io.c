@@ -37,15 +37,6 @@ queue_of(struct device *device, unsigned i)
 }
 
 static void
-silence(struct guest_queue *q)
-{
-	if (likely(!q->is_loud))
-		return;
-	q->is_loud = false;
-	guest_ring_arm(&q->ring, false);
-}
-
-static void
 signal_driver(const struct guest_io *g, const struct guest_queue *q)
 {
 	int call = atomic_load_explicit(&q->call, memory_order_acquire);
@@ -284,7 +275,6 @@ guest_rx(struct device *device, uint16_t pair, struct rte_mbuf **pkts, uint16_t 
 		return 0;
 	if (unlikely(atomic_load_explicit(&g->announced, memory_order_relaxed)) && !pair)
 		return rx_announced(device, pkts);
-	silence(q);
 	was_broken = q->ring.fault;
 	// Buffers come first: a frame that was taken and has none would be lost.
 	n = (uint16_t)guest_ring_count(&q->ring, n);
@@ -352,7 +342,6 @@ guest_tx(struct device *device, uint16_t pair, struct rte_mbuf **pkts, uint16_t 
 
 	if (!q || !atomic_load_explicit(&q->is_enabled, memory_order_relaxed))
 		return 0;
-	silence(q);
 	for (; done < n; done++) {
 		int rc = deliver(&q->ring, pkts[done]);
 

@@ -15,7 +15,6 @@ struct port_io;
 struct guest_queue {
 	struct guest_ring ring;
 	_Atomic bool is_enabled; // link: wo
-	bool is_loud; // its driver was not told yet that kicks are not needed; dp
 	_Atomic int call; // eventfd that wakes the driver, -1: none. link: wo
 	int kick; // eventfd by which the driver wakes us, -1: none
 	unsigned owner; // of these, as vhost_guard.h has it

@@ -391,7 +391,8 @@ guest_link_show(struct guest_link *link, struct guest_io *io)
 		if (!(link->used >> i & 1))
 			continue;
 		if (atomic_load(&io->queue[i]) != q) {
-			q->is_loud = true;
+			// Workers poll it first. A ring that no packet comes for must be quiet, too.
+			guest_ring_arm(&q->ring, false);
 			atomic_store_explicit(&io->queue[i], q, memory_order_release);
 		}
 		// As a worker does it: a front-end whose eventfd makes the thread wait is hung up

@@ -451,21 +451,38 @@ a_ring_that_goes_is_taken_from_workers_before_its_memory_goes(void **state)
 	assert_int_equal(guest_link_mtu(w.link), 9000);
 }
 
+// Where the driver kicks, as the device says it.
+static uint16_t
+kick_at(const struct driver *d)
+{
+	uint16_t event;
+
+	memcpy(&event, ((struct vring_used *)(void *)d->device)->ring + d->cfg.size, sizeof(event));
+	return event;
+}
+
+static void
+drivers_do_not_kick_unless_they_are_asked(void **state)
+{
+	(void)state;
+	connect_guest(false);
+	// Half a circle ahead. Also of the ring that no packet has come for.
+	assert_int_equal(kick_at(&w.from), 1 << 15);
+	assert_int_equal(kick_at(&w.to), 1 << 15);
+}
+
 static void
 a_worker_is_woken_by_a_kick_that_it_asked_for(void **state)
 {
 	uint8_t frame[100];
 	struct rte_mbuf *m[PORT_BURST];
-	uint16_t event;
 
 	(void)state;
 	connect_guest(false);
 	make_frame(frame, sizeof(frame), 1);
 	assert_true(guest_io_ops.arm(&w.device, 0, true) >= 0);
 	assert_int_equal(guest_io_ops.arm(&w.device, 1, true), -2); // no such ring so far
-	// The driver kicks where the device's event index says so, and it says: at the next buffer.
-	memcpy(&event, ((struct vring_used *)(void *)w.from.device)->ring + w.from.cfg.size, sizeof(event));
-	assert_int_equal(event, 0);
+	assert_int_equal(kick_at(&w.from), 0); // at the next buffer
 	assert_true(driver_offer(&w.from, sizeof(frame), frame) >= 0);
 	assert_int_equal(guest_io_ops.rx(&w.device, 0, m, PORT_BURST), 1);
 	rte_pktmbuf_free(m[0]);
@@ -610,6 +627,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(a_ring_that_lies_is_broken_and_counted_once, begin, end),
 		cmocka_unit_test_setup_teardown(
 			a_ring_that_goes_is_taken_from_workers_before_its_memory_goes, begin, end),
+		cmocka_unit_test_setup_teardown(drivers_do_not_kick_unless_they_are_asked, begin, end),
 		cmocka_unit_test_setup_teardown(a_worker_is_woken_by_a_kick_that_it_asked_for, begin, end),
 		cmocka_unit_test_setup_teardown(foreign_descriptors_end_the_connection, begin, end),
 		cmocka_unit_test_setup_teardown(socket_with_messages_that_nobody_read_is_foreign, begin, end),
