@@ -3,10 +3,6 @@
 // tsan_acquire(x) after. Nothing in other builds.
 #pragma once
 
-#include <sys/syscall.h>
-#include <sys/types.h>
-#include <unistd.h>
-
 #if defined(__has_feature)
 #if __has_feature(thread_sanitizer)
 #define RTVS_TSAN
@@ -16,32 +12,7 @@
 #ifdef RTVS_TSAN
 void __tsan_acquire(void *object);
 void __tsan_release(void *object);
-ssize_t __interceptor_read(int fd, void *buf, size_t size);
-int __interceptor_close(int fd);
 #endif
-
-// read of the C library, for callers that have a function of that name: the checker's own knows
-// which write came before.
-static inline ssize_t
-tsan_read(int fd, void *buf, size_t size)
-{
-#ifdef RTVS_TSAN
-	return __interceptor_read(fd, buf, size);
-#else
-	return syscall(SYS_read, fd, buf, size);
-#endif
-}
-
-// Likewise close: else the checker takes the next descriptor of that number for the same one.
-static inline int
-tsan_close(int fd)
-{
-#ifdef RTVS_TSAN
-	return __interceptor_close(fd);
-#else
-	return (int)syscall(SYS_close, fd);
-#endif
-}
 
 static inline void
 tsan_acquire(void *object)

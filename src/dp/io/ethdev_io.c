@@ -61,7 +61,7 @@ ethdev_arm(struct device *device, uint16_t q, bool is_on)
 	struct ethdev *e = device->priv;
 	int fd;
 
-	if (q >= e->n_rxq || !atomic_load_explicit(&e->is_running, memory_order_relaxed))
+	if (q >= e->n_rxq || !atomic_load_explicit(&e->is_running, memory_order_acquire))
 		return -2;
 	if (!e->has_rx_intr)
 		return -1;

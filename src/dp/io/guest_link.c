@@ -391,7 +391,8 @@ guest_link_show(struct guest_link *link, struct guest_io *io)
 		if (!(link->used >> i & 1))
 			continue;
 		if (atomic_load(&io->queue[i]) != q) {
-			// Workers poll it first. A ring that no packet comes for must be quiet, too.
+			// Workers poll it first. A ring that no packet comes for must be quiet,
+			// too.
 			guest_ring_arm(&q->ring, false);
 			atomic_store_explicit(&io->queue[i], q, memory_order_release);
 		}

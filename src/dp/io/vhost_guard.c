@@ -258,7 +258,7 @@ close_now(int fd)
 	int rc;
 
 	vhost_guard_enter();
-	rc = (int)syscall(SYS_close, fd);
+	rc = close(fd);
 	vhost_guard_leave();
 	return rc;
 }
@@ -269,7 +269,7 @@ let_go(const struct closing *c)
 	if (c->at)
 		(void)munmap(c->at, c->n_bytes);
 	else if (c->serial)
-		(void)syscall(SYS_close, c->fd);
+		(void)close(c->fd);
 	else
 		(void)close_now(c->fd);
 }
