@@ -81,12 +81,19 @@ neighbour_can_connect() {
 hangs_up_at_once() {
 	ctl port add out mode=connect "socket=$work/out.sock"
 	timeout 60 python3 - "$work/out.sock" <<-'END'
-		import socket, sys
+		import socket, sys, time
 		listener = socket.socket(socket.AF_UNIX)
 		listener.bind(sys.argv[1])
 		listener.listen()
-		for i in range(30):
+		for i in range(10):
 		    listener.accept()[0].close()
+		# Each attempt waits for longer than the one before, up to half a second.
+		listener.settimeout(3)
+		end, n = time.time() + 3, 0
+		while time.time() < end:
+		    listener.accept()[0].close()
+		    n += 1
+		assert n < 30, f"{n} connections in 3 s"
 	END
 	rm -f "$work/out.sock"
 	is_running rtvsd || fail "it died"

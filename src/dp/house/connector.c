@@ -19,6 +19,8 @@
 
 #define RETRY_MIN_NS 2000000
 #define RETRY_MAX_NS 500000000
+// A connection that ends sooner is a refused attempt: its other end may hang up again and again.
+#define STEADY_NS 1000000000
 
 struct target {
 	struct port *port; // NULL: free
@@ -27,7 +29,9 @@ struct target {
 	int watch; // -1: the directory is not watched
 	uint64_t retry_ns; // 0: waits for the file
 	uint64_t due_ns;
+	uint64_t connected_ns; // when the last attempt succeeded
 	_Atomic bool is_connected; // cleared by any thread
+	_Atomic bool is_lost; // likewise set
 };
 
 struct connector {
@@ -112,6 +116,13 @@ watch_dir(struct connector *c, struct target *t)
 }
 
 static void
+wait_longer(struct connector *c, struct target *t)
+{
+	t->retry_ns = t->retry_ns ? RTE_MIN(t->retry_ns * 2, (uint64_t)RETRY_MAX_NS) : RETRY_MIN_NS;
+	t->due_ns = clock_now_ns(c->clock) + t->retry_ns;
+}
+
+static void
 attempt(struct connector *c, struct target *t)
 {
 	int rc;
@@ -119,7 +130,7 @@ attempt(struct connector *c, struct target *t)
 	watch_dir(c, t); // before the attempt: a file that appears in between is not missed
 	rc = t->try_cb(t->port);
 	if (!rc) {
-		t->retry_ns = 0;
+		t->connected_ns = clock_now_ns(c->clock);
 		return;
 	}
 	atomic_store(&t->is_connected, false);
@@ -127,8 +138,27 @@ attempt(struct connector *c, struct target *t)
 		t->retry_ns = 0;
 		return;
 	}
-	t->retry_ns = t->retry_ns ? RTE_MIN(t->retry_ns * 2, (uint64_t)RETRY_MAX_NS) : RETRY_MIN_NS;
-	t->due_ns = clock_now_ns(c->clock) + t->retry_ns;
+	wait_longer(c, t);
+}
+
+// Of lost connections the steady ones are attempted at once.
+static void
+note_lost(struct connector *c)
+{
+	uint64_t now = clock_now_ns(c->clock);
+
+	for (unsigned i = 0; i < c->n_ids; i++) {
+		struct target *t = &c->target[i];
+
+		if (!atomic_exchange(&t->is_lost, false) || !t->port)
+			continue;
+		if (now - t->connected_ns < STEADY_NS) {
+			wait_longer(c, t);
+			continue;
+		}
+		t->retry_ns = RETRY_MIN_NS;
+		t->due_ns = now;
+	}
 }
 
 // Makes the due attempts: all that wait for a file when a watch fired, those whose timer is over
@@ -189,7 +219,7 @@ connector_run(struct connector *c)
 
 	(void)!read(c->timer_fd, &expirations, sizeof(expirations));
 	if (!eventfd_read(c->wake_fd, &ignored))
-		is_file_event = true; // a lost connection is attempted at once
+		note_lost(c);
 	attempt_all(c, is_file_event);
 }
 
@@ -214,6 +244,7 @@ connector_add(struct connector *c, struct port *port, const char *path, connecto
 	t->try_cb = try_cb;
 	t->watch = -1;
 	t->retry_ns = 0;
+	atomic_store(&t->is_lost, false);
 	atomic_store(&t->is_connected, true);
 	attempt(c, t);
 	arm_timer(c);
@@ -239,6 +270,7 @@ connector_del(struct connector *c, const struct port *port)
 void
 connector_lost(struct connector *c, const struct port *port)
 {
+	atomic_store(&c->target[port->path.id].is_lost, true);
 	atomic_store(&c->target[port->path.id].is_connected, false);
 	(void)eventfd_write(c->wake_fd, 1);
 }

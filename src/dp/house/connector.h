@@ -1,5 +1,6 @@
 // Connects ports to sockets that QEMU makes, as soon as they exist: on the socket file's creation,
-// after the other end has gone, and with short retries in between. Control thread only.
+// after the other end has gone, and with short retries in between, or when it hangs up at once.
+// Control thread only.
 #pragma once
 
 struct clock;
