@@ -330,16 +330,17 @@ get_max_mem_slots(struct vhost_user *u, const struct message *m)
 	return reply_u64(u, m->request, GUEST_MEM_MAX_REGIONS);
 }
 
-// Rings that run need not stop for more memory: they read the table, which is changed in place, so
-// they do.
+// Rings stop, because they read the table, which is changed in place. They go on in the memory that
+// there is, also without the region.
 static int
 add_mem_reg(struct vhost_user *u, const struct message *m)
 {
-	int rc;
+	int rc, start_rc;
 
 	stop_all(u);
 	rc = add_region(u, &m->u.slot.region, take_fd(u, 0));
-	return rc ? rc : start_all(u);
+	start_rc = start_all(u);
+	return rc ? rc : start_rc;
 }
 
 static int

@@ -510,9 +510,12 @@ memory_that_cannot_be_mapped_is_answered(void **state)
 
 	(void)state;
 	negotiate(TRANSPORT | F(VIRTIO_F_VERSION_1));
+	assert_int_equal(say_table(1, &all, 1), 0);
+	start(0, 0);
 	fake.fail_fd = fake.next_fd;
 	assert_int_equal(say(ADD_MEM_REG, NEED_REPLY, &slot, sizeof(slot), 1), 0);
 	expect_u64(ADD_MEM_REG, 1);
+	assert_true(fake.ring[0].is_running); // in the memory that was there before
 	fake.fail_fd = fake.next_fd;
 	assert_int_equal(say(ADD_MEM_REG, 1, &slot, sizeof(slot), 1), -EPROTO);
 }
