@@ -109,7 +109,10 @@ link_that_drains_holds_its_guest(uint32_t queue, unsigned n)
 		plug(i, 0, 0);
 	}
 	wait_link(guest[UP].port, true);
-	flood(UP, n);
+	// A worker without its core sees the flood when all of it has been read, and has nobody to
+	// hold.
+	for (end = wait_limit(); rte_rdtsc() < end && !stats_of(0).blocked_ns;)
+		flood(UP, n);
 	// Packets on their way to another worker when the hold begins may find no room. A worker
 	// without its core for as long as a hold lasts has not sent when it reads again.
 	if (n_workers == 1 && stalled_ns() < HOLD_MAX_NS / 2)
