@@ -7,7 +7,7 @@
 //   -> {"own_ns": [...], "librte_ns": [...]}: ns of a poll, by round
 #include "guest.h"
 #include "io/device.h"
-#include "io/guest_link.h"
+#include "io/vhost_link.h"
 
 #include <rte_eal.h>
 #include <rte_mbuf.h>
@@ -150,14 +150,14 @@ start_own(struct guest_link **ret_link)
 	if (listener < 0 || bind(listener, (struct sockaddr *)&addr, sizeof(addr)) || listen(listener, 1) ||
 		pthread_create(&own.thread, NULL, connect_guest, &own))
 		return -errno;
-	cfg.socket = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	cfg.fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	close(listener);
-	if (cfg.socket < 0)
+	if (cfg.fd < 0)
 		return -errno;
-	*ret_link = guest_link_create(&cfg);
+	*ret_link = vhost_link_create(&cfg);
 	if (!*ret_link)
 		return -ENOMEM;
-	rc = serve(*ret_link, cfg.socket);
+	rc = serve(*ret_link, cfg.fd);
 	if (rc)
 		return rc;
 	io.signal = signal_now;

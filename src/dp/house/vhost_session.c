@@ -8,6 +8,7 @@
 #include "dp_state.h"
 #include "io/guest_recover.h"
 #include "io/vhost_guard.h"
+#include "io/vhost_link.h"
 #include "port_link.h"
 #include "rtvs/guest_state.h"
 #include "rtvs/log.h"
@@ -345,6 +346,7 @@ vhost_session_init(struct vhost *v, uint64_t offered)
 		.serial = v->port->path.serial,
 		.features = offered,
 		.n_pairs = v->fixed.n_queues,
+		.create = vhost_link_create,
 		.may_connect = may_connect,
 		.opened = opened,
 		.changed = changed,

@@ -229,7 +229,7 @@ n_links(const struct guest_loop *loop, const struct guest_port *port)
 static int
 add_link(struct guest_loop *loop, struct guest_port *port, int fd, pid_t pid)
 {
-	struct guest_link_cfg cfg = {.socket = fd,
+	struct guest_link_cfg cfg = {.fd = fd,
 		.features = port->features,
 		.n_pairs = port->n_pairs,
 		.arg = port,
@@ -248,9 +248,11 @@ add_link(struct guest_loop *loop, struct guest_port *port, int fd, pid_t pid)
 		return -EMFILE;
 	}
 	s->owner = cfg.owner;
-	s->link = guest_link_create(&cfg);
-	if (s->link)
+	s->link = port->create(&cfg);
+	if (s->link) {
+		s->fd = guest_link_fd(s->link);
 		rc = watch(loop, s, EPOLL_CTL_ADD, EPOLLIN | EPOLLRDHUP | EPOLLONESHOT);
+	}
 	if (rc) {
 		vhost_owner_del(s->owner);
 		guest_link_destroy(s->link);

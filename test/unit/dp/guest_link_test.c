@@ -5,7 +5,7 @@
 #include "base/tsan.h"
 #include "eal_fixture.h"
 #include "io/device.h"
-#include "io/guest_link.h"
+#include "io/vhost_link.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -109,8 +109,8 @@ begin(void **state)
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
 	w.io.signal = signal_now;
 	w.socket = pair[0];
-	cfg.socket = pair[1];
-	w.link = guest_link_create(&cfg);
+	cfg.fd = pair[1];
+	w.link = vhost_link_create(&cfg);
 	assert_non_null(w.link);
 	w.device = (struct device){.io = &guest_io_ops, .priv = &w.io, .pool = pool};
 	for (unsigned i = 0; i < 2; i++) {

@@ -5,6 +5,7 @@
 #include "eal_fixture.h"
 #include "io/guest_loop.h"
 #include "io/vhost_guard.h"
+#include "io/vhost_link.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -174,6 +175,7 @@ begin(void **state)
 		ports[i].served = (struct guest_port){.client.fault = fault,
 			.serial = i + 1,
 			.features = F(VIRTIO_F_VERSION_1) | F(VIRTIO_F_RING_PACKED),
+			.create = vhost_link_create,
 			.n_pairs = N_PAIRS,
 			.may_connect = may_connect,
 			.opened = opened,
