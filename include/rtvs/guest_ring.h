@@ -131,11 +131,18 @@ unsigned guest_ring_count(struct guest_ring *r, unsigned n);
 unsigned guest_ring_take(struct guest_ring *r, struct guest_burst *burst, unsigned n);
 
 // Copies a frame, which is the pieces one after another, into the driver's next receive buffers,
-// behind a header made of *hdr. Returns 0 or an error. -EAGAIN: there are too few buffers so far.
-// -EMSGSIZE: the next buffer is too small and buffers cannot be merged, or the frame would need
-// more than GUEST_MERGE_MAX or the ring has. -EPROTO: the ring is broken. Nothing is taken then.
+// behind a header made of *hdr. n_pieces: 1 at least. Returns 0 or an error. -EAGAIN: there are too
+// few buffers so far. -EMSGSIZE: the next buffer is too small and buffers cannot be merged, or the
+// frame would need more than GUEST_MERGE_MAX or the ring has. -EPROTO: the ring is broken. Nothing
+// is taken then.
 int guest_ring_deliver(
 	struct guest_ring *r, const struct guest_hdr *hdr, const struct guest_piece *piece, unsigned n_pieces);
+
+// Copies n frames of a burst, which[] of them, as guest_ring_deliver does: none of them asks for
+// anything. Returns how many, from the front. The next, if any, needs more than one contiguous
+// buffer, or there is none so far: guest_ring_deliver tells.
+unsigned guest_ring_deliver_frames(
+	struct guest_ring *r, const struct guest_burst *burst, const uint8_t *which, unsigned n);
 
 // Makes what was used since the last call visible to the guest, then marks the dirty log.
 void guest_ring_publish(struct guest_ring *r);

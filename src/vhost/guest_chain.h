@@ -109,8 +109,7 @@ guest_chain_use(struct guest_ring *r, uint16_t id, uint16_t n_slots, uint32_t n_
 		guest_chain_use_packed(r, id, n_slots, n_bytes);
 		return;
 	}
-	__atomic_store_n(&e->id, id, __ATOMIC_RELAXED);
-	__atomic_store_n(&e->len, n_bytes, __ATOMIC_RELAXED);
+	memcpy(e, &(struct vring_used_elem){.id = id, .len = n_bytes}, sizeof(*e));
 	guest_log_mark(&r->cfg.log, r->cfg.device_guest + (uint64_t)((uint8_t *)e - (uint8_t *)used), sizeof(*e));
 	r->pos.used++;
 }

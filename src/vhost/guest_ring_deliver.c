@@ -81,28 +81,31 @@ struct header {
 static inline void
 put_header(uint8_t *at, const struct guest_hdr *hdr, uint16_t num_buffers, uint32_t n)
 {
+	bool has_num = n == sizeof(struct header);
 	uint64_t first, had_first;
-	uint32_t last, had_last = 0;
-	uint16_t end;
+	uint16_t end, had_end, had_num = num_buffers;
 
 	memcpy(&first, hdr, sizeof(first));
 	memcpy(&end, (const uint8_t *)hdr + sizeof(first), sizeof(end));
-	last = n == sizeof(struct header) ? end | (uint32_t)num_buffers << 16 : end;
 	if (((uintptr_t)at + n) % LINE == 0) {
 		memcpy(&had_first, at, sizeof(had_first));
-		memcpy(&had_last, at + sizeof(first), n == sizeof(struct header) ? 4 : 2);
-		if (had_first == first && had_last == last)
+		memcpy(&had_end, at + sizeof(first), sizeof(had_end));
+		if (has_num)
+			memcpy(&had_num, at + sizeof(*hdr), sizeof(had_num));
+		if (had_first == first && had_end == end && had_num == num_buffers)
 			return;
 	}
 	memcpy(at, &first, sizeof(first));
-	memcpy(at + sizeof(first), &last, n == sizeof(struct header) ? 4 : 2);
+	memcpy(at + sizeof(first), &end, sizeof(end));
+	if (has_num)
+		memcpy(at + sizeof(*hdr), &num_buffers, sizeof(num_buffers));
 }
 
-// Into one contiguous descriptor. False: the next buffer is another, or too small, and nothing was
-// done.
+// A frame in two parts, into one contiguous descriptor. False: the next buffer is another, or too
+// small, and nothing was done.
 static inline bool
-deliver_plain(struct guest_ring *r, const struct guest_hdr *hdr, const struct guest_piece *piece, unsigned n_pieces,
-	uint64_t n_bytes)
+deliver_plain(struct guest_ring *r, const struct guest_hdr *hdr, const uint8_t *head, uint32_t n_head,
+	const struct guest_piece *piece, unsigned n_pieces, uint64_t n_bytes)
 {
 	struct guest_cursor cursor = guest_cursor_of(r);
 	uint32_t n_hdr = r->cfg.hdr_bytes;
@@ -117,6 +120,8 @@ deliver_plain(struct guest_ring *r, const struct guest_hdr *hdr, const struct gu
 		return false;
 	put_header(at, hdr, 1, n_hdr);
 	to = at + n_hdr;
+	guest_copy(to, head, n_head);
+	to += n_head;
 	for (unsigned i = 0; i < n_pieces; to += piece[i++].n_bytes)
 		guest_copy(to, piece[i].at, piece[i].n_bytes);
 	guest_log_mark(&r->cfg.log, d.addr, n_bytes);
@@ -167,7 +172,25 @@ guest_ring_deliver(
 		return -EPROTO;
 	for (unsigned i = 0; i < n_pieces; i++)
 		n_bytes += piece[i].n_bytes;
-	if (deliver_plain(r, hdr, piece, n_pieces, n_bytes))
+	if (deliver_plain(r, hdr, piece[0].at, piece[0].n_bytes, piece + 1, n_pieces - 1, n_bytes))
 		return 0;
 	return r->fault ? -EPROTO : deliver_any(r, hdr, piece, n_pieces, n_bytes);
+}
+
+unsigned
+guest_ring_deliver_frames(struct guest_ring *r, const struct guest_burst *burst, const uint8_t *which, unsigned n)
+{
+	static const struct guest_hdr none;
+	unsigned k = 0;
+
+	if (r->fault)
+		return 0;
+	for (; k < n; k++) {
+		const struct guest_frame *f = &burst->frame[which[k]];
+
+		if (!deliver_plain(r, &none, f->head, f->n_head, &burst->piece[f->first_piece], f->n_pieces,
+			    (uint64_t)r->cfg.hdr_bytes + f->n_bytes))
+			break;
+	}
+	return k;
 }

@@ -125,6 +125,8 @@ build_port(const struct dp *dp, struct port *port, struct view_port *vp)
 	vp->trace = cfg->prewake || port->is_traced ? port->trace : NULL;
 	vp->prewake = cfg->prewake && vp->trace;
 	vp->schedule = port->schedule;
+	vp->passes = vp->bridge && vp->is_admin_up && vp->takes_untagged && !vp->is_mirror_target &&
+		!(vp->mirror & DP_MIRROR_RX) && !vp->capture && !vp->trace && !cfg->max_rate_bps;
 	vp->link_rate = cfg->link_rate_bps / 8;
 	vp->sender = (struct sched_params){.deadline_ns = cfg->deadline_ns,
 		.min_rate = cfg->min_rate_bps / 8,

@@ -55,6 +55,7 @@ struct guest_turn {
 	struct used_list to_guests, from_guests;
 	unsigned n_steps, n_rests;
 	struct guest_burst burst;
+	struct rte_mbuf *taken[GUEST_BURST]; // whose data room the heads of a burst are in
 	// Buffers of borrowed bytes, in use from the first on. They have two references while a
 	// packet has them, so that freeing the packet leaves them here.
 	struct rte_mbuf rest[RESTS_MAX];
@@ -261,50 +262,112 @@ rx_announced(struct device *device, struct rte_mbuf **pkts)
 	return pkts[0] ? 1 : 0;
 }
 
-static uint16_t
-guest_rx(struct device *device, uint16_t pair, struct rte_mbuf **pkts, uint16_t n)
+bool
+guest_io_is_announced(const struct guest_io *g)
 {
-	struct guest_burst *burst = &turn->burst;
-	const struct guest_io *g = device->priv;
+	return atomic_load_explicit(&g->announced, memory_order_relaxed);
+}
+
+const struct guest_frame *
+guest_io_taken(void)
+{
+	return turn->burst.frame;
+}
+
+uint16_t
+guest_io_take(struct device *device, uint16_t pair, uint16_t n)
+{
+	struct guest_turn *t = turn;
 	struct guest_queue *q = queue_of(device, GUEST_FROM(pair));
-	uint16_t got = 0, n_full = 0;
-	unsigned taken;
+	uint16_t taken;
 	bool was_broken;
 
 	if (!q)
 		return 0;
-	if (unlikely(atomic_load_explicit(&g->announced, memory_order_relaxed)) && !pair)
-		return rx_announced(device, pkts);
 	was_broken = q->ring.fault;
 	// Buffers come first: a frame that was taken and has none would be lost.
 	n = (uint16_t)guest_ring_count(&q->ring, n);
-	if (!n || rte_pktmbuf_alloc_bulk(device->pool, pkts, n)) {
+	if (!n || rte_mempool_get_bulk(device->pool, (void **)t->taken, n)) {
 		count_fault(device, &q->ring, was_broken);
 		return 0;
 	}
 	for (unsigned k = 0; k < n; k++)
-		burst->frame[k].head = rte_pktmbuf_mtod(pkts[k], uint8_t *);
-	taken = guest_ring_take(&q->ring, burst, n);
+		t->burst.frame[k].head = (uint8_t *)t->taken[k]->buf_addr + RTE_PKTMBUF_HEADROOM;
+	taken = (uint16_t)guest_ring_take(&q->ring, &t->burst, n);
 	count_fault(device, &q->ring, was_broken);
 	if (unlikely(!atomic_load_explicit(&q->is_enabled, memory_order_relaxed)))
 		taken = 0;
-	for (unsigned k = 0; k < taken; k++) {
-		const struct guest_frame *f = &burst->frame[k];
-		struct rte_mbuf *m = pkts[k];
+	if (unlikely(taken < n))
+		rte_mempool_put_bulk(device->pool, (void **)t->taken + taken, n - taken);
+	note_used(&t->from_guests, device->priv, q);
+	return taken;
+}
 
-		if (likely(fill(device, m, f, &burst->piece[f->first_piece])))
+uint16_t
+guest_io_wrap(struct device *device, uint16_t n, uint32_t gone, struct rte_mbuf **pkts)
+{
+	struct guest_turn *t = turn;
+	struct rte_mbuf *back[GUEST_BURST];
+	uint16_t got = 0, n_back = 0, n_lost = 0;
+
+	for (uint16_t k = 0; k < n; k++) {
+		const struct guest_frame *f = &t->burst.frame[k];
+		struct rte_mbuf *m = t->taken[k];
+
+		if (likely(gone >> k & 1)) {
+			back[n_back++] = m;
+			continue;
+		}
+		rte_pktmbuf_reset(m);
+		if (likely(fill(device, m, f, &t->burst.piece[f->first_piece])))
 			pkts[got++] = m;
 		else {
 			pkt_free(m);
-			n_full++;
+			n_lost++;
 		}
 	}
-	if (unlikely(n_full))
-		atomic_fetch_add_explicit(&device->guest_errors, n_full, memory_order_relaxed);
-	if (unlikely(taken < n))
-		pkt_free_burst(pkts + taken, n - taken);
-	note_used(&turn->from_guests, device->priv, q);
+	if (n_back)
+		rte_mempool_put_bulk(device->pool, (void **)back, n_back);
+	if (unlikely(n_lost))
+		atomic_fetch_add_explicit(&device->guest_errors, n_lost, memory_order_relaxed);
 	return got;
+}
+
+static uint16_t
+guest_rx(struct device *device, uint16_t pair, struct rte_mbuf **pkts, uint16_t n)
+{
+	if (unlikely(guest_io_is_announced(device->priv)) && !pair && queue_of(device, GUEST_FROM(pair)))
+		return rx_announced(device, pkts);
+	n = guest_io_take(device, pair, n);
+	return n ? guest_io_wrap(device, n, 0, pkts) : 0;
+}
+
+// Drivers of many rings do not wait for the turn's end.
+static void
+note_delivered(const struct guest_io *g, struct guest_queue *q)
+{
+	note_used(&turn->to_guests, g, q);
+	if (likely(turn->to_guests.n < RINGS_MAX))
+		return;
+	publish(&turn->to_guests);
+	atomic_thread_fence(memory_order_seq_cst);
+	wake(&turn->to_guests);
+}
+
+uint16_t
+guest_io_pass(struct device *device, uint16_t pair, const uint8_t *which, uint16_t n)
+{
+	struct guest_queue *q = queue_of(device, GUEST_TO(pair));
+	bool was_broken;
+
+	if (!q || !atomic_load_explicit(&q->is_enabled, memory_order_relaxed))
+		return 0;
+	was_broken = q->ring.fault;
+	n = (uint16_t)guest_ring_deliver_frames(&q->ring, &turn->burst, which, n);
+	count_fault(device, &q->ring, was_broken);
+	if (n)
+		note_delivered(device->priv, q);
+	return n;
 }
 
 static int
@@ -357,12 +420,7 @@ guest_tx(struct device *device, uint16_t pair, struct rte_mbuf **pkts, uint16_t 
 	count_fault(device, &q->ring, was_broken);
 	if (!done)
 		return 0;
-	note_used(&turn->to_guests, device->priv, q);
-	if (unlikely(turn->to_guests.n >= RINGS_MAX)) {
-		publish(&turn->to_guests);
-		atomic_thread_fence(memory_order_seq_cst);
-		wake(&turn->to_guests);
-	}
+	note_delivered(device->priv, q);
 	return done;
 }
 

@@ -8,6 +8,7 @@
 
 #include "capture.h"
 #include "encap.h"
+#include "io/guest_io.h"
 #include "pace.h"
 #include "parts.h"
 #include "rtvs/frame.h"
@@ -125,7 +126,10 @@ egress_way(struct worker *w, const struct view *view, uint16_t out, uint16_t vla
 	return (struct egress_way){.tx = &w->port[out].tx,
 		.frame_max = vp->frame_max,
 		.is_timed = vp->schedule || vp->trace,
-		.takes_borrowed = takes_borrowed(w, vp)};
+		.takes_borrowed = takes_borrowed(w, vp),
+		.device = vp->port->device.io == &guest_io_ops && takes_borrowed(w, vp) && !vp->trace ?
+			&vp->port->device :
+			NULL};
 }
 
 // A tunnel's packets go on to its uplink.

@@ -15,6 +15,7 @@ struct egress_way {
 	uint32_t frame_max; // bytes
 	bool is_timed; // packets carry their time of arrival
 	bool takes_borrowed;
+	struct device *device; // a guest's, that takes frames that are no packets; NULL: none does
 };
 
 // Of packets that came without a tag and are in the VLAN.

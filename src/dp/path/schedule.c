@@ -390,6 +390,25 @@ schedule_put(struct worker *w, const struct view *view, uint16_t out)
 	tx->n = 0;
 }
 
+bool
+schedule_may_pass(struct worker *w, const struct view *view, uint16_t out, uint16_t sender, uint16_t n, uint64_t bytes,
+	uint32_t *ret_place)
+{
+	struct schedule *q = view_port(view, out)->schedule;
+
+	if (unlikely(q->senders.gen != view->gen))
+		senders_set_link(w, view, out, &q->senders);
+	*ret_place = senders_place(w, view, out, &q->senders, sender);
+	return !q->n_pending && sched_may_pass(&q->senders.s, *ret_place, n, bytes, w->now_ns, w->now_ns);
+}
+
+void
+schedule_passed(
+	struct worker *w, const struct view *view, uint16_t out, uint32_t place, const uint32_t *lens, uint16_t n)
+{
+	sched_pass(&view_port(view, out)->schedule->senders.s, place, lens, n, w->now_ns, w->now_ns);
+}
+
 unsigned
 schedule_serve_all(struct worker *w, const struct view *view)
 {

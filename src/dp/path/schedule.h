@@ -26,6 +26,12 @@ bool schedule_next_sender(const struct schedule *q, uint32_t *pos, uint64_t now_
 // Takes the staged packets of the port: through at once when no packet waits, else into its
 // senders' queues.
 void schedule_put(struct worker *w, const struct view *view, uint16_t out);
+// Frames that are no packets: true if n of one port's, which come now, would leave at once. Then
+// schedule_passed must be called for those that did leave, with their place.
+bool schedule_may_pass(struct worker *w, const struct view *view, uint16_t out, uint16_t sender, uint16_t n,
+	uint64_t bytes, uint32_t *ret_place);
+void schedule_passed(
+	struct worker *w, const struct view *view, uint16_t out, uint32_t place, const uint32_t *lens, uint16_t n);
 // Gives the worker's ports what is due; how many packets.
 unsigned schedule_serve_all(struct worker *w, const struct view *view);
 // After a new view, each turn until w->view_gen is its: parameters of some senders and links.

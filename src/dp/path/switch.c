@@ -12,21 +12,10 @@
 #include <rte_mbuf.h>
 #include <rte_prefetch.h>
 
+#include <string.h>
+
 #define RESERVED_GROUP UINT64_C(0x0180c2000000) // IEEE 802.1Q, table 8-1: the last four bits differ
 #define PAUSE_GROUP UINT64_C(0x0180c2000001) // IEEE 802.3, annex 31B: of one link
-#define NO_KEY UINT64_MAX // no VLAN has 16 bits
-
-// The values that all packets of a burst share.
-struct burst {
-	struct worker *w;
-	const struct view *view;
-	const struct view_port *in;
-	uint16_t in_id;
-	// The last packet's source and destination, MAC << 16 | VLAN; NO_KEY: none yet.
-	uint64_t src_key, dst_key;
-	uint16_t dst_port;
-	struct egress_way way; // to it, for packets that nobody copies
-};
 
 // The VLAN of the frame on this port. False: the port does not take it.
 static bool
@@ -55,7 +44,7 @@ check_guard(const struct guard *g, const struct rte_mbuf *m, const struct frame_
 }
 
 static enum drop
-learn(struct burst *b, const struct frame_l2 *l2, uint16_t vlan)
+learn(struct switch_burst *b, const struct frame_l2 *l2, uint16_t vlan)
 {
 	struct port_path *port = b->in->port;
 	int64_t n = atomic_load_explicit(&port->n_macs, memory_order_relaxed);
@@ -101,14 +90,14 @@ learn(struct burst *b, const struct frame_l2 *l2, uint16_t vlan)
 }
 
 static bool
-may_flood(struct burst *b)
+may_flood(struct switch_burst *b)
 {
 	return !b->in->flood.rate || rate_limit_take(&b->in->flood, &b->in->port->paid.flood, 1, b->w->now_ns);
 }
 
 // A further packet with the same bytes. Shares them: egress_put copies before it changes anything.
 static struct rte_mbuf *
-replicate(struct burst *b, uint16_t counted_on, struct rte_mbuf *m)
+replicate(struct switch_burst *b, uint16_t counted_on, struct rte_mbuf *m)
 {
 	struct rte_mbuf *copy = pkt_clone(b->w->pool, m);
 
@@ -119,7 +108,7 @@ replicate(struct burst *b, uint16_t counted_on, struct rte_mbuf *m)
 }
 
 static void
-mirror(struct burst *b, const struct view_port *of, uint8_t dir, const struct egress_pkt *pkt)
+mirror(struct switch_burst *b, const struct view_port *of, uint8_t dir, const struct egress_pkt *pkt)
 {
 	struct egress_pkt copy = *pkt;
 
@@ -131,7 +120,7 @@ mirror(struct burst *b, const struct view_port *of, uint8_t dir, const struct eg
 }
 
 static void
-forward(struct burst *b, uint16_t out, const struct view_port *vp, struct egress_pkt pkt)
+forward(struct switch_burst *b, uint16_t out, const struct view_port *vp, struct egress_pkt pkt)
 {
 	mirror(b, vp, DP_MIRROR_TX, &pkt);
 	egress_put(b->w, b->view, out, pkt);
@@ -139,7 +128,7 @@ forward(struct burst *b, uint16_t out, const struct view_port *vp, struct egress
 
 // is_reserved: only to ports that forward such frames.
 static enum drop
-flood(struct burst *b, struct egress_pkt pkt, bool is_reserved)
+flood(struct switch_burst *b, struct egress_pkt pkt, bool is_reserved)
 {
 	const struct view_bridge *bridge = b->view->bridge[b->in->bridge->id];
 	uint16_t last = VIEW_NO_PORT;
@@ -173,7 +162,7 @@ flood(struct burst *b, struct egress_pkt pkt, bool is_reserved)
 }
 
 static enum drop
-may_leave(const struct burst *b, uint16_t out, const struct view_port *vp)
+may_leave(const struct switch_burst *b, uint16_t out, const struct view_port *vp)
 {
 	if (out == b->in_id)
 		return DROP_SAME_PORT;
@@ -184,7 +173,7 @@ may_leave(const struct burst *b, uint16_t out, const struct view_port *vp)
 }
 
 static struct egress_way
-find_way(const struct burst *b, uint16_t out, uint16_t vlan)
+find_way(const struct switch_burst *b, uint16_t out, uint16_t vlan)
 {
 	const struct view_port *vp = out == MAC_TABLE_NO_PORT ? &view_no_port : view_port(b->view, out);
 
@@ -195,7 +184,7 @@ find_way(const struct burst *b, uint16_t out, uint16_t vlan)
 }
 
 static uint16_t
-lookup(struct burst *b, uint64_t dst, uint16_t vlan)
+lookup(struct switch_burst *b, uint64_t dst, uint16_t vlan)
 {
 	uint64_t key = dst << 16 | vlan;
 
@@ -208,7 +197,7 @@ lookup(struct burst *b, uint64_t dst, uint16_t vlan)
 }
 
 static enum drop
-unicast(struct burst *b, uint16_t out, const struct view_port *vp, struct egress_pkt pkt)
+unicast(struct switch_burst *b, uint16_t out, const struct view_port *vp, struct egress_pkt pkt)
 {
 	enum drop drop = may_leave(b, out, vp);
 
@@ -218,7 +207,7 @@ unicast(struct burst *b, uint16_t out, const struct view_port *vp, struct egress
 }
 
 static enum drop
-switch_one(struct burst *b, struct rte_mbuf *m)
+switch_one(struct switch_burst *b, struct rte_mbuf *m)
 {
 	const struct view_port *in = b->in, *vp;
 	struct egress_pkt pkt = {.m = m};
@@ -267,6 +256,49 @@ switch_one(struct burst *b, struct rte_mbuf *m)
 	return unicast(b, out, vp, pkt);
 }
 
+#define L2_BYTES 14
+
+// Does it leave as it came? False also for what is dropped: switch_one says why.
+static bool
+passes(struct switch_burst *b, const struct guest_frame *f)
+{
+	const struct view_port *in = b->in;
+	struct frame_l2 l2;
+	uint64_t src_key;
+
+	if (!frame_parse_l2(f->head, f->n_head, &l2) || l2.is_tagged || ((l2.src | l2.dst) & FRAME_MAC_MULTICAST) ||
+		!l2.src)
+		return false;
+	if (guard_is_active(&in->guard) && (!guard_allows_mac(&in->guard, l2.src) || guard_needs_l3(&in->guard, &l2)))
+		return false;
+	src_key = l2.src << 16 | in->vlan;
+	if (src_key != b->src_key && learn(b, &l2, in->vlan) != DROP_NONE)
+		return false;
+	b->src_key = src_key;
+	(void)lookup(b, l2.dst, in->vlan);
+	return b->way.device;
+}
+
+static bool
+fits(const struct switch_burst *b, const struct guest_frame *f)
+{
+	return f->n_bytes >= FRAME_WIRE_MIN && f->n_bytes <= b->way.frame_max && !(f->hdr.flags | f->hdr.gso_type);
+}
+
+uint16_t
+switch_passes(struct switch_burst *b, const struct guest_frame *frame, uint16_t n)
+{
+	uint16_t k = 0;
+
+	if (!passes(b, frame))
+		return 0;
+	// All that was looked at is in these bytes, and in what is compared of each.
+	while (k < n && frame[k].n_head >= L2_BYTES && !memcmp(frame[k].head, frame[0].head, L2_BYTES) &&
+		fits(b, &frame[k]))
+		k++;
+	return k;
+}
+
 // Why a port takes no packets at all, or DROP_NONE.
 static enum drop
 refuses_all(const struct view_port *in)
@@ -281,8 +313,7 @@ refuses_all(const struct view_port *in)
 void
 switch_burst(struct worker *w, const struct view *view, uint16_t in, struct rte_mbuf **pkts, uint16_t n)
 {
-	struct burst b = {
-		.w = w, .view = view, .in = view_port(view, in), .in_id = in, .src_key = NO_KEY, .dst_key = NO_KEY};
+	struct switch_burst b = switch_begin(w, view, in);
 	enum drop drop = refuses_all(b.in);
 
 	if (unlikely(drop != DROP_NONE)) {

@@ -53,6 +53,7 @@ struct view_port {
 	bool may_hold;
 	bool prewake; // and trace is there
 	bool sends_super_frames; // its guest may
+	bool passes; // its frames, unless what they are asks for more: pass.h
 	bool writes_dscp; // into what it is given
 	// Of its packets, at ports that write it, unless feedback raised it; DSCP_KEEP: they do
 	// not.

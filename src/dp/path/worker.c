@@ -11,6 +11,7 @@
 #include "io/guest_io.h"
 #include "io/vhost_guard.h"
 #include "pace.h"
+#include "pass.h"
 #include "schedule.h"
 #include "switch.h"
 #include "trace.h"
@@ -104,48 +105,107 @@ read_whole(struct worker *w, uint16_t in, struct rte_mbuf **pkts, uint16_t n)
 	return n_kept;
 }
 
+// Packets of a port were read: the clock is, too, which is when they arrived.
+static void
+arrive(struct worker *w, struct poll_queue *rxq, uint16_t n, uint64_t bytes)
+{
+	pace_work(w, n, bytes);
+	pace_tick(w);
+	pace_work(w, n, bytes);
+	poll_set_found(rxq, w->now_ns);
+}
+
+static void
+forward(struct worker *w, const struct view *view, uint16_t in, struct rte_mbuf **pkts, uint16_t n)
+{
+	const struct view_port *vp = view_port(view, in);
+
+	if (unlikely(vp->capture || vp->uplink))
+		n = read_whole(w, in, pkts, n);
+	if (unlikely(vp->capture))
+		capture_burst(w, vp->capture, pkts, n, false);
+	if (unlikely(vp->trace))
+		trace_received(w, view, in, pkts, n);
+	if (vp->uplink)
+		receive_from_tunnels(w, view, in, pkts, n);
+	else
+		switch_burst(w, view, in, pkts, n);
+}
+
+static void
+count_received(struct worker *w, uint16_t in, uint16_t n, uint64_t bytes)
+{
+	struct port_counters *c = &w->port[in].c;
+
+	counters_add(&c->rx_pkts, n);
+	counters_add(&c->rx_bytes, bytes);
+}
+
+// pkts become those of port `in`. How many bytes they have.
+static uint64_t
+mark(struct rte_mbuf **pkts, uint16_t n, uint16_t in)
+{
+	uint64_t bytes = 0;
+
+	for (uint16_t i = 0; i < n; i++) {
+		bytes += pkts[i]->pkt_len;
+		pkts[i]->port = in; // the flow, at any egress port
+	}
+	return bytes;
+}
+
+// From a guest whose frames may pass.
+static unsigned
+poll_guest(struct worker *w, const struct view *view, struct poll_queue *rxq)
+{
+	struct device *device = &view_port(view, rxq->port)->port->device;
+	const struct guest_frame *f = guest_io_taken();
+	struct rte_mbuf *pkts[PORT_BURST];
+	uint16_t n = guest_io_take(device, rxq->queue, PORT_BURST), n_passed, n_left;
+	uint64_t bytes = 0;
+	uint32_t gone;
+
+	if (!n)
+		return 0;
+	for (uint16_t i = 0; i < n; i++)
+		bytes += f[i].n_bytes;
+	arrive(w, rxq, n, bytes);
+	gone = pass_burst(w, view, rxq->port, n, &n_passed, &bytes);
+	n_left = guest_io_wrap(device, n, gone, pkts);
+	bytes += mark(pkts, n_left, rxq->port);
+	count_received(w, rxq->port, (uint16_t)(n_passed + n_left), bytes);
+	if (n_left)
+		forward(w, view, rxq->port, pkts, n_left);
+	return n;
+}
+
 // Receives from one queue and forwards.
 static unsigned
 poll_queue(struct worker *w, const struct view *view, struct poll_queue *rxq)
 {
 	const struct view_port *in = view_port(view, rxq->port);
-	struct port_counters *c = &w->port[rxq->port].c;
 	struct device *device = &in->port->device;
 	struct rte_mbuf *pkts[PORT_BURST];
-	uint64_t sum = 0;
 	uint16_t n = readable(w, in);
+	uint64_t bytes;
 
 	if (unlikely(!n)) {
 		w->is_holding = true;
 		poll_set_found(rxq, w->now_ns);
 		return 0;
 	}
+	if (in->passes && device->io == &guest_io_ops && !guest_io_is_announced(device->priv))
+		return poll_guest(w, view, rxq);
 	if (unlikely(in->max_rate.rate))
 		n = receive_limited(w, in, rxq->queue, pkts, n);
 	else
 		n = device->io->rx(device, rxq->queue, pkts, n);
 	if (!n)
 		return 0;
-	for (uint16_t i = 0; i < n; i++) {
-		sum += pkts[i]->pkt_len;
-		pkts[i]->port = rxq->port; // the flow, at any egress port
-	}
-	pace_work(w, n, sum);
-	pace_tick(w); // when the burst was read: its arrival
-	pace_work(w, n, sum);
-	poll_set_found(rxq, w->now_ns);
-	counters_add(&c->rx_pkts, n);
-	counters_add(&c->rx_bytes, sum);
-	if (unlikely(in->capture || in->uplink))
-		n = read_whole(w, rxq->port, pkts, n);
-	if (unlikely(in->capture))
-		capture_burst(w, in->capture, pkts, n, false);
-	if (unlikely(in->trace))
-		trace_received(w, view, rxq->port, pkts, n);
-	if (in->uplink)
-		receive_from_tunnels(w, view, rxq->port, pkts, n);
-	else
-		switch_burst(w, view, rxq->port, pkts, n);
+	bytes = mark(pkts, n, rxq->port);
+	arrive(w, rxq, n, bytes);
+	count_received(w, rxq->port, n, bytes);
+	forward(w, view, rxq->port, pkts, n);
 	return n;
 }
 
@@ -160,9 +220,10 @@ turn(struct worker *w, const struct view *view)
 		n += poll_queue(w, view, q);
 		// A guest spreads its packets over its queues: together they leave in longer
 		// bursts.
-		if (w->n_dirty && (i == 1 || q->next->port != q->port)) {
+		if ((w->n_dirty || w->has_passed) && (i == 1 || q->next->port != q->port)) {
 			egress_flush(w, view);
 			guest_io_turn_step();
+			w->has_passed = false;
 		}
 	}
 	if (poll_set_is_due(&w->polls, w->now_ns)) {

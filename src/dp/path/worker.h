@@ -74,6 +74,7 @@ struct worker {
 	struct worker_update update;
 	uint32_t max_waiting; // buffers of one sender in all its schedules
 	struct worker_waiting *waiting; // DP_MAX_PORTS, by sender
+	bool has_passed; // frames to a guest's ring since the last step of its turn
 	uint16_t n_dirty; // ports with staged packets
 	uint16_t dirty[DP_MAX_PORTS];
 	struct rte_mempool *pool;

@@ -79,7 +79,8 @@ expect_take(enum guest_ring_fault fault, unsigned n_before)
 	assert_int_equal(guest_ring_take(&world.ring, &burst, GUEST_BURST), n_before);
 	assert_int_equal(world.ring.fault, fault);
 	assert_int_equal(guest_ring_take(&world.ring, &burst, GUEST_BURST), 0);
-	assert_int_equal(guest_ring_deliver(&world.ring, &(struct guest_hdr){0}, NULL, 0), fault ? -EPROTO : -EAGAIN);
+	assert_int_equal(guest_ring_deliver(&world.ring, &(struct guest_hdr){0}, &(struct guest_piece){0}, 1),
+		fault ? -EPROTO : -EAGAIN);
 	assert_false(guest_ring_has_work(&world.ring));
 	guest_ring_publish(&world.ring);
 	driver_fini(&world.d);

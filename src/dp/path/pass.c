@@ -1,0 +1,114 @@
+// Frames that leave as they came. Runs of frames with one source and one destination are looked at
+// together. Whatever is not plain, and whatever the receiver does not take at once, is left to
+// switch_burst, with all frames behind it that leave by the same queue: their order stays.
+#include "pass.h"
+
+#include "io/guest_io.h"
+#include "rtvs/frame.h"
+#include "schedule.h"
+#include "switch.h"
+
+struct pass {
+	struct worker *w;
+	const struct view *view;
+	struct switch_burst b;
+	uint32_t gone; // frames, as bits
+	uint16_t n_gone;
+	uint64_t bytes;
+};
+
+// Frames of one run that leave by one queue.
+struct lane {
+	uint16_t n;
+	uint8_t which[PORT_BURST];
+};
+
+// Frames of one flow leave by one queue, as transmit_steer has it.
+static bool
+steer(struct lane *lane, uint16_t first, uint16_t n, uint32_t n_txq)
+{
+	for (uint16_t k = first; k < first + n; k++) {
+		const struct guest_frame *f = &guest_io_taken()[k];
+		struct lane *to = lane;
+
+		if (n_txq > 1) {
+			// Else it is copied as a whole first, and steered by headers that are not
+			// here.
+			if (f->n_pieces && !frame_has_all_headers(f->head, f->n_head))
+				return false;
+			to += frame_flow_hash(f->head, f->n_head) % n_txq;
+		}
+		to->which[to->n++] = (uint8_t)k;
+	}
+	return true;
+}
+
+static uint64_t
+bytes_of(const struct lane *lane, uint32_t *ret_lens)
+{
+	uint64_t sum = 0;
+
+	for (uint16_t k = 0; k < lane->n; k++)
+		sum += ret_lens[k] = guest_io_taken()[lane->which[k]].n_bytes;
+	return sum;
+}
+
+// False: some are left.
+static bool
+pass_lane(struct pass *p, uint16_t queue, struct lane *lane)
+{
+	const struct switch_burst *b = &p->b;
+	struct port_counters *c = &p->w->port[b->dst_port].c;
+	uint32_t lens[PORT_BURST], place = 0;
+	uint64_t bytes = bytes_of(lane, lens);
+	uint16_t done;
+
+	if (b->way.is_timed && !schedule_may_pass(p->w, p->view, b->dst_port, b->in_id, lane->n, bytes, &place))
+		return false;
+	done = guest_io_pass(b->way.device, queue, lane->which, lane->n);
+	for (uint16_t k = 0; k < done; k++)
+		p->gone |= UINT32_C(1) << lane->which[k];
+	for (uint16_t k = done; k < lane->n; k++)
+		bytes -= lens[k];
+	if (b->way.is_timed && done)
+		schedule_passed(p->w, p->view, b->dst_port, place, lens, done);
+	counters_add(&c->tx_pkts, done);
+	counters_add(&c->tx_bytes, bytes);
+	p->n_gone = (uint16_t)(p->n_gone + done);
+	p->bytes += bytes;
+	return done == lane->n;
+}
+
+static bool
+pass_run(struct pass *p, uint16_t first, uint16_t n)
+{
+	uint32_t n_txq = atomic_load_explicit(&p->b.way.device->n_txq, memory_order_relaxed);
+	struct lane lane[DP_MAX_QUEUES];
+	bool is_whole = true;
+
+	for (uint32_t q = 0; q < n_txq; q++)
+		lane[q].n = 0;
+	if (!steer(lane, first, n, n_txq))
+		return false;
+	for (uint32_t q = 0; q < n_txq; q++)
+		if (lane[q].n)
+			is_whole &= pass_lane(p, (uint16_t)q, &lane[q]);
+	return is_whole;
+}
+
+uint32_t
+pass_burst(struct worker *w, const struct view *view, uint16_t in, uint16_t n, uint16_t *ret_n, uint64_t *ret_bytes)
+{
+	struct pass p = {.w = w, .view = view, .b = switch_begin(w, view, in)};
+
+	for (uint16_t k = 0, run; k < n; k = (uint16_t)(k + run)) {
+		run = switch_passes(&p.b, &guest_io_taken()[k], (uint16_t)(n - k));
+		// What is staged for the port came before.
+		if (!run || p.b.way.tx->n || !pass_run(&p, k, run))
+			break;
+	}
+	w->has_passed |= p.gone;
+	*ret_n = p.n_gone;
+	*ret_bytes = p.bytes;
+	return p.gone;
+}
