@@ -9,6 +9,9 @@
 // err gets a message for people, without the object's name in front; it is untouched on success.
 #pragma once
 
+#include "rtvs/types.h"
+
+#include <net/if.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -20,7 +23,8 @@
 struct vdpa_dev {
 	char mgmtdev[VDPA_NAME_SIZE];
 	uint32_t n_queues; // at most; two are a pair
-	uint8_t mac[6]; // zeros: the device has none, and its driver makes one up
+	bool has_mac; // else its driver makes one up
+	struct mac mac;
 	uint16_t mtu; // 0: not said
 	bool has_link, is_link_up;
 };
@@ -31,6 +35,40 @@ struct vdpa_dev {
 // this one has no such device, or a name is empty or too long; -EPERM; -ETIMEDOUT: the device may
 // still come; -EBUSY: VDPA_MAX_CALLS.
 int vdpa_dev_new(const char *name, const char *mgmtdev, unsigned timeout_ms, char err[VDPA_ERR_SIZE]);
-// Its interface goes, wherever that is, and its vhost-vdpa file. -ENODEV: there is no such device.
+// Its interface goes, wherever that is, and its vhost-vdpa file. -ENODEV: there is no such device;
+// -EBUSY: a program has the file open. The kernel would wait for that program without limit, and
+// keep every other request about any device waiting.
 int vdpa_dev_del(const char *name, unsigned timeout_ms, char err[VDPA_ERR_SIZE]);
 int vdpa_dev_get(const char *name, struct vdpa_dev *ret_dev, unsigned timeout_ms, char err[VDPA_ERR_SIZE]);
+
+// The bus in sysfs. root is a directory in front of /sys and /dev for tests; "" is the machine.
+// Names with a slash name nothing.
+
+// "": no driver. -ENODEV: there is no such device.
+int vdpa_bus_driver(const char *root, const char *name, char ret_driver[VDPA_NAME_SIZE]);
+// What the driver made of the device, with prefix "virtio" or "vhost-vdpa-". -ENOENT: nothing yet.
+int vdpa_bus_child(const char *root, const char *name, const char *prefix, char ret_child[VDPA_NAME_SIZE]);
+// The number of devices or a negative errno; names in order, to be freed. A kernel without the bus
+// has none.
+int vdpa_bus_list(const char *root, char (**ret_names)[VDPA_NAME_SIZE]);
+// driver "": none. Nothing happens where it has that driver. -ENODEV: there is no such device;
+// -ENOENT: the kernel has no such driver; -EBUSY: a program has its vhost-vdpa file open; -EPERM;
+// -ETIMEDOUT, as above.
+int vdpa_bus_bind(const char *root, const char *name, const char *driver, unsigned timeout_ms, char err[VDPA_ERR_SIZE]);
+
+// Network interfaces, in the network namespace of the calling thread.
+
+struct vdpa_link {
+	uint32_t index;
+	char name[IF_NAMESIZE];
+	struct mac mac;
+	uint32_t mtu;
+	bool is_up; // as the administrator set it
+};
+
+// The interface of the virtio device "virtio3". -ENOENT: it is not in this namespace.
+int vdpa_link_find(const char *virtio, struct vdpa_link *ret_link, unsigned timeout_ms, char err[VDPA_ERR_SIZE]);
+// One step, or nothing of it. name, mac NULL: as it is. netns: the descriptor of the namespace that
+// the interface moves to, or -1. An interface that moves is down afterwards.
+int vdpa_link_set(uint32_t index, const char *name, const struct mac *mac, int netns, bool is_up, unsigned timeout_ms,
+	char err[VDPA_ERR_SIZE]);

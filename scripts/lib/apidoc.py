@@ -152,6 +152,7 @@ _rtvsctl_words() { # NOUN VERB
 	case "$1 $2" in
 @CASES@
 	"latency "*) echo "port= flow=" ;;
+	"vdpa attach") echo "--driver --mac --name --netns" ;;
 	esac
 }
 
@@ -166,6 +167,9 @@ _rtvsctl_values() { # KEY
 _rtvsctl_names() { # NOUN VERB: what the word after them may be
 	case "$1 $2" in
 @NAMES@
+	"vdpa --driver") echo "virtio vhost" ;;
+	"vdpa --netns") ls /run/netns 2>/dev/null ;;
+	"vdpa attach" | "vdpa detach") ls /sys/bus/vdpa/devices 2>/dev/null ;;
 	esac
 }
 
@@ -188,6 +192,10 @@ _rtvsctl() {
 		mapfile -t COMPREPLY < <(compgen -W "$(_rtvsctl_values "$key")" -- "$cur")
 		return
 	fi
+	case ${COMP_WORDS[COMP_CWORD - 1]} in
+	--driver) words=(vdpa --driver) ;;
+	--netns) words=(vdpa --netns) ;;
+	esac
 	case ${#words[@]} in
 	0) mapfile -t COMPREPLY < <(compgen -W "@WORDS@" -- "$cur") ;;
 	1)
@@ -196,6 +204,7 @@ _rtvsctl() {
 		advise) mapfile -t COMPREPLY < <(compgen -W "$(_rtvsctl_guests)" -- "$cur") ;;
 		latency) mapfile -t COMPREPLY < <(compgen -W "$(_rtvsctl_values port)" -- "$cur") ;;
 		help) mapfile -t COMPREPLY < <(compgen -W "@NOUNS@" -- "$cur") ;;
+		vdpa) mapfile -t COMPREPLY < <(compgen -W "attach detach list" -- "$cur") ;;
 		virt) mapfile -t COMPREPLY < <(compgen -W "attach detach list set xml" -- "$cur") ;;
 		top) mapfile -t COMPREPLY < <(compgen -W "interval= count=" -- "$cur"); compopt -o nospace ;;
 		esac
@@ -235,7 +244,7 @@ def completion(api):
                 f'\t\t{n}) mapfile -t COMPREPLY < <(compgen -W "{" ".join(v)}'
                 + (" $(_rtvsctl_values port)" if n == "capture" else "") + '" -- "$cur") ;;' for n, v in nouns.items()))
             .replace("@NOUNS@", " ".join(nouns))
-            .replace("@WORDS@", " ".join(dict.fromkeys([*nouns, "help", "top", "latency", "events", "capture", "advise", "virt", "call"]))))
+            .replace("@WORDS@", " ".join(dict.fromkeys([*nouns, "help", "top", "latency", "events", "capture", "advise", "vdpa", "virt", "call"]))))
 
 
 def main():

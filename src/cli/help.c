@@ -26,6 +26,8 @@ help_usage(void)
 	     "                              exit status 0 also when there are problems\n"
 	     "  virt attach|detach|set|xml|list ...\n"
 	     "                              ports of libvirt's domains: see rtvsctl virt --help\n"
+	     "  vdpa attach|detach|list ...\n"
+	     "                              devices of the vDPA bus for containers: see rtvsctl vdpa --help\n"
 	     "  call METHOD [JSON]          any method with parameters as JSON\n"
 	     "\n"
 	     "  -f, --file FILE    execute a list of calls, as in a configuration file; stop at the first error\n"

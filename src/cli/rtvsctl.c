@@ -12,6 +12,7 @@
 #include "rtvs/rpc.h"
 #include "rtvs/units.h"
 #include "top.h"
+#include "vdpa.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -409,6 +410,12 @@ run_virt(struct cli *cli, int argc, char **argv)
 	return CLI_REFUSED;
 }
 
+static int
+run_vdpa(struct cli *cli, int argc, char **argv)
+{
+	return (int)vdpa_run(cli->socket, cli->timeout_ms, cli->is_json, argc, argv);
+}
+
 static _Atomic bool is_interrupted;
 
 static void
@@ -587,7 +594,8 @@ run(struct cli *cli, int argc, char **argv)
 		const char *word;
 		int (*fn)(struct cli *, int, char **);
 	} own[] = {{"help", run_help}, {"call", run_call}, {"events", run_events}, {"top", run_top},
-		{"latency", run_latency}, {"capture", run_capture}, {"advise", run_advise}, {"virt", run_virt}};
+		{"latency", run_latency}, {"capture", run_capture}, {"advise", run_advise}, {"virt", run_virt},
+		{"vdpa", run_vdpa}};
 
 	for (unsigned i = 0; i < sizeof(own) / sizeof(*own); i++) {
 		char method[64];

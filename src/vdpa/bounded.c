@@ -131,3 +131,18 @@ bounded_call(int (*fn)(void *data), void *data, size_t size, unsigned timeout_ms
 	job_free(job);
 	return rc;
 }
+
+const char *
+bounded_why(int rc)
+{
+	switch (rc) {
+	case -ETIMEDOUT:
+		return "the kernel did not finish in time: a vDPA device does not answer it";
+	case -EBUSY:
+		return "too many requests wait in the kernel: a vDPA device does not answer it";
+	case -EPERM:
+		return "no permission: needs root";
+	default:
+		return strerror(-rc);
+	}
+}

@@ -1,6 +1,7 @@
 // One socket and one thread a request. The kernel gives the family its number when the module is
 // loaded, so each request asks for that first.
 #include "bounded.h"
+#include "bus.h"
 #include "message.h"
 #include "rtvs/vdpa.h"
 
@@ -50,6 +51,8 @@ run(void *data)
 		(void)mnl_socket_setsockopt(s, NETLINK_EXT_ACK, &on, sizeof(on));
 		rc = exchange(s, buf, message_get_family(buf, 1), 1, &r->answer);
 	}
+	if (!rc && r->cmd == VDPA_CMD_DEV_DEL && bus_is_open("", r->name))
+		rc = -EBUSY;
 	if (!rc)
 		rc = exchange(s, buf,
 			message_dev(buf, 2, r->answer.family, r->cmd, r->name, r->mgmtdev[0] ? r->mgmtdev : NULL), 2,
@@ -74,12 +77,8 @@ ask(struct request *r, uint8_t cmd, const char *name, const char *mgmtdev, unsig
 	(void)snprintf(r->name, sizeof(r->name), "%s", name);
 	(void)snprintf(r->mgmtdev, sizeof(r->mgmtdev), "%s", mgmtdev ? mgmtdev : "");
 	rc = bounded_call(run, r, sizeof(*r), timeout_ms);
-	if (rc == -ETIMEDOUT)
-		(void)snprintf(err, VDPA_ERR_SIZE,
-			"the kernel did not finish within %u ms: a vDPA device does not answer it", timeout_ms);
-	else if (rc == -EBUSY && !r->answer.family)
-		(void)snprintf(err, VDPA_ERR_SIZE,
-			"%d requests are in the kernel already: a vDPA device does not answer it", VDPA_MAX_CALLS);
+	if (rc == -ETIMEDOUT || (rc == -EBUSY && !r->answer.family))
+		(void)snprintf(err, VDPA_ERR_SIZE, "%s", bounded_why(rc));
 	else if (rc)
 		message_describe(rc, &r->answer, cmd, name, r->mgmtdev, err);
 	return rc;

@@ -2,6 +2,8 @@
 // for an acknowledgement, which ends its answer.
 #include "message.h"
 
+#include "bus.h"
+
 #include <errno.h>
 #include <libmnl/libmnl.h>
 #include <linux/genetlink.h>
@@ -83,7 +85,8 @@ read_dev_cb(const struct nlattr *attr, void *ctx)
 		dev->n_queues = mnl_attr_get_u32(attr);
 		break;
 	case VDPA_ATTR_DEV_NET_CFG_MACADDR:
-		memcpy(dev->mac, mnl_attr_get_payload(attr), sizeof(dev->mac));
+		dev->has_mac = true;
+		memcpy(&dev->mac, mnl_attr_get_payload(attr), sizeof(dev->mac));
 		break;
 	case VDPA_ATTR_DEV_NET_CFG_MTU:
 		dev->mtu = mnl_attr_get_u16(attr);
@@ -155,6 +158,8 @@ message_describe(int rc, const struct message_answer *answer, uint8_t cmd, const
 			mgmtdev);
 	else if (rc == -ENODEV)
 		(void)snprintf(err, VDPA_ERR_SIZE, "there is no vDPA device %s", name);
+	else if (rc == -EBUSY && cmd == VDPA_CMD_DEV_DEL)
+		(void)snprintf(err, VDPA_ERR_SIZE, BUS_IN_USE, name);
 	else if (rc == -EEXIST)
 		(void)snprintf(err, VDPA_ERR_SIZE, "there is a vDPA device %s already", name);
 	else if (rc == -EINVAL && cmd == VDPA_CMD_DEV_NEW && !answer->text[0])

@@ -130,6 +130,11 @@ def virt_used(command):
     return rtvsctl(words) or is_in("test/vm/libvirt_test.sh", "virt %s " % words[2])(command)
 
 
+def vdpa_used(command):
+    words = command.replace("-j ", "").split()
+    return is_in("test/vm/vdpa_test.sh", "vdpa %s" % " ".join(words[2:3]))(command) or inside("rtvsctl vdpa --help | grep -q ' vdpa %s'" % words[2]).returncode and "no verb"
+
+
 def is_in(name, *texts):
     def check(_command):
         text = open(os.path.join(TOP, name)).read()
@@ -146,6 +151,8 @@ NOT_HERE = [
      is_in("test/smoke/package_test.sh", "rtvswitch-libvirt")),
     (r"^virsh", "test/vm/libvirt_test.sh has a libvirtd with guests", virsh_used),
     (r"^rtvsctl virt", "test/vm/libvirt_test.sh has a libvirtd with guests", virt_used),
+    (r"^modprobe -a v", "this kernel has no vDPA, that of test/vm/vdpa_test.sh has", is_in("test/vm/vdpa_test.sh", "modprobe -a vduse virtio_vdpa")),
+    (r"^rtvsctl (-j )?vdpa", "this kernel has no vDPA, that of test/vm/vdpa_test.sh has", vdpa_used),
     (r"^(sudo )?(apt|apt-get|dpkg) ", "test/smoke/package_test.sh installs the packages", is_in("test/smoke/package_test.sh", "apt-get install")),
 ]
 
@@ -369,7 +376,7 @@ def helps():
 PREFIX_OF = {p: path for p in PROGRAMS for path in glob.glob("%s/root%s/*bin/%s" % (WORK, PREFIX, p))}
 # Commands of rtvsctl that are no methods, with their parameters.
 COMMANDS = {"top": {"interval", "count"}, "latency": {"port", "flow"}, "events": set(), "help": None, "call": None, "advise": set(),
-            "capture": {"filter", "count", "write", "snaplen"}, "virt": None}
+            "capture": {"filter", "count", "write", "snaplen"}, "vdpa": None, "virt": None}
 
 
 def api():

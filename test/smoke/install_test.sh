@@ -74,6 +74,9 @@ completes() {
 	expect_match 'advise' "$(completions rtvsctl adv)"
 	start vm qemu-system-x86_64 -S -nodefaults -display none -accel tcg -m 16 -name guest=web1,debug-threads=on
 	wait_for 10 grep -q web1 "/proc/$(pid_of vm)/cmdline"
+	expect_match 'detach' "$(completions rtvsctl vdpa d)"
+	expect_match '--netns' "$(completions rtvsctl vdpa attach c1 --n)"
+	expect "drivers" vhost "$(completions rtvsctl vdpa attach c1 --driver vh)"
 	expect "guests" web1 "$(completions rtvsctl advise w)"
 	stop vm
 	expect_match 'bridge=' "$(completions rtvsctl port add x br)"

@@ -127,7 +127,8 @@ answers_are_read(void **state)
 	assert_int_equal(answer.dev.n_queues, 2);
 	assert_false(answer.dev.has_link);
 	assert_int_equal(READ(config, 2, &answer), 1);
-	assert_memory_equal(answer.dev.mac, mac, sizeof(mac));
+	assert_true(answer.dev.has_mac);
+	assert_memory_equal(&answer.dev.mac, mac, sizeof(mac));
 	assert_int_equal(answer.dev.mtu, 1400);
 	assert_true(answer.dev.has_link && answer.dev.is_link_up);
 	assert_int_equal(READ(done, 2, &answer), 0);
@@ -163,6 +164,7 @@ static void
 refusals_say_what_to_do(void **state)
 {
 	uint8_t other[sizeof(no_device)];
+	char text[VDPA_ERR_SIZE];
 
 	(void)state;
 	assert_refused(
@@ -171,6 +173,8 @@ refusals_say_what_to_do(void **state)
 	REFUSED(not_ready, VDPA_CMD_DEV_NEW, -EINVAL, "vduse has no device nope that is ready");
 	REFUSED(no_mgmtdev, VDPA_CMD_DEV_NEW, -ENODEV, "the kernel has no management device vduse: modprobe vduse");
 	REFUSED(no_device, VDPA_CMD_DEV_DEL, -ENODEV, "there is no vDPA device nope");
+	message_describe(-EBUSY, &(struct message_answer){.family = FAMILY}, VDPA_CMD_DEV_DEL, "c1", "", text);
+	assert_non_null(strstr(text, "c1 is in use"));
 	REFUSED(no_permission, VDPA_CMD_DEV_DEL, -EPERM,
 		"no permission for vDPA devices: needs root, or CAP_NET_ADMIN");
 	// Another error, with the kernel's own words and without.
