@@ -102,6 +102,8 @@ struct guest_burst {
 	uint32_t n_pieces;
 };
 
+#define GUEST_RING_UNKNOWN (1u << 16)
+
 // Workers write to rings in turn, so that no two are on one cache line.
 struct __attribute__((aligned(64))) guest_ring {
 	struct guest_ring_cfg cfg;
@@ -113,6 +115,10 @@ struct __attribute__((aligned(64))) guest_ring {
 	// packed: the first used descriptor that is not published, if is_held
 	uint16_t held_at, held_flags;
 	bool is_held, is_told;
+	// While the driver's word here has this value, it offers no further buffer;
+	// GUEST_RING_UNKNOWN: which that is, is not known.
+	const uint16_t *quiet_at;
+	uint32_t quiet;
 	enum guest_ring_fault fault;
 	uint32_t hint; // of guest_mem
 };
@@ -125,6 +131,14 @@ int guest_ring_init(struct guest_ring *r, const struct guest_ring_cfg *cfg);
 // How many buffers the driver offers, n (GUEST_BURST at most) at most: no more frames can be taken.
 // 0 also where the ring is broken, r->fault tells.
 unsigned guest_ring_count(struct guest_ring *r, unsigned n);
+
+// 0: nothing has come since guest_ring_count, which found no buffer. Else something may have. The
+// cheapest look at a ring: it reads one word of the driver.
+static inline uint32_t
+guest_ring_peek(const struct guest_ring *r)
+{
+	return __atomic_load_n(r->quiet_at, __ATOMIC_RELAXED) ^ r->quiet;
+}
 
 // Takes up to n (GUEST_BURST at most) frames that the driver sends, and marks their buffers used.
 // burst->frame[0 .. n) have room for their heads. Returns how many, as guest_ring_count.

@@ -37,7 +37,9 @@ struct poll_queue {
 	uint16_t port, queue;
 	bool is_idle;
 	bool is_watched; // the caller's
+	bool is_held; // the caller's: it was not read, though it may have something
 	uint8_t interval; // of an idle one: POLL_LOOK_NS << interval
+	const void *guest; // the caller's
 	uint64_t awake_until_ns;
 	uint64_t max_wait_ns;
 };

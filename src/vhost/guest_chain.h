@@ -75,20 +75,24 @@ guest_cursor_of(const struct guest_ring *r)
 // The driver's index of a split ring. False: r->fault says that it lies.
 bool guest_chain_read_index(struct guest_ring *r);
 
+// Of a packed ring's descriptor.
+static inline bool
+guest_chain_is_available(uint16_t flags, bool wrap)
+{
+	return !!(flags & 1 << VRING_PACKED_DESC_F_AVAIL) == wrap && !!(flags & 1 << VRING_PACKED_DESC_F_USED) != wrap;
+}
+
 // Does the ring offer a buffer at the cursor? Reads the guest's index where the last look is used
 // up.
 static inline bool
 guest_chain_is_offered(struct guest_ring *r, const struct guest_cursor *cursor)
 {
 	const struct vring_packed_desc *d;
-	uint16_t flags;
 
 	if (!r->cfg.is_packed)
 		return r->seen != cursor->at || (guest_chain_read_index(r) && r->seen != cursor->at);
 	d = (const struct vring_packed_desc *)r->cfg.desc + cursor->at;
-	flags = guest_load_16(&d->flags, __ATOMIC_ACQUIRE);
-	return !!(flags & 1 << VRING_PACKED_DESC_F_AVAIL) == cursor->wrap &&
-		!!(flags & 1 << VRING_PACKED_DESC_F_USED) != cursor->wrap;
+	return guest_chain_is_available(guest_load_16(&d->flags, __ATOMIC_ACQUIRE), cursor->wrap);
 }
 
 // Reads the buffer at the cursor, which is offered, and moves the cursor behind it. is_writable:

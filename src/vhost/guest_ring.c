@@ -25,6 +25,8 @@ guest_ring_bytes(uint16_t size, bool is_packed)
 int
 guest_ring_init(struct guest_ring *r, const struct guest_ring_cfg *cfg)
 {
+	const struct vring_avail *avail = cfg->driver;
+
 	if (!cfg->size || cfg->size > GUEST_RING_MAX || (!cfg->is_packed && cfg->size & (cfg->size - 1)) ||
 		(cfg->hdr_bytes != 10 && cfg->hdr_bytes != 12) || (uintptr_t)cfg->desc % 16 ||
 		(uintptr_t)cfg->driver % 2 || (uintptr_t)cfg->device % 4)
@@ -34,6 +36,8 @@ guest_ring_init(struct guest_ring *r, const struct guest_ring_cfg *cfg)
 	*r = (struct guest_ring){.cfg = *cfg,
 		.pos = cfg->pos,
 		.mask = (uint16_t)(cfg->size - 1),
+		.quiet_at = &avail->idx, // any word: it is not compared yet
+		.quiet = GUEST_RING_UNKNOWN,
 		.seen = cfg->pos.avail,
 		.published = cfg->pos.used};
 	if (cfg->state && cfg->is_packed)
@@ -219,6 +223,22 @@ guest_ring_has_work(const struct guest_ring *r)
 	return guest_load_16(&avail->idx, __ATOMIC_ACQUIRE) != cursor.at;
 }
 
+// The driver's word that shows the next buffer: its index, or that descriptor's flags. Any change of
+// it ends the quiet, a lie, too: whoever takes buffers finds out what it means.
+static void
+note_quiet(struct guest_ring *r)
+{
+	uint16_t flags;
+
+	if (!r->cfg.is_packed) {
+		r->quiet = r->pos.avail;
+		return;
+	}
+	r->quiet_at = &((const struct vring_packed_desc *)r->cfg.desc + r->pos.avail)->flags;
+	flags = guest_load_16(r->quiet_at, __ATOMIC_RELAXED);
+	r->quiet = guest_chain_is_available(flags, r->pos.avail_wrap) ? GUEST_RING_UNKNOWN : flags;
+}
+
 unsigned
 guest_ring_count(struct guest_ring *r, unsigned n)
 {
@@ -230,10 +250,12 @@ guest_ring_count(struct guest_ring *r, unsigned n)
 	if (!r->cfg.is_packed) {
 		if ((uint16_t)(r->seen - cursor.at) < n && !guest_chain_read_index(r))
 			return 0;
-		return (uint16_t)(r->seen - cursor.at) < n ? (uint16_t)(r->seen - cursor.at) : n;
-	}
-	for (; k < n && guest_chain_is_offered(r, &cursor); k++)
-		guest_cursor_step(r, &cursor);
+		k = (uint16_t)(r->seen - cursor.at) < n ? (uint16_t)(r->seen - cursor.at) : n;
+	} else
+		for (; k < n && guest_chain_is_offered(r, &cursor); k++)
+			guest_cursor_step(r, &cursor);
+	if (!k && n)
+		note_quiet(r);
 	return k;
 }
 

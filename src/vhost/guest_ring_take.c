@@ -102,6 +102,7 @@ guest_ring_take(struct guest_ring *r, struct guest_burst *burst, unsigned n)
 	unsigned taken = 0;
 
 	burst->n_pieces = 0;
+	r->quiet = GUEST_RING_UNKNOWN;
 	if (r->fault)
 		return 0;
 	for (; taken < n && taken < GUEST_BURST && guest_chain_is_offered(r, &cursor); taken++) {

@@ -7,6 +7,7 @@
 // every POLL_NS. A view or a descriptor that changes puts all queues back into the round.
 #include "idle.h"
 
+#include "io/guest_io.h"
 #include "pace.h"
 #include "schedule.h"
 #include "worker.h"
@@ -86,9 +87,13 @@ idle_apply(struct worker *w, const struct view *view, uint64_t wakeup_gen)
 		if (w->polls.queue[i].is_idle)
 			disarm(view, &w->polls.queue[i]);
 	poll_set_init(&w->polls, w->polls.queue, w->now_ns);
-	for (uint16_t i = 0; i < mine->n_rxq; i++)
-		poll_set_add(&w->polls, mine->rxq[i].port, mine->rxq[i].queue,
-			view_port(view, mine->rxq[i].port)->sender.deadline_ns, w->now_ns);
+	for (uint16_t i = 0; i < mine->n_rxq; i++) {
+		const struct view_port *vp = view_port(view, mine->rxq[i].port);
+		const struct device *device = &vp->port->device;
+
+		poll_set_add(&w->polls, mine->rxq[i].port, mine->rxq[i].queue, vp->sender.deadline_ns, w->now_ns);
+		w->polls.queue[i].guest = device->io == &guest_io_ops ? device->priv : NULL;
+	}
 	if (w->epoll_fd >= 0)
 		close(w->epoll_fd);
 	w->epoll_fd = epoll_create1(EPOLL_CLOEXEC);

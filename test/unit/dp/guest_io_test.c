@@ -64,6 +64,65 @@ a_look_sees_what_was_delivered(void **state)
 	}
 }
 
+static unsigned
+receive(unsigned i)
+{
+	struct rte_mbuf *m[PORT_BURST];
+	unsigned n = guest_io_ops.rx(&guest[i].device, 0, m, PORT_BURST);
+
+	rte_pktmbuf_free_bulk(m, n);
+	guest_io_turn_end();
+	return n;
+}
+
+static void
+idle_ring_is_quiet_until_something_comes(void **state)
+{
+	static const uint8_t frame[SIZE], mac[6] = {2};
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) { // a split ring, and a packed one
+		struct guest_io *g = &guest[i].io;
+
+		assert_false(guest_io_is_quiet(g, 0)); // nobody has looked yet
+		for (unsigned k = 0; k < 2; k++) {
+			assert_int_equal(receive(i), 0);
+			assert_true(guest_io_is_quiet(g, 0));
+			guest_send(i, NULL, frame, SIZE);
+			assert_false(guest_io_is_quiet(g, 0));
+			assert_int_equal(receive(i), 1);
+			assert_false(guest_io_is_quiet(g, 0));
+		}
+		assert_int_equal(receive(i), 0);
+		guest_io_announce(g, mac);
+		assert_false(guest_io_is_quiet(g, 0));
+		assert_int_equal(receive(i), 1);
+		assert_true(guest_io_is_quiet(g, 0));
+	}
+}
+
+// The word that was looked at is in memory that goes with the ring.
+static void
+ring_that_was_taken_away_is_not_looked_at(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		struct guest_queue *q = &guest[i].queue[GUEST_FROM(0)];
+		const uint16_t *was;
+
+		assert_int_equal(receive(i), 0);
+		was = q->ring.quiet_at;
+		assert_true(guest_io_is_quiet(&guest[i].io, 0));
+		atomic_store(&guest[i].io.queue[GUEST_FROM(0)], NULL);
+		q->ring.quiet_at = NULL; // a look would crash
+		assert_false(guest_io_is_quiet(&guest[i].io, 0));
+		assert_int_equal(receive(i), 0);
+		q->ring.quiet_at = was;
+		atomic_store(&guest[i].io.queue[GUEST_FROM(0)], q);
+		assert_true(guest_io_is_quiet(&guest[i].io, 0));
+	}
+}
+
 static void
 a_turn_of_many_receivers_does_not_delay_the_first(void **state)
 {
@@ -176,6 +235,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(
 			drivers_learn_of_all_bursts_when_the_turn_ends, guests_begin, guests_end),
 		cmocka_unit_test_setup_teardown(a_look_sees_what_was_delivered, guests_begin, guests_end),
+		cmocka_unit_test_setup_teardown(idle_ring_is_quiet_until_something_comes, guests_begin, guests_end),
+		cmocka_unit_test_setup_teardown(ring_that_was_taken_away_is_not_looked_at, guests_begin, guests_end),
 		cmocka_unit_test_setup_teardown(
 			a_turn_of_many_receivers_does_not_delay_the_first, guests_begin, guests_end),
 		cmocka_unit_test_setup_teardown(

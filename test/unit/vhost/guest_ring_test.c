@@ -124,9 +124,12 @@ driver_sends(struct model *m)
 static void
 device_takes(struct model *m)
 {
+	bool was_quiet = !guest_ring_peek(&m->ring);
 	unsigned max = 1 + (unsigned)chance(m, GUEST_BURST), n_offered = guest_ring_count(&m->ring, max), n;
 	uint32_t n_hdr = m->d.cfg.hdr_bytes;
 
+	assert_true(!was_quiet || !n_offered);
+	assert_int_equal(!guest_ring_peek(&m->ring), !n_offered);
 	for (unsigned i = 0; i < GUEST_BURST; i++)
 		m->burst.frame[i].head = m->head[i];
 	n = guest_ring_take(&m->ring, &m->burst, max);
@@ -369,10 +372,46 @@ what_is_delivered_is_received_once_and_in_order(void **state)
 	each_kind(&acts);
 }
 
+// Offered to a split ring that was quiet, in bursts that keep it busy until its index has the value
+// again that meant quiet; to a packed ring, until its position comes back.
+static void
+busy_ring_is_never_quiet(void **state)
+{
+	(void)state;
+	for (unsigned is_packed = 0; is_packed < 2; is_packed++) {
+		struct driver_cfg cfg = {.is_packed = is_packed, .size = 128, .hdr_bytes = 12};
+		struct model *m = malloc(sizeof(*m));
+		uint32_t n_bytes;
+
+		assert_non_null(m);
+		model_init(m, &cfg);
+		for (unsigned i = 0; i < GUEST_BURST; i++)
+			m->burst.frame[i].head = m->head[i];
+		assert_int_not_equal(guest_ring_peek(&m->ring), 0); // nobody has looked yet
+		assert_int_equal(guest_ring_count(&m->ring, 1), 0);
+		assert_int_equal(guest_ring_peek(&m->ring), 0);
+		for (unsigned i = 0; i < 1 << 16; i++) {
+			assert_true(driver_offer(&m->d, 64, m->sent[0].bytes) >= 0);
+			assert_int_not_equal(guest_ring_peek(&m->ring), 0);
+			if (!i) // one is always left
+				continue;
+			assert_int_equal(guest_ring_take(&m->ring, &m->burst, 1), 1);
+			guest_ring_publish(&m->ring);
+			assert_true(driver_reap(&m->d, &n_bytes) >= 0);
+		}
+		assert_int_equal(guest_ring_take(&m->ring, &m->burst, 1), 1);
+		assert_int_equal(guest_ring_count(&m->ring, 1), 0);
+		assert_int_equal(guest_ring_peek(&m->ring), 0);
+		driver_fini(&m->d);
+		free(m);
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(busy_ring_is_never_quiet),
 		cmocka_unit_test(what_a_driver_sends_is_taken_once_and_in_order),
 		cmocka_unit_test(what_is_delivered_is_received_once_and_in_order),
 	};
