@@ -223,8 +223,8 @@ guest_ring_has_work(const struct guest_ring *r)
 	return guest_load_16(&avail->idx, __ATOMIC_ACQUIRE) != cursor.at;
 }
 
-// The driver's word that shows the next buffer: its index, or that descriptor's flags. Any change of
-// it ends the quiet, a lie, too: whoever takes buffers finds out what it means.
+// The driver's word that shows the next buffer: its index, or that descriptor's flags. Any change
+// of it ends the quiet, a lie, too: whoever takes buffers finds out what it means.
 static void
 note_quiet(struct guest_ring *r)
 {

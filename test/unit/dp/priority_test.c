@@ -129,7 +129,7 @@ normal_leaves_threads_as_they_are(void **state)
 	(void)state;
 	assert_int_equal(get(DP_PRIORITY_NORMAL, &p, &priority), DP_PRIORITY_NORMAL);
 	assert_null(priority);
-	assert_true(has_policy(&p, SCHED_OTHER));
+	assert_true(has_policy(&p, sched_getscheduler(0)));
 	assert_int_equal(getpriority(PRIO_PROCESS, (id_t)p.tid), getpriority(PRIO_PROCESS, 0));
 	priority_stop(priority);
 	poller_stop(&p);

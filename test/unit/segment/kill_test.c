@@ -478,7 +478,7 @@ look_at_slots(void)
 	struct segment_pool_info info;
 	struct segment_file *looker;
 	char err[SEGMENT_ERR_SIZE];
-	uint64_t end_us = now_us() + 1000000;
+	uint64_t end_us = now_us() + LIMIT_S * UINT64_C(1000000);
 	unsigned dead = n_killed % N_NODES;
 
 	kill_node(dead);
@@ -486,8 +486,8 @@ look_at_slots(void)
 	do {
 		segment_look_pool(segment_file_segment(looker), &info);
 		if (now_us() > end_us)
-			fail_msg("node %u died a second ago and has %u slots (after %u kills)", dead, info.n_held[dead],
-				n_killed);
+			fail_msg("node %u died %u s ago and has %u slots (after %u kills)", dead, LIMIT_S,
+				info.n_held[dead], n_killed);
 	} while (info.n_held[dead] && !usleep(100));
 	wait_for_phase(DRAIN);
 	wait_for_phase(EMPTY);
