@@ -75,6 +75,30 @@ deliver(struct guest_ring *r, unsigned n_bytes)
 	PROMISE(r->fault ? rc != 0 : true);
 }
 
+// Frames of a burst that was taken from another guest.
+static void
+deliver_frames(struct guest_ring *r, unsigned n)
+{
+	static struct guest_burst burst;
+	static uint8_t bytes[2048];
+	const uint8_t which[] = {2, 0, 1, 0};
+	struct guest_ring_pos pos = r->pos;
+	unsigned done;
+
+	for (unsigned i = 0; i < 3; i++) {
+		uint32_t n_piece = n * 37 * i;
+
+		burst.piece[i] = (struct guest_piece){.at = bytes, .n_bytes = n_piece};
+		burst.frame[i] = (struct guest_frame){.head = bytes,
+			.n_head = (uint16_t)(n_piece ? GUEST_HEAD : n),
+			.n_bytes = n_piece ? GUEST_HEAD + n_piece : n,
+			.first_piece = (uint16_t)i,
+			.n_pieces = n_piece > 0};
+	}
+	done = guest_ring_deliver_frames(r, &burst, which, n % 5);
+	PROMISE(done <= n % 5 && (done || !memcmp(&pos, &r->pos, sizeof(pos))));
+}
+
 static bool
 begin(struct guest_ring *r, struct guest_mem *mem)
 {
@@ -131,8 +155,10 @@ LLVMFuzzerTestOneInput(const uint8_t *input, size_t len)
 			break;
 		case 2:
 		case 3:
-		case 4:
 			deliver(&r, plan.steps[i] * 8u);
+			break;
+		case 4:
+			deliver_frames(&r, plan.steps[i] / 8u);
 			break;
 		case 5:
 			guest_ring_publish(&r);

@@ -197,9 +197,9 @@ driver_offer(struct driver *d, uint32_t n_bytes, const uint8_t *from)
 	id = d->free_slot[d->n_free - 1];
 	b = &d->buffer[id];
 	assert_false(b->is_out);
-	cut_in_parts(d, b, driver_area(id), n_bytes, DRIVER_PARTS);
+	cut_in_parts(d, b, driver_area(id), n_bytes, d->cfg.is_plain ? 1 : DRIVER_PARTS);
 	n_direct = b->n_parts;
-	if (d->cfg.has_indirect && random_below(&d->random, 2))
+	if (d->cfg.has_indirect && !d->cfg.is_plain && random_below(&d->random, 2))
 		n_direct = (unsigned)random_below(&d->random, b->n_parts); // the rest is in a table
 	n_table = b->n_parts - n_direct;
 	n_slots = n_direct + !!n_table;

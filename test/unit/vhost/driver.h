@@ -16,6 +16,7 @@ struct driver_cfg {
 	uint16_t size;
 	bool is_packed, has_event_idx, has_indirect, has_mergeable;
 	uint8_t hdr_bytes;
+	bool is_plain; // each buffer is one descriptor, as most drivers'
 };
 
 struct driver_buffer {
