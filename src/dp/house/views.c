@@ -9,6 +9,7 @@
 
 #include "bridge.h"
 #include "dp_state.h"
+#include "path/pass.h"
 #include "path/tunnel_table.h"
 #include "port.h"
 #include "registry.h"
@@ -125,8 +126,6 @@ build_port(const struct dp *dp, struct port *port, struct view_port *vp)
 	vp->trace = cfg->prewake || port->is_traced ? port->trace : NULL;
 	vp->prewake = cfg->prewake && vp->trace;
 	vp->schedule = port->schedule;
-	vp->passes = vp->bridge && vp->is_admin_up && vp->takes_untagged && !vp->is_mirror_target &&
-		!(vp->mirror & DP_MIRROR_RX) && !vp->capture && !vp->trace && !cfg->max_rate_bps;
 	vp->link_rate = cfg->link_rate_bps / 8;
 	vp->sender = (struct sched_params){.deadline_ns = cfg->deadline_ns,
 		.min_rate = cfg->min_rate_bps / 8,
@@ -141,6 +140,7 @@ build_port(const struct dp *dp, struct port *port, struct view_port *vp)
 		RTE_MAX(dp_bucket_bytes(cfg->burst_bytes, cfg->mtu, false),
 			cfg->max_rate_bps / 8 / MAX_RATE_BURST_DIV));
 	guard_init(&vp->guard, &cfg->allowed_macs, &cfg->allowed_ips);
+	vp->passes = pass_allows(vp);
 }
 
 // It is removed: nothing leads to it, and what waits for it leaves.

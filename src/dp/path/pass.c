@@ -96,6 +96,13 @@ pass_run(struct pass *p, uint16_t first, uint16_t n)
 	return is_whole;
 }
 
+bool
+pass_allows(const struct view_port *in)
+{
+	return in->bridge && in->is_admin_up && in->takes_untagged && !in->is_mirror_target &&
+		!(in->mirror & DP_MIRROR_RX) && !in->capture && !in->trace && !in->max_rate.rate;
+}
+
 uint32_t
 pass_burst(struct worker *w, const struct view *view, uint16_t in, uint16_t n, uint16_t *ret_n, uint64_t *ret_bytes)
 {
@@ -107,7 +114,6 @@ pass_burst(struct worker *w, const struct view *view, uint16_t in, uint16_t n, u
 		if (!run || p.b.way.tx->n || !pass_run(&p, k, run))
 			break;
 	}
-	w->has_passed |= p.gone;
 	*ret_n = p.n_gone;
 	*ret_bytes = p.bytes;
 	return p.gone;

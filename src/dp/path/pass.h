@@ -4,6 +4,9 @@
 
 #include "worker.h"
 
+// May frames of the port pass? The value of view_port.passes; reads all others but that.
+bool pass_allows(const struct view_port *in);
+
 // Of n frames (PORT_BURST at most) that were taken from a ring of port `in` (io/guest_io.h), whose
 // entry in the view passes: the set of those that have left, and how many and of how many bytes
 // they are. The rest is switch_burst's.

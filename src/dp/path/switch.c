@@ -280,9 +280,15 @@ passes(struct switch_burst *b, const struct guest_frame *f)
 }
 
 static bool
+asks(const struct guest_frame *f)
+{
+	return f->hdr.flags | f->hdr.gso_type;
+}
+
+static bool
 fits(const struct switch_burst *b, const struct guest_frame *f)
 {
-	return f->n_bytes >= FRAME_WIRE_MIN && f->n_bytes <= b->way.frame_max && !(f->hdr.flags | f->hdr.gso_type);
+	return f->n_bytes >= FRAME_WIRE_MIN && f->n_bytes <= b->way.frame_max && !asks(f);
 }
 
 uint16_t
@@ -290,7 +296,8 @@ switch_passes(struct switch_burst *b, const struct guest_frame *frame, uint16_t 
 {
 	uint16_t k = 0;
 
-	if (!passes(b, frame))
+	// A request that is refused teaches no address.
+	if (asks(frame) || !passes(b, frame))
 		return 0;
 	// All that was looked at is in these bytes, and in what is compared of each.
 	while (k < n && frame[k].n_head >= L2_BYTES && !memcmp(frame[k].head, frame[0].head, L2_BYTES) &&

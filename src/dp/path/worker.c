@@ -220,21 +220,22 @@ poll_queue(struct worker *w, const struct view *view, struct poll_queue *q)
 	return read_queue(w, view, q);
 }
 
-static unsigned
-turn(struct worker *w, const struct view *view)
+unsigned
+worker_turn(struct worker *w, const struct view *view)
 {
 	struct poll_queue *q = w->polls.round.first;
-	unsigned n = 0;
+	unsigned n = 0, n_port = 0;
 
 	w->is_holding = false;
 	for (uint32_t i = w->polls.round.n; i; i--, q = q->next) {
-		n += poll_queue(w, view, q);
+		n_port += poll_queue(w, view, q);
 		// A guest spreads its packets over its queues: together they leave in longer
 		// bursts.
-		if ((w->n_dirty || w->has_passed) && (i == 1 || q->next->port != q->port)) {
+		if (n_port && (i == 1 || q->next->port != q->port)) {
 			egress_flush(w, view);
 			guest_io_turn_step();
-			w->has_passed = false;
+			n += n_port;
+			n_port = 0;
 		}
 	}
 	if (poll_set_is_due(&w->polls, w->now_ns)) {
@@ -253,7 +254,7 @@ turn(struct worker *w, const struct view *view)
 static bool
 poll_once(struct worker *w, const struct view *view)
 {
-	unsigned n = turn(w, view);
+	unsigned n = worker_turn(w, view);
 
 	counters_add(&w->stats.pkts, n);
 	return n;
@@ -301,7 +302,7 @@ worker_main(void *arg)
 		}
 		if (unlikely(view->gen != w->round_gen || wakeup_gen != w->wakeup_gen))
 			idle_apply(w, view, wakeup_gen);
-		n = turn(w, view);
+		n = worker_turn(w, view);
 		answer_snapshot(w, view);
 		pace_tick(w);
 		counters_add(&w->stats.turns, 1);

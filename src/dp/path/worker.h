@@ -74,7 +74,6 @@ struct worker {
 	struct worker_update update;
 	uint32_t max_waiting; // buffers of one sender in all its schedules
 	struct worker_waiting *waiting; // DP_MAX_PORTS, by sender
-	bool has_passed; // frames to a guest's ring since the last step of its turn
 	uint16_t n_dirty; // ports with staged packets
 	uint16_t dirty[DP_MAX_PORTS];
 	struct rte_mempool *pool;
@@ -103,3 +102,5 @@ struct worker {
 int worker_create(struct env *env, uint16_t index, uint16_t cpu, unsigned lcore, struct worker **ret_worker);
 void worker_destroy(struct worker *w);
 int worker_main(void *worker); // rte_eal_remote_launch
+// What worker_main does again and again; how many packets.
+unsigned worker_turn(struct worker *w, const struct view *view);
