@@ -22,6 +22,8 @@
 #define OFFERED                                                                                               \
 	(F(VIRTIO_F_VERSION_1) | F(VIRTIO_NET_F_MRG_RXBUF) | F(VIRTIO_F_RING_PACKED) | F(VIRTIO_NET_F_CSUM) | \
 		F(VIRTIO_NET_F_GUEST_CSUM) | F(VIRTIO_RING_F_EVENT_IDX) | F(VIRTIO_RING_F_INDIRECT_DESC))
+#define RING 128 // descriptors
+#define ROOM 16384 // bytes to move a ring by
 #define SECOND (UINT64_C(1) << 32) // guest addresses of the second ring
 
 struct region {
@@ -256,7 +258,8 @@ say_memory(void)
 static void
 connect_guest(bool is_packed)
 {
-	struct driver_cfg cfg = {.size = 128,
+	struct driver_cfg cfg = {.size = RING,
+		.room = ROOM,
 		.is_packed = is_packed,
 		.has_event_idx = true,
 		.has_indirect = true,
@@ -451,6 +454,96 @@ a_ring_that_goes_is_taken_from_workers_before_its_memory_goes(void **state)
 	assert_int_equal(guest_link_mtu(w.link), 9000);
 }
 
+static void
+take_frame(uint8_t mark)
+{
+	struct rte_mbuf *m[PORT_BURST];
+	uint8_t frame[100], copy[100];
+	uint32_t n;
+
+	make_frame(frame, sizeof(frame), mark);
+	assert_true(driver_offer(&w.from, sizeof(frame), frame) >= 0);
+	assert_int_equal(guest_io_ops.rx(&w.device, 0, m, PORT_BURST), 1);
+	assert_memory_equal(rte_pktmbuf_read(m[0], 0, sizeof(frame) - 12, copy), frame + 12, sizeof(frame) - 12);
+	rte_pktmbuf_free(m[0]);
+	guest_io_turn_end();
+	assert_true(driver_reap(&w.from, &n) >= 0);
+}
+
+static void
+deliver_frame(uint8_t mark)
+{
+	struct rte_mbuf *m = rte_pktmbuf_alloc(pool);
+	struct port_refused refused = {0};
+	uint8_t frame[100], got[2000];
+	uint32_t n;
+
+	make_frame(frame, sizeof(frame), mark);
+	memcpy(rte_pktmbuf_append(m, sizeof(frame) - 12), frame + 12, sizeof(frame) - 12);
+	assert_true(driver_offer(&w.to, sizeof(got), NULL) >= 0);
+	assert_int_equal(guest_io_ops.tx(&w.device, 0, &m, 1, &refused), 1);
+	guest_io_turn_end();
+	driver_read(&w.to, driver_reap(&w.to, &n), got, sizeof(frame));
+	assert_int_equal(n, sizeof(frame));
+	assert_memory_equal(got + 12, frame + 12, sizeof(frame) - 12);
+}
+
+// As a front-end does it whose guest resets one ring: the other one goes on meanwhile. Frames that
+// were sent and not taken went with the former ring.
+static void
+move_ring(uint32_t ring, uint16_t size, uint32_t at)
+{
+	uint8_t frame[100], reply[20];
+
+	if (ring) {
+		make_frame(frame, sizeof(frame), 0);
+		assert_true(driver_offer(&w.from, sizeof(frame), frame) >= 0);
+	}
+	assert_int_equal(say_state(11, ring, 0), 0);
+	assert_int_equal(recv(w.socket, reply, sizeof(reply), MSG_DONTWAIT), sizeof(reply));
+	assert_int_equal(guest_link_running(w.link), 2u >> ring);
+	driver_move(ring ? &w.from : &w.to, size, at);
+	if (ring)
+		deliver_frame(1);
+	else
+		take_frame(1);
+	start_ring(ring, ring ? &w.from : &w.to);
+}
+
+static void
+rings_move(bool is_packed)
+{
+	static const struct {
+		uint16_t size;
+		uint32_t at;
+	} rings[] = {{RING / 2, 64}, {DRIVER_MAX, ROOM / 2}, {16, 0}, {RING, 0}};
+
+	connect_guest(is_packed);
+	for (unsigned i = 0; i < RTE_DIM(rings); i++)
+		for (uint32_t ring = 0; ring < 2; ring++) {
+			move_ring(ring, rings[i].size, rings[i].at);
+			for (unsigned k = 0; k < 2u * DRIVER_MAX + 1; k++) {
+				take_frame((uint8_t)k);
+				deliver_frame((uint8_t)k);
+			}
+		}
+	assert_int_equal(w.device.guest_errors, 0);
+}
+
+static void
+split_rings_move_and_change_their_size(void **state)
+{
+	(void)state;
+	rings_move(false);
+}
+
+static void
+packed_rings_move_and_change_their_size(void **state)
+{
+	(void)state;
+	rings_move(true);
+}
+
 // Where the driver kicks, as the device says it.
 static uint16_t
 kick_at(const struct driver *d)
@@ -627,6 +720,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(a_ring_that_lies_is_broken_and_counted_once, begin, end),
 		cmocka_unit_test_setup_teardown(
 			a_ring_that_goes_is_taken_from_workers_before_its_memory_goes, begin, end),
+		cmocka_unit_test_setup_teardown(split_rings_move_and_change_their_size, begin, end),
+		cmocka_unit_test_setup_teardown(packed_rings_move_and_change_their_size, begin, end),
 		cmocka_unit_test_setup_teardown(drivers_do_not_kick_unless_they_are_asked, begin, end),
 		cmocka_unit_test_setup_teardown(a_worker_is_woken_by_a_kick_that_it_asked_for, begin, end),
 		cmocka_unit_test_setup_teardown(foreign_descriptors_end_the_connection, begin, end),

@@ -42,11 +42,26 @@ allocate(uint64_t n_bytes, int *ret_fd)
 	return at;
 }
 
+// Of an empty ring.
+static void
+lay_out(struct driver *d, uint32_t at)
+{
+	struct guest_ring_bytes n = guest_ring_bytes(d->cfg.size, d->cfg.is_packed);
+
+	d->desc = d->host[2] + at;
+	d->driver = d->desc + n.desc;
+	d->device = d->driver + (n.driver + 3) / 4 * 4;
+	d->n_free_slots = d->cfg.size;
+	for (d->n_free = 0; d->n_free < d->cfg.size; d->n_free++)
+		d->free_slot[d->n_free] = (uint16_t)(d->cfg.size - 1 - d->n_free);
+	d->wrap = d->used_wrap = true;
+}
+
 static void
 init(struct driver *d, const struct driver_cfg *cfg, uint64_t seed, bool has_files, uint64_t base)
 {
 	struct guest_ring_bytes n = guest_ring_bytes(cfg->size, cfg->is_packed);
-	uint64_t ring_bytes = n.desc + n.driver + n.device + 64;
+	uint64_t ring_bytes = n.desc + n.driver + n.device + 64 + cfg->room;
 	const struct {
 		uint64_t guest, n_bytes;
 	} region[] = {{MIDDLE, END - MIDDLE}, {0, MIDDLE}, {RING, ring_bytes}};
@@ -65,13 +80,7 @@ init(struct driver *d, const struct driver_cfg *cfg, uint64_t seed, bool has_fil
 		d->host[i] = r.host = allocate(r.n_bytes, has_files ? &d->fd[i] : NULL);
 		assert_int_equal(guest_mem_add(&d->mem, &r), 0);
 	}
-	d->desc = d->host[2];
-	d->driver = d->desc + n.desc;
-	d->device = d->driver + (n.driver + 3) / 4 * 4;
-	d->n_free_slots = cfg->size;
-	for (d->n_free = 0; d->n_free < cfg->size; d->n_free++)
-		d->free_slot[d->n_free] = (uint16_t)(cfg->size - 1 - d->n_free);
-	d->wrap = d->used_wrap = true;
+	lay_out(d, 0);
 	d->dirty = calloc(1, DRIVER_LOG_BYTES);
 	assert_non_null(d->dirty);
 }
@@ -86,6 +95,17 @@ void
 driver_init_files(struct driver *d, const struct driver_cfg *cfg, uint64_t seed, uint64_t base)
 {
 	init(d, cfg, seed, true, base);
+}
+
+void
+driver_move(struct driver *d, uint16_t size, uint32_t at)
+{
+	d->cfg.size = size;
+	d->next = d->used = 0;
+	d->n_used = 0;
+	memset(d->buffer, 0, sizeof(d->buffer));
+	memset(d->host[2], 0, d->n_host[2]);
+	lay_out(d, at);
 }
 
 void
@@ -108,8 +128,8 @@ driver_ring_cfg(struct driver *d)
 	return (struct guest_ring_cfg){.desc = d->desc,
 		.driver = d->driver,
 		.device = d->device,
-		.desc_guest = RING + d->base,
-		.device_guest = RING + d->base + (uint64_t)(d->device - d->desc),
+		.desc_guest = RING + d->base + (uint64_t)(d->desc - d->host[2]),
+		.device_guest = RING + d->base + (uint64_t)(d->device - d->host[2]),
 		.size = d->cfg.size,
 		.hdr_bytes = d->cfg.hdr_bytes,
 		.is_packed = d->cfg.is_packed,
@@ -189,6 +209,7 @@ int
 driver_offer(struct driver *d, uint32_t n_bytes, const uint8_t *from)
 {
 	uint16_t flags = from ? 0 : VRING_DESC_F_WRITE, id, first_flags = 0, first = d->next;
+	uint64_t ring = RING + (uint64_t)(d->desc - d->host[2]);
 	unsigned n_direct, n_table, n_slots;
 	struct driver_buffer *b;
 
@@ -226,7 +247,7 @@ driver_offer(struct driver *d, uint32_t n_bytes, const uint8_t *from)
 		uint32_t len = is_table ? n_table * 16 : b->part[i].n_bytes;
 
 		if (!d->cfg.is_packed) {
-			write_desc(d, RING + b->slot[i] * UINT64_C(16), addr, len, f,
+			write_desc(d, ring + b->slot[i] * UINT64_C(16), addr, len, f,
 				i + 1 < n_slots ? b->slot[i + 1] : 0, 0);
 			continue;
 		}
@@ -235,7 +256,7 @@ driver_offer(struct driver *d, uint32_t n_bytes, const uint8_t *from)
 			first_flags = f;
 		// The first descriptor is made available last; until then its flags say what they
 		// said.
-		write_desc(d, RING + d->next * UINT64_C(16), addr, len,
+		write_desc(d, ring + d->next * UINT64_C(16), addr, len,
 			i ? f : (uint16_t)(f ^ (1 << VRING_PACKED_DESC_F_AVAIL | 1 << VRING_PACKED_DESC_F_USED)), 0,
 			id);
 		if (++d->next == d->cfg.size) {

@@ -17,6 +17,7 @@ struct driver_cfg {
 	bool is_packed, has_event_idx, has_indirect, has_mergeable;
 	uint8_t hdr_bytes;
 	bool is_plain; // each buffer is one descriptor, as most drivers'
+	uint32_t room; // bytes behind the ring that it may move to
 };
 
 struct driver_buffer {
@@ -55,6 +56,9 @@ void driver_init(struct driver *d, const struct driver_cfg *cfg, uint64_t seed);
 void driver_init_files(struct driver *d, const struct driver_cfg *cfg, uint64_t seed, uint64_t base);
 #define DRIVER_USER (UINT64_C(1) << 40) // guest address 0 in the front-end's process
 void driver_fini(struct driver *d);
+// The device has lost the ring. It begins anew, empty, `at` bytes into its region. What was offered
+// and not used is the driver's own again.
+void driver_move(struct driver *d, uint16_t size, uint32_t at);
 struct guest_ring_cfg driver_ring_cfg(struct driver *d);
 
 uint8_t *driver_at(struct driver *d, uint64_t guest); // one byte of the guest; guest is beyond base

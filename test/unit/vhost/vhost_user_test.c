@@ -374,6 +374,31 @@ a_front_end_starts_and_stops_its_rings(void **state)
 	assert_int_equal(fake.n_maps, 1);
 }
 
+// Also without a stop before. It goes on at its position, and the others do not notice.
+static void
+a_running_ring_that_is_told_another_size_or_place_starts_there(void **state)
+{
+	(void)state;
+	negotiate(TRANSPORT | F(VIRTIO_F_VERSION_1) | F(VIRTIO_F_RING_PACKED));
+	start(0, 0x8000);
+	start(1, 0x8000 | 77);
+	assert_int_equal(say_state(SET_VRING_NUM, 1, 128), 0);
+	assert_false(fake.ring[1].is_running);
+	assert_int_equal(say_addr(1, 0x30000), 0);
+	assert_true(fake.ring[1].is_running);
+	assert_int_equal(fake.ring[1].cfg.size, 128);
+	assert_ptr_equal(fake.ring[1].cfg.desc, memory + 0x30000);
+	assert_int_equal(fake.ring[1].cfg.pos.avail, 77);
+	assert_int_equal(say_addr(1, 0x40000), 0);
+	assert_ptr_equal(fake.ring[1].cfg.desc, memory + 0x40000);
+	assert_int_equal(fake.ring[1].n_starts, 3);
+	assert_int_equal(fake.ring[0].n_starts, 1);
+	// One that its position lies beyond.
+	assert_int_equal(say_state(SET_VRING_NUM, 1, 77), 0);
+	assert_int_equal(say_addr(1, 0x40000), -EPROTO);
+	assert_string_equal(user.why, "a ring's size, base or alignment is none of the specification's");
+}
+
 // QEMU enables rings before it says which features it takes.
 static void
 rings_are_enabled_before_features_are_known(void **state)
@@ -734,6 +759,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_front_end_starts_and_stops_its_rings, begin, end),
 		cmocka_unit_test_setup_teardown(positions_of_packed_rings_go_both_ways, begin, end),
+		cmocka_unit_test_setup_teardown(
+			a_running_ring_that_is_told_another_size_or_place_starts_there, begin, end),
 		cmocka_unit_test_setup_teardown(rings_are_enabled_before_features_are_known, begin, end),
 		cmocka_unit_test_setup_teardown(rings_that_are_always_enabled_are_not_to_be_enabled, begin, end),
 		cmocka_unit_test_setup_teardown(a_legacy_driver_has_short_headers_and_enabled_rings, begin, end),
