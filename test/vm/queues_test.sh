@@ -10,7 +10,7 @@ ctl port add b "socket=$work/b.sock" mode=connect bridge=br0
 vm_start b "nic=$work/b.sock" mode=server csum=off tso=off mac=52:54:00:00:00:0b ip=10.0.0.12/24
 vm_start a "nic=$work/a.sock" packed=on queues=4 cpus=2 mac=52:54:00:00:00:0a ip=10.0.0.11/24
 wait_guests a b
-in_guest b 10 "iperf3 -s -D"
+for guest in a b; do in_guest $guest 10 "iperf3 -s -D"; done
 
 negotiated() {
 	wait_for 20 guest_pings a 10.0.0.12
@@ -38,6 +38,13 @@ offloads_are_bridged() {
 	is_conserved
 }
 
+cut_behind_two_tags() { behind_two_tags are_segments_right; }
+are_segments_right() {
+	in_guest a 10 "ethtool -k inner" | grep -q 'tcp-segmentation-offload: on' || fail "a cuts its frames itself"
+	[ "$(in_guest a 30 "iperf3 -c 10.0.20.2 -t 1 -J" | iperf_mbit)" -gt 10 ] || fail "TCP is too slow"
+	expect "segments with a wrong checksum" 0 "$(in_guest b 10 "awk '/^Tcp: [0-9]/ {print \$16}' /proc/net/snmp")"
+}
+
 daemon_is_replaced() {
 	daemon_replace KILL
 	wait_for 20 guest_pings a 10.0.0.12
@@ -57,5 +64,6 @@ guest_reboots() {
 run_case "packed listen, split connect, no offloads" negotiated
 run_case "four queues" four_queues
 run_case "TSO and checksums between unequal guests" offloads_are_bridged
+run_case "TSO and checksums behind two tags" cut_behind_two_tags
 run_case "daemon killed -9 and restarted (listen+packed, connect+split)" daemon_is_replaced
 run_case "guest with four packed queues reboots" guest_reboots
