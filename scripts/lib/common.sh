@@ -30,6 +30,8 @@ root_dir() { printf '%s/root-%s' "$cache" "$(list_hash "$lib/packages")"; }
 guest_dir() {
 	printf '%s/guest-%s' "$cache" "$(list_hash "$lib/guest-packages" "$top"/scripts/guest/*)"
 }
+# A later QEMU than Debian 13's. It runs with the libraries of the packages.
+qemu_dir() { printf '%s/qemu-%s' "$cache" "$(list_hash "$lib/packages")"; }
 clean_dir() { printf '%s/clean-%s' "$cache" "$(list_hash "$lib/clean-packages" "$lib/clean-downloads")"; }
 
 # Re-executes the calling script in a private world that ends with it: own mounts, pids and

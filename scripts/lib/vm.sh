@@ -28,6 +28,17 @@ vm_probe_kvm() {
 	return $rc
 }
 
+# The command that runs guests: Debian 13's QEMU, or the later one of scripts/setup, with that one's
+# firmware. Sets vm_qemu.
+vm_find_qemu() { # trixie|backports
+	local dir
+	vm_qemu=(qemu-system-x86_64)
+	[ "$1" != trixie ] || return 0
+	dir=$(qemu_dir)
+	[ ! -e "$dir/missing" ] || die "no QEMU of trixie-backports: $(cat "$dir/missing")"
+	vm_qemu=(env "LD_LIBRARY_PATH=$dir/usr/lib/x86_64-linux-gnu" "$dir/usr/bin/qemu-system-x86_64" -L "$dir/usr/share/qemu" -L "$dir/usr/share/seabios")
+}
+
 vm_kernel_words="console=ttyS0 quiet panic=1 mitigations=off g.mods=virtio_net,8021q"
 
 # Boots a guest whose NICs are vhost-user sockets; returns at once (vm_wait waits for it).
@@ -44,9 +55,11 @@ vm_kernel_words="console=ttyS0 quiet panic=1 mitigations=off g.mods=virtio_net,8
 #   segment=FILE       next ivshmem device: its memory is the file. The first is 0000:00:10.0 in
 #                      the guest, then 11.0
 #   files=TAR          what the guest unpacks from its second drive: vm_unpack
+#   machine=TYPE       of QEMU (default q35, which differs between versions)
+#   release=trixie|backports  whose QEMU runs it (default $RTVS_QEMU, else trixie)
 #   qemu=WORD          one more of QEMU's command line
 vm_start() { # NAME OPTION...
-	local name=$1 word n=-1 mem=256 cpus=1 append='' firmware='' n_segments=0 accel
+	local name=$1 word n=-1 mem=256 cpus=1 append='' firmware='' n_segments=0 machine=q35 release=${RTVS_QEMU:-trixie} accel
 	local -a path mode mac queues extra args more=()
 	shift
 	printf '%q ' "$@" >"$work/$name.options"
@@ -74,14 +87,17 @@ vm_start() { # NAME OPTION...
 			n_segments=$((n_segments + 1))
 			;;
 		files=*) more+=(-drive "file=${word#*=},format=raw,if=none,id=d1,readonly=on" -device virtio-blk-pci,drive=d1) ;;
+		machine=*) machine=${word#*=} ;;
+		release=*) release=${word#*=} ;;
 		qemu=*) more+=("${word#*=}") ;;
 		*) die "vm_start: unknown option $word" ;;
 		esac
 	done
+	vm_find_qemu "$release"
 	accel=$(vm_accel)
 	# With names of threads that distinguish virtual processors from others (rtvs-wake, rtvsctl
 	# advise).
-	args=(-name "guest=$name,debug-threads=on" -M q35,memory-backend=mem -m "$mem" -smp "$cpus"
+	args=(-name "guest=$name,debug-threads=on" -M "$machine,memory-backend=mem" -m "$mem" -smp "$cpus"
 		-object "memory-backend-memfd,id=mem,size=${mem%%,*}M,share=on"
 		-nodefaults -display none
 		-drive "file=$(guest_dir)/root.sqfs,format=raw,if=none,id=d0,readonly=on,file.locking=off"
@@ -110,7 +126,7 @@ vm_start() { # NAME OPTION...
 			-device "virtio-net-pci,netdev=n$n,mac=${mac[n]}$mq${extra[n]}")
 	done
 	rm -f "$work/$name".{serial,con,qmp}
-	start "$name" qemu-system-x86_64 "${args[@]}" "${more[@]}"
+	start "$name" "${vm_qemu[@]}" "${args[@]}" "${more[@]}"
 }
 
 vm_is_ready() { grep -q G-READY "$work/$1.serial"; }

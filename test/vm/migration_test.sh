@@ -12,7 +12,7 @@ place s br0; place s2 br0; place p br1; place p2 br1
 # The guest's QEMU has the ports whose names end in SUFFIX.
 guest_start() { # NAME SUFFIX [OPTION...]
 	vm_start "$1" "nic=$work/s$2.sock" mac=52:54:00:00:00:0a "nic=$work/p$2.sock" packed=on mac=52:54:00:00:00:0b \
-		ip=10.0.0.11/24 mem=384 cpus=2 "${@:3}"
+		ip=10.0.0.11/24 mem=384 cpus=2 machine=pc-q35-10.0 "${@:3}"
 }
 guest_start a ""
 tap_port t1 10.0.0.1/24 bridge=br0
@@ -65,7 +65,7 @@ no_page_is_missed() {
 	receivers_start
 	before=$(drops)
 	for n in 0 1; do start "sender.10.0.$n.11" ip netns exec t$((n + 1)) bash -c "$(declare -f datagrams); datagrams 10.0.$n.11"; done
-	guest_start b 2 qemu=-incoming qemu=defer
+	guest_start b 2 release=trixie qemu=-incoming qemu=defer
 	wait_for 10 test -S "$work/b.qmp"
 	expect_fails 'postcopy' vm_qmp b migrate-set-capabilities '{"capabilities": [{"capability": "postcopy-ram", "state": true}]}'
 	vm_qmp b migrate-incoming "{\"uri\": \"unix:$work/migration\"}"
