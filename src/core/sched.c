@@ -284,6 +284,22 @@ use_link(struct sched_link *link, uint32_t n_pkts, uint64_t bytes, uint64_t now_
 	return link->free_ns > now_ns ? link->free_ns : now_ns;
 }
 
+// Would use_link return now_ns? Without its division: a port that is not busy asks for each burst.
+static bool
+has_time(const struct sched_link *link, uint32_t n_pkts, uint64_t bytes, uint64_t now_ns)
+{
+	uint64_t free_ns = link->free_ns, remainder = link->remainder, work;
+
+	if (!link->rate)
+		return true;
+	if (now_ns > link->slack_ns && free_ns < now_ns - link->slack_ns) {
+		free_ns = now_ns - link->slack_ns;
+		remainder = 0;
+	}
+	work = (bytes + (uint64_t)n_pkts * link->overhead) * NS_PER_S + remainder;
+	return free_ns <= now_ns && work < (unsigned __int128)(now_ns - free_ns + 1) * link->rate;
+}
+
 // The part that other threads may read.
 static void
 set(uint32_t *value, uint32_t to)
@@ -495,12 +511,22 @@ sched_may_pass(
 {
 	const struct sched_sender *f = &s->sender[sender];
 	uint64_t waited_ns = since(arrival_ns, now_ns);
-	struct sched_link link = s->link;
+	const struct sched_link *link = &s->link;
 
 	if (s->n_queued || n_pkts > f->limit || (f->drops_late && waited_ns > f->deadline_ns))
 		return false;
 	// Active queue management has nothing to say about what has not waited for its target.
-	return !link.rate || (waited_ns < link.target_ns && use_link(&link, n_pkts, bytes, now_ns) <= now_ns);
+	return !link->rate || (waited_ns < link->target_ns && has_time(link, n_pkts, bytes, now_ns));
+}
+
+// True: there are tokens for all of the packets as of one time, *ret_at_ns, and they are taken.
+static bool
+takes_together(struct sched_sender *f, uint64_t bytes, uint64_t arrival_ns, uint64_t now_ns, uint64_t *ret_at_ns)
+{
+	uint64_t at = arrival_ns > f->tokens.last_ns ? arrival_ns : f->tokens.last_ns;
+
+	*ret_at_ns = at;
+	return f->tokens.rate && at <= now_ns && rate_take(&f->tokens, bytes, at);
 }
 
 void
@@ -508,23 +534,29 @@ sched_pass(
 	struct sched *s, uint32_t sender, const uint32_t *lens, uint32_t n_pkts, uint64_t arrival_ns, uint64_t now_ns)
 {
 	struct sched_sender *f = &s->sender[sender];
-	uint64_t bytes = 0, bytes_guaranteed = 0, delay_ns;
+	uint64_t bytes = 0, bytes_guaranteed = 0, delay_ns, at_ns;
 	uint32_t n_guaranteed = 0, n_broken = 0;
 
 	assert(sender < s->n_senders && !s->n_queued);
 	if (now_ns > s->now_ns)
 		s->now_ns = now_ns;
 	delay_ns = since(arrival_ns, s->now_ns);
-	for (uint32_t i = 0; i < n_pkts; i++) {
-		uint64_t at_ns = eligible_ns(f, lens[i], arrival_ns);
-
+	for (uint32_t i = 0; i < n_pkts; i++)
 		bytes += lens[i];
-		if (at_ns > s->now_ns)
-			continue;
-		(void)rate_take(&f->tokens, lens[i], at_ns);
-		n_guaranteed++;
-		bytes_guaranteed += lens[i];
-		n_broken += s->now_ns > add_saturating(at_ns, f->deadline_ns);
+	if (takes_together(f, bytes, arrival_ns, s->now_ns, &at_ns)) {
+		n_guaranteed = n_pkts;
+		bytes_guaranteed = bytes;
+		n_broken = s->now_ns > add_saturating(at_ns, f->deadline_ns) ? n_pkts : 0;
+	} else {
+		for (uint32_t i = 0; i < n_pkts; i++) {
+			at_ns = eligible_ns(f, lens[i], arrival_ns);
+			if (at_ns > s->now_ns)
+				continue;
+			(void)rate_take(&f->tokens, lens[i], at_ns);
+			n_guaranteed++;
+			bytes_guaranteed += lens[i];
+			n_broken += s->now_ns > add_saturating(at_ns, f->deadline_ns);
+		}
 	}
 	(void)use_link(&s->link, n_pkts, bytes, s->now_ns);
 	count(&f->stats.guaranteed_pkts, n_guaranteed);
