@@ -36,7 +36,7 @@ steer(struct lane *lane, uint16_t first, uint16_t n, uint32_t n_txq)
 			// here.
 			if (f->n_pieces && !frame_has_all_headers(f->head, f->n_head))
 				return false;
-			to += frame_flow_hash(f->head, f->n_head) % n_txq;
+			to += frame_flow_place(frame_flow_hash(f->head, f->n_head), n_txq);
 		}
 		to->which[to->n++] = (uint8_t)k;
 	}

@@ -55,9 +55,8 @@ transmit_steer(const struct view *view, uint16_t out, struct rte_mbuf **pkts, ui
 	if (n_txq == 1)
 		return;
 	for (uint16_t i = 0; i < n; i++)
-		*pkt_txq(pkts[i]) =
-			(uint16_t)(frame_flow_hash(rte_pktmbuf_mtod(pkts[i], const uint8_t *), pkts[i]->data_len) %
-				n_txq);
+		*pkt_txq(pkts[i]) = (uint16_t)frame_flow_place(
+			frame_flow_hash(rte_pktmbuf_mtod(pkts[i], const uint8_t *), pkts[i]->data_len), n_txq);
 	sort(pkts, n, n_txq);
 }
 
