@@ -104,6 +104,13 @@ struct guest_burst {
 
 #define GUEST_RING_UNKNOWN (1u << 16)
 
+// How bytes are copied: by moves of 16 bytes (or what the compiler has elsewhere), 32 or 64.
+enum guest_moves {
+	GUEST_MOVES_PLAIN,
+	GUEST_MOVES_AVX2,
+	GUEST_MOVES_AVX512
+};
+
 // Workers write to rings in turn, so that no two are on one cache line.
 struct __attribute__((aligned(64))) guest_ring {
 	struct guest_ring_cfg cfg;
@@ -112,6 +119,7 @@ struct __attribute__((aligned(64))) guest_ring {
 	uint16_t seen; // split: the avail index as it was last read
 	uint16_t published; // split: used index as the guest may see it
 	uint16_t told; // used position when the guest was last asked whether it wants a signal
+	bool repeats; // split: used entries are compared before they are written
 	// packed: the first used descriptor that is not published, if is_held
 	uint16_t held_at, held_flags;
 	bool is_held, is_told;
@@ -120,6 +128,7 @@ struct __attribute__((aligned(64))) guest_ring {
 	const uint16_t *quiet_at;
 	uint32_t quiet;
 	enum guest_ring_fault fault;
+	enum guest_moves moves; // the widest that the CPU has
 	uint32_t hint; // of guest_mem
 };
 

@@ -2,8 +2,6 @@
 // Every loop is bounded by the ring's size: a chain is never longer (Virtio 1.2, 2.7.5.3.1).
 #include "guest_chain.h"
 
-#include "rtvs/guest_state.h"
-
 #include <string.h>
 
 static bool
@@ -11,12 +9,6 @@ is_faulty(struct guest_ring *r, enum guest_ring_fault fault)
 {
 	r->fault = fault;
 	return false;
-}
-
-static struct vring_packed_desc *
-packed_at(const struct guest_ring *r, uint16_t at)
-{
-	return (struct vring_packed_desc *)r->cfg.desc + at;
 }
 
 bool
@@ -143,18 +135,6 @@ read_split(struct guest_ring *r, struct guest_cursor *cursor, bool is_writable, 
 	return is_faulty(r, GUEST_RING_FAULT_CHAIN);
 }
 
-static void
-step(const struct guest_ring *r, uint16_t *at, bool *wrap, uint16_t n)
-{
-	uint32_t next = (uint32_t)*at + n;
-
-	if (next >= r->cfg.size) {
-		next -= r->cfg.size;
-		*wrap = !*wrap;
-	}
-	*at = (uint16_t)next;
-}
-
 static bool
 read_packed(struct guest_ring *r, struct guest_cursor *cursor, bool is_writable, struct guest_chain *c)
 {
@@ -162,12 +142,12 @@ read_packed(struct guest_ring *r, struct guest_cursor *cursor, bool is_writable,
 
 	c->n_slots = 0;
 	for (uint32_t budget = r->cfg.size; budget; budget--) {
-		struct guest_desc d = guest_desc_load(packed_at(r, next.at), true);
+		struct guest_desc d = guest_desc_load(guest_chain_packed_at(r, next.at), true);
 
 		if (d.flags & VRING_DESC_F_INDIRECT ? !add_table(r, c, &d, budget, is_writable) :
 						      !add_desc(r, c, &d, is_writable))
 			return false;
-		step(r, &next.at, &next.wrap, 1);
+		guest_cursor_step(r, &next);
 		c->n_slots++;
 		if (!(d.flags & VRING_DESC_F_NEXT)) {
 			c->id = d.next_or_id;
@@ -183,46 +163,4 @@ guest_chain_read(struct guest_ring *r, struct guest_cursor *cursor, bool is_writ
 {
 	c->n_pieces = c->n_bytes = 0;
 	return r->cfg.is_packed ? read_packed(r, cursor, is_writable, c) : read_split(r, cursor, is_writable, c);
-}
-
-// Before the buffer at r->pos.used is touched. The compiler must not move what follows before it.
-static void
-keep_last(struct guest_ring *r, uint16_t id, uint16_t n_slots)
-{
-	struct guest_cursor end = {r->pos.used, r->pos.used_wrap};
-
-	if (!r->cfg.state)
-		return;
-	step(r, &end.at, &end.wrap, n_slots);
-	atomic_store_explicit(&r->cfg.state->last,
-		(uint64_t)1 << 48 | (uint64_t)id << 32 | (uint64_t)end.wrap << 31 | (uint64_t)end.at << 16 |
-			(uint64_t)r->pos.used_wrap << 15 | r->pos.used,
-		memory_order_relaxed);
-	atomic_signal_fence(memory_order_seq_cst);
-}
-
-void
-guest_chain_use_packed(struct guest_ring *r, uint16_t id, uint16_t n_slots, uint32_t n_bytes)
-{
-	struct vring_packed_desc *d = packed_at(r, r->pos.used);
-	uint16_t flags = r->pos.used_wrap ? 1 << VRING_PACKED_DESC_F_AVAIL | 1 << VRING_PACKED_DESC_F_USED : 0;
-
-	if (n_bytes)
-		flags |= VRING_DESC_F_WRITE;
-	keep_last(r, id, n_slots);
-	guest_step();
-	__atomic_store_n(&d->id, id, __ATOMIC_RELAXED);
-	guest_step();
-	__atomic_store_n(&d->len, n_bytes, __ATOMIC_RELAXED);
-	guest_step();
-	// The driver reads used descriptors in order: while the first is not marked, it sees none.
-	if (r->is_held)
-		__atomic_store_n(&d->flags, flags, __ATOMIC_RELEASE);
-	else {
-		r->is_held = true;
-		r->held_at = r->pos.used;
-		r->held_flags = flags;
-	}
-	guest_log_mark(&r->cfg.log, r->cfg.desc_guest + r->pos.used * sizeof(*d), sizeof(*d));
-	step(r, &r->pos.used, &r->pos.used_wrap, n_slots);
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "rtvs/guest_ring.h"
+#include "rtvs/guest_state.h"
 
 #include <linux/virtio_ring.h>
 #include <stdatomic.h>
@@ -99,10 +100,84 @@ guest_chain_is_offered(struct guest_ring *r, const struct guest_cursor *cursor)
 // all of it must be for the device to write, else to read. False: r->fault says why; nothing moved.
 bool guest_chain_read(struct guest_ring *r, struct guest_cursor *cursor, bool is_writable, struct guest_chain *c);
 
+static inline struct vring_packed_desc *
+guest_chain_packed_at(const struct guest_ring *r, uint16_t at)
+{
+	return (struct vring_packed_desc *)r->cfg.desc + at;
+}
+
+// Behind n descriptors of a packed ring.
+static inline struct guest_cursor
+guest_cursor_behind(const struct guest_ring *r, struct guest_cursor from, uint16_t n)
+{
+	uint32_t next = (uint32_t)from.at + n;
+
+	if (next < r->cfg.size)
+		return (struct guest_cursor){(uint16_t)next, from.wrap};
+	return (struct guest_cursor){(uint16_t)(next - r->cfg.size), !from.wrap};
+}
+
+// Before the buffer at r->pos.used is touched. The compiler must not move what follows before it.
+static inline void
+guest_chain_keep_last(struct guest_ring *r, uint16_t id, struct guest_cursor end)
+{
+	if (!r->cfg.state)
+		return;
+	atomic_store_explicit(&r->cfg.state->last,
+		(uint64_t)1 << 48 | (uint64_t)id << 32 | (uint64_t)end.wrap << 31 | (uint64_t)end.at << 16 |
+			(uint64_t)r->pos.used_wrap << 15 | r->pos.used,
+		memory_order_relaxed);
+	atomic_signal_fence(memory_order_seq_cst);
+}
+
+static inline void
+guest_chain_use_packed(struct guest_ring *r, uint16_t id, uint16_t n_slots, uint32_t n_bytes)
+{
+	struct guest_cursor end = guest_cursor_behind(r, (struct guest_cursor){r->pos.used, r->pos.used_wrap}, n_slots);
+	struct vring_packed_desc *d = guest_chain_packed_at(r, r->pos.used);
+	uint16_t flags = r->pos.used_wrap ? 1 << VRING_PACKED_DESC_F_AVAIL | 1 << VRING_PACKED_DESC_F_USED : 0;
+
+	if (n_bytes)
+		flags |= VRING_DESC_F_WRITE;
+	guest_chain_keep_last(r, id, end);
+	guest_step();
+	// The driver reads used descriptors in order: while the first is not marked, it sees none.
+	if (r->is_held)
+		// len, id and flags are the second half of an aligned descriptor.
+		__atomic_store_n(
+			(uint64_t *)&d->len, n_bytes | (uint64_t)id << 32 | (uint64_t)flags << 48, __ATOMIC_RELEASE);
+	else {
+		__atomic_store_n(&d->id, id, __ATOMIC_RELAXED);
+		guest_step();
+		__atomic_store_n(&d->len, n_bytes, __ATOMIC_RELAXED);
+		guest_step();
+		r->is_held = true;
+		r->held_at = r->pos.used;
+		r->held_flags = flags;
+	}
+	guest_log_mark(&r->cfg.log, r->cfg.desc_guest + r->pos.used * sizeof(*d), sizeof(*d));
+	r->pos.used = end.at;
+	r->pos.used_wrap = end.wrap;
+}
+
+// Drivers that use their buffers in order find the same entry at the same place of each round, as
+// long as lengths repeat. A line that is not written stays with the driver: between distant CPUs
+// its transfer costs more than all else that is done for a frame. Where one entry differs, nothing
+// is compared until the next round, because a load before a store costs a transfer more.
+static inline void
+guest_chain_write_used(struct guest_ring *r, struct vring_used_elem *at, struct vring_used_elem e)
+{
+	if (!r->repeats)
+		r->repeats = !(r->pos.used & r->mask);
+	else if (!memcmp(at, &e, sizeof(e)))
+		return;
+	else
+		r->repeats = false;
+	memcpy(at, &e, sizeof(e));
+}
+
 // Marks a buffer used that the device has written n_bytes of. Not visible before
 // guest_ring_publish.
-void guest_chain_use_packed(struct guest_ring *r, uint16_t id, uint16_t n_slots, uint32_t n_bytes);
-
 static inline void
 guest_chain_use(struct guest_ring *r, uint16_t id, uint16_t n_slots, uint32_t n_bytes)
 {
@@ -113,7 +188,7 @@ guest_chain_use(struct guest_ring *r, uint16_t id, uint16_t n_slots, uint32_t n_
 		guest_chain_use_packed(r, id, n_slots, n_bytes);
 		return;
 	}
-	memcpy(e, &(struct vring_used_elem){.id = id, .len = n_bytes}, sizeof(*e));
+	guest_chain_write_used(r, e, (struct vring_used_elem){.id = id, .len = n_bytes});
 	guest_log_mark(&r->cfg.log, r->cfg.device_guest + (uint64_t)((uint8_t *)e - (uint8_t *)used), sizeof(*e));
 	r->pos.used++;
 }
@@ -160,25 +235,4 @@ guest_cursor_step(const struct guest_ring *r, struct guest_cursor *cursor)
 		cursor->at = 0;
 		cursor->wrap = !cursor->wrap;
 	}
-}
-
-// memcpy without a call for what is short. The ends of two moves may overlap: no byte beyond n is
-// read or written.
-static inline void
-guest_copy(uint8_t *to, const uint8_t *from, uint32_t n)
-{
-	if (n > 256) {
-		memcpy(to, from, n);
-		return;
-	}
-	if (n >= 16) {
-		for (uint32_t i = 0; i + 16 < n; i += 16)
-			memcpy(to + i, from + i, 16);
-		memcpy(to + n - 16, from + n - 16, 16);
-	} else if (n >= 8) {
-		memcpy(to, from, 8);
-		memcpy(to + n - 8, from + n - 8, 8);
-	} else
-		for (uint32_t i = 0; i < n; i++)
-			to[i] = from[i];
 }

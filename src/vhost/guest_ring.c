@@ -3,6 +3,7 @@
 // 2.7.7, 2.7.10, 2.8.10). Indexes of both kinds are compared on one circle: 65536 values of a split
 // ring, two rounds of a packed one, whose first round has the wrap counter 1.
 #include "guest_chain.h"
+#include "guest_copy.h"
 #include "rtvs/guest_state.h"
 
 #include <errno.h>
@@ -39,7 +40,8 @@ guest_ring_init(struct guest_ring *r, const struct guest_ring_cfg *cfg)
 		.quiet_at = &avail->idx, // any word: it is not compared yet
 		.quiet = GUEST_RING_UNKNOWN,
 		.seen = cfg->pos.avail,
-		.published = cfg->pos.used};
+		.published = cfg->pos.used,
+		.moves = guest_copy_moves()};
 	if (cfg->state && cfg->is_packed)
 		guest_state_begin(cfg->state, cfg);
 	return 0;

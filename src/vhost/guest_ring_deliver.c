@@ -1,6 +1,7 @@
 // Frames to a driver: receive buffers are found for all of it first, then written, then marked
 // used, so that a frame that does not fit leaves no trace.
 #include "guest_chain.h"
+#include "guest_copy.h"
 
 #include <errno.h>
 #include <string.h>
@@ -103,9 +104,9 @@ put_header(uint8_t *at, const struct guest_hdr *hdr, uint16_t num_buffers, uint3
 
 // A frame in two parts, into one contiguous descriptor. False: the next buffer is another, or too
 // small, and nothing was done.
-static inline bool
+GUEST_ALWAYS_INLINE bool
 deliver_plain(struct guest_ring *r, const struct guest_hdr *hdr, const uint8_t *head, uint32_t n_head,
-	const struct guest_piece *piece, unsigned n_pieces, uint64_t n_bytes)
+	const struct guest_piece *piece, unsigned n_pieces, uint64_t n_bytes, guest_copy_fn copy)
 {
 	struct guest_cursor cursor = guest_cursor_of(r);
 	uint32_t n_hdr = r->cfg.hdr_bytes;
@@ -120,10 +121,10 @@ deliver_plain(struct guest_ring *r, const struct guest_hdr *hdr, const uint8_t *
 		return false;
 	put_header(at, hdr, 1, n_hdr);
 	to = at + n_hdr;
-	guest_copy(to, head, n_head);
+	copy(to, head, n_head);
 	to += n_head;
 	for (unsigned i = 0; i < n_pieces; to += piece[i++].n_bytes)
-		guest_copy(to, piece[i].at, piece[i].n_bytes);
+		copy(to, piece[i].at, piece[i].n_bytes);
 	guest_log_mark(&r->cfg.log, d.addr, n_bytes);
 	guest_cursor_step(r, &cursor);
 	r->pos.avail = cursor.at;
@@ -172,13 +173,14 @@ guest_ring_deliver(
 		return -EPROTO;
 	for (unsigned i = 0; i < n_pieces; i++)
 		n_bytes += piece[i].n_bytes;
-	if (deliver_plain(r, hdr, piece[0].at, piece[0].n_bytes, piece + 1, n_pieces - 1, n_bytes))
+	if (deliver_plain(r, hdr, piece[0].at, piece[0].n_bytes, piece + 1, n_pieces - 1, n_bytes, guest_copy_plain))
 		return 0;
 	return r->fault ? -EPROTO : deliver_any(r, hdr, piece, n_pieces, n_bytes);
 }
 
-unsigned
-guest_ring_deliver_frames(struct guest_ring *r, const struct guest_burst *burst, const uint8_t *which, unsigned n)
+GUEST_ALWAYS_INLINE unsigned
+deliver_frames(
+	struct guest_ring *r, const struct guest_burst *burst, const uint8_t *which, unsigned n, guest_copy_fn copy)
 {
 	static const struct guest_hdr none;
 	unsigned k = 0;
@@ -189,8 +191,43 @@ guest_ring_deliver_frames(struct guest_ring *r, const struct guest_burst *burst,
 		const struct guest_frame *f = &burst->frame[which[k]];
 
 		if (!deliver_plain(r, &none, f->head, f->n_head, &burst->piece[f->first_piece], f->n_pieces,
-			    (uint64_t)r->cfg.hdr_bytes + f->n_bytes))
+			    (uint64_t)r->cfg.hdr_bytes + f->n_bytes, copy))
 			break;
 	}
 	return k;
+}
+
+static unsigned
+frames_plainly(struct guest_ring *r, const struct guest_burst *burst, const uint8_t *which, unsigned n)
+{
+	return deliver_frames(r, burst, which, n, guest_copy_plain);
+}
+
+#ifdef GUEST_HAS_WIDE_MOVES
+GUEST_AVX2 static unsigned
+frames_avx2(struct guest_ring *r, const struct guest_burst *burst, const uint8_t *which, unsigned n)
+{
+	return deliver_frames(r, burst, which, n, guest_copy_avx2);
+}
+
+GUEST_AVX512 static unsigned
+frames_avx512(struct guest_ring *r, const struct guest_burst *burst, const uint8_t *which, unsigned n)
+{
+	return deliver_frames(r, burst, which, n, guest_copy_avx512);
+}
+#endif
+
+unsigned
+guest_ring_deliver_frames(struct guest_ring *r, const struct guest_burst *burst, const uint8_t *which, unsigned n)
+{
+	switch (r->moves) {
+#ifdef GUEST_HAS_WIDE_MOVES
+	case GUEST_MOVES_AVX512:
+		return frames_avx512(r, burst, which, n);
+	case GUEST_MOVES_AVX2:
+		return frames_avx2(r, burst, which, n);
+#endif
+	default:
+		return frames_plainly(r, burst, which, n);
+	}
 }

@@ -1,5 +1,6 @@
 // Frames that a driver sends: header and first bytes are copied once, the rest is borrowed.
 #include "guest_chain.h"
+#include "guest_copy.h"
 
 #include <string.h>
 
@@ -49,8 +50,9 @@ fill_frame(struct guest_ring *r, struct guest_burst *burst, struct guest_frame *
 }
 
 // A frame in one contiguous descriptor. False: it is not, and nothing was done.
-static inline bool
-take_plain(struct guest_ring *r, struct guest_cursor *cursor, struct guest_burst *burst, struct guest_frame *f)
+GUEST_ALWAYS_INLINE bool
+take_plain(struct guest_ring *r, struct guest_cursor *cursor, struct guest_burst *burst, struct guest_frame *f,
+	guest_copy_fn copy)
 {
 	uint32_t n_hdr = r->cfg.hdr_bytes, n;
 	struct guest_desc d;
@@ -66,7 +68,7 @@ take_plain(struct guest_ring *r, struct guest_cursor *cursor, struct guest_burst
 	n = d.len - n_hdr;
 	f->n_bytes = n;
 	f->n_head = (uint16_t)(n < GUEST_HEAD ? n : GUEST_HEAD);
-	guest_copy(f->head, at + n_hdr, f->n_head);
+	copy(f->head, at + n_hdr, f->n_head);
 	f->first_piece = (uint16_t)burst->n_pieces;
 	f->n_pieces = n > GUEST_HEAD;
 	if (n > GUEST_HEAD)
@@ -95,8 +97,8 @@ take_any(struct guest_ring *r, struct guest_cursor *cursor, struct guest_burst *
 	return true;
 }
 
-unsigned
-guest_ring_take(struct guest_ring *r, struct guest_burst *burst, unsigned n)
+GUEST_ALWAYS_INLINE unsigned
+take(struct guest_ring *r, struct guest_burst *burst, unsigned n, guest_copy_fn copy)
 {
 	struct guest_cursor cursor = guest_cursor_of(r);
 	unsigned taken = 0;
@@ -106,7 +108,7 @@ guest_ring_take(struct guest_ring *r, struct guest_burst *burst, unsigned n)
 	if (r->fault)
 		return 0;
 	for (; taken < n && taken < GUEST_BURST && guest_chain_is_offered(r, &cursor); taken++) {
-		if (!take_plain(r, &cursor, burst, &burst->frame[taken]) && !take_any(r, &cursor, burst, taken))
+		if (!take_plain(r, &cursor, burst, &burst->frame[taken], copy) && !take_any(r, &cursor, burst, taken))
 			break;
 		r->pos.avail = cursor.at;
 		r->pos.avail_wrap = cursor.wrap;
@@ -114,4 +116,39 @@ guest_ring_take(struct guest_ring *r, struct guest_burst *burst, unsigned n)
 	// All decisions are made on the copies: the compiler must not read the guest's words again.
 	atomic_signal_fence(memory_order_seq_cst);
 	return taken;
+}
+
+static unsigned
+take_plainly(struct guest_ring *r, struct guest_burst *burst, unsigned n)
+{
+	return take(r, burst, n, guest_copy_plain);
+}
+
+#ifdef GUEST_HAS_WIDE_MOVES
+GUEST_AVX2 static unsigned
+take_avx2(struct guest_ring *r, struct guest_burst *burst, unsigned n)
+{
+	return take(r, burst, n, guest_copy_avx2);
+}
+
+GUEST_AVX512 static unsigned
+take_avx512(struct guest_ring *r, struct guest_burst *burst, unsigned n)
+{
+	return take(r, burst, n, guest_copy_avx512);
+}
+#endif
+
+unsigned
+guest_ring_take(struct guest_ring *r, struct guest_burst *burst, unsigned n)
+{
+	switch (r->moves) {
+#ifdef GUEST_HAS_WIDE_MOVES
+	case GUEST_MOVES_AVX512:
+		return take_avx512(r, burst, n);
+	case GUEST_MOVES_AVX2:
+		return take_avx2(r, burst, n);
+#endif
+	default:
+		return take_plainly(r, burst, n);
+	}
 }

@@ -33,6 +33,7 @@ struct model {
 	uint64_t n_plain; // delivered by guest_ring_deliver_frames
 	int64_t wanted; // position of the driver's event, -1: none
 	bool is_asked;
+	enum guest_moves widest; // that the CPU has
 };
 
 static void
@@ -44,6 +45,7 @@ model_init(struct model *m, const struct driver_cfg *cfg)
 	ring = driver_ring_cfg(&m->d);
 	guest_log_init(&ring.log, m->d.dirty, DRIVER_LOG_BYTES);
 	assert_int_equal(guest_ring_init(&m->ring, &ring), 0);
+	m->widest = m->ring.moves;
 	m->first = m->n_sent = 0;
 	m->positions = m->published = m->n_arrived = m->n_plain = 0;
 	m->wanted = -1;
@@ -220,6 +222,7 @@ run_steps(const struct driver_cfg *cfg, const struct acts *acts)
 	for (unsigned i = 0; i < N_STEPS; i++) {
 		uint64_t before = used_position(&m->ring, cfg->size);
 
+		m->ring.moves = (enum guest_moves)chance(m, m->widest + 1u);
 		switch (chance(m, 8)) {
 		case 0:
 		case 1:
