@@ -28,6 +28,28 @@ starts_and_stops() {
 	is_gone "$work/rtvsd.sock" || fail "the control socket is left"
 }
 
+has_driver() { grep -q "librte_$1\.so" "/proc/$(pid_of rtvsd)/maps"; }
+
+drivers_come_with_the_first_device() {
+	daemon_start rtvsd
+	ctl bridge add br0
+	ctl port add vm "socket=$work/vm.sock" bridge=br0
+	has_driver mempool_ring || fail "the pool's driver is not there"
+	! has_driver 'net_.*' || fail "drivers of devices are open for a guest"
+	ctl port add none type=ethdev devargs=net_null0 bridge=br0
+	has_driver net_null || fail "the device's driver is not there"
+	ctl port del none
+	ctl port add none type=ethdev devargs=net_null0 bridge=br0
+	stop rtvsd
+}
+
+# Arguments of the user's may name devices.
+drivers_are_there_for_arguments() {
+	daemon_start rtvsd --eal '--vdev net_null0'
+	has_driver net_null || fail "the device's driver is not there"
+	stop rtvsd
+}
+
 stops_by_rpc() {
 	daemon_start rtvsd
 	ctl system stop
@@ -252,6 +274,8 @@ after_failure() { stop rtvsd KILL || :; }
 
 run_case "starts and stops" starts_and_stops
 run_case "stops by system.stop" stops_by_rpc
+run_case "drivers come with the first device" drivers_come_with_the_first_device
+run_case "drivers are there for DPDK's arguments" drivers_are_there_for_arguments
 run_case "stops on Ctrl-C" stops_on_ctrl_c
 run_case "stops while it starts" stops_while_it_starts
 run_case "a second one on the same socket is refused" second_is_refused

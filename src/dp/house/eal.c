@@ -10,17 +10,24 @@
 #include <rte_mbuf.h>
 
 #include <dirent.h>
+#include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define BASE_BYTES (UINT64_C(24) << 20) // rings, tables, device queues
 // address space that costs nothing until it is used
 #define PLAIN_RESERVE_BYTES (UINT64_C(128) << 20)
 #define MAX_EAL_ARGS 64
+#define POOL_DRIVER "librte_mempool_ring.so" // of the packet pool
+#define ANY_DRIVER "librte_"
+
+static bool hides_drivers; // EAL is not to find them, eal_need_drivers opens them
 
 // Free bytes in hugepages of all sizes.
 static uint64_t
@@ -119,6 +126,45 @@ memory_available(void)
 	return kb * 1024;
 }
 
+// EAL opens all drivers as it starts, without an option not to: 200 libraries, of which a switch of
+// guests needs one. It first asks by stat for their directory. In rtvswitchd this function is that
+// stat (src/meson.build).
+int
+eal_stat(const char *path, struct stat *ret_stat)
+{
+	if (hides_drivers && !strcmp(path, RTE_EAL_PMD_PATH)) {
+		errno = ENOENT;
+		return -1;
+	}
+	return fstatat(AT_FDCWD, path, ret_stat, 0);
+}
+
+// Those whose file's name begins so. A driver has several such names.
+static void
+open_drivers(const char *prefix)
+{
+	DIR *dir = opendir(RTE_EAL_PMD_PATH);
+	struct dirent *entry;
+
+	while (dir && (entry = readdir(dir))) {
+		char path[sizeof(RTE_EAL_PMD_PATH) + sizeof(entry->d_name)];
+
+		snprintf(path, sizeof(path), "%s/%s", RTE_EAL_PMD_PATH, entry->d_name);
+		if (!strncmp(entry->d_name, prefix, strlen(prefix)) && !dlopen(path, RTLD_NOW))
+			log_warning("driver %s cannot be used: %s", entry->d_name, dlerror());
+	}
+	if (dir)
+		closedir(dir);
+}
+
+void
+eal_need_drivers(void)
+{
+	if (hides_drivers)
+		open_drivers(ANY_DRIVER);
+	hides_drivers = false;
+}
+
 int
 eal_start(struct dp *dp, char err[DP_ERR_SIZE])
 {
@@ -171,6 +217,10 @@ eal_start(struct dp *dp, char err[DP_ERR_SIZE])
 		}
 		argv[argc++] = word;
 	}
+	// What the user adds may be about drivers.
+	hides_drivers = !cfg->eal[0];
+	if (hides_drivers)
+		open_drivers(POOL_DRIVER);
 	if (rte_eal_init(argc, argv) < 0) {
 		dp_error(err, "DPDK refused to start: %s (the lines above say why)", rte_strerror(rte_errno));
 		return -rte_errno;

@@ -2,6 +2,7 @@
 // when the port is added, removed with it. Offloads are used where the driver has them; a driver
 // without chained buffers gets single ones (egress.c). Its packets: ethdev_io.c. Control thread.
 #include "dp_state.h"
+#include "eal.h"
 #include "io/ethdev_io.h"
 #include "io/netdev.h"
 #include "port.h"
@@ -100,6 +101,7 @@ attach(const struct dp_port_cfg *cfg, uint16_t *ret_id, char err[DP_ERR_SIZE])
 	rc = check_interface(cfg->devargs, err);
 	if (rc)
 		return rc;
+	eal_need_drivers();
 	rc = rte_dev_probe(cfg->devargs);
 	if (rc) {
 		dp_error(err, "devargs: no driver made a device of '%.120s': %s", cfg->devargs, strerror(-rc));
