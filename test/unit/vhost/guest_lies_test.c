@@ -239,6 +239,7 @@ buffers_of_the_wrong_direction(void **state)
 	}
 }
 
+// CVE-2022-2132 is of this kind, too: a chain that is too short for its header.
 static void
 a_frame_shorter_than_its_header(void **state)
 {
@@ -252,6 +253,95 @@ a_frame_shorter_than_its_header(void **state)
 					 GUEST_RING_FAULT_NONE,
 			n == 12);
 	}
+}
+
+// A header in parts of so many bytes, and a frame behind it: a chain of the ring, or a table.
+static void
+split_header(bool is_table, unsigned part_bytes, unsigned flags)
+{
+	unsigned n_parts = 12 / part_bytes;
+	uint64_t table = is_table ? TABLES : 0;
+
+	for (unsigned i = 0; i < n_parts; i++)
+		describe(table, i, driver_area(0) + i * 1000, part_bytes, flags | NEXT, i + 1);
+	describe(table, n_parts, driver_area(1), 100, flags, 0);
+	if (is_table)
+		ring(0, TABLES, 16 * (n_parts + 1), TABLE, 0);
+	offer(0);
+}
+
+// CVE-2022-2132: a header across more than two descriptors exhausted a back end's packet buffers.
+static void
+a_header_across_many_descriptors_is_a_header(void **state)
+{
+	static const uint8_t header[12] = {1, 2, 3, 0, 5, 0, 7, 0, 9, 0, 0xff, 0xff};
+	const struct guest_hdr hdr = {
+		.flags = 1, .gso_type = 2, .hdr_len = 3, .gso_size = 5, .csum_start = 7, .csum_offset = 9};
+	static uint8_t head[GUEST_HEAD], frame[100];
+	struct guest_piece piece = {.at = frame, .n_bytes = sizeof(frame)};
+	static struct guest_burst burst;
+
+	(void)state;
+	burst.frame[0].head = head;
+	for (unsigned i = 0; i < sizeof(frame); i++)
+		frame[i] = (uint8_t)(i + 1);
+	for (unsigned i = 0; i < 12; i++) {
+		unsigned part = (unsigned[]){2, 3, 4}[i / 4];
+		bool is_packed = i & 1, is_table = i & 2;
+
+		begin(is_packed, true, true);
+		split_header(is_table, part, 0);
+		for (unsigned k = 0; k < 12; k++)
+			*driver_at(&world.d, driver_area(0) + k / part * 1000 + k % part) = header[k];
+		for (unsigned k = 0; k < 100; k++)
+			*driver_at(&world.d, driver_area(1) + k) = frame[k];
+		assert_int_equal(guest_ring_take(&world.ring, &burst, GUEST_BURST), 1);
+		assert_memory_equal(&burst.frame[0].hdr, &hdr, sizeof(hdr));
+		assert_int_equal(burst.frame[0].n_bytes, 100);
+		assert_memory_equal(head, frame, 100);
+		driver_fini(&world.d);
+		begin(is_packed, true, true);
+		split_header(is_table, part, WRITE);
+		assert_int_equal(guest_ring_deliver(&world.ring, &hdr, &piece, 1), 0);
+		for (unsigned k = 0; k < 10; k++)
+			assert_int_equal(*driver_at(&world.d, driver_area(0) + k / part * 1000 + k % part), header[k]);
+		for (unsigned k = 0; k < 100; k++)
+			assert_int_equal(*driver_at(&world.d, driver_area(1) + k), frame[k]);
+		driver_fini(&world.d);
+	}
+}
+
+// CVE-2020-10725: a back end wrote a burst to packed rings without a look at all addresses. That of
+// a buffer without bytes is looked at, too.
+static void
+a_lie_among_receive_buffers_ends_the_burst_there(void **state)
+{
+	const struct {
+		uint64_t addr;
+		uint32_t len;
+		enum guest_ring_fault fault;
+	} lie[] = {{UINT64_C(1) << 50, 200, GUEST_RING_FAULT_ADDRESS}, {UINT64_C(1) << 50, 0, GUEST_RING_FAULT_EMPTY},
+		{driver_area(3), 0, GUEST_RING_FAULT_EMPTY}, {0, 0, GUEST_RING_FAULT_EMPTY},
+		{UINT64_MAX, 200, GUEST_RING_FAULT_ADDRESS}, {driver_area(3), UINT32_MAX, GUEST_RING_FAULT_ADDRESS}};
+	uint8_t frame[60] = {0};
+	struct guest_piece piece = {.at = frame, .n_bytes = sizeof(frame)};
+
+	(void)state;
+	for (unsigned i = 0; i < 2 * sizeof(lie) / sizeof(lie[0]); i++)
+		for (unsigned at = 0; at < 4; at++) {
+			begin(i & 1, true, true);
+			for (unsigned k = 0; k < 4; k++) {
+				ring(k, k == at ? lie[i / 2].addr : driver_area((uint16_t)k),
+					k == at ? lie[i / 2].len : 200, WRITE, 0);
+				offer((uint16_t)k);
+			}
+			for (unsigned k = 0; k < 4; k++)
+				assert_int_equal(guest_ring_deliver(&world.ring, &(struct guest_hdr){0}, &piece, 1),
+					k < at ? 0 : -EPROTO);
+			assert_int_equal(world.ring.fault, lie[i / 2].fault);
+			assert_int_equal(world.ring.pos.used, at);
+			driver_fini(&world.d);
+		}
 }
 
 // A chain of empty descriptors would be read to the end of its ring, or table, for each frame.
@@ -351,6 +441,8 @@ main(void)
 		cmocka_unit_test(addresses_outside_of_memory),
 		cmocka_unit_test(buffers_of_the_wrong_direction),
 		cmocka_unit_test(a_frame_shorter_than_its_header),
+		cmocka_unit_test(a_header_across_many_descriptors_is_a_header),
+		cmocka_unit_test(a_lie_among_receive_buffers_ends_the_burst_there),
 		cmocka_unit_test(descriptors_without_bytes),
 		cmocka_unit_test(what_does_not_fit_is_told_apart_from_what_does_not_fit_yet),
 		cmocka_unit_test(a_ring_is_refused_that_is_none),
