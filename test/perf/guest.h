@@ -175,6 +175,14 @@ guest_vring_free(struct guest_vring *r, uint16_t *ret_id)
 	return true;
 }
 
+// As DPDK's driver: descriptors are used in order, so that the entry is mostly there already.
+static inline void
+guest_vring_avail(struct guest_vring *r, uint16_t at, uint16_t id)
+{
+	if (r->avail->ring[at] != id)
+		r->avail->ring[at] = id;
+}
+
 // flags: 0, or VRING_DESC_F_WRITE for a receive buffer.
 static inline void
 guest_vring_post(struct guest_vring *r, uint16_t id, uint64_t addr, uint32_t len, uint16_t flags)
@@ -184,7 +192,7 @@ guest_vring_post(struct guest_vring *r, uint16_t id, uint64_t addr, uint32_t len
 
 	if (!r->is_packed) {
 		r->desc[id] = (struct vring_desc){.addr = addr, .len = len, .flags = flags};
-		r->avail->ring[at] = id;
+		guest_vring_avail(r, at, id);
 	} else {
 		d = &r->packed[at];
 		d->addr = addr;
@@ -203,7 +211,7 @@ guest_vring_repost(struct guest_vring *r, uint16_t id, uint64_t addr, uint32_t l
 	if (r->is_packed)
 		guest_vring_post(r, id, addr, len, VRING_DESC_F_WRITE);
 	else
-		r->avail->ring[r->posted++ % GUEST_RING] = id;
+		guest_vring_avail(r, r->posted++ % GUEST_RING, id);
 }
 
 static inline bool
