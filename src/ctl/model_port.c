@@ -184,7 +184,7 @@ port_check_type(
 			port_traits_names[cfg->type]);
 	if (port_has(cfg->type, PORT_IS_DEVICE) && !cfg->devargs[0])
 		return model_fail(-EINVAL, err, "devargs: needed for type=%s", port_traits_names[cfg->type]);
-	if (port_has(cfg->type, PORT_IS_GUEST) && cfg->socket[0] != '/')
+	if (port_has(cfg->type, PORT_HAS_SOCKET) && cfg->socket[0] != '/')
 		return model_fail(-EINVAL, err, "socket: must be an absolute path");
 	return 0;
 }

@@ -124,7 +124,7 @@ check_segment(const struct plane *plane, const struct dp_port_cfg *cfg, char tex
 static void
 set_socket(struct dp_port_cfg *cfg)
 {
-	if (port_has(cfg->type, PORT_IS_GUEST) && !cfg->socket[0])
+	if (port_has(cfg->type, PORT_HAS_SOCKET) && !cfg->socket[0])
 		(void)snprintf(cfg->socket, sizeof(cfg->socket), PORT_PARAMS_RUN_DIR "/%s.sock", cfg->name);
 }
 

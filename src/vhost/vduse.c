@@ -176,6 +176,9 @@ vduse_look(struct vduse *v)
 		is_found[i] = !v->ring[i].is_running && find_ring(v, i, &cfg[i]);
 		may_run |= is_found[i] && is_in_use(&cfg[i]);
 	}
+	// The first buffer may have been offered since memory was read, and come with its memory.
+	if (may_run && !is_running(v))
+		read_memory(v);
 	for (unsigned i = 0; i < VDUSE_N_RINGS; i++) {
 		if (may_run && is_found[i])
 			v->ring[i].is_running = !v->cfg.ops->start(v->cfg.arg, i, &cfg[i]);

@@ -153,6 +153,8 @@ NOT_HERE = [
     (r"^rtvsctl virt", "test/vm/libvirt_test.sh has a libvirtd with guests", virt_used),
     (r"^modprobe -a v", "this kernel has no vDPA, that of test/vm/vdpa_test.sh has", is_in("test/vm/vdpa_test.sh", "modprobe -a vduse virtio_vdpa")),
     (r"^rtvsctl (-j )?vdpa", "this kernel has no vDPA, that of test/vm/vdpa_test.sh has", vdpa_used),
+    (r"type=vduse|^ls /sys/bus/vdpa", "this kernel has no vDPA, that of test/vm/vduse_test.sh has",
+     is_in("test/vm/vduse_test.sh", "type=vduse bridge=br0", "ls /sys/bus/vdpa/devices/")),
     (r"^(sudo )?(apt|apt-get|dpkg) ", "test/smoke/package_test.sh installs the packages", is_in("test/smoke/package_test.sh", "apt-get install")),
 ]
 

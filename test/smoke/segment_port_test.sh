@@ -277,7 +277,7 @@ wrong_files_are_refused() {
 	expect_fails "path: needed for type=segment, absolute" ctl port add bad type=segment path=segment
 	expect_fails "path: $segment is the segment of port seg" ctl port add bad type=segment "path=$segment"
 	expect_fails "path: only for type=segment" ctl port add bad "path=$segment"
-	expect_fails "queues: only for type=vhost and type=ethdev" ctl port add bad type=segment "path=$segment.new" queues=2
+	expect_fails "queues: only for type=vhost and type=ethdev and type=vduse" ctl port add bad type=segment "path=$segment.new" queues=2
 	# What is yet to come is no mistake.
 	ctl port add later type=segment "path=$segment.new"
 	expect_match 'waiting for the segment: .*rtvs-vni create' "$(ctl -j port show later | json "d['state']['detail']")"

@@ -210,6 +210,7 @@ dp_fini(struct dp *dp)
 {
 	if (!dp)
 		return;
+	dp->is_ending = true;
 	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
 		if (dp->port[i])
 			(void)dp_port_del(dp, i);

@@ -20,6 +20,7 @@ struct dp {
 	struct worker *worker[DP_MAX_WORKERS];
 	struct port *port[DP_MAX_PORTS];
 	struct port *removed; // not gone yet: packets wait for them
+	bool is_ending; // ports are closed for the daemon's end, not for their own
 	int drain_fd; // when to look at them again
 	struct name_list names[REGISTRY_BUCKETS];
 	struct port_set stale; // ids whose entries in the view are not as they should be

@@ -6,7 +6,6 @@
 #include "io/vhost_guard.h"
 #include "port.h"
 #include "port_type.h"
-#include "ring_states.h"
 #include "rtvs/claim.h"
 #include "vhost_session.h"
 #include "vhost_socket.h"
@@ -15,31 +14,17 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
-#include <linux/virtio_ring.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define BIT(n) (UINT64_C(1) << (n))
-#define ALWAYS                                                                                                         \
-	(BIT(VIRTIO_F_VERSION_1) | BIT(VIRTIO_F_ANY_LAYOUT) | BIT(VIRTIO_F_IN_ORDER) |                                 \
-		BIT(VIRTIO_RING_F_INDIRECT_DESC) | BIT(VIRTIO_RING_F_EVENT_IDX) | BIT(VIRTIO_NET_F_MRG_RXBUF) |        \
-		BIT(VIRTIO_NET_F_MQ) | BIT(VIRTIO_NET_F_MTU) | BIT(VIRTIO_NET_F_CTRL_VQ) | BIT(VIRTIO_NET_F_CTRL_RX) | \
+// Beside rings and offloads.
+#define OFFERED                                                                                                 \
+	(BIT(VIRTIO_NET_F_MQ) | BIT(VIRTIO_NET_F_MTU) | BIT(VIRTIO_NET_F_CTRL_VQ) | BIT(VIRTIO_NET_F_CTRL_RX) | \
 		BIT(VIRTIO_NET_F_GUEST_ANNOUNCE))
-#define CSUM (BIT(VIRTIO_NET_F_CSUM) | BIT(VIRTIO_NET_F_GUEST_CSUM))
-#define TSO                                                                                  \
-	(BIT(VIRTIO_NET_F_GSO) | BIT(VIRTIO_NET_F_HOST_TSO4) | BIT(VIRTIO_NET_F_HOST_TSO6) | \
-		BIT(VIRTIO_NET_F_GUEST_TSO4) | BIT(VIRTIO_NET_F_GUEST_TSO6))
-
-static uint64_t
-offered(const struct dp_port_cfg *cfg)
-{
-	return ALWAYS | (cfg->packed ? BIT(VIRTIO_F_RING_PACKED) : 0) | (cfg->csum ? CSUM : 0) |
-		(cfg->csum && cfg->tso ? TSO : 0);
-}
 
 static void
 stop_serving(struct vhost *v)
@@ -120,13 +105,7 @@ vhost_open(struct port *port, char err[DP_ERR_SIZE])
 		dp_error(err, "no memory for a port");
 		return -ENOMEM;
 	}
-	v->port = port;
-	v->fixed = port->cfg;
-	v->states = ring_states_take(port->dp->ring_states, port->cfg.socket);
-	pthread_mutex_init(&v->claim_lock, NULL);
-	vhost_session_init(v, offered(&port->cfg));
-	port->priv = v;
-	port->path.device.priv = &v->io;
+	vhost_session_open(v, port, vhost_session_offers(&port->cfg) | OFFERED, port->cfg.socket);
 	return 0;
 }
 
@@ -145,8 +124,7 @@ vhost_close(struct port *port)
 	struct vhost *v = port->priv;
 
 	vhost_stop(port);
-	ring_states_release(port->dp->ring_states, v->states);
-	pthread_mutex_destroy(&v->claim_lock);
+	vhost_session_close(v);
 	rte_free(v);
 }
 
@@ -184,21 +162,10 @@ static void
 vhost_state(const struct port *port, struct dp_port_state *ret_state)
 {
 	struct vhost *v = port->priv;
-	uint64_t connects = atomic_load(&v->n_connects), gone = atomic_load(&v->n_disconnects);
 	int err = atomic_load(&v->connect_errno);
-	uint32_t mtu = atomic_load(&v->mtu);
 
-	ret_state->n_connects = connects;
-	ret_state->n_disconnects = gone;
-	ret_state->is_connected = connects != gone;
-	ret_state->pid = atomic_load(&v->pid);
-	ret_state->n_rings_recovered = atomic_load(&v->n_rings_recovered);
-	if (atomic_load(&v->is_ready)) {
-		ret_state->features = atomic_load(&v->features);
-		ret_state->is_packed = ret_state->features >> VIRTIO_F_RING_PACKED & 1;
-		ret_state->n_queues = atomic_load(&v->n_pairs);
-		if (mtu)
-			ret_state->mtu = RTE_MIN(ret_state->mtu, mtu);
+	if (vhost_session_state(v, ret_state)) {
+		ret_state->detail[0] = '\0';
 	} else if (!port->cfg.admin_up) {
 		snprintf(ret_state->detail, sizeof(ret_state->detail), "administratively down");
 	} else if (ret_state->is_connected) {
@@ -229,27 +196,6 @@ dp_port_move(struct dp *dp, unsigned id, uint64_t for_ns)
 	claim_move(&v->claim, for_ns, clock_now_ns(&dp->env.clock));
 	pthread_mutex_unlock(&v->claim_lock);
 	return 0;
-}
-
-static void
-vhost_housekeeping(struct port *port)
-{
-	struct vhost *v = port->priv;
-	uint64_t errors;
-
-	errors = atomic_load(&port->path.device.guest_errors);
-	if (errors != v->errors_told) {
-		struct dp_event event = {
-			.type = DP_EVENT_GUEST_ERROR, .port = port->path.id, .value = errors - v->errors_told};
-
-		pthread_mutex_lock(&v->claim_lock);
-		if (!v->is_fault_told)
-			snprintf(event.cause, sizeof(event.cause), "%s", v->fault);
-		v->is_fault_told = true;
-		pthread_mutex_unlock(&v->claim_lock);
-		event_queue_post(&port->dp->env.events, event);
-	}
-	v->errors_told = errors;
 }
 
 // A QEMU outlives its port, and goes on with the features that its guest negotiated.
@@ -295,7 +241,7 @@ const struct port_type port_vhost_type = {
 	.start = vhost_start,
 	.stop = vhost_stop,
 	.state = vhost_state,
-	.housekeeping = vhost_housekeeping,
+	.housekeeping = vhost_session_housekeeping,
 	.save = vhost_save,
 	.restore = vhost_restore,
 	.io = &guest_io_ops,

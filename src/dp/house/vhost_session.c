@@ -10,11 +10,13 @@
 #include "io/vhost_guard.h"
 #include "io/vhost_link.h"
 #include "port_link.h"
+#include "ring_states.h"
 #include "rtvs/guest_state.h"
 #include "rtvs/log.h"
 
 #include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
+#include <linux/virtio_ring.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -22,6 +24,14 @@
 #define FLAP_NS 1000000000
 #define FLAPS_TOLD 3 // in a row
 #define FIRST_PAIR 3u // rings
+#define BIT(n) (UINT64_C(1) << (n))
+#define RINGS                                                                          \
+	(BIT(VIRTIO_F_VERSION_1) | BIT(VIRTIO_F_ANY_LAYOUT) | BIT(VIRTIO_F_IN_ORDER) | \
+		BIT(VIRTIO_RING_F_INDIRECT_DESC) | BIT(VIRTIO_RING_F_EVENT_IDX) | BIT(VIRTIO_NET_F_MRG_RXBUF))
+#define CSUM (BIT(VIRTIO_NET_F_CSUM) | BIT(VIRTIO_NET_F_GUEST_CSUM))
+#define TSO                                                                                  \
+	(BIT(VIRTIO_NET_F_GSO) | BIT(VIRTIO_NET_F_HOST_TSO4) | BIT(VIRTIO_NET_F_HOST_TSO6) | \
+		BIT(VIRTIO_NET_F_GUEST_TSO4) | BIT(VIRTIO_NET_F_GUEST_TSO6))
 
 static struct vhost *
 vhost_of(struct guest_port *served)
@@ -293,7 +303,7 @@ changed(struct guest_port *served, struct guest_link *link)
 	struct vhost *v = vhost_of(served);
 	struct frontend *f = find_frontend(v, link);
 
-	if ((guest_link_running(link) & FIRST_PAIR) == FIRST_PAIR) {
+	if ((guest_link_running(link) & FIRST_PAIR) == FIRST_PAIR && !atomic_load(&v->is_off)) {
 		set_ready(v, f);
 		return;
 	}
@@ -338,9 +348,64 @@ prepare(void *arg, unsigned ring, struct guest_ring_cfg *cfg, bool is_first)
 		cfg->pos.avail, cfg->pos.avail_wrap, said.avail, said.avail_wrap);
 }
 
-void
-vhost_session_init(struct vhost *v, uint64_t offered)
+uint64_t
+vhost_session_offers(const struct dp_port_cfg *cfg)
 {
+	return RINGS | (cfg->packed ? BIT(VIRTIO_F_RING_PACKED) : 0) | (cfg->csum ? CSUM : 0) |
+		(cfg->csum && cfg->tso ? TSO : 0);
+}
+
+bool
+vhost_session_state(struct vhost *v, struct dp_port_state *ret_state)
+{
+	uint64_t connects = atomic_load(&v->n_connects), gone = atomic_load(&v->n_disconnects);
+	uint32_t mtu = atomic_load(&v->mtu);
+
+	ret_state->n_connects = connects;
+	ret_state->n_disconnects = gone;
+	ret_state->is_connected = connects != gone;
+	ret_state->pid = atomic_load(&v->pid);
+	ret_state->n_rings_recovered = atomic_load(&v->n_rings_recovered);
+	if (!atomic_load(&v->is_ready))
+		return false;
+	ret_state->features = atomic_load(&v->features);
+	ret_state->is_packed = ret_state->features >> VIRTIO_F_RING_PACKED & 1;
+	ret_state->n_queues = atomic_load(&v->n_pairs);
+	if (mtu)
+		ret_state->mtu = RTE_MIN(ret_state->mtu, mtu);
+	return true;
+}
+
+void
+vhost_session_housekeeping(struct port *port)
+{
+	struct vhost *v = port->priv;
+	uint64_t errors;
+
+	errors = atomic_load(&port->path.device.guest_errors);
+	if (errors != v->errors_told) {
+		struct dp_event event = {
+			.type = DP_EVENT_GUEST_ERROR, .port = port->path.id, .value = errors - v->errors_told};
+
+		pthread_mutex_lock(&v->claim_lock);
+		if (!v->is_fault_told)
+			snprintf(event.cause, sizeof(event.cause), "%s", v->fault);
+		v->is_fault_told = true;
+		pthread_mutex_unlock(&v->claim_lock);
+		event_queue_post(&port->dp->env.events, event);
+	}
+	v->errors_told = errors;
+}
+
+void
+vhost_session_open(struct vhost *v, struct port *port, uint64_t offered, const char *far_end)
+{
+	v->port = port;
+	v->fixed = port->cfg;
+	v->states = ring_states_take(port->dp->ring_states, far_end);
+	pthread_mutex_init(&v->claim_lock, NULL);
+	port->priv = v;
+	port->path.device.priv = &v->io;
 	v->io.signal = vhost_guard_notify;
 	v->served = (struct guest_port){.client.fault = fault,
 		.serial = v->port->path.serial,
@@ -353,4 +418,11 @@ vhost_session_init(struct vhost *v, uint64_t offered)
 		.closed = closed,
 		.announce = announce,
 		.prepare = prepare};
+}
+
+void
+vhost_session_close(struct vhost *v)
+{
+	ring_states_release(v->port->dp->ring_states, v->states);
+	pthread_mutex_destroy(&v->claim_lock);
 }

@@ -27,6 +27,7 @@ struct vhost {
 	struct guest_port served; // what the thread of connections has
 	struct dp_port_cfg fixed; // as the port was made: the part that other threads may read
 	bool is_bound; // its socket file is there; ctl
+	_Atomic bool is_off; // workers do not get its rings; ctl: wo
 	struct guest_state *states; // of its rings, NULL: they are not kept. loop: rw
 	struct frontend frontend[GUEST_LOOP_LINKS]; // under the loop's lock, as `has`
 	struct frontend *has; // the port, NULL: none does
@@ -46,7 +47,16 @@ struct vhost {
 	uint64_t errors_told; // ctl
 };
 
-void vhost_session_init(struct vhost *v, uint64_t offered); // ctl, before it is served
+// Features of rings and offloads that the configuration offers.
+uint64_t vhost_session_offers(const struct dp_port_cfg *cfg);
+
+// Control thread. v: zeroes. far_end: where front-ends come from; the rings' state is kept by that.
+// Front-ends are those of a vhost-user socket, unless v->served and v->io.signal are changed.
+void vhost_session_open(struct vhost *v, struct port *port, uint64_t offered, const char *far_end);
+void vhost_session_close(struct vhost *v); // it is served no more
+// True: a driver uses the port, and all of *ret_state but the detail is told; else a part.
+bool vhost_session_state(struct vhost *v, struct dp_port_state *ret_state);
+void vhost_session_housekeeping(struct port *port);
 
 // Any thread. Front-ends in a row left at once, and why they probably do.
 bool vhost_session_is_flapping(const struct vhost *v);

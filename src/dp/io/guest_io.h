@@ -17,9 +17,9 @@ struct rte_mbuf;
 struct guest_queue {
 	struct guest_ring ring;
 	_Atomic bool is_enabled; // link: wo
-	_Atomic int call; // eventfd that wakes the driver, -1: none. link: wo
+	_Atomic int call; // wakes the driver, as `signal` knows it, -1: nothing does. link: wo
 	int kick; // eventfd by which the driver wakes us, -1: none
-	unsigned owner; // of these, as vhost_guard.h has it
+	unsigned owner; // the same for `signal`
 	// While its driver was not told what was used in this turn; dp.
 	bool is_used;
 	struct guest_queue *next;
@@ -35,7 +35,9 @@ struct guest_io {
 	_Atomic uint64_t announced;
 	// NULL: not running. link: wo, dp: ro.
 	_Atomic(struct guest_queue *) queue[VHOST_USER_MAX_RINGS];
-	bool (*signal)(int fd, unsigned owner); // writes to a call, as vhost_guard_notify does
+	// Wakes a queue's driver by the queue's call and owner: vhost_guard_notify, where these are
+	// an eventfd and the number of its connection (vhost_owner.h); or vduse_link_signal.
+	bool (*signal)(int call, unsigned owner);
 };
 
 // The thread of connections: a guest has moved here.

@@ -12,6 +12,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 // Mapped at a time: more than any guest has, but no part of the address space that others miss.
 #define MAX_MAPPED (UINT64_C(1) << 43)
@@ -94,6 +95,16 @@ guest_link_map(struct guest_link *link, int fd, uint64_t offset, uint64_t n_byte
 	m->host = (uint8_t *)base + (offset - first);
 	*ret_host = m->host;
 	return 0;
+}
+
+int
+guest_link_map_file(struct guest_link *link, int fd, uint64_t offset, uint64_t n_bytes, uint8_t **ret_host)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) || !n_bytes || n_bytes > (uint64_t)st.st_size || offset > (uint64_t)st.st_size - n_bytes)
+		return -EINVAL;
+	return guest_link_map(link, fd, offset, n_bytes, (uint64_t)st.st_blksize, ret_host);
 }
 
 void

@@ -1,8 +1,8 @@
 // One guest's device: its rings, its memory, and the workers that have them, or do not. Whoever
-// speaks for the guest's driver is behind a kind of links: a vhost-user front-end (vhost_link.h).
-// Nothing here waits: workers have the rings between guest_link_show and guest_link_hide, and what
-// stops rings or takes memory away is done only while none of them may be using one.
-// One thread at a time uses a link.
+// speaks for the guest's driver is behind a kind of links: a vhost-user front-end (vhost_link.h),
+// or the kernel (vduse_link.h). Nothing here waits: workers have the rings between guest_link_show
+// and guest_link_hide, and what stops rings or takes memory away is done only while none of them
+// may be using one. One thread at a time uses a link.
 #pragma once
 
 #include "guest_io.h"
@@ -111,6 +111,8 @@ void guest_link_free(struct guest_link *link); // its rings have stopped, and no
 // Maps n_bytes of a file, from offset on and in its pages, to read and write. Errors: -ENOMEM.
 int guest_link_map(
 	struct guest_link *link, int fd, uint64_t offset, uint64_t n_bytes, uint64_t page, uint8_t **ret_host);
+// All of these bytes are in the file, in whose own pages it is mapped. Errors also: -EINVAL.
+int guest_link_map_file(struct guest_link *link, int fd, uint64_t offset, uint64_t n_bytes, uint8_t **ret_host);
 void guest_link_close_late(struct guest_link *link); // if it is hidden
 
 // Effects (rtvs/vhost_user.h) that all kinds have; arg is the link.

@@ -463,6 +463,21 @@ guest_loop_connect(struct guest_loop *loop, struct guest_port *port, int socket)
 }
 
 void
+guest_loop_refresh(struct guest_loop *loop, struct guest_port *port)
+{
+	pthread_mutex_lock(&loop->lock);
+	for (unsigned i = 0; i < loop->n_slots; i++) {
+		struct slot *s = &loop->slot[i];
+
+		// A parked one is changed when its message is handled.
+		if (s->port == port && s->link && !s->is_over && !s->is_parked)
+			port->changed(port, s->link);
+	}
+	pthread_mutex_unlock(&loop->lock);
+	rcu_wait(loop->rcu);
+}
+
+void
 guest_loop_remove(struct guest_loop *loop, struct guest_port *port)
 {
 	pthread_mutex_lock(&loop->lock);

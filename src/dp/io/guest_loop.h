@@ -50,5 +50,7 @@ void guest_loop_destroy(struct guest_loop *loop); // all ports are removed; NULL
 // GUEST_LOOP_PORTS, or GUEST_LOOP_LINKS of the port), -ENOMEM, others of epoll.
 int guest_loop_listen(struct guest_loop *loop, struct guest_port *port, int socket);
 int guest_loop_connect(struct guest_loop *loop, struct guest_port *port, int socket);
+// Calls `changed` for its connections, as if messages had come. Waits for the workers' turns.
+void guest_loop_refresh(struct guest_loop *loop, struct guest_port *port);
 // Ends its connections and its listening. Waits for the workers' turns.
 void guest_loop_remove(struct guest_loop *loop, struct guest_port *port);

@@ -12,7 +12,6 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define MESSAGES_AT_ONCE 16 // of one link, before others have their turn
@@ -34,11 +33,8 @@ static int
 do_map(void *arg, int fd, uint64_t offset, uint64_t n_bytes, uint8_t **ret_host)
 {
 	struct guest_link *link = arg;
-	struct stat st;
-	int rc = -EINVAL;
+	int rc = guest_link_map_file(link, fd, offset, n_bytes, ret_host);
 
-	if (!fstat(fd, &st) && n_bytes && n_bytes <= (uint64_t)st.st_size && offset <= (uint64_t)st.st_size - n_bytes)
-		rc = guest_link_map(link, fd, offset, n_bytes, (uint64_t)st.st_blksize, ret_host);
 	link->cfg.close(link->cfg.arg, fd, false);
 	return rc;
 }

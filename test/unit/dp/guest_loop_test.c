@@ -34,7 +34,7 @@ struct port {
 	struct guest_port served;
 	struct guest_io io;
 	struct guest_link *has;
-	_Atomic unsigned n_opened, n_closed, n_hidden, n_faults;
+	_Atomic unsigned n_changed, n_opened, n_closed, n_hidden, n_faults;
 	_Atomic bool refuses;
 	char why[120];
 };
@@ -69,6 +69,7 @@ changed(struct guest_port *served, struct guest_link *link)
 {
 	struct port *p = port_of(served);
 
+	atomic_fetch_add(&p->n_changed, 1);
 	if ((guest_link_running(link) & 3) != 3)
 		return;
 	if (p->has && p->has != link)
@@ -292,6 +293,25 @@ park(struct port *p, int neighbour)
 	assert_false(has_answer(line));
 	assert_int_equal(front_n_maps(), 1);
 	return line;
+}
+
+static void
+refreshed_port_hears_of_its_links(void **state)
+{
+	int socket = connect_to(&ports[0]);
+	unsigned n = atomic_load(&ports[0].n_changed);
+
+	(void)state;
+	rcu_pause(&rcu, 0);
+	guest_loop_refresh(loop, &ports[1].served);
+	assert_int_equal(atomic_load(&ports[0].n_changed), n);
+	guest_loop_refresh(loop, &ports[0].served);
+	assert_int_equal(atomic_load(&ports[0].n_changed), n + 1);
+	close(socket);
+	UNTIL(atomic_load(&ports[0].n_closed) == 1);
+	guest_loop_refresh(loop, &ports[0].served);
+	assert_int_equal(atomic_load(&ports[0].n_changed), n + 1);
+	rcu_resume(&rcu, 0);
 }
 
 static void
@@ -638,6 +658,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		CASE(a_front_end_comes_through_a_socket_that_listens),
 		CASE(links_of_a_port_are_bounded),
+		CASE(refreshed_port_hears_of_its_links),
 		CASE(a_worker_that_does_not_end_its_turn_parks_one_link_only),
 		CASE(a_parked_link_that_hangs_up_ends_with_the_turn),
 		CASE(a_port_is_removed_while_its_link_is_parked),

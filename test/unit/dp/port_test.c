@@ -210,6 +210,25 @@ what_was_owed_at_an_old_max_rate_is_forgiven(void **state)
 	assert_conserved();
 }
 
+// Before the kernel is asked, which the machine of this test may not have.
+static void
+vduse_device_that_no_kernel_has_is_refused(void **state)
+{
+	struct dp_port_cfg cfg = port_cfg(0);
+	char err[DP_ERR_SIZE] = "";
+	unsigned id;
+
+	(void)state;
+	cfg.type = DP_PORT_VDUSE;
+	cfg.n_queues = 2;
+	assert_int_equal(dp_port_add(dp, &cfg, &id, err), -EINVAL);
+	assert_non_null(strstr(err, "queues: 2 is out of range 1 to 1"));
+	cfg.n_queues = 1;
+	snprintf(cfg.name, sizeof(cfg.name), "control");
+	assert_int_equal(dp_port_add(dp, &cfg, &id, err), -EINVAL);
+	assert_non_null(strstr(err, "name: "));
+}
+
 int
 main(int argc, char **argv)
 {
@@ -218,6 +237,7 @@ main(int argc, char **argv)
 		WITH_BRIDGE(packets_are_accounted_for_while_ports_come_and_go),
 		WITH_BRIDGE(thousand_ports_leave_nothing_behind),
 		WITH_BRIDGE(as_many_ports_as_the_limit_are_there_and_one_more_is_refused),
+		WITH_BRIDGE(vduse_device_that_no_kernel_has_is_refused),
 		WITH_BRIDGE(what_was_owed_at_an_old_max_rate_is_forgiven),
 	};
 

@@ -31,6 +31,7 @@ static struct fake {
 	struct vduse_iotlb_entry *region;
 	unsigned n_regions;
 	int fail_map; // of the next maps
+	bool is_coming; // when its memory has been read: more of it, and the first buffer
 	unsigned n_fds, n_maps, n_listens;
 	bool is_running[VDUSE_N_RINGS];
 	struct guest_ring_cfg started[VDUSE_N_RINGS];
@@ -75,6 +76,11 @@ find(void *arg, struct vduse_iotlb_entry *entry)
 			fake.n_fds++;
 			return 7;
 		}
+	if (fake.is_coming) {
+		fake.is_coming = false;
+		fake.n_regions++;
+		memory[4 * PAGE + 2048 + 2] = 1;
+	}
 	return -EINVAL;
 }
 
@@ -273,6 +279,26 @@ rings_start_when_a_buffer_is_offered(void **state)
 	assert_false(fake.started[0].has_indirect || fake.started[0].is_packed);
 	assert_ptr_equal(fake.started[1].desc, at(fake.ring[1].desc_addr));
 	assert_int_equal(fake.started[1].desc_guest, fake.ring[1].desc_addr);
+}
+
+static void
+memory_that_comes_with_the_first_buffer_is_known(void **state)
+{
+	struct vduse_iotlb_entry buffers = regions[0];
+
+	(void)state;
+	regions[0] = regions[1];
+	regions[0].offset = 4 * PAGE;
+	regions[1] = buffers;
+	regions[1].start = RINGS * 2;
+	regions[1].last = RINGS * 2 + PAGE - 1;
+	fake.n_regions = 1;
+	fake.is_coming = true;
+	assert_int_equal(set_status(RUNS), VDUSE_REQ_RESULT_OK);
+	fake.has_driver = true;
+	assert_false(vduse_look(&v));
+	assert_true(fake.is_running[0] && fake.is_running[1]);
+	assert_int_equal(fake.n_maps, 2);
 }
 
 static void
@@ -543,6 +569,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		CASE(rings_start_when_a_buffer_is_offered),
+		CASE(memory_that_comes_with_the_first_buffer_is_known),
 		CASE(ring_that_is_ready_later_starts_later),
 		CASE(rings_that_are_none_do_not_start),
 		CASE(reset_ends_all),

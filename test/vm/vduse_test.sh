@@ -1,0 +1,82 @@
+#!/usr/bin/env bash
+# The daemon as a device of the kernel's vDPA bus. All runs in one guest, whose kernel has that bus:
+# the daemon, and the drivers of its devices, whose interfaces are in namespaces a and b.
+. "$(dirname "$0")/lib.sh"
+
+# What the daemon needs there. The guest's C library is the same.
+files() {
+	local program
+	for program in "$rtvswitchd" "$rtvsctl"; do
+		ldd "$program" | awk '$3 ~ /^\// && $1 !~ /^(libc|libm)\.so/ {print $3}'
+	done
+	# DPDK loads those by itself; a daemon without devices needs no others.
+	ls /usr/lib/*/dpdk/pmds-*/librte_{bus_vdev,mempool_ring}.so*
+}
+mkdir -p "$work/files/usr/bin"
+cp "$rtvswitchd" "$rtvsctl" "$work/files/usr/bin"
+strip --strip-debug "$work/files/usr/bin/"*
+# Where /lib leads to, which stays a link there.
+files | sort -u | tar -chPf - --transform='s,^/lib/,/usr/lib/,' -T - | tar -xf - -C "$work/files"
+tar -cf "$work/files.tar" -C "$work/files" .
+vm_start g mem=1024 cpus=2 "files=$work/files.tar"
+
+in_g() { in_guest g "$@"; } # SECONDS COMMAND
+g() { in_g 60 "( $* )"; } # COMMAND..., which may exit
+# The harness's asks the daemon there.
+ctl() { g "rtvsctl -s /run/rtvsd.sock $(printf '%q ' "$@")"; }
+g_starts() {
+	g "setsid rtvswitchd --socket /run/rtvsd.sock --no-huge --idle adaptive --worker-priority normal >>/tmp/rtvsd.log 2>&1 </dev/null &
+		for i in \$(seq 300); do rtvsctl -s /run/rtvsd.sock port list >/dev/null 2>&1 && exit 0; sleep 0.1; done; cat /tmp/rtvsd.log; exit 1"
+}
+# The interface that the bus's driver made, in a namespace.
+joins() { # NAMESPACE PORT ADDRESS/LEN
+	g "for i in \$(seq 100); do iface=\$(ls /sys/bus/vdpa/devices/$2/virtio*/net 2>/dev/null) && break; sleep 0.1; done
+		[ -n \"\$iface\" ] && ip link set \$iface netns $1 && ip -n $1 link set \$iface name eth0 && ip -n $1 addr add $3 dev eth0 && ip -n $1 link set eth0 up"
+}
+pings() { in_g 10 "ip netns exec $1 ping -c 1 -W 1 $2 >/dev/null"; } # NAMESPACE ADDRESS
+nobody_lost() { expect_match ' 0% packet loss' "$1"; } # TEXT
+
+after_failure() {
+	{
+		ctl -j port show a
+		ctl -j port show b
+		g "tail -n 20 /tmp/rtvsd.log"
+	} >&3 2>&1
+}
+
+wait_guests g
+vm_unpack g /
+g "ip netns add a; ip netns add b; ip -n a link set lo up; ip -n b link set lo up; uname -r"
+g_starts
+ctl bridge add br0
+
+no_module() {
+	expect_fails 'modprobe vduse' ctl port add a type=vduse bridge=br0
+	g "modprobe -a vduse virtio_vdpa vhost_vdpa"
+}
+
+wrong_ports_are_refused() {
+	expect_fails 'queues: 2 is out of range 1 to 1: .*control queue' ctl port add a type=vduse bridge=br0 queues=2
+	expect_fails "name: the kernel's own file" ctl port add control type=vduse bridge=br0
+	expect_fails 'socket: only for type=vhost' ctl port add a type=vduse bridge=br0 socket=/run/a.sock
+	expect "devices" control "$(g "ls /dev/vduse")"
+	expect "devices of the bus" "" "$(g "ls /sys/bus/vdpa/devices")"
+}
+
+two_meet() {
+	ctl port add a type=vduse bridge=br0 allowed_macs=52:54:00:00:00:0a mtu=1400
+	ctl port add b type=vduse bridge=br0 packed=false
+	joins a a 10.0.0.1/24
+	joins b b 10.0.0.2/24
+	wait_for 20 pings a 10.0.0.2
+	nobody_lost "$(g "ip netns exec a ping -q -c 20 -i 0.1 10.0.0.2")"
+	expect_match 'mtu 1400' "$(g "ip -n a link show eth0")"
+	expect_match 52:54:00:00:00:0a "$(g "ip -n a link show eth0")"
+	expect "ring of a" packed "$(port_state a ring)"
+	expect "ring of b" split "$(port_state b ring)"
+	is_conserved
+}
+
+run_case "without the module, the error says so" no_module
+run_case "ports that cannot be are refused" wrong_ports_are_refused
+run_case "two interfaces meet" two_meet
