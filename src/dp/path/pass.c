@@ -1,6 +1,7 @@
-// Frames that leave as they came. Runs of frames with one source and one destination are looked at
-// together. Whatever is not plain, and whatever the receiver does not take at once, is left to
-// switch_burst, with all frames behind it that leave by the same queue: their order stays.
+// Frames from guest to guest that leave as they came. Frames of a burst with one source and one
+// destination that follow each other are a run, which is decided at once. A frame that is not
+// plain, or that the receiver does not take at once, is left to switch_burst, with all frames
+// behind it that leave by the same queue: no frame overtakes another.
 #include "pass.h"
 
 #include "io/guest_io.h"
@@ -12,9 +13,9 @@ struct pass {
 	struct worker *w;
 	const struct view *view;
 	struct switch_burst b;
-	uint32_t gone; // frames, as bits
-	uint16_t n_gone;
-	uint64_t bytes;
+	const struct guest_frame *frame; // the burst
+	uint32_t gone; // frames of it, as bits
+	uint64_t bytes; // of these
 };
 
 // Frames of one run that leave by one queue.
@@ -25,10 +26,10 @@ struct lane {
 
 // Frames of one flow leave by one queue, as transmit_steer has it.
 static bool
-steer(struct lane *lane, uint16_t first, uint16_t n, uint32_t n_txq)
+steer(const struct pass *p, struct lane *lane, uint16_t first, uint16_t n, uint32_t n_txq)
 {
 	for (uint16_t k = first; k < first + n; k++) {
-		const struct guest_frame *f = &guest_io_taken()[k];
+		const struct guest_frame *f = &p->frame[k];
 		struct lane *to = lane;
 
 		if (n_txq > 1) {
@@ -44,12 +45,12 @@ steer(struct lane *lane, uint16_t first, uint16_t n, uint32_t n_txq)
 }
 
 static uint64_t
-bytes_of(const struct lane *lane, uint32_t *ret_lens)
+bytes_of(const struct pass *p, const struct lane *lane, uint32_t *ret_lens)
 {
 	uint64_t sum = 0;
 
 	for (uint16_t k = 0; k < lane->n; k++)
-		sum += ret_lens[k] = guest_io_taken()[lane->which[k]].n_bytes;
+		sum += ret_lens[k] = p->frame[lane->which[k]].n_bytes;
 	return sum;
 }
 
@@ -60,7 +61,7 @@ pass_lane(struct pass *p, uint16_t queue, struct lane *lane)
 	const struct switch_burst *b = &p->b;
 	struct port_counters *c = &p->w->port[b->dst_port].c;
 	uint32_t lens[PORT_BURST], place = 0;
-	uint64_t bytes = bytes_of(lane, lens);
+	uint64_t bytes = bytes_of(p, lane, lens);
 	uint16_t done;
 
 	if (b->way.is_timed && !schedule_may_pass(p->w, p->view, b->dst_port, b->in_id, lane->n, bytes, &place))
@@ -74,7 +75,6 @@ pass_lane(struct pass *p, uint16_t queue, struct lane *lane)
 		schedule_passed(p->w, p->view, b->dst_port, place, lens, done);
 	counters_add(&c->tx_pkts, done);
 	counters_add(&c->tx_bytes, bytes);
-	p->n_gone = (uint16_t)(p->n_gone + done);
 	p->bytes += bytes;
 	return done == lane->n;
 }
@@ -88,7 +88,7 @@ pass_run(struct pass *p, uint16_t first, uint16_t n)
 
 	for (uint32_t q = 0; q < n_txq; q++)
 		lane[q].n = 0;
-	if (!steer(lane, first, n, n_txq))
+	if (!steer(p, lane, first, n, n_txq))
 		return false;
 	for (uint32_t q = 0; q < n_txq; q++)
 		if (lane[q].n)
@@ -104,17 +104,16 @@ pass_allows(const struct view_port *in)
 }
 
 uint32_t
-pass_burst(struct worker *w, const struct view *view, uint16_t in, uint16_t n, uint16_t *ret_n, uint64_t *ret_bytes)
+pass_burst(struct worker *w, const struct view *view, uint16_t in, uint16_t n, uint64_t *ret_bytes)
 {
-	struct pass p = {.w = w, .view = view, .b = switch_begin(w, view, in)};
+	struct pass p = {.w = w, .view = view, .b = switch_begin(w, view, in), .frame = guest_io_taken()};
 
 	for (uint16_t k = 0, run; k < n; k = (uint16_t)(k + run)) {
-		run = switch_passes(&p.b, &guest_io_taken()[k], (uint16_t)(n - k));
+		run = switch_passes(&p.b, &p.frame[k], (uint16_t)(n - k));
 		// What is staged for the port came before.
 		if (!run || p.b.way.tx->n || !pass_run(&p, k, run))
 			break;
 	}
-	*ret_n = p.n_gone;
 	*ret_bytes = p.bytes;
 	return p.gone;
 }

@@ -8,7 +8,6 @@
 bool pass_allows(const struct view_port *in);
 
 // Of n frames (PORT_BURST at most) that were taken from a ring of port `in` (io/guest_io.h), whose
-// entry in the view passes: the set of those that have left, and how many and of how many bytes
-// they are. The rest is switch_burst's.
-uint32_t pass_burst(
-	struct worker *w, const struct view *view, uint16_t in, uint16_t n, uint16_t *ret_n, uint64_t *ret_bytes);
+// entry in the view passes: the set of those that have left, as bits, and how many bytes these are.
+// The rest is switch_burst's.
+uint32_t pass_burst(struct worker *w, const struct view *view, uint16_t in, uint16_t n, uint64_t *ret_bytes);

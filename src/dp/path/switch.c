@@ -256,8 +256,6 @@ switch_one(struct switch_burst *b, struct rte_mbuf *m)
 	return unicast(b, out, vp, pkt);
 }
 
-#define L2_BYTES 14
-
 // Does it leave as it came? False also for what is dropped: switch_one says why.
 static bool
 passes(struct switch_burst *b, const struct guest_frame *f)
@@ -299,9 +297,9 @@ switch_passes(struct switch_burst *b, const struct guest_frame *frame, uint16_t 
 	// A request that is refused teaches no address.
 	if (asks(frame) || !passes(b, frame))
 		return 0;
-	// All that was looked at is in these bytes, and in what is compared of each.
-	while (k < n && frame[k].n_head >= L2_BYTES && !memcmp(frame[k].head, frame[0].head, L2_BYTES) &&
-		fits(b, &frame[k]))
+	// What decided about the first is in these bytes, which each frame that fits has in its
+	// head.
+	while (k < n && fits(b, &frame[k]) && !memcmp(frame[k].head, frame[0].head, FRAME_MIN))
 		k++;
 	return k;
 }

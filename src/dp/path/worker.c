@@ -161,8 +161,8 @@ poll_guest(struct worker *w, const struct view *view, struct poll_queue *rxq)
 	struct device *device = &view_port(view, rxq->port)->port->device;
 	const struct guest_frame *f = guest_io_taken();
 	struct rte_mbuf *pkts[PORT_BURST];
-	uint16_t n = guest_io_take(device, rxq->queue, PORT_BURST), n_passed, n_left;
-	uint64_t bytes = 0;
+	uint16_t n = guest_io_take(device, rxq->queue, PORT_BURST), n_left;
+	uint64_t bytes = 0, bytes_passed;
 	uint32_t gone;
 
 	if (!n)
@@ -170,10 +170,10 @@ poll_guest(struct worker *w, const struct view *view, struct poll_queue *rxq)
 	for (uint16_t i = 0; i < n; i++)
 		bytes += f[i].n_bytes;
 	arrive(w, rxq, n, bytes);
-	gone = pass_burst(w, view, rxq->port, n, &n_passed, &bytes);
+	gone = pass_burst(w, view, rxq->port, n, &bytes_passed);
 	n_left = guest_io_wrap(device, n, gone, pkts);
-	bytes += mark(pkts, n_left, rxq->port);
-	count_received(w, rxq->port, (uint16_t)(n_passed + n_left), bytes);
+	bytes = bytes_passed + mark(pkts, n_left, rxq->port);
+	count_received(w, rxq->port, (uint16_t)(__builtin_popcount(gone) + n_left), bytes);
 	if (n_left)
 		forward(w, view, rxq->port, pkts, n_left);
 	return n;

@@ -12,6 +12,7 @@
 
 #include <rte_ring.h>
 
+#include <linux/virtio_ring.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -793,6 +794,26 @@ an_announcement_comes_first(void **state)
 	assert_memory_equal(got, frame, sizeof(frame));
 }
 
+// Its driver offers more than the ring has.
+static void
+a_ring_that_breaks_is_one_error_of_its_guest(void **state)
+{
+	struct vring_avail *avail = (void *)guest[2].to.driver;
+	uint8_t frame[64];
+	uint16_t old;
+
+	(void)state;
+	(void)mac_table_add_static(&bridge.macs, mac_of(2), 0, 2, &old, 0);
+	allow_passing(true);
+	make(frame, mac_of(2), mac_of(0), FRAME_ETHER_IPV4, 0, sizeof(frame));
+	for (unsigned i = 0; i < 3; i++)
+		guest_send(0, NULL, frame, sizeof(frame));
+	avail->idx = 30000;
+	run_turn();
+	assert_int_equal(port[2].device.guest_errors, 1);
+	assert_int_equal(w.port[2].c.drops[DROP_REFUSED], 3);
+}
+
 // Each of what makes a port's frames packets alone.
 static void
 ports_that_pass_are_plain(void **state)
@@ -835,6 +856,7 @@ main(void)
 		CASE(frames_for_several_buffers_keep_their_place),
 		CASE(requests_that_are_refused_teach_no_address),
 		CASE(an_announcement_comes_first),
+		CASE(a_ring_that_breaks_is_one_error_of_its_guest),
 		CASE(ports_that_pass_are_plain),
 	};
 
