@@ -1,12 +1,13 @@
 // Guests in one process for the benches (guest.h). A guest whose MAC is given is active: it
 // exchanges frames with the one beside it. A guest without a MAC is idle: it is connected, its
-// receive rings are full, and it sends nothing. Each frame that arrives makes its sender send one
-// more, so a fixed number is on its way in each direction. No ring is ever too small for them, and
-// the rate is what the slower of the two, switch or generator, can do. The share of cycles in which
-// the generator had work tells which it was. Frames are written once, before a run. Frames that
-// arrive are not read.
+// receive rings are full, and it sends nothing. One of these may toggle: it takes its rings, memory
+// and interrupts away and back, as fast as the switch follows. Each frame that arrives makes its
+// sender send one more, so a fixed number is on its way in each direction. No ring is ever too
+// small for them, and the rate is what the slower of the two, switch or generator, can do. The
+// share of cycles in which the generator had work tells which it was. Frames are written once,
+// before a run. Frames that arrive are not read.
 //
-// usage: gen [-H] [-p] [-o] [-q QUEUES] [-t] PATH[,MAC]...
+// usage: gen [-H] [-p] [-o] [-q QUEUES] [-t] PATH[,MAC]... [PATH,toggle]
 //   -H  the memory of active guests has pages of 2 MB
 //   -p  active guests have packed rings; -o: and devices that work in order
 //   -q  queue pairs of active guests, 1 to 8: bursts leave by each queue in turn, a flow by one
@@ -14,6 +15,8 @@
 // Active guests come first, in pairs. Commands on stdin, a line each, are answered by one of JSON:
 //   run SIZE|imix FLOWS WARMUP_MS MS
 //       {"mpps", "gbps", "busy", "limit_mpps", "lost", "send_kicks", "refill_kicks"}
+//   toggle 0|1: whether the guest that may does so from now on
+//       {"toggles"}: all steps so far
 //   delay MS: one frame at a time, in the first pair
 //       {"delay_p50_us", "delay_p99_us", "samples", "lost"}
 //   quit
@@ -49,6 +52,7 @@
 // From one look at a guest's rings to the next. A look takes the cache line that the switch writes
 // away from it, and frequent looks find fewer frames each. At 12 Mpps a window lasts 16 us.
 #define LOOK_NS 2000
+#define TOGGLE_NS 20000 // between two steps of the guest that toggles, at least
 #define PAUSE_NS 4096 // at most, before a single frame: it meets a worker at any time of its turn
 #define LOST_NS 20000000
 #define MAX_SAMPLES (1u << 20)
@@ -77,6 +81,8 @@ struct frame {
 
 static struct end *ends;
 static bool is_packed, is_in_order;
+static struct end *toggler;
+static bool is_toggling;
 static unsigned n_active, n_queues = 1;
 static uint64_t hz;
 static uint32_t samples[MAX_SAMPLES];
@@ -261,11 +267,28 @@ serve(unsigned i, struct result *r, bool is_draining)
 	return n;
 }
 
+static void
+toggle(struct result *r)
+{
+	uint64_t begin = rte_rdtsc();
+
+	if (begin < toggler->look_cycles)
+		return;
+	toggler->look_cycles = begin + cycles_of(TOGGLE_NS);
+	if (guest_toggle(&toggler->guest) < 0) {
+		fprintf(stderr, "gen: the switch hung up on the guest that toggles\n");
+		exit(1);
+	}
+	r->busy_cycles += rte_rdtsc() - begin;
+}
+
 static unsigned
 turn(struct result *r, bool is_draining)
 {
 	unsigned sum = 0;
 
+	if (is_toggling)
+		toggle(r);
 	for (unsigned i = 0; i < n_active; i++)
 		sum += serve(i, r, is_draining);
 	if (!sum)
@@ -426,8 +449,13 @@ obey(const char *line)
 	} else if (sscanf(line, "delay %u", &ms) == 1 && n_active && !ends[1].is_echo) {
 		delay(ms);
 		return;
+	} else if (toggler && sscanf(line, "toggle %u", &ms) == 1) {
+		is_toggling = ms;
+		printf("{\"toggles\": %u}\n", toggler->guest.n_toggles);
+		return;
 	}
-	printf("{\"error\": \"run: SIZE is imix or %d to %d, FLOWS 1 to %d; run and delay need active guests\"}\n",
+	printf("{\"error\": \"run: SIZE is imix or %d to %d, FLOWS 1 to %d; run and delay need "
+	       "active guests, toggle needs a guest that toggles\"}\n",
 		MIN_SIZE, MAX_SIZE, MAX_FLOWS);
 }
 
@@ -479,7 +507,7 @@ measure_hz(void)
 		((double)(b.tv_sec - a.tv_sec) * 1e9 + (double)(b.tv_nsec - a.tv_nsec)));
 }
 
-// One argument: PATH or PATH,MAC.
+// One argument: PATH, PATH,MAC or PATH,toggle.
 static int
 open_end(struct end *end, char *arg, bool has_hugepages, char err[static GUEST_ERR_SIZE])
 {
@@ -490,6 +518,10 @@ open_end(struct end *end, char *arg, bool has_hugepages, char err[static GUEST_E
 	if (!comma)
 		return guest_open(&end->guest, arg, &idle, err);
 	*comma = '\0';
+	if (!strcmp(comma + 1, "toggle")) {
+		toggler = end;
+		return guest_open(&end->guest, arg, &idle, err);
+	}
 	if (rte_ether_unformat_addr(comma + 1, &end->mac)) {
 		snprintf(err, GUEST_ERR_SIZE, "%s: '%s' is no MAC", arg, comma + 1);
 		return -EINVAL;

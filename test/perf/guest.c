@@ -2,10 +2,12 @@
 
 #include <errno.h>
 #include <linux/memfd.h>
+#include <linux/sockios.h>
 #include <linux/vhost_types.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -29,6 +31,7 @@
 #define F_PACKED (UINT64_C(1) << 34)
 #define F_IN_ORDER (UINT64_C(1) << 35)
 #define PROTOCOL_MQ UINT64_C(1)
+#define NO_FD 0x100u // in the place of a ring's number: without a descriptor
 
 enum request {
 	GET_FEATURES = 1,
@@ -38,6 +41,7 @@ enum request {
 	SET_VRING_NUM = 8,
 	SET_VRING_ADDR = 9,
 	SET_VRING_BASE = 10,
+	GET_VRING_BASE = 11,
 	SET_VRING_KICK = 12,
 	SET_VRING_CALL = 13,
 	GET_PROTOCOL_FEATURES = 15,
@@ -367,6 +371,53 @@ guest_close(struct guest *g)
 			close(g->tx[q].kick_fd);
 		g->rx[q].kick_fd = g->tx[q].kick_fd = -1;
 	}
+}
+
+int
+guest_toggle(struct guest *g)
+{
+	unsigned step = g->n_toggles, vring = step / 8 % 2;
+	struct guest_vring *r = vring ? &g->tx[0] : &g->rx[0];
+	uint8_t replies[256];
+	int n_unread, call_fd, rc = 0;
+
+	if (ioctl(g->socket, SIOCOUTQ, &n_unread))
+		return -errno;
+	if (n_unread)
+		return 0;
+	while (recv(g->socket, replies, sizeof(replies), MSG_DONTWAIT) > 0)
+		;
+	switch (step % 8) {
+	case 0:
+	case 1:
+		rc = tell_state(g, SET_VRING_ENABLE, vring, step % 8);
+		break;
+	case 2:
+		rc = share_memory(g);
+		break;
+	case 3:
+		rc = tell_state(g, GET_VRING_BASE, vring, 0); // which ends it
+		break;
+	case 4:
+		rc = start_ring(g, r, vring);
+		break;
+	case 5:
+		call_fd = eventfd(0, EFD_CLOEXEC);
+		rc = call_fd < 0 ? -errno : tell_u64(g, SET_VRING_CALL, vring, call_fd);
+		if (call_fd >= 0)
+			close(call_fd);
+		break;
+	case 6:
+		r->avail->flags ^= VRING_AVAIL_F_NO_INTERRUPT;
+		rc = tell_u64(g, SET_VRING_CALL, vring | NO_FD, -1);
+		break;
+	case 7:
+		guest_vring_kick(r);
+		rc = tell(g, GET_FEATURES, NULL, 0, -1);
+		break;
+	}
+	g->n_toggles++;
+	return rc ? rc : 1;
 }
 
 void

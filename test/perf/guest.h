@@ -60,6 +60,7 @@ struct guest {
 	uint8_t *memory;
 	size_t size;
 	size_t frames; // offset of the first frame, GUEST_HEADER bytes of zeros before it
+	unsigned n_toggles;
 	struct guest_cfg cfg;
 	struct guest_vring rx[GUEST_MAX_QUEUES], tx[GUEST_MAX_QUEUES];
 };
@@ -77,6 +78,11 @@ int guest_init(struct guest *g, const struct guest_cfg *cfg);
 int guest_connect(struct guest *g, const char *path, const char **ret_what);
 int guest_attach(struct guest *g, int socket, const char **ret_what);
 void guest_detach(struct guest *g);
+
+// A guest without traffic takes its memory, rings and interrupts away and back, a step with each
+// call: as soon as the backend has read all that was said before. It waits for nothing. Returns 1,
+// 0: not yet, or a negative errno: the backend hung up.
+int guest_toggle(struct guest *g);
 
 static inline uint64_t
 guest_frame_addr(const struct guest *g, unsigned frame)

@@ -61,11 +61,11 @@ class OvsDpdk(systems.OvsDpdk):
 SYSTEMS = (Rtvswitch, OvsDpdk)
 
 
-def start(make, n_ports, build, hugepages, running):
+def start(make, n_ports, build, hugepages, running, **kw):
     system = make(n_ports, build, hugepages)
     running.append(system)
     system.start()
-    gen = systems.Generator(0, build, system.sockets(), hugepages, n_active=2)
+    gen = systems.Generator(0, build, system.sockets(), hugepages, n_active=2, **kw)
     running.append(gen)
     gen.start()
     systems.wait_for(f"links of {n_ports} guests", lambda: system.n_up() == n_ports, READY_S)
@@ -87,6 +87,18 @@ def measure(system, gen, warmup, ms):
     return got
 
 
+def measure_toggler(gen, is_first, warmup, ms):
+    """Rates without and beside the guest that toggles, which is_first begins with."""
+    got = {}
+    for is_on in (is_first, not is_first):
+        before = gen.toggle(is_on)
+        got[is_on] = gen.run("64", 1, warmup, ms)
+        got[is_on]["toggles"] = gen.toggle(False) - before
+    if not got[True]["toggles"]:
+        raise systems.Failed("the guest that toggles did nothing")
+    return got[False], got[True]
+
+
 def measure_polls(build, rounds):
     """ns of a look at an idle ring, a list of rounds for each back end."""
     done = subprocess.run(["taskset", "-c", "1", os.path.join(build, "test/perf/idle_ring"), str(rounds), str(POLLS)],
@@ -98,7 +110,7 @@ def measure_polls(build, rounds):
 
 def run(build, quick, rounds, say, hugepages=True):
     warmup, ms = (40, 150) if quick else (200, 1000)
-    running, couples, got, refused = [], {}, {}, {}
+    running, couples, got, refused, beside = [], {}, {}, {}, []
     steal = report.Steal()
     polls = measure_polls(build, rounds)
     try:
@@ -118,6 +130,9 @@ def run(build, quick, rounds, say, hugepages=True):
                 for part in couples[what]:
                     part.freeze()
                 say(f"started {make.name}, {n_ports} ports")
+        toggled = start(Rtvswitch, 3, build, hugepages, running, has_toggler=True)
+        for part in toggled:
+            part.freeze()
         for n in range(rounds):
             say(f"round {n + 1} of {rounds}")
             for what, couple in couples.items():
@@ -126,13 +141,18 @@ def run(build, quick, rounds, say, hugepages=True):
                 got.setdefault(what, []).append(measure(*couple, warmup, ms))
                 for part in reversed(couple):
                     part.freeze()
+            for part in toggled:
+                part.thaw()
+            beside.append(measure_toggler(toggled[1], bool(n % 2), warmup, ms))
+            for part in reversed(toggled):
+                part.freeze()
     finally:
         for part in reversed(running):
             part.stop()
-    return result(got, refused, polls, steal, hugepages)
+    return result(got, refused, beside, polls, steal, hugepages)
 
 
-def result(got, refused, polls, steal, hugepages):
+def result(got, refused, beside, polls, steal, hugepages):
     rows = []
     for (name, n_ports), g in got.items():
         row = report.rate_row(g, system=name, ports=n_ports)
@@ -144,6 +164,9 @@ def result(got, refused, polls, steal, hugepages):
 
     rows += [{"system": name, "ports": "one idle ring", "mpps": None, "poll_ns": round(report.spread(polls[key])["median"], 2)}
              for name, key in (("rtvswitch", "own_ns"), ("librte_vhost", "librte_ns"))]
+    still, toggling = zip(*beside)
+    rows.append({**report.rate_row(toggling, system="rtvswitch", ports="beside a guest that toggles"),
+                 "toggles": statistics.median(g["toggles"] for g in toggling)})
     librte_ns = report.spread(polls["librte_ns"])["median"]
     turn = {n: report.spread([m["turn_ns"] for m in got["rtvswitch", n]])["median"] for n in (FEW, MANY)}
 
@@ -156,11 +179,12 @@ def result(got, refused, polls, steal, hugepages):
             "ratios": {"idle_ring_vs_librte": round(statistics.median(a / b for a, b in zip(polls["own_ns"], polls["librte_ns"])), 3),
                        "idle_turn_vs_librte": round((turn[MANY] - turn[FEW]) / (MANY - FEW) / librte_ns, 3),
                        "idle_255_rate": idle("rtvswitch", "mpps"), "idle_255_delay": idle("rtvswitch", "delay_p50_us"),
-                       "ovs_idle_255_rate": idle("ovs-dpdk", "mpps"), "ovs_idle_255_delay": idle("ovs-dpdk", "delay_p50_us")}}
+                       "ovs_idle_255_rate": idle("ovs-dpdk", "mpps"), "ovs_idle_255_delay": idle("ovs-dpdk", "delay_p50_us"),
+                       "rate_beside_toggler": report.ratio(toggling, still)}}
 
 
 def page(res):
-    rows = [r for r in res["rows"] if r["mpps"] is not None]
+    rows = [r for r in res["rows"] if r["mpps"] is not None and isinstance(r["ports"], int)]
     names = list(dict.fromkeys(r["system"] for r in rows))
     counts = [str(n) for n in sorted({r["ports"] for r in rows})]
     plots = []
@@ -174,5 +198,7 @@ def page(res):
             "are connected and send nothing. mpps: 64-byte frames as fast as the pair can, both directions together. Delay "
             "and turn_ns: one frame at a time, sent at any time of the worker's turn. Ratios are 256 ports against 2. "
             "poll_ns: one look at one idle ring. idle_ring_vs_librte compares that with librte_vhost's. idle_turn_vs_librte is what "
-            "an idle guest adds to a turn of rtvswitch's worker, which looks at most of them seldom, in looks of librte_vhost's.",
+            "an idle guest adds to a turn of rtvswitch's worker, which looks at most of them seldom, in looks of librte_vhost's. "
+            "rate_beside_toggler: the pair's rate beside a guest that takes its rings, memory and interrupts away and back all the "
+            "time, by the rate beside the same guest when it does nothing.",
             plots)

@@ -229,11 +229,11 @@ class Guests(System):
 
 class Generator(System):
     """test/perf/gen.c on its own core, connected to a system's sockets: the first n_active of its guests exchange frames, the
-    others are idle."""
+    others are idle; the last one may toggle."""
 
     name = "generator"
 
-    def __init__(self, core, build, sockets, hugepages=True, has_tunnel=False, queues=1, n_active=None, rings=()):
+    def __init__(self, core, build, sockets, hugepages=True, has_tunnel=False, queues=1, n_active=None, rings=(), has_toggler=False):
         super().__init__(core, hugepages)
         self.build = build
         self.queues = queues
@@ -241,6 +241,8 @@ class Generator(System):
         self.rings = rings
         n_active = len(sockets) if n_active is None else n_active
         self.guests = [f"{path},{MACS[i]}" if i < n_active else path for i, path in enumerate(sockets)]
+        if has_toggler:
+            self.guests[-1] += ",toggle"
 
     def start(self):
         with open(os.path.join(self.dir, "gen.log"), "w") as log:
@@ -272,3 +274,7 @@ class Generator(System):
 
     def delay(self, ms):
         return self.ask("delay", ms)
+
+    def toggle(self, is_on):
+        """Returns how many steps there were so far."""
+        return self.ask("toggle", int(is_on))["toggles"]

@@ -125,6 +125,19 @@ idles() {
 	wait_for 5 is_port_state vm3 link down
 }
 
+# A neighbour loses nothing meanwhile.
+toggles() {
+	local out
+	mapfile -t guests < <(pair v .sock)
+	out=$(ask "toggle 1" "run 64 1 10 300" "toggle 0" "run 64 1 10 100" "toggle 0" -- "${guests[@]}" "$work/v2.sock,toggle")
+	expect "whether frames went, none was lost" "true true" \
+		"$(for n in 3 5; do nth $n <<<"$out" | json 'd["mpps"] > 0 and d["lost"] == 0'; done | paste -sd' ')"
+	expect "whether all steps were made, several times" true "$(nth 4 <<<"$out" | json 'd["toggles"] > 48')"
+	expect "steps after the last" "$(nth 4 <<<"$out")" "$(nth 6 <<<"$out")"
+	expect_match "toggle needs a guest" "$(ask "toggle 1" -- "${guests[@]}" | nth 2)"
+	is_conserved
+}
+
 keeps_limits() {
 	local out
 	mapfile -t guests < <(pair v .sock)
@@ -155,6 +168,7 @@ run_case "through testpmd" exchanges_with_testpmd
 run_case "through a tunnel and its far end" exchanges_through_tunnel
 run_case "delays are measured" measures_delays
 run_case "idle guests are connected and send nothing" idles
+run_case "a guest toggles its rings, memory and interrupts" toggles
 run_case "sizes and flows have limits" keeps_limits
 run_case "what cannot be is refused" refuses
 run_case "guests return to a daemon that was killed" returns
