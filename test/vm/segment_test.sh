@@ -162,8 +162,8 @@ guest_is_killed() {
 	start to_g2 ip netns exec n1 ping -i 0.05 -c 60 -W 2 "${address[g2]}"
 	start to_n1 ip netns exec t1 ping -i 0.05 -c 60 -W 2 "${address[n1]}"
 	stop g1 KILL
-	wait_for 2 is_away g1
-	wait_for 1 no_slot_is_lost
+	wait_for 10 is_away g1
+	wait_for 10 no_slot_is_lost
 	expect "nodes" 3 "$(about 'len(d["nodes"])')"
 	nobody_lost to_g2 to_n1
 	start_g1
@@ -176,12 +176,12 @@ guest_is_paused() {
 	start load ip netns exec n1 ping -q -i 0.005 -s 1400 "${address[g2]}"
 	start to_t1 ip netns exec n1 ping -i 0.05 -c 60 -W 2 "${address[t1]}"
 	vm_qmp g2 stop
-	wait_for 2 is_away g2
-	wait_for 1 no_slot_is_lost
+	wait_for 10 is_away g2
+	wait_for 10 no_slot_is_lost
 	nobody_lost to_t1 # 3 s
 	stop load INT || :
 	vm_qmp g2 cont
-	wait_for 5 is_live g2
+	wait_for 20 is_live g2
 	expect "number" "${node[g2]}" "$(of_node g2 node)"
 	wait_for 10 guest_pings g2 "${address[n1]}"
 	wait_for 10 guest_pings g2 "${address[t1]}"
@@ -205,8 +205,8 @@ killed_guest_is_replaced() {
 guest_is_reset() {
 	start to_g1 ip netns exec n1 ping -i 0.05 -c 60 -W 2 "${address[g1]}"
 	vm_reboot g2
-	wait_for 2 is_away g2
-	wait_for 1 no_slot_is_lost
+	wait_for 10 is_away g2
+	wait_for 10 no_slot_is_lost
 	nobody_lost to_g1
 	is_conserved
 }
@@ -219,7 +219,7 @@ daemon_is_killed() {
 	in_guest g1 10 "ip neigh flush all"
 	wait_for 20 guest_pings g1 "${address[g3]}"
 	wait_for 20 guest_pings g1 "${address[t1]}"
-	wait_for 2 no_slot_is_lost
+	wait_for 10 no_slot_is_lost
 	is_conserved
 }
 
@@ -234,7 +234,7 @@ reset_guest_is_back() {
 
 netns_add n1
 start n1 ip netns exec n1 "$rtvs_vni" join "$segment" --tap vni0 --name n1
-wait_for 5 is_live n1
+wait_for 20 is_live n1
 ip -n n1 address add "${address[n1]}/24" dev vni0
 for server in n1 t1; do start "iperf_$server" ip netns exec $server iperf3 -s; done
 start netserver ip netns exec n1 netserver -D -4
