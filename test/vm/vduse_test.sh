@@ -24,9 +24,14 @@ in_g() { in_guest g "$@"; } # SECONDS COMMAND
 g() { in_g 60 "( $* )"; } # COMMAND..., which may exit
 # The harness's asks the daemon there.
 ctl() { g "rtvsctl -s /run/rtvsd.sock $(printf '%q ' "$@")"; }
-g_starts() {
-	g "setsid rtvswitchd --socket /run/rtvsd.sock --no-huge --idle adaptive --worker-priority normal >>/tmp/rtvsd.log 2>&1 </dev/null &
+g_starts() { # [ARG...]
+	g "setsid rtvswitchd --socket /run/rtvsd.sock --no-huge --idle adaptive --worker-priority normal $* >>/tmp/rtvsd.log 2>&1 </dev/null &
 		for i in \$(seq 300); do rtvsctl -s /run/rtvsd.sock port list >/dev/null 2>&1 && exit 0; sleep 0.1; done; cat /tmp/rtvsd.log; exit 1"
+}
+g_has_ended() { ! g "pidof rtvswitchd"; }
+g_ends() { # SIGNAL
+	g "pkill -$1 -x rtvswitchd"
+	wait_for 20 g_has_ended
 }
 # The interface that the bus's driver made, in a namespace.
 joins() { # NAMESPACE PORT ADDRESS/LEN
@@ -34,15 +39,9 @@ joins() { # NAMESPACE PORT ADDRESS/LEN
 		[ -n \"\$iface\" ] && ip link set \$iface netns $1 && ip -n $1 link set \$iface name eth0 && ip -n $1 addr add $3 dev eth0 && ip -n $1 link set eth0 up"
 }
 pings() { in_g 10 "ip netns exec $1 ping -c 1 -W 1 $2 >/dev/null"; } # NAMESPACE ADDRESS
+cannot_reach() { ! in_g 10 "ip netns exec $1 ping -c 2 -i 0.2 -W 1 $2 >/dev/null"; }
 nobody_lost() { expect_match ' 0% packet loss' "$1"; } # TEXT
-
-after_failure() {
-	{
-		ctl -j port show a
-		ctl -j port show b
-		g "tail -n 20 /tmp/rtvsd.log"
-	} >&3 2>&1
-}
+has_carrier() { [ "$(g "ip netns exec $1 cat /sys/class/net/eth0/carrier")" = "$2" ]; } # NAMESPACE 0|1
 
 wait_guests g
 vm_unpack g /
@@ -77,6 +76,46 @@ two_meet() {
 	is_conserved
 }
 
+tcp_passes() {
+	g "ip netns exec b iperf3 -s -D >/dev/null"
+	g "ip netns exec a iperf3 -c 10.0.0.2 -t 2 -J" | json 'int(d["end"]["sum_received"]["bits_per_second"] / 1e6)' >"$work/there"
+	g "ip netns exec a iperf3 -c 10.0.0.2 -t 2 -R -J" | json 'int(d["end"]["sum_received"]["bits_per_second"] / 1e6)' >"$work/back"
+	echo "Mbit/s: there $(cat "$work/there"), back $(cat "$work/back")"
+	[ "$(cat "$work/there")" -gt 2 ] && [ "$(cat "$work/back")" -gt 2 ]
+	is_conserved
+}
+
+link_goes_down_with_the_port() {
+	has_carrier a 1
+	ctl port set a admin_up=false
+	wait_for 5 has_carrier a 0
+	has_carrier b 1
+	cannot_reach b 10.0.0.1
+	expect "detail" "administratively down" "$(port_state a detail)"
+	ctl port set a admin_up=true
+	wait_for 5 has_carrier a 1
+	wait_for 10 pings b 10.0.0.1
+	is_conserved
+}
+
+daemon_is_killed() {
+	local i
+	g "rtvsctl -s /run/rtvsd.sock -j config dump >/tmp/saved.json"
+	for i in 1 2 3; do
+		g "(setsid ip netns exec a ping -i 0.02 10.0.0.2 >/tmp/pings 2>&1 &)"
+		g_ends KILL
+		g_starts --config /tmp/saved.json
+		wait_for 20 pings a 10.0.0.2
+		wait_for 20 pings b 10.0.0.1
+		g "pkill -INT -x ping || :"
+		nobody_lost "$(g "ip netns exec b ping -q -c 20 -i 0.05 10.0.0.1")"
+	done
+	is_conserved
+}
+
 run_case "without the module, the error says so" no_module
 run_case "ports that cannot be are refused" wrong_ports_are_refused
 run_case "two interfaces meet" two_meet
+run_case "TCP passes both ways" tcp_passes
+run_case "an interface has its port's link" link_goes_down_with_the_port
+run_case "the daemon is killed under traffic" daemon_is_killed
