@@ -127,6 +127,8 @@ def rng_value(p):
 def rng(api):
     params = [{"name": "mac", "help": "address of the interface that it is for", "type": "mac", "required": True},
               {"name": "name", "help": "name of the port; else the socket's file name without .sock", "type": "name"},
+              {"name": "type", "names": ["vhost", "vduse"], "type": "enum",
+               "help": "vduse for an interface of type='vdpa'; said only of one that is not there yet"},
               {"name": "socket", "help": "of an interface that is not there yet; else its own", "type": "path"},
               {"name": "mode", "names": ["listen", "connect"], "type": "enum", "help": "the same: connect where QEMU makes the socket"},
               {"name": "onerror", "names": ["fail", "ignore"], "type": "enum",

@@ -113,7 +113,7 @@ domain_name_of_socket(const char *path, char ret_name[RTVS_NAME_SIZE])
 
 	(void)snprintf(file, sizeof(file), "%s", slash ? slash + 1 : path);
 	len = strlen(file);
-	if (len > 5 && !strcmp(file + len - 5, ".sock"))
+	if (len > 5 && (!strcmp(file + len - 5, ".sock") || !strcmp(file + len - 5, ".vdpa")))
 		file[len - 5] = '\0';
 	if (domain_fit_name(file, ret_name, RTVS_NAME_SIZE))
 		return;
@@ -166,8 +166,9 @@ find_interface(struct domain_port *p, const xmlNode *devices)
 		if (!tree_is_element(iface, "interface", NULL) || !parse_mac(child(iface, "mac"), "address", mac) ||
 			strcmp(mac, p->mac))
 			continue;
-		if (!is_attribute(iface, "type", "vhostuser"))
-			refuse(p->err, iface, "must be of type='vhostuser': line %u has its MAC, %s", p->line, p->mac);
+		if (!is_attribute(iface, "type", "vhostuser") && !is_attribute(iface, "type", "vdpa"))
+			refuse(p->err, iface, "must be of type='vhostuser' or 'vdpa': line %u has its MAC, %s", p->line,
+				p->mac);
 		else if (found)
 			refuse(p->err, iface, "another interface has the MAC %s, too", p->mac);
 		else
@@ -222,7 +223,7 @@ is_known(const char *name)
 		if (!strcmp(a->name, name))
 			return true;
 	return !strcmp(name, "mac") || !strcmp(name, "name") || !strcmp(name, "onerror") || !strcmp(name, "socket") ||
-		!strcmp(name, "mode");
+		!strcmp(name, "mode") || !strcmp(name, "type");
 }
 
 static void
@@ -260,6 +261,8 @@ read_attributes(struct domain_port *p, const xmlNode *element)
 			refuse(p->err, element, "socket: must be the path of a socket");
 		else if (!strcmp(name, "mode") && strcmp(value, "listen") && strcmp(value, "connect"))
 			refuse(p->err, element, "mode: must be listen or connect");
+		else if (!strcmp(name, "type") && strcmp(value, "vhost") && strcmp(value, "vduse"))
+			refuse(p->err, element, "type: must be vhost or vduse");
 		else if (strcmp(name, "mac") && strcmp(name, "onerror"))
 			set_param(p, name, value);
 	}
@@ -290,6 +293,28 @@ read_socket(struct domain_port *p, const xmlNode *iface)
 		set_param(p, "name", name);
 }
 
+// The kernel numbers its files as they come, so libvirt is given a link of the port's name.
+static void
+read_link(struct domain_port *p, const xmlNode *iface)
+{
+	const char *type = json_string_value(json_object_get(p->params, "type"));
+	char path[DOMAIN_PATH_SIZE] = "", expected[DOMAIN_PATH_SIZE], name[RTVS_NAME_SIZE];
+
+	(void)tree_attribute(child(iface, "source"), "dev", path, sizeof(path));
+	domain_name_of_socket(path, name);
+	if (!domain_port_name(p)[0])
+		set_param(p, "name", name);
+	(void)snprintf(expected, sizeof(expected), DOMAIN_RUN_DIR "/%.79s.vdpa", domain_port_name(p));
+	if (strcmp(path, expected))
+		refuse(p->err, iface,
+			"<source dev='...'>: must be " DOMAIN_RUN_DIR "/NAME.vdpa, with the name of the port: the "
+			"switch makes it a link to the port's /dev/vhost-vdpa-N");
+	if (type && strcmp(type, "vduse"))
+		refuse(p->err, iface, "line %u: type: must be vduse for an interface of type='vdpa'", p->line);
+	set_param(p, "type", "vduse");
+	p->has_link = true;
+}
+
 // The element names the socket, or the port's name does. An interface that is plugged in later must
 // find it unchanged, since libvirt waits for it.
 static void
@@ -302,6 +327,9 @@ wait_for_interface(struct domain_port *p, const xmlNode *element)
 			"no interface of the domain has the MAC %s (a port that waits for one needs a name)", p->mac);
 		return;
 	}
+	p->has_link = is_attribute(element, "type", "vduse");
+	if (p->has_link)
+		return;
 	(void)snprintf(path, sizeof(path), DOMAIN_RUN_DIR "/%.79s.sock", domain_port_name(p));
 	if (!json_object_get(p->params, "socket"))
 		set_param(p, "socket", path);
@@ -314,7 +342,7 @@ check_port(struct domain *d, struct domain_port *p, const xmlNode *element, cons
 {
 	if (p->is_plugged && !tree_is_memory_shared(root))
 		refuse(p->err, element,
-			"vhost-user needs shared memory: give the domain <memoryBacking><source type='memfd'/>"
+			"the switch needs shared memory: give the domain <memoryBacking><source type='memfd'/>"
 			"<access mode='shared'/></memoryBacking>, or <hugepages/> with that access");
 	for (const struct domain_port *other = d->ports; other < p; other++) {
 		if (p->mac[0] && !strcmp(p->mac, other->mac)) {
@@ -365,7 +393,10 @@ add_port(struct domain *d, const xmlNode *element, const xmlNode *root, char err
 
 		set_param(p, "queues",
 			tree_attribute(child(iface, "driver"), "queues", queues, sizeof(queues)) ? queues : "1");
-		read_socket(p, iface);
+		if (is_attribute(iface, "type", "vdpa"))
+			read_link(p, iface);
+		else
+			read_socket(p, iface);
 	} else
 		wait_for_interface(p, element);
 	set_param(p, "domain", d->name);
@@ -547,7 +578,7 @@ domain_refusal(const struct domain *d)
 json_t *
 domain_port_fallback(const struct domain_port *p)
 {
-	static const char *const kept[] = {"name", "socket", "mode", "queues", "domain", "domain_uuid"};
+	static const char *const kept[] = {"name", "type", "socket", "mode", "queues", "domain", "domain_uuid"};
 	json_t *params = json_object();
 
 	for (const struct domain_attribute *a = domain_attributes; a->name; a++)

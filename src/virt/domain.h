@@ -1,7 +1,7 @@
 // The ports that a libvirt domain's XML asks for: one for each <rtvs:port> of its <metadata>,
-// joined with the vhost-user interface that has its MAC. Pure: text in, ports out. libvirt's
-// format: https://libvirt.org/formatdomain.html; ours: docs/libvirt.md and domain.rng, which the
-// build makes of the table of port.set.
+// joined with the vhost-user or vdpa interface that has its MAC. Pure: text in, ports out.
+// libvirt's format: https://libvirt.org/formatdomain.html; ours: docs/libvirt.md and domain.rng,
+// which the build makes of the table of port.set.
 #pragma once
 
 #include "rtvs/types.h"
@@ -28,6 +28,7 @@ struct domain_port {
 	char mac[DOMAIN_MAC_SIZE]; // in lower case
 	unsigned line; // of its element
 	unsigned iface_line; // of its interface; 0: there is none
+	bool has_link; // of type=vduse: QEMU opens the link that links_make makes
 	bool is_optional; // onerror='ignore'
 	bool is_plugged; // an interface of the domain has its MAC; false: one may be attached later
 	char err[DOMAIN_ERR_SIZE]; // why it cannot be, with line and element; empty: it can
@@ -72,7 +73,7 @@ bool domain_mac(const char *text, char ret_mac[DOMAIN_MAC_SIZE]);
 // dropped, and so are those beyond size - 1 bytes. False: the name differs from the text. The name
 // may be empty.
 bool domain_fit_name(const char *text, char *ret_name, size_t size);
-// The name of a port without a name of its own: the socket's file without .sock. A file name that
+// The name of a port without a name of its own: the file without .sock or .vdpa. A file name that
 // is no name for a port (spaces, other letters, too long) gets 8 digits of the path's hash behind
 // it. So two files give two names.
 void domain_name_of_socket(const char *path, char ret_name[RTVS_NAME_SIZE]);

@@ -78,15 +78,22 @@ find_element(const struct edit *e, const char *mac)
 	return NULL;
 }
 
-// type NULL: any
+// Of those that a port of the switch may be for.
+static bool
+is_ours(const xmlNode *iface)
+{
+	return tree_is_element(iface, "interface", NULL) &&
+		(is_attribute(iface, "type", "vhostuser") || is_attribute(iface, "type", "vdpa"));
+}
+
 static xmlNode *
-find_interface(const struct edit *e, const char *mac, const char *type)
+find_interface(const struct edit *e, const char *mac, bool is_any_type)
 {
 	const xmlNode *devices = tree_child(root_of(e), "devices", NULL);
 
 	for (xmlNode *i = devices ? devices->children : NULL; i; i = i->next)
 		if (tree_is_element(i, "interface", NULL) && is_attribute(tree_child(i, "mac", NULL), "address", mac) &&
-			(!type || is_attribute(i, "type", type)))
+			(is_any_type || is_ours(i)))
 			return i;
 	return NULL;
 }
@@ -114,7 +121,8 @@ describe(const xmlNode *iface, const xmlNode *element, struct edit_port *p)
 	if (!p->name[0] && iface) {
 		char path[EDIT_TEXT_SIZE];
 
-		(void)tree_attribute(tree_child(iface, "source", NULL), "path", path, sizeof(path));
+		(void)tree_attribute(tree_child(iface, "source", NULL),
+			is_attribute(iface, "type", "vdpa") ? "dev" : "path", path, sizeof(path));
 		domain_name_of_socket(path, p->name);
 	}
 }
@@ -126,7 +134,7 @@ edit_port_at(const struct edit *e, unsigned i, struct edit_port *ret_port)
 	char mac[DOMAIN_MAC_SIZE];
 
 	for (const xmlNode *n = devices ? devices->children : NULL; n; n = n->next) {
-		if (!tree_is_element(n, "interface", NULL) || !is_attribute(n, "type", "vhostuser") || i--)
+		if (!is_ours(n) || i--)
 			continue;
 		(void)tree_attribute(tree_child(n, "mac", NULL), "address", mac, sizeof(mac));
 		describe(n, find_element(e, mac), ret_port);
@@ -136,7 +144,7 @@ edit_port_at(const struct edit *e, unsigned i, struct edit_port *ret_port)
 		if (!tree_is_element(n, "port", DOMAIN_NAMESPACE))
 			continue;
 		(void)tree_attribute(n, "mac", mac, sizeof(mac));
-		if (find_interface(e, mac, "vhostuser") || i--)
+		if (find_interface(e, mac, false) || i--)
 			continue;
 		describe(NULL, n, ret_port);
 		return true;
@@ -161,7 +169,7 @@ edit_find(const struct edit *e, const char *which, struct edit_port *ret_port)
 bool
 edit_has_mac(const struct edit *e, const char *mac)
 {
-	return find_element(e, mac) || find_interface(e, mac, NULL);
+	return find_element(e, mac) || find_interface(e, mac, true);
 }
 
 bool
@@ -258,7 +266,7 @@ edit_text(const struct edit *e)
 char *
 edit_interface(const struct edit *e, const char *mac)
 {
-	xmlNode *iface = find_interface(e, mac, "vhostuser");
+	xmlNode *iface = find_interface(e, mac, false);
 
 	return iface ? to_text(e->doc, iface) : NULL;
 }

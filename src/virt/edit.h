@@ -27,8 +27,8 @@ struct edit_port {
 int edit_open(const char *xml, struct edit **ret_edit, char err[DOMAIN_ERR_SIZE]);
 void edit_close(struct edit *e); // NULL is accepted
 
-// The i-th of those vhost-user interfaces, and then of those elements without an interface; false:
-// no more.
+// The i-th of those vhost-user or vdpa interfaces, and then of those elements without an interface;
+// false: no more.
 bool edit_port_at(const struct edit *e, unsigned i, struct edit_port *ret_port);
 // The object that `which` names: a MAC, a port's name or libvirt's alias. False: nothing.
 bool edit_find(const struct edit *e, const char *which, struct edit_port *ret_port);

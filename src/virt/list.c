@@ -1,5 +1,5 @@
-// A row for each vhost-user interface and for each element that waits for one. The daemon's columns
-// are empty where it has no such port.
+// A row for each vhost-user or vdpa interface and for each element that waits for one. The daemon's
+// columns are empty where it has no such port.
 #include "list.h"
 
 #include "edit.h"

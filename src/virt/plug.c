@@ -480,8 +480,8 @@ find_sides(struct plug *p, const char *iface, struct edit_port *live, struct edi
 	p->live.is_used = is_live;
 	p->config.is_used = is_config;
 	if (!is_live && !is_config)
-		(void)refuse(
-			"domain %s has no vhost-user interface or port '%s' (a MAC, a port's name, or libvirt's alias)",
+		(void)refuse("domain %s has no vhost-user or vdpa interface or port '%s' (a MAC, a port's name, or "
+			     "libvirt's alias)",
 			p->name, iface);
 	return is_live || is_config;
 }

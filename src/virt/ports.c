@@ -3,6 +3,8 @@
 // A refusal for one port undoes the changes of the others.
 #include "ports.h"
 
+#include "links.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -97,7 +99,8 @@ find_foreign(const json_t *list, const char *name, const char *socket, const cha
 	json_array_foreach (list, i, port) {
 		const json_t *config = json_object_get(port, "config");
 
-		if ((!strcmp(text_of(port, "name"), name) || !strcmp(text_of(config, "socket"), socket)) &&
+		if ((!strcmp(text_of(port, "name"), name) ||
+			    (socket[0] && !strcmp(text_of(config, "socket"), socket))) &&
 			strcmp(text_of(config, "domain_uuid"), uuid) && !is_unknown(config))
 			return port;
 	}
@@ -109,7 +112,7 @@ find_foreign(const json_t *list, const char *name, const char *socket, const cha
 static json_t *
 pick(const json_t *from, bool is_for_set)
 {
-	static const char *const own[] = {"name", "domain", "domain_uuid", "socket", "mode", "queues"};
+	static const char *const own[] = {"name", "domain", "domain_uuid", "type", "socket", "mode", "queues"};
 	json_t *object = json_object();
 
 	for (unsigned i = 0; i < (is_for_set ? 3 : sizeof(own) / sizeof(*own)); i++)
@@ -130,6 +133,14 @@ is_same(const json_t *params, const json_t *config, const char *key)
 
 	(void)snprintf(text, sizeof(text), "%" JSON_INTEGER_FORMAT, json_integer_value(now));
 	return !strcmp(text_of(params, key), json_is_integer(now) ? text : text_of(config, key));
+}
+
+static bool
+is_same_type(const json_t *params, const json_t *config)
+{
+	const char *wanted = text_of(params, "type"), *now = text_of(config, "type");
+
+	return !strcmp(wanted[0] ? wanted : "vhost", now[0] ? now : "vhost");
 }
 
 static void
@@ -162,12 +173,20 @@ undo_forget(struct undo *undo)
 		json_decref(undo->steps[--undo->n].params);
 }
 
+static const char *
+root_of(const struct ports *p)
+{
+	return p->root ? p->root : "";
+}
+
 static enum cli_exit
 remove_port(const struct ports *p, const char *name, const char *why, struct undo *undo, const json_t *config)
 {
 	char err[DOMAIN_ERR_SIZE] = "";
 	enum cli_exit rc = call(p, "port.del", json_pack("{s:s}", "name", name), err);
 
+	if (rc == CLI_OK && !strcmp(text_of(config, "type"), "vduse"))
+		links_drop(root_of(p), name);
 	if (rc == CLI_OK && undo)
 		remember(undo, "port.add", pick(config, false));
 	if (rc == CLI_OK)
@@ -206,7 +225,7 @@ is_taken(const json_t *list, const json_t *params, unsigned line, char err[DOMAI
 	(void)snprintf(err, DOMAIN_ERR_SIZE, "port %s exists and is not this domain's but %s%s%s%s",
 		text_of(port, "name"), *text_of(config, "domain_uuid") ? "of domain " : "made by hand",
 		text_of(config, "domain"),
-		strcmp(text_of(config, "socket"), socket) ?
+		!socket[0] || strcmp(text_of(config, "socket"), socket) ?
 			": another name='...' is needed" :
 			", and has this socket: a <source path='...'> of its own is needed",
 		where);
@@ -235,15 +254,23 @@ apply_port(const struct ports *p, const json_t *list, const json_t *params, stru
 	}
 	// A port that answered for another domain is made anew: its connected front-end is not this
 	// domain's.
-	if (!is_same(params, config, "socket") || !is_same(params, config, "mode") ||
+	if (!is_same_type(params, config) || !is_same(params, config, "socket") || !is_same(params, config, "mode") ||
 		!is_same(params, config, "queues") || !is_same(params, config, "domain_uuid")) {
-		rc = remove_port(p, name, "to be made anew with another socket or number of queues", undo, config);
+		rc = remove_port(
+			p, name, "to be made anew with another type, socket or number of queues", undo, config);
 		return rc ? rc : add_port(p, params, undo, err);
 	}
 	rc = call(p, "port.set", pick(params, true), err);
 	if (rc == CLI_OK)
 		remember(undo, "port.set", pick(config, true));
 	return rc;
+}
+
+// QEMU's file for a vdpa interface, of a port that there is.
+static enum cli_exit
+make_link(const struct ports *p, const struct domain_port *port, char err[DOMAIN_ERR_SIZE])
+{
+	return port->has_link && links_make(root_of(p), domain_port_name(port), err) ? CLI_REFUSED : CLI_OK;
 }
 
 // The error of the element, or the daemon's message, with the element.
@@ -271,7 +298,7 @@ apply_fallback(const struct ports *p, const struct domain_port *port, struct und
 		tell(p, true, "port %s: stays as it was: %s", name, why);
 	} else if (rc == CLI_OK) {
 		rc = CLI_REFUSED;
-		if (name[0] && text_of(params, "socket")[0])
+		if (name[0] && (text_of(params, "socket")[0] || text_of(params, "type")[0]))
 			rc = apply_port(p, list, params, undo, &again, err);
 		if (rc == CLI_OK)
 			tell(p, true, "port %s: has no bridge and forwards nothing: %s", name, why);
@@ -368,7 +395,8 @@ is_in_the_way(const struct domain *d, const char *name, const json_t *config)
 	bool is_needed = false;
 
 	for (unsigned i = 0; d && i < d->n_ports; i++)
-		is_needed |= !strcmp(text_of(d->ports[i].params, "socket"), text_of(config, "socket")) &&
+		is_needed |= json_object_get(d->ports[i].params, "socket") &&
+			!strcmp(text_of(d->ports[i].params, "socket"), text_of(config, "socket")) &&
 			strcmp(domain_port_name(&d->ports[i]), name);
 	return is_needed && is_unknown(config);
 }
@@ -420,6 +448,8 @@ apply_all(const struct ports *p, const struct domain *d, struct undo *undo, bool
 			rc = CLI_REFUSED;
 		else
 			rc = apply_port(p, list, port->params, undo, ret_again, why);
+		if (rc == CLI_OK)
+			rc = make_link(p, port, why);
 		if (rc != CLI_REFUSED || *ret_again)
 			continue;
 		refusal(port, why, err);
@@ -463,6 +493,8 @@ ports_apply_one(const struct ports *p, const struct domain_port *port, char err[
 		rc = list_ports(p, &list, err);
 		if (rc == CLI_OK)
 			rc = apply_port(p, list, port->params, &undo, &again, err);
+		if (rc == CLI_OK)
+			rc = make_link(p, port, err);
 		json_decref(list);
 	}
 	if (rc == CLI_REFUSED)

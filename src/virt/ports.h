@@ -18,6 +18,7 @@ struct ports {
 	// libvirt changes the guest at this moment: its XML may lack an interface that QEMU waits
 	// for.
 	bool is_busy;
+	const char *root; // of links_make; NULL: the machine
 	ports_log_fn *log; // NULL: no reader
 	void *log_ctx;
 };
@@ -25,7 +26,7 @@ struct ports {
 // All of the domain's ports, or the former ones: CLI_OK; CLI_REFUSED with err naming line, element
 // and the daemon's message; CLI_UNREACHABLE. Optional ports that are refused get no bridge. Also
 // refused: a socket of the domain below /run/rtvswitch that no port has, since QEMU would wait for
-// it without end.
+// it without end. A vdpa interface gets its link (links.h).
 enum cli_exit ports_apply(const struct ports *p, const struct domain *d, char err[DOMAIN_ERR_SIZE]);
 // One of its ports, whatever the others are. CLI_REFUSED with the daemon's message alone, and
 // nothing changed.

@@ -32,7 +32,7 @@ usage(void)
 {
 	puts("usage: rtvsctl virt [OPTION...] COMMAND [WORD...]\n"
 	     "\n"
-	     "  list                             domains, their vhost-user interfaces, and their ports\n"
+	     "  list                             domains, their vhost-user and vdpa interfaces, and their ports\n"
 	     "  attach DOMAIN [KEY=VALUE...]     make a port and attach an interface to it; prints name and MAC\n"
 	     "  detach DOMAIN INTERFACE          the reverse; the guest has to let go of it\n"
 	     "  set DOMAIN INTERFACE KEY=VALUE.. change the port and what the domain says of it; KEY= is the default\n"
@@ -40,7 +40,8 @@ usage(void)
 	     "  listen                           make ports follow domains, until a signal comes (the service)\n"
 	     "\n"
 	     "INTERFACE is a MAC, a port's name or libvirt's alias (net0). Keys are parameters of port.set\n"
-	     "(rtvsctl help port set); of attach and xml also mac, name, socket, mode=client|server; "
+	     "(rtvsctl help port set); of attach and xml also mac, name, type=vhost|vduse, socket,\n"
+	     "mode=client|server; "
 	     "onerror=fail|ignore.\n"
 	     "\n"
 	     "  -c, --connect URI    libvirt's; default " HOST_DEFAULT_URI "\n"

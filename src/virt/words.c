@@ -13,7 +13,7 @@
 #define MAC_END_SIZE 7 // -bcdef0
 
 // Beside domain_attributes.
-static const char *const new_words[] = {"mac", "name", "mode", "socket", "onerror", NULL};
+static const char *const new_words[] = {"mac", "name", "mode", "socket", "type", "onerror", NULL};
 static const char *const change_words[] = {"onerror", NULL};
 
 static const char *const *
@@ -37,7 +37,7 @@ is_attribute(const char *name)
 	for (const struct domain_attribute *a = domain_attributes; a->name; a++)
 		if (!strcmp(a->name, name))
 			return true;
-	return !strcmp(name, "onerror") || !strcmp(name, "name");
+	return !strcmp(name, "onerror") || !strcmp(name, "name") || !strcmp(name, "type");
 }
 
 static int
@@ -80,6 +80,8 @@ take(struct words *w, const char *name, const char *value, char err[DOMAIN_ERR_S
 		why = "must be client (QEMU connects) or server";
 	else if (!strcmp(name, "socket") && value[0] != '/')
 		why = "must be an absolute path";
+	else if (!strcmp(name, "type") && strcmp(value, "vhost") && strcmp(value, "vduse"))
+		why = "must be vhost or vduse";
 	else if (!strcmp(name, "onerror") && *value && strcmp(value, "fail") && strcmp(value, "ignore"))
 		why = "must be fail or ignore";
 	if (why) {
@@ -92,6 +94,8 @@ take(struct words *w, const char *name, const char *value, char err[DOMAIN_ERR_S
 		memcpy(w->socket, value, strlen(value) + 1);
 	else if (!strcmp(name, "mode"))
 		w->is_server = !strcmp(value, "server");
+	else if (!strcmp(name, "type"))
+		w->is_vdpa = !strcmp(value, "vduse");
 	if (is_attribute(name)) {
 		memcpy(w->pairs[w->n_pairs].name, name, strlen(name) + 1);
 		memcpy(w->pairs[w->n_pairs++].value, value, strlen(value) + 1);
@@ -117,7 +121,7 @@ words_parse(char *const *argv, int argc, enum words_kind kind, struct words *ret
 		}
 		memcpy(name, argv[i], len);
 		name[len] = '\0';
-		if (!is_own(kind, name) && (!is_attribute(name) || !strcmp(name, "name")))
+		if (!is_own(kind, name) && (!is_attribute(name) || !strcmp(name, "name") || !strcmp(name, "type")))
 			return refuse_unknown(name, kind, err);
 		for (int k = 0; k < i; k++) {
 			if (strncmp(argv[k], argv[i], len + 1))
@@ -128,6 +132,10 @@ words_parse(char *const *argv, int argc, enum words_kind kind, struct words *ret
 		rc = take(&w, name, value + 1, err);
 		if (rc)
 			return rc;
+	}
+	if (w.is_vdpa && (w.socket[0] || w.is_server)) {
+		(void)snprintf(err, DOMAIN_ERR_SIZE, "socket, mode: only for type=vhost");
+		return -EINVAL;
 	}
 	*ret_words = w;
 	return 0;
@@ -175,8 +183,8 @@ words_complete(struct words *w, const char *domain, uint64_t random)
 	if (!w->name[0])
 		name_of_domain(w, domain);
 	if (!w->socket[0])
-		(void)snprintf(w->socket, sizeof(w->socket), "%s/%.79s.sock",
-			w->is_server ? WORDS_SERVER_DIR : WORDS_SOCKET_DIR, w->name);
+		(void)snprintf(w->socket, sizeof(w->socket), "%s/%.79s.%s",
+			w->is_server ? WORDS_SERVER_DIR : WORDS_SOCKET_DIR, w->name, w->is_vdpa ? "vdpa" : "sock");
 	// In the element, too: what the port is while there is no interface.
 	words_add(w, "name", w->name);
 	if (has_socket)
@@ -229,10 +237,12 @@ words_interface(const struct words *w, unsigned indent)
 
 	if (!out)
 		return NULL;
-	fprintf(out, "%*s<interface type='vhostuser'>\n%*s  <mac address='%s'/>\n%*s  <source type='unix' path='", in,
-		"", in, "", w->mac, in, "");
+	fprintf(out, "%*s<interface type='%s'>\n%*s  <mac address='%s'/>\n%*s  <source %s='", in, "",
+		w->is_vdpa ? "vdpa" : "vhostuser", in, "", w->mac, in, "", w->is_vdpa ? "dev" : "type='unix' path");
 	print_value(out, w->socket);
-	if (w->is_server)
+	if (w->is_vdpa)
+		fputs("'/>\n", out);
+	else if (w->is_server)
 		fputs("' mode='server'/>\n", out);
 	else
 		fprintf(out, "' mode='client'>\n%*s    <reconnect enabled='yes' timeout='1'/>\n%*s  </source>\n", in,

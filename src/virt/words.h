@@ -11,7 +11,7 @@
 #define WORDS_SERVER_DIR "/var/lib/libvirt/qemu"
 
 enum words_kind {
-	WORDS_NEW, // of an interface that is to be: mac, name, mode and socket, too
+	WORDS_NEW, // of an interface that is to be: mac, name, mode, socket and type, too
 	WORDS_CHANGE // of a port that is there
 };
 
@@ -19,6 +19,7 @@ struct words {
 	char mac[DOMAIN_MAC_SIZE];
 	char name[EDIT_TEXT_SIZE], socket[EDIT_TEXT_SIZE];
 	bool is_server; // QEMU listens
+	bool is_vdpa; // type=vduse: socket is the link to QEMU's file
 	unsigned n_pairs;
 	struct edit_pair pairs[WORDS_MAX]; // attributes of the element
 };

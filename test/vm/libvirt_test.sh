@@ -152,6 +152,7 @@ after_failure() {
 	v destroy web3
 	v undefine web3 --managed-save
 	v undefine web4
+	v undefine web9
 	[ ! -e "$work/plug.xml" ] || v detach-device web1 "$work/plug.xml" --live
 	metadata web1 --live --key rtvs --set "<ports>$ports1</ports>"
 	metadata web2 --live --key rtvs --set "<ports>$ports2</ports>"
@@ -631,6 +632,22 @@ listener_ends() {
 	return 0
 }
 
+# The kernel of the other tests' guests has it; here an interface gets as far as the daemon.
+vdpa_needs_a_kernel() {
+	local mac=52:54:00:00:00:09
+	[ ! -e /dev/vduse ] || skip "this kernel has VDUSE"
+	define web9 "$(port $mac "")" "<interface type='vdpa'><mac address='$mac'/><source dev='/run/rtvswitch/web9.vdpa'/><model type='virtio'/></interface>"
+	expect "list" "web9 $mac" "$(virt -j list | json "next('%s %s' % (i['port'], i['mac']) for i in d if i['domain'] == 'web9')")"
+	expect_fails "domain web9: line [0-9]+: <port mac='$mac'>: .*modprobe vduse" v start web9
+	expect "port after the refusal" none "$(config web9 name)"
+	virt attach web9 name=web9-b bridge=br0 type=vduse
+	v dumpxml web9 | grep -q "<source dev='/run/rtvswitch/web9-b.vdpa'/>"
+	metadata web9 --config | grep -q "type=.vduse."
+	virt detach web9 web9-b
+	expect "interfaces" 1 "$(v dumpxml web9 | grep -c "<interface type='vdpa'>")"
+	v undefine web9
+}
+
 run_case "the schema knows the metadata, and refuses a slip" schema_is_that_of_the_metadata
 run_case "what virt xml prints is a domain's" printed_xml_is_accepted
 run_case "start makes ports with guarantees, both modes" start_makes_ports
@@ -660,6 +677,7 @@ run_case "migration to another host, and its refusal" migration
 run_case "libvirtd is killed and comes back" libvirtd_goes_and_comes
 run_case "the daemon is killed and comes back" daemon_goes_and_comes
 run_case "rename and undefine" rename_and_undefine
+run_case "a vdpa interface, where the kernel has none" vdpa_needs_a_kernel
 run_case "a stop waits for nobody" stop_does_not_wait
 run_case "ports of others are left alone" foreign_ports_are_left
 run_case "a segment's device" segment_is_given

@@ -97,6 +97,39 @@ port_has_what_element_and_interface_say(void **state)
 	domain_free(d);
 }
 
+#define VDPA(dev, element)                                                                 \
+	DOMAIN(PORTS("<r:port mac='52:54:00:00:00:04' bridge='br0'" element "/>"), SHARED, \
+		"<interface type='vdpa'><mac address='52:54:00:00:00:04'/><source dev='" dev "'/></interface>")
+
+static void
+vdpa_interface_has_a_device_of_the_ports_name(void **state)
+{
+	struct domain *d = parse(VDPA("/run/rtvswitch/vm4.vdpa", ""));
+	const struct domain_port *p = d->ports;
+
+	(void)state;
+	assert_string_equal(p->err, "");
+	assert_true(p->is_plugged && p->has_link);
+	assert_string_equal(domain_port_name(p), "vm4");
+	expect_param(p, "type", "vduse");
+	expect_param(p, "queues", "1");
+	assert_null(json_object_get(p->params, "socket"));
+	assert_null(json_object_get(p->params, "mode"));
+	assert_int_equal(d->n_sockets, 0);
+	domain_free(d);
+	d = parse(DOMAIN(PORTS("<r:port mac='52:54:00:00:00:04' bridge='br0' name='vm4' type='vduse'/>"), SHARED, ""));
+	assert_string_equal(d->ports[0].err, "");
+	expect_param(d->ports, "type", "vduse");
+	assert_null(json_object_get(d->ports[0].params, "socket"));
+	assert_true(d->ports[0].has_link);
+	domain_free(d);
+	port_refused(VDPA("/dev/vhost-vdpa-0", ""), "must be /run/rtvswitch/NAME.vdpa");
+	port_refused(VDPA("/run/rtvswitch/a b.vdpa", ""), "must be /run/rtvswitch/NAME.vdpa");
+	port_refused(VDPA("/run/rtvswitch/vm4.vdpa", " name='vm5'"), "with the name of the port");
+	port_refused(VDPA("/run/rtvswitch/vm4.vdpa", " type='vhost'"), "type: must be vduse");
+	port_refused(VDPA("/run/rtvswitch/vm4.vdpa", " type='ethdev'"), "type: must be vhost or vduse");
+}
+
 static void
 domain_without_our_element_has_no_ports(void **state)
 {
@@ -267,7 +300,7 @@ mistakes_name_line_and_element(void **state)
 			"name: the port of line 4 is called vm1, too"},
 		{DOMAIN(ONE, SHARED, GOOD_IFACE "\n" GOOD_IFACE), "line 7: <interface>: another interface has the MAC"},
 		{DOMAIN(ONE, SHARED, "<interface type='bridge'><mac address='52:54:00:00:00:01'/></interface>"),
-			"line 6: <interface>: must be of type='vhostuser': line 4 has its MAC"},
+			"line 6: <interface>: must be of type='vhostuser' or 'vdpa': line 4 has its MAC"},
 		{DOMAIN(ONE, SHARED, "<interface type='vhostuser'><mac address='52:54:00:00:00:01'/></interface>"),
 			"<source mode='...'>: must be client or server"},
 		{DOMAIN(ONE, SHARED,
@@ -418,6 +451,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(port_has_what_element_and_interface_say),
+		cmocka_unit_test(vdpa_interface_has_a_device_of_the_ports_name),
 		cmocka_unit_test(domain_without_our_element_has_no_ports),
 		cmocka_unit_test(server_mode_is_connected_to),
 		cmocka_unit_test(libvirts_bandwidth_counts_unless_the_element_says),

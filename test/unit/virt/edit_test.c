@@ -61,6 +61,26 @@ interface_is_found_by_mac_name_and_alias(void **state)
 }
 
 static void
+vdpa_interface_is_found_too(void **state)
+{
+	struct edit *e = open_xml(DOMAIN_XML("",
+		"<interface type='network'><mac address='" MAC1
+		"'/></interface><interface type='vdpa'><mac address='" MAC2
+		"'/><source dev='/run/rtvswitch/vm2.vdpa'/><alias name='net1'/></interface>"));
+	struct edit_port p;
+
+	(void)state;
+	assert_true(edit_find(e, "vm2", &p));
+	assert_string_equal(p.mac, MAC2);
+	assert_string_equal(p.alias, "net1");
+	assert_true(p.has_interface);
+	assert_false(edit_port_at(e, 1, &p));
+	expect_text(edit_interface(e, MAC2), "<interface type=\"vdpa\">");
+	assert_null(edit_interface(e, MAC1));
+	edit_close(e);
+}
+
+static void
 element_alone_is_a_port_too(void **state)
 {
 	struct edit *e = open_xml(DOMAIN_XML(PORTS, IFACE(MAC2, "vm2")));
@@ -213,6 +233,10 @@ pieces_are_xml(void **state)
 	expect_text(words_port(&w, 0), "bridge='&lt;&apos;&amp;'");
 	complete(&w, "mode=server", "web1");
 	expect_text(words_interface(&w, 2), "mode='server'/>");
+	complete(&w, "type=vduse", "web1");
+	expect_text(words_interface(&w, 0), "<interface type='vdpa'>");
+	expect_text(words_interface(&w, 0), "<source dev='/run/rtvswitch/web1-bcdef0.vdpa'/>");
+	expect_text(words_port(&w, 0), "type='vduse'");
 	complete(&w, "queues=4", "web1");
 	expect_text(words_interface(&w, 2), "<driver queues='4'/>");
 }
@@ -258,6 +282,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(interface_is_found_by_mac_name_and_alias),
+		cmocka_unit_test(vdpa_interface_is_found_too),
 		cmocka_unit_test(element_alone_is_a_port_too),
 		cmocka_unit_test(attributes_change_and_go),
 		cmocka_unit_test(domain_without_metadata_gets_it),

@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define UUID "6ce5b3c0-6c2f-4d6d-9f0a-0d2c5a0f1e11"
 #define OTHER "00000000-0000-0000-0000-000000000001"
@@ -119,7 +120,9 @@ tell(void *ctx, bool is_problem, const char *text)
 	(void)snprintf(told + strlen(told), sizeof(told) - strlen(told), "%s%s\n", is_problem ? "! " : "", text);
 }
 
-static const struct ports ports = {.log = tell};
+// Where links_make finds the kernel's files.
+static char root[] = "/tmp/rtvs-ports-XXXXXX";
+static const struct ports ports = {.log = tell, .root = root};
 
 static struct domain *
 domain(const char *elements)
@@ -137,7 +140,9 @@ domain(const char *elements)
 			"<interface type='vhostuser'><mac address='52:54:00:00:00:0%u'/>"
 			"<source path='/run/guests/vm%u.sock' mode='client'/></interface>",
 			i, i);
-	(void)snprintf(xml + n, sizeof(xml) - (size_t)n, "</devices></domain>");
+	(void)snprintf(xml + n, sizeof(xml) - (size_t)n,
+		"<interface type='vdpa'><mac address='52:54:00:00:00:04'/><source dev='/run/rtvswitch/vm4.vdpa'/>"
+		"</interface></devices></domain>");
 	if (domain_parse(xml, strlen(xml), &d, err))
 		fail_msg("%s", err);
 	return d;
@@ -190,6 +195,91 @@ ports_are_made_once(void **state)
 	assert_int_equal(apply(ONE TWO, err), CLI_OK);
 	assert_int_equal(json_array_size(model), 2);
 	assert_string_equal(told, "");
+}
+
+#define FOUR "<r:port mac='52:54:00:00:00:04' bridge='br0'/>"
+#define BUS "/sys/bus/vdpa"
+
+// Device vm4, which vhost_vdpa has as its third.
+static void
+make_root(void)
+{
+	char command[512];
+
+	assert_non_null(mkdtemp(root));
+	(void)snprintf(command, sizeof(command),
+		"cd %s && mkdir -p run/rtvswitch .%s/drivers/vhost_vdpa .%s/devices/vm4/vhost-vdpa-2 && "
+		"ln -s ../../drivers/vhost_vdpa .%s/devices/vm4/driver",
+		root, BUS, BUS, BUS);
+	assert_int_equal(system(command), 0);
+}
+
+static void
+remove_root(void)
+{
+	char command[64];
+
+	(void)snprintf(command, sizeof(command), "rm -r %s", root);
+	assert_int_equal(system(command), 0);
+	memcpy(root, "/tmp/rtvs-ports-XXXXXX", sizeof(root));
+}
+
+static void
+vdpa_interface_gets_its_link(void **state)
+{
+	char err[DOMAIN_ERR_SIZE], path[256], target[64] = "";
+
+	(void)state;
+	make_root();
+	(void)snprintf(path, sizeof(path), "%s/run/rtvswitch/vm4.vdpa", root);
+	assert_int_equal(symlink("/dev/vhost-vdpa-0", path), 0); // of a former start
+	assert_int_equal(apply(FOUR, err), CLI_OK);
+	assert_string_equal(config_of("vm4", "type"), "vduse");
+	assert_null(config_of("vm4", "socket"));
+	assert_true(readlink(path, target, sizeof(target) - 1) > 0);
+	assert_string_equal(target, "/dev/vhost-vdpa-2");
+	assert_int_equal(apply(FOUR, err), CLI_OK);
+	assert_string_equal(told, "");
+	// Neither has a socket, which is not the same one.
+	json_array_append_new(model,
+		json_pack("{s:s, s:{s:s, s:s}}", "name", "other", "config", "domain_uuid", OTHER, "type", "vduse"));
+	assert_int_equal(apply(FOUR, err), CLI_OK);
+	assert_string_equal(told, "");
+	assert_int_equal(apply(ONE, err), CLI_OK);
+	assert_int_equal(position("vm4"), SIZE_MAX);
+	assert_int_equal(readlink(path, target, sizeof(target)), -1);
+	remove_root();
+}
+
+static void
+port_without_a_device_is_refused(void **state)
+{
+	char err[DOMAIN_ERR_SIZE], path[256];
+
+	(void)state;
+	make_root();
+	(void)snprintf(path, sizeof(path), "%s" BUS "/devices/vm4/driver", root);
+	assert_int_equal(unlink(path), 0); // and there is no file to write to
+	assert_int_equal(apply(FOUR, err), CLI_REFUSED);
+	assert_non_null(strstr(err, "<port mac='52:54:00:00:00:04'>: vm4: driver vhost_vdpa: No such file"));
+	assert_int_equal(position("vm4"), SIZE_MAX);
+	remove_root();
+}
+
+static void
+type_that_changes_makes_the_port_anew(void **state)
+{
+	char err[DOMAIN_ERR_SIZE];
+
+	(void)state;
+	make_root();
+	json_array_append_new(model,
+		json_pack("{s:s, s:{s:s, s:s, s:s, s:s}}", "name", "vm4", "config", "domain_uuid", UUID, "socket",
+			"/run/rtvswitch/vm4.sock", "mode", "listen", "queues", "1"));
+	assert_int_equal(apply(FOUR, err), CLI_OK);
+	assert_string_equal(config_of("vm4", "type"), "vduse");
+	assert_non_null(strstr(told, "port vm4: removed, to be made anew with another type"));
+	remove_root();
 }
 
 static void
@@ -723,6 +813,9 @@ main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, begin, end)
 	const struct CMUnitTest tests[] = {
+		TEST(vdpa_interface_gets_its_link),
+		TEST(port_without_a_device_is_refused),
+		TEST(type_that_changes_makes_the_port_anew),
 		TEST(ports_are_made_once),
 		TEST(what_is_not_said_any_more_goes_back),
 		TEST(refusal_leaves_everything_as_it_was),
