@@ -18,6 +18,7 @@
 
 #define VLAN 5
 #define LONGEST 4000
+#define OPTIONS 160 // bytes of an extension header, behind which ports are beyond the head
 #define FRAME_LIMIT 300 // of some receivers
 #define N_MBUFS 2047
 #define N_TURNS 1500
@@ -253,7 +254,7 @@ put_mac(uint8_t *to, uint64_t mac)
 		to[i] = (uint8_t)(mac >> 8 * (5 - i));
 }
 
-// Ethernet and a type, then IPv4 and UDP of a flow, as far as there is room.
+// Ethernet and a type, then IP and UDP of a flow, as far as there is room.
 static uint32_t
 make(uint8_t *f, uint64_t dst, uint64_t src, uint16_t type, uint16_t flow, uint32_t n)
 {
@@ -276,8 +277,12 @@ make(uint8_t *f, uint64_t dst, uint64_t src, uint16_t type, uint16_t flow, uint3
 	memcpy(f + at, ip, sizeof(ip));
 	f[at + 2] = (uint8_t)((n - at) >> 8);
 	f[at + 3] = (uint8_t)(n - at);
-	if (type == FRAME_ETHER_IPV6) // of which most headers are behind the head
-		memset(f + at, 0, n - at < 200 ? n - at : 200);
+	if (type == FRAME_ETHER_IPV6 && n >= at + 40 + OPTIONS + 8) {
+		memcpy(f + at, (const uint8_t[]){0x60, 0, 0, 0, 0, 0, 60}, 7);
+		at += 40;
+		memcpy(f + at, (const uint8_t[]){17, OPTIONS / 8 - 1}, 2);
+		at += OPTIONS - (uint32_t)sizeof(ip);
+	}
 	memcpy(f + at + sizeof(ip), (const uint8_t[]){0, 1, (uint8_t)(flow >> 8), (uint8_t)flow}, 4);
 	return n;
 }
@@ -640,7 +645,8 @@ compare(bool is_slow)
 	assert_int_equal(passing->n_moves, packets->n_moves);
 	assert_int_equal(passing->capture_lost, packets->capture_lost);
 	print_message("%lu frames, %lu packets and %lu\n", passing->n_sent, passing->n_made, packets->n_made);
-	assert_true(passing->n_made + passing->n_sent / 10 < packets->n_made);
+	// How many pass depends on the seed: many at any.
+	assert_true(passing->n_made + passing->n_sent / 50 < packets->n_made);
 	free(passing);
 	free(packets);
 }
@@ -757,6 +763,51 @@ frames_for_several_buffers_keep_their_place(void **state)
 	assert_int_equal(pass_flows(1), N_FRAMES - 5);
 }
 
+// A run that does not pass holds up the next one, though that would.
+static void
+short_frames_do_not_overtake_long_ones(void **state)
+{
+	static const struct {
+		uint16_t type;
+		uint32_t len;
+	} sent[] = {{FRAME_ETHER_IPV4, 60}, {FRAME_ETHER_IPV4, 1000}, {FRAME_ETHER_ARP, 60}};
+	uint8_t frame[LONGEST], got[LONGEST];
+
+	(void)state;
+	begin_flows(80, 200);
+	for (unsigned i = 0; i < RTE_DIM(sent); i++)
+		guest_send(0, NULL, frame, make(frame, mac_of(1), mac_of(0), sent[i].type, 0, sent[i].len));
+	(void)packets_made();
+	run_turn();
+	assert_int_equal(now->n_made, 2);
+	for (unsigned i = 0; i < RTE_DIM(sent); i++) {
+		make(frame, mac_of(1), mac_of(0), sent[i].type, 0, sent[i].len);
+		assert_int_equal(guest_receive(1, got, sizeof(got)), sent[i].len);
+		assert_memory_equal(got, frame, sent[i].len);
+	}
+}
+
+// Before any packet took the long way since.
+static void
+a_slower_link_counts_at_once(void **state)
+{
+	uint8_t frame[LONGEST];
+
+	(void)state;
+	begin_schedule(1, FAST);
+	w.now_ns += MS;
+	begin_flows(2 * N_FRAMES, LONGEST);
+	assert_int_equal(pass_flows(1), 0);
+	entry[1].link_rate = 1000;
+	allow_passing(true);
+	w.now_ns += MS;
+	for (unsigned i = 0; i < N_FRAMES; i++)
+		guest_send(0, NULL, frame, make(frame, mac_of(1), mac_of(0), FRAME_ETHER_IPV4, 0, 60));
+	run_turn();
+	assert_int_equal(now->n_made, N_FRAMES);
+	assert_int_equal(w.port[1].c.tx_pkts, N_FRAMES + 1);
+}
+
 static void
 requests_that_are_refused_teach_no_address(void **state)
 {
@@ -854,6 +905,8 @@ main(void)
 		CASE(plain_frames_never_become_packets),
 		CASE(flows_pass_to_the_queues_of_their_hash),
 		CASE(frames_for_several_buffers_keep_their_place),
+		CASE(short_frames_do_not_overtake_long_ones),
+		CASE(a_slower_link_counts_at_once),
 		CASE(requests_that_are_refused_teach_no_address),
 		CASE(an_announcement_comes_first),
 		CASE(a_ring_that_breaks_is_one_error_of_its_guest),
