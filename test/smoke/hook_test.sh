@@ -178,7 +178,7 @@ mistakes_are_named() {
 	expect_fails "line 7: <port mac='52:54:00:00:00:01'>: .*br9" run_hook prepare begin 's/br0/br9/'
 	expect_fails 'line 7: <rtvs:port>: no interface of the domain has the MAC 52:54:00:00:00:09' \
 		run_hook prepare begin '7s/00:01/00:09/'
-	expect_fails 'line 7: <rtvs:port>: vhost-user needs shared memory.*memfd' run_hook prepare begin "/<access mode='shared'/d"
+	expect_fails 'line 7: <rtvs:port>: the switch needs shared memory.*memfd' run_hook prepare begin "/<access mode='shared'/d"
 	expect_fails "line [0-9]+: <mtu>: libvirt sets it" run_hook prepare begin "s|<bandwidth>|<mtu size='9000'/><bandwidth>|"
 	expect_fails "line 73: <interface>: no <port> has its MAC.*QEMU would wait" run_hook prepare begin 7d
 	expect_fails 'onerror: must be fail or ignore' run_hook prepare begin 's/"ignore"/"never"/'
