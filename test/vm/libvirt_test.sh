@@ -349,7 +349,7 @@ set_refused_changes_nothing() {
 	expect_fails 'would fit|carries' virt set web1 web1 min_rate=99Mbit
 	expect_fails 'deadline' virt set web1 web1 deadline=never
 	expect_fails 'queues' virt set web1 web1 queues=4
-	expect_fails "no vhost-user interface or port 'nosuch'" virt set web1 nosuch deadline=1ms
+	expect_fails "no vhost-user or vdpa interface or port 'nosuch'" virt set web1 nosuch deadline=1ms
 	metadata web1 --live | cmp - "$work/before"
 	expect "min_rate" 10Mbit "$(config web1 min_rate)"
 }

@@ -67,9 +67,9 @@ static int
 create(int control, const struct vduse_device_cfg *cfg)
 {
 	struct virtio_net_config s = space(cfg, false);
-	struct {
+	union {
 		struct vduse_dev_config config;
-		uint8_t space[sizeof(s)];
+		uint8_t bytes[sizeof(struct vduse_dev_config) + sizeof(s)];
 	} dev = {.config = {.device_id = VIRTIO_ID_NET,
 			 .features = vduse_device_features(cfg),
 			 .vq_num = VDUSE_N_RINGS,
@@ -174,9 +174,9 @@ int
 vduse_device_set_link(int fd, const struct vduse_device_cfg *cfg, bool is_up)
 {
 	struct virtio_net_config s = space(cfg, is_up);
-	struct {
+	union {
 		struct vduse_config_data data;
-		uint8_t space[sizeof(s)];
+		uint8_t bytes[sizeof(struct vduse_config_data) + sizeof(s)];
 	} set = {.data = {.length = sizeof(s)}};
 
 	memcpy(set.data.buffer, &s, sizeof(s));
