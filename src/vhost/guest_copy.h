@@ -1,6 +1,7 @@
-// Copies of frames, by the widest moves that the CPU has. No byte beyond n is read or written, and
-// none is read twice. They are inline, so functions that copy exist once for each kind of moves: a
-// body that is inlined gets the copy as its last argument (see guest_ring_take.c).
+// Copies of frames, by the widest moves that the CPU has. No byte beyond n is read or written. Some
+// are copied twice, so a guest that changes them meanwhile decides which of its values stays. They
+// are inline, so functions that copy exist once for each kind of moves: a body that is inlined gets
+// the copy as its last argument (see guest_ring_take.c).
 #pragma once
 
 #include "rtvs/guest_ring.h"
