@@ -19,6 +19,10 @@ usage_error() {
 	exit 2
 }
 
+# grep -q behind a pipe ends at the first match: a program that still writes dies of SIGPIPE, and
+# pipefail calls that a failure. This reads all.
+has_line() { grep "$@" >/dev/null; }
+
 # The comment block at the top of a script is its help.
 print_help() { sed -n '2,/^$/s/^# \{0,1\}//p' "$0"; }
 

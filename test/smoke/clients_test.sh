@@ -184,7 +184,7 @@ late_ports_agrees() {
 	local missed
 	missed=$(ctl -j flow list | json 'sum(f["missed_pkts"] for f in d if f["from"] == "t1")')
 	[ "$missed" -gt 0 ] || return 1
-	"$work/late-ports" "$work/rtvsd.sock" | tee /dev/stderr | grep -qx "t1: deadline 1ms, $missed packets missed it"
+	"$work/late-ports" "$work/rtvsd.sock" | tee /dev/stderr | has_line -x "t1: deadline 1ms, $missed packets missed it"
 }
 example_follows_events() {
 	start follow stdbuf -oL "$work/late-ports" "$work/rtvsd.sock" --events

@@ -290,7 +290,7 @@ dispatcher_lets_guests_start_without_us() {
 	# Nothing keeps a guest from being called like an option.
 	expect_fails 'domain -h: .*does not answer' sh "$work/dispatcher" -h prepare begin - <"$domains/prepare.xml"
 	expect_fails 'needs GUEST OPERATION' "$hook" web1
-	"$hook" --help | grep -q usage
+	"$hook" --help | has_line usage
 	"$hook" --version
 }
 

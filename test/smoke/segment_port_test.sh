@@ -16,7 +16,7 @@ node_up() { # NAME ADDRESS/LEN [FILE]
 	ip -n "$1" link set "$1" up
 	wait_for 5 is_up "$1"
 }
-is_up() { ns "$1" ip link show "$1" | grep -q LOWER_UP; }
+is_up() { ns "$1" ip link show "$1" | has_line LOWER_UP; }
 mac_of() { ns "$1" cat "/sys/class/net/$1/address"; }
 segment_up() { "$rtvs_vni" create "$segment" --size 8M --nodes 4 --inbox 64; }
 nodes_are() { [ "$(port_state seg nodes)" = "$1" ]; }

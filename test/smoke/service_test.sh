@@ -246,8 +246,8 @@ sockets_have_their_groups() {
 	local control vhost
 	control=$(inside getent group rtvswitch | cut -d: -f3)
 	vhost=$(inside getent group rtvswitch-vhost | cut -d: -f3)
-	ctl bridge list | grep -q br0 || ctl bridge add br0
-	ctl port list | grep -q v1 || ctl port add v1 bridge=br0
+	ctl bridge list | has_line br0 || ctl bridge add br0
+	ctl port list | has_line v1 || ctl port add v1 bridge=br0
 	as "--groups=$control" "$prefix/bin/rtvsctl" port list
 	can_connect /run/rtvswitch/v1.sock "--groups=$vhost"
 	expect_fails denied can_connect /run/rtvswitch/control.sock --clear-groups

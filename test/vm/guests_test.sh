@@ -56,7 +56,7 @@ super_frames_reach() { # ADDRESS FILTER
 }
 
 tso_is_used() {
-	in_guest a 10 "ethtool -k eth0" | grep -q 'tcp-segmentation-offload: on' || fail "TSO was not negotiated"
+	in_guest a 10 "ethtool -k eth0" | has_line 'tcp-segmentation-offload: on' || fail "TSO was not negotiated"
 	super_frames_reach 10.0.0.12 tcp
 }
 

@@ -238,7 +238,7 @@ guest_agent() {
 reboot_keeps_the_port() {
 	local number
 	number=$(ctl -j port show web1 | json "d['number']")
-	has_agent() { v dumpxml web1 | grep -q "guest_agent.0' state='connected'"; }
+	has_agent() { v dumpxml web1 | has_line "guest_agent.0' state='connected'"; }
 	# libvirt gives the agent 5 s, which a guest without KVM sometimes exceeds, and speaks to a
 	# new one only after that. A late guest may have rebooted all the same.
 	asks_for_reboot() {
@@ -297,7 +297,7 @@ attach_and_detach() { # MODE
 	wait_for 10 has_no_port plug
 	wait_for 20 guest_has_no_nic web1 "$mac"
 	expect_match $mac1 "$(metadata web1 --live)"
-	v dumpxml web1 --inactive | grep -q "$mac" && fail "it is still stored"
+	v dumpxml web1 --inactive | has_line "$mac" && fail "it is still stored"
 	[[ $(metadata web1 --live)$(metadata web1 --config) != *$mac* ]] || fail "it is still in the metadata"
 }
 detach_waits_for_the_guest() {
@@ -641,8 +641,8 @@ vdpa_needs_a_kernel() {
 	expect_fails "domain web9: line [0-9]+: <port mac='$mac'>: .*modprobe vduse" v start web9
 	expect "port after the refusal" none "$(config web9 name)"
 	virt attach web9 name=web9-b bridge=br0 type=vduse
-	v dumpxml web9 | grep -q "<source dev='/run/rtvswitch/web9-b.vdpa'/>"
-	metadata web9 --config | grep -q "type=.vduse."
+	v dumpxml web9 | has_line "<source dev='/run/rtvswitch/web9-b.vdpa'/>"
+	metadata web9 --config | has_line "type=.vduse."
 	virt detach web9 web9-b
 	expect "interfaces" 1 "$(v dumpxml web9 | grep -c "<interface type='vdpa'>")"
 	v undefine web9

@@ -91,7 +91,7 @@ capture_end() {
 		base64 -d <"$work/cap.$guest.txt" >"$work/cap.$guest"
 	done
 }
-captured() { in_guest "$1" 10 "tcpdump -r /tmp/cap '$3' 2>/dev/null | wc -l" | grep -qx "$2"; } # GUEST N FILTER
+captured() { in_guest "$1" 10 "tcpdump -r /tmp/cap '$3' 2>/dev/null | wc -l" | has_line -x "$2"; } # GUEST N FILTER
 
 # Marked packets of both, with DSCPs (and ECN) of their own: CS3 ones; a short, an odd and a long
 # datagram with CS1 and ECT(0). Outside: AF21 by the deadline of ga; gb's packets, without a

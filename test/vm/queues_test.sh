@@ -16,7 +16,7 @@ negotiated() {
 	wait_for 20 guest_pings a 10.0.0.12
 	expect "ring of a" packed "$(port_state a ring)"
 	expect "ring of b" split "$(port_state b ring)"
-	in_guest b 10 "ethtool -k eth0" | grep -q 'tx-checksumming: off' || fail "checksum offload was negotiated"
+	in_guest b 10 "ethtool -k eth0" | has_line 'tx-checksumming: off' || fail "checksum offload was negotiated"
 }
 
 four_queues() {
@@ -40,7 +40,7 @@ offloads_are_bridged() {
 
 cut_behind_two_tags() { behind_two_tags are_segments_right; }
 are_segments_right() {
-	in_guest a 10 "ethtool -k inner" | grep -q 'tcp-segmentation-offload: on' || fail "a cuts its frames itself"
+	in_guest a 10 "ethtool -k inner" | has_line 'tcp-segmentation-offload: on' || fail "a cuts its frames itself"
 	[ "$(in_guest a 30 "iperf3 -c 10.0.20.2 -t 1 -J" | iperf_mbit)" -gt 10 ] || fail "TCP is too slow"
 	expect "segments with a wrong checksum" 0 "$(in_guest b 10 "awk '/^Tcp: [0-9]/ {print \$16}' /proc/net/snmp")"
 }

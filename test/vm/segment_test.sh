@@ -83,10 +83,10 @@ guest_makes_a_segment() {
 	expect_fails 'has .*, which is too small for 16 nodes and 100000 slots' in_guest g2 10 "$create --slots 100000"
 	in_guest g2 10 "$create"
 	start n2 "$rtvs_vni" join "$other" --tap n2 --name n2
-	is_there() { "$rtvs_vni" list -j "$other" | grep -q '"live"'; }
+	is_there() { "$rtvs_vni" list -j "$other" | has_line '"live"'; }
 	wait_for 5 is_there
 	expect_fails 'nodes live there: 1' in_guest g2 10 "$create"
-	in_guest g2 10 "rtvs-vni list --ivshmem $other_device" | grep -q 'n2 .*live'
+	in_guest g2 10 "rtvs-vni list --ivshmem $other_device" | has_line 'n2 .*live'
 	stop n2
 	in_guest g2 10 "$create"
 	in_guest g2 10 "$create --if-missing" # as the service does

@@ -49,7 +49,7 @@ interface_goes_to_a_container() {
 	vdpa attach c1 --netns pod --name eth7 --mac 52:54:00:00:00:07
 	expect "interface after the second time" "$link" "$(links_of pod)"
 	guest "ip -n pod link set eth7 down"
-	vdpa attach c1 --netns pod | grep -q 'interface *eth7'
+	vdpa attach c1 --netns pod | has_line 'interface *eth7'
 	expect "interface after it was down" "$link" "$(links_of pod)"
 	vdpa attach c1 --netns pod --name eth8 --mac 52:54:00:00:00:08
 	expect_match '^eth8 [0-9]+ 52:54:00:00:00:08 True$' "$(links_of pod)"

@@ -79,7 +79,7 @@ tracefs_is_asked_for() {
 	[[ $(of_report tracefs 'd["missing"]') != *tracefs* ]] || fail "tracefs is not seen"
 }
 
-is_in_kernel() { bpftool prog show | grep -q 'name on_switch'; }
+is_in_kernel() { bpftool prog show | has_line 'name on_switch'; }
 ctrl_c_leaves_nothing() {
 	start one "$wake" -s "$work/rtvsd.sock" --record "$work/short" a
 	wait_for 10 is_in_kernel
