@@ -923,7 +923,7 @@ def receive_buffers_lie(path):
         before = f.mem[table : table + 32]
         if not packed:
             f.avail(0, [0])
-        # An answer says that the messages were read. Whose frame was taken is served, and can be reached.
+        # An answer says that the messages were read. Whose frame was taken can be reached, too.
         (send_packed if packed else send_split)(f)
         sent = bytearray(FRAME)
         sent[1] = 3  # gso_type: UDP, which was not offered
