@@ -28,12 +28,14 @@ struct vduse_ops {
 	int (*ring)(void *arg, struct vduse_vq_info *info);
 	bool (*has_driver)(void *arg);
 	int (*find)(void *arg, struct vduse_iotlb_entry *entry);
-	// Effects. listen: kicks are wanted, which a reset has ended. Others: rtvs/vhost_user.h.
+	// Effects. listen: kicks are wanted, which a reset has ended. start: is_resumed says that
+	// the ring ran with another program, which may have kept where it stands; a ring that its
+	// driver has set up since begins at cfg->pos. Others: rtvs/vhost_user.h.
 	void (*listen)(void *arg);
 	int (*map)(void *arg, int fd, uint64_t offset, uint64_t n_bytes, uint8_t **ret_host);
 	void (*unmap)(void *arg, uint8_t *host, uint64_t n_bytes);
 	void (*close)(void *arg, int fd);
-	int (*start)(void *arg, unsigned ring, const struct guest_ring_cfg *cfg);
+	int (*start)(void *arg, unsigned ring, const struct guest_ring_cfg *cfg, bool is_resumed);
 	void (*stop)(void *arg, unsigned ring, struct guest_ring_pos *ret_pos);
 };
 

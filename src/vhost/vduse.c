@@ -159,6 +159,12 @@ is_in_use(const struct guest_ring_cfg *cfg)
 	return cfg->is_packed ? memcmp(cfg->desc, unused, sizeof(unused)) != 0 : index_of(cfg->driver) != 0;
 }
 
+static bool
+start_ring(struct vduse *v, unsigned i, const struct guest_ring_cfg *cfg)
+{
+	return !v->cfg.ops->start(v->cfg.arg, i, cfg, v->is_resumed && !v->ring[i].has_pos);
+}
+
 bool
 vduse_look(struct vduse *v)
 {
@@ -181,7 +187,7 @@ vduse_look(struct vduse *v)
 		read_memory(v);
 	for (unsigned i = 0; i < VDUSE_N_RINGS; i++) {
 		if (may_run && is_found[i])
-			v->ring[i].is_running = !v->cfg.ops->start(v->cfg.arg, i, &cfg[i]);
+			v->ring[i].is_running = start_ring(v, i, &cfg[i]);
 		n += v->ring[i].is_running;
 	}
 	return n < VDUSE_N_RINGS;

@@ -122,10 +122,16 @@ do_close(void *arg, int fd)
 	link->cfg.close(link->cfg.arg, fd, !is_kernel_memory(fd) && fd_kind(fd) == FD_FOREIGN);
 }
 
+// The rings of a new driver are where those of the former one were, and look alike: what is kept of
+// those must not be taken for theirs.
 static int
-do_start(void *arg, unsigned ring, const struct guest_ring_cfg *cfg)
+do_start(void *arg, unsigned ring, const struct guest_ring_cfg *cfg, bool is_resumed)
 {
-	return guest_link_start(arg, ring, cfg, link_of(arg)->kick[ring]);
+	struct guest_link *link = arg;
+
+	if (!is_resumed)
+		link->known |= 1u << ring;
+	return guest_link_start(link, ring, cfg, link_of(link)->kick[ring]);
 }
 
 // -EBUSY: workers have what the request is about. 0: there is none, 1: it was handled.

@@ -1,14 +1,11 @@
 // A kernel's requests to a VDUSE device: what a driver's kernel sends to start, stop, move and end
-// does what it asks for, and any other request is answered with a failure. The kernel is a fake:
-// what it would answer is in tables.
+// does what it asks for, and any other request is answered with a failure.
+#include "../../fuzz/vduse_kernel.h"
 #include "../unit.h"
-#include "rtvs/vduse.h"
 
-#include <errno.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
 #include <linux/virtio_ring.h>
-#include <string.h>
 
 #define F(bit) (UINT64_C(1) << (bit))
 #define OFFERED                                                                                                      \
@@ -19,164 +16,33 @@
 #define RUNS (READY | VIRTIO_CONFIG_S_DRIVER_OK)
 #define SIZE 64
 #define PAGE 4096
-#define MAX_MAPS 1024
 #define BUFFERS UINT64_C(0) // where a driver's buffers are, and its rings
 #define RINGS (UINT64_C(1) << 26)
 
-// The kernel, and the device's program.
-static struct fake {
-	uint64_t features;
-	bool has_driver;
-	struct vduse_vq_info ring[VDUSE_N_RINGS];
-	struct vduse_iotlb_entry *region;
-	unsigned n_regions;
-	int fail_map; // of the next maps
-	bool is_coming; // when its memory has been read: more of it, and the first buffer
-	unsigned n_fds, n_maps, n_listens;
-	bool is_running[VDUSE_N_RINGS];
-	struct guest_ring_cfg started[VDUSE_N_RINGS];
-	struct guest_ring_pos stopped_at;
-} fake;
-
 static struct vduse v;
-static _Alignas(4096) uint8_t memory[16 * PAGE];
-static struct vduse_iotlb_entry regions[MAX_MAPS];
-
-static int
-get_features(void *arg, uint64_t *ret_features)
-{
-	(void)arg;
-	*ret_features = fake.features;
-	return 0;
-}
-
-static int
-get_ring(void *arg, struct vduse_vq_info *info)
-{
-	(void)arg;
-	assert_true(info->index < VDUSE_N_RINGS);
-	*info = fake.ring[info->index];
-	return 0;
-}
-
-static bool
-has_driver(void *arg)
-{
-	(void)arg;
-	return fake.has_driver;
-}
-
-static int
-find(void *arg, struct vduse_iotlb_entry *entry)
-{
-	(void)arg;
-	for (unsigned i = 0; i < fake.n_regions; i++)
-		if (fake.region[i].last >= entry->start && fake.region[i].start <= entry->last) {
-			*entry = fake.region[i];
-			fake.n_fds++;
-			return 7;
-		}
-	if (fake.is_coming) {
-		fake.is_coming = false;
-		fake.n_regions++;
-		memory[4 * PAGE + 2048 + 2] = 1;
-	}
-	return -EINVAL;
-}
-
-static void
-close_fd(void *arg, int fd)
-{
-	(void)arg;
-	assert_int_equal(fd, 7);
-	fake.n_fds--;
-}
 
 static void
 assert_nothing_runs(void)
 {
-	assert_false(fake.is_running[0] || fake.is_running[1]);
+	assert_true(kernel_is_quiet());
 }
 
-static int
-map(void *arg, int fd, uint64_t offset, uint64_t n_bytes, uint8_t **ret_host)
-{
-	close_fd(arg, fd);
-	assert_nothing_runs();
-	assert_true(n_bytes > 0);
-	if (fake.fail_map && fake.fail_map--)
-		return -ENOMEM;
-	*ret_host = memory + offset;
-	fake.n_maps++;
-	return 0;
-}
-
-static void
-unmap(void *arg, uint8_t *host, uint64_t n_bytes)
-{
-	(void)arg;
-	(void)n_bytes;
-	assert_nothing_runs();
-	assert_true(host >= memory && host < memory + sizeof(memory));
-	fake.n_maps--;
-}
-
-static void
-listen_now(void *arg)
-{
-	(void)arg;
-	fake.n_listens++;
-}
-
-static int
-start(void *arg, unsigned ring, const struct guest_ring_cfg *cfg)
-{
-	struct guest_ring r;
-
-	(void)arg;
-	assert_false(fake.is_running[ring]);
-	assert_int_equal(guest_ring_init(&r, cfg), 0);
-	fake.is_running[ring] = true;
-	fake.started[ring] = *cfg;
-	return 0;
-}
-
-static void
-stop(void *arg, unsigned ring, struct guest_ring_pos *ret_pos)
-{
-	(void)arg;
-	assert_true(fake.is_running[ring]);
-	fake.is_running[ring] = false;
-	*ret_pos = fake.stopped_at;
-}
-
-static const struct vduse_ops ops = {.features = get_features,
-	.ring = get_ring,
-	.has_driver = has_driver,
-	.find = find,
-	.listen = listen_now,
-	.map = map,
-	.unmap = unmap,
-	.close = close_fd,
-	.start = start,
-	.stop = stop};
-static const struct vduse_cfg cfg = {.ops = &ops, .features = OFFERED};
+static const struct vduse_cfg cfg = {.ops = &kernel_ops, .features = OFFERED};
 
 // Buffers, then rings, each ring in a page of its own.
 static int
 begin(void **state)
 {
 	(void)state;
-	memset(memory, 0, sizeof(memory));
-	memset(&fake, 0, sizeof(fake));
-	fake.features = AGREED;
-	fake.region = regions;
-	fake.n_regions = 2;
-	regions[0] = (struct vduse_iotlb_entry){.start = BUFFERS, .last = 4 * PAGE - 1, .perm = VDUSE_ACCESS_RW};
-	regions[1] = (struct vduse_iotlb_entry){
+	memset(kernel_memory, 0, sizeof(kernel_memory));
+	memset(&kernel, 0, sizeof(kernel));
+	kernel.features = AGREED;
+	kernel.n_regions = 2;
+	kernel.region[0] = (struct vduse_iotlb_entry){.start = BUFFERS, .last = 4 * PAGE - 1, .perm = VDUSE_ACCESS_RW};
+	kernel.region[1] = (struct vduse_iotlb_entry){
 		.offset = 4 * PAGE, .start = RINGS, .last = RINGS + 4 * PAGE - 1, .perm = VDUSE_ACCESS_RW};
 	for (unsigned i = 0; i < VDUSE_N_RINGS; i++)
-		fake.ring[i] = (struct vduse_vq_info){.index = i,
+		kernel.ring[i] = (struct vduse_vq_info){.index = i,
 			.num = SIZE,
 			.desc_addr = RINGS + 2 * i * PAGE,
 			.driver_addr = RINGS + 2 * i * PAGE + 2048,
@@ -192,15 +58,15 @@ end(void **state)
 	(void)state;
 	vduse_fini(&v);
 	assert_nothing_runs();
-	assert_int_equal(fake.n_maps, 0);
-	assert_int_equal(fake.n_fds, 0);
+	assert_int_equal(kernel.n_maps, 0);
+	assert_int_equal(kernel.n_fds, 0);
 	return 0;
 }
 
 static uint8_t *
 at(uint64_t address)
 {
-	return memory + 4 * PAGE + (address - RINGS);
+	return kernel_memory + 4 * PAGE + (address - RINGS);
 }
 
 static void
@@ -242,78 +108,86 @@ static void
 run(void)
 {
 	assert_int_equal(set_status(RUNS), VDUSE_REQ_RESULT_OK);
-	fake.has_driver = true;
-	set_index(fake.ring[0].driver_addr, 8);
+	kernel.has_driver = true;
+	set_index(kernel.ring[0].driver_addr, 8);
 	assert_false(vduse_look(&v));
-	assert_true(fake.is_running[0] && fake.is_running[1]);
+	assert_true(kernel.is_running[0] && kernel.is_running[1]);
 }
 
 static void
 rings_start_when_a_buffer_is_offered(void **state)
 {
 	(void)state;
-	fake.n_regions = 1; // rings alone: the kernel has no buffers yet
-	regions[0] = regions[1];
+	kernel.n_regions = 1; // rings alone: the kernel has no buffers yet
+	kernel.region[0] = kernel.region[1];
 	assert_int_equal(set_status(READY), VDUSE_REQ_RESULT_OK);
 	assert_false(vduse_look(&v));
-	assert_int_equal(fake.n_listens, 0);
+	assert_int_equal(kernel.n_listens, 0);
 	assert_int_equal(set_status(RUNS), VDUSE_REQ_RESULT_OK);
-	assert_int_equal(fake.n_listens, 1);
+	assert_int_equal(kernel.n_listens, 1);
 	// The kernel has not read the answer.
-	set_index(fake.ring[0].driver_addr, 8);
+	set_index(kernel.ring[0].driver_addr, 8);
 	assert_true(vduse_look(&v));
 	assert_nothing_runs();
-	set_index(fake.ring[0].driver_addr, 0);
-	fake.has_driver = true;
+	set_index(kernel.ring[0].driver_addr, 0);
+	kernel.has_driver = true;
 	assert_true(vduse_look(&v));
 	assert_nothing_runs();
-	regions[1] = regions[0];
-	regions[0] = (struct vduse_iotlb_entry){.start = BUFFERS, .last = 4 * PAGE - 1, .perm = VDUSE_ACCESS_RW};
-	fake.n_regions = 2;
-	set_index(fake.ring[0].driver_addr, 8);
+	kernel.region[1] = kernel.region[0];
+	kernel.region[0] = (struct vduse_iotlb_entry){.start = BUFFERS, .last = 4 * PAGE - 1, .perm = VDUSE_ACCESS_RW};
+	kernel.n_regions = 2;
+	set_index(kernel.ring[0].driver_addr, 8);
 	assert_false(vduse_look(&v));
-	assert_true(fake.is_running[0] && fake.is_running[1]);
-	assert_int_equal(fake.n_maps, 2);
-	assert_int_equal(fake.started[0].hdr_bytes, 12);
-	assert_true(fake.started[0].has_event_idx && fake.started[0].has_mergeable);
-	assert_false(fake.started[0].has_indirect || fake.started[0].is_packed);
-	assert_ptr_equal(fake.started[1].desc, at(fake.ring[1].desc_addr));
-	assert_int_equal(fake.started[1].desc_guest, fake.ring[1].desc_addr);
+	assert_true(kernel.is_running[0] && kernel.is_running[1]);
+	assert_int_equal(kernel.n_maps, 2);
+	assert_int_equal(kernel.started[0].hdr_bytes, 12);
+	assert_true(kernel.started[0].has_event_idx && kernel.started[0].has_mergeable);
+	assert_false(kernel.started[0].has_indirect || kernel.started[0].is_packed);
+	assert_ptr_equal(kernel.started[1].desc, at(kernel.ring[1].desc_addr));
+	assert_int_equal(kernel.started[1].desc_guest, kernel.ring[1].desc_addr);
+}
+
+static void
+more_comes(void)
+{
+	kernel.memory_was_read = NULL;
+	kernel.n_regions++;
+	set_index(kernel.ring[0].driver_addr, 1);
 }
 
 static void
 memory_that_comes_with_the_first_buffer_is_known(void **state)
 {
-	struct vduse_iotlb_entry buffers = regions[0];
+	struct vduse_iotlb_entry buffers = kernel.region[0];
 
 	(void)state;
-	regions[0] = regions[1];
-	regions[0].offset = 4 * PAGE;
-	regions[1] = buffers;
-	regions[1].start = RINGS * 2;
-	regions[1].last = RINGS * 2 + PAGE - 1;
-	fake.n_regions = 1;
-	fake.is_coming = true;
+	kernel.region[0] = kernel.region[1];
+	kernel.region[0].offset = 4 * PAGE;
+	kernel.region[1] = buffers;
+	kernel.region[1].start = RINGS * 2;
+	kernel.region[1].last = RINGS * 2 + PAGE - 1;
+	kernel.n_regions = 1;
+	kernel.memory_was_read = more_comes;
 	assert_int_equal(set_status(RUNS), VDUSE_REQ_RESULT_OK);
-	fake.has_driver = true;
+	kernel.has_driver = true;
 	assert_false(vduse_look(&v));
-	assert_true(fake.is_running[0] && fake.is_running[1]);
-	assert_int_equal(fake.n_maps, 2);
+	assert_true(kernel.is_running[0] && kernel.is_running[1]);
+	assert_int_equal(kernel.n_maps, 2);
 }
 
 static void
 ring_that_is_ready_later_starts_later(void **state)
 {
 	(void)state;
-	fake.ring[1].ready = 0;
+	kernel.ring[1].ready = 0;
 	assert_int_equal(set_status(RUNS), VDUSE_REQ_RESULT_OK);
-	fake.has_driver = true;
-	set_index(fake.ring[0].driver_addr, 1);
+	kernel.has_driver = true;
+	set_index(kernel.ring[0].driver_addr, 1);
 	assert_true(vduse_look(&v));
-	assert_true(fake.is_running[0] && !fake.is_running[1]);
-	fake.ring[1].ready = 1;
+	assert_true(kernel.is_running[0] && !kernel.is_running[1]);
+	kernel.ring[1].ready = 1;
 	assert_false(vduse_look(&v));
-	assert_true(fake.is_running[1]);
+	assert_true(kernel.is_running[1]);
 }
 
 static void
@@ -331,11 +205,11 @@ rings_that_are_none_do_not_start(void **state)
 	for (unsigned i = 0; i < sizeof(rings) / sizeof(rings[0]); i++) {
 		assert_int_equal(set_status(0), VDUSE_REQ_RESULT_OK);
 		assert_int_equal(set_status(RUNS), VDUSE_REQ_RESULT_OK);
-		fake.ring[0].num = rings[i].num;
-		fake.ring[0].desc_addr = rings[i].desc;
-		set_index(fake.ring[1].driver_addr, 1);
+		kernel.ring[0].num = rings[i].num;
+		kernel.ring[0].desc_addr = rings[i].desc;
+		set_index(kernel.ring[1].driver_addr, 1);
 		assert_true(vduse_look(&v));
-		assert_true(!fake.is_running[0] && fake.is_running[1]);
+		assert_true(!kernel.is_running[0] && kernel.is_running[1]);
 	}
 }
 
@@ -344,16 +218,16 @@ reset_ends_all(void **state)
 {
 	(void)state;
 	run();
-	fake.stopped_at = (struct guest_ring_pos){.avail = 8, .used = 8};
+	kernel.stopped_at = (struct guest_ring_pos){.avail = 8, .used = 8};
 	assert_int_equal(set_status(0), VDUSE_REQ_RESULT_OK);
 	assert_nothing_runs();
-	assert_int_equal(fake.n_maps, 0);
+	assert_int_equal(kernel.n_maps, 0);
 	assert_int_equal(v.features, 0);
 	assert_false(vduse_look(&v));
-	fake.n_listens = 0;
+	kernel.n_listens = 0;
 	run();
-	assert_int_equal(fake.n_listens, 1); // the kernel forgot, too
-	assert_int_equal(fake.started[0].pos.avail, 0);
+	assert_int_equal(kernel.n_listens, 1); // the kernel forgot, too
+	assert_int_equal(kernel.started[0].pos.avail, 0);
 }
 
 static void
@@ -373,13 +247,13 @@ features_that_were_not_offered_are_refused(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
-		fake.features = wrong[i];
+		kernel.features = wrong[i];
 		assert_int_equal(set_status(RUNS), VDUSE_REQ_RESULT_FAILED);
-		fake.has_driver = true;
-		set_index(fake.ring[0].driver_addr, 8);
+		kernel.has_driver = true;
+		set_index(kernel.ring[0].driver_addr, 8);
 		assert_false(vduse_look(&v));
 	}
-	fake.features = AGREED;
+	kernel.features = AGREED;
 	run();
 }
 
@@ -388,17 +262,17 @@ memory_that_goes_is_let_go(void **state)
 {
 	(void)state;
 	run();
-	fake.stopped_at = (struct guest_ring_pos){.avail = 5, .used = 5};
+	kernel.stopped_at = (struct guest_ring_pos){.avail = 5, .used = 5};
 	assert_int_equal(update_memory(0, UINT64_MAX), VDUSE_REQ_RESULT_OK);
 	assert_nothing_runs();
-	assert_int_equal(fake.n_maps, 0);
+	assert_int_equal(kernel.n_maps, 0);
 	assert_false(vduse_look(&v));
-	assert_int_equal(fake.started[0].pos.avail, 5);
+	assert_int_equal(kernel.started[0].pos.avail, 5);
 	assert_int_equal(update_memory(2, 1), VDUSE_REQ_RESULT_FAILED);
-	assert_true(fake.is_running[0]);
+	assert_true(kernel.is_running[0]);
 	// With the rings gone, they wait.
 	assert_int_equal(update_memory(0, UINT64_MAX), VDUSE_REQ_RESULT_OK);
-	fake.n_regions = 1;
+	kernel.n_regions = 1;
 	assert_true(vduse_look(&v));
 	assert_nothing_runs();
 }
@@ -407,22 +281,22 @@ static void
 memory_that_workers_may_not_write_is_left_out(void **state)
 {
 	(void)state;
-	regions[2] = (struct vduse_iotlb_entry){.start = RINGS * 2, .last = RINGS * 2, .perm = VDUSE_ACCESS_RO};
-	regions[3] = (struct vduse_iotlb_entry){.start = RINGS * 3, .last = RINGS * 3, .perm = VDUSE_ACCESS_WO};
-	regions[4] = (struct vduse_iotlb_entry){.start = RINGS * 4, .last = UINT64_MAX, .perm = VDUSE_ACCESS_RO};
-	fake.n_regions = 5;
+	kernel.region[2] = (struct vduse_iotlb_entry){.start = RINGS * 2, .last = RINGS * 2, .perm = VDUSE_ACCESS_RO};
+	kernel.region[3] = (struct vduse_iotlb_entry){.start = RINGS * 3, .last = RINGS * 3, .perm = VDUSE_ACCESS_WO};
+	kernel.region[4] = (struct vduse_iotlb_entry){.start = RINGS * 4, .last = UINT64_MAX, .perm = VDUSE_ACCESS_RO};
+	kernel.n_regions = 5;
 	run();
-	assert_int_equal(fake.n_maps, 2);
+	assert_int_equal(kernel.n_maps, 2);
 }
 
 static void
 memory_that_cannot_be_mapped_is_tried_again(void **state)
 {
 	(void)state;
-	fake.fail_map = 2;
+	kernel.n_failing_maps = 2;
 	assert_int_equal(set_status(RUNS), VDUSE_REQ_RESULT_OK);
-	fake.has_driver = true;
-	set_index(fake.ring[0].driver_addr, 8);
+	kernel.has_driver = true;
+	set_index(kernel.ring[0].driver_addr, 8);
 	assert_true(vduse_look(&v));
 	assert_nothing_runs();
 	assert_false(vduse_look(&v));
@@ -433,13 +307,13 @@ most_regions_are_known_and_one_more_is_not(void **state)
 {
 	(void)state;
 	for (unsigned n = GUEST_MEM_MAX_REGIONS; n <= GUEST_MEM_MAX_REGIONS + 1; n++) {
-		fake.n_regions = n;
+		kernel.n_regions = n;
 		for (unsigned i = 2; i < n; i++)
-			regions[i] = (struct vduse_iotlb_entry){.start = RINGS + i * UINT64_C(65536),
+			kernel.region[i] = (struct vduse_iotlb_entry){.start = RINGS + i * UINT64_C(65536),
 				.last = RINGS + i * UINT64_C(65536),
 				.perm = VDUSE_ACCESS_RW};
 		run();
-		assert_int_equal(fake.n_maps, GUEST_MEM_MAX_REGIONS);
+		assert_int_equal(kernel.n_maps, GUEST_MEM_MAX_REGIONS);
 		assert_int_equal(set_status(0), VDUSE_REQ_RESULT_OK);
 	}
 }
@@ -451,22 +325,22 @@ state_of_rings_is_told(void **state)
 	struct vduse_dev_response response;
 
 	(void)state;
-	fake.ring[0].split.avail_index = 77; // as another device left it
+	kernel.ring[0].split.avail_index = 77; // as another device left it
 	assert_int_equal(ask(&request).vq_state.split.avail_index, 77);
 	run();
-	assert_int_equal(fake.started[0].pos.avail, 77);
-	fake.stopped_at = (struct guest_ring_pos){.avail = 65535, .used = 65535};
+	assert_int_equal(kernel.started[0].pos.avail, 77);
+	kernel.stopped_at = (struct guest_ring_pos){.avail = 65535, .used = 65535};
 	response = ask(&request);
 	assert_int_equal(response.result, VDUSE_REQ_RESULT_OK);
 	assert_int_equal(response.vq_state.index, 0);
 	assert_int_equal(response.vq_state.split.avail_index, 65535);
 	assert_false(vduse_look(&v)); // it goes on
-	assert_int_equal(fake.started[0].pos.used, 65535);
+	assert_int_equal(kernel.started[0].pos.used, 65535);
 	request.vq_state.index = VDUSE_N_RINGS;
 	assert_int_equal(ask(&request).result, VDUSE_REQ_RESULT_FAILED);
 	request.vq_state.index = UINT32_MAX;
 	assert_int_equal(ask(&request).result, VDUSE_REQ_RESULT_FAILED);
-	assert_true(fake.is_running[0] && fake.is_running[1]);
+	assert_true(kernel.is_running[0] && kernel.is_running[1]);
 }
 
 static void
@@ -476,17 +350,17 @@ packed_rings_have_wraps(void **state)
 	struct vduse_dev_response response;
 
 	(void)state;
-	fake.features = OFFERED;
+	kernel.features = OFFERED;
 	for (unsigned i = 0; i < VDUSE_N_RINGS; i++)
-		fake.ring[i].packed = (struct vduse_vq_state_packed){1, 3, 1, 3};
+		kernel.ring[i].packed = (struct vduse_vq_state_packed){1, 3, 1, 3};
 	assert_int_equal(set_status(RUNS), VDUSE_REQ_RESULT_OK);
-	fake.has_driver = true;
+	kernel.has_driver = true;
 	assert_true(vduse_look(&v));
-	at(fake.ring[0].desc_addr)[15] = 1;
+	at(kernel.ring[0].desc_addr)[15] = 1;
 	assert_false(vduse_look(&v));
-	assert_true(fake.started[1].is_packed && fake.started[1].pos.avail_wrap && fake.started[1].pos.used_wrap);
-	assert_int_equal(fake.started[1].pos.avail, 3);
-	fake.stopped_at = (struct guest_ring_pos){.avail = 9, .used = 8, .used_wrap = true};
+	assert_true(kernel.started[1].is_packed && kernel.started[1].pos.avail_wrap && kernel.started[1].pos.used_wrap);
+	assert_int_equal(kernel.started[1].pos.avail, 3);
+	kernel.stopped_at = (struct guest_ring_pos){.avail = 9, .used = 8, .used_wrap = true};
 	response = ask(&request);
 	assert_int_equal(response.vq_state.index, 1);
 	assert_int_equal(response.vq_state.packed.last_avail_idx, 9);
@@ -500,29 +374,50 @@ static void
 driver_that_is_there_goes_on(void **state)
 {
 	(void)state;
-	fake.has_driver = true;
-	set_index(fake.ring[0].driver_addr, 200);
-	set_index(fake.ring[0].device_addr, 150);
-	set_index(fake.ring[1].device_addr, 65535);
+	kernel.has_driver = true;
+	set_index(kernel.ring[0].driver_addr, 200);
+	set_index(kernel.ring[0].device_addr, 150);
+	set_index(kernel.ring[1].device_addr, 65535);
 	vduse_init(&v, &cfg);
-	assert_int_equal(fake.n_listens, 1);
+	assert_int_equal(kernel.n_listens, 1);
 	assert_int_equal(v.features, AGREED);
 	assert_false(vduse_look(&v));
-	assert_int_equal(fake.started[0].pos.avail, 150);
-	assert_int_equal(fake.started[1].pos.used, 65535);
+	assert_int_equal(kernel.started[0].pos.avail, 150);
+	assert_int_equal(kernel.started[1].pos.used, 65535);
+	assert_true(kernel.is_resumed[0] && kernel.is_resumed[1]);
+	// What its program kept is older than what this one knows.
+	assert_int_equal(update_memory(0, UINT64_MAX), VDUSE_REQ_RESULT_OK);
+	assert_false(vduse_look(&v));
+	assert_false(kernel.is_resumed[0] || kernel.is_resumed[1]);
 	// After a reset it is a new device.
 	assert_int_equal(set_status(0), VDUSE_REQ_RESULT_OK);
 	run();
-	assert_int_equal(fake.started[0].pos.avail, 0);
+	assert_int_equal(kernel.started[0].pos.avail, 0);
+}
+
+// The kernel asked for the reset while no program was there, or before the rings were found.
+static void
+driver_that_came_since_begins_anew(void **state)
+{
+	(void)state;
+	run();
+	assert_false(kernel.is_resumed[0] || kernel.is_resumed[1]);
+	vduse_fini(&v);
+	kernel.has_driver = true;
+	vduse_init(&v, &cfg);
+	assert_int_equal(set_status(0), VDUSE_REQ_RESULT_OK);
+	kernel.has_driver = false;
+	run();
+	assert_false(kernel.is_resumed[0] || kernel.is_resumed[1]);
 }
 
 static void
 driver_of_another_device_does_not_go_on(void **state)
 {
 	(void)state;
-	fake.has_driver = true;
-	fake.features = AGREED | F(VIRTIO_NET_F_CTRL_VQ);
-	set_index(fake.ring[0].driver_addr, 200);
+	kernel.has_driver = true;
+	kernel.features = AGREED | F(VIRTIO_NET_F_CTRL_VQ);
+	set_index(kernel.ring[0].driver_addr, 200);
 	vduse_init(&v, &cfg);
 	assert_false(vduse_look(&v));
 	assert_nothing_runs();
@@ -536,7 +431,7 @@ requests_of_other_kernels_are_refused(void **state)
 	for (uint32_t type = VDUSE_UPDATE_IOTLB + 1; type < 64; type++)
 		assert_int_equal(ask(&(struct vduse_dev_request){.type = type}).result, VDUSE_REQ_RESULT_FAILED);
 	assert_int_equal(ask(&(struct vduse_dev_request){.type = UINT32_MAX}).result, VDUSE_REQ_RESULT_FAILED);
-	assert_true(fake.is_running[0] && fake.is_running[1]);
+	assert_true(kernel.is_running[0] && kernel.is_running[1]);
 }
 
 static void
@@ -582,6 +477,7 @@ main(void)
 		CASE(state_of_rings_is_told),
 		CASE(packed_rings_have_wraps),
 		CASE(driver_that_is_there_goes_on),
+		CASE(driver_that_came_since_begins_anew),
 		CASE(driver_of_another_device_does_not_go_on),
 		CASE(requests_of_other_kernels_are_refused),
 		CASE(changes_are_known_before),
