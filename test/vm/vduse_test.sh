@@ -33,13 +33,21 @@ g_ends() { # SIGNAL
 	g "pkill -$1 -x rtvswitchd"
 	wait_for 20 g_has_ended
 }
-# The interface that the bus's driver made, in a namespace.
-joins() { # NAMESPACE PORT ADDRESS/LEN
-	g "for i in \$(seq 100); do iface=\$(ls /sys/bus/vdpa/devices/$2/virtio*/net 2>/dev/null) && break; sleep 0.1; done
-		[ -n \"\$iface\" ] && ip link set \$iface netns $1 && ip -n $1 link set \$iface name eth0 && ip -n $1 addr add $3 dev eth0 && ip -n $1 link set eth0 up"
+# The port's interface, in the namespace of the same name. Drivers of ports without allowed_macs
+# make addresses up, so that whoever knew the former one forgets it.
+joins() { # PORT ADDRESS/LEN
+	g "rtvsctl vdpa attach $1 --netns $1 --name eth0 >/dev/null && ip -n $1 addr replace $2 dev eth0
+		for n in \$(ls /run/netns); do ip -n \$n neigh flush all; done"
 }
+# From both sides until it ends, whatever happens to the interfaces.
+traffic() {
+	g "(setsid ip netns exec a ping -q -i 0.01 -s 500 10.0.0.2 >/dev/null 2>&1 &); (setsid ip netns exec b ping -q -i 0.01 -s 500 10.0.0.1 >/dev/null 2>&1 &)"
+	wait_for 20 pings b 10.0.0.1
+}
+traffic_ends() { g "pkill -KILL -x ping || :"; }
 pings() { in_g 10 "ip netns exec $1 ping -c 1 -W 1 $2 >/dev/null"; } # NAMESPACE ADDRESS
 cannot_reach() { ! in_g 10 "ip netns exec $1 ping -c 2 -i 0.2 -W 1 $2 >/dev/null"; }
+after_failure() { traffic_ends; }
 nobody_lost() { expect_match ' 0% packet loss' "$1"; } # TEXT
 has_carrier() { [ "$(g "ip netns exec $1 cat /sys/class/net/eth0/carrier")" = "$2" ]; } # NAMESPACE 0|1
 
@@ -58,6 +66,8 @@ wrong_ports_are_refused() {
 	expect_fails 'queues: 2 is out of range 1 to 1: .*control queue' ctl port add a type=vduse bridge=br0 queues=2
 	expect_fails "name: the kernel's own file" ctl port add control type=vduse bridge=br0
 	expect_fails 'socket: only for type=vhost' ctl port add a type=vduse bridge=br0 socket=/run/a.sock
+	expect_fails 'path: only for type=segment' ctl port add a type=vduse bridge=br0 path=/dev/vduse/a
+	expect_fails 'devargs: only for type=ethdev' ctl port add a type=vduse bridge=br0 devargs=net_null0
 	expect "devices" control "$(g "ls /dev/vduse")"
 	expect "devices of the bus" "" "$(g "ls /sys/bus/vdpa/devices")"
 }
@@ -65,8 +75,8 @@ wrong_ports_are_refused() {
 two_meet() {
 	ctl port add a type=vduse bridge=br0 allowed_macs=52:54:00:00:00:0a mtu=1400
 	ctl port add b type=vduse bridge=br0 packed=false
-	joins a a 10.0.0.1/24
-	joins b b 10.0.0.2/24
+	joins a 10.0.0.1/24
+	joins b 10.0.0.2/24
 	wait_for 20 pings a 10.0.0.2
 	nobody_lost "$(g "ip netns exec a ping -q -c 20 -i 0.1 10.0.0.2")"
 	expect_match 'mtu 1400' "$(g "ip -n a link show eth0")"
@@ -98,18 +108,107 @@ link_goes_down_with_the_port() {
 	is_conserved
 }
 
-daemon_is_killed() {
-	local i
+daemon_ends() { # SIGNAL
 	g "rtvsctl -s /run/rtvsd.sock -j config dump >/tmp/saved.json"
+	traffic
+	g_ends "$1"
+	g_starts --config /tmp/saved.json
+	wait_for 20 pings a 10.0.0.2
+	wait_for 20 pings b 10.0.0.1
+	traffic_ends
+	nobody_lost "$(g "ip netns exec b ping -q -c 20 -i 0.05 10.0.0.1")"
+	is_conserved
+}
+
+others_are_refused() {
+	g_ends KILL
+	g "(setsid sleep 1000 7<>/dev/vduse/a >/dev/null 2>&1 &)"
+	g_starts
+	ctl bridge add br0
+	expect_fails "name: another program serves the VDUSE device 'a'" ctl port add a type=vduse bridge=br0
+	g "pkill -x sleep"
+	g_ends KILL
+	g_starts --config /tmp/saved.json
+	wait_for 20 pings a 10.0.0.2
+}
+
+# The daemon that serves the others runs on.
+no_permission() {
+	g "(setsid setpriv --bounding-set -net_admin rtvswitchd --socket /run/other.sock --no-huge --idle adaptive --worker-priority normal >/tmp/other.log 2>&1 </dev/null &)
+		for i in \$(seq 300); do rtvsctl -s /run/other.sock port list >/dev/null 2>&1 && exit 0; sleep 0.1; done; cat /tmp/other.log; exit 1"
+	expect_fails "type: the kernel refuses VDUSE device 'c': the daemon needs CAP_NET_ADMIN" g "rtvsctl -s /run/other.sock port add c type=vduse"
+	g "pkill -TERM -f other.sock"
+	expect "devices" "a b control" "$(g "ls /dev/vduse" | xargs)"
+	pings a 10.0.0.2
+}
+
+# By sysfs, which asks nobody, and by the command.
+driver_is_another() {
+	local i
+	traffic
 	for i in 1 2 3; do
-		g "(setsid ip netns exec a ping -i 0.02 10.0.0.2 >/tmp/pings 2>&1 &)"
-		g_ends KILL
-		g_starts --config /tmp/saved.json
+		g "echo b >/sys/bus/vdpa/drivers/virtio_vdpa/unbind; echo b >/sys/bus/vdpa/drivers/vhost_vdpa/bind; ls -d /sys/bus/vdpa/devices/b/vhost-vdpa-*"
+		wait_for 5 is_port_state b connected false
+		expect_match "no driver has set up /sys/bus/vdpa/devices/b" "$(port_state b detail)"
+		g "echo b >/sys/bus/vdpa/drivers/vhost_vdpa/unbind; echo b >/sys/bus/vdpa/drivers/virtio_vdpa/bind"
+		joins b 10.0.0.2/24
 		wait_for 20 pings a 10.0.0.2
-		wait_for 20 pings b 10.0.0.1
-		g "pkill -INT -x ping || :"
-		nobody_lost "$(g "ip netns exec b ping -q -c 20 -i 0.05 10.0.0.1")"
 	done
+	ctl vdpa detach b
+	ctl vdpa attach b --driver vhost
+	joins b 10.0.0.2/24
+	wait_for 20 pings a 10.0.0.2
+	traffic_ends
+	is_conserved
+}
+
+# By the bus's own tool, and by the port's end.
+device_goes() {
+	traffic
+	g "vdpa dev del a"
+	wait_for 5 is_port_state a connected false
+	g "vdpa dev add name a mgmtdev vduse"
+	joins a 10.0.0.1/24
+	wait_for 20 pings b 10.0.0.1
+	g "vdpa dev del a"
+	ctl port del a
+	expect "devices" "b control" "$(g "ls /dev/vduse" | xargs)"
+	ctl port add a type=vduse bridge=br0
+	joins a 10.0.0.1/24
+	wait_for 20 pings b 10.0.0.1
+	ctl port del a
+	expect "devices" "b control" "$(g "ls /dev/vduse" | xargs)"
+	expect "interfaces" lo "$(g "ip netns exec a ls /sys/class/net")"
+	ctl port add a type=vduse bridge=br0
+	joins a 10.0.0.1/24
+	wait_for 20 pings b 10.0.0.1
+	traffic_ends
+	is_conserved
+}
+
+# A program has its file open, and the kernel would wait for that without limit.
+device_is_in_use() {
+	ctl vdpa detach b
+	ctl vdpa attach b --driver vhost
+	g "(setsid sleep 1000 7<>/dev/vhost-vdpa-0 >/dev/null 2>&1 &)"
+	expect_fails "b is in use: a program" ctl vdpa detach b
+	ctl port del b
+	g "grep 'port b: its vDPA device stays: .*in use' /tmp/rtvsd.log"
+	expect "devices" "a b control" "$(g "ls /dev/vduse" | xargs)"
+	expect "devices of the bus" "a b" "$(g "ls /sys/bus/vdpa/devices" | xargs)"
+	g "pkill -x sleep"
+	ctl port add b type=vduse bridge=br0 packed=false
+	joins b 10.0.0.2/24
+	wait_for 20 pings a 10.0.0.2
+}
+
+namespace_goes() {
+	traffic
+	g "pkill -KILL -x -f 'ping.*10.0.0.2'; ip netns del a; ip netns add a; ip -n a link set lo up"
+	a_joins() { joins a 10.0.0.1/24; }
+	wait_for 20 a_joins
+	wait_for 20 pings b 10.0.0.1
+	traffic_ends
 	is_conserved
 }
 
@@ -118,4 +217,11 @@ run_case "ports that cannot be are refused" wrong_ports_are_refused
 run_case "two interfaces meet" two_meet
 run_case "TCP passes both ways" tcp_passes
 run_case "an interface has its port's link" link_goes_down_with_the_port
-run_case "the daemon is killed under traffic" daemon_is_killed
+run_case "the daemon is killed under traffic" daemon_ends KILL
+run_case "the daemon is ended under traffic" daemon_ends TERM
+run_case "a device of another program is refused" others_are_refused
+run_case "without the right to it, the error says so" no_permission
+run_case "a device gets another driver, and the first again" driver_is_another
+run_case "a device goes while it is used" device_goes
+run_case "a device that a program holds open stays" device_is_in_use
+run_case "a namespace goes with its interface" namespace_goes
