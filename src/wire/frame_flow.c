@@ -7,6 +7,7 @@
 #include "rtvs/frame.h"
 
 #define IPV4_BYTES 20
+#define IPV4_WITHOUT_OPTIONS UINT64_C(0x080045) // EtherType, version, and length of the header
 #define IPV6_BYTES 40
 #define IPV4_MF_OR_OFFSET 0x3fff // any of them: a fragment
 #define PROTO_TCP 6
@@ -35,20 +36,29 @@ l4_word(uint8_t proto, const uint8_t *ports, size_t room)
 	return word;
 }
 
+// Both addresses of Ethernet: two networks may have the same flows of IP.
 static uint64_t
-hash_ip(uint16_t type, const uint8_t *ip, size_t room)
+ether_word(const uint8_t *data)
+{
+	return bytes_load64(data + 4) ^ (uint64_t)bytes_load32(data) << 16;
+}
+
+// ether: a word for what is before. 0: it is no IP packet.
+static uint64_t
+hash_ip(uint64_t ether, uint16_t type, const uint8_t *ip, size_t room)
 {
 	if (type == FRAME_ETHER_IPV4 && room >= IPV4_BYTES) {
 		size_t header_len = (size_t)(ip[0] & 15) * 4;
 		bool is_whole = !(bytes_load16(ip + 6) & IPV4_MF_OR_OFFSET) && header_len <= room;
 
-		return mix(bytes_load64(ip + 12), l4_word(ip[9], ip + header_len, is_whole ? room - header_len : 0));
+		return mix(bytes_load64(ip + 12),
+			ether ^ l4_word(ip[9], ip + header_len, is_whole ? room - header_len : 0));
 	}
 	if (type == FRAME_ETHER_IPV6 && room >= IPV6_BYTES) {
 		uint64_t hash = mix(bytes_load64(ip + 8), bytes_load64(ip + 16)) ^
 			mix(bytes_load64(ip + 24), bytes_load64(ip + 32)) << 1;
 
-		return mix(hash, l4_word(ip[6], ip + IPV6_BYTES, room - IPV6_BYTES));
+		return mix(hash, ether ^ l4_word(ip[6], ip + IPV6_BYTES, room - IPV6_BYTES));
 	}
 	return 0;
 }
@@ -57,10 +67,22 @@ uint64_t
 frame_flow_hash(const uint8_t *data, size_t len)
 {
 	uint16_t type = 0;
-	size_t offset = frame_skip_tags(data, len, &type);
-	uint64_t hash = 0;
+	size_t offset;
+	uint64_t hash;
 
-	if (len >= FRAME_MIN)
+	// The same for most frames, in a third of the time: no tags, options or fragments.
+	if (len >= FRAME_MIN + IPV4_BYTES + 4 && bytes_load64(data + 12) >> 40 == IPV4_WITHOUT_OPTIONS) {
+		const uint8_t *ip = data + FRAME_MIN;
+		uint32_t word = bytes_load32(ip + 6); // flags, offset, time to live, protocol
+		uint8_t proto = (uint8_t)word;
+
+		if (!(word >> 16 & IPV4_MF_OR_OFFSET) && (proto == PROTO_TCP || proto == PROTO_UDP))
+			return mix(bytes_load64(ip + 12),
+				ether_word(data) ^ ((uint64_t)proto << 32 | bytes_load32(ip + IPV4_BYTES)));
+	}
+	offset = frame_skip_tags(data, len, &type);
+	hash = offset ? hash_ip(ether_word(data), type, data + offset, len - offset) : 0;
+	if (!hash && len >= FRAME_MIN)
 		hash = mix(bytes_load64(data), (uint64_t)bytes_load32(data + 8) << 16 | type);
-	return offset ? mix(hash, hash_ip(type, data + offset, len - offset)) : hash;
+	return hash;
 }

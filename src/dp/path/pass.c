@@ -9,6 +9,8 @@
 #include "schedule.h"
 #include "switch.h"
 
+#include <string.h>
+
 struct pass {
 	struct worker *w;
 	const struct view *view;
@@ -18,52 +20,40 @@ struct pass {
 	uint64_t bytes; // of these
 };
 
-// Frames of one run that leave by one queue.
+// The frames of a run by the queues that they leave by, as transmit_steer has it. False: they
+// cannot be told.
+static bool
+steer(const struct pass *p, uint16_t first, uint16_t n, uint32_t n_txq, uint32_t *ret_set)
+{
+	for (uint16_t k = first; k < first + n; k++) {
+		const struct guest_frame *f = &p->frame[k];
+
+		// Else it is copied as a whole first, and steered by headers that are not here.
+		if (f->n_pieces && !frame_has_all_headers(f->head, f->n_head))
+			return false;
+		ret_set[frame_flow_place(frame_flow_hash(f->head, f->n_head), n_txq)] |= UINT32_C(1) << k;
+	}
+	return true;
+}
+
+// Frames of a burst that leave by one queue.
 struct lane {
 	uint16_t n;
 	uint8_t which[PORT_BURST];
 };
 
-// Frames of one flow leave by one queue, as transmit_steer has it.
-static bool
-steer(const struct pass *p, struct lane *lane, uint16_t first, uint16_t n, uint32_t n_txq)
-{
-	for (uint16_t k = first; k < first + n; k++) {
-		const struct guest_frame *f = &p->frame[k];
-		struct lane *to = lane;
-
-		if (n_txq > 1) {
-			// Else it is copied as a whole first, and steered by headers that are not
-			// here.
-			if (f->n_pieces && !frame_has_all_headers(f->head, f->n_head))
-				return false;
-			to += frame_flow_place(frame_flow_hash(f->head, f->n_head), n_txq);
-		}
-		to->which[to->n++] = (uint8_t)k;
-	}
-	return true;
-}
-
-static uint64_t
-bytes_of(const struct pass *p, const struct lane *lane, uint32_t *ret_lens)
-{
-	uint64_t sum = 0;
-
-	for (uint16_t k = 0; k < lane->n; k++)
-		sum += ret_lens[k] = p->frame[lane->which[k]].n_bytes;
-	return sum;
-}
-
 // False: some are left.
 static bool
-pass_lane(struct pass *p, uint16_t queue, struct lane *lane)
+pass_lane(struct pass *p, uint16_t queue, const struct lane *lane)
 {
 	const struct switch_burst *b = &p->b;
 	struct port_counters *c = &p->w->port[b->dst_port].c;
 	uint32_t lens[PORT_BURST], place = 0;
-	uint64_t bytes = bytes_of(p, lane, lens);
+	uint64_t bytes = 0;
 	uint16_t done;
 
+	for (uint16_t k = 0; k < lane->n; k++)
+		bytes += lens[k] = p->frame[lane->which[k]].n_bytes;
 	if (b->way.is_timed && !schedule_may_pass(p->w, p->view, b->dst_port, b->in_id, lane->n, bytes, &place))
 		return false;
 	done = guest_io_pass(b->way.device, queue, lane->which, lane->n);
@@ -83,16 +73,24 @@ static bool
 pass_run(struct pass *p, uint16_t first, uint16_t n)
 {
 	uint32_t n_txq = atomic_load_explicit(&p->b.way.device->n_txq, memory_order_relaxed);
-	struct lane lane[DP_MAX_QUEUES];
+	uint32_t set[DP_MAX_QUEUES];
+	struct lane lane;
 	bool is_whole = true;
 
-	for (uint32_t q = 0; q < n_txq; q++)
-		lane[q].n = 0;
-	if (!steer(p, lane, first, n, n_txq))
+	if (n_txq == 1) {
+		for (lane.n = 0; lane.n < n; lane.n++)
+			lane.which[lane.n] = (uint8_t)(first + lane.n);
+		return pass_lane(p, 0, &lane);
+	}
+	memset(set, 0, n_txq * sizeof(set[0]));
+	if (!steer(p, first, n, n_txq, set))
 		return false;
-	for (uint32_t q = 0; q < n_txq; q++)
-		if (lane[q].n)
-			is_whole &= pass_lane(p, (uint16_t)q, &lane[q]);
+	for (uint32_t q = 0; q < n_txq; q++) {
+		for (lane.n = 0; set[q]; set[q] &= set[q] - 1)
+			lane.which[lane.n++] = (uint8_t)__builtin_ctz(set[q]);
+		if (lane.n)
+			is_whole &= pass_lane(p, (uint16_t)q, &lane);
+	}
 	return is_whole;
 }
 

@@ -64,6 +64,20 @@ ports_tell_flows_apart_behind_any_tags(void **state)
 		}
 }
 
+// Frames without tags and options are read by a shorter way.
+static void
+ip_flow_has_one_hash_whatever_is_before(void **state)
+{
+	(void)state;
+	for (unsigned kind = 0; kind < N_TAGS; kind++)
+		for (unsigned is_v6 = 0; is_v6 < 2; is_v6++)
+			for (unsigned proto = 0; proto < 256; proto++) {
+				uint64_t one = hash_of(0, is_v6, proto, NULL, 0, SOME_PORTS);
+
+				assert_true(hash_of(kind, is_v6, proto, NULL, 0, SOME_PORTS) == one);
+			}
+}
+
 static void
 fragments_of_an_ipv4_packet_have_one_hash(void **state)
 {
@@ -120,6 +134,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(ports_tell_flows_apart_behind_any_tags),
+		cmocka_unit_test(ip_flow_has_one_hash_whatever_is_before),
 		cmocka_unit_test(fragments_of_an_ipv4_packet_have_one_hash),
 		cmocka_unit_test(fragments_of_an_ipv6_packet_have_one_hash),
 		cmocka_unit_test(frame_may_end_anywhere),
