@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define N_STEPS 40000 // of each kind: all together are above a million
 #define FRAME_MAX 9000
@@ -502,11 +503,60 @@ frames_of_a_burst_are_received_once_and_in_order(void **state)
 	each_kind(&acts);
 }
 
+// A line that is not written stays in the driver's cache.
+static void
+used_entries_that_repeat_are_not_stored(void **state)
+{
+	enum { SIZE = 8, PAGE = 4096 };
+	uint8_t *at = mmap(NULL, 3 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct guest_mem mem = {0};
+	struct guest_region region = {.host = at + 2 * PAGE, .n_bytes = PAGE};
+	struct guest_ring_cfg cfg = {
+		.desc = at, .driver = at + PAGE / 2, .device = at + PAGE, .size = SIZE, .hdr_bytes = 12, .mem = &mem};
+	struct vring_desc *desc = (void *)at;
+	struct vring_avail *avail = cfg.driver;
+	struct vring_used *used = cfg.device;
+	static uint8_t head[SIZE][GUEST_HEAD];
+	static struct guest_burst burst;
+	static struct guest_ring ring;
+
+	(void)state;
+	assert_ptr_not_equal(at, MAP_FAILED);
+	assert_int_equal(guest_mem_add(&mem, &region), 0);
+	assert_int_equal(guest_ring_init(&ring, &cfg), 0);
+	for (uint16_t i = 0; i < SIZE; i++) {
+		desc[i] = (struct vring_desc){.addr = i * 100, .len = 72};
+		avail->ring[i] = i;
+		burst.frame[i].head = head[i];
+	}
+	// The first entry of the second round is the first that is known to have been written.
+	for (unsigned round = 0; round < 4; round++) {
+		avail->idx = (uint16_t)(avail->idx + SIZE);
+		assert_int_equal(mprotect(used, PAGE, round < 2 ? PROT_READ | PROT_WRITE : PROT_READ), 0);
+		assert_int_equal(guest_ring_take(&ring, &burst, SIZE), SIZE);
+		assert_int_equal(mprotect(used, PAGE, PROT_READ | PROT_WRITE), 0);
+		guest_ring_publish(&ring);
+		assert_int_equal(used->idx, avail->idx);
+		for (uint16_t i = 0; i < SIZE; i++)
+			assert_int_equal(used->ring[i].id, i);
+	}
+	// What differs is stored.
+	avail->ring[3] = 4;
+	avail->ring[4] = 3;
+	avail->idx = (uint16_t)(avail->idx + SIZE);
+	assert_int_equal(guest_ring_take(&ring, &burst, SIZE), SIZE);
+	assert_int_equal(used->ring[3].id, 4);
+	assert_int_equal(used->ring[4].id, 3);
+	assert_int_equal(used->ring[5].id, 5);
+	munmap(at, 3 * PAGE);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(busy_ring_is_never_quiet),
+		cmocka_unit_test(used_entries_that_repeat_are_not_stored),
 		cmocka_unit_test(what_a_driver_sends_is_taken_once_and_in_order),
 		cmocka_unit_test(what_is_delivered_is_received_once_and_in_order),
 		cmocka_unit_test(frames_of_a_burst_are_received_once_and_in_order),
