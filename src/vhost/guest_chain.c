@@ -149,7 +149,7 @@ read_packed(struct guest_ring *r, struct guest_cursor *cursor, bool is_writable,
 		if (d.flags & VRING_DESC_F_INDIRECT ? !add_table(r, c, &d, budget, is_writable) :
 						      !add_desc(r, c, &d, is_writable))
 			return false;
-		guest_cursor_step(r, &next);
+		guest_cursor_step(r, &next, true);
 		c->n_slots++;
 		if (!(d.flags & VRING_DESC_F_NEXT)) {
 			c->id = d.next_or_id;

@@ -72,6 +72,8 @@ guest_cursor_of(const struct guest_ring *r)
 	return (struct guest_cursor){.at = r->pos.avail, .wrap = r->pos.avail_wrap};
 }
 
+// is_packed: the ring's kind. Loops over frames exist once for each, where it is a constant.
+
 // The driver's index of a split ring. False: r->fault says that it lies.
 bool guest_chain_read_index(struct guest_ring *r);
 
@@ -85,11 +87,11 @@ guest_chain_is_available(uint16_t flags, bool wrap)
 // Does the ring offer a buffer at the cursor? Reads the guest's index where the last look is used
 // up.
 static inline bool
-guest_chain_is_offered(struct guest_ring *r, const struct guest_cursor *cursor)
+guest_chain_is_offered(struct guest_ring *r, const struct guest_cursor *cursor, bool is_packed)
 {
 	const struct vring_packed_desc *d;
 
-	if (!r->cfg.is_packed)
+	if (!is_packed)
 		return r->seen != cursor->at || (guest_chain_read_index(r) && r->seen != cursor->at);
 	d = (const struct vring_packed_desc *)r->cfg.desc + cursor->at;
 	return guest_chain_is_available(guest_load_16(&d->flags, __ATOMIC_ACQUIRE), cursor->wrap);
@@ -137,12 +139,12 @@ guest_chain_write_used(struct guest_ring *r, struct vring_used_elem *at, struct 
 // Marks a buffer used that the device has written n_bytes of. Not visible before
 // guest_ring_publish.
 static inline void
-guest_chain_use(struct guest_ring *r, uint16_t id, uint16_t n_slots, uint32_t n_bytes)
+guest_chain_use(struct guest_ring *r, uint16_t id, uint16_t n_slots, uint32_t n_bytes, bool is_packed)
 {
 	struct vring_used *used = r->cfg.device;
 	struct vring_used_elem *e = &used->ring[r->pos.used & r->mask];
 
-	if (r->cfg.is_packed) {
+	if (is_packed) {
 		guest_chain_use_packed(r, id, n_slots, n_bytes);
 		return;
 	}
@@ -169,27 +171,27 @@ guest_chain_plain(struct guest_ring *r, const struct guest_desc *d, uint16_t fla
 // The first descriptor at the cursor, and the id by which the driver knows its buffer. False: none
 // such is in the ring.
 static inline bool
-guest_chain_first(
-	const struct guest_ring *r, const struct guest_cursor *cursor, struct guest_desc *ret_desc, uint16_t *ret_id)
+guest_chain_first(const struct guest_ring *r, const struct guest_cursor *cursor, bool is_packed,
+	struct guest_desc *ret_desc, uint16_t *ret_id)
 {
 	const struct vring_avail *avail = r->cfg.driver;
 	uint16_t at = cursor->at;
 
-	if (!r->cfg.is_packed) {
+	if (!is_packed) {
 		at = guest_load_16(&avail->ring[at & r->mask], __ATOMIC_RELAXED);
 		if (at >= r->cfg.size)
 			return false;
 	}
-	*ret_desc = guest_desc_load((const uint8_t *)r->cfg.desc + at * sizeof(struct vring_desc), r->cfg.is_packed);
-	*ret_id = r->cfg.is_packed ? ret_desc->next_or_id : at;
+	*ret_desc = guest_desc_load((const uint8_t *)r->cfg.desc + at * sizeof(struct vring_desc), is_packed);
+	*ret_id = is_packed ? ret_desc->next_or_id : at;
 	return true;
 }
 
 static inline void
-guest_cursor_step(const struct guest_ring *r, struct guest_cursor *cursor)
+guest_cursor_step(const struct guest_ring *r, struct guest_cursor *cursor, bool is_packed)
 {
 	cursor->at++;
-	if (r->cfg.is_packed && cursor->at == r->cfg.size) {
+	if (is_packed && cursor->at == r->cfg.size) {
 		cursor->at = 0;
 		cursor->wrap = !cursor->wrap;
 	}

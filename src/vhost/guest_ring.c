@@ -221,7 +221,7 @@ guest_ring_has_work(const struct guest_ring *r)
 	if (r->fault)
 		return false;
 	if (r->cfg.is_packed)
-		return guest_chain_is_offered((struct guest_ring *)r, &cursor); // reads flags alone
+		return guest_chain_is_offered((struct guest_ring *)r, &cursor, r->cfg.is_packed); // reads flags alone
 	return guest_load_16(&avail->idx, __ATOMIC_ACQUIRE) != cursor.at;
 }
 
@@ -254,8 +254,8 @@ guest_ring_count(struct guest_ring *r, unsigned n)
 			return 0;
 		k = (uint16_t)(r->seen - cursor.at) < n ? (uint16_t)(r->seen - cursor.at) : n;
 	} else
-		for (; k < n && guest_chain_is_offered(r, &cursor); k++)
-			guest_cursor_step(r, &cursor);
+		for (; k < n && guest_chain_is_offered(r, &cursor, true); k++)
+			guest_cursor_step(r, &cursor, true);
 	if (!k && n)
 		note_quiet(r);
 	return k;

@@ -26,7 +26,7 @@ find_room(struct guest_ring *r, struct guest_cursor *cursor, struct room *room, 
 			(!r->cfg.has_mergeable || room->n_slots >= r->cfg.size || !c.cap ||
 				room->n_chains == GUEST_MERGE_MAX))
 			return -EMSGSIZE;
-		if (!guest_chain_is_offered(r, cursor))
+		if (!guest_chain_is_offered(r, cursor, r->cfg.is_packed))
 			return r->fault ? -EPROTO : -EAGAIN;
 		if (!guest_chain_read(r, cursor, true, &c)) {
 			if (r->fault != GUEST_RING_FAULT_PIECES || !room->n_chains)
@@ -106,7 +106,7 @@ put_header(uint8_t *at, const struct guest_hdr *hdr, uint16_t num_buffers, uint3
 // small, and nothing was done.
 GUEST_ALWAYS_INLINE bool
 deliver_plain(struct guest_ring *r, const struct guest_hdr *hdr, const uint8_t *head, uint32_t n_head,
-	const struct guest_piece *piece, unsigned n_pieces, uint64_t n_bytes, guest_copy_fn copy)
+	const struct guest_piece *piece, unsigned n_pieces, uint64_t n_bytes, guest_copy_fn copy, bool is_packed)
 {
 	struct guest_cursor cursor = guest_cursor_of(r);
 	uint32_t n_hdr = r->cfg.hdr_bytes;
@@ -114,7 +114,8 @@ deliver_plain(struct guest_ring *r, const struct guest_hdr *hdr, const uint8_t *
 	uint8_t *at, *to;
 	uint16_t id;
 
-	if (!guest_chain_is_offered(r, &cursor) || !guest_chain_first(r, &cursor, &d, &id) || d.len < n_bytes)
+	if (!guest_chain_is_offered(r, &cursor, is_packed) || !guest_chain_first(r, &cursor, is_packed, &d, &id) ||
+		d.len < n_bytes)
 		return false;
 	at = guest_chain_plain(r, &d, VRING_DESC_F_WRITE);
 	if (!at)
@@ -126,10 +127,10 @@ deliver_plain(struct guest_ring *r, const struct guest_hdr *hdr, const uint8_t *
 	for (unsigned i = 0; i < n_pieces; to += piece[i++].n_bytes)
 		copy(to, piece[i].at, piece[i].n_bytes);
 	guest_log_mark(&r->cfg.log, d.addr, n_bytes);
-	guest_cursor_step(r, &cursor);
+	guest_cursor_step(r, &cursor, is_packed);
 	r->pos.avail = cursor.at;
 	r->pos.avail_wrap = cursor.wrap;
-	guest_chain_use(r, id, 1, (uint32_t)n_bytes);
+	guest_chain_use(r, id, 1, (uint32_t)n_bytes, is_packed);
 	return true;
 }
 
@@ -155,7 +156,7 @@ deliver_any(struct guest_ring *r, const struct guest_hdr *hdr, const struct gues
 	for (uint32_t i = 0; i < room.n_chains; i++) {
 		uint32_t n = room.chain[i].n_bytes < left ? room.chain[i].n_bytes : (uint32_t)left;
 
-		guest_chain_use(r, room.chain[i].id, room.chain[i].n_slots, n);
+		guest_chain_use(r, room.chain[i].id, room.chain[i].n_slots, n, r->cfg.is_packed);
 		left -= n;
 	}
 	r->pos.avail = cursor.at;
@@ -173,14 +174,15 @@ guest_ring_deliver(
 		return -EPROTO;
 	for (unsigned i = 0; i < n_pieces; i++)
 		n_bytes += piece[i].n_bytes;
-	if (deliver_plain(r, hdr, piece[0].at, piece[0].n_bytes, piece + 1, n_pieces - 1, n_bytes, guest_copy_plain))
+	if (deliver_plain(r, hdr, piece[0].at, piece[0].n_bytes, piece + 1, n_pieces - 1, n_bytes, guest_copy_plain,
+		    r->cfg.is_packed))
 		return 0;
 	return r->fault ? -EPROTO : deliver_any(r, hdr, piece, n_pieces, n_bytes);
 }
 
 GUEST_ALWAYS_INLINE unsigned
-deliver_frames(
-	struct guest_ring *r, const struct guest_burst *burst, const uint8_t *which, unsigned n, guest_copy_fn copy)
+deliver_frames_of(struct guest_ring *r, const struct guest_burst *burst, const uint8_t *which, unsigned n,
+	guest_copy_fn copy, bool is_packed)
 {
 	static const struct guest_hdr none;
 	unsigned k = 0;
@@ -191,10 +193,18 @@ deliver_frames(
 		const struct guest_frame *f = &burst->frame[which[k]];
 
 		if (!deliver_plain(r, &none, f->head, f->n_head, &burst->piece[f->first_piece], f->n_pieces,
-			    (uint64_t)r->cfg.hdr_bytes + f->n_bytes, copy))
+			    (uint64_t)r->cfg.hdr_bytes + f->n_bytes, copy, is_packed))
 			break;
 	}
 	return k;
+}
+
+GUEST_ALWAYS_INLINE unsigned
+deliver_frames(
+	struct guest_ring *r, const struct guest_burst *burst, const uint8_t *which, unsigned n, guest_copy_fn copy)
+{
+	return r->cfg.is_packed ? deliver_frames_of(r, burst, which, n, copy, true) :
+				  deliver_frames_of(r, burst, which, n, copy, false);
 }
 
 static unsigned

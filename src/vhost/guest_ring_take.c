@@ -52,14 +52,14 @@ fill_frame(struct guest_ring *r, struct guest_burst *burst, struct guest_frame *
 // A frame in one contiguous descriptor. False: it is not, and nothing was done.
 GUEST_ALWAYS_INLINE bool
 take_plain(struct guest_ring *r, struct guest_cursor *cursor, struct guest_burst *burst, struct guest_frame *f,
-	guest_copy_fn copy)
+	guest_copy_fn copy, bool is_packed)
 {
 	uint32_t n_hdr = r->cfg.hdr_bytes, n;
 	struct guest_desc d;
 	uint16_t id;
 	uint8_t *at;
 
-	if (burst->n_pieces == GUEST_BURST_PIECES || !guest_chain_first(r, cursor, &d, &id))
+	if (burst->n_pieces == GUEST_BURST_PIECES || !guest_chain_first(r, cursor, is_packed, &d, &id))
 		return false;
 	at = guest_chain_plain(r, &d, 0);
 	if (!at || d.len < n_hdr)
@@ -74,8 +74,8 @@ take_plain(struct guest_ring *r, struct guest_cursor *cursor, struct guest_burst
 	if (n > GUEST_HEAD)
 		burst->piece[burst->n_pieces++] = (struct guest_piece){
 			.at = at + n_hdr + GUEST_HEAD, .guest = d.addr + n_hdr + GUEST_HEAD, .n_bytes = n - GUEST_HEAD};
-	guest_cursor_step(r, cursor);
-	guest_chain_use(r, id, 1, 0);
+	guest_cursor_step(r, cursor, is_packed);
+	guest_chain_use(r, id, 1, 0, is_packed);
 	return true;
 }
 
@@ -93,12 +93,12 @@ take_any(struct guest_ring *r, struct guest_cursor *cursor, struct guest_burst *
 	}
 	if (!fill_frame(r, burst, &burst->frame[taken], &c))
 		return false;
-	guest_chain_use(r, c.id, c.n_slots, 0);
+	guest_chain_use(r, c.id, c.n_slots, 0, r->cfg.is_packed);
 	return true;
 }
 
 GUEST_ALWAYS_INLINE unsigned
-take(struct guest_ring *r, struct guest_burst *burst, unsigned n, guest_copy_fn copy)
+take_of(struct guest_ring *r, struct guest_burst *burst, unsigned n, guest_copy_fn copy, bool is_packed)
 {
 	struct guest_cursor cursor = guest_cursor_of(r);
 	unsigned taken = 0;
@@ -107,8 +107,9 @@ take(struct guest_ring *r, struct guest_burst *burst, unsigned n, guest_copy_fn 
 	r->quiet = GUEST_RING_UNKNOWN;
 	if (r->fault)
 		return 0;
-	for (; taken < n && taken < GUEST_BURST && guest_chain_is_offered(r, &cursor); taken++) {
-		if (!take_plain(r, &cursor, burst, &burst->frame[taken], copy) && !take_any(r, &cursor, burst, taken))
+	for (; taken < n && taken < GUEST_BURST && guest_chain_is_offered(r, &cursor, is_packed); taken++) {
+		if (!take_plain(r, &cursor, burst, &burst->frame[taken], copy, is_packed) &&
+			!take_any(r, &cursor, burst, taken))
 			break;
 		r->pos.avail = cursor.at;
 		r->pos.avail_wrap = cursor.wrap;
@@ -116,6 +117,12 @@ take(struct guest_ring *r, struct guest_burst *burst, unsigned n, guest_copy_fn 
 	// All decisions are made on the copies: the compiler must not read the guest's words again.
 	atomic_signal_fence(memory_order_seq_cst);
 	return taken;
+}
+
+GUEST_ALWAYS_INLINE unsigned
+take(struct guest_ring *r, struct guest_burst *burst, unsigned n, guest_copy_fn copy)
+{
+	return r->cfg.is_packed ? take_of(r, burst, n, copy, true) : take_of(r, burst, n, copy, false);
 }
 
 static unsigned
