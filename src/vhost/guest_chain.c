@@ -2,7 +2,6 @@
 // Every loop is bounded by the ring's size: a chain is never longer (Virtio 1.2, 2.7.5.3.1).
 #include "guest_chain.h"
 
-#include "rtvs/guest_state.h"
 
 #include <string.h>
 
@@ -165,47 +164,4 @@ guest_chain_read(struct guest_ring *r, struct guest_cursor *cursor, bool is_writ
 {
 	c->n_pieces = c->n_bytes = 0;
 	return r->cfg.is_packed ? read_packed(r, cursor, is_writable, c) : read_split(r, cursor, is_writable, c);
-}
-
-// Before the buffer at r->pos.used is touched. The compiler must not move what follows before it.
-static void
-keep_last(struct guest_ring *r, uint16_t id, struct guest_cursor end)
-{
-	if (!r->cfg.state)
-		return;
-	atomic_store_explicit(&r->cfg.state->last,
-		(uint64_t)1 << 48 | (uint64_t)id << 32 | (uint64_t)end.wrap << 31 | (uint64_t)end.at << 16 |
-			(uint64_t)r->pos.used_wrap << 15 | r->pos.used,
-		memory_order_relaxed);
-	atomic_signal_fence(memory_order_seq_cst);
-}
-
-void
-guest_chain_use_packed(struct guest_ring *r, uint16_t id, uint16_t n_slots, uint32_t n_bytes)
-{
-	struct guest_cursor end = guest_cursor_behind(r, (struct guest_cursor){r->pos.used, r->pos.used_wrap}, n_slots);
-	struct vring_packed_desc *d = guest_chain_packed_at(r, r->pos.used);
-	uint16_t flags = r->pos.used_wrap ? 1 << VRING_PACKED_DESC_F_AVAIL | 1 << VRING_PACKED_DESC_F_USED : 0;
-
-	if (n_bytes)
-		flags |= VRING_DESC_F_WRITE;
-	keep_last(r, id, end);
-	guest_step();
-	// The driver reads used descriptors in order: while the first is not marked, it sees none.
-	if (r->is_held)
-		// len, id and flags are the second half of an aligned descriptor.
-		__atomic_store_n(
-			(uint64_t *)&d->len, n_bytes | (uint64_t)id << 32 | (uint64_t)flags << 48, __ATOMIC_RELEASE);
-	else {
-		__atomic_store_n(&d->id, id, __ATOMIC_RELAXED);
-		guest_step();
-		__atomic_store_n(&d->len, n_bytes, __ATOMIC_RELAXED);
-		guest_step();
-		r->is_held = true;
-		r->held_at = r->pos.used;
-		r->held_flags = flags;
-	}
-	guest_log_mark(&r->cfg.log, r->cfg.desc_guest + r->pos.used * sizeof(*d), sizeof(*d));
-	r->pos.used = end.at;
-	r->pos.used_wrap = end.wrap;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "rtvs/guest_ring.h"
+#include "rtvs/guest_state.h"
 
 #include <linux/virtio_ring.h>
 #include <stdatomic.h>
@@ -118,7 +119,49 @@ guest_cursor_behind(const struct guest_ring *r, struct guest_cursor from, uint16
 	return (struct guest_cursor){(uint16_t)(next - r->cfg.size), !from.wrap};
 }
 
-void guest_chain_use_packed(struct guest_ring *r, uint16_t id, uint16_t n_slots, uint32_t n_bytes);
+// Before the buffer at r->pos.used is touched. The compiler must not move what follows before it.
+static inline void
+guest_chain_keep_last(struct guest_ring *r, uint16_t id, struct guest_cursor end)
+{
+	if (!r->cfg.state)
+		return;
+	atomic_store_explicit(&r->cfg.state->last,
+		(uint64_t)1 << 48 | (uint64_t)id << 32 | (uint64_t)end.wrap << 31 | (uint64_t)end.at << 16 |
+			(uint64_t)r->pos.used_wrap << 15 | r->pos.used,
+		memory_order_relaxed);
+	atomic_signal_fence(memory_order_seq_cst);
+}
+
+// All words are 64 bits wide: where the compiler keeps a narrower one on the stack and loads it
+// back whole, the CPU waits until all stores before have left.
+static inline void
+guest_chain_use_packed(struct guest_ring *r, uint16_t id, uint16_t n_slots, uint32_t n_bytes)
+{
+	struct guest_cursor end = guest_cursor_behind(r, (struct guest_cursor){r->pos.used, r->pos.used_wrap}, n_slots);
+	struct vring_packed_desc *d = guest_chain_packed_at(r, r->pos.used);
+	uint64_t flags =
+		(r->pos.used_wrap ? UINT64_C(1) << VRING_PACKED_DESC_F_AVAIL | 1 << VRING_PACKED_DESC_F_USED : 0) |
+		(n_bytes ? VRING_DESC_F_WRITE : 0);
+
+	guest_chain_keep_last(r, id, end);
+	guest_step();
+	// The driver reads used descriptors in order: while the first is not marked, it sees none.
+	if (r->is_held)
+		// len, id and flags are the second half of an aligned descriptor.
+		__atomic_store_n((uint64_t *)&d->len, n_bytes | (uint64_t)id << 32 | flags << 48, __ATOMIC_RELEASE);
+	else {
+		__atomic_store_n(&d->id, id, __ATOMIC_RELAXED);
+		guest_step();
+		__atomic_store_n(&d->len, n_bytes, __ATOMIC_RELAXED);
+		guest_step();
+		r->is_held = true;
+		r->held_at = r->pos.used;
+		r->held_flags = (uint16_t)flags;
+	}
+	guest_log_mark(&r->cfg.log, r->cfg.desc_guest + r->pos.used * sizeof(*d), sizeof(*d));
+	r->pos.used = end.at;
+	r->pos.used_wrap = end.wrap;
+}
 
 // Drivers that use their buffers in order find the same entry at the same place of each round, as
 // long as lengths repeat. A line that is not written stays with the driver: between distant CPUs
