@@ -23,9 +23,9 @@ struct pass {
 // The frames of a run by the queues that they leave by, as transmit_steer has it. False: they
 // cannot be told.
 static bool
-steer(const struct pass *p, uint16_t first, uint16_t n, uint32_t n_txq, uint32_t *ret_set)
+steer(const struct pass *p, unsigned first, unsigned n, uint32_t n_txq, uint32_t *ret_set)
 {
-	for (uint16_t k = first; k < first + n; k++) {
+	for (unsigned k = first; k < first + n; k++) {
 		const struct guest_frame *f = &p->frame[k];
 
 		// Else it is copied as a whole first, and steered by headers that are not here.
@@ -70,7 +70,7 @@ pass_lane(struct pass *p, uint16_t queue, const struct lane *lane)
 }
 
 static bool
-pass_run(struct pass *p, uint16_t first, uint16_t n)
+pass_run(struct pass *p, unsigned first, unsigned n)
 {
 	uint32_t n_txq = atomic_load_explicit(&p->b.way.device->n_txq, memory_order_relaxed);
 	uint32_t set[DP_MAX_QUEUES];
@@ -106,7 +106,7 @@ pass_burst(struct worker *w, const struct view *view, uint16_t in, uint16_t n, u
 {
 	struct pass p = {.w = w, .view = view, .b = switch_begin(w, view, in), .frame = guest_io_taken()};
 
-	for (uint16_t k = 0, run; k < n; k = (uint16_t)(k + run)) {
+	for (unsigned k = 0, run; k < n; k += run) {
 		run = switch_passes(&p.b, &p.frame[k], (uint16_t)(n - k));
 		// What is staged for the port came before.
 		if (!run || p.b.way.tx->n || !pass_run(&p, k, run))
