@@ -2,7 +2,6 @@
 // Every loop is bounded by the ring's size: a chain is never longer (Virtio 1.2, 2.7.5.3.1).
 #include "guest_chain.h"
 
-
 #include <string.h>
 
 static bool

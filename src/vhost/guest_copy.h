@@ -67,18 +67,25 @@ guest_copy_avx2(uint8_t *to, const uint8_t *from, uint32_t n)
 		guest_copy_below_16(to, from, n);
 }
 
+// No masks: what a masked store wrote cannot be loaded before it has left the CPU.
 GUEST_AVX512 static inline void
 guest_copy_avx512(uint8_t *to, const uint8_t *from, uint32_t n)
 {
-	__mmask64 rest;
-
-	if (n > COPY_WIDE_MAX) {
+	if (n > COPY_WIDE_MAX)
 		memcpy(to, from, n);
-		return;
-	}
-	for (; n > 64; n -= 64, to += 64, from += 64)
-		_mm512_storeu_si512(to, _mm512_loadu_si512(from));
-	rest = _bzhi_u64(~UINT64_C(0), n);
-	_mm512_mask_storeu_epi8(to, rest, _mm512_maskz_loadu_epi8(rest, from));
+	else if (n >= 64) {
+		for (uint32_t i = 0; i + 64 < n; i += 64)
+			_mm512_storeu_si512(to + i, _mm512_loadu_si512(from + i));
+		_mm512_storeu_si512(to + n - 64, _mm512_loadu_si512(from + n - 64));
+	} else if (n >= 32) {
+		__m256i first = _mm256_loadu_si256((const __m256i *)from);
+
+		_mm256_storeu_si256((__m256i *)(to + n - 32), _mm256_loadu_si256((const __m256i *)(from + n - 32)));
+		_mm256_storeu_si256((__m256i *)to, first);
+	} else if (n >= 16) {
+		memcpy(to, from, 16);
+		memcpy(to + n - 16, from + n - 16, 16);
+	} else
+		guest_copy_below_16(to, from, n);
 }
 #endif
