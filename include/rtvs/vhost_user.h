@@ -130,6 +130,13 @@ enum vhost_user_fds vhost_user_fds(const struct vhost_user *u);
 // Handles the message that is there. Errors as vhost_user_receive.
 int vhost_user_handle(struct vhost_user *u);
 
+// In place of vhost_user_handle, for a caller that passes the message on to another back end: is it
+// one that this session would handle, by its shape? u->in has its u->n_in bytes, u->fd its u->n_fds
+// descriptors. Errors as vhost_user_receive.
+int vhost_user_check(struct vhost_user *u);
+// It was passed on: closes its descriptors, and the next one may come.
+void vhost_user_pass(struct vhost_user *u);
+
 // The caller saw a rule broken: the connection ends as if the session had seen it.
 void vhost_user_refuse(struct vhost_user *u, const char *why);
 

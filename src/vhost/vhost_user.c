@@ -685,19 +685,41 @@ vhost_user_fds(const struct vhost_user *u)
 	return request < sizeof(rows) / sizeof(rows[0]) ? rows[request].fds : VHOST_USER_NO_FDS;
 }
 
-int
-vhost_user_handle(struct vhost_user *u)
+static struct message
+message_of(const struct vhost_user *u)
 {
 	struct message m = {0};
-	int rc;
 
 	memcpy(&m, u->in, VHOST_USER_HEADER);
 	memcpy(&m.u, u->in + VHOST_USER_HEADER, m.n_bytes);
-	rc = handle(u, &m);
+	return m;
+}
+
+void
+vhost_user_pass(struct vhost_user *u)
+{
 	for (uint32_t i = 0; i < u->n_fds; i++) // those that no handler took
 		close_fd(u, &u->fd[i]);
 	u->n_fds = u->n_in = 0;
+}
+
+int
+vhost_user_handle(struct vhost_user *u)
+{
+	struct message m = message_of(u);
+	int rc = handle(u, &m);
+
+	vhost_user_pass(u);
 	return rc;
+}
+
+int
+vhost_user_check(struct vhost_user *u)
+{
+	struct message m = message_of(u);
+	const struct row *row;
+
+	return check(u, &m, &row);
 }
 
 int

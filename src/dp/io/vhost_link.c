@@ -14,7 +14,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define MESSAGES_AT_ONCE 16 // of one link, before others have their turn
 #define MTU_MIN 68 // RFC 791
 
 struct vhost_link {
@@ -91,7 +90,7 @@ do_set_status(void *arg, uint8_t status)
 
 // Descriptors of a message. True: one is neither an eventfd nor memory; it is closed.
 static bool
-take_fds(struct vhost_link *link, struct msghdr *msg, int fds[], unsigned *n)
+take_fds(struct guest_link *link, struct msghdr *msg, int fds[], unsigned *n)
 {
 	bool has_foreign = false;
 
@@ -110,7 +109,7 @@ take_fds(struct vhost_link *link, struct msghdr *msg, int fds[], unsigned *n)
 			if (!is_foreign && *n < VHOST_USER_MAX_FDS + 1)
 				fds[(*n)++] = fd;
 			else
-				link->link.cfg.close(link->link.cfg.arg, fd, is_foreign);
+				link->cfg.close(link->cfg.arg, fd, is_foreign);
 		}
 	}
 	return has_foreign;
@@ -118,26 +117,26 @@ take_fds(struct vhost_link *link, struct msghdr *msg, int fds[], unsigned *n)
 
 // A queue of messages may hold sockets that linger: a call that drops what has no room may wait.
 static ssize_t
-receive(const struct vhost_link *link, struct msghdr *msg)
+receive(const struct guest_link *link, struct msghdr *msg)
 {
 	ssize_t n;
 
 	vhost_guard_enter();
-	n = recvmsg(link->link.cfg.fd, msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	n = recvmsg(link->cfg.fd, msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	vhost_guard_leave();
 	return n;
 }
 
 // 1: a part of a message came, 0: there is none, else an error of guest_link_read.
 static int
-read_part(struct vhost_link *link)
+read_part(struct guest_link *link, struct vhost_user *user)
 {
 	union {
 		struct cmsghdr align;
 		char bytes[CMSG_SPACE((VHOST_USER_MAX_FDS + 1) * sizeof(int))];
 	} control;
 	uint8_t bytes[VHOST_USER_HEADER + VHOST_USER_MAX_PAYLOAD];
-	struct iovec iov = {.iov_base = bytes, .iov_len = vhost_user_wants(&link->user)};
+	struct iovec iov = {.iov_base = bytes, .iov_len = vhost_user_wants(user)};
 	struct msghdr msg = {.msg_iov = &iov,
 		.msg_iovlen = 1,
 		.msg_control = control.bytes,
@@ -152,40 +151,46 @@ read_part(struct vhost_link *link)
 	has_foreign = take_fds(link, &msg, fds, &n_fds);
 	if (n == 0 || has_foreign || msg.msg_flags & MSG_CTRUNC) {
 		for (unsigned i = 0; i < n_fds; i++)
-			link->link.cfg.close(link->link.cfg.arg, fds[i], false);
+			link->cfg.close(link->cfg.arg, fds[i], false);
 		if (n == 0)
 			return -ECONNRESET;
-		vhost_user_refuse(&link->user, "a descriptor that is neither an eventfd nor memory, or too many");
+		vhost_user_refuse(user, "a descriptor that is neither an eventfd nor memory, or too many");
 		return -EPROTO;
 	}
-	return vhost_user_receive(&link->user, bytes, (size_t)n, fds, n_fds) ? -EPROTO : 1;
+	return vhost_user_receive(user, bytes, (size_t)n, fds, n_fds) ? -EPROTO : 1;
 }
 
 // Of the message that is there, each descriptor is of its kind.
 static bool
-are_right(const struct vhost_link *link)
+are_right(const struct vhost_user *user)
 {
-	enum fd_kind kind = vhost_user_fds(&link->user) == VHOST_USER_MEMORY ? FD_MEMORY : FD_EVENT;
+	enum fd_kind kind = vhost_user_fds(user) == VHOST_USER_MEMORY ? FD_MEMORY : FD_EVENT;
 
-	for (uint32_t i = 0; i < link->user.n_fds; i++)
-		if (fd_kind(link->user.fd[i]) != kind)
+	for (uint32_t i = 0; i < user->n_fds; i++)
+		if (fd_kind(user->fd[i]) != kind)
 			return false;
 	return true;
 }
 
-// As read_part, of the message that is there.
+int
+vhost_link_receive(struct guest_link *link, struct vhost_user *user)
+{
+	int rc = 1;
+
+	while (rc == 1 && vhost_user_next(user) == VHOST_USER_PART)
+		rc = read_part(link, user);
+	if (rc != 1 || are_right(user))
+		return rc;
+	vhost_user_refuse(user, "a descriptor of another kind than its message's");
+	return -EPROTO;
+}
+
 static int
 handle(struct vhost_link *link)
 {
-	enum vhost_user_next next = vhost_user_next(&link->user);
+	bool is_change = vhost_user_next(&link->user) == VHOST_USER_CHANGE;
 
-	if (next == VHOST_USER_PART)
-		return 1;
-	if (!are_right(link)) {
-		vhost_user_refuse(&link->user, "a descriptor of another kind than its message's");
-		return -EPROTO;
-	}
-	if ((next == VHOST_USER_CHANGE || link->link.n_late == GUEST_LINK_MAX_LATE) && link->link.io)
+	if ((is_change || link->link.n_late == GUEST_LINK_MAX_LATE) && link->link.io)
 		return -EBUSY;
 	return vhost_user_handle(&link->user) ? -EPROTO : 1;
 }
@@ -194,12 +199,11 @@ static int
 do_read(struct guest_link *base)
 {
 	struct vhost_link *link = link_of(base);
-	int rc;
+	int rc = 1;
 
 	guest_link_close_late(base);
-	rc = handle(link);
-	for (unsigned i = 0; rc == 1 && i < 2 * MESSAGES_AT_ONCE; i++) {
-		rc = read_part(link);
+	for (unsigned i = 0; rc == 1 && i < VHOST_LINK_MESSAGES; i++) {
+		rc = vhost_link_receive(base, &link->user);
 		if (rc == 1)
 			rc = handle(link);
 	}
