@@ -158,6 +158,11 @@ enum dp_mirror_dir {
 }; // as the port sees it
 extern const char *const dp_mirror_dir_names[]; // "none", "rx", "tx", "both", NULL
 
+// Ends "FIELD: ", with the device, where a feature of the switch is asked for such a port.
+#define DP_OFFLOADED                                                                                               \
+	"the device %.120s moves this port's packets itself: scheduler, guard, bridge, capture and mirror do not " \
+	"apply"
+
 #define DP_DOMAIN_SIZE 256
 #define DP_UUID_SIZE 37 // 8-4-4-4-12 hexadecimal digits
 
@@ -173,6 +178,10 @@ struct dp_port_cfg {
 	uint32_t vhost_mode; // enum dp_vhost_mode
 	uint32_t socket_mode; // permission bits of the socket file, 0 to 0777
 	char socket_owner[RTVS_NAME_SIZE], socket_group[RTVS_NAME_SIZE]; // empty: the daemon's
+	// vhost: the vDPA device that moves the guest's packets, as DPDK's devargs: workers do not
+	// poll the port, and what the switch does with packets is none of its parameters. Empty:
+	// workers do. `vdpa` is what the operator said: a device, or "pool:NAME".
+	char device[RTVS_DEVARGS_SIZE], vdpa[RTVS_DEVARGS_SIZE];
 	bool packed; // offer packed rings
 	// offer checksum and segmentation offload to the guest; geneve: csum: UDP checksums outside
 	bool csum, tso;
@@ -255,6 +264,15 @@ struct dp_sender {
 	uint64_t late_pkts; // dropped because their deadline had passed
 	uint64_t worst_late_ns;
 	struct hist delay; // ns from arrival to departure; empty without a deadline
+};
+
+#define DP_MAX_DEVICE_STATS 256
+
+// A number that a port's vDPA device counts for one ring.
+struct dp_device_stat {
+	char name[64]; // the driver's own
+	unsigned queue;
+	uint64_t value;
 };
 
 // A node's view of its segment.
@@ -411,6 +429,8 @@ int dp_port_check_segment(const char *path, char err[DP_ERR_SIZE]);
 // it. -ENOENT, -EOPNOTSUPP: not a port whose socket listens.
 int dp_port_move(struct dp *dp, unsigned id, uint64_t for_ns);
 int dp_port_state(const struct dp *dp, unsigned id, struct dp_port_state *ret_state); // -ENOENT
+// How many, at most max; 0: no vDPA device moves the port's packets, or it does not count.
+unsigned dp_port_device_stats(const struct dp *dp, unsigned id, struct dp_device_stat *ret_stats, unsigned max);
 // Monotonic since port add, as of the last dp_stats_refresh, at which each worker copied its
 // counters between two turns. Over all ports and removed ones, rx + replicated == tx + queued +
 // to_daemon + sum(drops), exactly, under any load. stats_gone: the sum over removed ports, with

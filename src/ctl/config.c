@@ -10,6 +10,7 @@
 #include "ctl.h"
 #include "mac_params.h"
 #include "plan.h"
+#include "pool_params.h"
 #include "port_params.h"
 #include "rtvs/log.h"
 #include "system_params.h"
@@ -252,6 +253,8 @@ config_dump(const struct model *m)
 		append_call(calls, "log.set", json_pack("{s:s}", "level", log_level_names[m->log_level]));
 	for (unsigned i = 0; i < m->n_bridges; i++)
 		append_call(calls, "bridge.add", bridge_params_encode(&m->bridges[i]->cfg));
+	for (unsigned i = 0; i < m->n_pools; i++)
+		append_call(calls, "pool.add", pool_params_encode(m->pools[i]));
 	for (unsigned rank = 0; rank < MODEL_PORT_RANKS; rank++)
 		dump_ports(m, rank, calls);
 	for (unsigned i = 0; i < m->n_bridges; i++)

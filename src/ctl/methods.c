@@ -16,6 +16,7 @@ ctl_api(void)
 		{rpc_worker_methods, offsetof(struct ctl, plane)},
 		{rpc_bridge_methods, offsetof(struct ctl, plane)},
 		{rpc_peer_methods, 0},
+		{rpc_pool_methods, offsetof(struct ctl, plane)},
 		{rpc_port_methods, offsetof(struct ctl, plane)},
 		{rpc_probe_methods, 0},
 		{rpc_mac_methods, offsetof(struct ctl, plane)},

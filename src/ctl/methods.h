@@ -11,6 +11,7 @@ extern const struct rpc_method rpc_events_methods[];
 extern const struct rpc_method rpc_flow_methods[];
 extern const struct rpc_method rpc_mac_methods[];
 extern const struct rpc_method rpc_peer_methods[];
+extern const struct rpc_method rpc_pool_methods[];
 extern const struct rpc_method rpc_port_methods[];
 extern const struct rpc_method rpc_probe_methods[];
 extern const struct rpc_method rpc_stats_methods[];

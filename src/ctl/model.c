@@ -1,6 +1,6 @@
-// The operator's configuration, shared by the files of its nouns: model_bridge.c, model_port.c and
-// model_mac.c. Handlers (rpc_*.c) and plan.c change a model through their functions only. Each
-// checks names and combinations, then configures the datapath, then remembers.
+// The operator's configuration, shared by the files of its nouns: model_bridge.c, model_port.c,
+// model_mac.c, model_pool.c. Handlers (rpc_*.c) and plan.c change a model through their functions
+// only. Each checks names and combinations, then configures the datapath, then remembers.
 // Invariant: the datapath and a model that is not dry hold the same objects. Every name that an
 // object refers to exists, except that of a mirror's target.
 #include "model.h"
@@ -54,6 +54,8 @@ model_destroy(struct model *m)
 		free(m->bridges[i]->macs);
 		free(m->bridges[i]);
 	}
+	for (unsigned i = 0; i < m->n_pools; i++)
+		free(m->pools[i]);
 	free(m);
 }
 
@@ -87,6 +89,12 @@ model_clone(const struct model *model)
 		if (from->n_macs > 0)
 			memcpy(bridge->macs, from->macs, from->n_macs * sizeof(*from->macs));
 		m->bridges[m->n_bridges] = m->bridge_by_id[bridge->id] = bridge;
+	}
+	for (; m->n_pools < model->n_pools; m->n_pools++) {
+		m->pools[m->n_pools] = malloc(sizeof(*m->pools[0]));
+		if (!m->pools[m->n_pools])
+			goto err_model;
+		*m->pools[m->n_pools] = *model->pools[m->n_pools];
 	}
 	return m;
 

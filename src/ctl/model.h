@@ -20,6 +20,17 @@ struct model_bridge {
 	unsigned n_macs;
 };
 
+#define MODEL_MAX_POOLS 64
+#define MODEL_POOL_DEVICES 64
+#define MODEL_POOL_NAME_SIZE 64 // of a device
+#define MODEL_POOL_SIZE (MODEL_POOL_DEVICES * MODEL_POOL_NAME_SIZE)
+
+// vDPA devices, of which ports take one each.
+struct model_pool {
+	char name[RTVS_NAME_SIZE];
+	char devices[MODEL_POOL_SIZE]; // their names, separated by commas
+};
+
 struct model_port {
 	unsigned id;
 	struct dp_port_cfg cfg;
@@ -50,6 +61,8 @@ struct model {
 	struct model_port *ports[DP_MAX_PORTS];
 	struct model_port *port_by_id[DP_MAX_PORTS]; // NULL: free
 	struct model_bridge *bridge_by_id[DP_MAX_BRIDGES];
+	unsigned n_pools;
+	struct model_pool *pools[MODEL_MAX_POOLS];
 };
 
 struct model *model_create(const struct dp_system_cfg *system);
@@ -84,6 +97,21 @@ int model_port_add(struct model *model, const struct dp_port_cfg *cfg, char err[
 int model_port_set(struct model *model, const struct dp_port_cfg *cfg, char err[DP_ERR_SIZE]);
 // -EBUSY: a tunnel goes through it
 int model_port_del(struct model *model, const char *name, char err[DP_ERR_SIZE]);
+// Pools of vDPA devices. As bridges; -EBUSY of del: a port has a device of it. Ports keep the
+// devices that a set removes.
+struct model_pool *model_pool_find(const struct model *model, const char *name);
+int model_pool_add(struct model *model, const struct model_pool *cfg, char err[DP_ERR_SIZE]);
+int model_pool_set(struct model *model, const struct model_pool *cfg, char err[DP_ERR_SIZE]);
+int model_pool_del(struct model *model, const char *name, char err[DP_ERR_SIZE]);
+// The pool's device at *pos (0 at first), which advances. False: that was the last.
+bool model_pool_next(const struct model_pool *pool, unsigned *pos, char ret_device[RTVS_DEVARGS_SIZE]);
+// The port that has the device; NULL: it is free.
+const struct model_port *model_pool_port(const struct model *model, const char *device);
+bool model_pool_has(const struct model_pool *pool, const struct model_port *port); // by its vdpa
+// The device that a port to be added gets for its vdpa: "" for "". -EEXIST, -ENOENT, -ENOSPC: err
+// says what is free.
+int model_pool_take(
+	const struct model *model, const char *vdpa, char ret_device[RTVS_DEVARGS_SIZE], char err[DP_ERR_SIZE]);
 struct model_mac *model_mac_find(const struct model_bridge *bridge, const struct mac *mac, uint16_t vlan);
 int model_mac_add(struct model *model, const char *bridge, const struct model_mac *mac, char err[DP_ERR_SIZE]);
 int model_mac_del(struct model *model, const char *bridge, const struct mac *mac, uint16_t vlan, char err[DP_ERR_SIZE]);

@@ -31,6 +31,8 @@ port_check_mirror(const struct model *m, const struct dp_port_cfg *cfg, char err
 	if (strcmp(cfg->mirror_to, cfg->name) == 0)
 		return model_fail(-EINVAL, err, "mirror_to: a port cannot mirror to itself");
 	target = model_port_find(m, cfg->mirror_to); // NULL: the mirror waits for it
+	if (target && target->cfg.device[0])
+		return model_fail(-EINVAL, err, "mirror_to: " DP_OFFLOADED, target->cfg.device);
 	source = port_mirroring_to(m, cfg->name);
 	if ((target && target->cfg.mirror_to[0]) || source)
 		return model_fail(-EINVAL, err, "mirror_to: port %s receives a mirror and cannot be mirrored",
@@ -194,6 +196,7 @@ static int
 port_check(const struct model *m, const struct dp_port_cfg *cfg, const struct model_port *self, char err[DP_ERR_SIZE])
 {
 	static const struct vlan_set none;
+	char device[RTVS_DEVARGS_SIZE];
 	int rc;
 
 	if (m->asks == MODEL_ASKS_NOTHING)
@@ -205,6 +208,9 @@ port_check(const struct model *m, const struct dp_port_cfg *cfg, const struct mo
 		return rc;
 	if (cfg->bridge[0] && !model_bridge_find(m, cfg->bridge))
 		return model_fail(-ENOENT, err, "bridge: %s does not exist", cfg->bridge);
+	if (cfg->vdpa[0] && port_mirroring_to(m, cfg->name))
+		return model_fail(-EINVAL, err, "vdpa: port %s mirrors to this one; a device takes no copies",
+			port_mirroring_to(m, cfg->name)->cfg.name);
 	if (cfg->vlan_mode == DP_VLAN_ACCESS && memcmp(&cfg->trunk, &none, sizeof(none)) != 0)
 		return model_fail(-EINVAL, err, "trunk: only for vlan_mode=trunk");
 	for (unsigned i = 0; i < m->n_ports; i++) {
@@ -218,7 +224,9 @@ port_check(const struct model *m, const struct dp_port_cfg *cfg, const struct mo
 		if (cfg->devargs[0] && strcmp(other->devargs, cfg->devargs) == 0)
 			return model_fail(-EEXIST, err, "devargs: the device belongs to port %s", other->name);
 	}
-	rc = dp_port_check_qos(cfg, err);
+	rc = self ? 0 : model_pool_take(m, cfg->vdpa, device, err);
+	if (!rc)
+		rc = dp_port_check_qos(cfg, err);
 	if (!rc)
 		rc = port_check_mirror(m, cfg, err);
 	return rc || m->asks == MODEL_ASKS_ADMISSION_LATER ? rc : admit_check(m, cfg, err);
@@ -249,7 +257,9 @@ model_port_add(struct model *m, const struct dp_port_cfg *cfg, char err[DP_ERR_S
 		return model_fail(-ENOMEM, err, "out of memory");
 	port->cfg = *cfg;
 	port->id = model_free_id((void *const *)m->port_by_id);
-	rc = m->dp ? dp_port_add(m->dp, cfg, &port->id, err) : 0;
+	rc = model_pool_take(m, cfg->vdpa, port->cfg.device, err);
+	if (!rc && m->dp)
+		rc = dp_port_add(m->dp, &port->cfg, &port->id, err);
 	if (rc < 0) {
 		free(port);
 		return rc;
@@ -286,19 +296,22 @@ int
 model_port_set(struct model *m, const struct dp_port_cfg *cfg, char err[DP_ERR_SIZE])
 {
 	struct model_port *port = model_port_find(m, cfg->name);
+	struct dp_port_cfg to = *cfg;
 	int rc;
 
 	if (!port)
 		return model_fail(-ENOENT, err, "port %s does not exist", cfg->name);
-	rc = port_check(m, cfg, port, err);
+	// Fixed; a dry model's port may have taken another.
+	memcpy(to.device, port->cfg.device, sizeof(to.device));
+	rc = port_check(m, &to, port, err);
 	if (rc < 0)
 		return rc;
-	rc = m->dp ? dp_port_set(m->dp, port->id, cfg, err) : 0;
+	rc = m->dp ? dp_port_set(m->dp, port->id, &to, err) : 0;
 	if (rc < 0)
 		return rc;
-	if (strcmp(port->cfg.bridge, cfg->bridge) != 0)
+	if (strcmp(port->cfg.bridge, to.bridge) != 0)
 		port_forget_macs(m, port);
-	port->cfg = *cfg;
+	port->cfg = to;
 	model_tell(m, "port.set", cfg->name);
 	return 0;
 }

@@ -7,6 +7,7 @@
 
 #include "admit.h"
 #include "bridge_params.h"
+#include "pool_params.h"
 #include "port_params.h"
 #include "rtvs/log.h"
 #include "system_params.h"
@@ -176,6 +177,35 @@ remove_bridges(struct plan *p)
 }
 
 static bool
+remove_pools(struct plan *p)
+{
+	char name[RTVS_NAME_SIZE];
+
+	for (unsigned i = p->m->n_pools; i-- > 0;) {
+		memcpy(name, p->m->pools[i]->name, sizeof(name));
+		if (!model_pool_find(p->target, name) && !stepped(p, "pool", name, model_pool_del(p->m, name, p->err)))
+			return false;
+	}
+	return true;
+}
+
+static bool
+apply_pools(struct plan *p)
+{
+	for (unsigned i = 0; i < p->target->n_pools; i++) {
+		const struct model_pool *to = p->target->pools[i], *pool = model_pool_find(p->m, to->name);
+		int rc;
+
+		if (pool && pool_params_is_same(pool, to))
+			continue;
+		rc = pool ? model_pool_set(p->m, to, p->err) : model_pool_add(p->m, to, p->err);
+		if (!stepped(p, "pool", to->name, rc))
+			return false;
+	}
+	return true;
+}
+
+static bool
 apply_bridges(struct plan *p)
 {
 	for (unsigned i = 0; i < p->target->n_bridges; i++) {
@@ -236,7 +266,8 @@ static int
 execute(struct plan *p)
 {
 	(void)(apply_system(p) && remove_macs(p) && detach_ports(p) && remove_ports(p, 1) && remove_ports(p, 0) &&
-		remove_bridges(p) && apply_bridges(p) && apply_ports(p, 0) && apply_ports(p, 1) && add_macs(p));
+		remove_bridges(p) && remove_pools(p) && apply_bridges(p) && apply_pools(p) && apply_ports(p, 0) &&
+		apply_ports(p, 1) && add_macs(p));
 	return p->rc;
 }
 

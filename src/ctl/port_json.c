@@ -173,6 +173,8 @@ port_json_state(const struct dp *dp, const struct model_port *port)
 	(void)json_object_set_new(object, "mtu", json_integer(state.mtu));
 	(void)json_object_set_new(object, "worker", json_integer(state.worker));
 	(void)json_object_set_new(object, "n_macs", json_integer(dp_port_n_macs(dp, port->id)));
+	if (port->cfg.device[0])
+		(void)json_object_set_new(object, "offloaded", json_string(port->cfg.device));
 	if (port_has(port->cfg.type, PORT_IS_GUEST)) {
 		add_vhost_state(object, &state);
 	} else if (port_has(port->cfg.type, PORT_IS_NODE)) {
@@ -246,6 +248,20 @@ port_json_stats(const struct dp *dp, const struct model_port *port)
 	if (object)
 		(void)json_object_set_new(object, "drops_by_reason", port_json_drops(&stats));
 	return object;
+}
+
+json_t *
+port_json_device_stats(const struct dp *dp, const struct model_port *port)
+{
+	struct dp_device_stat stats[DP_MAX_DEVICE_STATS];
+	unsigned n = dp_port_device_stats(dp, port->id, stats, DP_MAX_DEVICE_STATS);
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < n; i++)
+		(void)json_array_append_new(list,
+			json_pack("{s:i, s:s, s:I}", "queue", (int)stats[i].queue, "name", stats[i].name, "value",
+				(json_int_t)stats[i].value));
+	return list;
 }
 
 json_t *

@@ -8,6 +8,8 @@
 // All return new references.
 json_t *port_json_summary(const struct dp *dp, const struct model_port *port);
 json_t *port_json_state(const struct dp *dp, const struct model_port *port);
+// A list; a device that counts nothing has an empty one.
+json_t *port_json_device_stats(const struct dp *dp, const struct model_port *port);
 json_t *port_json_stats(const struct dp *dp, const struct model_port *port);
 // Counters; drops: their sum.
 json_t *port_json_counters(const struct dp_port_stats *stats);

@@ -6,6 +6,8 @@
 #include "probes.h"
 #include "rtvs/geneve_ignore.h"
 
+#include <string.h>
+
 #define P(member, type, ...) RPC_PARAM(struct dp_port_cfg, member, type, __VA_ARGS__)
 #define PAS(json_name, member, type, ...) RPC_PARAM_AS(json_name, struct dp_port_cfg, member, type, __VA_ARGS__)
 #define FIXED "when the port is added; delete the port and add it again to change it"
@@ -30,6 +32,8 @@ const struct rpc_param port_params[] = {
 		.help = "mode=listen: user who owns the socket file"),
 	P(socket_group, RPC_STR, .max = RTVS_NAME_SIZE - 1, .kinds = PORT_KINDS(PORT_HAS_SOCKET), .fixed = FIXED,
 		.help = "mode=listen: group of the socket file"),
+	P(vdpa, RPC_STR, .max = RTVS_DEVARGS_SIZE - 1, .kinds = PORT_KINDS(PORT_HAS_SOCKET), .fixed = FIXED,
+		.help = "vDPA device that moves the guest's packets itself: DPDK's name of it (\"0000:03:00.2\"), or pool:NAME; empty: the switch moves them"),
 	P(packed, RPC_BOOL, .def = "true", .kinds = PORT_KINDS(PORT_IS_GUEST), .fixed = NEGOTIATED,
 		.help = "offer packed rings"),
 	P(csum, RPC_BOOL, .def = "true", .kinds = PORT_KINDS(PORT_IS_GUEST | PORT_IS_TUNNEL), .fixed = NEGOTIATED,
@@ -111,6 +115,22 @@ const struct rpc_param port_params[] = {
 };
 // clang-format on
 const unsigned port_params_n = sizeof(port_params) / sizeof(port_params[0]) - 1;
+
+bool
+port_params_is_of_device(const struct rpc_param *param, const struct dp_port_cfg *cfg)
+{
+	static const char *const names[] = {"name", "type", "socket", "mode", "socket_mode", "socket_owner",
+		"socket_group", "vdpa", "packed", "csum", "tso", "queues", "admin_up", "domain", "domain_uuid"};
+
+	json_t *object = rpc_encode(param, 1, cfg);
+	bool is_default = object && !json_object_size(object);
+
+	json_decref(object);
+	for (unsigned i = 0; !is_default && i < sizeof(names) / sizeof(names[0]); i++)
+		if (!strcmp(param->name, names[i]))
+			return true;
+	return is_default;
+}
 
 bool
 port_params_is_settable(const struct dp_port_cfg *from, const struct dp_port_cfg *to)

@@ -37,6 +37,12 @@ check_given(uint64_t present, const struct dp_port_cfg *cfg, struct rpc_error *e
 
 	if (rpc_check_kinds(port_params, port_params_n, present, cfg, err))
 		return -1;
+	for (unsigned i = 0; cfg->vdpa[0] && i < port_params_n; i++) {
+		if ((present >> i & 1) && !port_params_is_of_device(&port_params[i], cfg)) {
+			rpc_error_set(err, RPC_INVALID_PARAMS, "%s: " DP_OFFLOADED, port_params[i].name, cfg->vdpa);
+			return -1;
+		}
+	}
 	for (unsigned i = 0; cfg->vhost_mode != DP_VHOST_LISTEN && i < N(listen_only); i++) {
 		if (is_given(present, listen_only[i])) {
 			rpc_error_set(err, RPC_INVALID_PARAMS, "%s: only for mode=listen", listen_only[i]);
@@ -262,9 +268,9 @@ port_move(void *ctx, const void *params, uint64_t present, json_t **ret_result, 
 	if (!port)
 		return ctl_refuse_name(err, -ENOENT, "port", p->name);
 	rc = dp_port_move(plane->dp, port->id, p->for_ns);
-	return rc < 0 ?
-		port_refuse(err, rc, "name: only a port with type=vhost and mode=listen can be moved", p->name) :
-		0;
+	return rc < 0 ? port_refuse(err, rc, "name: only a port with type=vhost, mode=listen and no vdpa can be moved",
+				p->name) :
+			0;
 }
 
 // The port's promises, and whether they can be kept: its conforming packets have left after `bound`
@@ -300,6 +306,8 @@ port_json(const struct plane *plane, const struct model_port *port)
 				model_port_find(plane->model, port->cfg.mirror_to) ? "active" : "waits for its port"));
 	(void)json_object_set_new(object, "state", state);
 	(void)json_object_set_new(object, "stats", port_json_stats(plane->dp, port));
+	if (port->cfg.device[0])
+		(void)json_object_set_new(object, "device_stats", port_json_device_stats(plane->dp, port));
 	(void)json_object_set_new(object, "held_back_by", port_json_holds(plane->dp, plane->model, port, false));
 	(void)json_object_set_new(object, "holds_back", port_json_holds(plane->dp, plane->model, port, true));
 	return object;

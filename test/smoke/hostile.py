@@ -164,6 +164,22 @@ def good(f):
     f.ask(GET_VRING_BASE, struct.pack("<II", 1, 0))
 
 
+def echo(f):
+    """An honest one at a device that sends its frames back."""
+    f.start(wanted=F_VERSION_1 | F_PROTOCOL)
+    for i in range(N_GOOD):
+        f.desc(0, i, 0x40000 + i * 2048, 2048, WRITE)
+        f.put(0x20000 + i * 2048, FRAME[:-1] + bytes([i]))
+        f.desc(1, i, 0x20000 + i * 2048, len(FRAME))
+    f.avail(0, range(N_GOOD))
+    f.avail(1, range(N_GOOD))
+    f.wait_used(0, N_GOOD)
+    for i in range(N_GOOD):
+        at = 0x40000 + i * 2048
+        assert f.mem[at : at + len(FRAME)] == FRAME[:-1] + bytes([i]), f"frame {i} is another"
+    f.ask(GET_VRING_BASE, struct.pack("<II", 1, 0))
+
+
 def hold(f):
     """An honest one that stays; it says "ready" when it has the port, and sends a frame for each line that it reads."""
     f.start()
@@ -965,8 +981,8 @@ def cut(f, messages):
     good(f)
 
 
-HELPERS = (Frontend, Fuse, good, hold, halves, cut, send_packed, send_split, must_hang_up, full_eventfd, full_pipe,
-    full_socket, watched_eventfd, lingering, is_served, stop)
+HELPERS = (Frontend, Fuse, good, echo, hold, halves, cut, send_packed, send_split, must_hang_up, full_eventfd,
+    full_pipe, full_socket, watched_eventfd, lingering, is_served, stop)
 ATTACKS = {name: value for name, value in list(globals().items())
     if callable(value) and getattr(value, "__module__", "") == __name__ and value not in HELPERS}
 # they make their connections themselves
@@ -975,7 +991,7 @@ OF_THEIR_OWN = (descriptors_are_wrong, all_messages, memory_of_fuse, last_refere
 
 
 def main(path, name):
-    if name in ("good", "hold", "halves"):
+    if name in ("good", "echo", "hold", "halves"):
         globals()[name](Frontend(path))
         return
     try:

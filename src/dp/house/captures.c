@@ -60,6 +60,10 @@ dp_capture_start(struct dp *dp, unsigned id, const char *filter, uint32_t snaple
 
 	if (!port)
 		return -ENOENT;
+	if (port->cfg.device[0]) {
+		dp_error(err, "port: " DP_OFFLOADED, port->cfg.device);
+		return -EINVAL;
+	}
 	if (port->capture) {
 		dp_error(err, "port: a capture of '%s' is running", port->cfg.name);
 		return -EBUSY;

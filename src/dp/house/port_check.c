@@ -9,6 +9,12 @@
 
 #define ETHER_HEADER 14
 
+static const char *
+first_of_switch(const struct dp_port_cfg *cfg)
+{
+	return cfg->bridge[0] ? "bridge" : cfg->mirror_to[0] ? "mirror_to" : cfg->address.len ? "address" : NULL;
+}
+
 int
 dp_port_check_qos(const struct dp_port_cfg *cfg, char err[DP_ERR_SIZE])
 {
@@ -61,6 +67,8 @@ port_check(const struct dp *dp, const struct dp_port_cfg *cfg, char err[DP_ERR_S
 		dp_error(err, "vlan: %u is out of range 0 to %u", cfg->vlan, RTVS_VLAN_MAX);
 	else if (cfg->mirror_to[0] && !strcmp(cfg->mirror_to, cfg->name))
 		dp_error(err, "mirror_to: a port cannot be its own mirror");
+	else if (cfg->device[0] && first_of_switch(cfg))
+		dp_error(err, "%s: " DP_OFFLOADED, first_of_switch(cfg), cfg->device);
 	else if (cfg->bridge[0] && !registry_bridge(dp, cfg->bridge)) {
 		dp_error(err, "bridge: there is no bridge '%s'", cfg->bridge);
 		return -ENOENT;

@@ -3,6 +3,9 @@
 // io/guest_io.c the packets.
 #include "connector.h"
 #include "dp_state.h"
+#include "eal.h"
+#include "io/vdpa_device.h"
+#include "io/vdpa_link.h"
 #include "io/vhost_guard.h"
 #include "port.h"
 #include "port_type.h"
@@ -90,11 +93,38 @@ find_socket(const struct dp *dp, const char *path)
 	return NULL;
 }
 
+static uint64_t
+hidden_features(const struct dp_port_cfg *cfg)
+{
+	struct dp_port_cfg all = {.packed = true, .csum = true, .tso = true};
+
+	return vhost_session_offers(&all) & ~vhost_session_offers(cfg);
+}
+
+// Workers have neither the guest's rings nor anything else of the port.
+static int
+open_device(struct vhost *v, char err[DP_ERR_SIZE])
+{
+	struct vdpa_device_cfg cfg = {.id = v->port->path.id,
+		.devargs = v->fixed.device,
+		.hidden = hidden_features(&v->fixed),
+		.n_pairs = v->fixed.n_queues};
+	int rc;
+
+	eal_need_drivers();
+	rc = vdpa_device_open(&cfg, &v->device, err);
+	v->served.create = vdpa_link_create;
+	v->served.device = v->device;
+	v->port->path.device.io = NULL;
+	return rc;
+}
+
 static int
 vhost_open(struct port *port, char err[DP_ERR_SIZE])
 {
 	const struct port *other = find_socket(port->dp, port->cfg.socket);
 	struct vhost *v;
+	int rc;
 
 	if (other) {
 		dp_error(err, "socket: %s is port '%s''s", port->cfg.socket, other->cfg.name);
@@ -106,7 +136,12 @@ vhost_open(struct port *port, char err[DP_ERR_SIZE])
 		return -ENOMEM;
 	}
 	vhost_session_open(v, port, vhost_session_offers(&port->cfg) | OFFERED, port->cfg.socket);
-	return 0;
+	rc = port->cfg.device[0] ? open_device(v, err) : 0;
+	if (rc) {
+		vhost_session_close(v);
+		rte_free(v);
+	}
+	return rc;
 }
 
 static void
@@ -124,6 +159,7 @@ vhost_close(struct port *port)
 	struct vhost *v = port->priv;
 
 	vhost_stop(port);
+	vdpa_device_close(v->device);
 	vhost_session_close(v);
 	rte_free(v);
 }
@@ -159,6 +195,15 @@ describe_claim(struct vhost *v, bool is_held, char *text, size_t size)
 }
 
 static void
+describe_device(const char *device, char detail[DP_DETAIL_SIZE])
+{
+	char rest[DP_DETAIL_SIZE];
+
+	memcpy(rest, detail, sizeof(rest));
+	snprintf(detail, DP_DETAIL_SIZE, "offloaded to %.64s%s%.100s", device, rest[0] ? ": " : "", rest);
+}
+
+static void
 vhost_state(const struct port *port, struct dp_port_state *ret_state)
 {
 	struct vhost *v = port->priv;
@@ -179,6 +224,17 @@ vhost_state(const struct port *port, struct dp_port_state *ret_state)
 	}
 	if (port->cfg.admin_up)
 		describe_claim(v, ret_state->is_connected, ret_state->detail, sizeof(ret_state->detail));
+	if (v->device)
+		describe_device(port->cfg.device, ret_state->detail);
+}
+
+unsigned
+dp_port_device_stats(const struct dp *dp, unsigned id, struct dp_device_stat *ret_stats, unsigned max)
+{
+	const struct port *port = id < DP_MAX_PORTS ? dp->port[id] : NULL;
+	const struct vhost *v = port && port->cfg.device[0] ? port->priv : NULL;
+
+	return v ? vdpa_device_stats(v->device, ret_stats, max) : 0;
 }
 
 int
@@ -189,8 +245,8 @@ dp_port_move(struct dp *dp, unsigned id, uint64_t for_ns)
 
 	if (!port)
 		return -ENOENT;
-	if (port->type != &port_vhost_type || port->cfg.vhost_mode != DP_VHOST_LISTEN)
-		return -EOPNOTSUPP;
+	if (port->type != &port_vhost_type || port->cfg.vhost_mode != DP_VHOST_LISTEN || port->cfg.device[0])
+		return -EOPNOTSUPP; // a device has one guest's rings
 	v = port->priv;
 	pthread_mutex_lock(&v->claim_lock);
 	claim_move(&v->claim, for_ns, clock_now_ns(&dp->env.clock));

@@ -34,6 +34,10 @@ dp_trace_start(struct dp *dp, unsigned id, uint32_t rate, char err[DP_ERR_SIZE])
 
 	if (!port)
 		return -ENOENT;
+	if (port->cfg.device[0]) {
+		dp_error(err, "port: " DP_OFFLOADED, port->cfg.device);
+		return -EINVAL;
+	}
 	if (!port->path.device.io || !port->path.device.io->look) {
 		dp_error(err, "port: '%s' is no guest's: ports of type vhost are traced", port->cfg.name);
 		return -EINVAL;

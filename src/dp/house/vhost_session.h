@@ -25,6 +25,7 @@ struct vhost {
 	struct guest_io io; // what workers have
 	struct port *port;
 	struct guest_port served; // what the thread of connections has
+	struct vdpa_device *device; // that moves the rings (io/vdpa_device.h), NULL: workers do
 	struct dp_port_cfg fixed; // as the port was made: the part that other threads may read
 	bool is_bound; // its socket file is there; ctl
 	_Atomic bool is_off; // workers do not get its rings; ctl: wo

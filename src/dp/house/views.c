@@ -102,6 +102,8 @@ build_port(const struct dp *dp, struct port *port, struct view_port *vp)
 	const struct dp_port_cfg *cfg = &port->cfg;
 	const struct port *mirror_to = registry_mirror_to(port);
 
+	if (mirror_to && mirror_to->cfg.device[0])
+		mirror_to = NULL; // its packets are a device's
 	vp->port = &port->path;
 	vp->bridge = port->place.bridge ? &port->place.bridge->path : NULL;
 	vp->n_rxq = port->path.device.io ? (uint16_t)cfg->n_queues : 0;

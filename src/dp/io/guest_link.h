@@ -18,6 +18,7 @@ struct guest_link_cfg {
 	int fd; // who speaks for the driver; the link closes it
 	uint64_t features; // offered
 	uint32_t n_pairs;
+	struct vdpa_device *device; // that moves the packets (vdpa_device.h), NULL: workers do
 	unsigned owner; // of its eventfds, as vhost_guard.h has it
 	void *arg; // of the functions
 	// The guest has moved here: others are to learn of it, as if it had sent a frame.

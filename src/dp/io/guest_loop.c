@@ -232,6 +232,7 @@ add_link(struct guest_loop *loop, struct guest_port *port, int fd, pid_t pid)
 	struct guest_link_cfg cfg = {.fd = fd,
 		.features = port->features,
 		.n_pairs = port->n_pairs,
+		.device = port->device,
 		.arg = port,
 		.announce = port->announce,
 		.prepare = port->prepare,

@@ -29,6 +29,7 @@ struct guest_port {
 	uint64_t features; // offered
 	uint32_t n_pairs;
 	struct guest_link *(*create)(const struct guest_link_cfg *cfg); // as vhost_link_create
+	struct vdpa_device *device; // as in struct guest_link_cfg
 	// A process has connected to the port's socket: may it have the port?
 	bool (*may_connect)(struct guest_port *port, pid_t pid);
 	void (*opened)(struct guest_port *port, struct guest_link *link, pid_t pid);

@@ -464,6 +464,16 @@ dp_port_check_segment(const char *path, char err[DP_ERR_SIZE])
 	return strcmp(path, FAKE_BAD_SEGMENT) ? 0 : refuse(-EINVAL, err, "no segment");
 }
 
+unsigned
+dp_port_device_stats(const struct dp *dp, unsigned id, struct dp_device_stat *ret_stats, unsigned max)
+{
+	(void)dp;
+	(void)id;
+	(void)ret_stats;
+	(void)max;
+	return 0;
+}
+
 int
 dp_port_move(struct dp *dp, unsigned id, uint64_t for_ns)
 {

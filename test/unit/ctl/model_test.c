@@ -46,6 +46,44 @@ limit_of_bridges(void **state)
 }
 
 static void
+pools_lend_each_device_once(void **state)
+{
+	struct fixture *f = *state;
+	struct rpc_error err;
+	json_t *pool;
+
+	fixture_ok(f, "pool.add", "{\"name\": \"fast\", \"devices\": \"0000:03:00.2,0000:03:00.3\"}");
+	fixture_refused(f, "port.add", "{\"name\": \"a\", \"vdpa\": \"pool:none\"}", RPC_STATE_ERROR,
+		"no pool 'none'; pool.add makes one; free in pools: 0000:03:00.2 (fast), 0000:03:00.3 (fast)");
+	fixture_ok(f, "port.add", "{\"name\": \"a\", \"vdpa\": \"pool:fast\"}");
+	fixture_refused(f, "port.add", "{\"name\": \"b\", \"vdpa\": \"0000:03:00.2,class=vdpa\"}", RPC_STATE_ERROR,
+		"0000:03:00.2 belongs to port a; free in pools: 0000:03:00.3 (fast)");
+	fixture_ok(f, "port.add", "{\"name\": \"b\", \"vdpa\": \"0000:03:00.3,class=vdpa\"}");
+	fixture_refused(
+		f, "port.add", "{\"name\": \"c\", \"vdpa\": \"pool:fast\"}", RPC_STATE_ERROR, "no pool has a free");
+	fixture_refused(f, "pool.del", "{\"name\": \"fast\"}", RPC_STATE_ERROR, "port a has a device");
+	fixture_ok(f, "port.del", "{\"name\": \"b\"}");
+	pool = fixture_call(f, "pool.show", "{\"name\": \"fast\"}", &err);
+	assert_string_equal(json_string_value(json_array_get(json_object_get(pool, "free"), 0)), "0000:03:00.3");
+	json_decref(pool);
+	fixture_ok(f, "pool.set", "{\"name\": \"fast\", \"devices\": \"0000:03:00.4\"}");
+	// a keeps its own
+	assert_string_equal(f->ctl->plane.live->ports[0]->cfg.device, "0000:03:00.2");
+	fixture_ok(f, "port.del", "{\"name\": \"a\"}");
+	fixture_ok(f, "pool.del", "{\"name\": \"fast\"}");
+}
+static void
+limit_of_pools(void **state)
+{
+	char params[96];
+
+	for (unsigned i = 0; i < MODEL_MAX_POOLS; i++) {
+		(void)snprintf(params, sizeof(params), "{\"name\": \"p%u\", \"devices\": \"d%u\"}", i, i);
+		fixture_ok(*state, "pool.add", params);
+	}
+	fixture_refused(*state, "pool.add", "{\"name\": \"more\", \"devices\": \"d\"}", RPC_STATE_ERROR, "limit");
+}
+static void
 limit_of_ports(void **state)
 {
 	char params[64];
@@ -174,6 +212,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(bridges_come_and_go),
 		T(limit_of_bridges),
+		T(pools_lend_each_device_once),
+		T(limit_of_pools),
 		T(limit_of_ports),
 		T(limit_of_static_macs),
 		T(static_macs_belong_to_ports_of_the_bridge),
