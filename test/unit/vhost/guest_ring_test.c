@@ -507,7 +507,10 @@ frames_of_a_burst_are_received_once_and_in_order(void **state)
 static void
 used_entries_that_repeat_are_not_stored(void **state)
 {
-	enum { SIZE = 8, PAGE = 4096 };
+	enum {
+		SIZE = 8,
+		PAGE = 4096
+	};
 	uint8_t *at = mmap(NULL, 3 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	struct guest_mem mem = {0};
 	struct guest_region region = {.host = at + 2 * PAGE, .n_bytes = PAGE};
