@@ -23,7 +23,7 @@ advice_fn advice_place_names, advice_place_pin, advice_place_worker, advice_plac
 	advice_place_guests, advice_place_siblings, advice_place_node;
 // advice_time.c: who takes processor time away.
 advice_fn advice_time_wait, advice_time_policy, advice_time_quota, advice_time_weight, advice_time_steal,
-	advice_time_worker_priority, advice_time_workers;
+	advice_time_worker_priority, advice_time_workers, advice_time_vduse;
 // advice_cpu.c: what CPUs are set to, and what interrupts them.
 advice_fn advice_cpu_isolated, advice_cpu_tick, advice_cpu_idle, advice_cpu_frequency, advice_cpu_irqs,
 	advice_cpu_irqbalance, advice_cpu_coalescing, advice_cpu_clock;

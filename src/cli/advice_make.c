@@ -71,6 +71,9 @@ static const struct {
 	{"cpu.frequency", advice_cpu_frequency,
 		"After an idle moment the CPU starts slowly, and speeds up only after the packet is late."},
 	{"clock", advice_cpu_clock, "Reading a clock other than the TSC takes a microsecond and more, under a lock."},
+	{"vdpa.timeout", advice_time_vduse,
+		"While the daemon is away, whoever sets up, resets or unbinds a driver of its device waits in the "
+		"kernel that long: QEMU with its guest, and commands."},
 	{"workers", advice_time_workers, "Which CPUs workers poll on is known only to the daemon."},
 };
 

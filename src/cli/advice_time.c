@@ -12,6 +12,7 @@
 #define WAIT_HINT_PPM 100
 #define STEAL_PROBLEM_PERMILLE 10
 #define MAX_NAMED 6
+#define VDUSE_WAIT_MAX_S 5 // far more than a restart of the daemon takes
 
 static double
 ms(uint64_t ns)
@@ -189,4 +190,21 @@ advice_time_workers(const struct machine_facts *m, const struct advice_plan *p, 
 	ADVICE_SAY(f, "%s", m->daemon_problem);
 	ADVICE_SHELL(f, "rtvsctl -s SOCKET advise ...");
 	return ADVICE_UNKNOWN;
+}
+
+enum advice_severity
+advice_time_vduse(const struct machine_facts *m, const struct advice_plan *p, struct advice_finding *f)
+{
+	(void)p;
+	if (!m->vduse[0])
+		return ADVICE_NONE;
+	if (m->vduse_wait_s)
+		ADVICE_SAY(f, "the kernel waits up to %lld s for the program of VDUSE device %s",
+			(long long)m->vduse_wait_s, m->vduse);
+	else
+		ADVICE_SAY(f, "the kernel waits for the program of VDUSE device %s without limit", m->vduse);
+	if (m->vduse_wait_s && m->vduse_wait_s <= VDUSE_WAIT_MAX_S)
+		return ADVICE_OK;
+	ADVICE_SHELL(f, "echo %d > /sys/class/vduse/%s/msg_timeout", VDUSE_WAIT_MAX_S, m->vduse);
+	return m->vduse_wait_s ? ADVICE_HINT : ADVICE_PROBLEM;
 }

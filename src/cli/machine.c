@@ -6,6 +6,7 @@
 #include "guest_proc.h"
 #include "sysfile.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -146,6 +147,35 @@ read_memory_settings(const char *root, struct machine_facts *m)
 	n = sysfile_read(root, swaps, sizeof(swaps), "/proc/swaps");
 	line = n < 0 ? NULL : strchr(swaps, '\n');
 	m->has_swap = n < 0 ? n : line && line[1]; // below the heading
+}
+
+static bool
+is_longer(int64_t wait_s, int64_t than_s)
+{
+	return than_s && (!wait_s || wait_s > than_s); // 0: without limit
+}
+
+static void
+read_vduse(const char *root, struct machine_facts *m)
+{
+	char path[SYSFILE_PATH_SIZE];
+	struct dirent *entry;
+	DIR *dir;
+
+	if ((size_t)snprintf(path, sizeof(path), "%s/sys/class/vduse", root) >= sizeof(path))
+		return;
+	dir = opendir(path);
+	while (dir && (entry = readdir(dir))) {
+		int64_t wait_s = sysfile_number(root, "/sys/class/vduse/%s/msg_timeout", entry->d_name);
+
+		// The directory also has the kernel's control file.
+		if (wait_s < 0 || (m->vduse[0] && !is_longer(wait_s, m->vduse_wait_s)))
+			continue;
+		m->vduse_wait_s = wait_s;
+		(void)snprintf(m->vduse, sizeof(m->vduse), "%.63s", entry->d_name);
+	}
+	if (dir)
+		closedir(dir);
 }
 
 static void
@@ -361,6 +391,7 @@ machine_read(const struct machine_source *source, int pid, struct machine_facts 
 		read_cpus(source->root, m);
 		read_kernel_settings(source->root, m);
 		read_memory_settings(source->root, m);
+		read_vduse(source->root, m);
 		read_irqbalance(source->root, m);
 		for (unsigned i = 0; i < m->n_devices; i++)
 			source->coalesce(source->ctx, &m->devices[i]);

@@ -119,6 +119,11 @@ struct machine_facts {
 	uint64_t window_ns; // how long was measured
 	int64_t steal_ticks, all_ticks; // of all CPUs within the window
 
+	// Of this machine's VDUSE devices, the one for whose program the kernel waits longest; 0 s:
+	// without limit. "": there is none.
+	char vduse[64];
+	int64_t vduse_wait_s;
+
 	bool is_daemon_known;
 	char daemon_problem[160]; // why not
 	struct machine_worker workers[MACHINE_MAX_WORKERS];

@@ -360,6 +360,19 @@ nics_that_wait(void **state)
 }
 
 static void
+kernel_that_waits_for_a_daemon(void **state)
+{
+	(void)state;
+	assert_null(find("vdpa.timeout"));
+	memcpy(m->vduse, "c1", 3);
+	expect("vdpa.timeout", ADVICE_PROBLEM, "c1 without limit", NULL, "echo 5 > /sys/class/vduse/c1/msg_timeout");
+	m->vduse_wait_s = 6;
+	expect("vdpa.timeout", ADVICE_HINT, "up to 6 s", NULL, "echo 5 > /sys/class/vduse/c1/msg_timeout");
+	m->vduse_wait_s = 5;
+	expect("vdpa.timeout", ADVICE_OK, "up to 5 s for the program of VDUSE device c1", NULL, NULL);
+}
+
+static void
 memory_that_moves(void **state)
 {
 	(void)state;
@@ -452,9 +465,9 @@ main(void)
 		TEST(workers_without_priority), TEST(vcpu_on_workers_cpu), TEST(threads_that_get_in_the_way),
 		TEST(other_guests_on_our_cpus), TEST(waiting_is_measured), TEST(scheduling_that_holds_back),
 		TEST(halting_costs), TEST(cpus_that_sleep), TEST(cpus_that_are_open_to_all),
-		TEST(interrupts_on_quiet_cpus), TEST(nics_that_wait), TEST(memory_that_moves),
-		TEST(memory_on_the_other_node), TEST(halves_of_cores), TEST(hosts_that_are_guests),
-		TEST(five_hundred_vcpus)};
+		TEST(interrupts_on_quiet_cpus), TEST(nics_that_wait), TEST(kernel_that_waits_for_a_daemon),
+		TEST(memory_that_moves), TEST(memory_on_the_other_node), TEST(halves_of_cores),
+		TEST(hosts_that_are_guests), TEST(five_hundred_vcpus)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

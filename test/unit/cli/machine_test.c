@@ -137,9 +137,18 @@ settings_are_read(void **state)
 	proc_tree_put("/sys/devices/system/cpu/cpu1/cpuidle/state1/name", "C6\n");
 	proc_tree_put("/sys/module/kvm/parameters/halt_poll_ns", "200000\n");
 	proc_tree_put("/proc/swaps", "Filename\tType\tSize\tUsed\tPriority\n/dev/sda2 partition 100 0 -2\n");
+	proc_tree_put("/sys/class/vduse/c1/msg_timeout", "30\n");
+	proc_tree_put("/sys/class/vduse/c2/msg_timeout", "5\n");
+	proc_tree_put("/sys/class/vduse/control/dev", "511:0\n");
 	m->n_devices = 1;
 	memcpy(m->devices[0].name, "eth0", 5);
 	assert_int_equal(machine_read(&source, 10, m), 0);
+	assert_string_equal(m->vduse, "c1");
+	assert_int_equal(m->vduse_wait_s, 30);
+	proc_tree_put("/sys/class/vduse/c3/msg_timeout", "0\n");
+	m->vduse[0] = '\0';
+	assert_int_equal(machine_read(&source, 10, m), 0);
+	assert_string_equal(m->vduse, "c3");
 	assert_true(m->is_idle_poll);
 	assert_true(cpus_has(&m->rcu_nocbs, 1) && !cpus_has(&m->rcu_nocbs, 0));
 	assert_true(cpus_has(&m->isolated, 1));
