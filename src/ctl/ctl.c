@@ -179,8 +179,10 @@ start_dp(struct ctl *ctl, json_t *calls, char err[DP_ERR_SIZE])
 	ctl->plane.live->dp = ctl->plane.dp;
 	ctl->plane.live->changed = on_changed;
 	ctl->plane.live->changed_arg = ctl;
+	ctl->plane.live->is_starting = true;
 	if (target && config_install(ctl, target, calls, &n_changes, &error) < 0)
 		rc = file_error(ctl, &error, err);
+	ctl->plane.live->is_starting = false;
 out:
 	model_destroy(target);
 	return rc;

@@ -53,6 +53,9 @@ struct model {
 	model_changed_fn *changed; // NULL: no listener
 	void *changed_arg;
 	enum model_asks asks;
+	// The daemon ends if it fails. Its ports then end with it, as at any end: devices that
+	// outlive a daemon stay for the next one.
+	bool is_starting;
 	struct dp_system_cfg system;
 	uint32_t log_level; // enum log_level
 	uint64_t n_changes; // of what config_dump shows

@@ -285,7 +285,7 @@ plan_apply(struct model *m, const struct model *target, struct plan_result *ret_
 	}
 	m->asks = MODEL_ASKS_NOTHING;
 	rc = execute(&plan);
-	if (rc < 0) {
+	if (rc < 0 && !m->is_starting) {
 		char undo_err[DP_ERR_SIZE] = "";
 		struct plan_result undone = {0};
 		struct plan undo = {.m = m, .target = before, .is_undo = true, .result = &undone, .err = undo_err};
