@@ -13,8 +13,8 @@ files() {
 	ls /usr/lib/*/dpdk/pmds-*/librte_{bus_vdev,mempool_ring}.so*
 }
 mkdir -p "$work/files/usr/bin"
-cp "$rtvswitchd" "$rtvsctl" "$work/files/usr/bin"
-strip --strip-debug "$work/files/usr/bin/"*
+cp "$rtvswitchd" "$rtvsctl" "$(dirname "$0")/vduse_restarts.sh" "$work/files/usr/bin"
+strip --strip-debug "$work/files/usr/bin/"rtvs*
 # Where /lib leads to, which stays a link there.
 files | sort -u | tar -chPf - --transform='s,^/lib/,/usr/lib/,' -T - | tar -xf - -C "$work/files"
 tar -cf "$work/files.tar" -C "$work/files" .
@@ -108,16 +108,122 @@ link_goes_down_with_the_port() {
 	is_conserved
 }
 
-daemon_ends() { # SIGNAL
-	g "rtvsctl -s /run/rtvsd.sock -j config dump >/tmp/saved.json"
+daemon_ends() {
 	traffic
-	g_ends "$1"
+	g_ends TERM
 	g_starts --config /tmp/saved.json
 	wait_for 20 pings a 10.0.0.2
 	wait_for 20 pings b 10.0.0.1
 	traffic_ends
 	nobody_lost "$(g "ip netns exec b ping -q -c 20 -i 0.05 10.0.0.1")"
 	is_conserved
+}
+
+# A driver reads both when it is bound.
+device_follows_its_port() {
+	expect_fails "mtu: the driver of device a read it when it was bound: rtvsctl vdpa detach a" ctl port set a mtu=1300
+	expect_match 'mtu 1400' "$(g "ip -n a link show eth0")"
+	ctl vdpa detach a
+	ctl port set a mtu=1300 allowed_macs=52:54:00:00:00:0c
+	joins a 10.0.0.1/24
+	expect_match 'mtu 1300 .*52:54:00:00:00:0c' "$(g "ip -n a link show eth0" | xargs)"
+	wait_for 20 pings b 10.0.0.1
+	# The address of an interface follows by hand: until then the port drops what it sends.
+	ctl port set a allowed_macs=52:54:00:00:00:0a
+	cannot_reach b 10.0.0.1
+	ctl vdpa attach a --netns a --mac 52:54:00:00:00:0a
+	joins a 10.0.0.1/24
+	wait_for 20 pings b 10.0.0.1
+	is_conserved
+}
+
+# RTVS_RESTARTS times (5); how long it took is only shown.
+restarts_recover() {
+	local n=${RTVS_RESTARTS:-5} column
+	g "rtvsctl -s /run/rtvsd.sock -j config dump >/tmp/saved.json"
+	in_g $((30 + 25 * n)) "vduse_restarts.sh $n /tmp/saved.json" >"$work/restarts"
+	for column in ready answer; do
+		echo "    ms from exec to $column: $(awk -v c=$column '{print c == "ready" ? $1 : $2}' "$work/restarts" | sort -n |
+			awk '{t[NR] = $1} END {print "p50", t[int((NR + 1) / 2)], "p99", t[int(NR * 0.99 + 0.5)], "max", t[NR]}')"
+	done >&3
+	expect "restarts after which frames passed" "$n" "$(wc -l <"$work/restarts")"
+	is_conserved
+}
+
+# The next daemon's port has not what the driver agreed to.
+parameters_are_others() {
+	g "sed 's/\"name\": *\"b\"/&, \"csum\": false, \"tso\": false/; s/\"allowed_macs\": *\[[^]]*\]/\"allowed_macs\": []/' /tmp/saved.json >/tmp/other.json"
+	g_ends KILL
+	g_starts --config /tmp/other.json
+	g "grep \"port b: the driver of the VDUSE device uses .* it is made anew\" /tmp/rtvsd.log"
+	joins b 10.0.0.2/24
+	wait_for 20 pings a 10.0.0.2
+	[[ $(port_state b features) != *tso* ]]
+	g_ends KILL
+	g_starts --config /tmp/saved.json
+	joins b 10.0.0.2/24
+	wait_for 20 pings a 10.0.0.2
+}
+
+# The daemon does not start, and the next one does: its devices were not deleted meanwhile.
+configuration_is_wrong() {
+	g "sed 's/^\]\$/,{\"method\": \"port.add\", \"params\": {\"name\": \"c\", \"type\": \"ethdev\", \"devargs\": \"net_none0\"}}]/' /tmp/saved.json >/tmp/wrong.json; tail -n 3 /tmp/wrong.json"
+	g_ends KILL
+	expect_fails 'port.add.*devargs' g "timeout 20 rtvswitchd --socket /run/rtvsd.sock --no-huge --idle adaptive --worker-priority normal --config /tmp/wrong.json"
+	g_starts --config /tmp/saved.json
+	wait_for 20 pings a 10.0.0.2
+}
+
+# Its interface may be set, and others' too; only what needs the device waits, as long as
+# msg_timeout says. Then the kernel gives the device up, and the next daemon makes it anew.
+daemon_is_away() {
+	g "echo 2 >/sys/class/vduse/a/msg_timeout"
+	g_ends KILL
+	g "ip -n a link set eth0 down; ip -n a link set eth0 mtu 1200; ip -n a link set eth0 address 52:54:00:00:00:0b; ip -n a link set eth0 netns 1; ip link show"
+	g "echo a >/sys/bus/vdpa/drivers/virtio_vdpa/unbind"
+	expect "driver" "" "$(g "rtvsctl -j vdpa list" | json "[c['driver'] for c in d if c['device'] == 'a'][0]")"
+	g_starts --config /tmp/saved.json
+	g "grep \"port a: the kernel gave the VDUSE device up .* it is made anew\" /tmp/rtvsd.log"
+	joins a 10.0.0.1/24
+	wait_for 20 pings a 10.0.0.2
+}
+
+# As deadline_test.sh has it for guests: a and b, and c, which floods, share an uplink with half of
+# the rate that they want.
+flow_stat() { ctl -j flow list "port=$2" "from=$1" | json "d[0]['$3'] if d else 0"; } # FROM PORT COUNTER
+is_flooded() { [ "$(flow_stat c up queued)" -gt 32 ]; }
+overload() { # FILE
+	g "for n in 1 2 3; do ip netns exec up iperf3 -s -1 -D -p 530\$n >/dev/null; done
+		(setsid ip netns exec c iperf3 -c 10.0.0.9 -p 5303 -u -b 12M -l 1000 -t 8 >/dev/null 2>&1 &)"
+	wait_for 10 is_flooded
+	in_g 40 "for n in a:1 b:2; do ip netns exec \${n%:*} iperf3 -c 10.0.0.9 -p 530\${n#*:} -u -b 1M -l 1000 -t 4 >/dev/null & ip netns exec \${n%:*} ping -i 0.1 -c 30 -W 3 10.0.0.9 >/tmp/rt.\${n%:*} & done; wait \$(jobs -p)"
+	for name in a b; do g "cat /tmp/rt.$name" >"$1.$name"; done
+	g "pkill -KILL -x iperf3; :"
+}
+median_us() { sed -n 's/.*icmp_seq=.*time=\([0-9.]*\) ms.*/\1/p' "$1" | sort -n | awk '{t[NR] = $1} END {printf "%d\n", t[int((NR + 1) / 2)] * 1000}'; }
+containers_keep_their_deadlines() {
+	local name before after
+	g "ip netns add c; ip netns add up"
+	ctl port add c type=vduse bridge=br0 tso=no weight=4 queue=128
+	ctl port add up type=vduse bridge=br0 tso=no rate=6Mbit
+	joins c 10.0.0.3/24
+	joins up 10.0.0.9/24
+	for name in a b c; do wait_for 20 pings $name 10.0.0.9; done
+	overload "$work/without"
+	for name in a b; do ctl port set $name deadline=70ms min_rate=2500kbit burst=15kB; done
+	overload "$work/with"
+	for name in a b; do
+		before=$(median_us "$work/without.$name")
+		after=$(median_us "$work/with.$name")
+		echo "$name: median round trip $before us without a deadline, $after us with" >&3
+		[ $((after * 3)) -lt "$before" ] || fail "$name: $after us are not a third of $before us"
+		[ "$(flow_stat $name up guaranteed_pkts)" -gt 200 ] || fail "$name was not guaranteed"
+	done
+	expect "guarantees of c" 0 "$(flow_stat c up guaranteed_pkts)"
+	is_conserved
+	for name in a b; do ctl port set $name deadline=0 min_rate=0; done
+	ctl port del up
+	ctl port del c
 }
 
 others_are_refused() {
@@ -144,9 +250,8 @@ no_permission() {
 
 # By sysfs, which asks nobody, and by the command.
 driver_is_another() {
-	local i
 	traffic
-	for i in 1 2 3; do
+	for _ in 1 2 3; do
 		g "echo b >/sys/bus/vdpa/drivers/virtio_vdpa/unbind; echo b >/sys/bus/vdpa/drivers/vhost_vdpa/bind; ls -d /sys/bus/vdpa/devices/b/vhost-vdpa-*"
 		wait_for 5 is_port_state b connected false
 		expect_match "no driver has set up /sys/bus/vdpa/devices/b" "$(port_state b detail)"
@@ -217,11 +322,16 @@ run_case "ports that cannot be are refused" wrong_ports_are_refused
 run_case "two interfaces meet" two_meet
 run_case "TCP passes both ways" tcp_passes
 run_case "an interface has its port's link" link_goes_down_with_the_port
-run_case "the daemon is killed under traffic" daemon_ends KILL
-run_case "the daemon is ended under traffic" daemon_ends TERM
+run_case "an interface follows its port when it is bound" device_follows_its_port
+run_case "the daemon is killed under traffic, again and again" restarts_recover
+run_case "the daemon is ended under traffic" daemon_ends
+run_case "a device with other parameters is made anew" parameters_are_others
+run_case "a wrong configuration deletes no devices" configuration_is_wrong
+run_case "a daemon that is away keeps commands as long as the kernel is told" daemon_is_away
 run_case "a device of another program is refused" others_are_refused
 run_case "without the right to it, the error says so" no_permission
 run_case "a device gets another driver, and the first again" driver_is_another
 run_case "a device goes while it is used" device_goes
 run_case "a device that a program holds open stays" device_is_in_use
+run_case "containers with deadlines keep their delay beside one that floods" containers_keep_their_deadlines
 run_case "a namespace goes with its interface" namespace_goes

@@ -254,8 +254,8 @@ dp_port_set(struct dp *dp, unsigned id, const struct dp_port_cfg *cfg, char err[
 	rc = port_check(dp, cfg, err);
 	if (rc)
 		return rc;
-	if (cfg->mtu != old.mtu && port->type->set_mtu) {
-		rc = port->type->set_mtu(port, cfg->mtu, err);
+	if (port->type->configure) {
+		rc = port->type->configure(port, cfg, err);
 		if (rc)
 			return rc;
 	}
@@ -289,13 +289,13 @@ dp_port_set(struct dp *dp, unsigned id, const struct dp_port_cfg *cfg, char err[
 		bridge_forget_port(dp, registry_bridge(dp, old.bridge), port, false);
 	return 0;
 err_cfg:
-	port->cfg = old;
-	(void)registry_set(port);
-	if (cfg->mtu != old.mtu && port->type->set_mtu) {
+	if (port->type->configure) {
 		char ignored[DP_ERR_SIZE];
 
-		(void)port->type->set_mtu(port, old.mtu, ignored);
+		(void)port->type->configure(port, &old, ignored);
 	}
+	port->cfg = old;
+	(void)registry_set(port);
 	return rc;
 }
 

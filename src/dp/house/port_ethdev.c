@@ -329,16 +329,19 @@ ethdev_close(struct port *port)
 }
 
 static int
-ethdev_set_mtu(struct port *port, uint32_t mtu, char err[DP_ERR_SIZE])
+ethdev_configure(struct port *port, const struct dp_port_cfg *cfg, char err[DP_ERR_SIZE])
 {
 	struct ethdev *e = port->priv;
-	int rc = rte_eth_dev_set_mtu(e->dev_id, (uint16_t)mtu);
+	int rc;
 
+	if (cfg->mtu == port->cfg.mtu)
+		return 0;
+	rc = rte_eth_dev_set_mtu(e->dev_id, (uint16_t)cfg->mtu);
 	if (rc && rc != -ENOTSUP) {
-		dp_error(err, "mtu: the device refused %u: %s", mtu, strerror(-rc));
+		dp_error(err, "mtu: the device refused %u: %s", cfg->mtu, strerror(-rc));
 		return rc;
 	}
-	atomic_store(&e->mtu, mtu);
+	atomic_store(&e->mtu, cfg->mtu);
 	return 0;
 }
 
@@ -400,7 +403,7 @@ const struct port_type port_ethdev_type = {
 	.close = ethdev_close,
 	.start = ethdev_start,
 	.stop = ethdev_stop,
-	.set_mtu = ethdev_set_mtu,
+	.configure = ethdev_configure,
 	.state = ethdev_state,
 	.tx_lost = ethdev_tx_lost,
 	.housekeeping = ethdev_housekeeping,

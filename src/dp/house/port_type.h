@@ -10,8 +10,8 @@ struct port_type {
 	void (*close)(struct port *port);
 	int (*start)(struct port *port, char err[DP_ERR_SIZE]);
 	void (*stop)(struct port *port);
-	// NULL: nothing to do
-	int (*set_mtu)(struct port *port, uint32_t mtu, char err[DP_ERR_SIZE]);
+	// Before port->cfg becomes cfg: what the device itself has of it. NULL: nothing.
+	int (*configure)(struct port *port, const struct dp_port_cfg *cfg, char err[DP_ERR_SIZE]);
 	void (*state)(const struct port *port, struct dp_port_state *ret_state);
 	// Of the packets that tx took, those that the device says it did not send. NULL: none.
 	uint64_t (*tx_lost)(const struct port *port);

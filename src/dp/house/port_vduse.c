@@ -35,11 +35,8 @@ port_of(const struct port *port)
 }
 
 static struct vduse_device_cfg
-device_of(const struct port *port)
+device_of(const struct dp_port_cfg *cfg)
 {
-	// Fixed parameters: what a device is made of does not change under its driver.
-	const struct dp_port_cfg *cfg = &port_of(port)->v.fixed;
-
 	return (struct vduse_device_cfg){.name = cfg->name,
 		.features = vhost_session_offers(cfg),
 		.mac = cfg->allowed_macs.n ? cfg->allowed_macs.mac[0].b : NULL,
@@ -79,23 +76,6 @@ give_to_bus(const char *name, char err[DP_ERR_SIZE])
 	return rc;
 }
 
-// What a former daemon left goes on, unless the kernel waited too long for this one.
-static int
-open_device(const struct vduse_device_cfg *cfg, char err[DP_ERR_SIZE])
-{
-	char text[VDPA_ERR_SIZE] = "";
-	int fd = vduse_device_open(cfg, err);
-
-	if (fd != -ENOTRECOVERABLE)
-		return fd;
-	log_error("port %s: the kernel gave its device up while no daemon was there; it is made anew", cfg->name);
-	if (vdpa_dev_del(cfg->name, VDPA_TIMEOUT_MS, text)) {
-		dp_error(err, "name: the kernel gave VDUSE device '%s' up, and it stays: %s", cfg->name, text);
-		return fd;
-	}
-	return vduse_device_open(cfg, err);
-}
-
 static void
 end_device(struct vduse_port *p)
 {
@@ -119,6 +99,41 @@ serve(struct vduse_port *p, char err[DP_ERR_SIZE])
 }
 
 static int
+open_and_serve(struct vduse_port *p, const struct vduse_device_cfg *cfg, bool *ret_is_stale, char err[DP_ERR_SIZE])
+{
+	int rc = p->device = vduse_device_open(cfg, ret_is_stale, err);
+
+	if (rc < 0)
+		return rc;
+	rc = serve(p, err);
+	if (rc)
+		end_device(p);
+	return rc;
+}
+
+// What a former daemon left goes on, unless the kernel waited too long for this one, or the port's
+// fixed parameters are others. The kernel wants answers also while it takes a device off the bus.
+static int
+open_device(struct vduse_port *p, const struct vduse_device_cfg *cfg, char err[DP_ERR_SIZE])
+{
+	char text[VDPA_ERR_SIZE] = "";
+	bool is_stale;
+	int rc = open_and_serve(p, cfg, &is_stale, err);
+
+	if (rc || !is_stale)
+		return rc;
+	log_error("port %s: %s; it is made anew, and its interface with it", cfg->name, err);
+	rc = vdpa_dev_del(cfg->name, VDPA_TIMEOUT_MS, text);
+	end_device(p);
+	if (rc) {
+		dp_error(err, "name: the VDUSE device '%s' must be made anew, but it stays: %s", cfg->name, text);
+		return rc;
+	}
+	err[0] = '\0';
+	return open_and_serve(p, cfg, &is_stale, err);
+}
+
+static int
 vduse_open(struct port *port, char err[DP_ERR_SIZE])
 {
 	struct vduse_device_cfg cfg;
@@ -133,17 +148,15 @@ vduse_open(struct port *port, char err[DP_ERR_SIZE])
 		return -ENOMEM;
 	}
 	vhost_session_open(&p->v, port, 0, port->cfg.name);
-	cfg = device_of(port);
+	cfg = device_of(&port->cfg);
 	p->v.served.features = vduse_device_features(&cfg);
 	p->v.served.create = vduse_link_create;
 	p->v.io.signal = vduse_link_signal;
 	atomic_store(&p->v.is_off, true);
-	rc = p->device = open_device(&cfg, err);
-	if (rc < 0)
+	rc = open_device(p, &cfg, err);
+	if (rc)
 		goto err_session;
-	rc = serve(p, err);
-	if (!rc)
-		rc = give_to_bus(cfg.name, err);
+	rc = give_to_bus(cfg.name, err);
 	if (!rc)
 		return 0;
 	end_device(p);
@@ -171,11 +184,43 @@ static int
 set_link(struct port *port, bool is_up)
 {
 	struct vduse_port *p = port_of(port);
-	struct vduse_device_cfg cfg = device_of(port);
+	struct vduse_device_cfg cfg = device_of(&port->cfg);
 
 	atomic_store(&p->v.is_off, !is_up);
 	guest_loop_refresh(port->dp->guests, &p->v.served);
-	return vduse_device_set_link(p->device, &cfg, is_up);
+	return vduse_device_set(p->device, &cfg, is_up);
+}
+
+static bool
+is_same_mac(const struct dp_port_cfg *a, const struct dp_port_cfg *b)
+{
+	return a->allowed_macs.n && b->allowed_macs.n &&
+		!memcmp(&a->allowed_macs.mac[0], &b->allowed_macs.mac[0], sizeof(a->allowed_macs.mac[0]));
+}
+
+// Drivers read both when they are bound. The address of an interface can be changed in its place;
+// its MTU can be no larger than what the driver read, and frames above the port's are dropped.
+static int
+vduse_configure(struct port *port, const struct dp_port_cfg *cfg, char err[DP_ERR_SIZE])
+{
+	struct vduse_port *p = port_of(port);
+	struct vduse_device_cfg device = device_of(cfg);
+	int rc;
+
+	if (cfg->mtu == port->cfg.mtu && (!cfg->allowed_macs.n || is_same_mac(cfg, &port->cfg)))
+		return 0;
+	if (cfg->mtu != port->cfg.mtu && vduse_device_has_driver(p->device)) {
+		dp_error(err,
+			"mtu: the driver of device %s read it when it was bound: rtvsctl vdpa detach %s, set it, "
+			"and attach again",
+			cfg->name, cfg->name);
+		return -EBUSY;
+	}
+	rc = vduse_device_set(p->device, &device, !atomic_load(&p->v.is_off));
+	if (rc)
+		dp_error(err, "%s: the kernel refuses it for VDUSE device '%s': %s",
+			cfg->mtu != port->cfg.mtu ? "mtu" : "allowed_macs", cfg->name, strerror(-rc));
+	return rc;
 }
 
 static int
@@ -217,6 +262,7 @@ const struct port_type port_vduse_type = {
 	.close = vduse_close,
 	.start = vduse_start,
 	.stop = vduse_stop,
+	.configure = vduse_configure,
 	.state = vduse_state,
 	.housekeeping = vhost_session_housekeeping,
 	.io = &guest_io_ops,

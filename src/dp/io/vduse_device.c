@@ -9,6 +9,7 @@
 #include <linux/virtio_config.h>
 #include <linux/virtio_ids.h>
 #include <linux/virtio_net.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -24,7 +25,7 @@ uint64_t
 vduse_device_features(const struct vduse_device_cfg *cfg)
 {
 	return cfg->features | BIT(VIRTIO_F_VERSION_1) | BIT(VIRTIO_F_ACCESS_PLATFORM) | BIT(VIRTIO_NET_F_STATUS) |
-		BIT(VIRTIO_NET_F_MTU) | (cfg->mac ? BIT(VIRTIO_NET_F_MAC) : 0);
+		BIT(VIRTIO_NET_F_MTU) | BIT(VIRTIO_NET_F_MAC);
 }
 
 static struct virtio_net_config
@@ -71,7 +72,7 @@ create(int control, const struct vduse_device_cfg *cfg)
 		struct vduse_dev_config config;
 		uint8_t bytes[sizeof(struct vduse_dev_config) + sizeof(s)];
 	} dev = {.config = {.device_id = VIRTIO_ID_NET,
-			 .features = vduse_device_features(cfg),
+			 .features = vduse_device_features(cfg) & ~(cfg->mac ? 0 : BIT(VIRTIO_NET_F_MAC)),
 			 .vq_num = VDUSE_N_RINGS,
 			 .vq_align = PAGE,
 			 .config_size = sizeof(s)}};
@@ -113,15 +114,19 @@ set_up_rings(int fd)
 	return 0;
 }
 
-// Has it as many rings as ours? Of a device that the kernel has given up it tells nothing.
+// Has it as many rings as ours, and a driver, if any, that ours can serve? Of a device that the
+// kernel has given up it tells nothing.
 static int
-check_alike(int fd)
+check_alike(int fd, const struct vduse_device_cfg *cfg)
 {
 	struct vduse_vq_info last = {.index = VDUSE_N_RINGS - 1}, none = {.index = VDUSE_N_RINGS};
+	uint64_t agreed = 0;
 
 	if (ioctl(fd, VDUSE_VQ_GET_INFO, &last))
 		return errno == EPERM ? -ENOTRECOVERABLE : -EEXIST;
-	return ioctl(fd, VDUSE_VQ_GET_INFO, &none) ? 0 : -EEXIST;
+	if (!ioctl(fd, VDUSE_VQ_GET_INFO, &none) || ioctl(fd, VDUSE_DEV_GET_FEATURES, &agreed))
+		return -EEXIST;
+	return agreed & ~vduse_device_features(cfg) ? -ESTALE : 0;
 }
 
 static void
@@ -138,12 +143,16 @@ describe(int rc, const char *name, char err[DP_ERR_SIZE])
 		dp_error(err, "name: another program serves the VDUSE device '%s'", name);
 	else if (rc == -EEXIST)
 		dp_error(err, "name: the VDUSE device '%s' is there, and is no network card of this daemon's", name);
+	else if (rc == -ENOTRECOVERABLE)
+		dp_error(err, "the kernel gave the VDUSE device up while no daemon was there");
+	else if (rc == -ESTALE)
+		dp_error(err, "the driver of the VDUSE device uses packed, csum or tso, which the port has not");
 	else
 		dp_error(err, "cannot make the VDUSE device '%s': %s", name, strerror(-rc));
 }
 
 int
-vduse_device_open(const struct vduse_device_cfg *cfg, char err[DP_ERR_SIZE])
+vduse_device_open(const struct vduse_device_cfg *cfg, bool *ret_is_stale, char err[DP_ERR_SIZE])
 {
 	int control = open_control(err), fd, rc;
 	bool is_new;
@@ -158,9 +167,13 @@ vduse_device_open(const struct vduse_device_cfg *cfg, char err[DP_ERR_SIZE])
 	if (rc == -EEXIST)
 		rc = 0;
 	fd = rc ? rc : open_device(cfg->name);
-	rc = fd < 0 ? fd : is_new ? set_up_rings(fd) : check_alike(fd);
-	if (rc) {
+	rc = fd < 0 ? fd : is_new ? set_up_rings(fd) : check_alike(fd, cfg);
+	*ret_is_stale = rc == -ENOTRECOVERABLE || rc == -ESTALE;
+	if (rc)
 		describe(rc, cfg->name, err);
+	if (*ret_is_stale)
+		rc = 0;
+	if (rc) {
 		if (fd >= 0)
 			close(fd);
 		if (is_new)
@@ -171,19 +184,27 @@ vduse_device_open(const struct vduse_device_cfg *cfg, char err[DP_ERR_SIZE])
 }
 
 int
-vduse_device_set_link(int fd, const struct vduse_device_cfg *cfg, bool is_up)
+vduse_device_set(int fd, const struct vduse_device_cfg *cfg, bool is_up)
 {
 	struct virtio_net_config s = space(cfg, is_up);
+	uint32_t first = cfg->mac ? 0 : offsetof(struct virtio_net_config, status);
 	union {
 		struct vduse_config_data data;
 		uint8_t bytes[sizeof(struct vduse_config_data) + sizeof(s)];
-	} set = {.data = {.length = sizeof(s)}};
+	} set = {.data = {.offset = first, .length = sizeof(s) - first}};
 
-	memcpy(set.data.buffer, &s, sizeof(s));
+	memcpy(set.data.buffer, (const uint8_t *)&s + first, sizeof(s) - first);
 	if (ioctl(fd, VDUSE_DEV_SET_CONFIG, &set))
 		return -errno;
-	(void)ioctl(fd, VDUSE_DEV_INJECT_CONFIG_IRQ); // fails without a driver
+	(void)vduse_device_has_driver(fd);
 	return 0;
+}
+
+// The kernel passes this interrupt on only then. A driver reads its configuration once more.
+bool
+vduse_device_has_driver(int fd)
+{
+	return !ioctl(fd, VDUSE_DEV_INJECT_CONFIG_IRQ);
 }
 
 int

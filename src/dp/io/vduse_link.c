@@ -7,6 +7,7 @@
 
 #include "fd_kind.h"
 #include "rtvs/vduse.h"
+#include "vduse_device.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -57,13 +58,12 @@ get_ring(void *arg, struct vduse_vq_info *info)
 	return ioctl(link->cfg.fd, VDUSE_VQ_GET_INFO, info) ? -errno : 0;
 }
 
-// The kernel passes this interrupt on only then. A driver reads its configuration once more.
 static bool
 has_driver(void *arg)
 {
 	struct guest_link *link = arg;
 
-	return !ioctl(link->cfg.fd, VDUSE_DEV_INJECT_CONFIG_IRQ);
+	return vduse_device_has_driver(link->cfg.fd);
 }
 
 static int
