@@ -146,6 +146,29 @@ vm_qmp() { # NAME COMMAND [JSON]
 	shift
 	python3 "$lib/guest.py" qmp "$work/$name.qmp" "$@"
 }
+# What programs need in a guest, whose C library is theirs, as files=TAR: they go to /usr/bin, with
+# DPDK's own drivers and those that are named (net_tap).
+vm_pack() { # TAR PROGRAM... [pmd=NAME]...
+	local tar=$1 word
+	local -a programs=() pmds=()
+	shift
+	for word in "$@" pmd=bus_vdev pmd=mempool_ring; do
+		case $word in
+		pmd=*) pmds+=(/usr/lib/*/dpdk/pmds-*/"librte_${word#*=}".so*) ;;
+		*) programs+=("$word") ;;
+		esac
+	done
+	rm -rf "$tar.d"
+	mkdir -p "$tar.d/usr/bin"
+	cp "${programs[@]}" "$tar.d/usr/bin"
+	strip --strip-debug "$tar.d/usr/bin/"* 2>/dev/null || : # scripts are among them
+	# Where /lib leads to, which stays a link there.
+	{
+		printf '%s\n' "${pmds[@]}"
+		ldd "${programs[@]}" "${pmds[@]}" 2>/dev/null | awk '$3 ~ /^\// && $1 !~ /^(libc|libm)\.so/ {print $3}' || :
+	} | sort -u | tar -chPf - --transform='s,^/lib/,/usr/lib/,' -T - | tar -xf - -C "$tar.d"
+	tar -cf "$tar" -C "$tar.d" .
+}
 vm_unpack() { vm_run "$1" 10 "tar -xf /dev/vdb -C $2"; } # NAME DIR
 # Restarts the guest's kernel inside the same QEMU; vm_wait then waits for the new one.
 vm_reboot() {

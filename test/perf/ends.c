@@ -13,6 +13,12 @@
 //     -> {"mpps", "gbps", "received", "stalls_us"}
 //   both SIZE WARMUP_MS MS  sends from even ports, receives at odd ones
 //     -> {"mpps", "gbps", "received", "sent", "stalls_us"}
+//   loop SIZE WARMUP_MS MS LOOK_US
+//                           a fixed number of frames is on its way in each direction between two
+//                           ports, which look for frames every LOOK_US and pass them on
+//     -> {"mpps", "gbps", "busy", "limit_mpps", "lost", "away"}, busy: the share of time that looks
+//        took which found frames, limit_mpps: the rate if that were all of the time, away: the
+//        share of time that is not counted, as the ends or the switch had no processor
 //   echo                    answers at all ports, until no frame comes any more
 //   ping SIZE MS            one frame at a time from port 0
 //     -> {"rtt_p50_us", "rtt_p99_us", "lost"}
@@ -20,6 +26,7 @@
 //   hello                   one frame from each port, so that a switch learns where they are
 //   quit
 // Sizes are told as on a wire, with 4 bytes of checksum that memory does not have.
+#include <rte_cycles.h>
 #include <rte_eal.h>
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
@@ -33,12 +40,14 @@
 #define MAX_PORTS 32 // DPDK's own
 #define BURST 32
 #define RING 1024
+#define WINDOW 192 // frames of a loop in each direction: fewer than a ring of virtio-user holds
 #define FCS 4
 #define LINE 64
 #define MAX_SAMPLES (1 << 20)
 #define QUIET_NS 50000000 // without a frame: there are no more
 #define PATIENCE_NS 2000000000 // until the first one
 #define LOST_NS 20000000 // an answer that takes longer is lost
+#define AWAY_NS 1000000 // without a frame of a loop: a processor was away
 #define STALL_NS 50000 // between two turns: another thread had the core
 #define TEST_ETHER_TYPE 0x88b5 // for experiments
 
@@ -210,6 +219,101 @@ receive_for(uint16_t first, uint16_t step, unsigned size, unsigned warmup_ms, un
 		(at_end.stalls_ns - at_begin.stalls_ns) / 1000, all.sum);
 }
 
+struct loop {
+	uint64_t frames, bytes, busy, counted; // the last two are cycles
+	uint64_t look, stall; // from one look to the next, cycles; more than that is a stall
+	uint64_t found; // when a look that found frames had ended
+	int64_t n_under_way;
+};
+
+// A frame that arrives at one port is as the other one has to send it. Returns what came.
+static unsigned
+pass_on(uint16_t id, struct loop *loop, uint64_t *bytes, bool is_draining)
+{
+	struct rte_mbuf *pkts[BURST];
+	uint16_t n = rte_eth_rx_burst(id, 0, pkts, BURST), sent = 0;
+
+	for (uint16_t i = 0; i < n; i++)
+		*bytes += pkts[i]->pkt_len + FCS;
+	if (n && !is_draining)
+		sent = rte_eth_tx_burst(id ^ 1, 0, pkts, n);
+	rte_pktmbuf_free_bulk(pkts + sent, n - sent);
+	loop->n_under_way -= n - sent;
+	return n;
+}
+
+// One look takes all that arrived at both ports. So many frames are under way that a long time
+// without any is one in which the ends or the switch had no processor: it is not counted, nor is
+// what it ended with.
+static void
+look(struct loop *loop, bool is_draining)
+{
+	uint64_t begin = rte_rdtsc(), end, bytes = 0;
+	unsigned n, sum = 0;
+
+	for (uint16_t id = 0; id < 2; id++) {
+		do {
+			n = pass_on(id, loop, &bytes, is_draining);
+			sum += n;
+		} while (n == BURST);
+	}
+	if (!sum)
+		return;
+	end = rte_rdtsc();
+	if (end - loop->found < loop->stall) {
+		loop->frames += sum;
+		loop->bytes += bytes;
+		loop->busy += end - begin;
+		loop->counted += end - loop->found;
+	}
+	loop->found = end;
+}
+
+static void
+look_for(struct loop *loop, uint64_t ns, bool is_draining)
+{
+	uint64_t seen = rte_rdtsc(), end = seen + ns * rte_get_tsc_hz() / 1000000000;
+
+	for (uint64_t t = seen; t < end && loop->n_under_way > 0; t = rte_rdtsc())
+		if (t - seen >= loop->look) {
+			look(loop, is_draining);
+			seen = rte_rdtsc();
+		}
+}
+
+static void
+loop_for(unsigned size, unsigned warmup_ms, unsigned ms, unsigned look_us)
+{
+	uint64_t hz = rte_get_tsc_hz(), begin, cycles;
+	struct loop loop = {.look = look_us * hz / 1000000, .stall = hz / (1000000000 / AWAY_NS)}, got;
+	double seconds, busy;
+	int64_t lost;
+
+	look(&loop, true); // what is left of earlier
+	loop.n_under_way = 0;
+	for (uint16_t id = 0; id < 2; id++)
+		for (unsigned n = 0; n < WINDOW; n += BURST)
+			loop.n_under_way += send_some(id, size);
+	drop_rest();
+	look_for(&loop, warmup_ms * UINT64_C(1000000), false);
+	loop.frames = loop.bytes = loop.busy = loop.counted = 0;
+	begin = rte_rdtsc();
+	look_for(&loop, ms * UINT64_C(1000000), false);
+	cycles = rte_rdtsc() - begin;
+	got = loop;
+	lost = 2 * WINDOW - loop.n_under_way;
+	look_for(&loop, QUIET_NS, true);
+	lost += loop.n_under_way;
+	seconds = (double)got.counted / (double)hz;
+	busy = (double)got.busy / (double)hz;
+	printf("{\"mpps\": %.4f, \"gbps\": %.4f, \"busy\": %.4f, \"limit_mpps\": %.4f, \"lost\": %" PRId64
+	       ", \"away\": %.4f}\n",
+		seconds > 0 ? (double)got.frames / seconds / 1e6 : 0.0,
+		seconds > 0 ? (double)got.bytes * 8 / seconds / 1e9 : 0.0, seconds > 0 ? busy / seconds : 0.0,
+		busy > 0 ? (double)got.frames / busy / 1e6 : 0.0, lost,
+		cycles > got.counted ? 1.0 - (double)got.counted / (double)cycles : 0.0);
+}
+
 // Turns each frame towards where it came from.
 static unsigned
 answer(uint16_t id)
@@ -325,9 +429,11 @@ say_hello(void)
 static void
 execute(const char *line)
 {
-	unsigned size, warmup, ms;
+	unsigned size, warmup, ms, every;
 
-	if (sscanf(line, "send %u %u", &size, &ms) == 2)
+	if (sscanf(line, "loop %u %u %u %u", &size, &warmup, &ms, &every) == 4 && n_ports == 2)
+		loop_for(size - FCS, warmup, ms, every);
+	else if (sscanf(line, "send %u %u", &size, &ms) == 2)
 		send_for(size - FCS, ms);
 	else if (sscanf(line, "receive %u %u", &warmup, &ms) == 2)
 		receive_for(0, 1, 0, warmup, ms);

@@ -90,8 +90,13 @@ def rate_row(got, reason="", **what):
 def ratio(ours, theirs, key="mpps"):
     """By round, then the median: what disturbed one round disturbed both systems of it. Rounds whose
     rates do not count are left out; None: all are."""
-    pairs = [(a[key], b[key]) for a, b in zip(ours, theirs) if counts(a) and counts(b)]
-    return round(statistics.median(a / b for a, b in pairs), 3) if pairs else None
+    pairs = [(a, b) for a, b in zip(ours, theirs) if counts(a) and counts(b)]
+    return ratio_of(*zip(*pairs), key) if pairs else None
+
+
+def ratio_of(ours, theirs, key):
+    """The same of what always counts."""
+    return round(statistics.median(a[key] / b[key] for a, b in zip(ours, theirs)), 3)
 
 
 def bars(groups, series, values, title, unit, whiskers=None, is_log=False, is_labelled=False):

@@ -3,21 +3,7 @@
 # the daemon, and the drivers of its devices, whose interfaces are in namespaces a and b.
 . "$(dirname "$0")/lib.sh"
 
-# What the daemon needs there. The guest's C library is the same.
-files() {
-	local program
-	for program in "$rtvswitchd" "$rtvsctl"; do
-		ldd "$program" | awk '$3 ~ /^\// && $1 !~ /^(libc|libm)\.so/ {print $3}'
-	done
-	# DPDK loads those by itself; a daemon without devices needs no others.
-	ls /usr/lib/*/dpdk/pmds-*/librte_{bus_vdev,mempool_ring}.so*
-}
-mkdir -p "$work/files/usr/bin"
-cp "$rtvswitchd" "$rtvsctl" "$(dirname "$0")/vduse_restarts.sh" "$work/files/usr/bin"
-strip --strip-debug "$work/files/usr/bin/"rtvs*
-# Where /lib leads to, which stays a link there.
-files | sort -u | tar -chPf - --transform='s,^/lib/,/usr/lib/,' -T - | tar -xf - -C "$work/files"
-tar -cf "$work/files.tar" -C "$work/files" .
+vm_pack "$work/files.tar" "$rtvswitchd" "$rtvsctl" "$(dirname "$0")/vduse_restarts.sh"
 vm_start g mem=1024 cpus=2 "files=$work/files.tar"
 
 in_g() { in_guest g "$@"; } # SECONDS COMMAND
