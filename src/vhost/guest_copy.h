@@ -74,8 +74,13 @@ guest_copy_avx512(uint8_t *to, const uint8_t *from, uint32_t n)
 	if (n > COPY_WIDE_MAX)
 		memcpy(to, from, n);
 	else if (n >= 64) {
-		for (uint32_t i = 0; i + 64 < n; i += 64)
+		__m512i first = _mm512_loadu_si512(from);
+		uint32_t i = 64 - ((uintptr_t)to & 63);
+
+		// A store across two lines costs two.
+		for (; i + 64 < n; i += 64)
 			_mm512_storeu_si512(to + i, _mm512_loadu_si512(from + i));
+		_mm512_storeu_si512(to, first);
 		_mm512_storeu_si512(to + n - 64, _mm512_loadu_si512(from + n - 64));
 	} else if (n >= 32) {
 		__m256i first = _mm256_loadu_si256((const __m256i *)from);
