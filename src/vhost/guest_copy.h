@@ -50,6 +50,9 @@ guest_copy_plain(uint8_t *to, const uint8_t *from, uint32_t n)
 		guest_copy_below_16(to, from, n);
 }
 
+// Wide moves of longer frames go to multiples of their width, but the first and the last: a store
+// across two lines costs two. There are no masks: what a masked store wrote cannot be loaded before
+// it has left the CPU.
 #ifdef GUEST_HAS_WIDE_MOVES
 GUEST_AVX2 static inline void
 guest_copy_avx2(uint8_t *to, const uint8_t *from, uint32_t n)
@@ -57,8 +60,11 @@ guest_copy_avx2(uint8_t *to, const uint8_t *from, uint32_t n)
 	if (n > COPY_WIDE_MAX)
 		memcpy(to, from, n);
 	else if (n >= 32) {
-		for (uint32_t i = 0; i + 32 < n; i += 32)
+		__m256i first = _mm256_loadu_si256((const __m256i *)from);
+
+		for (uint32_t i = 32 - ((uintptr_t)to & 31); n > 64 && i + 32 < n; i += 32)
 			_mm256_storeu_si256((__m256i *)(to + i), _mm256_loadu_si256((const __m256i *)(from + i)));
+		_mm256_storeu_si256((__m256i *)to, first);
 		_mm256_storeu_si256((__m256i *)(to + n - 32), _mm256_loadu_si256((const __m256i *)(from + n - 32)));
 	} else if (n >= 16) {
 		memcpy(to, from, 16);
@@ -67,30 +73,19 @@ guest_copy_avx2(uint8_t *to, const uint8_t *from, uint32_t n)
 		guest_copy_below_16(to, from, n);
 }
 
-// No masks: what a masked store wrote cannot be loaded before it has left the CPU.
 GUEST_AVX512 static inline void
 guest_copy_avx512(uint8_t *to, const uint8_t *from, uint32_t n)
 {
-	if (n > COPY_WIDE_MAX)
-		memcpy(to, from, n);
-	else if (n >= 64) {
-		__m512i first = _mm512_loadu_si512(from);
-		uint32_t i = 64 - ((uintptr_t)to & 63);
+	__m512i first;
 
-		// A store across two lines costs two.
-		for (; i + 64 < n; i += 64)
-			_mm512_storeu_si512(to + i, _mm512_loadu_si512(from + i));
-		_mm512_storeu_si512(to, first);
-		_mm512_storeu_si512(to + n - 64, _mm512_loadu_si512(from + n - 64));
-	} else if (n >= 32) {
-		__m256i first = _mm256_loadu_si256((const __m256i *)from);
-
-		_mm256_storeu_si256((__m256i *)(to + n - 32), _mm256_loadu_si256((const __m256i *)(from + n - 32)));
-		_mm256_storeu_si256((__m256i *)to, first);
-	} else if (n >= 16) {
-		memcpy(to, from, 16);
-		memcpy(to + n - 16, from + n - 16, 16);
-	} else
-		guest_copy_below_16(to, from, n);
+	if (n <= 64 || n > COPY_WIDE_MAX) {
+		guest_copy_avx2(to, from, n);
+		return;
+	}
+	first = _mm512_loadu_si512(from);
+	for (uint32_t i = 64 - ((uintptr_t)to & 63); i + 64 < n; i += 64)
+		_mm512_storeu_si512(to + i, _mm512_loadu_si512(from + i));
+	_mm512_storeu_si512(to, first);
+	_mm512_storeu_si512(to + n - 64, _mm512_loadu_si512(from + n - 64));
 }
 #endif
