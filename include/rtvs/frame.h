@@ -101,17 +101,6 @@ frame_skip_tags(const uint8_t *data, size_t len, uint16_t *ret_type)
 	return offset;
 }
 
-// The same for all packets of a flow, and different for most others: addresses and the IP packet's
-// protocol, behind tags. Ports count where all packets of the flow have them, so not in fragments.
-uint64_t frame_flow_hash(const uint8_t *data, size_t len);
-
-// One of n places for a flow's hash: a division would take as long as the hash itself.
-static inline uint32_t
-frame_flow_place(uint64_t hash, uint32_t n)
-{
-	return (uint32_t)((hash >> 32) * n >> 32);
-}
-
 // Are all headers that anything here reads, up to and with those of TCP and UDP, among the first n
 // bytes of a frame, though it is longer? False also where they cannot be told.
 bool frame_has_all_headers(const uint8_t *data, size_t n);

@@ -220,8 +220,9 @@ guest_ring_has_work(const struct guest_ring *r)
 
 	if (r->fault)
 		return false;
-	if (r->cfg.is_packed) // reads flags alone
-		return guest_chain_is_offered((struct guest_ring *)r, &cursor, r->cfg.is_packed);
+	if (r->cfg.is_packed)
+		// reads flags alone
+		return guest_chain_is_offered((struct guest_ring *)r, &cursor, true);
 	return guest_load_16(&avail->idx, __ATOMIC_ACQUIRE) != cursor.at;
 }
 

@@ -9,6 +9,7 @@
 
 #include "bytes.h"
 #include "rtvs/frame.h"
+#include "rtvs/frame_flow.h"
 #include "tai.h"
 
 #include <assert.h>

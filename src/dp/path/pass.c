@@ -6,6 +6,7 @@
 
 #include "io/guest_io.h"
 #include "rtvs/frame.h"
+#include "rtvs/frame_flow.h"
 #include "schedule.h"
 #include "switch.h"
 

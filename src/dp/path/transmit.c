@@ -5,6 +5,7 @@
 
 #include "encap.h"
 #include "rtvs/frame.h"
+#include "rtvs/frame_flow.h"
 #include "trace.h"
 
 #include <string.h>

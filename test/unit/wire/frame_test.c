@@ -3,6 +3,7 @@
 #include "../unit.h"
 #include "packet.h"
 #include "rtvs/frame.h"
+#include "rtvs/frame_flow.h"
 #include "rtvs/frame_tos.h"
 #include "rtvs/offload.h"
 #include "rtvs/random.h"
