@@ -281,7 +281,7 @@ take_marks(struct model *m, int id, uint32_t n_bytes)
 	for (uint32_t k = 0; k < DRIVER_AREA / GUEST_LOG_PAGE; k++) {
 		uint64_t page = driver_area((uint16_t)id) / GUEST_LOG_PAGE + k;
 
-		atomic_fetch_and(&m->d.dirty[page / 8], (uint8_t) ~(1 << page % 8));
+		atomic_fetch_and(&m->d.dirty[page / 8], (uint8_t)~(1 << page % 8));
 	}
 }
 
