@@ -81,6 +81,14 @@ void geneve_finish_checksum(uint8_t *headers, const struct geneve_template *t, s
 void geneve_patch_meta(uint8_t *headers, const struct geneve_template *t, uint64_t seq, uint64_t time_ns,
 	uint64_t residence_ns, bool has_whole_csum);
 
+// What frames of one sender that leave together have in common: t with these fields in it. t has
+// no UDP checksum. The result is for geneve_push_run.
+void geneve_run_init(struct geneve_template *run, const struct geneve_template *t, uint64_t time_ns,
+	uint64_t residence_ns, uint32_t deadline_ns, uint16_t flow);
+// As geneve_push and geneve_patch_meta of the template and the fields that the run was made of.
+void geneve_push_run(const struct geneve_template *run, uint8_t *out, size_t inner_len, uint16_t source_port,
+	uint8_t tos, uint64_t seq);
+
 // A UDP source port, GENEVE_SOURCE_PORT_MIN to 65535, that is the same for all packets of an inner
 // flow. It spreads flows over paths and receive queues. It depends on MACs, EtherType behind at
 // most FRAME_MAX_TAGS tags, IP addresses, protocol and the ports of TCP, UDP and SCTP. Fragments
@@ -126,6 +134,10 @@ struct geneve_packet {
 // destination and VNI of the packet. ret_packet is valid only after GENEVE_OK and GENEVE_CRITICAL.
 enum geneve_result geneve_parse(
 	const uint8_t *data, size_t len, uint64_t near_ns, uint16_t option_class, struct geneve_packet *ret_packet);
+
+// data: the first n bytes of a longer frame. True: geneve_parse of the whole frame reads no others,
+// and what it finds inside has GENEVE_INNER_MIN of them.
+bool geneve_is_in_head(const uint8_t *data, size_t n);
 
 // ECN of tunnels, RFC 6040, normal mode, and DSCP of tunnels, RFC 2983, pipe model. inner_tos: of
 // the frame, 0 for packets other than IP.

@@ -138,9 +138,8 @@ copy_headers(uint8_t *out, const struct geneve_template *t)
 	memcpy(out + t->len - PIECE, t->bytes + t->len - PIECE, PIECE);
 }
 
-void
-geneve_push(const struct geneve_template *t, uint8_t *out, size_t inner_len, uint16_t source_port, uint8_t tos,
-	uint32_t deadline_ns, uint16_t flow)
+static void
+push_headers(const struct geneve_template *t, uint8_t *out, size_t inner_len, uint16_t source_port, uint8_t tos)
 {
 	uint8_t *ip = out + t->l3_offset, *udp = out + t->udp_offset;
 	uint16_t udp_len = (uint16_t)(t->len - t->udp_offset + inner_len);
@@ -161,10 +160,51 @@ geneve_push(const struct geneve_template *t, uint8_t *out, size_t inner_len, uin
 	bytes_store16(udp + 4, udp_len);
 	if (t->has_csum)
 		bytes_store16(udp + 6, frame_checksum_fold((uint64_t)t->pseudo_sum + udp_len));
+}
+
+static void
+store_common(uint8_t *meta, uint32_t deadline_ns, uint16_t flow)
+{
+	bytes_store32(meta + META_DEADLINE, deadline_ns);
+	bytes_store16(meta + META_FLOW, flow);
+}
+
+static void
+store_departure(uint8_t *meta, uint64_t time_ns, uint64_t residence_ns)
+{
+	bytes_store32(meta + META_SECONDS, (uint32_t)(time_ns / TAI_NS_PER_S));
+	bytes_store32(meta + META_FRACTION, (uint32_t)(time_ns % TAI_NS_PER_S));
+	bytes_store32(meta + META_RESIDENCE, residence_ns < UINT32_MAX ? (uint32_t)residence_ns : UINT32_MAX);
+}
+
+void
+geneve_push(const struct geneve_template *t, uint8_t *out, size_t inner_len, uint16_t source_port, uint8_t tos,
+	uint32_t deadline_ns, uint16_t flow)
+{
+	push_headers(t, out, inner_len, source_port, tos);
+	if (t->meta_offset)
+		store_common(out + t->meta_offset, deadline_ns, flow);
+}
+
+void
+geneve_run_init(struct geneve_template *run, const struct geneve_template *t, uint64_t time_ns, uint64_t residence_ns,
+	uint32_t deadline_ns, uint16_t flow)
+{
+	assert(!t->has_csum);
+	*run = *t;
 	if (t->meta_offset) {
-		bytes_store32(out + t->meta_offset + META_DEADLINE, deadline_ns);
-		bytes_store16(out + t->meta_offset + META_FLOW, flow);
+		store_common(run->bytes + t->meta_offset, deadline_ns, flow);
+		store_departure(run->bytes + t->meta_offset, time_ns, residence_ns);
 	}
+}
+
+void
+geneve_push_run(const struct geneve_template *run, uint8_t *out, size_t inner_len, uint16_t source_port, uint8_t tos,
+	uint64_t seq)
+{
+	push_headers(run, out, inner_len, source_port, tos);
+	if (run->meta_offset)
+		bytes_store64(out + run->meta_offset + META_SEQ, seq);
 }
 
 void
@@ -188,9 +228,7 @@ geneve_patch_meta(uint8_t *headers, const struct geneve_template *t, uint64_t se
 		sum = (uint64_t)(uint16_t)~bytes_load16(csum) +
 			(uint16_t)~frame_checksum_fold(frame_checksum_add(0, p + META_SEQ, META_DEADLINE - META_SEQ));
 	bytes_store64(p + META_SEQ, seq);
-	bytes_store32(p + META_SECONDS, (uint32_t)(time_ns / TAI_NS_PER_S));
-	bytes_store32(p + META_FRACTION, (uint32_t)(time_ns % TAI_NS_PER_S));
-	bytes_store32(p + META_RESIDENCE, residence_ns < UINT32_MAX ? (uint32_t)residence_ns : UINT32_MAX);
+	store_departure(p, time_ns, residence_ns);
 	if (has_whole_csum)
 		bytes_store16(
 			csum, frame_checksum_finish(frame_checksum_add(sum, p + META_SEQ, META_DEADLINE - META_SEQ)));
@@ -388,6 +426,25 @@ geneve_parse(const uint8_t *data, size_t len, uint64_t near_ns, uint16_t option_
 	ret_packet->vlan = l2.vlan;
 	ret_packet->inner_offset = (uint16_t)(datagram.end - data - ret_packet->inner_len);
 	return result;
+}
+
+bool
+geneve_is_in_head(const uint8_t *data, size_t n)
+{
+	struct frame_l2 l2;
+	size_t udp;
+
+	if (!frame_parse_l2(data, n, &l2) || (size_t)l2.l3_offset + IPV6_BYTES > n)
+		return false;
+	if (l2.ether_type == FRAME_ETHER_IPV4)
+		udp = l2.l3_offset + (size_t)(data[l2.l3_offset] & 15) * 4;
+	else if (l2.ether_type == FRAME_ETHER_IPV6 && data[l2.l3_offset + 6] == PROTO_UDP)
+		udp = l2.l3_offset + IPV6_BYTES;
+	else
+		return false;
+	if (udp + UDP_BYTES + GENEVE_BYTES > n || bytes_load16(data + udp + 6)) // a checksum of all
+		return false;
+	return udp + UDP_BYTES + GENEVE_BYTES + (size_t)(data[udp + UDP_BYTES] & 0x3f) * 4 + GENEVE_INNER_MIN <= n;
 }
 
 bool

@@ -142,7 +142,6 @@ build_port(const struct dp *dp, struct port *port, struct view_port *vp)
 		RTE_MAX(dp_bucket_bytes(cfg->burst_bytes, cfg->mtu, false),
 			cfg->max_rate_bps / 8 / MAX_RATE_BURST_DIV));
 	guard_init(&vp->guard, &cfg->allowed_macs, &cfg->allowed_ips);
-	vp->passes = pass_allows(vp);
 }
 
 // It is removed: nothing leads to it, and what waits for it leaves.
@@ -235,6 +234,7 @@ build_entry(struct build *b, struct port *port)
 		if (!vp->tunnel)
 			return NULL;
 	}
+	vp->passes = pass_allows(vp);
 	build_backpressure(port, vp);
 	return vp;
 }

@@ -268,7 +268,7 @@ guest_io_is_announced(const struct guest_io *g)
 	return atomic_load_explicit(&g->announced, memory_order_relaxed);
 }
 
-const struct guest_frame *
+struct guest_frame *
 guest_io_taken(void)
 {
 	return turn->burst.frame;
@@ -304,13 +304,13 @@ guest_io_take(struct device *device, uint16_t pair, uint16_t n)
 }
 
 uint16_t
-guest_io_wrap(struct device *device, uint16_t n, uint32_t gone, struct rte_mbuf **pkts)
+guest_io_wrap(struct device *device, uint16_t first, uint16_t n, uint32_t gone, struct rte_mbuf **pkts)
 {
 	struct guest_turn *t = turn;
 	struct rte_mbuf *back[GUEST_BURST];
 	uint16_t got = 0, n_back = 0, n_lost = 0;
 
-	for (uint16_t k = 0; k < n; k++) {
+	for (uint16_t k = first; k < first + n; k++) {
 		const struct guest_frame *f = &t->burst.frame[k];
 		struct rte_mbuf *m = t->taken[k];
 
@@ -319,6 +319,7 @@ guest_io_wrap(struct device *device, uint16_t n, uint32_t gone, struct rte_mbuf 
 			continue;
 		}
 		rte_pktmbuf_reset(m);
+		m->data_off = (uint16_t)(f->head - (uint8_t *)m->buf_addr);
 		if (likely(fill(device, m, f, &t->burst.piece[f->first_piece])))
 			pkts[got++] = m;
 		else {
@@ -339,7 +340,7 @@ guest_rx(struct device *device, uint16_t pair, struct rte_mbuf **pkts, uint16_t 
 	if (unlikely(guest_io_is_announced(device->priv)) && !pair && queue_of(device, GUEST_FROM(pair)))
 		return rx_announced(device, pkts);
 	n = guest_io_take(device, pair, n);
-	return n ? guest_io_wrap(device, n, 0, pkts) : 0;
+	return n ? guest_io_wrap(device, 0, n, 0, pkts) : 0;
 }
 
 // Drivers of many rings do not wait for the turn's end.

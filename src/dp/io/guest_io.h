@@ -64,13 +64,14 @@ bool guest_io_is_announced(const struct guest_io *g); // guest_io_ops.rx has its
 
 // Takes up to n (PORT_BURST) frames; how many. guest_io_wrap must follow unless that is 0.
 uint16_t guest_io_take(struct device *device, uint16_t pair, uint16_t n);
-const struct guest_frame *guest_io_taken(void); // they, until guest_io_wrap
+// They, until guest_io_wrap. Their heads have RTE_PKTMBUF_HEADROOM bytes before them, for headers.
+struct guest_frame *guest_io_taken(void);
 // n of these, which[], none of which asks for anything, are copied into another guest's buffers.
 // How many, from the front: the device's tx tells what the next one needs.
 uint16_t guest_io_pass(struct device *to, uint16_t pair, const uint8_t *which, uint16_t n);
-// All n are done with, but those that are not in the set `gone` become packets. How many: what is
-// too long, or finds no buffers, is an error of the guest.
-uint16_t guest_io_wrap(struct device *device, uint16_t n, uint32_t gone, struct rte_mbuf **pkts);
+// All n from the first on are done with, but those that are not in the set `gone` become packets.
+// How many: what is too long, or finds no buffers, is an error of the guest.
+uint16_t guest_io_wrap(struct device *device, uint16_t first, uint16_t n, uint32_t gone, struct rte_mbuf **pkts);
 
 // A worker's turn, as guests see it. Packets longer than GUEST_HEAD bytes are borrowed (base/pkt.h)
 // until the turn ends; then drivers learn what was used of their rings: one fence, and one look at

@@ -113,15 +113,15 @@ drop_of(enum geneve_result result)
 
 // Passes a mark of the underlay's routers on to the inner packet, for its receiver (RFC 6040).
 static bool
-take_over_ecn(struct rte_mbuf *m, uint8_t outer_tos)
+take_over_ecn(uint8_t *data, size_t n, uint8_t outer_tos)
 {
-	uint8_t *data = rte_pktmbuf_mtod(m, uint8_t *), ecn;
-	int tos = frame_tos(data, m->data_len);
+	int tos = frame_tos(data, n);
+	uint8_t ecn;
 
 	if (!geneve_inner_ecn(outer_tos & FRAME_TOS_ECN, tos < 0 ? 0 : (uint8_t)tos & FRAME_TOS_ECN, &ecn))
 		return tos < 0; // no receiver to tell
 	if (tos >= 0 && ecn != ((uint8_t)tos & FRAME_TOS_ECN))
-		(void)frame_tos_set(data, m->data_len, ecn, FRAME_TOS_ECN);
+		(void)frame_tos_set(data, n, ecn, FRAME_TOS_ECN);
 	return true;
 }
 
@@ -136,6 +136,12 @@ complete(struct rte_mbuf *m)
 	if (pkt_asks(m))
 		gso_finish_checksum(m);
 	return true;
+}
+
+static bool
+is_for_us(const struct view_uplink *up, const struct geneve_packet *p)
+{
+	return p->is_ipv6 == up->address.is_v6 && !memcmp(p->dst, up->address.addr, p->is_ipv6 ? 16 : 4);
 }
 
 // The tunnel that m is of, m being its frame then. VIEW_NO_PORT: m is gone.
@@ -163,8 +169,7 @@ decap_one(
 		pkt_drop(&w->port[in].c, m, drop_of(result));
 		return VIEW_NO_PORT;
 	}
-	if (unlikely(p.is_ipv6 != up->address.is_v6 || memcmp(p.dst, up->address.addr, p.is_ipv6 ? 16 : 4) ||
-		    p.vlan != view_port(view, in)->vlan)) {
+	if (unlikely(!is_for_us(up, &p) || p.vlan != view_port(view, in)->vlan)) {
 		pkt_drop(&w->port[in].c, m, DROP_NOT_OURS);
 		return VIEW_NO_PORT;
 	}
@@ -185,7 +190,7 @@ decap_one(
 	m->data_off = (uint16_t)(m->data_off + p.inner_offset);
 	m->data_len = p.inner_len;
 	m->pkt_len = p.inner_len;
-	if (unlikely((p.tos & FRAME_TOS_ECN) && !take_over_ecn(m, p.tos))) {
+	if (unlikely((p.tos & FRAME_TOS_ECN) && !take_over_ecn(rte_pktmbuf_mtod(m, uint8_t *), m->data_len, p.tos))) {
 		pkt_drop(&w->port[tunnel].c, m, DROP_ECN);
 		return VIEW_NO_PORT;
 	}
@@ -215,4 +220,66 @@ decap(struct worker *w, const struct view *view, uint16_t in, struct rte_mbuf **
 	if (arrivals.n)
 		account(w, view, &arrivals);
 	return n_runs;
+}
+
+// The tunnel of a frame that has nothing to be dropped for, or VIEW_NO_PORT.
+static uint16_t
+parse_frame(const struct worker *w, const struct view *view, uint16_t in, const struct guest_frame *f,
+	uint64_t now_tai_ns, uint16_t last, struct geneve_packet *p)
+{
+	const struct view_uplink *up = view_port(view, in)->uplink;
+
+	if (unlikely((f->hdr.flags | f->hdr.gso_type) || f->n_bytes > UINT16_MAX ||
+		    (f->n_pieces && !geneve_is_in_head(f->head, f->n_head))))
+		return VIEW_NO_PORT;
+	if (unlikely(geneve_parse(f->head, f->n_bytes, now_tai_ns, w->env->option_class, p) != GENEVE_OK))
+		return VIEW_NO_PORT;
+	// Padding behind the head would have to be cut off its pieces.
+	if (unlikely(f->n_pieces && (uint32_t)p->inner_offset + p->inner_len != f->n_bytes))
+		return VIEW_NO_PORT;
+	if (unlikely(!is_for_us(up, p) || p->vlan != view_port(view, in)->vlan))
+		return VIEW_NO_PORT;
+	return tunnel_table_find(view, up, p, last);
+}
+
+static void
+cut_frame(struct guest_frame *f, const struct geneve_packet *p)
+{
+	f->head += p->inner_offset;
+	f->n_head = f->n_pieces ? (uint16_t)(f->n_head - p->inner_offset) : p->inner_len;
+	f->n_bytes = p->inner_len;
+}
+
+uint16_t
+decap_frames(struct worker *w, const struct view *view, uint16_t in, struct guest_frame *frame, uint16_t n,
+	uint16_t *ret_tunnel, uint64_t *ret_bytes)
+{
+	uint64_t now_tai_ns = clock_tai_ns(&w->env->clock, w->now_ns), bytes = 0;
+	uint16_t tunnel = VIEW_NO_PORT, k = 0;
+	struct arrivals arrivals;
+
+	arrivals.n = 0;
+	for (; k < n; k++) {
+		struct guest_frame *f = &frame[k];
+		struct geneve_packet p;
+		uint16_t of = parse_frame(w, view, in, f, now_tai_ns, tunnel, &p);
+
+		if (unlikely(of == VIEW_NO_PORT || (k && of != tunnel)))
+			break;
+		// The inner packet's own bytes, in the head: they are the frame's from here on.
+		if (unlikely((p.tos & FRAME_TOS_ECN) &&
+			    !take_over_ecn(f->head + p.inner_offset,
+				    f->n_pieces ? (size_t)(f->n_head - p.inner_offset) : p.inner_len, p.tos)))
+			break;
+		tunnel = of;
+		if (p.has_meta)
+			arrive(w, view, of, &p, now_tai_ns, &arrivals);
+		bytes += f->n_bytes;
+		cut_frame(f, &p);
+	}
+	if (arrivals.n)
+		account(w, view, &arrivals);
+	*ret_tunnel = tunnel;
+	*ret_bytes = bytes;
+	return k;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "rtvs/flow_delay.h"
+#include "rtvs/guest_ring.h"
 #include "rtvs/shared_clock.h"
 #include "view.h"
 #include "worker.h"
@@ -36,5 +37,10 @@ struct decap_run {
 // counted. Returns how many runs there are.
 uint16_t decap(struct worker *w, const struct view *view, uint16_t in, struct rte_mbuf **pkts, uint16_t n,
 	struct decap_run runs[PORT_BURST]);
+// Takes the headers off frames that came from the uplink `in` and are no packets, n at most. How
+// many from the front are of one tunnel, *ret_tunnel, and how many bytes they had. 0: the first is
+// for decap.
+uint16_t decap_frames(struct worker *w, const struct view *view, uint16_t in, struct guest_frame *frame, uint16_t n,
+	uint16_t *ret_tunnel, uint64_t *ret_bytes);
 // Counters, for the control thread to read.
 void decap_snapshot(struct worker *w, const struct view *view);

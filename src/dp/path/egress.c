@@ -104,6 +104,13 @@ is_ready(const struct view_port *vp)
 	return atomic_load_explicit(&vp->port->device.is_up, memory_order_relaxed) && vp->is_admin_up;
 }
 
+// Bytes of the longest frame with a tunnel's headers.
+static uint32_t
+uplink_max(const struct view_port *up)
+{
+	return up->frame_max + (up->vlan ? TAG_BYTES : 0);
+}
+
 // The bytes of a borrowed packet go from one guest to another in this turn: by this worker, which
 // keeps and reads no more of it than the headers. What then cannot leave at once, and is not
 // dropped, is copied (schedule.c).
@@ -115,13 +122,32 @@ takes_borrowed(const struct worker *w, const struct view_port *vp)
 	return io && io->takes_borrowed && vp->port->owner == w->index && !vp->capture;
 }
 
+// Through an uplink that is a guest's device, frames that are no packets have nothing to wait for.
+static struct egress_way
+tunnel_way(const struct worker *w, const struct view *view, const struct view_port *vp)
+{
+	const struct view_tunnel *t = vp->tunnel;
+	const struct view_port *up = view_port(view, t->uplink);
+
+	if (!t->is_resolved || t->headers.has_csum || vp->capture || vp->trace || !is_ready(up) || up->schedule ||
+		up->trace || up->port->device.io != &guest_io_ops || !takes_borrowed(w, up))
+		return (struct egress_way){.tx = NULL};
+	return (struct egress_way){.frame_max = RTE_MIN(vp->frame_max, uplink_max(up) - t->headers.len),
+		.device = &up->port->device,
+		.leaves_by = t->uplink,
+		.tunnel = t};
+}
+
 struct egress_way
 egress_way(struct worker *w, const struct view *view, uint16_t out, uint16_t vlan)
 {
 	const struct view_port *vp = view_port(view, out);
 
-	if (!is_ready(vp) || vp->is_mirror_target || vp->tunnel || vp->writes_dscp || vlan != vp->vlan ||
-		!vp->takes_untagged)
+	if (!is_ready(vp) || vp->is_mirror_target || vlan != vp->vlan || !vp->takes_untagged)
+		return (struct egress_way){.tx = NULL};
+	if (vp->tunnel)
+		return tunnel_way(w, view, vp);
+	if (vp->writes_dscp)
 		return (struct egress_way){.tx = NULL};
 	return (struct egress_way){.tx = &w->port[out].tx,
 		.frame_max = vp->frame_max,
@@ -129,7 +155,8 @@ egress_way(struct worker *w, const struct view *view, uint16_t out, uint16_t vla
 		.takes_borrowed = takes_borrowed(w, vp),
 		.device = vp->port->device.io == &guest_io_ops && takes_borrowed(w, vp) && !vp->trace ?
 			&vp->port->device :
-			NULL};
+			NULL,
+		.leaves_by = out};
 }
 
 // A tunnel's packets go on to its uplink.
@@ -151,7 +178,7 @@ encap_and_stage(struct worker *w, const struct view *view, uint16_t out, struct 
 			pkt_drop(&w->port[out].c, m, DROP_LINK_DOWN);
 			return;
 		}
-		if (unlikely(m->pkt_len > vp->frame_max + (vp->vlan ? TAG_BYTES : 0))) {
+		if (unlikely(m->pkt_len > uplink_max(vp))) {
 			pkt_drop(&w->port[out].c, m, DROP_MTU);
 			return;
 		}

@@ -11,11 +11,14 @@
 // How packets without a tag leave a port: found once for a burst. A packet passes if it leaves as
 // it came, which is the rule.
 struct egress_way {
-	struct worker_tx *tx; // of the port; NULL: none passes
+	struct worker_tx *tx; // of the port; NULL: no packet passes
 	uint32_t frame_max; // bytes
 	bool is_timed; // packets carry their time of arrival
 	bool takes_borrowed;
-	struct device *device; // a guest's, that takes frames that are no packets; NULL: none does
+	// A guest's, that takes frames that are no packets; NULL: none does.
+	struct device *device;
+	uint16_t leaves_by; // the device's port: with a tunnel its uplink
+	const struct view_tunnel *tunnel; // whose headers frames get first; NULL: none
 };
 
 // Of packets that came without a tag and are in the VLAN.

@@ -31,6 +31,21 @@ add_checksum(const struct view *view, const struct view_tunnel *t, struct rte_mb
 	m->l3_len = (uint16_t)(h->udp_offset - h->l3_offset);
 }
 
+static uint8_t
+tos_of(const uint8_t *frame, size_t n)
+{
+	int tos = frame_tos(frame, n);
+
+	return tos < 0 ? 0 : (uint8_t)tos;
+}
+
+// What geneve_push writes of the sender's deadline.
+static uint32_t
+deadline_of(const struct view_port *from)
+{
+	return (uint32_t)RTE_MIN(from->deadline_ns, (uint64_t)UINT32_MAX);
+}
+
 enum drop
 encap(struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf **pkt)
 {
@@ -39,7 +54,6 @@ encap(struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf *
 	struct rte_mbuf *m = *pkt;
 	uint16_t inner_len = (uint16_t)m->pkt_len, source_port;
 	uint8_t dscp, inner_tos;
-	int tos;
 
 	if (unlikely(!t->is_resolved))
 		return DROP_NO_NEIGHBOR;
@@ -48,14 +62,13 @@ encap(struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf *
 		return DROP_NO_BUFFER;
 	if (unlikely(vp->capture))
 		capture_burst(w, vp->capture, &m, 1, true);
-	tos = frame_tos(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len);
-	inner_tos = tos < 0 ? 0 : (uint8_t)tos;
+	inner_tos = tos_of(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len);
 	dscp = vp->writes_dscp ? shape_dscp(w, view, m->port, m->pkt_len + t->headers.len) : DSCP_KEEP;
 	if (dscp == DSCP_KEEP)
 		dscp = inner_tos >> 2;
 	source_port = geneve_source_port(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len);
 	geneve_push(&t->headers, (uint8_t *)rte_pktmbuf_prepend(m, t->headers.len), inner_len, source_port,
-		geneve_outer_tos(inner_tos, dscp), (uint32_t)RTE_MIN(from->deadline_ns, (uint64_t)UINT32_MAX), m->port);
+		geneve_outer_tos(inner_tos, dscp), deadline_of(from), m->port);
 	m->ol_flags = pkt_fields.is_tunnelled | (m->ol_flags & pkt_trace_flags());
 	*pkt_tunnel(m) = (struct pkt_tunnel){.port = out, .serial = (uint16_t)vp->port->serial};
 	if (t->headers.has_csum)
@@ -96,6 +109,53 @@ next_seq(const struct view_tunnel *t, uint16_t flow, int by)
 
 	__atomic_store_n(&t->seq[flow], seq + (uint64_t)(int64_t)by, __ATOMIC_RELAXED);
 	return seq;
+}
+
+bool
+encap_frames(struct worker *w, const struct view *view, uint16_t out, uint16_t in, struct guest_frame *frame,
+	const uint8_t *which, uint16_t n)
+{
+	const struct view_port *vp = view_port(view, out), *from = view_port(view, in);
+	const struct view_tunnel *t = vp->tunnel;
+	uint8_t dscp = vp->writes_dscp ? from->dscp_out : DSCP_KEEP;
+	uint64_t arrival_ns = w->now_ns, seq;
+	struct geneve_template run;
+
+	// An answer raises some packets of a burst.
+	if (vp->writes_dscp && port_answer(view_answer(from)).dscp != DSCP_KEEP)
+		return false;
+	pace_tick(w);
+	geneve_run_init(&run, &t->headers, clock_tai_ns(&w->env->clock, w->now_ns), w->now_ns - arrival_ns,
+		deadline_of(from), in);
+	seq = next_seq(t, in, n);
+	for (uint16_t k = 0; k < n; k++) {
+		struct guest_frame *f = &frame[which[k]];
+		uint8_t tos = tos_of(f->head, f->n_head);
+		uint16_t source_port = geneve_source_port(f->head, f->n_head);
+
+		f->head -= run.len;
+		geneve_push_run(&run, f->head, f->n_bytes, source_port,
+			geneve_outer_tos(tos, dscp == DSCP_KEEP ? tos >> 2 : dscp), seq + k);
+		f->n_head = (uint16_t)(f->n_head + run.len);
+		f->n_bytes += run.len;
+	}
+	return true;
+}
+
+void
+encap_undo_frames(
+	const struct view *view, uint16_t out, uint16_t in, struct guest_frame *frame, const uint8_t *which, uint16_t n)
+{
+	const struct view_tunnel *t = view_port(view, out)->tunnel;
+
+	for (uint16_t k = 0; k < n; k++) {
+		struct guest_frame *f = &frame[which[k]];
+
+		f->head += t->headers.len;
+		f->n_head = (uint16_t)(f->n_head - t->headers.len);
+		f->n_bytes -= t->headers.len;
+	}
+	(void)next_seq(t, in, -(int)n);
 }
 
 void

@@ -1,9 +1,11 @@
-// Frames from guest to guest that leave as they came. Frames of a burst with one source and one
+// Frames from guest to guest that leave as they came, or with a tunnel's headers before them, which
+// are written where the frame's head was copied to. Frames of a burst with one source and one
 // destination that follow each other are a run, which is decided at once. A frame that is not
 // plain, or that the receiver does not take at once, is left to switch_burst, with all frames
 // behind it that leave by the same queue: no frame overtakes another.
 #include "pass.h"
 
+#include "encap.h"
 #include "io/guest_io.h"
 #include "rtvs/frame.h"
 #include "rtvs/frame_flow.h"
@@ -16,7 +18,7 @@ struct pass {
 	struct worker *w;
 	const struct view *view;
 	struct switch_burst b;
-	const struct guest_frame *frame; // the burst
+	struct guest_frame *frame; // the burst
 	uint32_t gone; // frames of it, as bits
 	uint64_t bytes; // of these
 };
@@ -43,6 +45,28 @@ struct lane {
 	uint8_t which[PORT_BURST];
 };
 
+// Through a tunnel; how many.
+static uint16_t
+pass_tunnel(struct pass *p, const struct lane *lane)
+{
+	const struct switch_burst *b = &p->b;
+	struct port_counters *c = &p->w->port[b->way.leaves_by].c;
+	uint64_t bytes = 0;
+	uint16_t done;
+
+	if (!encap_frames(p->w, p->view, b->dst_port, b->in_id, p->frame, lane->which, lane->n))
+		return 0;
+	done = guest_io_pass(b->way.device, 0, lane->which, lane->n);
+	for (uint16_t k = 0; k < done; k++)
+		bytes += p->frame[lane->which[k]].n_bytes;
+	counters_add(&c->tx_pkts, done);
+	counters_add(&c->tx_bytes, bytes);
+	if (done < lane->n)
+		encap_undo_frames(
+			p->view, b->dst_port, b->in_id, p->frame, &lane->which[done], (uint16_t)(lane->n - done));
+	return done;
+}
+
 // False: some are left.
 static bool
 pass_lane(struct pass *p, uint16_t queue, const struct lane *lane)
@@ -57,7 +81,7 @@ pass_lane(struct pass *p, uint16_t queue, const struct lane *lane)
 		bytes += lens[k] = p->frame[lane->which[k]].n_bytes;
 	if (b->way.is_timed && !schedule_may_pass(p->w, p->view, b->dst_port, b->in_id, lane->n, bytes, &place))
 		return false;
-	done = guest_io_pass(b->way.device, queue, lane->which, lane->n);
+	done = b->way.tunnel ? pass_tunnel(p, lane) : guest_io_pass(b->way.device, queue, lane->which, lane->n);
 	for (uint16_t k = 0; k < done; k++)
 		p->gone |= UINT32_C(1) << lane->which[k];
 	for (uint16_t k = done; k < lane->n; k++)
@@ -78,6 +102,8 @@ pass_run(struct pass *p, unsigned first, unsigned n)
 	struct lane lane;
 	bool is_whole = true;
 
+	if (p->b.way.tunnel && n_txq != 1) // whose queue depends on the headers
+		return false;
 	if (n_txq == 1) {
 		for (lane.n = 0; lane.n < n; lane.n++)
 			lane.which[lane.n] = (uint8_t)(first + lane.n);
@@ -98,19 +124,22 @@ pass_run(struct pass *p, unsigned first, unsigned n)
 bool
 pass_allows(const struct view_port *in)
 {
-	return in->bridge && in->is_admin_up && in->takes_untagged && !in->is_mirror_target &&
-		!(in->mirror & DP_MIRROR_RX) && !in->capture && !in->trace && !in->max_rate.rate;
+	if (in->capture || in->trace || in->max_rate.rate)
+		return false;
+	return in->uplink ||
+		(in->bridge && in->is_admin_up && in->takes_untagged && !in->is_mirror_target &&
+			!(in->mirror & DP_MIRROR_RX));
 }
 
 uint32_t
-pass_burst(struct worker *w, const struct view *view, uint16_t in, uint16_t n, uint64_t *ret_bytes)
+pass_burst(struct worker *w, const struct view *view, uint16_t in, uint16_t first, uint16_t n, uint64_t *ret_bytes)
 {
 	struct pass p = {.w = w, .view = view, .b = switch_begin(w, view, in), .frame = guest_io_taken()};
 
-	for (unsigned k = 0, run; k < n; k += run) {
-		run = switch_passes(&p.b, &p.frame[k], (uint16_t)(n - k));
+	for (unsigned k = first, run; k < (unsigned)first + n; k += run) {
+		run = switch_passes(&p.b, &p.frame[k], (uint16_t)(first + n - k));
 		// What is staged for the port came before.
-		if (!run || p.b.way.tx->n || !pass_run(&p, k, run))
+		if (!run || w->port[p.b.way.leaves_by].tx.n || !pass_run(&p, k, run))
 			break;
 	}
 	*ret_bytes = p.bytes;

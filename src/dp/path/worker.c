@@ -154,6 +154,50 @@ mark(struct rte_mbuf **pkts, uint16_t n, uint16_t in)
 	return bytes;
 }
 
+// Frames of one tunnel that are no packets yet, from the uplink `in`.
+static void
+forward_frames(struct worker *w, const struct view *view, uint16_t in, uint16_t tunnel, uint16_t first, uint16_t n)
+{
+	const struct view_port *vp = view_port(view, tunnel);
+	struct port_counters *c = &w->port[tunnel].c;
+	struct rte_mbuf *pkts[PORT_BURST];
+	uint64_t bytes = 0;
+	uint32_t gone = vp->passes ? pass_burst(w, view, tunnel, first, n, &bytes) : 0;
+	uint16_t n_gone = (uint16_t)__builtin_popcount(gone), n_left;
+
+	counters_add(&c->rx_pkts, n_gone);
+	counters_add(&c->rx_bytes, bytes);
+	n_left = guest_io_wrap(&view_port(view, in)->port->device, first, n, gone, pkts);
+	if (likely(!(n - n_gone)))
+		return;
+	counters_add(&w->port[in].c.drops[DROP_NO_BUFFER], (uint64_t)(n - n_gone - n_left));
+	n_left = read_whole(w, in, pkts, n_left);
+	(void)mark(pkts, n_left, tunnel);
+	receive_from_tunnel(w, view, tunnel, pkts, n_left);
+}
+
+// From an uplink that is a guest's device.
+static void
+forward_from_tunnels(struct worker *w, const struct view *view, uint16_t in, uint16_t n)
+{
+	struct device *device = &view_port(view, in)->port->device;
+	struct rte_mbuf *pkts[PORT_BURST];
+	uint16_t k = 0, run, tunnel;
+	uint64_t bytes;
+
+	while (k < n && (run = decap_frames(w, view, in, guest_io_taken() + k, (uint16_t)(n - k), &tunnel, &bytes))) {
+		count_received(w, in, run, bytes);
+		forward_frames(w, view, in, tunnel, k, run);
+		k = (uint16_t)(k + run);
+	}
+	n = guest_io_wrap(device, k, (uint16_t)(n - k), 0, pkts);
+	if (likely(!n))
+		return;
+	bytes = mark(pkts, n, in);
+	count_received(w, in, n, bytes);
+	forward(w, view, in, pkts, n);
+}
+
 // From a guest whose frames may pass.
 static unsigned
 poll_guest(struct worker *w, const struct view *view, struct poll_queue *rxq)
@@ -170,8 +214,12 @@ poll_guest(struct worker *w, const struct view *view, struct poll_queue *rxq)
 	for (uint16_t i = 0; i < n; i++)
 		bytes += f[i].n_bytes;
 	arrive(w, rxq, n, bytes);
-	gone = pass_burst(w, view, rxq->port, n, &bytes_passed);
-	n_left = guest_io_wrap(device, n, gone, pkts);
+	if (view_port(view, rxq->port)->uplink) {
+		forward_from_tunnels(w, view, rxq->port, n);
+		return n;
+	}
+	gone = pass_burst(w, view, rxq->port, 0, n, &bytes_passed);
+	n_left = guest_io_wrap(device, 0, n, gone, pkts);
 	bytes = bytes_passed + mark(pkts, n_left, rxq->port);
 	count_received(w, rxq->port, (uint16_t)(__builtin_popcount(gone) + n_left), bytes);
 	if (n_left)

@@ -905,6 +905,89 @@ any_bytes_have_a_source_port(void **state)
 	}
 }
 
+static void
+frames_of_a_run_are_those_pushed_and_patched(void **state)
+{
+	uint64_t seed = unit_seed();
+
+	(void)state;
+	for (unsigned i = 0; i < 10000; i++) {
+		uint64_t seq = random_next(&seed), time_ns = random_next(&seed) >> 2;
+		uint64_t residence_ns = random_next(&seed) >> random_below(&seed, 60);
+		uint16_t source_port = (uint16_t)random_next(&seed), flow = (uint16_t)random_next(&seed);
+		size_t len = GENEVE_INNER_MIN + random_below(&seed, 9000);
+		uint32_t deadline_ns = (uint32_t)random_next(&seed);
+		uint8_t tos = (uint8_t)random_next(&seed);
+		uint8_t one[GENEVE_HEADER_MAX] = {0}, other[GENEVE_HEADER_MAX] = {0};
+		struct geneve_template run;
+		struct geneve_tunnel t;
+
+		random_tunnel(&seed, &t);
+		assert_int_equal(geneve_template_init(&template, &t), 0);
+		geneve_push(&template, one, len, source_port, tos, deadline_ns, flow);
+		geneve_patch_meta(one, &template, seq, time_ns, residence_ns, false);
+		geneve_run_init(&run, &template, time_ns, residence_ns, deadline_ns, flow);
+		geneve_push_run(&run, other, len, source_port, tos, seq);
+		assert_memory_equal(one, other, sizeof(one));
+	}
+}
+
+// Any bytes: what is said to be in the head does not depend on what is behind it.
+static void
+what_is_in_the_head_is_all_that_is_read(void **state)
+{
+	uint64_t seed = unit_seed();
+	unsigned n_in = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < 100000; i++) {
+		uint8_t bytes[400], others[400];
+		struct geneve_packet a = {0}, b = {0};
+		struct geneve_tunnel t;
+		enum geneve_result result;
+		size_t n = random_below(&seed, 140);
+
+		random_tunnel(&seed, &t);
+		t.has_csum = false;
+		assert_int_equal(geneve_template_init(&template, &t), 0);
+		for (unsigned k = 0; k < sizeof(bytes); k++)
+			others[k] = bytes[k] = (uint8_t)random_next(&seed);
+		geneve_push(&template, bytes, sizeof(bytes) - template.len, 50000, 0, 0, 0);
+		geneve_patch_meta(bytes, &template, 1, NOW_NS, 1, false);
+		if (random_below(&seed, 2))
+			bytes[random_below(&seed, template.len)] ^= (uint8_t)(1 << random_below(&seed, 8));
+		if (!geneve_is_in_head(bytes, n))
+			continue;
+		n_in++;
+		memcpy(others, bytes, n);
+		result = geneve_parse(bytes, sizeof(bytes), NOW_NS, t.option_class, &a);
+		assert_int_equal(geneve_parse(others, sizeof(others), NOW_NS, t.option_class, &b), result);
+		if (result != GENEVE_OK)
+			continue;
+		assert_int_equal(a.inner_offset, b.inner_offset);
+		assert_int_equal(a.inner_len, b.inner_len);
+		assert_memory_equal(&a.meta, &b.meta, a.has_meta ? sizeof(a.meta) : 0);
+		assert_true(a.inner_offset + (size_t)GENEVE_INNER_MIN <= n);
+	}
+	assert_true(n_in > 10000);
+}
+
+// A checksum is one of all bytes.
+static void
+head_ends_where_the_inner_frame_has_begun(void **state)
+{
+	struct geneve_tunnel t = tunnel_v4();
+	uint8_t bytes[200] = {0};
+
+	(void)state;
+	assert_int_equal(geneve_template_init(&template, &t), 0);
+	geneve_push(&template, bytes, sizeof(bytes) - template.len, 50000, 0, 0, 0);
+	assert_true(geneve_is_in_head(bytes, template.len + (size_t)GENEVE_INNER_MIN));
+	assert_false(geneve_is_in_head(bytes, template.len + (size_t)GENEVE_INNER_MIN - 1));
+	bytes[template.udp_offset + 7] = 1;
+	assert_false(geneve_is_in_head(bytes, sizeof(bytes)));
+}
+
 int
 main(void)
 {
@@ -916,6 +999,9 @@ main(void)
 		cmocka_unit_test(template_refuses_what_has_no_bits),
 		cmocka_unit_test(meta_is_patched_before_transmission),
 		cmocka_unit_test(checksum_is_kept_right),
+		cmocka_unit_test(frames_of_a_run_are_those_pushed_and_patched),
+		cmocka_unit_test(what_is_in_the_head_is_all_that_is_read),
+		cmocka_unit_test(head_ends_where_the_inner_frame_has_begun),
 		cmocka_unit_test(seconds_are_those_nearest_to_now),
 		cmocka_unit_test(every_truncation_is_refused),
 		cmocka_unit_test(every_shorter_datagram_is_refused),
