@@ -39,11 +39,30 @@ steer(const struct pass *p, unsigned first, unsigned n, uint32_t n_txq, uint32_t
 	return true;
 }
 
-// Frames of a burst that leave by one queue.
+// Frames of a burst that leave by one queue. No CPU foretells where a loop over a few of them ends,
+// so there is one to add them and one to deliver them.
 struct lane {
+	uint32_t set; // as bits
 	uint16_t n;
 	uint8_t which[PORT_BURST];
+	uint32_t lens[PORT_BURST];
+	uint64_t bytes;
 };
+
+static inline void
+lane_begin(struct lane *lane, uint32_t set)
+{
+	lane->set = set;
+	lane->n = 0;
+	lane->bytes = 0;
+}
+
+static inline void
+lane_add(const struct pass *p, struct lane *lane, unsigned k)
+{
+	lane->which[lane->n] = (uint8_t)k;
+	lane->bytes += lane->lens[lane->n++] = p->frame[k].n_bytes;
+}
 
 // Through a tunnel; how many.
 static uint16_t
@@ -69,28 +88,26 @@ pass_tunnel(struct pass *p, const struct lane *lane)
 
 // False: some are left.
 static bool
-pass_lane(struct pass *p, uint16_t queue, const struct lane *lane)
+pass_lane(struct pass *p, uint16_t queue, struct lane *lane)
 {
 	const struct switch_burst *b = &p->b;
 	struct port_counters *c = &p->w->port[b->dst_port].c;
-	uint32_t lens[PORT_BURST], place = 0;
-	uint64_t bytes = 0;
+	uint32_t place = 0;
 	uint16_t done;
 
-	for (uint16_t k = 0; k < lane->n; k++)
-		bytes += lens[k] = p->frame[lane->which[k]].n_bytes;
-	if (b->way.is_timed && !schedule_may_pass(p->w, p->view, b->dst_port, b->in_id, lane->n, bytes, &place))
+	if (b->way.is_timed && !schedule_may_pass(p->w, p->view, b->dst_port, b->in_id, lane->n, lane->bytes, &place))
 		return false;
 	done = b->way.tunnel ? pass_tunnel(p, lane) : guest_io_pass(b->way.device, queue, lane->which, lane->n);
-	for (uint16_t k = 0; k < done; k++)
-		p->gone |= UINT32_C(1) << lane->which[k];
-	for (uint16_t k = done; k < lane->n; k++)
-		bytes -= lens[k];
+	for (uint16_t k = done; k < lane->n; k++) {
+		lane->set &= ~(UINT32_C(1) << lane->which[k]);
+		lane->bytes -= lane->lens[k];
+	}
 	if (b->way.is_timed && done)
-		schedule_passed(p->w, p->view, b->dst_port, place, lens, done);
+		schedule_passed(p->w, p->view, b->dst_port, place, lane->lens, done);
 	counters_add(&c->tx_pkts, done);
-	counters_add(&c->tx_bytes, bytes);
-	p->bytes += bytes;
+	counters_add(&c->tx_bytes, lane->bytes);
+	p->gone |= lane->set;
+	p->bytes += lane->bytes;
 	return done == lane->n;
 }
 
@@ -105,18 +122,21 @@ pass_run(struct pass *p, unsigned first, unsigned n)
 	if (p->b.way.tunnel && n_txq != 1) // whose queue depends on the headers
 		return false;
 	if (n_txq == 1) {
-		for (lane.n = 0; lane.n < n; lane.n++)
-			lane.which[lane.n] = (uint8_t)(first + lane.n);
+		lane_begin(&lane, (uint32_t)(((UINT64_C(1) << n) - 1) << first));
+		for (unsigned k = first; k < first + n; k++)
+			lane_add(p, &lane, k);
 		return pass_lane(p, 0, &lane);
 	}
 	memset(set, 0, n_txq * sizeof(set[0]));
 	if (!steer(p, first, n, n_txq, set))
 		return false;
 	for (uint32_t q = 0; q < n_txq; q++) {
-		for (lane.n = 0; set[q]; set[q] &= set[q] - 1)
-			lane.which[lane.n++] = (uint8_t)__builtin_ctz(set[q]);
-		if (lane.n)
-			is_whole &= pass_lane(p, (uint16_t)q, &lane);
+		if (!set[q])
+			continue;
+		lane_begin(&lane, set[q]);
+		for (uint32_t left = set[q]; left; left &= left - 1)
+			lane_add(p, &lane, (unsigned)__builtin_ctz(left));
+		is_whole &= pass_lane(p, (uint16_t)q, &lane);
 	}
 	return is_whole;
 }
