@@ -38,19 +38,22 @@ api_param(const json_t *method, const char *name)
 	return find_by(json_object_get(method, "params"), "name", name);
 }
 
+// The nearest of those that are near; of equals the first.
 static const char *
 find_near(const json_t *list, const char *key, const char *text)
 {
+	const char *nearest = NULL;
 	json_t *element;
 	size_t i;
 
 	json_array_foreach (list, i, element) {
 		const char *value = json_string_value(json_object_get(element, key));
 
-		if (value && text_is_near(text, value))
-			return value;
+		if (value && text_is_near(text, value) &&
+			(!nearest || text_distance(text, value) < text_distance(text, nearest)))
+			nearest = value;
 	}
-	return NULL;
+	return nearest;
 }
 
 const char *

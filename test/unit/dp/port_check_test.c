@@ -54,6 +54,16 @@ wrong_configurations_are_refused_with_the_field_named(void **state)
 	snprintf(cfg.devargs, sizeof(cfg.devargs), "net_nothing0");
 	assert_int_not_equal(dp_port_add(dp, &cfg, &id, err), 0);
 	assert_non_null(strstr(err, "devargs"));
+	cfg = port_cfg(0);
+	snprintf(cfg.device, sizeof(cfg.device), "vdpa_nothing0");
+	assert_int_equal(dp_port_add(dp, &cfg, &id, err), -EINVAL);
+	assert_non_null(strstr(err, "bridge: the device vdpa_nothing0 moves"));
+	cfg.bridge[0] = '\0';
+	assert_int_not_equal(dp_port_add(dp, &cfg, &id, err), 0);
+	assert_non_null(strstr(err, "vdpa: no driver"));
+	snprintf(cfg.mirror_to, sizeof(cfg.mirror_to), "other");
+	assert_int_equal(dp_port_add(dp, &cfg, &id, err), -EINVAL);
+	assert_non_null(strstr(err, "mirror_to: the device"));
 }
 
 static void
