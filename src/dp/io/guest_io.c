@@ -308,9 +308,14 @@ guest_io_wrap(struct device *device, uint16_t first, uint16_t n, uint32_t gone, 
 {
 	struct guest_turn *t = turn;
 	struct rte_mbuf *back[GUEST_BURST];
+	uint32_t all = (uint32_t)(((UINT64_C(1) << n) - 1) << first);
 	uint16_t got = 0, n_back = 0, n_lost = 0;
 
-	for (uint16_t k = first; k < first + n; k++) {
+	if (likely((gone & all) == all)) {
+		rte_mempool_put_bulk(device->pool, (void **)t->taken + first, n);
+		return 0;
+	}
+	for (unsigned k = first; k < (unsigned)first + n; k++) {
 		const struct guest_frame *f = &t->burst.frame[k];
 		struct rte_mbuf *m = t->taken[k];
 

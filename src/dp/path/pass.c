@@ -65,7 +65,7 @@ lane_add(const struct pass *p, struct lane *lane, unsigned k)
 }
 
 // Through a tunnel; how many.
-static uint16_t
+static __rte_noinline uint16_t
 pass_tunnel(struct pass *p, const struct lane *lane)
 {
 	const struct switch_burst *b = &p->b;

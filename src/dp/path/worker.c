@@ -177,7 +177,7 @@ forward_frames(struct worker *w, const struct view *view, uint16_t in, uint16_t 
 }
 
 // From an uplink that is a guest's device.
-static void
+static __rte_noinline void
 forward_from_tunnels(struct worker *w, const struct view *view, uint16_t in, uint16_t n)
 {
 	struct device *device = &view_port(view, in)->port->device;
