@@ -18,7 +18,7 @@ DEADLINE_MS = 60
 LATENCY_US = 15000
 QUIET_NS = 500 * 10**6  # misses further apart are two episodes: recovery tries the state before
 LOAD_AFTER = 1
-SECONDS, QUICK_SECONDS, LONG_SECONDS = (6, 4), (3, 1.5), (62, 60)  # of the flow, of its load
+SECONDS, QUICK_SECONDS, LONG_SECONDS = (6, 4), (2.2, 1.2), (62, 60)  # of the flow, of its load
 HEADERS = 42  # Ethernet, IPv4, UDP
 TUNNEL_BYTES = 86  # with our option
 PEER_PORT, PEER_TYPE_OFFSET, PEER_FEEDBACK = 6082, HEADERS + 5, 4
@@ -197,8 +197,8 @@ def measure(hosts, scene, feedback, seconds):
     path = os.path.join(hosts.dir, "datagrams")
     with hosts.slow_network() if scene is SCENES["stage2"] else contextlib.nullcontext():
         capture = Capture(hosts)
-        sink = hosts.flow("sink", "receive", 7000, flow_s + 1.5, path)
-        drain = hosts.flow("sink", "receive", 7001, flow_s + 1.5, path + ".load")
+        sink = hosts.flow("sink", "receive", 7000, flow_s + 1, path)
+        drain = hosts.flow("sink", "receive", 7001, flow_s + 1, path + ".load")
         time.sleep(0.5)
         rt = hosts.flow("rt", "send", "10.0.0.2", 7000, scene["flow"]["bytes"], 1, scene["flow"]["period_ms"], flow_s)
         time.sleep(LOAD_AFTER)

@@ -8,8 +8,8 @@ import report
 def run(build, quick, rounds, say, hugepages=True):
     steal = report.Steal()
     rates = overlay.run(build, quick, rounds, say, hugepages)
-    clock = convergence.clock_error(build, 5 if quick else 60, say)
-    rows, lines, notes = convergence.congestions(build, quick, 2 if quick else rounds, say)
+    clock = convergence.clock_error(build, 1 if quick else 60, say)
+    rows, lines, notes = convergence.congestions(build, quick, 1 if quick else rounds, say)
 
     def median(scene, key):
         return report.spread([key(r) for r in rows if r["scene"] == scene and r["feedback"] == "act"])["median"]

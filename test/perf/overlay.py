@@ -59,7 +59,7 @@ def start(make, build, hugepages, running):
 
 def run(build, quick, rounds, say, hugepages):
     """Measured frames by (system, size, flows), a list of rounds each."""
-    warmup, ms = (40, 150) if quick else (200, 1000)
+    warmup, ms = (30, 120) if quick else (200, 1000)
     running, couples, rows = [], [], {}
     try:
         for make in (lambda: Rtvswitch(1, build, hugepages, True), lambda: Rtvswitch(1, build, hugepages, False),
