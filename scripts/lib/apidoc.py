@@ -104,6 +104,7 @@ def attributes(api):
 MAC = "[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}"
 PATTERNS = {
     "path": "/.+",
+    "str": ".+",
     "name": "([A-Za-z0-9][A-Za-z0-9_.:\\-]*)?",
     "time": "0|[0-9]+(\\.[0-9]+)?(ns|us|ms|s|min|h|d)",
     "rate": "0|[0-9]+(\\.[0-9]+)?([kMGT]|[kMGT]?(bit|bps|bit/s))",
@@ -131,6 +132,8 @@ def rng(api):
                "help": "vduse for an interface of type='vdpa'; said only of one that is not there yet"},
               {"name": "socket", "help": "of an interface that is not there yet; else its own", "type": "path"},
               {"name": "mode", "names": ["listen", "connect"], "type": "enum", "help": "the same: connect where QEMU makes the socket"},
+              {"name": "vdpa", "type": "str",
+               "help": "device that moves the guest's packets itself, or pool:NAME; with bridge='', and nothing that a switch does"},
               {"name": "onerror", "names": ["fail", "ignore"], "type": "enum",
                "help": "a port that cannot be: the guest does not start, or it starts and the port has no bridge"}]
     out = ['<?xml version="1.0" encoding="UTF-8"?>',

@@ -223,7 +223,7 @@ is_known(const char *name)
 		if (!strcmp(a->name, name))
 			return true;
 	return !strcmp(name, "mac") || !strcmp(name, "name") || !strcmp(name, "onerror") || !strcmp(name, "socket") ||
-		!strcmp(name, "mode") || !strcmp(name, "type");
+		!strcmp(name, "mode") || !strcmp(name, "type") || !strcmp(name, "vdpa");
 }
 
 static void
@@ -266,7 +266,8 @@ read_attributes(struct domain_port *p, const xmlNode *element)
 		else if (strcmp(name, "mac") && strcmp(name, "onerror"))
 			set_param(p, name, value);
 	}
-	if (!xmlHasProp((xmlNode *)element, (const xmlChar *)"allowed_macs"))
+	// The switch guards nothing that a vDPA device moves.
+	if (!xmlHasProp((xmlNode *)element, (const xmlChar *)"allowed_macs") && !json_object_get(p->params, "vdpa"))
 		set_param(p, "allowed_macs", p->mac);
 }
 

@@ -112,7 +112,7 @@ find_foreign(const json_t *list, const char *name, const char *socket, const cha
 static json_t *
 pick(const json_t *from, bool is_for_set)
 {
-	static const char *const own[] = {"name", "domain", "domain_uuid", "type", "socket", "mode", "queues"};
+	static const char *const own[] = {"name", "domain", "domain_uuid", "type", "socket", "mode", "queues", "vdpa"};
 	json_t *object = json_object();
 
 	for (unsigned i = 0; i < (is_for_set ? 3 : sizeof(own) / sizeof(*own)); i++)
@@ -255,9 +255,10 @@ apply_port(const struct ports *p, const json_t *list, const json_t *params, stru
 	// A port that answered for another domain is made anew: its connected front-end is not this
 	// domain's.
 	if (!is_same_type(params, config) || !is_same(params, config, "socket") || !is_same(params, config, "mode") ||
-		!is_same(params, config, "queues") || !is_same(params, config, "domain_uuid")) {
+		!is_same(params, config, "queues") || !is_same(params, config, "vdpa") ||
+		!is_same(params, config, "domain_uuid")) {
 		rc = remove_port(
-			p, name, "to be made anew with another type, socket or number of queues", undo, config);
+			p, name, "to be made anew with another type, socket, device or number of queues", undo, config);
 		return rc ? rc : add_port(p, params, undo, err);
 	}
 	rc = call(p, "port.set", pick(params, true), err);

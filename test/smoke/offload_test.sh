@@ -30,6 +30,7 @@ offload() { ctl port add "$1" "socket=$work/$1.sock" "${@:2}"; } # PORT PARAM=VA
 hostile() { timeout 40 python3 "$top/test/smoke/hostile.py" "$@"; }
 device_stat() { ctl -j port show "$1" | json "next(s['value'] for s in d['device_stats'] if (s['queue'], s['name']) == ($2, '$3'))"; } # PORT QUEUE NAME
 is_device_stat() { [ "$(device_stat "$1" "$2" "$3")" = "$4" ]; }
+hook() { "$build/src/virt/rtvs-hook" --socket "$work/rtvsd.sock" web1 "$1" "$2" - <"$work/web1.xml"; } # OPERATION SUB-OPERATION
 n_sockets() { find "/proc/$(pid_of rtvsd)/fd" -lname 'socket:*' | wc -l; }
 
 guest() { # PORT: an honest front-end that stays
@@ -160,6 +161,25 @@ pools_lend_devices() {
 	ctl pool del fast
 }
 
+guest_of_libvirt() {
+	ctl pool add fast devices=vdpa_fake1
+	cat >"$work/web1.xml" <<-END
+		<domain type='kvm'><name>web1</name><uuid>6f5e7ab1-9f0f-4b05-a9dd-000000000001</uuid>
+		<metadata><rtvs:ports xmlns:rtvs='urn:rtvswitch:domain:1'><rtvs:port mac='52:54:00:00:00:01' bridge='' vdpa='pool:fast'/></rtvs:ports></metadata>
+		<memoryBacking><source type='memfd'/><access mode='shared'/></memoryBacking>
+		<devices><interface type='vhostuser'><mac address='52:54:00:00:00:01'/><source type='unix' path='$work/web1.sock' mode='client'/></interface></devices></domain>
+	END
+	hook prepare begin
+	expect device vdpa_fake1 "$(port_state web1 offloaded)"
+	hook prepare begin # again: it is the same
+	hostile "$work/web1.sock" echo
+	sed -i "s/ vdpa='pool:fast'/ vdpa='pool:fast' deadline='2ms'/" "$work/web1.xml"
+	hook release end
+	expect_fails "deadline: the device pool:fast $itself" hook prepare begin
+	expect free vdpa_fake1 "$(ctl -j pool show fast | json "' '.join(d['free'])")"
+	ctl pool del fast
+}
+
 goes_while_it_is_used() {
 	local before
 	before=$(n_sockets)
@@ -235,6 +255,7 @@ run_case "frames are moved, and counted by the device" frames_are_moved
 run_case "parameters of the switch are refused" parameters_are_refused
 run_case "devices that cannot be had are refused" devices_are_refused
 run_case "pools lend devices" pools_lend_devices
+run_case "a guest of libvirt has a device" guest_of_libvirt
 run_case "a port goes while its guest uses it" goes_while_it_is_used
 run_case "a hostile guest harms only itself" hostile_guest
 run_case "the daemon is killed and comes back" killed_and_restarted

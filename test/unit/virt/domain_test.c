@@ -97,6 +97,22 @@ port_has_what_element_and_interface_say(void **state)
 	domain_free(d);
 }
 
+static void
+port_of_a_device_has_no_guard(void **state)
+{
+	struct domain *d = parse(DOMAIN(PORTS("<r:port mac='52:54:00:aa:00:01' bridge='' vdpa='pool:fast'/>"), SHARED,
+		IFACE("52:54:00:aa:00:01", "")));
+	const struct domain_port *p = d->ports;
+
+	(void)state;
+	assert_int_equal(d->n_ports, 1);
+	assert_string_equal(p->err, "");
+	expect_param(p, "vdpa", "pool:fast");
+	expect_param(p, "bridge", "");
+	expect_param(p, "allowed_macs", "");
+	domain_free(d);
+}
+
 #define VDPA(dev, element)                                                                 \
 	DOMAIN(PORTS("<r:port mac='52:54:00:00:00:04' bridge='br0'" element "/>"), SHARED, \
 		"<interface type='vdpa'><mac address='52:54:00:00:00:04'/><source dev='" dev "'/></interface>")
@@ -451,6 +467,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(port_has_what_element_and_interface_say),
+		cmocka_unit_test(port_of_a_device_has_no_guard),
 		cmocka_unit_test(vdpa_interface_has_a_device_of_the_ports_name),
 		cmocka_unit_test(domain_without_our_element_has_no_ports),
 		cmocka_unit_test(server_mode_is_connected_to),
