@@ -9,6 +9,7 @@
 #include "port_link.h"
 #include "port_type.h"
 #include "rtvs/log.h"
+#include "virtio_user.h"
 
 #include <rte_dev.h>
 #include <rte_errno.h>
@@ -41,6 +42,12 @@ find_device(const char *devargs, uint16_t *ret_id)
 	return -ENODEV;
 }
 
+static const char *
+driver_of(const char *devargs)
+{
+	return strncmp(devargs, "vdev:", 5) ? devargs : devargs + 5;
+}
+
 // The value of "KEY=VALUE" in devargs.
 static bool
 find_arg(const char *devargs, const char *key, char *ret_value, size_t size)
@@ -57,12 +64,22 @@ find_arg(const char *devargs, const char *key, char *ret_value, size_t size)
 	return false;
 }
 
+// The file or socket that virtio-user is the guest of. One that it makes itself is none of ours.
+static bool
+find_virtio_path(const char *devargs, char *ret_path, size_t size)
+{
+	char server[2];
+
+	return !strncmp(driver_of(devargs), "net_virtio_user", 15) &&
+		!find_arg(devargs, "server", server, sizeof(server)) && find_arg(devargs, "path", ret_path, size);
+}
+
 // A TAP of another program would be shared with it, any other interface is refused without a
 // reason. A driver that needs an interface says no more when there is none.
 static int
 check_interface(const char *devargs, char err[DP_ERR_SIZE])
 {
-	const char *driver = strncmp(devargs, "vdev:", 5) ? devargs : devargs + 5;
+	const char *driver = driver_of(devargs);
 	bool makes = !strncmp(driver, "net_tap", 7), needs = !strncmp(driver, "net_af_", 7), exists;
 	char iface[RTVS_DEVARGS_SIZE], persist[2];
 
@@ -86,8 +103,8 @@ check_interface(const char *devargs, char err[DP_ERR_SIZE])
 static int
 attach(const struct dp_port_cfg *cfg, uint16_t *ret_id, char err[DP_ERR_SIZE])
 {
-	char name[RTE_ETH_NAME_MAX_LEN];
-	int rc;
+	char name[RTE_ETH_NAME_MAX_LEN], path[RTVS_DEVARGS_SIZE];
+	int rc, why;
 
 	snprintf(name, sizeof(name), "%.*s", (int)strcspn(cfg->devargs, ","), cfg->devargs);
 	if (!name[0]) {
@@ -104,6 +121,9 @@ attach(const struct dp_port_cfg *cfg, uint16_t *ret_id, char err[DP_ERR_SIZE])
 	eal_need_drivers();
 	rc = rte_dev_probe(cfg->devargs);
 	if (rc) {
+		why = find_virtio_path(cfg->devargs, path, sizeof(path)) ? virtio_user_explain(path, err) : 0;
+		if (why)
+			return why;
 		dp_error(err, "devargs: no driver made a device of '%.120s': %s", cfg->devargs, strerror(-rc));
 		return rc < 0 ? rc : -EIO;
 	}
@@ -152,6 +172,7 @@ configure(struct port *port, struct ethdev *e, char err[DP_ERR_SIZE])
 {
 	struct rte_eth_conf conf = {0};
 	struct rte_eth_dev_info info;
+	char path[RTVS_DEVARGS_SIZE];
 	int rc = rte_eth_dev_info_get(e->dev_id, &info);
 
 	if (rc) {
@@ -160,6 +181,7 @@ configure(struct port *port, struct ethdev *e, char err[DP_ERR_SIZE])
 	}
 	e->is_tap = !strcmp(info.driver_name, "net_tap");
 	e->is_packet_socket = !strcmp(info.driver_name, "net_af_packet");
+	e->is_vdpa = find_virtio_path(port->cfg.devargs, path, sizeof(path)) && virtio_user_is_vdpa(path);
 	e->ifindex = info.if_index;
 	if (!if_indextoname(info.if_index, e->ifname))
 		e->ifindex = 0;
@@ -246,7 +268,8 @@ has_link(struct ethdev *e)
 	if (e->state != NETDEV_UP)
 		return false;
 	// To net_tap a TAP in another network namespace looks down.
-	return e->is_tap || rte_eth_link_get_nowait(e->dev_id, &link) || link.link_status == RTE_ETH_LINK_UP;
+	return e->is_tap || e->is_vdpa || rte_eth_link_get_nowait(e->dev_id, &link) ||
+		link.link_status == RTE_ETH_LINK_UP;
 }
 
 static void

@@ -21,6 +21,7 @@ struct ethdev {
 	bool takes_rx_intr; // the driver took the configuration with interrupts
 	bool has_rx_intr; // ctl: wo before is_running, dp: ro
 	bool is_tap, is_packet_socket; // by its driver
+	bool is_vdpa; // virtio-user's, whose link nobody reads: it is up
 	unsigned ifindex; // of the kernel's interface beneath it, 0: none
 	char ifname[IF_NAMESIZE];
 	struct netdev_watch *netdevs; // of the datapath
