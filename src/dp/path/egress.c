@@ -134,7 +134,7 @@ tunnel_way(const struct worker *w, const struct view *view, const struct view_po
 		return (struct egress_way){.tx = NULL};
 	return (struct egress_way){.frame_max = RTE_MIN(vp->frame_max, uplink_max(up) - t->headers.len),
 		.device = &up->port->device,
-		.leaves_by = t->uplink,
+		.staged = &w->port[t->uplink].tx,
 		.tunnel = t};
 }
 
@@ -156,7 +156,7 @@ egress_way(struct worker *w, const struct view *view, uint16_t out, uint16_t vla
 		.device = vp->port->device.io == &guest_io_ops && takes_borrowed(w, vp) && !vp->trace ?
 			&vp->port->device :
 			NULL,
-		.leaves_by = out};
+		.staged = &w->port[out].tx};
 }
 
 // A tunnel's packets go on to its uplink.

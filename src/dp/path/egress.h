@@ -17,7 +17,7 @@ struct egress_way {
 	bool takes_borrowed;
 	// A guest's, that takes frames that are no packets; NULL: none does.
 	struct device *device;
-	uint16_t leaves_by; // the device's port: with a tunnel its uplink
+	const struct worker_tx *staged; // of the device's port
 	const struct view_tunnel *tunnel; // whose headers frames get first; NULL: none
 };
 

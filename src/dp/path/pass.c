@@ -69,7 +69,7 @@ static __rte_noinline uint16_t
 pass_tunnel(struct pass *p, const struct lane *lane)
 {
 	const struct switch_burst *b = &p->b;
-	struct port_counters *c = &p->w->port[b->way.leaves_by].c;
+	struct port_counters *c = &p->w->port[b->way.tunnel->uplink].c;
 	uint64_t bytes = 0;
 	uint16_t done;
 
@@ -159,7 +159,7 @@ pass_burst(struct worker *w, const struct view *view, uint16_t in, uint16_t firs
 	for (unsigned k = first, run; k < (unsigned)first + n; k += run) {
 		run = switch_passes(&p.b, &p.frame[k], (uint16_t)(first + n - k));
 		// What is staged for the port came before.
-		if (!run || w->port[p.b.way.leaves_by].tx.n || !pass_run(&p, k, run))
+		if (!run || p.b.way.staged->n || !pass_run(&p, k, run))
 			break;
 	}
 	*ret_bytes = p.bytes;
