@@ -64,6 +64,21 @@ complete(const struct guest_ring_cfg *cfg, struct at visible, struct at last, ui
 	mark_used(cfg, visible);
 }
 
+// Could the driver have set it up anew? Then no descriptor was used in it, and those that are offered
+// are the first ones. Where the former device was in a round with wrap counter 0, a word that is
+// still zero looks used.
+static bool
+is_in_first_round(const struct guest_ring_cfg *cfg)
+{
+	bool is_offered = has_bit(cfg, (struct at){0}, VRING_PACKED_DESC_F_AVAIL);
+
+	for (uint16_t i = 0; i < cfg->size; i++)
+		if (has_bit(cfg, (struct at){.index = i}, VRING_PACKED_DESC_F_USED) ||
+			(!is_offered && has_bit(cfg, (struct at){.index = i}, VRING_PACKED_DESC_F_AVAIL)))
+			return false;
+	return true;
+}
+
 static bool
 is_of(const struct guest_state *s, const struct guest_ring_cfg *cfg)
 {
@@ -97,6 +112,8 @@ guest_state_resume(struct guest_ring_cfg *cfg)
 	last = at_of((uint32_t)word & 0xffff);
 	end = at_of((uint32_t)(word >> 16) & 0xffff);
 	if (!(word >> 48 & 1) || visible.index >= cfg->size || last.index >= cfg->size || end.index >= cfg->size)
+		return false;
+	if (!end.wrap && is_in_first_round(cfg))
 		return false;
 	if (end.index == visible.index && end.wrap == visible.wrap) {
 		if (!is_used(cfg, last))
