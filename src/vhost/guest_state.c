@@ -64,9 +64,9 @@ complete(const struct guest_ring_cfg *cfg, struct at visible, struct at last, ui
 	mark_used(cfg, visible);
 }
 
-// Could the driver have set it up anew? Then no descriptor was used in it, and those that are offered
-// are the first ones. Where the former device was in a round with wrap counter 0, a word that is
-// still zero looks used.
+// Could the driver have set it up anew? Then no descriptor was used in it, and those that are
+// offered are the first ones. Where the former device was in a round with wrap counter 0, a word
+// that is still zero looks used.
 static bool
 is_in_first_round(const struct guest_ring_cfg *cfg)
 {
