@@ -155,6 +155,8 @@ NOT_HERE = [
     (r"^rtvsctl (-j )?vdpa", "this kernel has no vDPA, that of test/vm/vdpa_test.sh has", vdpa_used),
     (r"type=vduse|^ls /sys/bus/vdpa", "this kernel has no vDPA, that of test/vm/vduse_test.sh has",
      is_in("test/vm/vduse_test.sh", "type=vduse bridge=br0", "ls -d /sys/bus/vdpa/devices/")),
+    (r"path=/dev/vhost-vdpa", "this kernel has no vDPA, that of test/vm/vhost_vdpa_test.sh has",
+     is_in("test/vm/vhost_vdpa_test.sh", "devargs=net_virtio_user0,path=")),
     (r"\bvdpa=", "there is no such hardware; test/smoke/offload_test.sh has a fake",
      is_in("test/smoke/offload_test.sh", "ctl port add", "vdpa=pool:fast", "ctl pool add fast devices=")),
     (r"^(sudo )?(apt|apt-get|dpkg) ", "test/smoke/package_test.sh installs the packages", is_in("test/smoke/package_test.sh", "apt-get install")),
