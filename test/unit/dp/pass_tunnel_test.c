@@ -585,8 +585,8 @@ run(bool may_pass)
 		now->guest_errors[i] = port[i].device.guest_errors;
 	}
 	memcpy(now->seq, seq, sizeof(seq));
-	// A report is due at a run's end, and runs do not end at the same frames both ways: what has
-	// come since is not compared.
+	// A report is due at a run's end, and runs do not end at the same frames both ways: what
+	// has come since is not compared.
 	for (unsigned i = 0; i < FLOWS; i++) {
 		now->account[i] = flow[i].account;
 		now->account[i].next = (struct flow_delay_report){0};
