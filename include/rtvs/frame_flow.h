@@ -55,7 +55,7 @@ frame_flow_hash(const uint8_t *data, size_t len)
 	const uint8_t *ip = data + FRAME_MIN;
 	uint32_t word;
 
-	// Most frames, in a third of the time.
+	// Most frames take the shorter way.
 	if (len < FRAME_MIN + 24 || be32toh(frame_flow_load32(data + 12)) >> 8 != FRAME_FLOW_PLAIN)
 		return frame_flow_hash_any(data, len);
 	word = be32toh(frame_flow_load32(ip + 6)); // flags and offset, time to live, protocol

@@ -35,20 +35,6 @@ nothing_stays() {
 	wait_until 5 is_left ||
 		fail "after 5 s: connected: $(port_state evil connected), descriptors: $(n_fds) (before: $(cat "$work/fds.before")), mappings: $(n_maps)"
 }
-# Probes one after another, until flow.end exists. Each is a ping of its own: a ping of several
-# packets waits for its last answers only as long as the others took.
-flow() {
-	rm -f "$work/flow.end"
-	# shellcheck disable=SC2016 # expanded by the inner shell
-	start flow ip netns exec t1 sh -c 'until [ -e "$0" ]; do ping -q -c 1 -W 5 10.0.0.2 >/dev/null && echo answered || echo lost; done' "$work/flow.end"
-}
-nothing_was_lost() {
-	wait_for 5 grep -q answered "$work/flow.log"
-	touch "$work/flow.end"
-	wait_for 10 is_stopped flow
-	expect "probes that were lost" 0 "$(grep -c lost "$work/flow.log" || :)"
-}
-
 honest_works() {
 	local before
 	before=$(port_stat evil rx_pkts)
@@ -57,7 +43,6 @@ honest_works() {
 }
 
 attack() { # NAME
-	rm -f "$work/flow.log"
 	flow
 	hostile "$work/evil.sock" "$1"
 	is_running rtvsd || fail "the daemon is gone"

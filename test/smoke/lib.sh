@@ -137,3 +137,17 @@ forget_neighbours() { ip -n "$1" neigh flush all; } # NAMESPACE
 can_ping() { ns "$1" ping -c 1 -W 1 "$2"; } # NAMESPACE ADDRESS
 cannot_ping() { ! ns "$1" ping -c 2 -i 0.2 -W 1 "$2"; }
 is_gone() { [ ! -e "$1" ]; }
+
+# Probes of t1 one after another, until nothing_was_lost. Each is a ping of its own: a ping of
+# several packets waits for its last answers only as long as the others took.
+flow() {
+	rm -f "$work/flow.end" "$work/flow.log"
+	# shellcheck disable=SC2016 # expanded by the inner shell
+	start flow ip netns exec t1 sh -c 'until [ -e "$0" ]; do ping -q -c 1 -W 5 10.0.0.2 >/dev/null && echo answered || echo lost; done' "$work/flow.end"
+}
+nothing_was_lost() {
+	wait_for 5 grep -q answered "$work/flow.log"
+	touch "$work/flow.end"
+	wait_for 10 is_stopped flow
+	expect "probes that were lost" 0 "$(grep -c lost "$work/flow.log" || :)"
+}

@@ -196,17 +196,6 @@ goes_while_it_is_used() {
 	expect "directories" "" "$(find /tmp -maxdepth 1 -name 'rtvswitchd-*')"
 }
 
-flow() {
-	rm -f "$work/flow.end" "$work/flow.log"
-	# shellcheck disable=SC2016 # expanded by the inner shell
-	start flow ip netns exec t1 sh -c 'until [ -e "$0" ]; do ping -q -c 1 -W 5 10.0.0.2 >/dev/null && echo answered || echo lost; done' "$work/flow.end"
-}
-nothing_was_lost() {
-	wait_for 5 grep -q answered "$work/flow.log"
-	touch "$work/flow.end"
-	wait_for 10 is_stopped flow
-	expect "probes that were lost" 0 "$(grep -c lost "$work/flow.log" || :)"
-}
 is_left() { [ "$(port_state v1 connected)" = false ] && [ "$(n_sockets)" -le "$1" ]; }
 
 hostile_guest() {

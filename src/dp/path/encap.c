@@ -111,6 +111,8 @@ next_seq(const struct view_tunnel *t, uint16_t flow, int by)
 	return seq;
 }
 
+_Static_assert(GENEVE_HEADER_MAX <= RTE_PKTMBUF_HEADROOM, "headers fit in front of a frame's head");
+
 bool
 encap_frames(struct worker *w, const struct view *view, uint16_t out, uint16_t in, struct guest_frame *frame,
 	const uint8_t *which, uint16_t n)
