@@ -120,9 +120,11 @@ struct __attribute__((aligned(64))) guest_ring {
 	uint16_t published; // split: used index as the guest may see it
 	uint16_t told; // used position when the guest was last asked whether it wants a signal
 	bool repeats; // split: used entries are compared before they are written
-	// packed: the first used descriptor that is not published, if is_held
-	uint16_t held_at, held_flags;
+	// packed: the first used descriptor that is not published, if is_held. It is written whole
+	// then: a device that dies before leaves it as the driver offered it.
+	uint16_t held_at;
 	bool is_held, is_told;
+	uint64_t held; // its second half
 	// While the driver's word here has this value, it offers no further buffer;
 	// GUEST_RING_UNKNOWN: which that is, is not known.
 	const uint16_t *quiet_at;

@@ -15,7 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define GUEST_STATE_VERSION 1
+#define GUEST_STATE_VERSION 2
 
 // Of one ring. Plain numbers, valid on this machine, in memory that outlives the device. All
 // zeroes: there was no ring.
@@ -27,6 +27,8 @@ struct guest_state {
 	// The last used buffer: bits 0 to 15 its position, to 31 the one behind it, to 47 its id;
 	// bit 48: there is one.
 	_Atomic uint64_t last;
+	// Second half of the used descriptor at `visible`, where the last buffer is a later one.
+	_Atomic uint64_t held;
 };
 
 // The device of the ring starts at cfg->pos. Called by guest_ring_init.
@@ -35,5 +37,5 @@ void guest_state_begin(struct guest_state *s, const struct guest_ring_cfg *cfg);
 // cfg->state is of the ring's former device: sets cfg->pos to where that would have gone on, and
 // completes the batch that it did not make visible. Its last buffer has no bytes then. The ring is
 // mapped, and no device uses it. False: the state is of another ring, or of one that the driver has
-// set up anew since; cfg and the ring are as they were.
+// set up anew or another device has served since; cfg and the ring are as they were.
 bool guest_state_resume(struct guest_ring_cfg *cfg);

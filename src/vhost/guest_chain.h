@@ -132,6 +132,13 @@ guest_chain_keep_last(struct guest_ring *r, uint16_t id, struct guest_cursor end
 	atomic_signal_fence(memory_order_seq_cst);
 }
 
+// len, id and flags are the second half of an aligned descriptor: it is used, or as it was offered.
+static inline void
+guest_chain_store_used(struct vring_packed_desc *d, uint64_t used)
+{
+	__atomic_store_n((uint64_t *)&d->len, used, __ATOMIC_RELEASE);
+}
+
 // All words are 64 bits wide: where the compiler keeps a narrower one on the stack and loads it
 // back whole, the CPU waits until all stores before have left.
 static inline void
@@ -142,21 +149,21 @@ guest_chain_use_packed(struct guest_ring *r, uint16_t id, uint16_t n_slots, uint
 	uint64_t flags =
 		(r->pos.used_wrap ? UINT64_C(1) << VRING_PACKED_DESC_F_AVAIL | 1 << VRING_PACKED_DESC_F_USED : 0) |
 		(n_bytes ? VRING_DESC_F_WRITE : 0);
+	uint64_t used;
 
 	guest_chain_keep_last(r, id, end);
 	guest_step();
+	used = n_bytes | (uint64_t)id << 32 | flags << 48;
 	// The driver reads used descriptors in order: while the first is not marked, it sees none.
 	if (r->is_held)
-		// len, id and flags are the second half of an aligned descriptor.
-		__atomic_store_n((uint64_t *)&d->len, n_bytes | (uint64_t)id << 32 | flags << 48, __ATOMIC_RELEASE);
+		guest_chain_store_used(d, used);
 	else {
-		__atomic_store_n(&d->id, id, __ATOMIC_RELAXED);
-		guest_step();
-		__atomic_store_n(&d->len, n_bytes, __ATOMIC_RELAXED);
-		guest_step();
 		r->is_held = true;
 		r->held_at = r->pos.used;
-		r->held_flags = (uint16_t)flags;
+		r->held = used;
+		if (r->cfg.state)
+			atomic_store_explicit(&r->cfg.state->held, used, memory_order_relaxed);
+		atomic_signal_fence(memory_order_seq_cst);
 	}
 	guest_log_mark(&r->cfg.log, r->cfg.desc_guest + r->pos.used * sizeof(*d), sizeof(*d));
 	r->pos.used = end.at;

@@ -99,7 +99,7 @@ publish_packed(struct guest_ring *r)
 	if (!r->is_held)
 		return;
 	guest_step();
-	__atomic_store_n(&d->flags, r->held_flags, __ATOMIC_RELEASE);
+	guest_chain_store_used(d, r->held);
 	guest_step();
 	r->is_held = false;
 	keep_visible(r);

@@ -40,28 +40,16 @@ is_used(const struct guest_ring_cfg *cfg, struct at at)
 	return has_bit(cfg, at, VRING_PACKED_DESC_F_USED) == at.wrap;
 }
 
-static void
-mark_used(const struct guest_ring_cfg *cfg, struct at at)
-{
-	uint16_t flags = at.wrap ? 1 << VRING_PACKED_DESC_F_AVAIL | 1 << VRING_PACKED_DESC_F_USED : 0;
-
-	if (__atomic_load_n(&desc_at(cfg, at)->len, __ATOMIC_RELAXED))
-		flags |= VRING_DESC_F_WRITE; // by the former device
-	__atomic_store_n(&desc_at(cfg, at)->flags, flags, __ATOMIC_RELEASE);
-}
-
 // From `visible` on nothing is visible: the last buffer may be written in part, those between are
-// complete, but for the flags of the first.
+// complete, and the first is as the driver offered it.
 static void
 complete(const struct guest_ring_cfg *cfg, struct at visible, struct at last, uint16_t id)
 {
-	struct vring_packed_desc *d = desc_at(cfg, last);
+	uint64_t flags = last.wrap ? UINT64_C(1) << VRING_PACKED_DESC_F_AVAIL | 1 << VRING_PACKED_DESC_F_USED : 0;
 
-	__atomic_store_n(&d->id, id, __ATOMIC_RELAXED);
-	__atomic_store_n(&d->len, 0, __ATOMIC_RELAXED);
+	guest_chain_store_used(desc_at(cfg, last), (uint64_t)id << 32 | flags << 48);
 	if (last.index != visible.index)
-		mark_used(cfg, last);
-	mark_used(cfg, visible);
+		guest_chain_store_used(desc_at(cfg, visible), atomic_load(&cfg->state->held));
 }
 
 // Could the driver have set it up anew? Then no descriptor was used in it, and those that are
@@ -77,6 +65,17 @@ is_in_first_round(const struct guest_ring_cfg *cfg)
 			(!is_offered && has_bit(cfg, (struct at){.index = i}, VRING_PACKED_DESC_F_AVAIL)))
 			return false;
 	return true;
+}
+
+// A device that keeps no state served the ring since: the place where the former one would have
+// gone on was used, or is offered for the round after. The tail of a chain looks so, too, but where
+// the driver offers that again, it has offered the last buffer again before.
+static bool
+is_overtaken(const struct guest_ring_cfg *cfg, struct at last, struct at end)
+{
+	return is_used(cfg, end) &&
+		(has_bit(cfg, end, VRING_PACKED_DESC_F_AVAIL) == end.wrap ||
+			(is_used(cfg, last) && has_bit(cfg, last, VRING_PACKED_DESC_F_AVAIL) != last.wrap));
 }
 
 static bool
@@ -113,7 +112,7 @@ guest_state_resume(struct guest_ring_cfg *cfg)
 	end = at_of((uint32_t)(word >> 16) & 0xffff);
 	if (!(word >> 48 & 1) || visible.index >= cfg->size || last.index >= cfg->size || end.index >= cfg->size)
 		return false;
-	if (!end.wrap && is_in_first_round(cfg))
+	if ((!end.wrap && is_in_first_round(cfg)) || is_overtaken(cfg, last, end))
 		return false;
 	if (end.index == visible.index && end.wrap == visible.wrap) {
 		if (!is_used(cfg, last))

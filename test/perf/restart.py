@@ -93,6 +93,8 @@ class Polling(systems.System):
 class Daemon(systems.Rtvswitch):
     """One bridge a pair of ports. Shares the processors with the guests, so it sleeps when idle."""
 
+    parent = "/dev/shm"  # a tmpfs, as /run: beside its socket the daemon keeps where packed rings stand
+
     def __init__(self, core, build, hugepages, where):
         super().__init__(core, build, hugepages)
         self.where = where  # the directory of each case's sockets

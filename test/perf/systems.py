@@ -52,11 +52,12 @@ class System:
     name = "?"
 
     n_ports = 2
+    parent = None  # of the working directory; None: /tmp
 
     def __init__(self, core, hugepages=True):
         self.core = core
         self.hugepages = hugepages
-        self.dir = tempfile.mkdtemp(prefix=f"rtvs-{self.name}-")
+        self.dir = tempfile.mkdtemp(prefix=f"rtvs-{self.name}-", dir=self.parent)
         self.processes = []
 
     def sockets(self):

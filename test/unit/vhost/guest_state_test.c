@@ -6,6 +6,7 @@
 #include "rtvs/guest_state.h"
 #include "rtvs/random.h"
 
+#include <linux/virtio_ring.h>
 #include <setjmp.h>
 #include <string.h>
 
@@ -256,12 +257,131 @@ state_of_a_ring_that_was_set_up_anew_is_not_believed(void **state)
 	assert_in_range(n_kept, 0, 40);
 }
 
+static void
+begin_plain(bool is_out, unsigned n)
+{
+	struct driver_cfg cfg = {
+		.size = 32, .is_packed = true, .has_mergeable = true, .is_plain = true, .hdr_bytes = 12};
+	static const uint8_t frame[2000];
+
+	n_offered = n_reaped = 0;
+	driver_init(&d, &cfg, seed);
+	for (unsigned i = 0; i < n; i++)
+		offered[n_offered++ % DRIVER_MAX] = driver_offer(&d, 2000, is_out ? frame : NULL);
+	kept = (struct guest_state){0};
+	start_device();
+}
+
+static void
+deliver(uint32_t n_bytes)
+{
+	static uint8_t frame[2000];
+	struct guest_piece piece = {.at = frame, .n_bytes = n_bytes};
+	const struct guest_hdr hdr = {0};
+
+	assert_int_equal(guest_ring_deliver(&ring, &hdr, &piece, 1), 0);
+}
+
+static unsigned
+take(unsigned n)
+{
+	for (unsigned i = 0; i < GUEST_BURST; i++)
+		burst.frame[i].head = head[i];
+	return guest_ring_take(&ring, &burst, n);
+}
+
+// A device that knows no more than what the driver sees takes it again. A length of 0 there would
+// stop the ring for good.
+static void
+first_buffer_of_a_batch_is_as_it_was_offered_until_it_is_published(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		bool is_out = i;
+		uint8_t first[sizeof(struct vring_packed_desc)];
+		struct guest_ring_cfg cfg;
+
+		begin_plain(is_out, 8);
+		cfg = driver_ring_cfg(&d);
+		memcpy(first, d.desc, sizeof(first));
+		for (unsigned k = 0; k < 3; k++)
+			if (is_out)
+				assert_int_equal(take(1), 1);
+			else
+				deliver(60);
+		assert_memory_equal(d.desc, first, sizeof(first));
+		assert_int_equal(guest_ring_init(&ring, &cfg), 0);
+		if (is_out)
+			assert_int_equal(take(1), 1);
+		else
+			deliver(1900);
+		assert_int_equal(ring.fault, GUEST_RING_FAULT_NONE);
+		driver_fini(&d);
+	}
+}
+
+static void
+batch_is_completed_with_the_lengths_of_all_but_the_last(void **state)
+{
+	static const uint32_t written[] = {12 + 60, 12 + 700, 0};
+	uint32_t n;
+
+	(void)state;
+	begin_plain(false, 8);
+	for (unsigned i = 0; i < 3; i++)
+		deliver((uint32_t[]){60, 700, 80}[i]);
+	assert_int_equal(driver_reap(&d, &n), -1);
+	start_device();
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(driver_reap(&d, &n), offered[i]);
+		assert_int_equal(n, written[i]);
+	}
+	driver_fini(&d);
+}
+
+// Another device, one that keeps no state, served the ring in between, and the driver offers all
+// buffers again that it got back.
+static void
+state_of_before_another_device_is_not_believed(void **state)
+{
+	(void)state;
+	for (unsigned n_kept = 1; n_kept < 70; n_kept++)
+		for (unsigned n_other = 1; n_other < 140; n_other++) {
+			struct guest_ring_cfg cfg;
+			struct guest_ring_pos pos;
+
+			begin_plain(false, 32);
+			cfg = driver_ring_cfg(&d);
+			for (unsigned i = 0; i < n_kept + n_other; i++) {
+				uint32_t n;
+
+				if (i == n_kept) {
+					cfg.pos = ring.pos;
+					assert_int_equal(guest_ring_init(&ring, &cfg), 0);
+				}
+				deliver(60);
+				guest_ring_publish(&ring);
+				assert_true(driver_reap(&d, &n) >= 0);
+				assert_true(driver_offer(&d, 2000, NULL) >= 0);
+			}
+			pos = ring.pos;
+			cfg.pos = pos;
+			cfg.state = &kept;
+			if (guest_state_resume(&cfg))
+				assert_memory_equal(&cfg.pos, &pos, sizeof(pos));
+			driver_fini(&d);
+		}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_buffer_is_used_once_whenever_the_device_dies),
+		cmocka_unit_test(first_buffer_of_a_batch_is_as_it_was_offered_until_it_is_published),
+		cmocka_unit_test(batch_is_completed_with_the_lengths_of_all_but_the_last),
 		cmocka_unit_test(state_of_another_ring_is_not_believed),
+		cmocka_unit_test(state_of_before_another_device_is_not_believed),
 		cmocka_unit_test(state_of_a_ring_that_was_set_up_anew_is_not_believed),
 	};
 
