@@ -753,6 +753,132 @@ a_million_hostile_messages_leave_nothing_behind(void **state)
 	begin(state);
 }
 
+static struct vhost_user_kept kept;
+
+static struct vhost_user_kept_fds
+kept_fds(void)
+{
+	struct vhost_user_kept_fds fds;
+
+	memset(&fds, -1, sizeof(fds));
+	for (uint32_t i = 0; i < kept.n_regions && i < VHOST_USER_KEPT_REGIONS; i++)
+		fds.memory[i] = open_fd();
+	for (unsigned i = 0; i < VHOST_USER_MAX_RINGS; i++) {
+		fds.kick[i] = kept.ring[i].has_kick ? open_fd() : -1;
+		fds.call[i] = i < 2 ? open_fd() : -1;
+	}
+	return fds;
+}
+
+static void
+keep_a_session(uint64_t more_features)
+{
+	negotiate(TRANSPORT | F(VIRTIO_F_VERSION_1) | more_features);
+	for (uint32_t ring = 0; ring < 2; ring++) {
+		start(ring, 0x8000 | 70);
+		assert_int_equal(say_state(SET_VRING_ENABLE, ring, 1), 0);
+	}
+	assert_int_equal(say_u64(SET_STATUS, 15, 0), 0);
+	assert_true(vhost_user_keep(&user, &kept));
+	assert_int_equal(end(NULL), 0);
+	begin(NULL);
+}
+
+// Where a split ring stands is in the guest's memory.
+static void
+a_session_goes_on_in_the_next_process(void **state)
+{
+	(void)state;
+	for (unsigned is_packed = 0; is_packed < 2; is_packed++) {
+		uint64_t features = is_packed ? F(VIRTIO_F_RING_PACKED) : 0;
+		struct vhost_user_kept_fds fds;
+		struct vhost_user_kept again;
+
+		keep_a_session(features);
+		((struct vring_used *)(memory + 0x2000))->idx = 300;
+		((struct vring_used *)(memory + 0x12000))->idx = 65535;
+		fds = kept_fds();
+		assert_int_equal(vhost_user_restore(&user, &kept, &fds), 0);
+		assert_int_equal(user.n_out, 0);
+		for (unsigned i = 0; i < 4; i++) {
+			assert_int_equal(fake.ring[i].is_running, i < 2);
+			assert_int_equal(fake.ring[i].is_enabled, i < 2);
+			assert_int_equal(fake.ring[i].call >= 0, i < 2);
+		}
+		assert_ptr_equal(fake.ring[1].cfg.desc, memory + 0x10000);
+		assert_int_equal(fake.ring[0].cfg.pos.avail, is_packed ? 70 : 300);
+		assert_int_equal(fake.ring[1].cfg.pos.used, is_packed ? 70 : 65535);
+		assert_int_equal(fake.status, 15);
+		assert_true(vhost_user_keep(&user, &again));
+		for (unsigned i = 0; !is_packed && i < 2; i++)
+			kept.ring[i].base = fake.ring[i].cfg.pos.avail;
+		assert_memory_equal(&again, &kept, sizeof(kept));
+		assert_int_equal(end(state), 0);
+		begin(state);
+	}
+}
+
+static void
+a_session_in_the_middle_of_something_is_not_kept(void **state)
+{
+	const uint32_t header[3] = {SET_VRING_NUM, 1, 8};
+	const uint64_t log[2] = {4096, 0};
+
+	(void)state;
+	negotiate(TRANSPORT | F(VIRTIO_F_VERSION_1));
+	assert_true(vhost_user_keep(&user, &kept));
+	assert_int_equal(say(GET_FEATURES, 1, NULL, 0, 0), 0);
+	assert_false(vhost_user_keep(&user, &kept)); // a reply waits
+	vhost_user_sent(&user, user.n_out);
+	assert_int_equal(say(SET_LOG_BASE, 1, log, sizeof(log), 1), 0);
+	vhost_user_sent(&user, user.n_out);
+	assert_false(vhost_user_keep(&user, &kept)); // a dirty log
+	assert_int_equal(end(state), 0);
+	begin(state);
+	for (unsigned i = 0; i <= VHOST_USER_KEPT_REGIONS; i++) {
+		const uint64_t slot[] = {0, i * 4096, 4096, USER + i * 4096, i * 4096};
+
+		assert_true(vhost_user_keep(&user, &kept)); // one region less
+		assert_int_equal(say(ADD_MEM_REG, 1, slot, sizeof(slot), 1), 0);
+	}
+	assert_false(vhost_user_keep(&user, &kept));
+	assert_int_equal(end(state), 0);
+	begin(state);
+	assert_int_equal(vhost_user_receive(&user, (const uint8_t *)header, 5, NULL, 0), 0);
+	assert_false(vhost_user_keep(&user, &kept)); // a part of a message
+	vhost_user_refuse(&user, "any rule");
+	assert_false(vhost_user_keep(&user, &kept));
+}
+
+// Whatever was kept, as each word may lie, and whichever descriptors are missing.
+static void
+a_kept_session_that_lies_is_ended(void **state)
+{
+	uint64_t random = unit_seed();
+	unsigned n_ended = 0;
+
+	(void)state;
+	keep_a_session(0);
+	for (unsigned i = 0; i < 100000; i++) {
+		struct vhost_user_kept good = kept;
+		struct vhost_user_kept_fds fds = kept_fds();
+		uint32_t at = (uint32_t)random_below(&random, random_below(&random, 2) ? sizeof(kept) : 64);
+
+		((uint8_t *)&kept)[at] ^= (uint8_t)(1 + random_below(&random, 255));
+		if (!random_below(&random, 8))
+			kept.n_regions = (uint32_t)random_below(&random, 70);
+		if (fds.memory[0] >= 0 && !random_below(&random, 8)) {
+			fake_close(NULL, fds.memory[0]);
+			fds.memory[0] = -1;
+		}
+		n_ended += vhost_user_restore(&user, &kept, &fds) != 0;
+		kept = good;
+		assert_int_equal(end(NULL), 0);
+		begin(NULL);
+	}
+	assert_in_range(n_ended, 10000, 99999);
+}
+
 int
 main(void)
 {
@@ -774,6 +900,9 @@ main(void)
 		cmocka_unit_test_setup_teardown(each_other_message_ends_the_connection, begin, end),
 		cmocka_unit_test_setup_teardown(rings_that_lie_outside_of_memory_end_the_connection, begin, end),
 		cmocka_unit_test_setup_teardown(a_front_end_that_reads_no_replies_is_ended, begin, end),
+		cmocka_unit_test_setup_teardown(a_session_goes_on_in_the_next_process, begin, end),
+		cmocka_unit_test_setup_teardown(a_session_in_the_middle_of_something_is_not_kept, begin, end),
+		cmocka_unit_test_setup_teardown(a_kept_session_that_lies_is_ended, begin, end),
 		cmocka_unit_test_setup_teardown(a_million_hostile_messages_leave_nothing_behind, begin, end),
 	};
 
