@@ -81,6 +81,16 @@ enum dp_priority {
 };
 extern const char *const dp_priority_names[]; // "normal", "nice", "fifo", NULL
 
+// Who starts the next process when this one has died, and gives it the descriptors that this one
+// stored. NULL: nobody does.
+struct dp_fd_store {
+	void *arg;
+	// Control thread. A copy of fd; a name (31 characters at most) is stored once. False: it
+	// could not be sent.
+	bool (*store)(void *arg, const char *name, int fd);
+	void (*forget)(void *arg, const char *name);
+};
+
 struct dp_system_cfg {
 	struct cpu_list workers; // one worker each; empty: the last CPU this process may use
 	uint32_t idle; // enum dp_idle
@@ -96,6 +106,7 @@ struct dp_system_cfg {
 	// File on a tmpfs that keeps the positions of guests' packed rings over a crash; empty:
 	// none
 	char ring_states[RTVS_PATH_SIZE];
+	struct dp_fd_store fd_store; // of guests' connections; needs ring_states
 };
 
 struct dp_system_info {
@@ -380,6 +391,9 @@ struct dp_event {
 // Starts EAL and one worker per CPU. Errors: -EINVAL (cfg or EAL refused), -ENOMEM, -EBUSY (second
 // call).
 int dp_init(const struct dp_system_cfg *cfg, struct dp **ret_dp, char err[DP_ERR_SIZE]);
+// Before ports are added: a descriptor that a former process stored, which is the datapath's from
+// here on.
+void dp_give_fd(struct dp *dp, const char *name, int fd);
 // Stops the workers, removes what is left, ends EAL. NULL is accepted.
 void dp_fini(struct dp *dp);
 // Of a running datapath: changes idle, idle_ns and dscp_classes, and ignores the rest. -EINVAL,

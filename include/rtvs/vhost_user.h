@@ -44,6 +44,7 @@ enum vhost_user_protocol {
 
 struct vhost_user_kept {
 	uint64_t features, protocol_features; // negotiated
+	uint64_t mtu; // that was told, 0: none; the caller's
 	uint32_t status, n_regions;
 	struct {
 		uint64_t guest, user, n_bytes;
@@ -52,7 +53,8 @@ struct vhost_user_kept {
 	struct {
 		uint64_t desc, driver, device;
 		uint16_t size;
-		uint16_t base; // packed: where the front-end said it stood; bit 15 is the wrap counter
+		// Packed: where the front-end said it stood; bit 15 is the wrap counter.
+		uint16_t base;
 		uint8_t has_kick, has_addr, is_enabled, unused;
 	} ring[VHOST_USER_MAX_RINGS];
 };
@@ -167,15 +169,15 @@ void vhost_user_refuse(struct vhost_user *u, const char *why);
 // Replies that wait: u->out, u->n_out bytes. The first n of them were sent.
 void vhost_user_sent(struct vhost_user *u, size_t n);
 
-// All but the regions' offsets. False: it cannot be kept, as there is a part of a message or a reply
-// in it, a dirty log, or more regions.
-bool vhost_user_keep(const struct vhost_user *u, struct vhost_user_kept *ret_kept);
+// All but what is the caller's. False: it cannot be kept, as there is a part of a message or a
+// reply in it, a dirty log, or more regions.
+bool vhost_user_kept_save(const struct vhost_user *u, struct vhost_user_kept *ret_kept);
 
-// u: as vhost_user_init left it. Goes on where vhost_user_keep was called: maps memory, starts the
-// rings. A split ring tells where it stands; where a packed one does, is for `start` to know. Takes
-// the descriptors in any case. Errors: -EPROTO (u->why: what is kept is none of this device's
+// u: as vhost_user_init left it. Goes on where vhost_user_kept_save was called: maps memory, starts
+// the rings. A split ring tells where it stands; where a packed one does, is for `start` to know.
+// Takes the descriptors in any case. Errors: -EPROTO (u->why: what is kept is none of this device's
 // sessions), those of map and start. The session is then to be ended.
-int vhost_user_restore(struct vhost_user *u, const struct vhost_user_kept *kept, struct vhost_user_kept_fds *fds);
+int vhost_user_kept_restore(struct vhost_user *u, const struct vhost_user_kept *kept, struct vhost_user_kept_fds *fds);
 
 // Stops all rings, unmaps, closes: nothing is left of the connection.
 void vhost_user_fini(struct vhost_user *u);

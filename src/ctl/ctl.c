@@ -175,6 +175,7 @@ start_dp(struct ctl *ctl, json_t *calls, char err[DP_ERR_SIZE])
 	rc = ctl->plane.live ? dp_init(&ctl->plane.live->system, &ctl->plane.dp, err) : -ENOMEM;
 	if (rc < 0)
 		goto out;
+	notify_give_stored(ctl->plane.dp);
 	ctl->plane.model = ctl->plane.live;
 	ctl->plane.live->dp = ctl->plane.dp;
 	ctl->plane.live->changed = on_changed;
@@ -227,6 +228,8 @@ ctl_create(const struct ctl_params *params, struct ctl **ret_ctl, char err[DP_ER
 	ctl->params = *params;
 	(void)snprintf(
 		ctl->params.system.ring_states, sizeof(ctl->params.system.ring_states), "%s.rings", params->socket);
+	if (notify_has_store())
+		ctl->params.system.fd_store = (struct dp_fd_store){.store = notify_store, .forget = notify_forget};
 	ctl->system = (struct rpc_system){.plane = &ctl->plane,
 		.server = &ctl->server,
 		.ctl = ctl,

@@ -6,6 +6,8 @@
 #include "rtvs/log.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <systemd/sd-daemon.h>
 
 void
@@ -28,6 +30,44 @@ void
 notify_stopping(void)
 {
 	(void)sd_notify(0, "STOPPING=1\nSTATUS=Stopping");
+}
+
+bool
+notify_has_store(void)
+{
+	const char *max = getenv("FDSTORE");
+
+	return max && strcmp(max, "0") != 0;
+}
+
+bool
+notify_store(void *arg, const char *name, int fd)
+{
+	char text[64];
+
+	(void)arg;
+	(void)snprintf(text, sizeof(text), "FDSTORE=1\nFDNAME=%s", name);
+	return sd_pid_notify_with_fds(0, 0, text, &fd, 1) > 0;
+}
+
+void
+notify_forget(void *arg, const char *name)
+{
+	(void)arg;
+	(void)sd_notifyf(0, "FDSTOREREMOVE=1\nFDNAME=%s", name);
+}
+
+void
+notify_give_stored(struct dp *dp)
+{
+	char **names = NULL;
+	int n = sd_listen_fds_with_names(1, &names);
+
+	for (int i = 0; i < n; i++) {
+		dp_give_fd(dp, names[i], SD_LISTEN_FDS_START + i);
+		free(names[i]);
+	}
+	free(names);
 }
 
 // Index of a worker without progress, or -1.

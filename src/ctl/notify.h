@@ -16,5 +16,11 @@ struct notify {
 void notify_init(struct notify *notify);
 void notify_ready(const char *status);
 void notify_stopping(void);
+// The descriptor store (systemd's FileDescriptorStoreMax=): what a former
+// process of the service stored comes back with the start. As struct dp_fd_store; arg is not used.
+bool notify_has_store(void);
+bool notify_store(void *arg, const char *name, int fd);
+void notify_forget(void *arg, const char *name);
+void notify_give_stored(struct dp *dp); // before ports are added
 // Once a second. A sign of life only when every worker has made a turn or slept since the last one.
 void notify_tick(struct notify *notify, const struct dp *dp, uint64_t now_ns);

@@ -1,5 +1,5 @@
-// A session that another process goes on with. It is told what the front-end told the former one, by
-// the same messages, so each word is checked as theirs are.
+// A session that another process goes on with. It is told what the front-end told the former one,
+// by the same messages, so each word is checked as theirs are.
 #include "rtvs/guest_ring.h"
 #include "rtvs/vhost_user.h"
 
@@ -20,6 +20,7 @@ enum request {
 	SET_VRING_CALL = 13,
 	SET_PROTOCOL_FEATURES = 16,
 	SET_VRING_ENABLE = 18,
+	NET_SET_MTU = 20,
 	ADD_MEM_REG = 37,
 	SET_STATUS = 39
 };
@@ -31,7 +32,7 @@ is_packed(uint64_t features)
 }
 
 bool
-vhost_user_keep(const struct vhost_user *u, struct vhost_user_kept *ret_kept)
+vhost_user_kept_save(const struct vhost_user *u, struct vhost_user_kept *ret_kept)
 {
 	if (u->n_in || u->n_out || u->log || u->why[0] || u->mem.n_regions > VHOST_USER_KEPT_REGIONS)
 		return false;
@@ -160,7 +161,7 @@ close_rest(struct vhost_user *u, int *fd, unsigned n)
 }
 
 int
-vhost_user_restore(struct vhost_user *u, const struct vhost_user_kept *kept, struct vhost_user_kept_fds *fds)
+vhost_user_kept_restore(struct vhost_user *u, const struct vhost_user_kept *kept, struct vhost_user_kept_fds *fds)
 {
 	int rc = kept->n_regions > VHOST_USER_KEPT_REGIONS ? -EPROTO : 0;
 
@@ -172,6 +173,8 @@ vhost_user_restore(struct vhost_user *u, const struct vhost_user_kept *kept, str
 		rc = tell_memory(u, kept, fds);
 	for (unsigned i = 0; !rc && i < 2 * u->cfg.n_pairs; i++)
 		rc = tell_ring(u, kept, i, fds);
+	if (!rc && kept->mtu)
+		rc = tell_u64(u, NET_SET_MTU, kept->mtu, -1);
 	if (!rc && kept->status)
 		rc = tell_u64(u, SET_STATUS, kept->status, -1);
 	close_rest(u, fds->memory, VHOST_USER_KEPT_REGIONS);

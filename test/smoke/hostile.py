@@ -140,6 +140,17 @@ class Frontend:
         except OSError:
             return True
 
+    def must_be_connected(self):
+        if select.select([self.conn], [], [], 0)[0]:
+            raise ConnectionResetError("the device hung up")
+
+    def wait_used_packed(self, at, flags, seconds=5):
+        end = time.time() + seconds
+        while struct.unpack("<H", self.mem[at + 14 : at + 16])[0] != flags:
+            if time.time() > end:
+                raise TimeoutError(f"flags {self.mem[at + 14 : at + 16].hex()}")
+            time.sleep(0.01)
+
     def end(self):
         """Closes what is open, so that one front-end may follow another."""
         self.conn.close()
@@ -187,10 +198,38 @@ def hold(f):
     print("ready", flush=True)
     f.put(0x20000, FRAME)
     for sent, _ in enumerate(sys.stdin):
+        f.must_be_connected()
         f.desc(1, 0, 0x20000, len(FRAME))
         f.avail(1, [0])
         f.wait_used(1, sent + 1)
         print("sent", flush=True)
+
+
+def hold_packed(f):
+    """The same with packed rings."""
+    f.start(F_VERSION_1 | F_PROTOCOL | F_PACKED, base=0x80008000)
+    f.ask(GET_FEATURES)
+    print("ready", flush=True)
+    f.put(0x20000, FRAME)
+    for sent, _ in enumerate(sys.stdin):
+        f.must_be_connected()
+        at, odd = f.area(1) + sent % N_RING * 16, sent // N_RING % 2
+        f.put(at, struct.pack("<QIHH", 0x20000, len(FRAME), 7, 0x8000 if odd else 0x80))
+        f.kick(1)
+        f.wait_used_packed(at, 0 if odd else 0x8080)
+        print("sent", flush=True)
+
+
+def hold_half(f):
+    """An honest one that stays in the middle of a message, and says when it was hung up on."""
+    f.start()
+    f.ask(GET_FEATURES)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    f.conn.sendall(b"\x01\x00\x00")
+    print("sent", flush=True)
+    assert f.closed(30)
+    print("closed", flush=True)
 
 
 def halves(f):
@@ -1001,7 +1040,7 @@ def cut(f, messages):
     good(f)
 
 
-HELPERS = (Frontend, Fuse, good, echo, hold, halves, cut, send_packed, send_split, must_hang_up, full_eventfd,
+HELPERS = (Frontend, Fuse, good, echo, hold, hold_packed, hold_half, halves, cut, send_packed, send_split, must_hang_up, full_eventfd,
     full_pipe, full_socket, watched_eventfd, lingering, is_served, stop, while_it_stands_still)
 ATTACKS = {name: value for name, value in list(globals().items())
     if callable(value) and getattr(value, "__module__", "") == __name__ and value not in HELPERS}
@@ -1011,7 +1050,7 @@ OF_THEIR_OWN = (descriptors_are_wrong, all_messages, memory_of_fuse, last_refere
 
 
 def main(path, name):
-    if name in ("good", "echo", "hold", "halves"):
+    if name in ("good", "echo", "hold", "hold_packed", "hold_half", "halves"):
         globals()[name](Frontend(path))
         return
     try:

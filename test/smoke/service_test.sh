@@ -460,6 +460,127 @@ stops_well() {
 	inside test ! -e /run/rtvswitch || fail "the runtime directory is left"
 }
 
+# Guests whose connection outlives the daemon: honest front-ends (hostile.py).
+guest_start() { # NAME KIND: at the port of its name
+	guest_ends "$1" # of a case that failed
+	mkfifo "$work/$1.in"
+	inside timeout 120 python3 "$top/test/smoke/hostile.py" "/run/rtvswitch/$1.sock" "$2" <>"$work/$1.in" >"$work/$1.out" 2>&1 3>&- &
+	echo $! >"$work/$1.pid"
+	wait_for 5 grep -qx ready "$work/$1.out"
+}
+guest_ends() { # NAME
+	inside pkill -f "hostile.py /run/rtvswitch/$1.sock" || :
+	stop "$1" TERM 5 || :
+	rm -f "$work/$1".{in,out,pid}
+}
+has_said() { [ "$(grep -cx "$2" "$work/$1.out")" = "$3" ]; } # NAME WORD TIMES
+guest_sends() { # NAME
+	local n
+	n=$(grep -cx sent "$work/$1.out") || :
+	echo >"$work/$1.in"
+	wait_for 5 has_said "$1" sent "$((n + 1))" || { cat "$work/$1.out"; return 1; }
+}
+has_stored() { [ "$(show NFileDescriptorStore)" = "$1" ]; } # descriptors
+crash() { # and its restart
+	local pid
+	pid=$(show MainPID)
+	inside systemctl reset-failed rtvswitchd
+	inside kill -KILL "$pid"
+	wait_for 20 is_another "$pid"
+	wait_for 20 is_shown ActiveState active
+}
+guests_ports() { # PORT...: and no others, also after a restart
+	local port calls='{"method": "bridge.add", "params": {"name": "br0"}}'
+	for port; do
+		calls+=', {"method": "port.add", "params": {"name": "'$port'", "bridge": "br0", "packed": '$([[ $port = *packed ]] && echo true || echo false)'}}'
+	done
+	inside sh -c 'echo "[$1]" >/etc/rtvswitch/rtvswitch.json' - "$calls"
+	inside systemctl restart rtvswitchd
+}
+
+connections_outlive_a_crash() {
+	guests_ports split packed
+	guest_start split hold
+	guest_start packed hold_packed
+	for _ in 1 2; do
+		guest_sends split
+		guest_sends packed
+		wait_for 10 has_stored 12 # each: the connection, its memory, two rings with two descriptors
+		crash
+		is_port_state split disconnects 0
+		is_port_state packed disconnects 0
+		guest_sends split
+		guest_sends packed
+	done
+	expect_match "port packed: its guest's connection goes on" "$(tail -n 20 "$work/service.log")"
+	# Nor does a restart that somebody asked for end them.
+	inside systemctl restart rtvswitchd
+	guest_sends split
+	guest_sends packed
+	is_port_state split disconnects 0
+	# What is stored ends with the connection.
+	guest_ends split
+	wait_for 10 has_stored 6
+	ctl port del packed
+	wait_for 10 has_stored 0
+	guest_ends packed
+}
+stop_ends_connections() {
+	guests_ports split
+	guest_start split hold
+	wait_for 10 has_stored 6
+	inside systemctl stop rtvswitchd
+	echo >"$work/split.in"
+	wait_for 5 grep -q 'hung up' "$work/split.out"
+	expect "what is stored" 0 "$(show NFileDescriptorStore)"
+	guest_ends split
+	inside systemctl start rtvswitchd
+}
+# It has to connect again, as without a store.
+connection_that_was_changing_ends() {
+	guests_ports split
+	guest_start split hold_half
+	wait_for 10 has_stored 6
+	echo >"$work/split.in"
+	wait_for 5 has_said split sent 1
+	crash
+	wait_for 20 has_said split closed 1
+	wait_for 20 has_stored 0
+	guest_ends split
+	guest_start split hold
+	guest_sends split
+	guest_ends split
+}
+guest_that_ends_meanwhile_leaves_nothing() {
+	guests_ports split
+	guest_start split hold
+	wait_for 10 has_stored 6
+	drop_in case RestartSec=2
+	inside systemctl reset-failed rtvswitchd
+	inside kill -KILL "$(show MainPID)"
+	guest_ends split
+	wait_for 20 is_shown ActiveState active
+	wait_for 20 has_stored 0
+	no_drop_in case
+	guest_start split hold
+	guest_sends split
+	guest_ends split
+}
+port_that_is_another_ends_its_connection() {
+	local ports
+	for ports in other packed; do # it is gone, or its guest uses what it does not offer any more
+		guests_ports packed
+		guest_start packed hold_packed
+		wait_for 10 has_stored 6
+		inside sh -c 'sed -i "s/\"name\": \"packed\"/\"name\": \"$1\"/; s/\"packed\": true/\"packed\": false/" /etc/rtvswitch/rtvswitch.json' - "$ports"
+		crash
+		wait_for 20 has_stored 0
+		echo >"$work/packed.in"
+		wait_for 5 grep -q 'hung up' "$work/packed.out"
+		guest_ends packed
+	done
+}
+
 run_case "groups and first configuration, made once" groups_and_files_are_made
 run_case "systemd starts the installed service" service_starts
 run_case "capabilities, NoNewPrivileges, seccomp" is_in_the_sandbox
@@ -483,6 +604,11 @@ run_case "a wrong configuration is not tried again" wrong_configuration_is_not_t
 run_case "a crash is, but not for ever" crash_is_restarted_until_it_is_too_much
 run_case "a hung daemon is restarted by the watchdog" hung_daemon_is_restarted
 run_case "messages in the journal have fields" messages_have_fields
+run_case "connections of guests outlive a crash" connections_outlive_a_crash
+run_case "and a restart, but not a stop" stop_ends_connections
+run_case "one that was changing does not" connection_that_was_changing_ends
+run_case "nor does that of a guest that ends meanwhile" guest_that_ends_meanwhile_leaves_nothing
+run_case "nor that of a port that is another" port_that_is_another_ends_its_connection
 run_case "an interface on a segment by its service" vni_service_works
 run_case "and with a wrong configuration" wrong_vni_configuration_is_not_tried_again
 run_case "hugepages by their service" hugepages_are_reserved

@@ -16,6 +16,7 @@
 #include "io/netdev.h"
 #include "io/vhost_guard.h"
 #include "kept.h"
+#include "link_store.h"
 #include "port_end.h"
 #include "priority.h"
 #include "ring_states.h"
@@ -183,6 +184,8 @@ dp_init(const struct dp_system_cfg *cfg, struct dp **ret_dp, char err[DP_ERR_SIZ
 	if (!rc && cfg->ring_states[0])
 		dp->ring_states = ring_states_open(cfg->ring_states);
 	if (!rc)
+		rc = link_store_create(dp);
+	if (!rc)
 		rc = events_start(dp);
 	if (!rc)
 		rc = underlay_start(dp);
@@ -206,6 +209,12 @@ err_free:
 }
 
 void
+dp_give_fd(struct dp *dp, const char *name, int fd)
+{
+	link_store_give(dp, name, fd);
+}
+
+void
 dp_fini(struct dp *dp)
 {
 	if (!dp)
@@ -219,6 +228,7 @@ dp_fini(struct dp *dp)
 		if (dp->bridge[i])
 			(void)dp_bridge_del(dp, i);
 	kept_forget_all(dp);
+	link_store_destroy(dp);
 	priority_stop(dp->windows);
 	atomic_store(&dp->env.stop, true);
 	for (unsigned i = 0; i < dp->env.n_workers; i++) {

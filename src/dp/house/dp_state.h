@@ -32,6 +32,7 @@ struct dp {
 	int ctl_epoll_fd; // what ctl waits for
 	struct guest_loop *guests; // serves all front-ends
 	struct ring_states *ring_states; // NULL: they are not kept
+	struct link_store *link_store; // NULL: connections end with the process
 	struct connector *connector;
 	struct netdev_watch *netdevs;
 	_Atomic uint64_t log_errors, bus_errors;

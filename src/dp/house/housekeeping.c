@@ -3,6 +3,7 @@
 #include "bridge.h"
 #include "connector.h"
 #include "dp_state.h"
+#include "link_store.h"
 #include "port_type.h"
 #include "underlay.h"
 #include "views.h"
@@ -23,6 +24,7 @@ dp_housekeeping(struct dp *dp)
 	for (unsigned i = 0; i < DP_MAX_BRIDGES; i++)
 		if (dp->bridge[i])
 			bridge_housekeeping(dp, i);
+	link_store_turn(dp);
 	housekeeping_ports(dp);
 	underlay_housekeeping(dp);
 	(void)views_publish(dp); // no memory for a view: the next change tells it

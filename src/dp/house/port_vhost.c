@@ -7,6 +7,7 @@
 #include "io/vdpa_device.h"
 #include "io/vdpa_link.h"
 #include "io/vhost_guard.h"
+#include "link_store.h"
 #include "port.h"
 #include "port_type.h"
 #include "rtvs/claim.h"
@@ -50,8 +51,10 @@ start_listen(struct vhost *v, char err[DP_ERR_SIZE])
 	if (rc) {
 		dp_error(err, "socket: cannot listen on %s: %s", v->port->cfg.socket, strerror(-rc));
 		stop_serving(v);
+		return rc;
 	}
-	return rc;
+	(void)link_store_adopt(v);
+	return 0;
 }
 
 static bool
@@ -71,8 +74,11 @@ static int
 try_connect(struct port *port)
 {
 	struct vhost *v = port->priv;
-	int rc = is_banned(v) ? -EAGAIN : vhost_socket_connect(port->cfg.socket);
+	int rc;
 
+	if (link_store_adopt(v))
+		return 0;
+	rc = is_banned(v) ? -EAGAIN : vhost_socket_connect(port->cfg.socket);
 	if (rc >= 0)
 		rc = guest_loop_connect(port->dp->guests, &v->served, rc);
 	atomic_store(&v->connect_errno, -rc);
@@ -136,6 +142,7 @@ vhost_open(struct port *port, char err[DP_ERR_SIZE])
 		return -ENOMEM;
 	}
 	vhost_session_open(v, port, vhost_session_offers(&port->cfg) | OFFERED, port->cfg.socket);
+	v->served.is_kept = port->dp->link_store && v->record && !port->cfg.device[0];
 	rc = port->cfg.device[0] ? open_device(v, err) : 0;
 	if (rc) {
 		vhost_session_close(v);
@@ -150,6 +157,7 @@ vhost_stop(struct port *port)
 	struct vhost *v = port->priv;
 
 	connector_del(port->dp->connector, port);
+	link_store_end(v);
 	stop_serving(v);
 }
 
@@ -176,6 +184,13 @@ vhost_start(struct port *port, char err[DP_ERR_SIZE])
 		return -EINVAL;
 	}
 	return connector_add(port->dp->connector, port, port->cfg.socket, try_connect);
+}
+
+static void
+vhost_housekeeping(struct port *port)
+{
+	vhost_session_housekeeping(port);
+	link_store_look(port->priv);
 }
 
 // Why a front-end does not get the port, which is more than the reason for the port's wait.
@@ -297,7 +312,7 @@ const struct port_type port_vhost_type = {
 	.start = vhost_start,
 	.stop = vhost_stop,
 	.state = vhost_state,
-	.housekeeping = vhost_session_housekeeping,
+	.housekeeping = vhost_housekeeping,
 	.save = vhost_save,
 	.restore = vhost_restore,
 	.io = &guest_io_ops,

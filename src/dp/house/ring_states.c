@@ -4,9 +4,7 @@
 // Workers write to it: a file system on a disk would make them wait.
 #include "ring_states.h"
 
-#include "rtvs/dp.h"
 #include "rtvs/log.h"
-#include "rtvs/vhost_user.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,17 +14,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-struct record {
-	char socket[RTVS_PATH_SIZE]; // empty: none so far
-	struct guest_state ring[VHOST_USER_MAX_RINGS];
-};
-
 struct ring_states {
-	struct record *record; // DP_MAX_PORTS, the file
+	struct ring_record *record; // DP_MAX_PORTS, the file
 	bool is_taken[DP_MAX_PORTS];
 };
 
-#define FILE_BYTES (DP_MAX_PORTS * sizeof(struct record))
+#define FILE_BYTES (DP_MAX_PORTS * sizeof(struct ring_record))
 
 // The file, which is nobody else's, or a negative errno. A new one stays though it cannot be used.
 static int
@@ -82,7 +75,7 @@ ring_states_close(struct ring_states *states)
 	free(states);
 }
 
-struct guest_state *
+struct ring_record *
 ring_states_take(struct ring_states *states, const char *socket)
 {
 	unsigned found = DP_MAX_PORTS, unused = DP_MAX_PORTS, other = DP_MAX_PORTS;
@@ -103,17 +96,22 @@ ring_states_take(struct ring_states *states, const char *socket)
 		found = unused < DP_MAX_PORTS ? unused : other;
 		if (found == DP_MAX_PORTS)
 			return NULL;
-		memset(&states->record[found], 0, sizeof(struct record));
+		memset(&states->record[found], 0, sizeof(struct ring_record));
 		memcpy(states->record[found].socket, socket, strnlen(socket, RTVS_PATH_SIZE - 1));
 	}
 	states->is_taken[found] = true;
-	return states->record[found].ring;
+	return &states->record[found];
 }
 
 void
-ring_states_release(struct ring_states *states, const struct guest_state *rings)
+ring_states_release(struct ring_states *states, const struct ring_record *record)
 {
-	for (unsigned i = 0; rings && i < DP_MAX_PORTS; i++)
-		if (states->record[i].ring == rings)
-			states->is_taken[i] = false;
+	if (record)
+		states->is_taken[ring_states_index(states, record)] = false;
+}
+
+unsigned
+ring_states_index(const struct ring_states *states, const struct ring_record *record)
+{
+	return (unsigned)(record - states->record);
 }

@@ -10,7 +10,6 @@
 #include "io/vhost_guard.h"
 #include "io/vhost_link.h"
 #include "port_link.h"
-#include "ring_states.h"
 #include "rtvs/guest_state.h"
 #include "rtvs/log.h"
 
@@ -240,6 +239,7 @@ opened(struct guest_port *served, struct guest_link *link, pid_t pid)
 	struct vhost *v = vhost_of(served);
 	struct frontend *f = find_frontend(v, NULL);
 
+	v->n_changes++;
 	// The loop has no more links of a port than there are places.
 	*f = (struct frontend){.link = link,
 		.pid = pid,
@@ -261,6 +261,7 @@ closed(struct guest_port *served, struct guest_link *link, const char *why)
 	struct frontend *f = find_frontend(v, link);
 	bool is_last = true;
 
+	v->n_changes++;
 	if (why)
 		fault(&served->client, why, false);
 	f->is_ready = false;
@@ -303,6 +304,7 @@ changed(struct guest_port *served, struct guest_link *link)
 	struct vhost *v = vhost_of(served);
 	struct frontend *f = find_frontend(v, link);
 
+	v->n_changes++;
 	if ((guest_link_running(link) & FIRST_PAIR) == FIRST_PAIR && !atomic_load(&v->is_off)) {
 		set_ready(v, f);
 		return;
@@ -337,8 +339,8 @@ prepare(void *arg, unsigned ring, struct guest_ring_cfg *cfg, bool is_first)
 	struct vhost *v = vhost_of(arg);
 	struct guest_ring_pos said = cfg->pos;
 
-	if (v->states && is_alone(v))
-		cfg->state = &v->states[ring];
+	if (v->record && is_alone(v))
+		cfg->state = &v->record->ring[ring];
 	if (!is_first || (!guest_state_resume(cfg) && !guest_recover(cfg)) ||
 		(said.avail == cfg->pos.avail && said.avail_wrap == cfg->pos.avail_wrap))
 		return;
@@ -402,7 +404,7 @@ vhost_session_open(struct vhost *v, struct port *port, uint64_t offered, const c
 {
 	v->port = port;
 	v->fixed = port->cfg;
-	v->states = ring_states_take(port->dp->ring_states, far_end);
+	v->record = ring_states_take(port->dp->ring_states, far_end);
 	pthread_mutex_init(&v->claim_lock, NULL);
 	port->priv = v;
 	port->path.device.priv = &v->io;
@@ -423,6 +425,6 @@ vhost_session_open(struct vhost *v, struct port *port, uint64_t offered, const c
 void
 vhost_session_close(struct vhost *v)
 {
-	ring_states_release(v->port->dp->ring_states, v->states);
+	ring_states_release(v->port->dp->ring_states, v->record);
 	pthread_mutex_destroy(&v->claim_lock);
 }

@@ -6,6 +6,7 @@
 
 #include "io/guest_loop.h"
 #include "port.h"
+#include "ring_states.h"
 #include "rtvs/claim.h"
 #include "rtvs/dp.h"
 
@@ -29,7 +30,11 @@ struct vhost {
 	struct dp_port_cfg fixed; // as the port was made: the part that other threads may read
 	bool is_bound; // its socket file is there; ctl
 	_Atomic bool is_off; // workers do not get its rings; ctl: wo
-	struct guest_state *states; // of its rings, NULL: they are not kept. loop: rw
+	struct ring_record *record; // of its rings and connection, NULL: none is kept. loop: rw
+	uint64_t n_changes; // events of its connections; under the loop's lock
+	// Of these, when link_store.c looked last, and when it stored the connection; ctl
+	uint64_t n_looked, n_stored;
+	bool is_stored, is_store_asked; // ctl
 	struct frontend frontend[GUEST_LOOP_LINKS]; // under the loop's lock, as `has`
 	struct frontend *has; // the port, NULL: none does
 	_Atomic pid_t pid; // of the front-end that has the port, its driver may not be ready yet

@@ -117,9 +117,33 @@ guest_link_unmap(void *arg, uint8_t *host, uint64_t n_bytes)
 		if (m->base && m->host == host) {
 			link->n_mapped -= m->n_bytes;
 			link->cfg.unmap(link->cfg.arg, m->base, m->n_bytes);
+			if (m->has_fd) {
+				link->cfg.close(link->cfg.arg, m->fd, false);
+				link->n_files--;
+			}
 			*m = (struct guest_link_map){0};
 			return;
 		}
+}
+
+const struct guest_link_map *
+guest_link_find_map(const struct guest_link *link, const uint8_t *host)
+{
+	for (const struct guest_link_map *m = link->map; m < link->map + MAX_MAPS; m++)
+		if (m->base && m->host == host)
+			return m;
+	return NULL;
+}
+
+void
+guest_link_keep_file(struct guest_link *link, const uint8_t *host, int fd, uint64_t offset)
+{
+	struct guest_link_map *m = (struct guest_link_map *)guest_link_find_map(link, host);
+
+	m->has_fd = true;
+	m->fd = fd;
+	m->offset = offset;
+	link->n_files++;
 }
 
 int

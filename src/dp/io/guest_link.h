@@ -19,6 +19,7 @@ struct guest_link_cfg {
 	uint64_t features; // offered
 	uint32_t n_pairs;
 	struct vdpa_device *device; // that moves the packets (vdpa_device.h), NULL: workers do
+	bool is_kept; // files of mapped memory stay open: another process may go on with it
 	unsigned owner; // of its eventfds, as vhost_guard.h has it
 	void *arg; // of the functions
 	// The guest has moved here: others are to learn of it, as if it had sent a frame.
@@ -45,6 +46,9 @@ struct guest_link_map {
 	uint8_t *host; // of what was asked for
 	void *base; // of the pages, NULL: free
 	size_t n_bytes;
+	uint64_t offset; // in the file fd, if has_fd
+	bool has_fd;
+	int fd;
 };
 
 // For the kinds of links, which begin with it. Others use the functions.
@@ -68,6 +72,11 @@ struct guest_link {
 	unsigned n_late;
 	struct guest_link_map map[GUEST_MEM_MAX_REGIONS + 2]; // and a dirty log, and its successor
 	uint64_t n_mapped; // bytes of them
+	unsigned n_files; // of maps that have one
+	// What is kept of the link for another process is true. Cleared before more of a message is
+	// read. NULL: nothing is kept.
+	_Atomic uint32_t *is_whole;
+	bool is_left; // then the connection is not ended with the link, as another process has it
 };
 
 // The fd can be read, or might: takes what messages there are, a few at a time. Returns 0 or an
@@ -114,6 +123,10 @@ int guest_link_map(
 	struct guest_link *link, int fd, uint64_t offset, uint64_t n_bytes, uint64_t page, uint8_t **ret_host);
 // All of these bytes are in the file, in whose own pages it is mapped. Errors also: -EINVAL.
 int guest_link_map_file(struct guest_link *link, int fd, uint64_t offset, uint64_t n_bytes, uint8_t **ret_host);
+// The file of what was mapped at host is the link's, until it is unmapped.
+void guest_link_keep_file(struct guest_link *link, const uint8_t *host, int fd, uint64_t offset);
+// NULL: there is none.
+const struct guest_link_map *guest_link_find_map(const struct guest_link *link, const uint8_t *host);
 void guest_link_close_late(struct guest_link *link); // if it is hidden
 
 // Effects (rtvs/vhost_user.h) that all kinds have; arg is the link.

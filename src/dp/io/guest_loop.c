@@ -227,12 +227,13 @@ n_links(const struct guest_loop *loop, const struct guest_port *port)
 }
 
 static int
-add_link(struct guest_loop *loop, struct guest_port *port, int fd, pid_t pid)
+add_link(struct guest_loop *loop, struct guest_port *port, int fd, pid_t pid, struct slot **ret_slot)
 {
 	struct guest_link_cfg cfg = {.fd = fd,
 		.features = port->features,
 		.n_pairs = port->n_pairs,
 		.device = port->device,
+		.is_kept = port->is_kept,
 		.arg = port,
 		.announce = port->announce,
 		.prepare = port->prepare,
@@ -261,6 +262,7 @@ add_link(struct guest_loop *loop, struct guest_port *port, int fd, pid_t pid)
 		return rc;
 	}
 	port->opened(port, s->link, pid);
+	*ret_slot = s;
 	return 0;
 }
 
@@ -301,6 +303,7 @@ static void
 take_connection(struct guest_loop *loop, const struct slot *s)
 {
 	struct guest_port *port = s->port;
+	struct slot *ignored;
 	int fd = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	pid_t pid;
 
@@ -311,7 +314,7 @@ take_connection(struct guest_loop *loop, const struct slot *s)
 	}
 	pid = pid_of(fd);
 	if (port->may_connect(port, pid))
-		(void)add_link(loop, port, fd, pid);
+		(void)add_link(loop, port, fd, pid, &ignored);
 	else
 		drop_socket(port, fd);
 }
@@ -455,12 +458,50 @@ guest_loop_listen(struct guest_loop *loop, struct guest_port *port, int socket)
 int
 guest_loop_connect(struct guest_loop *loop, struct guest_port *port, int socket)
 {
+	struct slot *ignored;
 	int rc;
 
 	pthread_mutex_lock(&loop->lock);
-	rc = add_link(loop, port, socket, pid_of(socket));
+	rc = add_link(loop, port, socket, pid_of(socket), &ignored);
 	pthread_mutex_unlock(&loop->lock);
 	return rc;
+}
+
+// The port sees the link before it is restored: it says where rings stand.
+int
+guest_loop_adopt(struct guest_loop *loop, struct guest_port *port, int socket, const struct vhost_user_kept *kept,
+	struct vhost_user_kept_fds *fds)
+{
+	struct slot *s;
+	int rc;
+
+	pthread_mutex_lock(&loop->lock);
+	rc = add_link(loop, port, socket, pid_of(socket), &s);
+	if (rc)
+		vhost_link_drop(fds);
+	else {
+		rc = vhost_link_restore(s->link, kept, fds);
+		if (!rc)
+			port->changed(port, s->link);
+		else {
+			end(loop, s);
+			free_link(loop, s);
+		}
+	}
+	pthread_mutex_unlock(&loop->lock);
+	return rc;
+}
+
+void
+guest_loop_lock(struct guest_loop *loop)
+{
+	pthread_mutex_lock(&loop->lock);
+}
+
+void
+guest_loop_unlock(struct guest_loop *loop)
+{
+	pthread_mutex_unlock(&loop->lock);
 }
 
 void

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "guest_link.h"
+#include "vhost_link.h"
 #include "vhost_owner.h"
 
 #include <stdbool.h>
@@ -30,6 +31,7 @@ struct guest_port {
 	uint32_t n_pairs;
 	struct guest_link *(*create)(const struct guest_link_cfg *cfg); // as vhost_link_create
 	struct vdpa_device *device; // as in struct guest_link_cfg
+	bool is_kept; // likewise
 	// A process has connected to the port's socket: may it have the port?
 	bool (*may_connect)(struct guest_port *port, pid_t pid);
 	void (*opened)(struct guest_port *port, struct guest_link *link, pid_t pid);
@@ -51,6 +53,13 @@ void guest_loop_destroy(struct guest_loop *loop); // all ports are removed; NULL
 // GUEST_LOOP_PORTS, or GUEST_LOOP_LINKS of the port), -ENOMEM, others of epoll.
 int guest_loop_listen(struct guest_loop *loop, struct guest_port *port, int socket);
 int guest_loop_connect(struct guest_loop *loop, struct guest_port *port, int socket);
+// The socket is a former process's connection, which goes on. Takes the descriptors. Errors also:
+// -EPROTO and others of vhost_link_restore; the connection is then ended.
+int guest_loop_adopt(struct guest_loop *loop, struct guest_port *port, int socket, const struct vhost_user_kept *kept,
+	struct vhost_user_kept_fds *fds);
+// What the functions of ports have may be looked at between these, for a short time.
+void guest_loop_lock(struct guest_loop *loop);
+void guest_loop_unlock(struct guest_loop *loop);
 // Calls `changed` for its connections, as if messages had come. Waits for the workers' turns.
 void guest_loop_refresh(struct guest_loop *loop, struct guest_port *port);
 // Ends its connections and its listening. Waits for the workers' turns.

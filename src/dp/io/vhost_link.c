@@ -34,8 +34,12 @@ do_map(void *arg, int fd, uint64_t offset, uint64_t n_bytes, uint8_t **ret_host)
 	struct guest_link *link = arg;
 	int rc = guest_link_map_file(link, fd, offset, n_bytes, ret_host);
 
-	link->cfg.close(link->cfg.arg, fd, false);
-	return rc;
+	if (rc || !link->cfg.is_kept || link->n_files == VHOST_USER_KEPT_REGIONS) {
+		link->cfg.close(link->cfg.arg, fd, false);
+		return rc;
+	}
+	guest_link_keep_file(link, *ret_host, fd, offset);
+	return 0;
 }
 
 static void
@@ -121,6 +125,8 @@ receive(const struct guest_link *link, struct msghdr *msg)
 {
 	ssize_t n;
 
+	if (link->is_whole)
+		atomic_store(link->is_whole, 0);
 	vhost_guard_enter();
 	n = recvmsg(link->cfg.fd, msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	vhost_guard_leave();
@@ -228,10 +234,69 @@ do_write(struct guest_link *base)
 static void
 do_destroy(struct guest_link *base)
 {
+	bool is_left = base->is_left && atomic_load(base->is_whole);
+
 	guest_link_close_late(base);
 	vhost_user_fini(&link_of(base)->user);
-	base->cfg.close(base->cfg.arg, base->cfg.fd, guest_link_end_socket(base->cfg.fd));
+	base->cfg.close(base->cfg.arg, base->cfg.fd, !is_left && guest_link_end_socket(base->cfg.fd));
 	guest_link_free(base);
+}
+
+static bool
+keep_memory(const struct guest_link *link, const struct vhost_user *user, struct vhost_user_kept *kept,
+	struct vhost_user_kept_fds *fds)
+{
+	for (uint32_t i = 0; i < user->mem.n_regions; i++) {
+		const struct guest_link_map *m = guest_link_find_map(link, user->mem.region[i].host);
+
+		if (!m || !m->has_fd)
+			return false;
+		kept->region[i].offset = m->offset;
+		fds->memory[i] = m->fd;
+	}
+	return true;
+}
+
+bool
+vhost_link_keep(const struct guest_link *link, struct vhost_user_kept *ret_kept, struct vhost_user_kept_fds *ret_fds)
+{
+	const struct vhost_user *user = &((const struct vhost_link *)link)->user;
+
+	memset(ret_fds, -1, sizeof(*ret_fds));
+	if (!vhost_user_kept_save(user, ret_kept) || !keep_memory(link, user, ret_kept, ret_fds))
+		return false;
+	ret_kept->mtu = link->mtu;
+	for (unsigned i = 0; i < VHOST_USER_MAX_RINGS; i++) {
+		const struct guest_queue *q = &link->queue[i];
+
+		if (link->running >> i & 1 && q->ring.cfg.is_packed && !q->ring.cfg.state)
+			return false;
+		ret_fds->kick[i] = user->ring[i].kick;
+		ret_fds->call[i] = q->call;
+	}
+	return true;
+}
+
+static void
+drop(const int *fd, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		if (fd[i] >= 0)
+			vhost_guard_close(fd[i], 0);
+}
+
+void
+vhost_link_drop(const struct vhost_user_kept_fds *fds)
+{
+	drop(fds->memory, VHOST_USER_KEPT_REGIONS);
+	drop(fds->kick, VHOST_USER_MAX_RINGS);
+	drop(fds->call, VHOST_USER_MAX_RINGS);
+}
+
+int
+vhost_link_restore(struct guest_link *link, const struct vhost_user_kept *kept, struct vhost_user_kept_fds *fds)
+{
+	return vhost_user_kept_restore(&link_of(link)->user, kept, fds);
 }
 
 struct guest_link *

@@ -31,21 +31,21 @@ static void
 next_daemon_finds_what_was_left(void **state)
 {
 	struct ring_states *states = ring_states_open(path);
-	struct guest_state *a = ring_states_take(states, "/run/a"), *b = ring_states_take(states, "/run/b");
+	struct ring_record *a = ring_states_take(states, "/run/a"), *b = ring_states_take(states, "/run/b");
 
 	(void)state;
 	assert_non_null(states);
 	assert_non_null(a);
 	assert_ptr_not_equal(a, b);
-	a[0].size = 256;
-	b[3].size = 128;
+	a->ring[0].size = 256;
+	b->ring[3].size = 128;
 	ring_states_release(states, a);
 	assert_ptr_equal(ring_states_take(states, "/run/a"), a);
 	ring_states_close(states); // with ports, as a crash does
 	states = ring_states_open(path);
-	assert_int_equal(ring_states_take(states, "/run/c")[0].size, 0);
-	assert_int_equal(ring_states_take(states, "/run/b")[3].size, 128);
-	assert_int_equal(ring_states_take(states, "/run/a")[0].size, 256);
+	assert_int_equal(ring_states_take(states, "/run/c")->ring[0].size, 0);
+	assert_int_equal(ring_states_take(states, "/run/b")->ring[3].size, 128);
+	assert_int_equal(ring_states_take(states, "/run/a")->ring[0].size, 256);
 	ring_states_close(states);
 }
 
@@ -53,11 +53,11 @@ static void
 each_port_has_a_record_and_one_more_has_none(void **state)
 {
 	struct ring_states *states = ring_states_open(path);
-	struct guest_state *first = ring_states_take(states, "/run/first");
+	struct ring_record *first = ring_states_take(states, "/run/first");
 	char name[32];
 
 	(void)state;
-	first[0].size = 1;
+	first->ring[0].size = 1;
 	for (unsigned i = 1; i < DP_MAX_PORTS; i++) {
 		(void)snprintf(name, sizeof(name), "/run/%u", i);
 		assert_non_null(ring_states_take(states, name));
@@ -66,7 +66,7 @@ each_port_has_a_record_and_one_more_has_none(void **state)
 	// The place of a port that is gone is another's, without what it left.
 	ring_states_release(states, first);
 	assert_ptr_equal(ring_states_take(states, "/run/more"), first);
-	assert_int_equal(first[0].size, 0);
+	assert_int_equal(first->ring[0].size, 0);
 	ring_states_close(states);
 }
 
@@ -92,7 +92,7 @@ file_of_another_kind_is_not_used(void **state)
 	assert_int_equal(write(fd, "short", 5), 5);
 	close(fd);
 	states = ring_states_open(path);
-	assert_int_equal(ring_states_take(states, "/run/a")[0].size, 0);
+	assert_int_equal(ring_states_take(states, "/run/a")->ring[0].size, 0);
 	ring_states_close(states);
 	assert_null(ring_states_open("/proc/rtvs-no-such-directory/file"));
 }

@@ -779,7 +779,7 @@ keep_a_session(uint64_t more_features)
 		assert_int_equal(say_state(SET_VRING_ENABLE, ring, 1), 0);
 	}
 	assert_int_equal(say_u64(SET_STATUS, 15, 0), 0);
-	assert_true(vhost_user_keep(&user, &kept));
+	assert_true(vhost_user_kept_save(&user, &kept));
 	assert_int_equal(end(NULL), 0);
 	begin(NULL);
 }
@@ -798,7 +798,7 @@ a_session_goes_on_in_the_next_process(void **state)
 		((struct vring_used *)(memory + 0x2000))->idx = 300;
 		((struct vring_used *)(memory + 0x12000))->idx = 65535;
 		fds = kept_fds();
-		assert_int_equal(vhost_user_restore(&user, &kept, &fds), 0);
+		assert_int_equal(vhost_user_kept_restore(&user, &kept, &fds), 0);
 		assert_int_equal(user.n_out, 0);
 		for (unsigned i = 0; i < 4; i++) {
 			assert_int_equal(fake.ring[i].is_running, i < 2);
@@ -809,7 +809,7 @@ a_session_goes_on_in_the_next_process(void **state)
 		assert_int_equal(fake.ring[0].cfg.pos.avail, is_packed ? 70 : 300);
 		assert_int_equal(fake.ring[1].cfg.pos.used, is_packed ? 70 : 65535);
 		assert_int_equal(fake.status, 15);
-		assert_true(vhost_user_keep(&user, &again));
+		assert_true(vhost_user_kept_save(&user, &again));
 		for (unsigned i = 0; !is_packed && i < 2; i++)
 			kept.ring[i].base = fake.ring[i].cfg.pos.avail;
 		assert_memory_equal(&again, &kept, sizeof(kept));
@@ -826,28 +826,28 @@ a_session_in_the_middle_of_something_is_not_kept(void **state)
 
 	(void)state;
 	negotiate(TRANSPORT | F(VIRTIO_F_VERSION_1));
-	assert_true(vhost_user_keep(&user, &kept));
+	assert_true(vhost_user_kept_save(&user, &kept));
 	assert_int_equal(say(GET_FEATURES, 1, NULL, 0, 0), 0);
-	assert_false(vhost_user_keep(&user, &kept)); // a reply waits
+	assert_false(vhost_user_kept_save(&user, &kept)); // a reply waits
 	vhost_user_sent(&user, user.n_out);
 	assert_int_equal(say(SET_LOG_BASE, 1, log, sizeof(log), 1), 0);
 	vhost_user_sent(&user, user.n_out);
-	assert_false(vhost_user_keep(&user, &kept)); // a dirty log
+	assert_false(vhost_user_kept_save(&user, &kept)); // a dirty log
 	assert_int_equal(end(state), 0);
 	begin(state);
 	for (unsigned i = 0; i <= VHOST_USER_KEPT_REGIONS; i++) {
 		const uint64_t slot[] = {0, i * 4096, 4096, USER + i * 4096, i * 4096};
 
-		assert_true(vhost_user_keep(&user, &kept)); // one region less
+		assert_true(vhost_user_kept_save(&user, &kept)); // one region less
 		assert_int_equal(say(ADD_MEM_REG, 1, slot, sizeof(slot), 1), 0);
 	}
-	assert_false(vhost_user_keep(&user, &kept));
+	assert_false(vhost_user_kept_save(&user, &kept));
 	assert_int_equal(end(state), 0);
 	begin(state);
 	assert_int_equal(vhost_user_receive(&user, (const uint8_t *)header, 5, NULL, 0), 0);
-	assert_false(vhost_user_keep(&user, &kept)); // a part of a message
+	assert_false(vhost_user_kept_save(&user, &kept)); // a part of a message
 	vhost_user_refuse(&user, "any rule");
-	assert_false(vhost_user_keep(&user, &kept));
+	assert_false(vhost_user_kept_save(&user, &kept));
 }
 
 // Whatever was kept, as each word may lie, and whichever descriptors are missing.
@@ -871,7 +871,7 @@ a_kept_session_that_lies_is_ended(void **state)
 			fake_close(NULL, fds.memory[0]);
 			fds.memory[0] = -1;
 		}
-		n_ended += vhost_user_restore(&user, &kept, &fds) != 0;
+		n_ended += vhost_user_kept_restore(&user, &kept, &fds) != 0;
 		kept = good;
 		assert_int_equal(end(NULL), 0);
 		begin(NULL);

@@ -1,0 +1,437 @@
+// Who makes whom wait: the store's functions send to the service manager, so they are called
+// without the loop's lock, and for SENT_A_TURN ports a second.
+#include "link_store.h"
+
+#include "dp_state.h"
+#include "io/vhost_guard.h"
+#include "rtvs/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define SENT_A_TURN 8
+#define ADOPTED_CHANGES 2 // `opened` and `changed`
+// What no port has asked for until then: ports may be added after the start.
+#define WAIT_NS UINT64_C(10000000000)
+
+struct given {
+	char name[32];
+	int fd; // -1: taken
+};
+
+struct link_store {
+	struct given *given; // by a former process
+	unsigned n_given;
+	uint64_t given_until_ns;
+	unsigned n_sent; // sets, in this turn
+};
+
+static const struct dp_fd_store *
+store_of(const struct dp *dp)
+{
+	return &dp->cfg.fd_store;
+}
+
+static void
+name_of(char name[32], unsigned index, uint32_t serial, const char *role, unsigned n)
+{
+	(void)snprintf(name, 32, "%u.%" PRIu32 ".%s%u", index, serial, role, n);
+}
+
+static unsigned
+index_of(const struct vhost *v)
+{
+	return ring_states_index(v->port->dp->ring_states, v->record);
+}
+
+void
+link_store_give(struct dp *dp, const char *name, int fd)
+{
+	struct link_store *s = dp->link_store;
+	struct given *more;
+
+	more = s && strlen(name) < sizeof(more->name) ? realloc(s->given, (s->n_given + 1) * sizeof(*more)) : NULL;
+	if (!more) {
+		close(fd);
+		return;
+	}
+	s->given = more;
+	s->given_until_ns = clock_now_ns(&dp->env.clock) + WAIT_NS;
+	s->given[s->n_given].fd = fd;
+	(void)snprintf(s->given[s->n_given++].name, sizeof(more->name), "%s", name);
+}
+
+static int
+take(struct link_store *s, const char *name)
+{
+	for (unsigned i = 0; s && i < s->n_given; i++)
+		if (s->given[i].fd >= 0 && !strcmp(s->given[i].name, name)) {
+			int fd = s->given[i].fd;
+
+			s->given[i].fd = -1;
+			return fd;
+		}
+	return -1;
+}
+
+static int
+take_role(const struct vhost *v, const char *role, unsigned n)
+{
+	char name[32];
+
+	name_of(name, index_of(v), v->record->link.serial, role, n);
+	return take(v->port->dp->link_store, name);
+}
+
+static void
+forget_name(const struct vhost *v, uint32_t serial, const char *role, unsigned n)
+{
+	char name[32];
+
+	name_of(name, index_of(v), serial, role, n);
+	store_of(v->port->dp)->forget(store_of(v->port->dp)->arg, name);
+}
+
+// A set that is stored.
+static void
+forget_set(const struct vhost *v, const struct link_record *r)
+{
+	forget_name(v, r->serial, "link", 0);
+	for (unsigned i = 0; i < r->n_files; i++)
+		forget_name(v, r->serial, "memory", i);
+	for (unsigned i = 0; i < VHOST_USER_MAX_RINGS; i++) {
+		if (r->kicks >> i & 1)
+			forget_name(v, r->serial, "kick", i);
+		if (r->calls >> i & 1)
+			forget_name(v, r->serial, "call", i);
+	}
+}
+
+// Of a file that several regions are in, each gets a descriptor. True: all are there.
+static bool
+take_set(const struct vhost *v, int *ret_socket, struct vhost_user_kept_fds *fds)
+{
+	const struct link_record *r = &v->record->link;
+	int file[VHOST_USER_KEPT_REGIONS];
+	bool is_whole = true;
+
+	memset(fds, -1, sizeof(*fds));
+	*ret_socket = take_role(v, "link", 0);
+	for (unsigned i = 0; i < r->n_files; i++)
+		file[i] = take_role(v, "memory", i);
+	for (unsigned i = 0; i < r->session.n_regions; i++) {
+		if (r->file[i] < r->n_files && file[r->file[i]] >= 0)
+			fds->memory[i] = fcntl(file[r->file[i]], F_DUPFD_CLOEXEC, 0);
+		is_whole &= fds->memory[i] >= 0;
+	}
+	for (unsigned i = 0; i < r->n_files; i++)
+		if (file[i] >= 0)
+			vhost_guard_close(file[i], 0);
+	for (unsigned i = 0; i < VHOST_USER_MAX_RINGS; i++) {
+		if (r->kicks >> i & 1) {
+			fds->kick[i] = take_role(v, "kick", i);
+			is_whole &= fds->kick[i] >= 0;
+		}
+		if (r->calls >> i & 1) {
+			fds->call[i] = take_role(v, "call", i);
+			is_whole &= fds->call[i] >= 0;
+		}
+	}
+	return is_whole && *ret_socket >= 0;
+}
+
+static bool
+is_possible(const struct vhost *v)
+{
+	const struct link_record *r = v->record ? &v->record->link : NULL;
+
+	return r && r->version == LINK_RECORD_VERSION && r->n_files <= VHOST_USER_KEPT_REGIONS &&
+		r->session.n_regions <= VHOST_USER_KEPT_REGIONS;
+}
+
+static int
+adopt(struct vhost *v)
+{
+	struct link_record *r = &v->record->link;
+	struct vhost_user_kept_fds fds;
+	int socket, rc;
+
+	if (!take_set(v, &socket, &fds) || !atomic_load(&r->is_whole)) {
+		vhost_link_drop(&fds);
+		if (socket >= 0)
+			vhost_guard_close(socket, guest_link_end_socket(socket) ? v->port->path.serial : 0);
+		return socket >= 0 ? -ESTALE : -ENOENT;
+	}
+	rc = guest_loop_adopt(v->port->dp->guests, &v->served, socket, &r->session, &fds);
+	if (rc)
+		return rc;
+	guest_loop_lock(v->port->dp->guests);
+	// More changes: its front-end has said something since.
+	if (v->n_changes == ADOPTED_CHANGES)
+		v->frontend[0].link->is_whole = &r->is_whole;
+	guest_loop_unlock(v->port->dp->guests);
+	v->n_stored = ADOPTED_CHANGES;
+	v->is_stored = true;
+	return 0;
+}
+
+bool
+link_store_adopt(struct vhost *v)
+{
+	int rc;
+
+	if (v->is_store_asked || !v->served.is_kept || !is_possible(v))
+		return false;
+	v->is_store_asked = true;
+	rc = adopt(v);
+	if (!rc) {
+		log_about(LOG_LEVEL_INFO, LOG_ABOUT(NULL, {"PORT", v->fixed.name}),
+			"port %s: its guest's connection goes on", v->fixed.name);
+		return true;
+	}
+	atomic_store(&v->record->link.is_whole, 0);
+	forget_set(v, &v->record->link);
+	if (rc != -ENOENT)
+		log_about(LOG_LEVEL_INFO, LOG_ABOUT(NULL, {"PORT", v->fixed.name}),
+			"port %s: its guest has to connect again: %s", v->fixed.name,
+			rc == -ESTALE ? "its connection was changing when the former daemon ended" : strerror(-rc));
+	return false;
+}
+
+// What a link has now, in descriptors of our own. The loop's lock is held.
+static bool
+copy_set(const struct guest_link *link, struct link_record *record, int *ret_socket, struct vhost_user_kept_fds *fds)
+{
+	struct vhost_user_kept_fds has;
+	bool is_whole;
+
+	memset(fds, -1, sizeof(*fds));
+	if (!vhost_link_keep(link, &record->session, &has))
+		return false;
+	*ret_socket = fcntl(guest_link_fd(link), F_DUPFD_CLOEXEC, 0);
+	is_whole = *ret_socket >= 0;
+	for (unsigned i = 0; i < record->session.n_regions; i++) {
+		fds->memory[i] = fcntl(has.memory[i], F_DUPFD_CLOEXEC, 0);
+		is_whole &= fds->memory[i] >= 0;
+	}
+	for (unsigned i = 0; i < VHOST_USER_MAX_RINGS; i++) {
+		fds->kick[i] = has.kick[i] < 0 ? -1 : fcntl(has.kick[i], F_DUPFD_CLOEXEC, 0);
+		fds->call[i] = has.call[i] < 0 ? -1 : fcntl(has.call[i], F_DUPFD_CLOEXEC, 0);
+		is_whole &= fds->kick[i] >= 0 || has.kick[i] < 0;
+		is_whole &= fds->call[i] >= 0 || has.call[i] < 0;
+		record->kicks |= (uint32_t)(fds->kick[i] >= 0) << i;
+		record->calls |= (uint32_t)(fds->call[i] >= 0) << i;
+	}
+	return is_whole;
+}
+
+static bool
+send_fd(const struct vhost *v, uint32_t serial, const char *role, unsigned n, int fd)
+{
+	const struct dp_fd_store *store = store_of(v->port->dp);
+	char name[32];
+
+	name_of(name, index_of(v), serial, role, n);
+	return store->store(store->arg, name, fd);
+}
+
+// A store keeps one descriptor of an open file, so of regions in the same file one is sent.
+static bool
+send_files(const struct vhost *v, struct link_record *record, const struct vhost_user_kept_fds *fds)
+{
+	struct stat st, other;
+	bool is_stored = true;
+
+	for (unsigned i = 0; i < record->session.n_regions; i++) {
+		unsigned k = 0;
+
+		is_stored &= !fstat(fds->memory[i], &st);
+		while (k < i &&
+			(fstat(fds->memory[k], &other) || other.st_ino != st.st_ino || other.st_dev != st.st_dev))
+			k++;
+		record->file[i] = k < i ? record->file[k] : (uint8_t)record->n_files++;
+		if (k == i)
+			is_stored &= send_fd(v, record->serial, "memory", record->file[i], fds->memory[i]);
+	}
+	return is_stored;
+}
+
+static bool
+send_set(const struct vhost *v, struct link_record *record, int socket, const struct vhost_user_kept_fds *fds)
+{
+	bool is_stored = send_fd(v, record->serial, "link", 0, socket) && send_files(v, record, fds);
+
+	for (unsigned i = 0; i < VHOST_USER_MAX_RINGS; i++) {
+		if (fds->kick[i] >= 0)
+			is_stored &= send_fd(v, record->serial, "kick", i, fds->kick[i]);
+		if (fds->call[i] >= 0)
+			is_stored &= send_fd(v, record->serial, "call", i, fds->call[i]);
+	}
+	return is_stored;
+}
+
+// The link of a port that has one, and of which nothing was heard since the last look. The loop's
+// lock is held.
+static struct guest_link *
+find_quiet(struct vhost *v)
+{
+	bool is_quiet = v->n_looked == v->n_changes && v->n_stored != v->n_changes;
+	struct guest_link *only = NULL;
+
+	v->n_looked = v->n_changes;
+	for (unsigned i = 0; is_quiet && i < GUEST_LOOP_LINKS; i++) {
+		is_quiet = !only || !v->frontend[i].link;
+		only = v->frontend[i].link ? v->frontend[i].link : only;
+	}
+	return is_quiet ? only : NULL;
+}
+
+// False: its front-end has said something since.
+static bool
+write_record(struct vhost *v, struct guest_link *link, const struct link_record *record, uint64_t n_changes)
+{
+	struct link_record *to = &v->record->link;
+
+	guest_loop_lock(v->port->dp->guests);
+	if (v->n_changes != n_changes) {
+		guest_loop_unlock(v->port->dp->guests);
+		return false;
+	}
+	to->version = record->version;
+	to->serial = record->serial;
+	to->n_files = record->n_files;
+	to->kicks = record->kicks;
+	to->calls = record->calls;
+	memcpy(to->file, record->file, sizeof(to->file));
+	to->session = record->session;
+	atomic_store(&to->is_whole, 1);
+	link->is_whole = &to->is_whole;
+	guest_loop_unlock(v->port->dp->guests);
+	return true;
+}
+
+static void
+store(struct vhost *v)
+{
+	struct link_record record = {.version = LINK_RECORD_VERSION, .serial = v->record->link.serial + 1};
+	struct vhost_user_kept_fds fds;
+	struct guest_link *link;
+	uint64_t n_changes;
+	bool is_copied;
+	int socket = -1;
+
+	guest_loop_lock(v->port->dp->guests);
+	link = find_quiet(v);
+	n_changes = v->n_changes;
+	is_copied = link && copy_set(link, &record, &socket, &fds);
+	guest_loop_unlock(v->port->dp->guests);
+	if (!link)
+		return;
+	v->n_stored = n_changes; // where it cannot be, the next change may help
+	if (is_copied) {
+		v->port->dp->link_store->n_sent++;
+		v->is_stored = send_set(v, &record, socket, &fds) && write_record(v, link, &record, n_changes);
+		if (!v->is_stored)
+			forget_set(v, &record);
+	}
+	vhost_link_drop(&fds);
+	if (socket >= 0)
+		vhost_guard_close(socket, 0);
+}
+
+static void
+forget(struct vhost *v)
+{
+	if (v->is_stored)
+		forget_set(v, &v->record->link);
+	v->is_stored = false;
+}
+
+void
+link_store_end(struct vhost *v)
+{
+	if (!v->port->dp->is_ending) {
+		forget(v);
+		return;
+	}
+	guest_loop_lock(v->port->dp->guests);
+	for (unsigned i = 0; i < GUEST_LOOP_LINKS; i++)
+		if (v->frontend[i].link && v->frontend[i].link->is_whole)
+			v->frontend[i].link->is_left = true;
+	guest_loop_unlock(v->port->dp->guests);
+}
+
+void
+link_store_look(struct vhost *v)
+{
+	uint64_t n_changes;
+
+	if (!v->served.is_kept || v->port->dp->link_store->n_sent >= SENT_A_TURN)
+		return;
+	guest_loop_lock(v->port->dp->guests);
+	n_changes = v->n_changes;
+	guest_loop_unlock(v->port->dp->guests);
+	if (v->n_stored == n_changes)
+		return;
+	forget(v); // a process would not go on with it any more
+	store(v);
+}
+
+// What no port has asked for.
+static void
+end_given(struct dp *dp)
+{
+	struct link_store *s = dp->link_store;
+
+	for (unsigned i = 0; i < s->n_given; i++) {
+		struct stat st;
+		int fd = s->given[i].fd;
+
+		if (fd < 0)
+			continue;
+		if (!fstat(fd, &st) && S_ISSOCK(st.st_mode))
+			(void)guest_link_end_socket(fd);
+		vhost_guard_close(fd, 0);
+		store_of(dp)->forget(store_of(dp)->arg, s->given[i].name);
+	}
+	free(s->given);
+	s->given = NULL;
+	s->n_given = 0;
+}
+
+void
+link_store_turn(struct dp *dp)
+{
+	struct link_store *s = dp->link_store;
+
+	if (!s)
+		return;
+	s->n_sent = 0;
+	if (s->n_given && clock_now_ns(&dp->env.clock) >= s->given_until_ns)
+		end_given(dp);
+}
+
+int
+link_store_create(struct dp *dp)
+{
+	if (!dp->cfg.fd_store.store || !dp->ring_states)
+		return 0;
+	dp->link_store = calloc(1, sizeof(*dp->link_store));
+	return dp->link_store ? 0 : -ENOMEM;
+}
+
+void
+link_store_destroy(struct dp *dp)
+{
+	if (!dp->link_store)
+		return;
+	end_given(dp);
+	free(dp->link_store);
+	dp->link_store = NULL;
+}
