@@ -1,0 +1,226 @@
+// Connections that outlive the process: a port is ended as at a process's end, and the next one on its
+// socket goes on with the guest's connection, of which nothing is left where it ends before. The
+// service manager is a table of names here; test/smoke/service_test.sh has the real one. A test
+// inside of the datapath: no function of its facade ends a process.
+#include "link_store.h"
+
+#include "dp_fixture.h"
+#include "dp_state.h"
+#include "ring_states.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MAX_STORED 128
+
+static struct {
+	char name[32];
+	int fd;
+} stored[MAX_STORED];
+static unsigned n_stored, n_left; // that it takes before it refuses
+static char rings[64];
+
+static bool
+keep(void *arg, const char *name, int fd)
+{
+	assert_null(arg);
+	assert_true(n_stored < MAX_STORED);
+	assert_true(strlen(name) < sizeof(stored[0].name));
+	for (unsigned i = 0; i < n_stored; i++)
+		assert_string_not_equal(stored[i].name, name);
+	if (!n_left)
+		return false;
+	n_left--;
+	strcpy(stored[n_stored].name, name);
+	stored[n_stored].fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	assert_true(stored[n_stored++].fd >= 0);
+	return true;
+}
+
+static void
+forget(void *arg, const char *name)
+{
+	(void)arg;
+	for (unsigned i = 0; i < n_stored; i++)
+		if (!strcmp(stored[i].name, name)) {
+			close(stored[i].fd);
+			stored[i] = stored[--n_stored];
+			return;
+		}
+}
+
+static int
+begin(void **state)
+{
+	int rc = fixture_start(state);
+
+	snprintf(rings, sizeof(rings), "/dev/shm/rtvs-link-store-test-%d", getpid());
+	dp->ring_states = ring_states_open(rings);
+	assert_non_null(dp->ring_states);
+	dp->cfg.fd_store = (struct dp_fd_store){.store = keep, .forget = forget};
+	assert_int_equal(link_store_create(dp), 0);
+	n_left = UINT32_MAX;
+	return rc;
+}
+
+static int
+end(void **state)
+{
+	int rc = fixture_stop(state);
+
+	(void)unlink(rings);
+	return rc;
+}
+
+// A connection is stored when it was quiet from one look to the next.
+static void
+look_until(unsigned n)
+{
+	uint64_t end_tsc = wait_limit();
+
+	while (n_stored != n) {
+		assert_true(rte_rdtsc() < end_tsc);
+		dp_housekeeping(dp);
+	}
+}
+
+// As the end of the process, and what the next one is given.
+static void
+end_process(unsigned i)
+{
+	dp->is_ending = true;
+	assert_int_equal(dp_port_del(dp, guest[i].port), 0);
+	dp->is_ending = false;
+	for (unsigned k = 0; k < n_stored; k++)
+		dp_give_fd(dp, stored[k].name, fcntl(stored[k].fd, F_DUPFD_CLOEXEC, 0));
+}
+
+static void
+expect_frames_both_ways(void)
+{
+	send_frame(0, 1, 0, 60);
+	expect_frame(1, 60);
+	send_frame(1, 0, 0, 60);
+	expect_frame(0, 60);
+}
+
+// Guest 1's alone is stored; guest 0 is there to talk to.
+static void
+plug_two(void)
+{
+	struct dp_port_cfg cfg[] = {port_cfg(0), port_cfg(1)};
+
+	for (unsigned i = 0; i < 2; i++) {
+		add_port(i, &cfg[i]);
+		plug(i, 0, 0);
+		((struct vhost *)dp->port[guest[i].port]->priv)->served.is_kept = i == 1;
+	}
+	send_frame(1, BROADCAST, 0, 60);
+	expect_frame(0, 60);
+}
+
+static unsigned
+n_of_guest(void)
+{
+	dp_housekeeping(dp);
+	for (unsigned i = 0; i < 100 && !n_stored; i++)
+		dp_housekeeping(dp);
+	assert_true(n_stored >= 6); // the connection, memory, two rings with two eventfds
+	return n_stored;
+}
+
+static void
+connection_goes_on_with_the_next_port(void **state)
+{
+	struct dp_port_cfg cfg = port_cfg(1);
+
+	(void)state;
+	plug_two();
+	for (unsigned i = 0; i < 3; i++) {
+		unsigned n = n_of_guest();
+
+		end_process(1);
+		add_port(1, &cfg);
+		wait_link(guest[1].port, true);
+		expect_frames_both_ways();
+		assert_int_equal(state_of(1).n_disconnects, 0);
+		assert_int_equal(n_stored, n);
+		((struct vhost *)dp->port[guest[1].port]->priv)->served.is_kept = true;
+	}
+	unplug(1);
+	look_until(0);
+	plug(1, 0, 0);
+	expect_frames_both_ways();
+	(void)n_of_guest();
+	assert_int_equal(dp_port_del(dp, guest[1].port), 0);
+	assert_int_equal(n_stored, 0);
+}
+
+// With one descriptor missing, whichever it is, the guest's driver sees that its device went.
+static void
+connection_that_is_not_whole_ends(void **state)
+{
+	struct dp_port_cfg cfg = port_cfg(1);
+	unsigned n = 1;
+
+	(void)state;
+	plug_two();
+	for (unsigned missing = 0; missing < n; missing++) {
+		n = n_of_guest();
+		forget(NULL, stored[missing].name);
+		end_process(1);
+		add_port(1, &cfg);
+		((struct vhost *)dp->port[guest[1].port]->priv)->served.is_kept = true;
+		assert_false(state_of(1).is_connected);
+		assert_int_equal(n_stored, 0);
+		unplug(1);
+		plug(1, 0, 0);
+		expect_frames_both_ways();
+	}
+}
+
+static void
+store_that_is_full_has_nothing_of_a_connection(void **state)
+{
+	(void)state;
+	plug_two();
+	for (unsigned n = 0; n < 6; n++) {
+		n_left = n;
+		for (unsigned i = 0; i < 3; i++)
+			dp_housekeeping(dp);
+		assert_int_equal(n_stored, 0);
+		n_left = UINT32_MAX;
+		unplug(1);
+		plug(1, 0, 0);
+	}
+	(void)n_of_guest();
+	expect_frames_both_ways();
+}
+
+// What no port asks for is closed with the process, at the latest, and a name that is too long, or a
+// descriptor that nobody stored, is no harm.
+static void
+what_no_port_asks_for_ends(void **state)
+{
+	(void)state;
+	dp_give_fd(dp, "0.1.link0", open("/dev/null", O_RDONLY | O_CLOEXEC));
+	dp_give_fd(dp, "a name of more than thirty-one characters", open("/dev/null", O_RDONLY | O_CLOEXEC));
+	plug_two();
+	expect_frames_both_ways();
+}
+
+int
+main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		WITH_BRIDGE(connection_goes_on_with_the_next_port),
+		WITH_BRIDGE(connection_that_is_not_whole_ends),
+		WITH_BRIDGE(store_that_is_full_has_nothing_of_a_connection),
+		WITH_BRIDGE(what_no_port_asks_for_ends),
+	};
+
+	set_workers(argc, argv);
+	return cmocka_run_group_tests(tests, begin, end);
+}
