@@ -1,11 +1,10 @@
-// Connections that outlive the process: a port is ended as at a process's end, and the next one on its
-// socket goes on with the guest's connection, of which nothing is left where it ends before. The
+// Connections that outlive the process: a port is ended as at a process's end, and the next one on
+// its socket goes on with the guest's connection, of which nothing is left where it ends before. The
 // service manager is a table of names here; test/smoke/service_test.sh has the real one. A test
 // inside of the datapath: no function of its facade ends a process.
-#include "link_store.h"
-
 #include "dp_fixture.h"
 #include "dp_state.h"
+#include "link_store.h"
 #include "ring_states.h"
 
 #include <fcntl.h>
@@ -33,7 +32,7 @@ keep(void *arg, const char *name, int fd)
 	if (!n_left)
 		return false;
 	n_left--;
-	strcpy(stored[n_stored].name, name);
+	memcpy(stored[n_stored].name, name, strlen(name) + 1);
 	stored[n_stored].fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	assert_true(stored[n_stored++].fd >= 0);
 	return true;
@@ -199,8 +198,8 @@ store_that_is_full_has_nothing_of_a_connection(void **state)
 	expect_frames_both_ways();
 }
 
-// What no port asks for is closed with the process, at the latest, and a name that is too long, or a
-// descriptor that nobody stored, is no harm.
+// What no port asks for is closed with the process, at the latest, and a name that is too long, or
+// a descriptor that nobody stored, is no harm.
 static void
 what_no_port_asks_for_ends(void **state)
 {
