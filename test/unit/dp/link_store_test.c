@@ -1,6 +1,6 @@
 // Connections that outlive the process: a port is ended as at a process's end, and the next one on
-// its socket goes on with the guest's connection, of which nothing is left where it ends before. The
-// service manager is a table of names here; test/smoke/service_test.sh has the real one. A test
+// its socket goes on with the guest's connection, of which nothing is left where it ends before.
+// The service manager is a table of names here; test/smoke/service_test.sh has the real one. A test
 // inside of the datapath: no function of its facade ends a process.
 #include "dp_fixture.h"
 #include "dp_state.h"
