@@ -743,20 +743,27 @@ rpc_check_fixed(
 	return 0;
 }
 
-// Compared as JSON: bytes behind a text's end or a list's last entry do not count.
+// Equal bytes are equal values, which is usual. Others are compared as JSON: bytes behind a text's
+// end or a list's last entry do not count.
 static bool
-is_default(const struct rpc_param *param, const json_t *value)
+is_default(const struct rpc_param *param, const void *in)
 {
 	struct rpc_param alone = *param;
 	struct rpc_error err = {0};
-	json_t *own = NULL;
-	bool is_same;
+	json_t *value = NULL, *own = NULL;
+	bool is_same = false;
 	void *member = calloc(1, param->size);
 
 	alone.offset = 0;
-	if (member != NULL && decode_default(&alone, member, &err) == 0)
-		own = rpc_encode_value(&alone, member);
-	is_same = own != NULL && json_equal(value, own);
+	if (member != NULL && decode_default(&alone, member, &err) == 0) {
+		is_same = memcmp(member, (const char *)in + param->offset, param->size) == 0;
+		if (!is_same) {
+			own = rpc_encode_value(&alone, member);
+			value = rpc_encode_value(param, in);
+			is_same = own != NULL && json_equal(value, own);
+		}
+	}
+	json_decref(value);
 	json_decref(own);
 	free(member);
 	return is_same;
@@ -768,13 +775,9 @@ rpc_encode(const struct rpc_param *params, unsigned n_params, const void *in)
 	json_t *out = json_object();
 
 	for (unsigned i = 0; i < n_params; i++) {
-		json_t *value = rpc_encode_value(&params[i], in);
-
-		if (value != NULL && !params[i].is_key && !params[i].is_required && is_default(&params[i], value)) {
-			json_decref(value);
+		if (!params[i].is_key && !params[i].is_required && is_default(&params[i], in))
 			continue;
-		}
-		if (json_object_set_new(out, params[i].name, value) != 0) {
+		if (json_object_set_new(out, params[i].name, rpc_encode_value(&params[i], in)) != 0) {
 			json_decref(out);
 			return NULL;
 		}
@@ -785,9 +788,17 @@ rpc_encode(const struct rpc_param *params, unsigned n_params, const void *in)
 bool
 rpc_is_same(const struct rpc_param *params, unsigned n_params, const void *a, const void *b)
 {
-	json_t *x = rpc_encode(params, n_params, a);
-	json_t *y = rpc_encode(params, n_params, b);
-	bool is_same = x && json_equal(x, y);
+	json_t *x, *y;
+	bool is_same = true;
+
+	for (unsigned i = 0; i < n_params; i++)
+		is_same = is_same &&
+			!memcmp((const char *)a + params[i].offset, (const char *)b + params[i].offset, params[i].size);
+	if (is_same)
+		return true;
+	x = rpc_encode(params, n_params, a);
+	y = rpc_encode(params, n_params, b);
+	is_same = x && json_equal(x, y);
 
 	json_decref(x);
 	json_decref(y);
