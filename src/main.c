@@ -20,6 +20,7 @@ enum option_id {
 	OPT_API = 256,
 	OPT_BUFFERS,
 	OPT_EAL,
+	OPT_FRESH,
 	OPT_GROUP,
 	OPT_IDLE,
 	OPT_IDLE_AFTER,
@@ -37,6 +38,7 @@ static const struct option options[] = {
 	{"buffers", required_argument, NULL, OPT_BUFFERS},
 	{"config", required_argument, NULL, 'c'},
 	{"eal", required_argument, NULL, OPT_EAL},
+	{"fresh", no_argument, NULL, OPT_FRESH},
 	{"group", required_argument, NULL, OPT_GROUP},
 	{"help", no_argument, NULL, 'h'},
 	{"idle", required_argument, NULL, OPT_IDLE},
@@ -59,6 +61,7 @@ static const char help[] =
 	"A virtual switch that keeps deadlines. It runs in the foreground; rtvsctl(1) controls it.\n"
 	"\n"
 	"  -c, --config FILE          calls to execute at start (see rtvswitch-api(7))\n"
+	"      --fresh                forget the configuration that ran before a crash or restart (PATH.running)\n"
 	"  -s, --socket PATH          control socket; default " DEFAULT_SOCKET "\n"
 	"      --monitor-socket PATH  second socket, for methods that change nothing\n"
 	"      --group NAME           group that may use the sockets\n"
@@ -170,6 +173,9 @@ parse_args(struct args *args, int argc, char **argv)
 			break;
 		case 's':
 			args->ctl.socket = optarg;
+			break;
+		case OPT_FRESH:
+			args->ctl.is_fresh = true;
 			break;
 		case OPT_GROUP:
 			args->ctl.group = optarg;

@@ -15,6 +15,7 @@ struct ctl_params {
 	const char *monitor_socket; // read-only methods; NULL: none
 	const char *group; // of both sockets; NULL: the daemon's own
 	const char *config; // file: list of calls; NULL: none
+	bool is_fresh; // the configuration that the daemon before kept is removed
 	const char *metrics; // "127.0.0.1:9090", "[::1]:9090" or "unix:PATH"; NULL: none
 	// Defaults and command line; calls of system.init in the file override them.
 	struct dp_system_cfg system;

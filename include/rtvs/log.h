@@ -26,6 +26,7 @@ extern const char *const log_level_names[]; // "error", "warning", "info", "debu
 #define LOG_ID_WORKER_STALL "e65f83b4af5a4436822126123d344f3f"
 #define LOG_ID_GUEST_REFUSED "93c7131e1c1d4193a77bce8da4f6b1c7"
 #define LOG_ID_FRONT_END_REFUSED "d759a7e7e81b4ca7a9e3079f10d34c15"
+#define LOG_ID_NOT_KEPT "3fbc733961a64052b8b5c9e3b8aa51d0"
 #define LOG_ID_WATCHDOG "00d17c20ffa247e895f7c451513008ab"
 
 #define LOG_MAX_FIELDS 4

@@ -163,6 +163,9 @@ struct rpc_session {
 	uint32_t only_flags;
 	uint32_t deny_flags; // flags of which a method must have none (RPC_STARTUP at run time)
 	uint64_t n_calls, n_errors; // counted here
+	// After each call that was executed, before its answer is sent; NULL: nobody asks. rc: the
+	// handler's.
+	void (*done)(void *ctx, const struct rpc_method *method, const json_t *params, int rc);
 };
 
 // Executes one request or batch. Returns a new reference, or NULL when nothing is to be answered

@@ -71,9 +71,11 @@ ctl() { "$rtvsctl" -s "$work/${daemon:-rtvsd}.sock" "$@"; }
 is_serving() { "$rtvsctl" -s "$work/$1.sock" -j port list >/dev/null; }
 ended_or_serving() { is_stopped "$1" || is_serving "$1"; }
 
+# A daemon of a test begins with nothing, whatever ran at its socket before; daemon_resume goes on.
 # The idle policy and the priority suit machines whose processors are shared with the guests, the
 # tests and other daemons.
-daemon_start() { # NAME [ARG...]
+daemon_start() { daemon_resume "$1" --fresh "${@:2}"; } # NAME [ARG...]
+daemon_resume() { # NAME [ARG...]
 	local name=$1
 	shift
 	start "$name" "$rtvswitchd" --socket "$work/$name.sock" --no-huge --idle adaptive --worker-priority normal "$@"

@@ -182,12 +182,19 @@ static void
 tell_unsaved(struct cli *cli)
 {
 	json_t *info = NULL, *error = NULL;
+	const json_t *running;
 
 	if (client_connect(cli->socket, cli->timeout_ms, &cli->client))
 		return;
-	if (!client_call(cli->client, "system.info", NULL, &info, &error) &&
-		json_is_false(json_object_get(info, "saved")))
-		puts("\nWhat runs is not what is saved: see 'rtvsctl config diff'; 'rtvsctl config save' saves it.");
+	if (!client_call(cli->client, "system.info", NULL, &info, &error)) {
+		running = json_object_get(info, "running");
+		if (json_is_false(json_object_get(info, "saved")))
+			puts("\nWhat runs is not what is saved: see 'rtvsctl config diff'; 'rtvsctl config save' saves "
+			     "it.");
+		if (json_is_false(json_object_get(running, "kept")))
+			printf("\nWhat runs is not kept, and lost with the daemon: %s.\n",
+				json_string_value(json_object_get(running, "error")));
+	}
 	json_decref(info);
 	json_decref(error);
 }

@@ -19,6 +19,7 @@
 #include <fcntl.h>
 #include <libgen.h>
 #include <limits.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,6 +45,20 @@ read_file(const char *path, size_t *ret_len)
 		(void)fclose(file);
 	errno = saved;
 	return text;
+}
+
+void
+config_fingerprint(const char *path, char ret_id[RUNNING_LOG_ID_SIZE])
+{
+	unsigned char hash[crypto_generichash_BYTES_MIN];
+	size_t len = 0;
+	char *text = path ? read_file(path, &len) : NULL;
+
+	_Static_assert(2 * sizeof(hash) < RUNNING_LOG_ID_SIZE, "it has room");
+	(void)snprintf(ret_id, RUNNING_LOG_ID_SIZE, "%s", path ? "?" : "");
+	if (text && !crypto_generichash(hash, sizeof(hash), (const unsigned char *)text, len, NULL, 0))
+		(void)sodium_bin2hex(ret_id, RUNNING_LOG_ID_SIZE, hash, sizeof(hash));
+	free(text);
 }
 
 json_t *
@@ -229,6 +244,93 @@ config_install(struct ctl *ctl, const struct model *target, json_t *calls, unsig
 	return result.noun ? refuse_object(calls, result.noun, result.name, rc, text, err) : ctl_refuse(err, rc, text);
 }
 
+// For calls that were right once. Noun and name lead the text.
+static void
+tell_refused(const char *noun, const char *name, const char *text)
+{
+	bool is_port = strcmp(noun, "port") == 0 || strcmp(noun, "mac") == 0;
+
+	log_about(LOG_LEVEL_WARNING,
+		LOG_ABOUT(LOG_ID_CONFIG_REFUSED,
+			{is_port ? "PORT" : "BRIDGE", is_port || !strcmp(noun, "bridge") ? name : ""}),
+		"kept configuration: %s %s: %s", noun, name, text);
+}
+
+struct model *
+config_gather(struct ctl *ctl, const struct dp_system_cfg *system, json_t *calls, json_t *refused)
+{
+	struct model *target = model_create(system);
+	struct rpc_session session = {.api = ctl->config.api, .ctx = ctl, .only_flags = RPC_CONFIG};
+	const char *name = "";
+	char noun[16], text[DP_ERR_SIZE] = "";
+	size_t i;
+	json_t *call;
+
+	if (!target)
+		return NULL;
+	target->asks = MODEL_ASKS_ADMISSION_LATER;
+	ctl->plane.model = target;
+	json_array_foreach (calls, i, call) {
+		const char *method = json_string_value(json_object_get(call, "method"));
+		const json_t *params = json_object_get(call, "params");
+		const char *of = json_string_value(json_object_get(params, "name"));
+		struct rpc_error err = {0};
+
+		if (check_call(&session, call, i == 0, &err) == 0)
+			continue;
+		(void)snprintf(
+			noun, sizeof(noun), "%.*s", method ? (int)strcspn(method, ".") : 0, method ? method : "");
+		tell_refused(noun, of ? of : "", err.message);
+		json_decref(err.data);
+		(void)json_array_append(refused, call);
+	}
+	ctl->plane.model = ctl->plane.live;
+	// It was promised once: the guests keep what they have.
+	if (admit_check_all(target, NULL, &name, text) == -ENOSPC)
+		log_about(LOG_LEVEL_WARNING, LOG_ABOUT(LOG_ID_UNGUARANTEED, {"PORT", name}),
+			"port %s: unguaranteed: %s", name, text);
+	return target;
+}
+
+static void
+on_refused(void *arg, const char *noun, const char *name, const char *text)
+{
+	(void)arg;
+	tell_refused(noun, name, text);
+}
+
+void
+config_follow(struct ctl *ctl, const struct model *target, json_t *refused)
+{
+	json_t *wanted = config_dump(target), *running;
+
+	plan_follow(ctl->plane.live, target, on_refused, NULL);
+	running = config_dump(ctl->plane.live);
+	config_subtract(wanted, running, refused);
+	json_decref(wanted);
+	json_decref(running);
+}
+
+void
+config_subtract(const json_t *list, const json_t *other, json_t *rest)
+{
+	json_t *set = json_object(), *call;
+	size_t i;
+
+	json_array_foreach (other, i, call) {
+		char *text = json_dumps(call, JSON_COMPACT | JSON_SORT_KEYS);
+		(void)json_object_set_new(set, text ? text : "", json_true());
+		free(text);
+	}
+	json_array_foreach (list, i, call) {
+		char *text = json_dumps(call, JSON_COMPACT | JSON_SORT_KEYS);
+		if (!text || !json_object_get(set, text))
+			(void)json_array_append(rest, call);
+		free(text);
+	}
+	json_decref(set);
+}
+
 static void
 append_call(json_t *calls, const char *method, json_t *params)
 {
@@ -299,11 +401,9 @@ sync_directory(const char *path)
 }
 
 int
-config_save(const struct model *m, const char *path, char err[DP_ERR_SIZE])
+config_write(json_t *calls, const char *path, mode_t mode, char err[DP_ERR_SIZE])
 {
-	json_t *calls = config_dump(m);
 	char temp[PATH_MAX];
-	struct stat st;
 	FILE *file = NULL;
 	int rc, fd = -1;
 
@@ -314,7 +414,7 @@ config_save(const struct model *m, const char *path, char err[DP_ERR_SIZE])
 		rc = rc < 0 ? rc : -errno;
 		goto out;
 	}
-	(void)fchmod(fd, stat(path, &st) == 0 ? st.st_mode & 0777 : 0640);
+	(void)fchmod(fd, mode);
 	file = fdopen(fd, "w");
 	rc = file ? write_calls(file, calls) : -errno;
 	if (file)
@@ -328,8 +428,18 @@ config_save(const struct model *m, const char *path, char err[DP_ERR_SIZE])
 	else
 		sync_directory(path);
 out:
-	json_decref(calls);
 	if (rc < 0)
 		(void)snprintf(err, DP_ERR_SIZE, "%.150s: %s", path, strerror(-rc));
+	return rc;
+}
+
+int
+config_save(const struct model *m, const char *path, char err[DP_ERR_SIZE])
+{
+	json_t *calls = config_dump(m);
+	struct stat st;
+	int rc = config_write(calls, path, stat(path, &st) == 0 ? st.st_mode & 0777 : 0640, err);
+
+	json_decref(calls);
 	return rc;
 }

@@ -1,6 +1,6 @@
-// Start, turn and stop of the control plane. Order of the start: the file is read and tried on a
-// dry model, the datapath starts, the file's calls are executed, the sockets open last. So a socket
-// that exists means a switch that works.
+// Start, turn and stop of the control plane. Order of the start: the configuration that the daemon
+// before kept, or else the file, is read and tried on a dry model, the datapath starts, the calls
+// are executed, the sockets open last. So a socket that exists means a switch that works.
 #include "ctl.h"
 
 #include "capture.h"
@@ -83,8 +83,10 @@ on_signal(struct loop_source *source, uint32_t events)
 	struct signalfd_siginfo info;
 
 	(void)events;
-	if (read(source->fd, &info, sizeof(info)) == sizeof(info))
-		ctl->system.is_stopping = true;
+	if (read(source->fd, &info, sizeof(info)) != sizeof(info))
+		return;
+	ctl->system.is_stopping = true;
+	ctl->has_sigterm = info.ssi_signo == SIGTERM;
 }
 
 static void
@@ -101,6 +103,7 @@ on_tick(struct loop_source *source, uint32_t events)
 	server_tick(&ctl->server);
 	metrics_tick(ctl->metrics);
 	rpc_trace_tick(&ctl->trace);
+	running_tick(&ctl->running);
 	notify_tick(&ctl->notify, ctl->plane.dp, ctl_now_ns());
 }
 
@@ -160,6 +163,25 @@ file_error(const struct ctl *ctl, struct rpc_error *error, char err[DP_ERR_SIZE]
 	return rc;
 }
 
+// An empty model and its datapath.
+static int
+open_dp(struct ctl *ctl, const struct dp_system_cfg *system, char err[DP_ERR_SIZE])
+{
+	int rc;
+
+	ctl->plane.live = model_create(system);
+	rc = ctl->plane.live ? dp_init(&ctl->plane.live->system, &ctl->plane.dp, err) : -ENOMEM;
+	if (rc < 0)
+		return rc;
+	notify_give_stored(ctl->plane.dp);
+	ctl->plane.model = ctl->plane.live;
+	ctl->plane.live->dp = ctl->plane.dp;
+	ctl->plane.live->changed = on_changed;
+	ctl->plane.live->changed_arg = ctl;
+	ctl->plane.live->is_starting = true;
+	return 0;
+}
+
 // The datapath, in the state that the file describes. calls NULL: no file.
 static int
 start_dp(struct ctl *ctl, json_t *calls, char err[DP_ERR_SIZE])
@@ -167,25 +189,105 @@ start_dp(struct ctl *ctl, json_t *calls, char err[DP_ERR_SIZE])
 	struct rpc_error error = {0};
 	struct model *target = NULL;
 	unsigned n_changes;
-	int rc = 0;
+	int rc;
 
 	if (calls && config_check(ctl, calls, true, &target, &error) < 0)
 		return file_error(ctl, &error, err);
-	ctl->plane.live = model_create(target ? &target->system : &ctl->params.system);
-	rc = ctl->plane.live ? dp_init(&ctl->plane.live->system, &ctl->plane.dp, err) : -ENOMEM;
-	if (rc < 0)
-		goto out;
-	notify_give_stored(ctl->plane.dp);
-	ctl->plane.model = ctl->plane.live;
-	ctl->plane.live->dp = ctl->plane.dp;
-	ctl->plane.live->changed = on_changed;
-	ctl->plane.live->changed_arg = ctl;
-	ctl->plane.live->is_starting = true;
-	if (target && config_install(ctl, target, calls, &n_changes, &error) < 0)
+	ctl->running.source = calls ? RUNNING_SAVED : RUNNING_EMPTY;
+	ctl->running.started = target ? target->system : ctl->params.system;
+	rc = open_dp(ctl, &ctl->running.started, err);
+	if (!rc && target && config_install(ctl, target, calls, &n_changes, &error) < 0)
 		rc = file_error(ctl, &error, err);
-	ctl->plane.live->is_starting = false;
-out:
+	if (!rc)
+		ctl->plane.live->is_starting = false;
 	model_destroy(target);
+	return rc;
+}
+
+// What is fixed while a daemon runs: from the command line and the saved configuration, so that
+// both can be changed for the next start. Where the latter is not what the daemon before knew, or
+// has an error, that daemon's values serve.
+static struct dp_system_cfg
+kept_system(struct ctl *ctl, json_t *saved, const struct running_log *kept)
+{
+	struct dp_system_cfg system = ctl->params.system;
+	char present[RUNNING_LOG_ID_SIZE];
+	struct rpc_error error = {0};
+	struct model *target = NULL;
+	json_t *calls;
+
+	config_fingerprint(ctl->params.config, present);
+	if (strcmp(present, kept->saved) == 0) {
+		if (!saved || config_check(ctl, saved, true, &target, &error) == 0) {
+			system = target ? target->system : system;
+			model_destroy(target);
+			return system;
+		}
+		log_warning("%s: %s: not saved again since", ctl->params.config, error.message);
+		json_decref(error.data);
+	} else if (ctl->params.config) {
+		log_warning("%s was changed since the daemon read it: not applied after a crash; 'rtvsctl config diff' "
+			    "compares",
+			ctl->params.config);
+	}
+	calls = json_pack("[{s:s, s:O}]", "method", "system.init", "params", kept->system);
+	error = (struct rpc_error){0};
+	if (calls && config_check(ctl, calls, true, &target, &error) == 0)
+		system = target->system;
+	json_decref(error.data);
+	json_decref(calls);
+	model_destroy(target);
+	return system;
+}
+
+// The datapath, as near to the state of the daemon before as it goes. saved: calls of the file,
+// NULL: none.
+static int
+start_kept(struct ctl *ctl, json_t *saved, const struct running_log *kept, char err[DP_ERR_SIZE])
+{
+	json_t *refused = json_array();
+	struct model *target;
+	int rc = -ENOMEM;
+
+	log_info("goes on with the configuration of the daemon before, %s.running", ctl->params.socket);
+	ctl->running.source = RUNNING_KEPT;
+	ctl->running.started = kept_system(ctl, saved, kept);
+	target = config_gather(ctl, &ctl->running.started, kept->calls, refused);
+	if (target)
+		rc = open_dp(ctl, &target->system, err);
+	if (!rc) {
+		config_follow(ctl, target, refused);
+		ctl->plane.live->is_starting = false;
+		ctl->running.n_refused = (unsigned)json_array_size(refused);
+		running_set_aside(&ctl->running, LOG_LEVEL_WARNING, refused);
+	}
+	model_destroy(target);
+	json_decref(refused);
+	return rc;
+}
+
+// The state of the daemon before, if it kept one for this start, else that of the file. A file with
+// an error is only an error when it is needed.
+static int
+start(struct ctl *ctl, char err[DP_ERR_SIZE])
+{
+	struct running_log kept;
+	bool is_kept = running_load(&ctl->running, ctl->params.config, ctl->params.is_fresh, &kept);
+	json_t *calls = NULL;
+	int rc = 0;
+
+	if (ctl->params.config)
+		calls = config_load(ctl->params.config, &rc, err);
+	if (is_kept) {
+		if (rc)
+			log_warning("%s", err);
+		err[0] = '\0';
+		rc = start_kept(ctl, calls, &kept, err);
+		running_log_fini(&kept);
+	} else if (!rc) {
+		rc = start_dp(ctl, calls, err);
+	}
+	json_decref(calls);
 	return rc;
 }
 
@@ -214,11 +316,18 @@ make_directory(const char *socket)
 	(void)mkdir(dirname(path), 0755);
 }
 
+void
+ctl_done(void *ctx, const struct rpc_method *method, const json_t *params, int rc)
+{
+	struct ctl *ctl = ctx;
+
+	running_done(&ctl->running, method, params, rc);
+}
+
 int
 ctl_create(const struct ctl_params *params, struct ctl **ret_ctl, char err[DP_ERR_SIZE])
 {
 	struct ctl *ctl = calloc(1, sizeof(*ctl));
-	json_t *calls = NULL;
 	int rc = 0;
 
 	err[0] = '\0';
@@ -230,12 +339,15 @@ ctl_create(const struct ctl_params *params, struct ctl **ret_ctl, char err[DP_ER
 		ctl->params.system.ring_states, sizeof(ctl->params.system.ring_states), "%s.rings", params->socket);
 	if (notify_has_store())
 		ctl->params.system.fd_store = (struct dp_fd_store){.store = notify_store, .forget = notify_forget};
+	running_init(&ctl->running, &ctl->plane, params->socket);
 	ctl->system = (struct rpc_system){.plane = &ctl->plane,
 		.server = &ctl->server,
 		.ctl = ctl,
+		.running = &ctl->running,
 		.version = params->version,
 		.start_ns = ctl_now_ns()};
-	ctl->config = (struct rpc_config){.plane = &ctl->plane, .ctl = ctl, .api = ctl_api(), .file = params->config};
+	ctl->config = (struct rpc_config){
+		.plane = &ctl->plane, .ctl = ctl, .api = ctl_api(), .running = &ctl->running, .file = params->config};
 	ctl->trace.plane = &ctl->plane;
 	ctl->signal = (struct loop_source){.fd = -1, .on_ready = on_signal};
 	ctl->tick = (struct loop_source){.fd = -1, .on_ready = on_tick};
@@ -243,24 +355,23 @@ ctl_create(const struct ctl_params *params, struct ctl **ret_ctl, char err[DP_ER
 	ctl->beat.fd = -1;
 	rc = sodium_init() < 0 ? -ENOSYS : loop_init(&ctl->loop);
 	server_init(&ctl->server, &ctl->loop, ctl->config.api, ctl);
+	ctl->server.done = ctl_done;
 	notify_init(&ctl->notify);
-	if (rc == 0 && params->config)
-		calls = config_load(params->config, &rc, err);
-	if (rc < 0 || (params->config && !calls))
+	if (rc < 0)
 		goto err_ctl;
 	make_directory(params->socket);
 	rc = server_probe(params->socket, err);
 	if (rc == 0)
 		rc = open_signals(ctl);
 	if (rc == 0)
-		rc = start_dp(ctl, calls, err);
+		rc = start(ctl, err);
 	if (rc == 0)
 		rc = open_sources(ctl);
 	if (rc == 0)
 		rc = open_sockets(ctl, err);
-	json_decref(calls);
 	if (rc < 0)
 		goto err_ctl;
+	running_begin(&ctl->running);
 	*ret_ctl = ctl;
 	return 0;
 
@@ -299,6 +410,8 @@ ctl_run(struct ctl *ctl)
 			metrics_run(ctl->metrics);
 	}
 	notify_stopping();
+	if (rc == 0)
+		running_end(&ctl->running, !ctl->has_sigterm);
 	log_info("stopping");
 	return rc;
 }
@@ -312,6 +425,7 @@ ctl_destroy(struct ctl *ctl)
 		capture_stop_all(ctl);
 	server_fini(&ctl->server);
 	metrics_destroy(ctl->metrics);
+	running_fini(&ctl->running);
 	probes_fini(ctl);
 	peers_fini(ctl);
 	ctl->dp_events.fd = -1; // the datapath's own

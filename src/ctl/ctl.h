@@ -11,6 +11,7 @@
 #include "rpc_system.h"
 #include "rpc_trace.h"
 #include "rtvs/ctl.h"
+#include "running.h"
 #include "saved.h"
 #include "server.h"
 
@@ -27,12 +28,17 @@ struct ctl {
 	struct peers peers;
 	struct probes probes;
 	struct saved saved;
+	struct running running;
 	struct metrics *metrics;
 	struct capture *captures;
 	struct loop_source signal, tick, dp_events;
 	struct loop_source beat; // while there are tunnels
+	bool has_sigterm; // what ends it: as systemd does
 	// The handlers' own parts.
 	struct rpc_config config;
 	struct rpc_system system;
 	struct rpc_trace trace;
 };
+
+// The done of sessions whose calls change the live model.
+void ctl_done(void *ctx, const struct rpc_method *method, const json_t *params, int rc);

@@ -20,6 +20,8 @@ struct plan {
 	struct model *m;
 	const struct model *target;
 	bool is_undo; // goes on after errors: as much as possible comes back
+	plan_refused_fn *refused; // goes on after errors, which it is told; NULL: not so
+	void *refused_arg;
 	struct plan_result *result;
 	char *err;
 	int rc; // of the first failure
@@ -31,6 +33,11 @@ stepped(struct plan *p, const char *noun, const char *name, int rc)
 {
 	if (rc >= 0) {
 		p->result->n_changes++;
+		return true;
+	}
+	if (p->refused) {
+		p->refused(p->refused_arg, noun, name, p->err[0] ? p->err : strerror(-rc));
+		p->err[0] = '\0';
 		return true;
 	}
 	if (p->is_undo) {
@@ -294,4 +301,17 @@ plan_apply(struct model *m, const struct model *target, struct plan_result *ret_
 	m->asks = MODEL_ASKS_ALL;
 	model_destroy(before);
 	return rc;
+}
+
+void
+plan_follow(struct model *m, const struct model *target, plan_refused_fn *refused, void *arg)
+{
+	struct plan_result result = {0};
+	char err[DP_ERR_SIZE] = "";
+	struct plan plan = {
+		.m = m, .target = target, .result = &result, .err = err, .refused = refused, .refused_arg = arg};
+
+	m->asks = MODEL_ASKS_ADMISSION_LATER;
+	(void)execute(&plan);
+	m->asks = MODEL_ASKS_ALL;
 }

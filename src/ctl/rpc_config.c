@@ -6,10 +6,12 @@
 #include "events.h"
 #include "methods.h"
 #include "rtvs/log.h"
+#include "running.h"
 #include "saved.h"
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 struct config_params {
 	json_t *calls;
@@ -94,6 +96,8 @@ rpc_config_save(void *ctx, const void *params, uint64_t present, json_t **ret_re
 	rc = config_save(config->plane->model, path, text);
 	if (rc < 0)
 		return ctl_refuse(err, rc, text);
+	if (config->file && strcmp(path, config->file) == 0)
+		running_note_saved(config->running, path);
 	return ctl_answer(ret_result, json_pack("{s:s}", "file", path), err);
 }
 
@@ -134,7 +138,9 @@ const struct rpc_method rpc_config_methods[] = {
 		"Look for errors in a list of calls, as config.apply does first; nothing is changed. Guarantees must "
 		"fit at the end of the list. Errors of devices and files are not found.",
 		"true", rpc_config_check, apply_params, 2, SIZE, 0},
-	{"config.diff", "Compare the running configuration with the daemon's --config file, which a restart restores.",
+	{"config.diff",
+		"Compare the running configuration with the daemon's --config file, which a "
+		"start of the machine restores.",
 		"{file, only_running, only_saved}: lists of calls.", rpc_config_diff, NULL, 0, 0, 0},
 	{"config.save", "Write the present configuration to a file, atomically.", "{file}", rpc_config_save,
 		save_params, 1, SIZE, 0},

@@ -7,6 +7,7 @@
 #include "methods.h"
 #include "rtvs/log.h"
 #include "rtvs/units.h"
+#include "running.h"
 #include "saved.h"
 #include "server.h"
 #include "system_params.h"
@@ -131,9 +132,10 @@ system_info(void *ctx, const void *params, uint64_t present, json_t **ret_result
 	(void)params;
 	(void)present;
 	return ctl_answer(ret_result,
-		json_pack("{s:s, s:i, s:s, s:i, s:i, s:o, s:o, s:o}", "version", system->version, "pid", (int)getpid(),
-			"uptime", units_format_time(uptime_ns, uptime), "bridges", (int)system->plane->model->n_bridges,
-			"ports", (int)system->plane->model->n_ports, "saved", saved_json(system->ctl), "datapath",
+		json_pack("{s:s, s:i, s:s, s:i, s:i, s:o, s:o, s:o, s:o}", "version", system->version, "pid",
+			(int)getpid(), "uptime", units_format_time(uptime_ns, uptime), "bridges",
+			(int)system->plane->model->n_bridges, "ports", (int)system->plane->model->n_ports, "saved",
+			saved_json(system->ctl), "running", running_json(system->running), "datapath",
 			datapath_json(system), "control", control_json(system->server)),
 		err);
 }
@@ -142,7 +144,9 @@ system_info(void *ctx, const void *params, uint64_t present, json_t **ret_result
 const struct rpc_method rpc_system_methods[] = {
 	{"system.info", "Show the daemon: version, memory, workers, clients.",
 		"{version, pid, uptime, bridges, ports, saved: whether the --config file has the running configuration "
-		"(null: there is no file), datapath, control}.",
+		"(null: there is no file), running: the source of the configuration at the start (kept, saved, empty), "
+		"whether it is kept for the next start, the error if it is not, failures to keep it, calls refused at "
+		"the start, datapath, control}.",
 		system_info, NULL, 0, 0, RPC_READ_ONLY},
 	{"system.init",
 		"Set the values that are fixed while the daemon runs; missing parameters come from the command line.",

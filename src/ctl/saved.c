@@ -8,30 +8,7 @@
 #include "ctl.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
-
-// Calls of list that the other one has not. New reference.
-static json_t *
-calls_without(const json_t *list, const json_t *other)
-{
-	json_t *set = json_object(), *rest = json_array(), *call;
-	size_t i;
-
-	json_array_foreach (other, i, call) {
-		char *text = json_dumps(call, JSON_COMPACT | JSON_SORT_KEYS);
-		(void)json_object_set_new(set, text ? text : "", json_true());
-		free(text);
-	}
-	json_array_foreach (list, i, call) {
-		char *text = json_dumps(call, JSON_COMPACT | JSON_SORT_KEYS);
-		if (!text || !json_object_get(set, text))
-			(void)json_array_append(rest, call);
-		free(text);
-	}
-	json_decref(set);
-	return rest;
-}
 
 int
 saved_diff(struct ctl *ctl, json_t **ret_running, json_t **ret_file, struct rpc_error *err)
@@ -54,8 +31,10 @@ saved_diff(struct ctl *ctl, json_t **ret_running, json_t **ret_file, struct rpc_
 		return -1;
 	file = config_dump(target);
 	running = config_dump(ctl->plane.live);
-	*ret_running = calls_without(running, file);
-	*ret_file = calls_without(file, running);
+	*ret_running = json_array();
+	*ret_file = json_array();
+	config_subtract(running, file, *ret_running);
+	config_subtract(file, running, *ret_file);
 	json_decref(file);
 	json_decref(running);
 	model_destroy(target);

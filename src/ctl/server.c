@@ -379,7 +379,8 @@ server_adopt(struct server *server, int fd, bool is_read_only)
 	c->session = (struct rpc_session){.api = server->api,
 		.ctx = server->ctx,
 		.only_flags = is_read_only ? RPC_READ_ONLY : 0,
-		.deny_flags = RPC_STARTUP};
+		.deny_flags = RPC_STARTUP,
+		.done = server->done};
 	rc = loop_add(server->loop, &c->source, EPOLLIN);
 	if (rc < 0)
 		goto err_client;

@@ -63,6 +63,8 @@ struct server {
 	struct loop *loop;
 	const struct rpc_api *api;
 	void *ctx; // for handlers
+	// Of the clients' sessions.
+	void (*done)(void *ctx, const struct rpc_method *method, const json_t *params, int rc);
 	struct server_listener listeners[2]; // read-write, read-only
 	// caller: whose request is being executed, NULL: no client's
 	struct server_client *clients, *caller;

@@ -160,6 +160,8 @@ rpc_call(
 	method = find_allowed(session, name, err);
 	if (method != NULL)
 		rc = run(session, method, params, ret_result, err);
+	if (method != NULL && session->done != NULL)
+		session->done(session->ctx, method, params, rc);
 	session->n_errors += rc != 0;
 	return rc;
 }

@@ -58,14 +58,14 @@ stops_by_rpc() {
 
 stops_on_ctrl_c() {
 	# A background process ignores SIGINT unless told otherwise; a terminal's does not.
-	start rtvsd env --default-signal=INT "$rtvswitchd" --socket "$work/rtvsd.sock" --no-huge --idle adaptive
+	start rtvsd env --default-signal=INT "$rtvswitchd" --socket "$work/rtvsd.sock" --fresh --no-huge --idle adaptive
 	wait_for 30 is_serving rtvsd
 	ends_well INT
 	is_gone "$work/rtvsd.sock" || fail "the control socket is left"
 }
 
 stops_while_it_starts() {
-	start rtvsd "$rtvswitchd" --socket "$work/rtvsd.sock" --no-huge
+	start rtvsd "$rtvswitchd" --socket "$work/rtvsd.sock" --fresh --no-huge
 	is_initialising() { grep -qx rtvswitchd "/proc/$(pid_of rtvsd)/comm"; }
 	wait_for 5 is_initialising
 	stop rtvsd TERM 30
@@ -202,7 +202,7 @@ expect_priority() { # NAME POLICY REFUSALS
 	expect "refusals told" "$3" "$(n_refusals)"
 }
 start_alone() { # [ARG...]: on a host of its own
-	start rtvsd "$rtvswitchd" --socket "$work/rtvsd.sock" --no-huge --idle adaptive "$@"
+	start rtvsd "$rtvswitchd" --socket "$work/rtvsd.sock" --fresh --no-huge --idle adaptive "$@"
 	wait_for 30 is_serving rtvsd
 }
 workers_have_the_priority_asked_for() {
@@ -224,7 +224,7 @@ workers_have_the_priority_asked_for() {
 priorities_that_are_refused_are_told_once() {
 	: >"$work/rtvsd.log"
 	for wanted in fifo nice; do
-		start rtvsd prlimit --rtprio=0 --nice=0 setpriv --bounding-set -sys_nice "$rtvswitchd" --socket "$work/rtvsd.sock" --no-huge \
+		start rtvsd prlimit --rtprio=0 --nice=0 setpriv --bounding-set -sys_nice "$rtvswitchd" --socket "$work/rtvsd.sock" --fresh --no-huge \
 			--idle adaptive --worker-priority "$wanted"
 		wait_for 30 is_serving rtvsd
 		expect_priority normal SCHED_OTHER 1
@@ -241,7 +241,7 @@ wrong_priorities_are_refused() {
 # A worker that never sleeps, before all others, and a process that may use no other CPU.
 others_run_on_a_workers_cpu() {
 	local cpu
-	start rtvsd "$rtvswitchd" --socket "$work/rtvsd.sock" --no-huge
+	start rtvsd "$rtvswitchd" --socket "$work/rtvsd.sock" --fresh --no-huge
 	wait_for 30 is_serving rtvsd
 	expect_priority fifo SCHED_FIFO 0
 	cpu=$(ctl -j worker list | json 'd[0]["cpu"]')

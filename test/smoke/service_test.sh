@@ -165,7 +165,7 @@ af_xdp_wants_its_drop_in() {
 	inside cp "$prefix/share/rtvswitch/af-xdp.conf" /run/systemd/system/rtvswitchd.service.d/case.conf
 	inside systemctl daemon-reload
 	inside systemctl restart rtvswitchd
-	ctl bridge add br0
+	ctl bridge list | has_line br0 || ctl bridge add br0
 	tap_port t3 10.0.0.3/24 bridge=br0
 	ctl port add x1 type=ethdev devargs=net_af_xdp0,iface=fx1 bridge=br0
 	wait_for 10 can_ping t3 10.0.0.11
@@ -289,6 +289,35 @@ crash_is_restarted_until_it_is_too_much() {
 	expect "state" failed "$(show ActiveState)"
 	inside systemctl reset-failed rtvswitchd
 	inside systemctl start rtvswitchd
+}
+# systemd removes the directory with the kept configuration at a stop, and at nothing else.
+has_k1() { ctl port show k1 >/dev/null 2>&1; }
+configuration_outlives_all_but_a_stop() {
+	local pid
+	inside systemctl reset-failed rtvswitchd
+	ctl port add k1
+	pid=$(show MainPID)
+	kill_it
+	wait_for 20 is_another "$pid"
+	wait_for 20 has_k1
+	inside systemctl restart rtvswitchd
+	has_k1 || fail "a restart lost a port"
+	expect "mode" "600 root" "$(inside stat -c '%a %U' /run/rtvswitch/control.sock.running)"
+	ctl port del k1
+	inside systemctl restart rtvswitchd
+	! has_k1 || fail "a port came back"
+	ctl port add k1
+	inside sh -c 'echo "[{\"method\": \"bridge.add\", \"params\": {\"name\": \"edited\"}}]" >/etc/rtvswitch/rtvswitch.json'
+	inside systemctl restart rtvswitchd
+	! has_k1 || fail "the edited file was not applied"
+	ctl bridge show edited
+	ctl port add k1
+	inside systemctl stop rtvswitchd
+	inside systemctl start rtvswitchd
+	! has_k1 || fail "a port outlived a stop"
+	inside sh -c 'echo [] >/etc/rtvswitch/rtvswitch.json'
+	inside systemctl reset-failed rtvswitchd
+	inside systemctl restart rtvswitchd
 }
 watchdog_is_fed() {
 	local before
@@ -573,7 +602,8 @@ port_that_is_another_ends_its_connection() {
 		guest_start packed hold_packed
 		wait_for 10 has_stored 6
 		inside sh -c 'sed -i "s/\"name\": \"packed\"/\"name\": \"$1\"/; s/\"packed\": true/\"packed\": false/" /etc/rtvswitch/rtvswitch.json' - "$ports"
-		crash
+		inside systemctl reset-failed rtvswitchd
+		inside systemctl restart rtvswitchd # a crash would apply no edit
 		wait_for 20 has_stored 0
 		echo >"$work/packed.in"
 		wait_for 5 grep -q 'hung up' "$work/packed.out"
@@ -602,6 +632,7 @@ run_case "workers have real-time priority" workers_have_real_time_priority
 run_case "priority that is forbidden is told once" forbidden_priority_is_told_once
 run_case "a wrong configuration is not tried again" wrong_configuration_is_not_tried_again
 run_case "a crash is, but not for ever" crash_is_restarted_until_it_is_too_much
+run_case "what was configured outlives a crash and a restart, not a stop" configuration_outlives_all_but_a_stop
 run_case "a hung daemon is restarted by the watchdog" hung_daemon_is_restarted
 run_case "messages in the journal have fields" messages_have_fields
 run_case "connections of guests outlive a crash" connections_outlive_a_crash

@@ -11,7 +11,7 @@ g() { in_g 60 "( $* )"; } # COMMAND..., which may exit
 # The harness's asks the daemon there.
 ctl() { g "rtvsctl -s /run/rtvsd.sock $(printf '%q ' "$@")"; }
 g_starts() { # [ARG...]
-	g "setsid rtvswitchd --socket /run/rtvsd.sock --no-huge --idle adaptive --worker-priority normal $* >>/tmp/rtvsd.log 2>&1 </dev/null &
+	g "setsid rtvswitchd --socket /run/rtvsd.sock --no-huge --idle adaptive --worker-priority normal --fresh $* >>/tmp/rtvsd.log 2>&1 </dev/null &
 		for i in \$(seq 300); do rtvsctl -s /run/rtvsd.sock port list >/dev/null 2>&1 && exit 0; sleep 0.1; done; cat /tmp/rtvsd.log; exit 1"
 }
 g_has_ended() { ! g "pidof rtvswitchd"; }
@@ -155,7 +155,7 @@ parameters_are_others() {
 configuration_is_wrong() {
 	g "sed 's/^\]\$/,{\"method\": \"port.add\", \"params\": {\"name\": \"c\", \"type\": \"ethdev\", \"devargs\": \"net_none0\"}}]/' /tmp/saved.json >/tmp/wrong.json; tail -n 3 /tmp/wrong.json"
 	g_ends KILL
-	expect_fails 'port.add.*devargs' g "timeout 20 rtvswitchd --socket /run/rtvsd.sock --no-huge --idle adaptive --worker-priority normal --config /tmp/wrong.json"
+	expect_fails 'port.add.*devargs' g "timeout 20 rtvswitchd --socket /run/rtvsd.sock --fresh --no-huge --idle adaptive --worker-priority normal --config /tmp/wrong.json"
 	g_starts --config /tmp/saved.json
 	wait_for 20 pings a 10.0.0.2
 }

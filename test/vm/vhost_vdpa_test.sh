@@ -11,7 +11,7 @@ vm_start g mem=1024 cpus=2 append=tsc=reliable append=ipv6.disable=1 "files=$wor
 g() { in_guest g 60 "( $* )"; } # COMMAND..., which may exit
 of() { g "rtvsctl -s /run/$1.sock $(printf '%q ' "${@:2}")"; } # DAEMON WORD...
 g_starts() { # DAEMON [ARG...]
-	g "setsid rtvswitchd --socket /run/$1.sock --no-huge --idle adaptive --worker-priority normal ${*:2} >>/tmp/$1.log 2>&1 </dev/null &
+	g "setsid rtvswitchd --socket /run/$1.sock --no-huge --idle adaptive --worker-priority normal --fresh ${*:2} >>/tmp/$1.log 2>&1 </dev/null &
 		for i in \$(seq 300); do rtvsctl -s /run/$1.sock port list >/dev/null 2>&1 && exit 0; sleep 0.1; done; cat /tmp/$1.log; exit 1"
 }
 is_up() { [ "$(of "$1" -j port show "$2" | json "d['state']['link']")" = up ]; } # DAEMON PORT

@@ -78,7 +78,7 @@ fixture_write(const char *path, const char *text)
 json_t *
 fixture_call(struct fixture *f, const char *method, const char *params, struct rpc_error *ret_err)
 {
-	struct rpc_session session = {.api = ctl_api(), .ctx = f->ctl, .deny_flags = RPC_STARTUP};
+	struct rpc_session session = {.api = ctl_api(), .ctx = f->ctl, .deny_flags = RPC_STARTUP, .done = ctl_done};
 	json_t *object = params ? json_loads(params, 0, NULL) : NULL;
 	json_t *result = NULL;
 

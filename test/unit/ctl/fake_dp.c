@@ -72,6 +72,7 @@ struct dp {
 };
 
 static struct dp *fake; // of this process
+static const char *lost_device;
 
 static int
 refuse(int rc, char *err, const char *text)
@@ -99,6 +100,12 @@ count_port(const char *name)
 		i++;
 	(void)snprintf(fake->port_changes[i].name, RTVS_NAME_SIZE, "%s", name);
 	fake->port_changes[i].n++;
+}
+
+void
+fake_dp_lose(const char *devargs)
+{
+	lost_device = devargs;
 }
 
 unsigned
@@ -431,6 +438,8 @@ dp_port_add(struct dp *dp, const struct dp_port_cfg *cfg, unsigned *ret_id, char
 
 	if (rc == 0)
 		rc = check_port(-1, cfg, err);
+	if (rc == 0 && lost_device && strcmp(cfg->devargs, lost_device) == 0)
+		rc = refuse(-ENODEV, err, "devargs: it is gone");
 	if (rc < 0)
 		return rc;
 	if (find_port(cfg->name) >= 0)

@@ -9,6 +9,8 @@
 // From here on the n-th change (1: the next) fails with rc, and only that one. 0: none. Returns
 // changes counted so far.
 unsigned fake_dp_fail(unsigned n, int rc);
+// A device that ports to be added do not find, of a later dp_init as well. NULL: none.
+void fake_dp_lose(const char *devargs);
 // Changes (add, set, del of anything) since dp_init.
 unsigned fake_dp_n_changes(void);
 // Changes of this port since dp_init: a port that is left alone keeps its count.
