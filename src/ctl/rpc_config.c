@@ -60,6 +60,14 @@ rpc_config_apply(void *ctx, const void *params, uint64_t present, json_t **ret_r
 			LOG_LEVEL_WARNING, LOG_ABOUT(LOG_ID_CONFIG_REFUSED), "configuration refused: %s", err->message);
 		return -1;
 	}
+	// An edited file that was applied is no edit for the next start.
+	if (config->file && !running_knows(config->running, config->file)) {
+		json_t *saved = saved_json(config->ctl);
+
+		if (json_is_true(saved))
+			running_note_saved(config->running, config->file);
+		json_decref(saved);
+	}
 	events_emit(config->ctl, "config.apply",
 		json_pack("{s:i, s:i}", "calls", (int)json_array_size(p->calls), "changes", (int)n_changes));
 	return ctl_answer(ret_result, json_pack("{s:i}", "changes", (int)n_changes), err);

@@ -421,8 +421,18 @@ void
 running_note_saved(struct running *r, const char *config)
 {
 	config_fingerprint(config, r->saved);
-	if (r->is_serving && r->fd >= 0)
+	// Within a call that has changed the model, the file is written anew after it.
+	if (r->is_serving && r->fd >= 0 && r->n_changes == r->plane->live->n_changes)
 		append(r, running_log_saved(r->saved));
+}
+
+bool
+running_knows(const struct running *r, const char *config)
+{
+	char present[RUNNING_LOG_ID_SIZE];
+
+	config_fingerprint(config, present);
+	return strcmp(present, r->saved) == 0;
 }
 
 void

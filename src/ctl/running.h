@@ -59,8 +59,10 @@ void running_begin(struct running *running);
 void running_done(struct running *running, const struct rpc_method *method, const json_t *params, int rc);
 // Once a second: whatever else has changed the model or the file, and attempts after a failure.
 void running_tick(struct running *running);
-// The running configuration was saved to config.
+// The running configuration is that of config, as it is: saved, or applied.
 void running_note_saved(struct running *running, const char *config);
+// Is the content of config the one that was noted last, or read at the start?
+bool running_knows(const struct running *running, const char *config);
 // The daemon was stopped. The next one goes on with the file unless it is forgotten.
 void running_end(struct running *running, bool is_forgotten);
 void running_fini(struct running *running);

@@ -372,6 +372,33 @@ a_saved_configuration_is_no_edited_one(void **state)
 	assert_true(has(f, "vm2"));
 }
 
+static void
+an_edit_that_was_applied_is_no_edit(void **state)
+{
+	struct fixture *f = *state;
+	char params[256];
+
+	fixture_write(f->config, saved_text);
+	f->params.config = f->config;
+	begin(f);
+	fixture_write(f->config, edited_text);
+	(void)snprintf(params, sizeof(params), "{\"calls\": %s}", edited_text);
+	fixture_ok(f, "config.apply", params);
+	fixture_ok(f, "port.add", "{\"name\": \"vm\"}");
+	stop(f);
+	begin(f);
+	expect_source(f, "kept");
+	assert_true(has(f, "vm"));
+	assert_null(model_bridge_find(f->ctl->plane.live, "saved"));
+	// One that was applied in part is one still.
+	fixture_write(f->config, saved_text);
+	(void)snprintf(params, sizeof(params), "{\"calls\": %s, \"replace\": false}", saved_text);
+	fixture_ok(f, "config.apply", params);
+	stop(f);
+	begin(f);
+	expect_source(f, "saved");
+}
+
 // The file matters only where it is needed: half an edit must not turn a crash into an end.
 static void
 a_broken_file_does_not_end_a_crashed_daemon(void **state)
@@ -648,6 +675,7 @@ main(void)
 		T(fresh_forgets),
 		T(a_stop_and_an_edited_file_mean_the_file),
 		T(a_saved_configuration_is_no_edited_one),
+		T(an_edit_that_was_applied_is_no_edit),
 		T(a_broken_file_does_not_end_a_crashed_daemon),
 		T(fixed_values_are_the_command_lines),
 		T(a_damaged_file_is_not_used),
