@@ -1,8 +1,8 @@
 """usage: running.py SOCKET FROM
 
 Changes two ports as fast as it can until the daemon is gone: a change of vm1 alone, then one of vm1
-and vm2 together, and so on, with numbers from FROM. Prints "begun" after the first answer, and at the end the last
-number that was answered and the last one that was sent.
+and vm2 together, and so on, with numbers from FROM. Prints "begun" after the first answer, "a
+thousand" after so many, and at the end the last number that was answered and the last one sent.
 """
 import json
 import socket
@@ -35,8 +35,8 @@ def main():
             if "error" in json.loads(answer):
                 sys.exit(answer)
             answered = sent
-            if answered == first + 1:
-                print("begun", flush=True)
+            if answered - first in (1, 1000):
+                print("begun" if answered - first == 1 else "a thousand", flush=True)
     except (BrokenPipeError, ConnectionResetError):
         pass
     print(answered, sent)

@@ -55,9 +55,10 @@ outlives_a_kill_at_any_moment() {
 		rm -f "$work/changes.log"
 		start changes python3 "$top/test/smoke/running.py" "$work/rtvsd.sock" "$from"
 		wait_for 10 grep -q begun "$work/changes.log"
+		[ "$i" -lt 12 ] || wait_for 120 grep -q thousand "$work/changes.log"
 		sleep "0.$((i * 37 % 10))$((i * 7 % 10))" # it may die anywhere
 		die
-		wait_for 10 is_stopped changes
+		wait_for 20 is_stopped changes
 		read -r answered sent < <(tail -n 1 "$work/changes.log")
 		daemon_resume rtvsd
 		rates=$(ctl -j config dump | json '"%s %s" % tuple(next(c["params"]["max_rate"] for c in d if c["params"].get("name") == n) for n in ("vm1", "vm2"))')
@@ -69,7 +70,6 @@ outlives_a_kill_at_any_moment() {
 		[ "$answered" -gt "$from" ] || fail "nothing was changed"
 		from=$((sent / 2 * 2))
 	done
-	[ "$from" -gt 1000 ] || fail "only $from changes"
 	stop rtvsd
 }
 # In kbit: what the numbers of running.py mean.
