@@ -50,6 +50,7 @@ vm_kernel_words="console=ttyS0 quiet panic=1 mitigations=off g.mods=virtio_net,8
 #   with=PROPERTY=VALUE[,...]  further ones of the NIC
 #   ip=ADDR/LEN        address of the first NIC;  guest_mtu=N its MTU
 #   mem=MiB cpus=N     of the guest (default 256, 1)
+#   memory=FILE        its memory is this file, in place of one without a name
 #   append=WORD        one more of its kernel's command line
 #   firmware=bios|uefi what boots it, from a NIC with=bootindex=0, in place of QEMU's own loader
 #   segment=FILE       next ivshmem device: its memory is the file. The first is 0000:00:10.0 in
@@ -59,7 +60,7 @@ vm_kernel_words="console=ttyS0 quiet panic=1 mitigations=off g.mods=virtio_net,8
 #   release=trixie|backports  whose QEMU runs it (default $RTVS_QEMU, else trixie)
 #   qemu=WORD          one more of QEMU's command line
 vm_start() { # NAME OPTION...
-	local name=$1 word n=-1 mem=256 cpus=1 append='' firmware='' n_segments=0 machine=q35 release=${RTVS_QEMU:-trixie} accel
+	local name=$1 word n=-1 mem=256 cpus=1 memory='' append='' firmware='' n_segments=0 machine=q35 release=${RTVS_QEMU:-trixie} accel
 	local -a path mode mac queues extra args more=()
 	shift
 	printf '%q ' "$@" >"$work/$name.options"
@@ -81,6 +82,7 @@ vm_start() { # NAME OPTION...
 		append=*) append+=" ${word#*=}" ;;
 		mem=*) mem=${word#*=} ;;
 		cpus=*) cpus=${word#*=} ;;
+		memory=*) memory=${word#*=} ;;
 		segment=*)
 			more+=(-object "memory-backend-file,id=segment$n_segments,share=on,mem-path=${word#*=},size=$(stat -c %s "${word#*=}")"
 				-device "ivshmem-plain,memdev=segment$n_segments,addr=0x1$n_segments")
@@ -93,12 +95,14 @@ vm_start() { # NAME OPTION...
 		*) die "vm_start: unknown option $word" ;;
 		esac
 	done
+	local backend=memfd
+	[ -z "$memory" ] || backend=file,mem-path=$memory
 	vm_find_qemu "$release"
 	accel=$(vm_accel)
 	# With names of threads that distinguish virtual processors from others (rtvs-wake, rtvsctl
 	# advise).
 	args=(-name "guest=$name,debug-threads=on" -M "$machine,memory-backend=mem" -m "$mem" -smp "$cpus"
-		-object "memory-backend-memfd,id=mem,size=${mem%%,*}M,share=on"
+		-object "memory-backend-$backend,id=mem,size=${mem%%,*}M,share=on"
 		-nodefaults -display none
 		-drive "file=$(guest_dir)/root.sqfs,format=raw,if=none,id=d0,readonly=on,file.locking=off"
 		-device virtio-blk-pci,drive=d0 -device virtio-serial-pci
