@@ -27,7 +27,7 @@ import sys
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 WORK, PREFIX, PLACE = (os.environ.get(name, "") for name in ("WORK", "PREFIX", "PLACE"))
-PROGRAMS = ("rtvswitchd", "rtvsctl", "rtvs-wake", "rtvs-sim", "rtvs-vni")
+PROGRAMS = ("rtvswitchd", "rtvsctl", "rtvs-move", "rtvs-wake", "rtvs-sim", "rtvs-vni")
 TIME_LIMIT = 60
 
 # Placeholders, and what is there in their place.
@@ -135,6 +135,10 @@ def vdpa_used(command):
     return is_in("test/vm/vdpa_test.sh", "vdpa %s" % " ".join(words[2:3]))(command) or inside("rtvsctl vdpa --help | grep -q ' vdpa %s'" % words[2]).returncode and "no verb"
 
 
+def move_used(command):
+    return unknown_options(command.split(), inside("rtvs-move --help").stdout)
+
+
 def is_in(name, *texts):
     def check(_command):
         text = open(os.path.join(TOP, name)).read()
@@ -159,6 +163,7 @@ NOT_HERE = [
      is_in("test/vm/vhost_vdpa_test.sh", "devargs=net_virtio_user0,path=")),
     (r"\bvdpa=", "there is no such hardware; test/smoke/offload_test.sh has a fake",
      is_in("test/smoke/offload_test.sh", "ctl port add", "vdpa=pool:fast", "ctl pool add fast devices=")),
+    (r"^rtvs-move", "test/vm/move_test.sh moves guests, by its own names for the QEMUs", move_used),
     (r"^(sudo )?(apt|apt-get|dpkg) ", "test/smoke/package_test.sh installs the packages", is_in("test/smoke/package_test.sh", "apt-get install")),
 ]
 

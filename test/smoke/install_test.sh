@@ -109,6 +109,13 @@ vni_is_there() {
 	cmp "$top/conf/rtvs-vni.conf" "$prefix/share/doc/rtvswitch/examples/rtvs-vni.conf"
 }
 
+move_is_there() {
+	"$prefix/bin/rtvs-move" --version
+	[ -s "$prefix/share/man/man1/rtvs-move.1" ] || [ -s "$prefix/share/man/man1/rtvs-move.1.gz" ]
+	expect "a kind" qemu "$(completions rtvs-move q)"
+	expect "an option" --plain "$(completions rtvs-move qemu 1 --pl)"
+}
+
 wake_is_there() {
 	[ -x "$build/src/wake/rtvs-wake" ] || skip "rtvs-wake is not built"
 	"$prefix/bin/rtvs-wake" --version
@@ -132,4 +139,5 @@ run_case "what libvirt needs is there" virt_is_there
 run_case "man pages are well-formed" man_pages_are_clean
 run_case "the shell completes commands" completes
 run_case "rtvs-vni, its completion and its example" vni_is_there
+run_case "rtvs-move, its man page and its completion" move_is_there
 run_case "rtvs-wake, its man page and its completion" wake_is_there

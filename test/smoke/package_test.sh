@@ -108,7 +108,7 @@ service_runs() {
 }
 everything_is_there() {
 	local page
-	for page in rtvsctl rtvs-wake rtvs-sim rtvs-vni rtvswitch-api rtvswitchd rtvswitch-hugepages; do
+	for page in rtvsctl rtvs-move rtvs-wake rtvs-sim rtvs-vni rtvswitch-api rtvswitchd rtvswitch-hugepages; do
 		inside man -w $page
 	done
 	inside bash -c 'set +u; . /usr/share/bash-completion/bash_completion; _comp_load rtvsctl || _completion_loader rtvsctl; complete -p rtvsctl'
@@ -123,7 +123,7 @@ everything_is_there() {
 	for file in /usr/libexec/rtvswitch/rtvs-hook /usr/libexec/rtvswitch/rtvs-virt /etc/libvirt/hooks/qemu.d/50-rtvswitch; do
 		inside test -x $file
 	done
-	inside sh -c 'rtvs-sim --version && rtvs-vni --version && /usr/libexec/rtvswitch/rtvs-vni.static --version && rtvs-wake --version && rtvswitch-hugepages'
+	inside sh -c 'rtvs-sim --version && rtvs-move --version && rtvs-vni --version && /usr/libexec/rtvswitch/rtvs-vni.static --version && rtvs-wake --version && rtvswitch-hugepages'
 }
 # With the files of the package alone, from where it was unpacked.
 c_program_is_built() {

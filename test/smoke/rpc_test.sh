@@ -197,7 +197,7 @@ events_end() {
 output_is_written() {
 	# By every program, however little it prints; a reader that has enough is no failure.
 	local bin=$top/${RTVS_BUILD:-build/gcc}/src program rc
-	for program in "$rtvsctl" "$rtvswitchd" "$bin/sim/rtvs-sim" "$bin/segment/rtvs-vni" "$bin/wake/rtvs-wake" "$bin/virt/rtvs-virt" "$bin/virt/rtvs-hook"; do
+	for program in "$rtvsctl" "$rtvswitchd" "$bin/sim/rtvs-sim" "$bin/segment/rtvs-vni" "$bin/move/rtvs-move" "$bin/wake/rtvs-wake" "$bin/virt/rtvs-virt" "$bin/virt/rtvs-hook"; do
 		[ -x "$program" ] || continue
 		for option in --help --version; do
 			! "$program" $option >/dev/full || fail "$program $option: to a full disk"
