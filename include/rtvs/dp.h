@@ -89,6 +89,8 @@ struct dp_fd_store {
 	// could not be sent.
 	bool (*store)(void *arg, const char *name, int fd);
 	void (*forget)(void *arg, const char *name);
+	// A descriptor that hangs up once all of these calls were executed, or -1.
+	int (*barrier)(void *arg);
 };
 
 struct dp_system_cfg {

@@ -338,7 +338,8 @@ ctl_create(const struct ctl_params *params, struct ctl **ret_ctl, char err[DP_ER
 	(void)snprintf(
 		ctl->params.system.ring_states, sizeof(ctl->params.system.ring_states), "%s.rings", params->socket);
 	if (notify_has_store())
-		ctl->params.system.fd_store = (struct dp_fd_store){.store = notify_store, .forget = notify_forget};
+		ctl->params.system.fd_store =
+			(struct dp_fd_store){.store = notify_store, .forget = notify_forget, .barrier = notify_barrier};
 	running_init(&ctl->running, &ctl->plane, params->socket);
 	ctl->system = (struct rpc_system){.plane = &ctl->plane,
 		.server = &ctl->server,

@@ -5,10 +5,12 @@
 
 #include "rtvs/log.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <systemd/sd-daemon.h>
+#include <unistd.h>
 
 void
 notify_init(struct notify *n)
@@ -55,6 +57,23 @@ notify_forget(void *arg, const char *name)
 {
 	(void)arg;
 	(void)sd_notifyf(0, "FDSTOREREMOVE=1\nFDNAME=%s", name);
+}
+
+// As sd_notify_barrier, which waits.
+int
+notify_barrier(void *arg)
+{
+	int pipes[2], rc;
+
+	(void)arg;
+	if (pipe2(pipes, O_CLOEXEC | O_NONBLOCK))
+		return -1;
+	rc = sd_pid_notify_with_fds(0, 0, "BARRIER=1", &pipes[1], 1);
+	close(pipes[1]);
+	if (rc > 0)
+		return pipes[0];
+	close(pipes[0]);
+	return -1;
 }
 
 void

@@ -21,6 +21,7 @@ void notify_stopping(void);
 bool notify_has_store(void);
 bool notify_store(void *arg, const char *name, int fd);
 void notify_forget(void *arg, const char *name);
+int notify_barrier(void *arg);
 void notify_give_stored(struct dp *dp); // before ports are added
 // Once a second. A sign of life only when every worker has made a turn or slept since the last one.
 void notify_tick(struct notify *notify, const struct dp *dp, uint64_t now_ns);

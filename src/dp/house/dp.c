@@ -18,6 +18,7 @@
 #include "kept.h"
 #include "link_store.h"
 #include "port_end.h"
+#include "port_type.h"
 #include "priority.h"
 #include "ring_states.h"
 #include "rtvs/log.h"
@@ -337,21 +338,37 @@ dp_event_fd(const struct dp *dp)
 	return dp->ctl_epoll_fd;
 }
 
+static bool
+next_event(struct dp *dp, struct dp_event *ret_event)
+{
+	struct port *port;
+
+	if (!event_queue_next(&dp->env.events, ret_event))
+		return false;
+	if (ret_event->type != DP_EVENT_LINK && ret_event->type != DP_EVENT_CONNECT)
+		return true;
+	port = dp->port[ret_event->port];
+	if (port && ret_event->type == DP_EVENT_LINK)
+		bridge_forget_lost_link(dp, port);
+	// A guest's memory is to be free for the next guest, also where it is stored.
+	if (port && ret_event->type == DP_EVENT_CONNECT && !ret_event->is_up)
+		port->type->housekeeping(port);
+	return true;
+}
+
 bool
 dp_event_next(struct dp *dp, struct dp_event *ret_event)
 {
-	if (event_queue_next(&dp->env.events, ret_event)) {
-		if (ret_event->type == DP_EVENT_LINK && dp->port[ret_event->port])
-			bridge_forget_lost_link(dp, dp->port[ret_event->port]);
+	if (next_event(dp, ret_event))
 		return true;
-	}
 	event_queue_clear(&dp->env.events);
 	connector_run(dp->connector);
+	link_store_run(dp);
 	if (netdev_watch_run(dp->netdevs))
 		housekeeping_ports(dp);
 	port_end_turn(dp);
 	// Events between the last look and the read would otherwise wait for the next event.
-	return event_queue_next(&dp->env.events, ret_event);
+	return next_event(dp, ret_event);
 }
 
 unsigned

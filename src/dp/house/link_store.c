@@ -1,5 +1,7 @@
 // Who makes whom wait: the store's functions send to the service manager, so they are called
-// without the loop's lock, and for SENT_A_TURN ports a second.
+// without the loop's lock, and for SENT_A_TURN ports a second. Who has a file's last descriptor
+// frees its memory, which takes seconds where a guest was large: that is not to be the service
+// manager. So the files that it has stay open here, too, until it has closed them.
 #include "link_store.h"
 
 #include "dp_state.h"
@@ -9,9 +11,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -19,13 +23,24 @@
 #define ADOPTED_CHANGES 2 // `opened` and `changed`
 // What no port has asked for until then: ports may be added after the start.
 #define WAIT_NS UINT64_C(10000000000)
+#define CLOSE_NS UINT64_C(5000000000) // a service manager that does not answer
 
 struct given {
 	char name[32];
 	int fd; // -1: taken
 };
 
+// Files that are to be closed after the service manager has.
+struct closing {
+	struct closing *next;
+	int barrier;
+	uint64_t until_ns;
+	unsigned n;
+	int fd[];
+};
+
 struct link_store {
+	struct closing *closing;
 	struct given *given; // by a former process
 	unsigned n_given;
 	uint64_t given_until_ns;
@@ -98,6 +113,62 @@ forget_name(const struct vhost *v, uint32_t serial, const char *role, unsigned n
 	store_of(v->port->dp)->forget(store_of(v->port->dp)->arg, name);
 }
 
+static void
+close_files(const int *fd, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		vhost_guard_close(fd[i], 0);
+}
+
+// Files that the store was told to forget.
+static void
+close_after_store(struct dp *dp, const int *fd, unsigned n)
+{
+	int barrier = n && store_of(dp)->barrier ? store_of(dp)->barrier(store_of(dp)->arg) : -1;
+	struct closing *c = barrier < 0 ? NULL : malloc(sizeof(*c) + n * sizeof(*fd));
+	struct epoll_event ev = {.events = EPOLLIN};
+
+	if (!c || epoll_ctl(dp->ctl_epoll_fd, EPOLL_CTL_ADD, barrier, &ev)) {
+		free(c);
+		if (barrier >= 0)
+			close(barrier);
+		close_files(fd, n);
+		return;
+	}
+	*c = (struct closing){.next = dp->link_store->closing,
+		.barrier = barrier,
+		.until_ns = clock_now_ns(&dp->env.clock) + CLOSE_NS,
+		.n = n};
+	memcpy(c->fd, fd, n * sizeof(*fd));
+	dp->link_store->closing = c;
+}
+
+static void
+close_forgotten(struct dp *dp, bool is_all)
+{
+	struct closing **at = &dp->link_store->closing, *c;
+
+	while ((c = *at)) {
+		struct pollfd p = {.fd = c->barrier, .events = POLLIN};
+
+		if (!is_all && !poll(&p, 1, 0) && clock_now_ns(&dp->env.clock) < c->until_ns) {
+			at = &c->next;
+			continue;
+		}
+		*at = c->next;
+		close(c->barrier);
+		close_files(c->fd, c->n);
+		free(c);
+	}
+}
+
+void
+link_store_run(struct dp *dp)
+{
+	if (dp->link_store)
+		close_forgotten(dp, false);
+}
+
 // A set that is stored.
 static void
 forget_set(const struct vhost *v, const struct link_record *r)
@@ -115,7 +186,7 @@ forget_set(const struct vhost *v, const struct link_record *r)
 
 // Of a file that several regions are in, each gets a descriptor. True: all are there.
 static bool
-take_set(const struct vhost *v, int *ret_socket, struct vhost_user_kept_fds *fds)
+take_set(struct vhost *v, int *ret_socket, struct vhost_user_kept_fds *fds)
 {
 	const struct link_record *r = &v->record->link;
 	int file[VHOST_USER_KEPT_REGIONS];
@@ -123,16 +194,16 @@ take_set(const struct vhost *v, int *ret_socket, struct vhost_user_kept_fds *fds
 
 	memset(fds, -1, sizeof(*fds));
 	*ret_socket = take_role(v, "link", 0);
-	for (unsigned i = 0; i < r->n_files; i++)
+	for (unsigned i = 0; i < r->n_files; i++) {
 		file[i] = take_role(v, "memory", i);
+		if (file[i] >= 0)
+			v->stored_file[v->n_stored_files++] = file[i];
+	}
 	for (unsigned i = 0; i < r->session.n_regions; i++) {
 		if (r->file[i] < r->n_files && file[r->file[i]] >= 0)
 			fds->memory[i] = fcntl(file[r->file[i]], F_DUPFD_CLOEXEC, 0);
 		is_whole &= fds->memory[i] >= 0;
 	}
-	for (unsigned i = 0; i < r->n_files; i++)
-		if (file[i] >= 0)
-			vhost_guard_close(file[i], 0);
 	for (unsigned i = 0; i < VHOST_USER_MAX_RINGS; i++) {
 		if (r->kicks >> i & 1) {
 			fds->kick[i] = take_role(v, "kick", i);
@@ -168,17 +239,22 @@ adopt(struct vhost *v)
 			vhost_guard_close(socket, guest_link_end_socket(socket) ? v->port->path.serial : 0);
 		return socket >= 0 ? -ESTALE : -ENOENT;
 	}
-	rc = guest_loop_adopt(v->port->dp->guests, &v->served, socket, &r->session, &fds);
+	rc = guest_loop_adopt(v->port->dp->guests, &v->served, socket, &r->session, &fds, &r->is_whole);
 	if (rc)
 		return rc;
-	guest_loop_lock(v->port->dp->guests);
-	// More changes: its front-end has said something since.
-	if (v->n_changes == ADOPTED_CHANGES)
-		v->frontend[0].link->is_whole = &r->is_whole;
-	guest_loop_unlock(v->port->dp->guests);
 	v->n_stored = ADOPTED_CHANGES;
 	v->is_stored = true;
 	return 0;
+}
+
+// A set that is stored, or a part of it, with its files.
+static void
+forget(struct vhost *v, const struct link_record *record)
+{
+	forget_set(v, record);
+	close_after_store(v->port->dp, v->stored_file, v->n_stored_files);
+	v->n_stored_files = 0;
+	v->is_stored = false;
 }
 
 bool
@@ -196,7 +272,7 @@ link_store_adopt(struct vhost *v)
 		return true;
 	}
 	atomic_store(&v->record->link.is_whole, 0);
-	forget_set(v, &v->record->link);
+	forget(v, &v->record->link);
 	if (rc != -ENOENT)
 		log_about(LOG_LEVEL_INFO, LOG_ABOUT(NULL, {"PORT", v->fixed.name}),
 			"port %s: its guest has to connect again: %s", v->fixed.name,
@@ -243,7 +319,7 @@ send_fd(const struct vhost *v, uint32_t serial, const char *role, unsigned n, in
 
 // A store keeps one descriptor of an open file, so of regions in the same file one is sent.
 static bool
-send_files(const struct vhost *v, struct link_record *record, const struct vhost_user_kept_fds *fds)
+send_files(struct vhost *v, struct link_record *record, struct vhost_user_kept_fds *fds)
 {
 	struct stat st, other;
 	bool is_stored = true;
@@ -256,14 +332,16 @@ send_files(const struct vhost *v, struct link_record *record, const struct vhost
 			(fstat(fds->memory[k], &other) || other.st_ino != st.st_ino || other.st_dev != st.st_dev))
 			k++;
 		record->file[i] = k < i ? record->file[k] : (uint8_t)record->n_files++;
-		if (k == i)
-			is_stored &= send_fd(v, record->serial, "memory", record->file[i], fds->memory[i]);
+		if (k < i)
+			continue;
+		is_stored &= send_fd(v, record->serial, "memory", record->file[i], fds->memory[i]);
+		v->stored_file[v->n_stored_files++] = fcntl(fds->memory[i], F_DUPFD_CLOEXEC, 0);
 	}
 	return is_stored;
 }
 
 static bool
-send_set(const struct vhost *v, struct link_record *record, int socket, const struct vhost_user_kept_fds *fds)
+send_set(struct vhost *v, struct link_record *record, int socket, struct vhost_user_kept_fds *fds)
 {
 	bool is_stored = send_fd(v, record->serial, "link", 0, socket) && send_files(v, record, fds);
 
@@ -338,28 +416,22 @@ store(struct vhost *v)
 		v->port->dp->link_store->n_sent++;
 		v->is_stored = send_set(v, &record, socket, &fds) && write_record(v, link, &record, n_changes);
 		if (!v->is_stored)
-			forget_set(v, &record);
+			forget(v, &record);
 	}
 	vhost_link_drop(&fds);
 	if (socket >= 0)
 		vhost_guard_close(socket, 0);
 }
 
-static void
-forget(struct vhost *v)
-{
-	if (v->is_stored)
-		forget_set(v, &v->record->link);
-	v->is_stored = false;
-}
-
 void
 link_store_end(struct vhost *v)
 {
-	if (!v->port->dp->is_ending) {
-		forget(v);
+	if (v->is_stored && !v->port->dp->is_ending)
+		forget(v, &v->record->link);
+	if (!v->port->dp->is_ending)
 		return;
-	}
+	close_files(v->stored_file, v->n_stored_files);
+	v->n_stored_files = 0;
 	guest_loop_lock(v->port->dp->guests);
 	for (unsigned i = 0; i < GUEST_LOOP_LINKS; i++)
 		if (v->frontend[i].link && v->frontend[i].link->is_whole)
@@ -372,15 +444,17 @@ link_store_look(struct vhost *v)
 {
 	uint64_t n_changes;
 
-	if (!v->served.is_kept || v->port->dp->link_store->n_sent >= SENT_A_TURN)
+	if (!v->served.is_kept)
 		return;
 	guest_loop_lock(v->port->dp->guests);
 	n_changes = v->n_changes;
 	guest_loop_unlock(v->port->dp->guests);
 	if (v->n_stored == n_changes)
 		return;
-	forget(v); // a process would not go on with it any more
-	store(v);
+	if (v->is_stored)
+		forget(v, &v->record->link); // a process would not go on with it any more
+	if (v->port->dp->link_store->n_sent < SENT_A_TURN)
+		store(v);
 }
 
 // What no port has asked for.
@@ -395,10 +469,10 @@ end_given(struct dp *dp)
 
 		if (fd < 0)
 			continue;
+		store_of(dp)->forget(store_of(dp)->arg, s->given[i].name);
 		if (!fstat(fd, &st) && S_ISSOCK(st.st_mode))
 			(void)guest_link_end_socket(fd);
-		vhost_guard_close(fd, 0);
-		store_of(dp)->forget(store_of(dp)->arg, s->given[i].name);
+		close_after_store(dp, &fd, 1);
 	}
 	free(s->given);
 	s->given = NULL;
@@ -413,6 +487,7 @@ link_store_turn(struct dp *dp)
 	if (!s)
 		return;
 	s->n_sent = 0;
+	close_forgotten(dp, false);
 	if (s->n_given && clock_now_ns(&dp->env.clock) >= s->given_until_ns)
 		end_given(dp);
 }
@@ -432,6 +507,7 @@ link_store_destroy(struct dp *dp)
 	if (!dp->link_store)
 		return;
 	end_given(dp);
+	close_forgotten(dp, true);
 	free(dp->link_store);
 	dp->link_store = NULL;
 }

@@ -19,9 +19,12 @@ void link_store_give(struct dp *dp, const char *name, int fd);
 // ends now, so that the front-end connects again.
 bool link_store_adopt(struct vhost *v);
 
-// Once a second, then for each port: stores what is to be stored, of a few ports at a time.
+// Once a second, then link_store_look for each port: stores what is to be stored, of a few ports at
+// a time.
 void link_store_turn(struct dp *dp);
 void link_store_look(struct vhost *v);
+// dp->ctl_epoll_fd is readable, or may be.
+void link_store_run(struct dp *dp);
 // The port is about to end: with the process, which leaves what is stored to the next one, or
 // without, and then that ends, too.
 void link_store_end(struct vhost *v);

@@ -470,7 +470,7 @@ guest_loop_connect(struct guest_loop *loop, struct guest_port *port, int socket)
 // The port sees the link before it is restored: it says where rings stand.
 int
 guest_loop_adopt(struct guest_loop *loop, struct guest_port *port, int socket, const struct vhost_user_kept *kept,
-	struct vhost_user_kept_fds *fds)
+	struct vhost_user_kept_fds *fds, _Atomic uint32_t *is_whole)
 {
 	struct slot *s;
 	int rc;
@@ -480,6 +480,7 @@ guest_loop_adopt(struct guest_loop *loop, struct guest_port *port, int socket, c
 	if (rc)
 		vhost_link_drop(fds);
 	else {
+		s->link->is_whole = is_whole;
 		rc = vhost_link_restore(s->link, kept, fds);
 		if (!rc)
 			port->changed(port, s->link);

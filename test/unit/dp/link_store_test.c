@@ -20,6 +20,7 @@ static struct {
 } stored[MAX_STORED];
 static unsigned n_stored, n_left; // that it takes before it refuses
 static char rings[64];
+static int barrier = -1;
 
 static bool
 keep(void *arg, const char *name, int fd)
@@ -50,6 +51,30 @@ forget(void *arg, const char *name)
 		}
 }
 
+// The service manager's end of the last barrier.
+static int
+set_barrier(void *arg)
+{
+	int ends[2];
+
+	(void)arg;
+	if (barrier >= 0)
+		close(barrier);
+	assert_int_equal(pipe(ends), 0);
+	barrier = ends[1];
+	return ends[0];
+}
+
+static unsigned
+count_fds(void)
+{
+	unsigned n = 0;
+
+	for (int fd = 0; fd < 1024; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
 static int
 begin(void **state)
 {
@@ -58,7 +83,7 @@ begin(void **state)
 	snprintf(rings, sizeof(rings), "/dev/shm/rtvs-link-store-test-%d", getpid());
 	dp->ring_states = ring_states_open(rings);
 	assert_non_null(dp->ring_states);
-	dp->cfg.fd_store = (struct dp_fd_store){.store = keep, .forget = forget};
+	dp->cfg.fd_store = (struct dp_fd_store){.store = keep, .forget = forget, .barrier = set_barrier};
 	assert_int_equal(link_store_create(dp), 0);
 	n_left = UINT32_MAX;
 	return rc;
@@ -70,6 +95,8 @@ end(void **state)
 	int rc = fixture_stop(state);
 
 	(void)unlink(rings);
+	if (barrier >= 0)
+		close(barrier);
 	return rc;
 }
 
@@ -198,6 +225,38 @@ store_that_is_full_has_nothing_of_a_connection(void **state)
 	expect_frames_both_ways();
 }
 
+// Who closes a file of memory last has to free it.
+static void
+files_are_closed_after_the_store_has(void **state)
+{
+	uint64_t end_tsc = wait_limit();
+	struct dp_event event;
+	unsigned n;
+
+	(void)state;
+	plug_two();
+	(void)n_of_guest();
+	unplug(1);
+	// The event of its end is enough: nobody waits for the next second.
+	while (n_stored) {
+		assert_true(rte_rdtsc() < end_tsc);
+		while (dp_event_next(dp, &event))
+			;
+	}
+	n = count_fds();
+	for (unsigned i = 0; i < 3; i++)
+		assert_false(dp_event_next(dp, &event));
+	assert_int_equal(count_fds(), n);
+	close(barrier);
+	barrier = -1;
+	while (count_fds() >= n - 2) { // barrier's ends, and at least one file
+		assert_true(rte_rdtsc() < end_tsc);
+		(void)dp_event_next(dp, &event);
+	}
+	plug(1, 0, 0);
+	expect_frames_both_ways();
+}
+
 // What no port asks for is closed with the process, at the latest, and a name that is too long, or
 // a descriptor that nobody stored, is no harm.
 static void
@@ -217,6 +276,7 @@ main(int argc, char **argv)
 		WITH_BRIDGE(connection_goes_on_with_the_next_port),
 		WITH_BRIDGE(connection_that_is_not_whole_ends),
 		WITH_BRIDGE(store_that_is_full_has_nothing_of_a_connection),
+		WITH_BRIDGE(files_are_closed_after_the_store_has),
 		WITH_BRIDGE(what_no_port_asks_for_ends),
 	};
 
