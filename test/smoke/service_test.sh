@@ -602,7 +602,6 @@ port_that_is_another_ends_its_connection() {
 		guest_start packed hold_packed
 		wait_for 10 has_stored 6
 		inside sh -c 'sed -i "s/\"name\": \"packed\"/\"name\": \"$1\"/; s/\"packed\": true/\"packed\": false/" /etc/rtvswitch/rtvswitch.json' - "$ports"
-		inside rm /run/rtvswitch/control.sock.running # else its ports are as they were
 		inside systemctl reset-failed rtvswitchd
 		inside systemctl restart rtvswitchd # a crash would apply no edit
 		wait_for 20 has_stored 0
