@@ -35,7 +35,8 @@ struct vhost {
 	// Of these, when link_store.c looked last, and when it stored the connection; ctl
 	uint64_t n_looked, n_stored;
 	bool is_stored, is_store_asked; // ctl
-	int stored_file[VHOST_USER_KEPT_REGIONS]; // the memory's that are stored, ctl; see link_store.c
+	// The memory's that are stored, ctl; see link_store.c.
+	int stored_file[VHOST_USER_KEPT_REGIONS];
 	unsigned n_stored_files;
 	struct frontend frontend[GUEST_LOOP_LINKS]; // under the loop's lock, as `has`
 	struct frontend *has; // the port, NULL: none does

@@ -53,9 +53,9 @@ void guest_loop_destroy(struct guest_loop *loop); // all ports are removed; NULL
 // GUEST_LOOP_PORTS, or GUEST_LOOP_LINKS of the port), -ENOMEM, others of epoll.
 int guest_loop_listen(struct guest_loop *loop, struct guest_port *port, int socket);
 int guest_loop_connect(struct guest_loop *loop, struct guest_port *port, int socket);
-// The socket is a former process's connection, which goes on. Takes the descriptors. *is_whole: as in
-// struct guest_link. Errors also: -EPROTO and others of vhost_link_restore; the connection is then
-// ended.
+// The socket is a former process's connection, which goes on. Takes the descriptors. *is_whole: as
+// in struct guest_link. Errors also: -EPROTO and others of vhost_link_restore; the connection is
+// then ended.
 int guest_loop_adopt(struct guest_loop *loop, struct guest_port *port, int socket, const struct vhost_user_kept *kept,
 	struct vhost_user_kept_fds *fds, _Atomic uint32_t *is_whole);
 // What the functions of ports have may be looked at between these, for a short time.
