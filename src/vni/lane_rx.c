@@ -2,9 +2,9 @@
 // gets its turn and no more. Frames are read in their slots; the sender learns of them in order,
 // however they are released.
 //
-// An old copy of a line shows entries of another lap, which are void. So an entry is dropped and
-// read anew only to see that it has come. A frame's lines are dropped after its entry was seen, and
-// read after that.
+// An entry is read only after its line was dropped. An old copy of a line shows entries of another
+// lap, which are void, but also some of a life of the sender that is over, whose slots have another
+// use. A frame's lines are dropped after its entry was seen, and read after that.
 #include "address.h"
 #include "frame.h"
 #include "lane.h"
@@ -72,6 +72,15 @@ read_head(const struct segment *seg, unsigned from, uint64_t *ret_entry)
 	return lane_is_full(seg, *ret_entry, seg->epoch, head);
 }
 
+// Entries of a lane in one turn: the rest of the head's line, or more.
+static unsigned
+n_looked_at(const struct segment *seg, unsigned from)
+{
+	const struct lanes *l = lane_own(seg);
+
+	return l->rx[from].is_busy ? BUSY_ENTRIES : ENTRIES_PER_LINE - l->rx[from].head % ENTRIES_PER_LINE;
+}
+
 // Reads the heads of all lanes anew, including entries that were seen already. Others may have
 // taken this node for dead while it did not run. The slots of such entries may then have another
 // use.
@@ -83,7 +92,7 @@ look(struct segment *seg, uint64_t live)
 	for (; live; live &= live - 1) {
 		unsigned from = (unsigned)__builtin_ctzll(live);
 
-		lane_drop(seg, from, (unsigned)seg->self, l->rx[from].head, l->rx[from].is_busy ? BUSY_ENTRIES : 1);
+		lane_drop(seg, from, (unsigned)seg->self, l->rx[from].head, n_looked_at(seg, from));
 	}
 	lines_fence();
 }
@@ -125,12 +134,12 @@ take_all(struct segment *seg, uint64_t live, struct segment_frame *ret_frames, u
 	unsigned n_taken = 0;
 
 	for (unsigned i = 0; i < seg->g.n_nodes; i++) {
-		unsigned from = (l->turn + i) % seg->g.n_nodes, n_seen;
+		unsigned from = (l->turn + i) % seg->g.n_nodes, max = n_looked_at(seg, from), n_seen;
 		uint64_t entry;
 
 		if (!(live >> from & 1))
 			continue;
-		for (n_seen = 0; n_seen < BUSY_ENTRIES && n_taken < n && read_head(seg, from, &entry); n_seen++)
+		for (n_seen = 0; n_seen < max && n_taken < n && read_head(seg, from, &entry); n_seen++)
 			if (take(seg, from, entry, &ret_frames[n_taken])) {
 				*ret_more |= (uint64_t)!!(entry & ENTRY_MORE) << n_taken;
 				n_taken++;
