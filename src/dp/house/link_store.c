@@ -323,6 +323,7 @@ send_files(struct vhost *v, struct link_record *record, struct vhost_user_kept_f
 {
 	struct stat st, other;
 	bool is_stored = true;
+	int own;
 
 	for (unsigned i = 0; i < record->session.n_regions; i++) {
 		unsigned k = 0;
@@ -335,7 +336,10 @@ send_files(struct vhost *v, struct link_record *record, struct vhost_user_kept_f
 		if (k < i)
 			continue;
 		is_stored &= send_fd(v, record->serial, "memory", record->file[i], fds->memory[i]);
-		v->stored_file[v->n_stored_files++] = fcntl(fds->memory[i], F_DUPFD_CLOEXEC, 0);
+		own = fcntl(fds->memory[i], F_DUPFD_CLOEXEC, 0);
+		is_stored &= own >= 0;
+		if (own >= 0)
+			v->stored_file[v->n_stored_files++] = own;
 	}
 	return is_stored;
 }
