@@ -18,6 +18,7 @@ void notify_ready(const char *status);
 void notify_stopping(void);
 // The descriptor store (systemd's FileDescriptorStoreMax=): what a former
 // process of the service stored comes back with the start. As struct dp_fd_store; arg is not used.
+// They wait while systemd does not read its socket, as its other messages do.
 bool notify_has_store(void);
 bool notify_store(void *arg, const char *name, int fd);
 void notify_forget(void *arg, const char *name);

@@ -247,10 +247,12 @@ adopt(struct vhost *v)
 	return 0;
 }
 
-// A set that is stored, or a part of it, with its files.
+// A set that is stored, or a part of it, with its files. The connection then ends with the process,
+// also where nothing came from its front-end.
 static void
 forget(struct vhost *v, const struct link_record *record)
 {
+	atomic_store(&v->record->link.is_whole, 0);
 	forget_set(v, record);
 	close_after_store(v->port->dp, v->stored_file, v->n_stored_files);
 	v->n_stored_files = 0;
@@ -271,7 +273,6 @@ link_store_adopt(struct vhost *v)
 			"port %s: its guest's connection goes on", v->fixed.name);
 		return true;
 	}
-	atomic_store(&v->record->link.is_whole, 0);
 	forget(v, &v->record->link);
 	if (rc != -ENOENT)
 		log_about(LOG_LEVEL_INFO, LOG_ABOUT(NULL, {"PORT", v->fixed.name}),

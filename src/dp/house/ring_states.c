@@ -79,6 +79,7 @@ struct ring_record *
 ring_states_take(struct ring_states *states, const char *socket)
 {
 	unsigned found = DP_MAX_PORTS, unused = DP_MAX_PORTS, other = DP_MAX_PORTS;
+	uint32_t serial;
 
 	for (unsigned i = 0; states && i < DP_MAX_PORTS && found == DP_MAX_PORTS && unused == DP_MAX_PORTS; i++) {
 		const char *has = states->record[i].socket;
@@ -96,7 +97,10 @@ ring_states_take(struct ring_states *states, const char *socket)
 		found = unused < DP_MAX_PORTS ? unused : other;
 		if (found == DP_MAX_PORTS)
 			return NULL;
+		// Names of stored descriptors are never used again: a former set may not be forgotten yet.
+		serial = states->record[found].link.serial;
 		memset(&states->record[found], 0, sizeof(struct ring_record));
+		states->record[found].link.serial = serial;
 		memcpy(states->record[found].socket, socket, strnlen(socket, RTVS_PATH_SIZE - 1));
 	}
 	states->is_taken[found] = true;

@@ -272,6 +272,25 @@ store_that_is_full_has_nothing_of_a_connection(void **state)
 	expect_frames_both_ways();
 }
 
+// A change without a message, as the operator's.
+static void
+what_is_forgotten_is_not_whole(void **state)
+{
+	struct vhost *v;
+
+	(void)state;
+	plug_two();
+	(void)n_of_guest();
+	v = dp->port[guest[1].port]->priv;
+	assert_int_equal(atomic_load(&v->record->link.is_whole), 1);
+	guest_loop_refresh(dp->guests, &v->served);
+	link_store_look(v);
+	assert_int_equal(n_stored, 0);
+	assert_int_equal(atomic_load(&v->record->link.is_whole), 0);
+	(void)n_of_guest();
+	expect_frames_both_ways();
+}
+
 // Who closes a file of memory last has to free it.
 static void
 files_are_closed_after_the_store_has(void **state)
@@ -329,6 +348,7 @@ main(int argc, char **argv)
 		WITH_BRIDGE(connection_goes_on_with_the_next_port),
 		WITH_BRIDGE(connection_that_is_not_whole_ends),
 		WITH_BRIDGE(store_that_is_full_has_nothing_of_a_connection),
+		WITH_BRIDGE(what_is_forgotten_is_not_whole),
 		WITH_BRIDGE(files_are_closed_after_the_store_has),
 		WITH_BRIDGE(what_no_port_asks_for_ends),
 	};

@@ -58,6 +58,7 @@ each_port_has_a_record_and_one_more_has_none(void **state)
 
 	(void)state;
 	first->ring[0].size = 1;
+	first->link.serial = 7;
 	for (unsigned i = 1; i < DP_MAX_PORTS; i++) {
 		(void)snprintf(name, sizeof(name), "/run/%u", i);
 		assert_non_null(ring_states_take(states, name));
@@ -67,6 +68,7 @@ each_port_has_a_record_and_one_more_has_none(void **state)
 	ring_states_release(states, first);
 	assert_ptr_equal(ring_states_take(states, "/run/more"), first);
 	assert_int_equal(first->ring[0].size, 0);
+	assert_int_equal(first->link.serial, 7); // but for the names that it used
 	ring_states_close(states);
 }
 
