@@ -97,7 +97,8 @@ ring_states_take(struct ring_states *states, const char *socket)
 		found = unused < DP_MAX_PORTS ? unused : other;
 		if (found == DP_MAX_PORTS)
 			return NULL;
-		// Names of stored descriptors are never used again: a former set may not be forgotten yet.
+		// Names of stored descriptors are never used again: a former set may not be
+		// forgotten yet.
 		serial = states->record[found].link.serial;
 		memset(&states->record[found], 0, sizeof(struct ring_record));
 		states->record[found].link.serial = serial;
