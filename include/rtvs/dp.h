@@ -109,6 +109,9 @@ struct dp_system_cfg {
 	// none
 	char ring_states[RTVS_PATH_SIZE];
 	struct dp_fd_store fd_store; // of guests' connections; needs ring_states
+	// It takes over from another process: workers are halted at first, and ports' sockets are
+	// not opened yet.
+	bool is_standby;
 };
 
 struct dp_system_info {
@@ -398,6 +401,10 @@ int dp_init(const struct dp_system_cfg *cfg, struct dp **ret_dp, char err[DP_ERR
 void dp_give_fd(struct dp *dp, const char *name, int fd);
 // Stops the workers, removes what is left, ends EAL. NULL is accepted.
 void dp_fini(struct dp *dp);
+// Workers end their turn and make no other until dp_resume: ports keep what comes for them. Ports may
+// be changed meanwhile. resume: 0 or a negative errno, and some workers may run.
+void dp_halt(struct dp *dp);
+int dp_resume(struct dp *dp);
 // Of a running datapath: changes idle, idle_ns and dscp_classes, and ignores the rest. -EINVAL,
 // -ENOMEM: nothing changed.
 int dp_system_set(struct dp *dp, const struct dp_system_cfg *cfg, char err[DP_ERR_SIZE]);

@@ -24,6 +24,7 @@
 #include "rtvs/log.h"
 #include "underlay.h"
 #include "views.h"
+#include "workers.h"
 
 #include <rte_eal.h>
 #include <rte_errno.h>
@@ -40,8 +41,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
-
-#define WORKER_WAIT_MS 10000 // for a worker's first instruction, on a busy machine
 
 const char *const dp_idle_names[] = {"busy", "adaptive", NULL};
 const char *const dp_priority_names[] = {"normal", "nice", "fifo", NULL};
@@ -87,45 +86,6 @@ events_start(struct dp *dp)
 		rc = port_end_init(dp);
 	if (!rc)
 		rc = epoll_add(dp->ctl_epoll_fd, dp->drain_fd);
-	return rc;
-}
-
-// Their threads run, or are about to.
-static int
-workers_raise(struct dp *dp)
-{
-	int tid[DP_MAX_WORKERS];
-
-	for (unsigned i = 0; i < dp->env.n_workers; i++) {
-		unsigned n_waits = 0;
-
-		while (!(tid[i] = atomic_load(&dp->worker[i]->tid))) {
-			if (n_waits++ == WORKER_WAIT_MS)
-				return -ETIMEDOUT;
-			(void)nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
-		}
-	}
-	dp->priority = priority_start(tid, dp->env.n_workers, dp->cfg.worker_priority, &dp->windows);
-	return 0;
-}
-
-static int
-workers_start(struct dp *dp)
-{
-	int rc;
-
-	rc = rcu_init(&dp->env.rcu, DP_MAX_WORKERS);
-	if (!rc)
-		rc = views_start(dp);
-	for (unsigned i = 0; !rc && i < dp->cfg.workers.n; i++) {
-		rc = worker_create(&dp->env, (uint16_t)i, dp->cfg.workers.cpu[i], i + 1, &dp->worker[i]);
-		if (!rc)
-			dp->env.n_workers = i + 1;
-	}
-	for (unsigned i = 0; !rc && i < dp->env.n_workers; i++)
-		rc = rte_eal_remote_launch(worker_main, dp->worker[i], i + 1);
-	if (!rc)
-		rc = workers_raise(dp);
 	return rc;
 }
 
@@ -191,7 +151,9 @@ dp_init(const struct dp_system_cfg *cfg, struct dp **ret_dp, char err[DP_ERR_SIZ
 	if (!rc)
 		rc = underlay_start(dp);
 	if (!rc)
-		rc = workers_start(dp);
+		rc = workers_create(dp);
+	if (!rc && !cfg->is_standby)
+		rc = dp_resume(dp);
 	if (rc) {
 		if (!err[0])
 			dp_error(err, "cannot start the datapath with %u buffers: %s", dp->cfg.n_mbufs, strerror(-rc));
@@ -231,11 +193,7 @@ dp_fini(struct dp *dp)
 	kept_forget_all(dp);
 	link_store_destroy(dp);
 	priority_stop(dp->windows);
-	atomic_store(&dp->env.stop, true);
-	for (unsigned i = 0; i < dp->env.n_workers; i++) {
-		waker_wake(&dp->worker[i]->waker);
-		rte_eal_wait_lcore(i + 1);
-	}
+	dp_halt(dp);
 	guest_loop_destroy(dp->guests);
 	ring_states_close(dp->ring_states);
 	vhost_guard_stop();

@@ -18,6 +18,8 @@ struct dp {
 	enum dp_priority priority; // that the workers got
 	struct priority *windows; // what holds it for them; NULL: nothing has to
 	struct worker *worker[DP_MAX_WORKERS];
+	bool is_running; // workers make turns
+	bool is_raised; // priority is set
 	struct port *port[DP_MAX_PORTS];
 	struct port *removed; // not gone yet: packets wait for them
 	bool is_ending; // ports are closed for the daemon's end, not for their own

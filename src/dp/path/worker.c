@@ -335,7 +335,8 @@ worker_main(void *arg)
 	atomic_store_explicit(&w->tid, (int)gettid(), memory_order_relaxed);
 	rcu_begin(&env->rcu, w->index);
 	last = w->step.tsc = rte_rdtsc();
-	__atomic_store_n(&w->stats.begin_tsc, last, __ATOMIC_RELAXED);
+	if (!w->stats.begin_tsc)
+		__atomic_store_n(&w->stats.begin_tsc, last, __ATOMIC_RELAXED);
 	idle_since = w->now_ns = clock_tsc_to_ns(&env->clock, last);
 	while (likely(!atomic_load_explicit(&env->stop, memory_order_relaxed))) {
 		uint64_t wakeup_gen = atomic_load_explicit(&env->wakeup_gen, memory_order_acquire);
