@@ -401,10 +401,36 @@ int dp_init(const struct dp_system_cfg *cfg, struct dp **ret_dp, char err[DP_ERR
 void dp_give_fd(struct dp *dp, const char *name, int fd);
 // Stops the workers, removes what is left, ends EAL. NULL is accepted.
 void dp_fini(struct dp *dp);
-// Workers end their turn and make no other until dp_resume: ports keep what comes for them. Ports may
-// be changed meanwhile. resume: 0 or a negative errno, and some workers may run.
+// Workers end their turn and make no other until dp_resume: ports keep what comes for them. Ports
+// may be changed meanwhile. resume: 0 or a negative errno, and some workers may run.
 void dp_halt(struct dp *dp);
 int dp_resume(struct dp *dp);
+
+// What dp_state_load found, and did not use.
+struct dp_state_loaded {
+	uint32_t n_records;
+	uint32_t n_unknown; // of a type or version that is not known here
+	uint32_t n_refused; // with content that cannot be, or of a port or bridge that is not here
+	bool is_cut; // the state ends before its end
+	uint32_t n_macs, n_macs_refused;
+};
+
+// The state of a halted datapath for another one of the same host, which has the same bridges and
+// ports by name, is halted, too, and loads it once. save: appends to *buf, which it grows
+// (realloc), so the state begins where *len was; the datapath stays as it is. 0; -ENOMEM: *buf and
+// *len are as they were, though *buf may have moved. load: each record is checked, and one that
+// cannot be used is counted and skipped. 0; -ENOMEM; -EPROTO: not a state of a format that is known
+// here. With an error nothing was loaded.
+int dp_state_save(struct dp *dp, uint8_t **buf, size_t *len);
+int dp_state_load(struct dp *dp, const uint8_t *buf, size_t len, struct dp_state_loaded *ret);
+// Ids of ports, which other hosts know as numbers of flows. want: a port of this name, which is not
+// there yet, gets this id, and no other port does while others are free. -EINVAL: no name, or id
+// out of range; -EEXIST: the name or id is wanted already, or is in use; -ENOMEM. It ends when the
+// port is added, or with dp_state_load. save: appends, as dp_state_save. load: wants the ids of
+// all ports of a saved state, also of dp_state_save's; *ret_n: how many it could. -EPROTO, -ENOMEM.
+int dp_ids_want(struct dp *dp, const char *name, unsigned id);
+int dp_ids_save(struct dp *dp, uint8_t **buf, size_t *len);
+int dp_ids_load(struct dp *dp, const uint8_t *buf, size_t len, unsigned *ret_n);
 // Of a running datapath: changes idle, idle_ns and dscp_classes, and ignores the rest. -EINVAL,
 // -ENOMEM: nothing changed.
 int dp_system_set(struct dp *dp, const struct dp_system_cfg *cfg, char err[DP_ERR_SIZE]);
@@ -458,6 +484,7 @@ unsigned dp_port_device_stats(const struct dp *dp, unsigned id, struct dp_device
 // counters between two turns. Over all ports and removed ones, rx + replicated == tx + queued +
 // to_daemon + sum(drops), exactly, under any load. stats_gone: the sum over removed ports, with
 // those that packets still wait for.
+// Halted workers' counters are copied at once.
 // -ETIMEDOUT: a worker did not finish its turn within 100 ms.
 int dp_stats_refresh(struct dp *dp);
 int dp_port_stats(const struct dp *dp, unsigned id, struct dp_port_stats *ret_stats); // -ENOENT

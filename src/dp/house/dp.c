@@ -22,6 +22,7 @@
 #include "priority.h"
 #include "ring_states.h"
 #include "rtvs/log.h"
+#include "state_ids.h"
 #include "underlay.h"
 #include "views.h"
 #include "workers.h"
@@ -191,6 +192,7 @@ dp_fini(struct dp *dp)
 		if (dp->bridge[i])
 			(void)dp_bridge_del(dp, i);
 	kept_forget_all(dp);
+	state_ids_forget(dp);
 	link_store_destroy(dp);
 	priority_stop(dp->windows);
 	dp_halt(dp);

@@ -30,6 +30,7 @@ struct dp {
 	uint64_t n_ports_made;
 	struct bridge *bridge[DP_MAX_BRIDGES];
 	struct dp_port_stats gone;
+	struct wanted_ids *wanted_ids; // NULL: none
 	struct kept *kept; // what ports left behind that are gone
 	int ctl_epoll_fd; // what ctl waits for
 	struct guest_loop *guests; // serves all front-ends

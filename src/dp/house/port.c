@@ -10,6 +10,7 @@
 #include "port_end.h"
 #include "port_type.h"
 #include "registry.h"
+#include "state_ids.h"
 #include "traces.h"
 #include "underlay.h"
 #include "views.h"
@@ -155,16 +156,6 @@ port_alloc(struct dp *dp, const struct dp_port_cfg *cfg, uint16_t id, struct por
 	return 0;
 }
 
-static uint16_t
-free_id(const struct dp *dp)
-{
-	uint16_t id = 0;
-
-	while (id < DP_MAX_PORTS && (dp->port[id] || port_end_has(dp, id)))
-		id++;
-	return id;
-}
-
 static int
 start(struct port *port, char err[DP_ERR_SIZE])
 {
@@ -196,9 +187,9 @@ dp_port_add(struct dp *dp, const struct dp_port_cfg *cfg, unsigned *ret_id, char
 		return -EEXIST;
 	}
 	(void)port_end_now(dp, cfg->name);
-	id = free_id(dp);
+	id = state_ids_next(dp, cfg->name);
 	if (id == DP_MAX_PORTS && port_end_now(dp, NULL))
-		id = free_id(dp);
+		id = state_ids_next(dp, cfg->name);
 	if (id == DP_MAX_PORTS) {
 		dp_error(err, "there are already %u ports", DP_MAX_PORTS);
 		return -ENOSPC;
@@ -226,6 +217,7 @@ dp_port_add(struct dp *dp, const struct dp_port_cfg *cfg, unsigned *ret_id, char
 		rc = start(port, err);
 	if (rc)
 		goto err_del;
+	state_ids_got(dp, cfg->name);
 	*ret_id = id;
 	return 0;
 err_del:

@@ -127,11 +127,25 @@ dp_port_n_macs(const struct dp *dp, unsigned id)
 	return id < DP_MAX_PORTS && dp->port[id] ? (uint32_t)RTE_MAX(atomic_load(&dp->port[id]->path.n_macs), 0) : 0;
 }
 
+// What workers do between two turns, for those that make none.
+static void
+copy_counters(struct dp *dp)
+{
+	const struct view *view = atomic_load(&dp->env.view);
+
+	for (unsigned i = 0; i < dp->env.n_workers; i++)
+		worker_snapshot(dp->worker[i], view);
+}
+
 int
 dp_stats_refresh(struct dp *dp)
 {
 	uint64_t deadline = clock_now_ns(&dp->env.clock) + SNAPSHOT_TIMEOUT_NS;
 
+	if (!dp->is_running) {
+		copy_counters(dp);
+		return 0;
+	}
 	for (unsigned i = 0; i < dp->env.n_workers; i++) {
 		atomic_fetch_add_explicit(&dp->worker[i]->snap_wanted, 1, memory_order_release);
 		waker_wake(&dp->worker[i]->waker);

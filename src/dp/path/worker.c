@@ -308,6 +308,16 @@ poll_once(struct worker *w, const struct view *view)
 	return n;
 }
 
+void
+worker_snapshot(struct worker *w, const struct view *view)
+{
+	for (uint16_t i = 0; i < view->n_ids; i++)
+		if (view_port(view, i)->port)
+			w->snap[i] = w->port[i].c;
+	if (view->n_uplinks)
+		decap_snapshot(w, view);
+}
+
 static void
 answer_snapshot(struct worker *w, const struct view *view)
 {
@@ -315,11 +325,7 @@ answer_snapshot(struct worker *w, const struct view *view)
 
 	if (likely(wanted == atomic_load_explicit(&w->snap_done, memory_order_relaxed)))
 		return;
-	for (uint16_t i = 0; i < view->n_ids; i++)
-		if (view_port(view, i)->port)
-			w->snap[i] = w->port[i].c;
-	if (view->n_uplinks)
-		decap_snapshot(w, view);
+	worker_snapshot(w, view);
 	atomic_store_explicit(&w->snap_done, wanted, memory_order_release);
 }
 

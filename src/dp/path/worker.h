@@ -104,3 +104,6 @@ void worker_destroy(struct worker *w);
 int worker_main(void *worker); // rte_eal_remote_launch
 // What worker_main does again and again; how many packets.
 unsigned worker_turn(struct worker *w, const struct view *view);
+// Between two turns: copies the counters for the control thread. Also the control thread, of a
+// worker that is halted.
+void worker_snapshot(struct worker *w, const struct view *view);

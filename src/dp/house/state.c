@@ -1,0 +1,98 @@
+// The state of a datapath for the process that takes over: the order of its records, and who takes
+// them. The records themselves are in the files state_*.c. Nothing is taken out of the datapath
+// that saves, which may have to go on.
+#include "state.h"
+
+#include "state_ids.h"
+#include "state_macs.h"
+#include "state_names.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+// The newest version of each type that is read here; older ones have rows of their own.
+static const struct {
+	uint16_t type, version;
+	state_load_fn *load;
+} loaders[] = {
+	{STATE_PORT, STATE_NAMES_VERSION, state_names_load_port},
+	{STATE_BRIDGE, STATE_NAMES_VERSION, state_names_load_bridge},
+	{STATE_MACS, 1, state_macs_load},
+	{STATE_MOVES, 1, state_macs_load_moves},
+};
+
+static int64_t
+to_monotonic_ns(const struct dp *dp)
+{
+	struct clock_pair now = clock_read_pair();
+
+	return (int64_t)(now.ns - clock_tsc_to_ns(&dp->env.clock, now.tsc));
+}
+
+int
+dp_state_save(struct dp *dp, uint8_t **buf, size_t *len)
+{
+	struct state_save s = {.dp = dp,
+		.out = {.bytes = *buf, .len = *len, .room = *len},
+		.now_ns = clock_now_ns(&dp->env.clock),
+		.to_monotonic_ns = to_monotonic_ns(dp)};
+
+	assert(!dp->is_running);
+	state_record_header(&s.out, s.now_ns + (uint64_t)s.to_monotonic_ns);
+	state_names_save(&s);
+	state_macs_save(&s);
+	state_record_begin(&s.out, STATE_END, 1);
+	state_record_end(&s.out);
+	*buf = s.out.bytes;
+	if (!s.out.rc)
+		*len = s.out.len;
+	return s.out.rc;
+}
+
+static void
+load(struct state_load *l, struct state_record *record)
+{
+	for (unsigned i = 0; i < RTE_DIM(loaders); i++)
+		if (loaders[i].type == record->type && loaders[i].version == record->version) {
+			l->told->n_refused += !loaders[i].load(l, record);
+			return;
+		}
+	l->told->n_unknown++;
+}
+
+int
+dp_state_load(struct dp *dp, const uint8_t *buf, size_t len, struct dp_state_loaded *ret)
+{
+	struct dp_state_loaded told = {.is_cut = true};
+	struct state_record record;
+	struct state_reader r;
+	struct state_load *l;
+	uint64_t saved_ns, now_ns;
+	int rc = state_record_open(&r, buf, len, &saved_ns);
+
+	assert(!dp->is_running);
+	if (rc)
+		return rc;
+	l = calloc(1, sizeof(*l));
+	if (!l)
+		return -ENOMEM;
+	l->dp = dp;
+	l->told = &told;
+	l->now_ns = clock_now_ns(&dp->env.clock);
+	l->to_monotonic_ns = to_monotonic_ns(dp);
+	now_ns = l->now_ns + (uint64_t)l->to_monotonic_ns;
+	l->passed_ns = now_ns > saved_ns ? now_ns - saved_ns : 0;
+	while (state_record_next(&r, &record)) {
+		if (record.type == STATE_END) {
+			told.is_cut = false;
+			break;
+		}
+		told.n_records++;
+		load(l, &record);
+	}
+	state_ids_forget(dp);
+	free(l);
+	*ret = told;
+	return 0;
+}
