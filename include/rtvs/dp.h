@@ -413,6 +413,8 @@ struct dp_state_loaded {
 	uint32_t n_refused; // with content that cannot be, or of a port or bridge that is not here
 	bool is_cut; // the state ends before its end
 	uint32_t n_macs, n_macs_refused;
+	uint32_t n_senders; // of scheduled ports
+	uint64_t n_pkts_lost; // that waited: drops of reason not_taken_over
 };
 
 // The state of a halted datapath for another one of the same host, which has the same bridges and

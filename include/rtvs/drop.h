@@ -50,6 +50,7 @@
 	X(DROP_TX_TIMEOUT,    "tx_timeout",     "egress: next to leave, and the receiver took nothing for 200 ms") \
 	X(DROP_TX_ERROR,      "tx_error",       "egress: the device took it and says that it was not sent") \
 	X(DROP_REFUSED,       "refused",        "egress: the receiver's ring or device never takes it, for example longer than its buffers") \
+	X(DROP_NOT_TAKEN_OVER, "not_taken_over", "egress: it waited when another process took over, which had no place or buffer for it") \
 	X(DROP_QUEUE_FULL,    "queue_full",     "egress: the sender has its limit of packets queued at the port") \
 	X(DROP_AQM,           "aqm",            "egress: the sender's packets waited too long for the port's rate: its senders shall slow down") \
 	X(DROP_LATE,          "late",           "egress: the deadline had passed, and the sender's port says late=drop") \

@@ -205,4 +205,20 @@ struct sched_item *sched_flush(struct sched *s, uint32_t sender);
 // Tokens of a sender, bytes. Any thread: see rate_look.
 uint64_t sched_tokens(const struct sched *s, uint32_t sender, uint64_t now_ns);
 
+// What a sender has of the past, for the scheduler of a process that takes over.
+struct sched_past {
+	struct sched_sender_stats stats;
+	uint64_t tokens, tokens_ns; // billionths of a byte, and when they were there
+	struct codel codel; // all 0: not in use
+};
+
+void sched_past(const struct sched *s, uint32_t sender, struct sched_past *ret_past);
+// Of a sender that has its parameters and no packets. The past is not trusted: counters are added,
+// the bucket takes what it holds, and times that cannot be are as if nothing had been.
+void sched_restore(struct sched *s, uint32_t sender, const struct sched_past *past, uint64_t now_ns);
+// When the last packet has left the link, before anything is enqueued: no later than one packet of
+// SCHED_PACKET_MAX bytes takes.
+#define SCHED_PACKET_MAX UINT64_C(131072)
+void sched_restore_link(struct sched *s, uint64_t free_ns, uint64_t now_ns);
+
 bool sched_is_consistent(const struct sched *s); // for tests, the simulator and fuzzers

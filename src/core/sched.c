@@ -14,6 +14,7 @@
 
 #define NS_PER_S UINT64_C(1000000000)
 #define SLACK_MAX_NS NS_PER_S
+#define CODEL_COUNT_MAX (1u << 30) // of another scheduler's past
 #define LOOK_AHEAD 3 // packets; 2 to 7 are alike
 
 static uint64_t
@@ -596,6 +597,65 @@ uint64_t
 sched_tokens(const struct sched *s, uint32_t sender, uint64_t now_ns)
 {
 	return rate_look(&s->sender[sender].tokens, now_ns);
+}
+
+void
+sched_past(const struct sched *s, uint32_t sender, struct sched_past *ret_past)
+{
+	const struct sched_sender *f = &s->sender[sender];
+
+	*ret_past = (struct sched_past){
+		.stats = f->stats, .tokens = f->tokens.tokens, .tokens_ns = f->tokens.last_ns, .codel = f->codel};
+}
+
+static void
+restore_stats(struct sched_sender_stats *to, const struct sched_sender_stats *from)
+{
+	count(&to->guaranteed_pkts, from->guaranteed_pkts);
+	count(&to->guaranteed_bytes, from->guaranteed_bytes);
+	count(&to->surplus_pkts, from->surplus_pkts);
+	count(&to->surplus_bytes, from->surplus_bytes);
+	count(&to->missed_pkts, from->missed_pkts);
+	count(&to->broken_pkts, from->broken_pkts);
+	count(&to->late_pkts, from->late_pkts);
+	if (from->worst_late_ns > to->worst_late_ns)
+		count(&to->worst_late_ns, from->worst_late_ns - to->worst_late_ns);
+}
+
+// A state that codel_drops could have left on this link: no time is further ahead than an interval.
+static bool
+is_codel(const struct codel *c, uint64_t target_ns, uint64_t now_ns)
+{
+	uint64_t most_ns = now_ns + CODEL_INTERVAL_NS + target_ns;
+
+	return c->first_above_ns <= most_ns && c->drop_next_ns <= most_ns && c->count <= CODEL_COUNT_MAX &&
+		c->last_count <= c->count && (c->count || !c->is_dropping);
+}
+
+void
+sched_restore(struct sched *s, uint32_t sender, const struct sched_past *past, uint64_t now_ns)
+{
+	struct sched_sender *f = &s->sender[sender];
+
+	assert(sender < s->n_senders && !f->head);
+	advance(s, now_ns);
+	restore_stats(&f->stats, &past->stats);
+	if (f->tokens.rate) {
+		rate_store(&f->tokens.tokens, past->tokens < f->tokens.full ? past->tokens : f->tokens.full);
+		rate_store(&f->tokens.last_ns, past->tokens_ns < s->now_ns ? past->tokens_ns : s->now_ns);
+	}
+	if (f->has_aqm && is_codel(&past->codel, s->link.target_ns, s->now_ns))
+		f->codel = past->codel;
+}
+
+void
+sched_restore_link(struct sched *s, uint64_t free_ns, uint64_t now_ns)
+{
+	uint64_t most_ns = s->link.rate ? SCHED_PACKET_MAX * NS_PER_S / s->link.rate : 0;
+
+	advance(s, now_ns);
+	s->link.free_ns = since(s->now_ns, free_ns) <= most_ns ? free_ns : s->now_ns + most_ns;
+	s->link.remainder = 0;
 }
 
 static uint32_t

@@ -33,8 +33,8 @@ has_guarantee(const struct dp_port_cfg *cfg)
 	return cfg->deadline_ns || cfg->min_rate_bps;
 }
 
-static int
-make_schedule(struct port *port)
+int
+port_make_schedule(struct port *port)
 {
 	if (port->schedule)
 		return 0;
@@ -60,7 +60,7 @@ keep_sender(struct port *out, const struct port *from)
 {
 	if (!out || !has_guarantee(&from->cfg))
 		return 0;
-	return make_schedule(out);
+	return port_make_schedule(out);
 }
 
 static int
@@ -118,7 +118,7 @@ publish(struct port *port, bool has_new_ways)
 	if (!rc && port->cfg.address.len)
 		rc = underlay_create(port);
 	if (!rc && port->cfg.link_rate_bps && egress_of(port) == port)
-		rc = make_schedule(port);
+		rc = port_make_schedule(port);
 	if (!rc && has_new_ways)
 		rc = prepare_ways(port);
 	if (!rc)

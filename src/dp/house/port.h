@@ -28,3 +28,6 @@ struct port {
 	uint64_t drain_until_ns;
 	struct port *next_removed;
 };
+
+// It has one from then on, which workers have with the next view. -ENOMEM
+int port_make_schedule(struct port *port);

@@ -3,9 +3,12 @@
 // that saves, which may have to go on.
 #include "state.h"
 
+#include "state_counters.h"
 #include "state_ids.h"
+#include "state_limits.h"
 #include "state_macs.h"
 #include "state_names.h"
+#include "state_senders.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -20,6 +23,13 @@ static const struct {
 	{STATE_BRIDGE, STATE_NAMES_VERSION, state_names_load_bridge},
 	{STATE_MACS, 1, state_macs_load},
 	{STATE_MOVES, 1, state_macs_load_moves},
+	{STATE_DROP, STATE_NAMES_VERSION, state_counters_load_drop},
+	{STATE_COUNTERS, 1, state_counters_load_port},
+	{STATE_WORKER, 1, state_counters_load_worker},
+	{STATE_TOTALS, 1, state_counters_load_totals},
+	{STATE_LIMITS, 1, state_limits_load},
+	{STATE_LINK, 1, state_senders_load_link},
+	{STATE_SENDER, 1, state_senders_load},
 };
 
 static int64_t
@@ -42,6 +52,9 @@ dp_state_save(struct dp *dp, uint8_t **buf, size_t *len)
 	state_record_header(&s.out, s.now_ns + (uint64_t)s.to_monotonic_ns);
 	state_names_save(&s);
 	state_macs_save(&s);
+	state_counters_save(&s);
+	state_limits_save(&s); // answers of feedback are parameters of senders
+	state_senders_save(&s);
 	state_record_begin(&s.out, STATE_END, 1);
 	state_record_end(&s.out);
 	*buf = s.out.bytes;
@@ -83,6 +96,8 @@ dp_state_load(struct dp *dp, const uint8_t *buf, size_t len, struct dp_state_loa
 	l->to_monotonic_ns = to_monotonic_ns(dp);
 	now_ns = l->now_ns + (uint64_t)l->to_monotonic_ns;
 	l->passed_ns = now_ns > saved_ns ? now_ns - saved_ns : 0;
+	for (unsigned i = 0; i < dp->env.n_workers; i++)
+		dp->worker[i]->now_ns = l->now_ns; // as in a turn
 	while (state_record_next(&r, &record)) {
 		if (record.type == STATE_END) {
 			told.is_cut = false;
@@ -91,6 +106,7 @@ dp_state_load(struct dp *dp, const uint8_t *buf, size_t len, struct dp_state_loa
 		told.n_records++;
 		load(l, &record);
 	}
+	state_counters_finish(l);
 	state_ids_forget(dp);
 	free(l);
 	*ret = told;

@@ -14,9 +14,18 @@ enum state_type {
 	STATE_END = 1, // without it the state is cut short
 	STATE_PORT = 2, // state_names.c
 	STATE_BRIDGE = 3,
+	STATE_DROP = 4, // state_counters.c: the name of a drop reason
 	STATE_MACS = 5, // state_macs.c
 	STATE_MOVES = 6,
+	STATE_COUNTERS = 7, // state_counters.c
+	STATE_WORKER = 8,
+	STATE_TOTALS = 9,
+	STATE_LIMITS = 10, // state_limits.c
+	STATE_LINK = 11, // state_senders.c
+	STATE_SENDER = 12,
 };
+
+#define STATE_MAX_DROPS 256 // reasons that a state names
 
 struct state_save {
 	struct dp *dp;
@@ -35,6 +44,12 @@ struct state_load {
 	struct port *port[DP_MAX_PORTS];
 	struct bridge *bridge[DP_MAX_BRIDGES];
 	// numbers in the state that have a name; ids here that have one
+	// a reason here, plus 1, by its number in the state; 0: none
+	uint16_t drop[STATE_MAX_DROPS];
+	bool has_gone; // counters of ports that are gone
+	struct port_set counted; // numbers in the state whose counters were loaded
+	// packets for ports here that are counted and not loaded yet
+	uint64_t n_waiting[DP_MAX_PORTS];
 	struct port_set named, taken;
 };
 
@@ -51,6 +66,35 @@ static inline struct bridge *
 state_bridge(const struct state_load *l, uint32_t number)
 {
 	return number < DP_MAX_BRIDGES ? l->bridge[number] : NULL;
+}
+
+// Times of one clock as times of the other; 0 stays 0, and none becomes less than 1.
+static inline uint64_t
+state_time(uint64_t ns, int64_t offset_ns)
+{
+	if (!ns)
+		return 0;
+	if (offset_ns < 0)
+		return ns > (uint64_t)-offset_ns ? ns - (uint64_t)-offset_ns : 1;
+	return ns < UINT64_MAX - (uint64_t)offset_ns ? ns + (uint64_t)offset_ns : UINT64_MAX;
+}
+
+static inline uint64_t
+state_saved_ns(const struct state_save *s, uint64_t ns)
+{
+	return state_time(ns, s->to_monotonic_ns);
+}
+
+static inline uint64_t
+state_loaded_ns(const struct state_load *l, uint64_t ns)
+{
+	return state_time(ns, -l->to_monotonic_ns);
+}
+
+static inline struct worker *
+state_owner(const struct state_load *l, const struct port *port)
+{
+	return l->dp->worker[port->path.owner];
 }
 
 // A payload that is one struct.

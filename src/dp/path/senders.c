@@ -174,6 +174,13 @@ senders_admit(struct worker *w, const struct view *view, uint16_t out, struct se
 }
 
 void
+senders_share(struct worker *w, const struct view *view, uint16_t out, struct senders *t)
+{
+	begin_shared(t);
+	update(w, view, out, t, SENDER_SHARED);
+}
+
+void
 senders_set_link(struct worker *w, const struct view *view, uint16_t out, struct senders *t)
 {
 	const struct view_port *vp = view_port(view, out);

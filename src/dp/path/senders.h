@@ -45,6 +45,9 @@ void senders_init(struct senders *t, void *memory, uint64_t now_ns);
 uint32_t senders_admit(
 	struct worker *w, const struct view *view, uint16_t out, struct senders *t, uint16_t port, uint32_t place);
 
+// The same of the shared place.
+void senders_share(struct worker *w, const struct view *view, uint16_t out, struct senders *t);
+
 // Where a packet's sender has its place.
 static inline uint32_t
 senders_place(struct worker *w, const struct view *view, uint16_t out, struct senders *t, uint16_t port)

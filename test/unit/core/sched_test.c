@@ -1146,6 +1146,71 @@ managed_sender_waits_for_an_interval_and_the_link_is_full(void **state)
 	}
 }
 
+// A scheduler that goes on with another one's past gives the same packets at the same times.
+static void
+past_is_gone_on_with(void **state)
+{
+	struct sched_params params = rt(5 * MS, 1000, 3000);
+	struct sched_past past;
+	uint64_t free_ns;
+
+	(void)state;
+	begin(2, 1 * NS_PER_S);
+	sched_set_link(&s, 100000, 0, 0, 1 * NS_PER_S);
+	sched_set_sender(&s, 1, &params, 1 * NS_PER_S);
+	send(1, 2000, 1 * NS_PER_S);
+	assert_int_equal(next(1 * NS_PER_S)->verdict, SCHED_GUARANTEED);
+	sched_past(&s, 1, &past);
+	free_ns = s.link.free_ns;
+	assert_int_equal(past.tokens, 1000 * NS_PER_S);
+	assert_int_equal(past.stats.guaranteed_bytes, 2000);
+	begin(2, 1 * NS_PER_S + 1 * MS);
+	sched_set_link(&s, 100000, 0, 0, 1 * NS_PER_S + 1 * MS);
+	sched_set_sender(&s, 1, &params, 1 * NS_PER_S + 1 * MS);
+	sched_restore_link(&s, free_ns, 1 * NS_PER_S + 1 * MS);
+	sched_restore(&s, 1, &past, 1 * NS_PER_S + 1 * MS);
+	assert_int_equal(s.sender[1].stats.guaranteed_pkts, 1);
+	assert_int_equal(s.link.free_ns, 1 * NS_PER_S + 20 * MS);
+	send(1, 1020, 1 * NS_PER_S + 2 * MS); // its tokens are there 20 ms after the first
+	assert_null(next(1 * NS_PER_S + 20 * MS - 1));
+	assert_int_equal(next(1 * NS_PER_S + 20 * MS)->verdict, SCHED_GUARANTEED);
+}
+
+// One that lies neither owns more than a bucket holds nor stops the link or the sender.
+static void
+past_that_lies_is_bounded(void **state)
+{
+	const struct sched_past lie = {.tokens = UINT64_MAX,
+		.tokens_ns = UINT64_MAX,
+		.codel = {.first_above_ns = UINT64_MAX, .drop_next_ns = UINT64_MAX, .is_dropping = true}};
+	struct sched_past codel = {.codel = {.drop_next_ns = 1, .first_above_ns = 1, .is_dropping = true}};
+	struct sched_params params = rt(5 * MS, 1000, 3000);
+
+	(void)state;
+	begin(2, NS_PER_S);
+	sched_set_link(&s, 1000, 0, 0, NS_PER_S);
+	sched_set_sender(&s, 1, &params, NS_PER_S);
+	sched_set_aqm(&s, 1, true);
+	sched_restore(&s, 1, &lie, NS_PER_S);
+	assert_int_equal(s.sender[1].tokens.tokens, 3000 * NS_PER_S);
+	assert_int_equal(s.sender[1].tokens.last_ns, NS_PER_S);
+	assert_int_equal(s.sender[1].codel.first_above_ns, 0);
+	sched_restore(&s, 1, &codel, NS_PER_S); // dropping, without a drop: it would divide by 0
+	assert_false(s.sender[1].codel.is_dropping);
+	codel.codel.count = UINT32_MAX; // the next is 0
+	sched_restore(&s, 1, &codel, NS_PER_S);
+	assert_false(s.sender[1].codel.is_dropping);
+	codel.codel.count = 1;
+	sched_restore(&s, 1, &codel, NS_PER_S);
+	assert_true(s.sender[1].codel.is_dropping);
+	sched_restore_link(&s, UINT64_MAX, NS_PER_S);
+	assert_int_equal(s.link.free_ns, NS_PER_S + SCHED_PACKET_MAX * NS_PER_S / 1000);
+	sched_restore_link(&s, 0, NS_PER_S);
+	assert_int_equal(s.link.free_ns, 0);
+	sched_restore(&s, 0, &lie, NS_PER_S); // without a guarantee
+	assert_int_equal(s.sender[0].tokens.tokens, 0);
+}
+
 int
 main(void)
 {
@@ -1174,6 +1239,8 @@ main(void)
 		cmocka_unit_test(passing_equals_queueing),
 		cmocka_unit_test_teardown(what_would_wait_does_not_pass, teardown),
 		cmocka_unit_test_teardown(equals_a_model_of_exact_rationals, teardown),
+		cmocka_unit_test_teardown(past_is_gone_on_with, teardown),
+		cmocka_unit_test_teardown(past_that_lies_is_bounded, teardown),
 		cmocka_unit_test_teardown(what_was_admitted_is_kept, teardown),
 		cmocka_unit_test_teardown(what_was_refused_could_not_be_kept, teardown),
 	};
