@@ -46,7 +46,7 @@ struct fake_bridge {
 // What one port sends to another.
 struct fake_pair {
 	struct fake_pair *next;
-	unsigned out, from;
+	unsigned from;
 	bool has_flow;
 	struct dp_sender flow;
 	uint64_t held_ns; // of `from`, by `out`
@@ -55,7 +55,7 @@ struct fake_pair {
 struct dp {
 	struct dp_system_cfg system;
 	struct fake_port ports[DP_MAX_PORTS];
-	struct fake_pair *pairs; // in no order
+	struct fake_pair *pairs[DP_MAX_PORTS]; // of what `out` sends, in no order
 	struct fake_bridge bridges[DP_MAX_BRIDGES];
 	struct dp_worker_stats workers[2];
 	struct dp_event events[MAX_EVENTS];
@@ -186,12 +186,8 @@ dp_init(const struct dp_system_cfg *cfg, struct dp **ret_dp, char err[DP_ERR_SIZ
 static void
 forget_flows(struct dp *dp, unsigned out)
 {
-	for (struct fake_pair **at = &dp->pairs, *pair; (pair = *at);) {
-		if (pair->out != out) {
-			at = &pair->next;
-			continue;
-		}
-		*at = pair->next;
+	for (struct fake_pair *pair; (pair = dp->pairs[out]);) {
+		dp->pairs[out] = pair->next;
 		free(pair);
 	}
 }
@@ -199,9 +195,9 @@ forget_flows(struct dp *dp, unsigned out)
 static struct fake_pair *
 find_pair(const struct dp *dp, unsigned out, unsigned from)
 {
-	struct fake_pair *pair = dp->pairs;
+	struct fake_pair *pair = out < DP_MAX_PORTS ? dp->pairs[out] : NULL;
 
-	while (pair && (pair->out != out || pair->from != from))
+	while (pair && pair->from != from)
 		pair = pair->next;
 	return pair;
 }
@@ -216,8 +212,8 @@ make_pair(struct dp *dp, unsigned out, unsigned from)
 	pair = calloc(1, sizeof(*pair));
 	if (!pair)
 		abort();
-	*pair = (struct fake_pair){.next = dp->pairs, .out = out, .from = from, .flow.port = from};
-	return dp->pairs = pair;
+	*pair = (struct fake_pair){.next = dp->pairs[out], .from = from, .flow.port = from};
+	return dp->pairs[out] = pair;
 }
 
 void
@@ -544,7 +540,7 @@ dp_sender_list(const struct dp *dp, unsigned id, uint32_t *pos, struct dp_sender
 {
 	unsigned n = 0;
 
-	for (; dp->pairs && *pos <= DP_MAX_PORTS && n < max; ++*pos) {
+	for (; dp->pairs[id] && *pos <= DP_MAX_PORTS && n < max; ++*pos) {
 		const struct fake_pair *pair = find_pair(dp, id, *pos);
 
 		if (pair && pair->has_flow)
