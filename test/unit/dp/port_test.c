@@ -160,6 +160,8 @@ as_many_ports_as_the_limit_are_there_and_one_more_is_refused(void **state)
 	// These ports have no packets, so that more workers and ThreadSanitizer see nothing more.
 	if (UNIT_HAS_TSAN || (UNIT_HAS_ASAN && n_workers > 1))
 		skip();
+	// Each change waits for the workers' turns, which are long with so many ports.
+	dp_halt(dp);
 	for (unsigned i = 0; i < DP_MAX_PORTS; i++) {
 		cfg = port_cfg(i);
 		cfg.admin_up = false; // it waits, without a socket
@@ -171,7 +173,12 @@ as_many_ports_as_the_limit_are_there_and_one_more_is_refused(void **state)
 	assert_string_equal(err, "there are already 4096 ports");
 	assert_int_equal(dp_port_del(dp, 1234), 0);
 	assert_int_equal(add(&cfg), 1234);
+	assert_int_equal(dp_resume(dp), 0);
 	refresh_stats();
+	dp_halt(dp);
+	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
+		assert_int_equal(dp_port_del(dp, i), 0);
+	assert_int_equal(dp_resume(dp), 0);
 }
 
 // The longest frame of a guest, in many buffers. No port receives it, but it was taken from the
