@@ -14,6 +14,7 @@ libexec=$build/src/virt
 [ -x "$libexec/rtvs-virt" ] || { echo "built without libvirt"; exit 77; }
 export RTVS_LIBEXEC_DIR=$libexec LIBVIRT_DEFAULT_URI=qemu:///system
 image=$(guest_dir)
+vm_unpack_kernel
 
 # The directories of a libvirtd, in the mount namespace of this script; its sockets and QEMU's below
 # /run.
@@ -65,7 +66,7 @@ domain_xml() { # NAME PORTS INTERFACES [MEMORY]
 		  <vcpu>1</vcpu>
 		  ${4-<memoryBacking><source type='memfd'/><access mode='shared'/></memoryBacking>}
 		  <os><type arch='x86_64' machine='q35'>hvm</type>
-		    <kernel>$image/vmlinuz</kernel><initrd>$image/initrd.gz</initrd>
+		    <kernel>$vm_kernel</kernel><initrd>$image/initrd.gz</initrd>
 		    <cmdline>console=ttyS0 quiet panic=1 mitigations=off g.mods=virtio_net g.ip=10.0.0.${1#web}/24</cmdline></os>
 		  <features><acpi/></features>
 		  <cpu mode='maximum'/>
