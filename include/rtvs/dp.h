@@ -414,6 +414,8 @@ struct dp_state_loaded {
 	bool is_cut; // the state ends before its end
 	uint32_t n_macs, n_macs_refused;
 	uint32_t n_senders; // of scheduled ports
+	uint32_t n_flows; // measured arrivals through tunnels
+	uint32_t n_pkts; // that wait
 	uint64_t n_pkts_lost; // that waited: drops of reason not_taken_over
 };
 

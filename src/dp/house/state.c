@@ -4,11 +4,15 @@
 #include "state.h"
 
 #include "state_counters.h"
+#include "state_flows.h"
+#include "state_hops.h"
 #include "state_ids.h"
 #include "state_limits.h"
 #include "state_macs.h"
 #include "state_names.h"
+#include "state_packets.h"
 #include "state_senders.h"
+#include "state_types.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -30,6 +34,10 @@ static const struct {
 	{STATE_LIMITS, 1, state_limits_load},
 	{STATE_LINK, 1, state_senders_load_link},
 	{STATE_SENDER, 1, state_senders_load},
+	{STATE_PACKET, 1, state_packets_load},
+	{STATE_HOP, 1, state_hops_load},
+	{STATE_TYPE, 1, state_types_load},
+	{STATE_FLOW, 1, state_flows_load},
 };
 
 static int64_t
@@ -52,9 +60,13 @@ dp_state_save(struct dp *dp, uint8_t **buf, size_t *len)
 	state_record_header(&s.out, s.now_ns + (uint64_t)s.to_monotonic_ns);
 	state_names_save(&s);
 	state_macs_save(&s);
+	state_types_save(&s);
+	state_hops_save(&s); // packets of tunnels are as long as headers, at least
+	state_flows_save(&s);
 	state_counters_save(&s);
 	state_limits_save(&s); // answers of feedback are parameters of senders
 	state_senders_save(&s);
+	state_packets_save(&s);
 	state_record_begin(&s.out, STATE_END, 1);
 	state_record_end(&s.out);
 	*buf = s.out.bytes;

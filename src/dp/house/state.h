@@ -23,6 +23,10 @@ enum state_type {
 	STATE_LIMITS = 10, // state_limits.c
 	STATE_LINK = 11, // state_senders.c
 	STATE_SENDER = 12,
+	STATE_PACKET = 13, // state_packets.c
+	STATE_HOP = 14, // state_hops.c
+	STATE_TYPE = 15, // state_types.c
+	STATE_FLOW = 16, // state_flows.c
 };
 
 #define STATE_MAX_DROPS 256 // reasons that a state names

@@ -106,17 +106,17 @@ dp_tunnel_set_clock(struct dp *dp, unsigned tunnel, int64_t offset_ns, uint64_t 
 		shared_clock_set(&d->clock, offset_ns, uncertainty_ns);
 }
 
-// False: no further flow can be measured.
-static bool
-measure(struct dp *dp, struct decap_delays *d, uint16_t flow)
+struct decap_flow *
+tunnel_measure(struct dp *dp, const struct port *port, uint16_t flow)
 {
-	struct decap_flow *f;
+	struct decap_delays *d = tunnel_delays(port);
+	struct decap_flow *f = atomic_load(&d->flow[flow]);
 
-	if (atomic_load(&d->flow[flow]))
-		return true;
+	if (f)
+		return f;
 	f = dp->n_delays < DP_MAX_DELAYS ? rte_zmalloc("flow", sizeof(*f), RTE_CACHE_LINE_SIZE) : NULL;
 	if (!f)
-		return false;
+		return NULL;
 	hist_init(&f->delay);
 	hist_init(&f->network);
 	flow_delay_init(&f->account, &f->delay, &f->network);
@@ -124,7 +124,7 @@ measure(struct dp *dp, struct decap_delays *d, uint16_t flow)
 	atomic_store_explicit(&d->flow[flow], f, memory_order_release);
 	atomic_store_explicit(&d->n_listed, d->n_listed + 1, memory_order_release);
 	dp->n_delays++;
-	return true;
+	return f;
 }
 
 void
@@ -135,7 +135,8 @@ tunnel_housekeeping(struct dp *dp)
 
 		for (unsigned word = 0; d && word < RTE_DIM(d->wanted); word++)
 			for (uint64_t bits = d->wanted[word]; bits; bits &= bits - 1)
-				if (!measure(dp, d, (uint16_t)(word * 64 + (unsigned)__builtin_ctzll(bits))))
+				if (!tunnel_measure(
+					    dp, dp->port[i], (uint16_t)(word * 64 + (unsigned)__builtin_ctzll(bits))))
 					return;
 	}
 }

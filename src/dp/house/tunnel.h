@@ -27,6 +27,8 @@ uint32_t tunnel_frame_max(const struct port *port, uint32_t uplink_mtu);
 bool tunnel_hear_mtu(struct port *port, uint32_t mtu, uint64_t now_ns);
 bool tunnel_expire_mtu(struct port *port, uint64_t now_ns);
 
+// Arrivals of a flow are measured from now on; or they are already. NULL: no further flow can be.
+struct decap_flow *tunnel_measure(struct dp *dp, const struct port *port, uint16_t flow);
 void tunnel_housekeeping(struct dp *dp); // accounts for flows that have arrived and have none
 // of a port that no worker uses any more
 void tunnel_forget(struct dp *dp, struct decap_delays *delays);

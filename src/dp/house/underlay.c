@@ -323,6 +323,37 @@ learn(const struct port *uplink, const uint8_t *addr, const struct mac *mac, uin
 	hop->seen_ns = now_ns;
 }
 
+bool
+underlay_next_hop(
+	const struct port *uplink, unsigned *pos, struct prefix *ret_addr, struct mac *ret_mac, uint64_t *ret_seen_ns)
+{
+	while (uplink->underlay && *pos < uplink->underlay->n_hops) {
+		const struct hop *hop = &uplink->underlay->hop[(*pos)++];
+
+		if (!hop->is_known)
+			continue;
+		*ret_addr = hop->addr;
+		*ret_mac = hop->mac;
+		*ret_seen_ns = hop->seen_ns;
+		return true;
+	}
+	return false;
+}
+
+bool
+underlay_restore_hop(struct port *uplink, const struct prefix *addr, const struct mac *mac, uint64_t seen_ns)
+{
+	struct hop *hop = find_hop(uplink, addr);
+
+	if (!hop || hop->is_known)
+		return false;
+	hop->mac = *mac;
+	hop->is_known = true;
+	hop->seen_ns = seen_ns;
+	touch_users(uplink, hop);
+	return true;
+}
+
 // A router reports that packets to a host are too big: the limit of all tunnels there falls. A
 // report that quotes none of our packets is ignored.
 static void

@@ -22,6 +22,13 @@ bool underlay_is_resolved(const struct port *tunnel);
 // workers must hear anew.
 void underlay_housekeeping(struct dp *dp);
 void underlay_follow(struct port *port);
+// Control thread: the next of the uplink's next hops whose MAC is known, and when it was last seen.
+// *pos: 0 at first. False: no more.
+bool underlay_next_hop(
+	const struct port *uplink, unsigned *pos, struct prefix *ret_addr, struct mac *ret_mac, uint64_t *ret_seen_ns);
+// Control thread: another process knew the hop's MAC. Touches the tunnels that need it. False: no
+// tunnel does, or it is known.
+bool underlay_restore_hop(struct port *uplink, const struct prefix *addr, const struct mac *mac, uint64_t seen_ns);
 // Control thread: a packet that was punted from the uplink. True: ret_d is for the daemon. Other
 // questions of the frame may be answered; m stays the caller's.
 bool underlay_take(struct dp *dp, struct port *uplink, struct rte_mbuf *m, struct dp_datagram *ret_d);

@@ -156,6 +156,12 @@ fill_of(const struct worker *w, const struct senders *t, uint32_t place, uint16_
 	return (struct fill){f->n_queued, f->limit, 1};
 }
 
+static uint32_t
+max_waiting(const struct worker *w)
+{
+	return RTE_MAX(w->env->n_mbufs / SENDER_SHARE / w->env->n_workers, (uint32_t)DP_QUEUE_MIN);
+}
+
 static void
 enqueue(struct worker *w, const struct view *view, uint16_t out, uint32_t place, struct rte_mbuf *m, uint64_t now_ns)
 {
@@ -430,6 +436,51 @@ schedule_senders(struct schedule *q)
 	return &q->senders;
 }
 
+static void
+each_of_sender(const struct sched_sender *f, schedule_waiting_fn *fn_cb, void *arg)
+{
+	for (struct sched_item *item = f->head; item; item = item->next)
+		fn_cb(arg, pkt_of_item(item), false);
+}
+
+void
+schedule_each_waiting(struct schedule *q, schedule_waiting_fn *fn_cb, void *arg)
+{
+	const struct sched *s = &q->senders.s;
+
+	for (uint16_t i = 0; i < q->n_pending; i++)
+		fn_cb(arg, q->pending[i], true);
+	for (uint32_t i = s->first_active; i != EDF_NONE; i = s->sender[i].next_active)
+		each_of_sender(&s->sender[i], fn_cb, arg);
+	for (uint32_t i = 0; (i = senders_next(&q->senders, i)) != SENDERS_PLACES; i++)
+		if (!s->sender[i].is_active)
+			each_of_sender(&s->sender[i], fn_cb, arg);
+}
+
+bool
+schedule_restore(struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf *m, bool is_pending)
+{
+	struct schedule *q = view_port(view, out)->schedule;
+	struct sched_item *item = pkt_item(m);
+	uint32_t place;
+
+	if (is_pending) {
+		if (q->n_pending == WORKER_STAGE)
+			return false;
+		q->taken_ns = q->n_pending ? q->taken_ns : w->now_ns;
+		q->pending[q->n_pending++] = m;
+		return true;
+	}
+	place = senders_place(w, view, out, &q->senders, m->port);
+	item->len = m->pkt_len;
+	item->user = (uint16_t)place;
+	if (n_waiting(w, m->port) + q->senders.at[place].n_buffers >= max_waiting(w) ||
+		sched_enqueue(&q->senders.s, place, item, w->now_ns))
+		return false;
+	count_waiting(w, view, out, place, m, 1);
+	return true;
+}
+
 void
 schedule_update(struct worker *w, const struct view *view)
 {
@@ -442,7 +493,7 @@ schedule_update(struct worker *w, const struct view *view)
 		// one.
 		u->gen = view->gen;
 		u->n_left = mine->n_owned + 1u;
-		w->max_waiting = RTE_MAX(w->env->n_mbufs / SENDER_SHARE / w->env->n_workers, (uint32_t)DP_QUEUE_MIN);
+		w->max_waiting = max_waiting(w);
 	}
 	while (mine->n_owned && u->n_left && n < SCHEDULE_UPDATE_AT_ONCE) {
 		uint16_t out = mine->owned[u->at % mine->n_owned];

@@ -36,6 +36,15 @@ void schedule_passed(
 unsigned schedule_serve_all(struct worker *w, const struct view *view);
 // After a new view, each turn until w->view_gen is its: parameters of some senders and links.
 void schedule_update(struct worker *w, const struct view *view);
-struct senders *schedule_senders(struct schedule *q); // for tests
+struct senders *schedule_senders(struct schedule *q); // the control thread, workers are halted
+
+// The control thread, workers are halted. Calls fn_cb for each packet that waits. First come those
+// that were taken out for the device, in their order. Then come senders, in the order of their
+// turns where they have one, each with its packets in their order.
+typedef void schedule_waiting_fn(void *arg, struct rte_mbuf *m, bool is_pending);
+void schedule_each_waiting(struct schedule *q, schedule_waiting_fn *fn_cb, void *arg);
+// The same: m, which waited so at the port in another process, waits here, as of its own time of
+// arrival. w: the owner, now_ns is set. False: there is no room for it, and m stays the caller's.
+bool schedule_restore(struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf *m, bool is_pending);
 // When one of the worker's schedules has something to give, if one holds packets.
 bool schedule_next_ns(const struct worker *w, const struct view *view, uint64_t *ret_ns);

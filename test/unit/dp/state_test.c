@@ -4,6 +4,7 @@
 #include "bridge.h"
 #include "dp_fixture.h"
 #include "dp_state.h"
+#include "kept.h"
 #include "path/schedule.h"
 #include "path/senders.h"
 #include "port_end.h"
@@ -11,6 +12,9 @@
 #include "rtvs/random.h"
 #include "state.h"
 #include "state_names.h"
+#include "tunnel.h"
+#include "underlay.h"
+#include "views.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +23,8 @@
 #define N_PORTS N_GUESTS
 #define OLD_S 10 // age of what is learned here
 #define N_MACS 3
+#define AT_TIME 16 // in a state's header
+#define FILE_MAX 65536
 #define SECOND_NS UINT64_C(1000000000)
 #define TRANSLATION_NS 10000000 // lost between two clocks, at most: each is read with the kernel's
 
@@ -502,6 +508,552 @@ debts_and_answers_go_on(void **state)
 	end(&saved);
 }
 
+#define MAX_WAITING 512
+
+// Packets that wait for a port, in the order of its schedule and then of its ring.
+struct waiting {
+	unsigned n, n_pending;
+	struct {
+		uint32_t len;
+		unsigned from; // guest
+		uint64_t arrival_ns;
+	} pkt[MAX_WAITING];
+};
+
+static unsigned
+guest_of(unsigned port)
+{
+	for (unsigned i = 0; i < N_PORTS; i++)
+		if (guest[i].port == port)
+			return i;
+	return N_PORTS;
+}
+
+static void
+list_waiting_cb(void *arg, struct rte_mbuf *m, bool is_pending)
+{
+	struct waiting *waiting = arg;
+	unsigned i = waiting->n++;
+
+	assert_true(i < MAX_WAITING);
+	waiting->n_pending += is_pending;
+	waiting->pkt[i].len = m->pkt_len;
+	waiting->pkt[i].from = guest_of(m->port);
+	waiting->pkt[i].arrival_ns = pkt_item(m)->arrival_ns;
+}
+
+static struct waiting
+list_waiting(unsigned i)
+{
+	struct waiting waiting = {.n = 0};
+
+	if (port_of(i)->schedule)
+		schedule_each_waiting(port_of(i)->schedule, list_waiting_cb, &waiting);
+	return waiting;
+}
+
+static void
+assert_same_waiting(const struct waiting *a, const struct waiting *b)
+{
+	assert_int_equal(a->n, b->n);
+	assert_int_equal(a->n_pending, b->n_pending);
+	for (unsigned i = 0; i < a->n; i++) {
+		assert_int_equal(a->pkt[i].len, b->pkt[i].len);
+		assert_int_equal(a->pkt[i].from, b->pkt[i].from);
+		assert_near(a->pkt[i].arrival_ns, b->pkt[i].arrival_ns, TRANSLATION_NS);
+	}
+}
+
+static void
+begin_with_guests(const struct dp_port_cfg *cfgs)
+{
+	add_guests(cfgs);
+	send_frame(2, BROADCAST, 0, 60); // its place is known
+	expect_frame(0, 60);
+	expect_frame(1, 60);
+}
+
+static void
+unplug_all(void)
+{
+	for (unsigned i = 0; i < N_GUESTS; i++)
+		unplug(i);
+}
+
+static void
+plug_all(void)
+{
+	for (unsigned i = 0; i < N_GUESTS; i++)
+		plug(i, 0, 0);
+}
+
+// Of what was sent to guest 2, n packets are neither at its device nor dropped.
+static void
+wait_queued(int64_t n)
+{
+	uint64_t limit = wait_limit();
+
+	while (stats_of(2).queued < n && rte_rdtsc() < limit)
+		;
+	assert_true(stats_of(2).queued >= n);
+}
+
+static void
+expect_in_order_of_senders(const struct waiting *waiting)
+{
+	uint32_t last[N_GUESTS] = {0};
+
+	for (unsigned i = 0; i < waiting->n; i++) {
+		struct rte_mbuf *m = receive(2);
+		unsigned from = rte_pktmbuf_mtod(m, const uint8_t *)[11] - 1u;
+
+		assert_true(from < N_GUESTS);
+		assert_true(m->pkt_len > last[from]); // each sent longer and longer ones
+		last[from] = m->pkt_len;
+		rte_pktmbuf_free(m);
+	}
+	expect_nothing(2);
+}
+
+static void
+packets_in_queues_go_on_waiting(void **state)
+{
+	struct dp_port_cfg cfgs[N_PORTS];
+	struct waiting before, after;
+	struct dp_state_loaded told;
+	struct bytes saved;
+
+	(void)state;
+	slow_uplink(cfgs);
+	cfgs[0].max_rate_bps = cfgs[0].burst_bytes = 0;
+	begin_with_guests(cfgs);
+	for (unsigned i = 0; i < 12; i++)
+		send_frame(0, 2, 0, 600 + i);
+	for (unsigned i = 0; i < 4; i++)
+		send_frame(1, 2, 0, 900 + i);
+	wait_queued(12);
+	dp_halt(dp);
+	before = list_waiting(2);
+	assert_true(before.n >= 12);
+	saved = save();
+	after = list_waiting(2);
+	assert_same_waiting(&after, &before);
+	unplug_all();
+	begin_again(cfgs);
+	plug_all();
+	told = load(&saved);
+	assert_int_equal(told.n_pkts, before.n);
+	assert_int_equal(told.n_pkts_lost + told.n_refused, 0);
+	after = list_waiting(2);
+	assert_same_waiting(&after, &before);
+	assert_int_equal(stats_of(2).queued, before.n);
+	assert_conserved();
+	cfgs[2].link_rate_bps = 0;
+	set_port(2, &cfgs[2]);
+	end(&saved);
+	expect_in_order_of_senders(&before);
+	assert_int_equal(stats_of(2).queued, 0);
+}
+
+// A guest that takes nothing: some packets were taken out for it.
+static void
+packets_that_a_device_refused_stay_the_next(void **state)
+{
+	struct dp_port_cfg cfgs[N_PORTS];
+	struct waiting before, after;
+	struct bytes saved;
+	uint64_t limit = wait_limit();
+
+	(void)state;
+	slow_uplink(cfgs);
+	cfgs[0].max_rate_bps = cfgs[0].burst_bytes = cfgs[2].link_rate_bps = 0;
+	begin_with_guests(cfgs);
+	do {
+		dp_halt(dp);
+		before = list_waiting(2);
+		assert_int_equal(dp_resume(dp), 0);
+		send_frame(0, 2, 0, 100 + before.n);
+	} while ((!before.n_pending || before.n - before.n_pending < 10) && rte_rdtsc() < limit);
+	dp_halt(dp);
+	before = list_waiting(2);
+	assert_true(before.n_pending && before.n > before.n_pending);
+	saved = save();
+	unplug_all();
+	begin_again(cfgs);
+	plug_all();
+	assert_int_equal(load(&saved).n_pkts, before.n);
+	after = list_waiting(2);
+	assert_same_waiting(&after, &before);
+	assert_conserved();
+	end(&saved);
+	for (unsigned i = 0; i < before.n; i++)
+		expect_frame(2, before.pkt[i].len);
+}
+
+// As another worker leaves it for port i: from guest 0.
+static struct rte_mbuf *
+hand_over(unsigned i, unsigned len)
+{
+	struct rte_mbuf *frame = make_frame(0, i, 0, len), *m = rte_pktmbuf_copy(frame, dp->env.pool, 0, UINT32_MAX);
+
+	assert_non_null(m);
+	rte_pktmbuf_free(frame);
+	m->port = (uint16_t)guest[0].port;
+	pkt_item(m)->arrival_ns = clock_now_ns(&dp->env.clock);
+	*pkt_txq(m) = 0;
+	assert_true(mailbox_put(&port_of(i)->path.handoff, m));
+	counters_of(0)->rx_pkts++;
+	counters_of(i)->queued_in++;
+	return m;
+}
+
+static void
+packets_between_workers_arrive(void **state)
+{
+	struct dp_port_cfg cfgs[N_PORTS] = {port_cfg(0), port_cfg(1), port_cfg(2)};
+	struct bytes saved, again;
+
+	(void)state;
+	begin(cfgs);
+	for (unsigned i = 0; i < 5; i++)
+		(void)hand_over(1, 100 + i);
+	saved = save();
+	again = save(); // they are where they were
+	assert_int_equal(again.len, saved.len);
+	free(again.at);
+	begin_again(cfgs);
+	plug_all();
+	assert_int_equal(load(&saved).n_pkts, 5);
+	assert_int_equal(stats_of(1).queued, 5);
+	assert_conserved();
+	end(&saved);
+	for (unsigned i = 0; i < 5; i++)
+		expect_frame(1, 100 + i);
+	assert_int_equal(stats_of(1).queued, 0);
+}
+
+static struct rte_mbuf *
+take_handed_over(unsigned i)
+{
+	struct rte_mbuf *m = NULL;
+
+	assert_int_equal(mailbox_take(&port_of(i)->path.handoff, &m, 1), 1);
+	counters_of(i)->queued_out++;
+	counters_of(i)->tx_pkts++;
+	return m;
+}
+
+static void
+long_packets_and_their_requests_stay(void **state)
+{
+	const struct offload good = {.csum_start = 34, .csum_offset = 6, .kind = OFFLOAD_CHECKSUM};
+	struct offload got;
+	struct bytes saved;
+	struct rte_mbuf *m;
+
+	(void)state;
+	begin(NULL);
+	(void)hand_over(1, 4000);
+	pkt_set_offload(hand_over(1, 100), good);
+	// outside
+	pkt_set_offload(hand_over(1, 100), (struct offload){.csum_start = 99, .csum_offset = 6});
+	pkt_set_offload(hand_over(1, 100), (struct offload){.csum_start = 34, .gso_size = 1, .kind = OFFLOAD_TCP4});
+	saved = save();
+	begin_again(NULL);
+	assert_int_equal(load(&saved).n_pkts, 2);
+	assert_int_equal(drops_of(1, DROP_NOT_TAKEN_OVER), 2);
+	assert_conserved();
+	m = take_handed_over(1);
+	assert_int_equal(m->pkt_len, 4000);
+	assert_true(m->nb_segs > 1);
+	assert_false(pkt_asks(m));
+	rte_pktmbuf_free(m);
+	m = take_handed_over(1);
+	assert_true(pkt_asks(m));
+	got = pkt_offload(m);
+	assert_memory_equal(&got, &good, sizeof(good));
+	assert_int_equal(m->port, guest[0].port);
+	rte_pktmbuf_free(m);
+	end(&saved);
+}
+
+static void
+packets_without_buffers_are_drops(void **state)
+{
+	static struct rte_mbuf *all[8192];
+	struct dp_state_loaded told;
+	struct bytes saved;
+	unsigned n = 0;
+
+	(void)state;
+	begin(NULL);
+	for (unsigned i = 0; i < 5; i++)
+		(void)hand_over(1, 100);
+	saved = save();
+	begin_again(NULL);
+	while (n < RTE_DIM(all) && (all[n] = rte_pktmbuf_alloc(dp->env.pool)))
+		n++;
+	assert_true(n < RTE_DIM(all));
+	rte_pktmbuf_free(all[--n]);
+	told = load(&saved);
+	assert_int_equal(told.n_pkts, 1);
+	assert_int_equal(told.n_pkts_lost, 4);
+	assert_int_equal(drops_of(1, DROP_NOT_TAKEN_OVER), 4);
+	assert_int_equal(stats_of(1).queued, 1);
+	assert_conserved();
+	rte_pktmbuf_free_bulk(all, n);
+	end(&saved);
+}
+
+// The limit of its sender's queue, and one more.
+static void
+packets_beyond_a_limit_are_drops(void **state)
+{
+	struct dp_port_cfg cfgs[N_PORTS];
+	const struct view *view;
+	struct bytes saved;
+
+	(void)state;
+	slow_uplink(cfgs);
+	begin(cfgs);
+	view = atomic_load(&dp->env.view);
+	for (unsigned i = 0; i < DP_QUEUE_MIN + 1; i++) {
+		struct rte_mbuf *m = hand_over(2, 100);
+
+		(void)mailbox_take(&port_of(2)->path.handoff, &m, 1);
+		dp->worker[0]->now_ns = clock_now_ns(&dp->env.clock);
+		assert_true(schedule_restore(dp->worker[0], view, (uint16_t)guest[2].port, m, false));
+	}
+	saved = save();
+	cfgs[0].queue = DP_QUEUE_MIN;
+	begin_again(cfgs);
+	assert_int_equal(load(&saved).n_pkts, DP_QUEUE_MIN);
+	assert_int_equal(stats_of(2).queued, DP_QUEUE_MIN);
+	assert_int_equal(drops_of(2, DROP_NOT_TAKEN_OVER), 1);
+	assert_conserved();
+	end(&saved);
+}
+
+static void
+forget_counters(void)
+{
+	memset(&dp->gone, 0, sizeof(dp->gone));
+	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
+		if (dp->port[i])
+			dp->worker[0]->port[i].c = (struct port_counters){0};
+}
+
+#define FLOW 77 // a port's number at the other host
+
+// Port 2 is an uplink, and port 1 a tunnel through it.
+static void
+with_tunnel(struct dp_port_cfg cfgs[N_PORTS])
+{
+	for (unsigned i = 0; i < N_PORTS; i++)
+		cfgs[i] = port_cfg(i);
+	cfgs[2].bridge[0] = '\0';
+	cfgs[2].address = (struct prefix){.addr = {10, 9, 0, 1}, .len = 24};
+	cfgs[1] = (struct dp_port_cfg){.name = "t",
+		.bridge = "br0",
+		.type = DP_PORT_GENEVE,
+		.admin_up = true,
+		.mtu = 1300,
+		.uplink = "p2",
+		.remote = {.addr = {10, 9, 0, 2}, .len = 32},
+		.vni = 5,
+		.n_queues = 1,
+		.weight = 1,
+		.queue = 512};
+}
+
+static struct decap_flow *
+arrive(uint64_t first_seq, uint32_t n)
+{
+	struct decap_flow *f = tunnel_measure(dp, port_of(1), FLOW);
+
+	assert_non_null(f);
+	for (uint32_t i = 0; i < n; i++)
+		flow_delay_add(&f->account,
+			&(struct flow_delay_packet){.seq = first_seq + i,
+				.delay_ns = 5000,
+				.residence_ns = 1000,
+				.deadline_ns = 2000,
+				.bytes = 100},
+			1);
+	return f;
+}
+
+static void
+tunnels_go_on(void **state)
+{
+	const struct prefix remote = {.addr = {10, 9, 0, 2}};
+	const struct mac mac = {{2, 0, 0, 0, 0, 9}};
+	struct dp_port_cfg cfgs[N_PORTS];
+	struct flow_delay_stats stats;
+	struct dp_state_loaded told;
+	struct dp_delay delay;
+	struct rte_mbuf *m;
+	struct bytes saved;
+	uint32_t pos = 0;
+
+	(void)state;
+	with_tunnel(cfgs);
+	dp_halt(dp);
+	for (unsigned i = N_PORTS; i--;) // the uplink before its tunnel
+		add_port(i, &cfgs[i]);
+	assert_true(underlay_restore_hop(port_of(2), &remote, &mac, clock_now_ns(&dp->env.clock)));
+	assert_int_equal(views_publish(dp), 0);
+	tunnel_seq(port_of(1))[3] = 4711;
+	assert_true(tunnel_hear_mtu(port_of(1), 1200, clock_now_ns(&dp->env.clock)));
+	stats = arrive(1000, 10)->account.stats;
+	assert_int_equal(stats.missed, 10);
+	m = hand_over(2, 200);
+	m->ol_flags |= pkt_fields.is_tunnelled;
+	*pkt_tunnel(m) = (struct pkt_tunnel){guest[1].port, (uint16_t)port_of(1)->path.serial};
+	m = hand_over(2, 40); // shorter than the headers that it is said to have
+	m->ol_flags |= pkt_fields.is_tunnelled;
+	*pkt_tunnel(m) = (struct pkt_tunnel){guest[1].port, (uint16_t)port_of(1)->path.serial};
+	saved = save();
+	for (unsigned i = 0; i < N_PORTS; i++)
+		assert_int_equal(dp_port_del(dp, guest[i].port), 0);
+	(void)port_end_now(dp, NULL);
+	kept_forget_all(dp);
+	memset(&dp->gone, 0, sizeof(dp->gone));
+	add_port(2, &cfgs[2]);
+	add_port(1, &cfgs[1]);
+	add_port(0, &cfgs[0]);
+	assert_false(underlay_is_resolved(port_of(1)));
+	told = load(&saved);
+	assert_int_equal(told.n_flows, 1);
+	assert_int_equal(told.n_pkts, 1);
+	assert_int_equal(told.n_refused, 1);
+	assert_true(underlay_is_resolved(port_of(1)));
+	assert_int_equal(tunnel_seq(port_of(1))[3], 4711);
+	assert_int_equal(tunnel_mtu(port_of(1)), 1200 - (DP_TUNNEL_OVERHEAD - 20) + GENEVE_META_BYTES);
+	assert_int_equal(dp_delay_list(dp, guest[1].port, &pos, &delay, 1), 1);
+	assert_int_equal(delay.flow, FLOW);
+	assert_memory_equal(&delay.stats, &stats, sizeof(stats));
+	assert_int_equal(delay.delay.count, 10);
+	assert_int_equal(delay.network.max, 4000);
+	assert_int_equal(arrive(1010, 1)->account.stats.lost, 0); // the next number
+	assert_int_equal(arrive(1010, 1)->account.stats.duplicates, 1);
+	m = take_handed_over(2);
+	assert_true(m->ol_flags & pkt_fields.is_tunnelled);
+	assert_int_equal(pkt_tunnel(m)->port, guest[1].port);
+	assert_int_equal(pkt_tunnel(m)->serial, (uint16_t)port_of(1)->path.serial);
+	rte_pktmbuf_free(m);
+	// What has begun here is not overwritten.
+	told = load(&saved);
+	assert_int_equal(told.n_flows, 0);
+	rte_pktmbuf_free(take_handed_over(2));
+	forget_counters();
+	end(&saved);
+}
+
+// All that a state has records of: ports 0 to 2 and two more, a tunnel and its uplink.
+static unsigned
+begin_with_everything(void)
+{
+	struct dp_port_cfg cfgs[N_PORTS], more[N_PORTS];
+	unsigned tunnel;
+
+	slow_uplink(cfgs);
+	begin(cfgs);
+	with_tunnel(more);
+	snprintf(more[2].name, sizeof(more[2].name), "up");
+	snprintf(more[2].socket, sizeof(more[2].socket), "%s/up", fixture_dir);
+	snprintf(more[1].uplink, sizeof(more[1].uplink), "up");
+	(void)new_port(&more[2]);
+	tunnel = new_port(&more[1]);
+	return tunnel;
+}
+
+// Makes the file of a new format: RTVS_WRITE_STATE=FILE test/unit/dp/dp_state_test. A file of a
+// format that was released is never written again.
+static void
+state_is_written_where_asked(void **state)
+{
+	const struct prefix remote = {.addr = {10, 9, 0, 2}};
+	const struct mac mac = {{2, 0, 0, 0, 0, 9}};
+	const char *path = getenv("RTVS_WRITE_STATE");
+	struct port *uplink, *tunnel;
+	struct decap_flow *f;
+	struct rte_mbuf *m;
+	struct bytes saved;
+	FILE *file;
+
+	(void)state;
+	if (!path)
+		skip();
+	tunnel = dp->port[begin_with_everything()];
+	uplink = registry_uplink(tunnel);
+	learn_some();
+	use_some();
+	for (unsigned i = 0; i < 3; i++)
+		pkt_set_offload(hand_over(1, 100 + i),
+			(struct offload){.csum_start = 34, .csum_offset = 6, .kind = OFFLOAD_CHECKSUM});
+	m = hand_over(2, 90);
+	(void)mailbox_take(&port_of(2)->path.handoff, &m, 1);
+	assert_true(schedule_restore(dp->worker[0], atomic_load(&dp->env.view), (uint16_t)guest[2].port, m, false));
+	assert_true(underlay_restore_hop(uplink, &remote, &mac, clock_now_ns(&dp->env.clock)));
+	assert_int_equal(views_publish(dp), 0);
+	tunnel_seq(tunnel)[3] = 4711;
+	f = tunnel_measure(dp, tunnel, FLOW);
+	assert_non_null(f);
+	flow_delay_add(&f->account, &(struct flow_delay_packet){.seq = 7, .delay_ns = 5000, .bytes = 100}, 1);
+	saved = save();
+	file = fopen(path, "wb");
+	assert_non_null(file);
+	assert_int_equal(fwrite(saved.at, 1, saved.len, file), saved.len);
+	assert_int_equal(fclose(file), 0);
+	end(&saved);
+}
+
+static struct bytes
+read_file(const char *path)
+{
+	struct bytes saved = {malloc(FILE_MAX), 0};
+	struct clock_pair now = clock_read_pair();
+	FILE *file = fopen(path, "rb");
+
+	assert_non_null(file);
+	assert_non_null(saved.at);
+	saved.len = fread(saved.at, 1, FILE_MAX, file);
+	assert_in_range(saved.len, STATE_RECORD_HEADER, FILE_MAX - 1);
+	fclose(file);
+	memcpy(saved.at + AT_TIME, &now.ns, sizeof(now.ns)); // it was written just now
+	return saved;
+}
+
+// A process of a later release takes over from one of this release, for ever.
+static void
+state_of_format_1_is_read(void **state)
+{
+	struct bytes saved = read_file(STATE_FILES "/state_v1.bin");
+	struct dp_state_loaded told;
+	struct port *tunnel;
+
+	(void)state;
+	tunnel = dp->port[begin_with_everything()];
+	told = load(&saved);
+	assert_int_equal(told.n_refused + told.n_unknown + told.n_macs_refused, 0);
+	assert_false(told.is_cut);
+	assert_int_equal(told.n_macs, N_MACS);
+	assert_int_equal(told.n_senders, 2);
+	assert_int_equal(told.n_flows, 1);
+	assert_int_equal(told.n_pkts, 4);
+	assert_int_equal(stats_of(0).rx_pkts, 14);
+	assert_int_equal(drops_of(2, DROP_LATE), 2);
+	assert_int_equal(stats_of(1).queued, 3);
+	assert_int_equal(stats_of(2).queued, 1);
+	assert_int_equal(list_waiting(2).pkt[0].len, 90);
+	assert_int_equal(tunnel_seq(tunnel)[3], 4711);
+	assert_true(underlay_is_resolved(tunnel));
+	assert_int_equal(port_answer(port_of(1)->path.answer).deadline_ns, 2 * SECOND_NS);
+	assert_conserved();
+	end(&saved);
+}
+
 static void
 insert(struct bytes *to, const struct state_writer *w)
 {
@@ -557,14 +1109,6 @@ other_formats_are_refused(void **state)
 	end(&saved);
 }
 
-static void
-forget_counters(void)
-{
-	memset(&dp->gone, 0, sizeof(dp->gone));
-	for (unsigned i = 0; i < N_PORTS; i++)
-		*counters_of(i) = (struct port_counters){0};
-}
-
 // Each length once, from a buffer of exactly that length.
 static void
 state_that_is_cut_is_loaded_so_far(void **state)
@@ -608,35 +1152,26 @@ assert_sound(void)
 	assert_int_equal(n_macs, n);
 }
 
+// n states that differ from the saved one by a few bytes each.
 static void
-states_that_lie_do_no_harm(void **state)
+load_lies(const struct bytes *saved, unsigned n_lies)
 {
-	struct dp_port_cfg busy[N_PORTS];
+	static const uint8_t edges[] = {0, 1, 0x7f, 0x80, 0xff};
+	uint8_t *lie = malloc(saved->len);
 	uint64_t random = 1;
-	struct bytes saved;
-	uint8_t *lie;
 
-	(void)state;
-	slow_uplink(busy);
-	begin(busy);
-	learn_some();
-	use_some();
-	saved = save();
-	begin_again(busy);
-	lie = malloc(saved.len);
 	assert_non_null(lie);
-	for (unsigned i = 0; i < 20000; i++) {
+	for (unsigned i = 0; i < n_lies; i++) {
 		struct dp_state_loaded told;
 
-		memcpy(lie, saved.at, saved.len);
+		memcpy(lie, saved->at, saved->len);
 		for (uint64_t n = 1 + random_below(&random, 3); n; n--) {
-			static const uint8_t edges[] = {0, 1, 0x7f, 0x80, 0xff};
-			uint64_t at = STATE_RECORD_HEADER + random_below(&random, saved.len - STATE_RECORD_HEADER);
+			uint64_t at = STATE_RECORD_HEADER + random_below(&random, saved->len - STATE_RECORD_HEADER);
 
 			lie[at] = random_below(&random, 2) ? edges[random_below(&random, 5)] :
 							     (uint8_t)(lie[at] ^ 1u << random_below(&random, 8));
 		}
-		assert_int_equal(dp_state_load(dp, lie, saved.len, &told), 0);
+		assert_int_equal(dp_state_load(dp, lie, saved->len, &told), 0);
 		if (i % 64)
 			continue;
 		assert_sound();
@@ -645,6 +1180,36 @@ states_that_lie_do_no_harm(void **state)
 	}
 	free(lie);
 	forget_counters(); // of lies, which are not conserved
+}
+
+static void
+states_that_lie_do_no_harm(void **state)
+{
+	struct dp_port_cfg busy[N_PORTS];
+	struct bytes saved;
+
+	(void)state;
+	slow_uplink(busy);
+	begin(busy);
+	learn_some();
+	use_some();
+	for (unsigned i = 0; i < 4; i++)
+		pkt_set_offload(hand_over(2, 80 + i),
+			(struct offload){.csum_start = 34, .csum_offset = 6, .kind = OFFLOAD_CHECKSUM});
+	saved = save();
+	begin_again(busy);
+	load_lies(&saved, 20000);
+	end(&saved);
+}
+
+static void
+lies_about_everything_do_no_harm(void **state)
+{
+	struct bytes saved = read_file(STATE_FILES "/state_v1.bin");
+
+	(void)state;
+	(void)begin_with_everything();
+	load_lies(&saved, 20000);
 	end(&saved);
 }
 
@@ -759,10 +1324,20 @@ main(int argc, char **argv)
 		WITH_BRIDGE(senders_go_on),
 		WITH_BRIDGE(schedule_of_a_former_rate_is_made_again),
 		WITH_BRIDGE(debts_and_answers_go_on),
+		WITH_BRIDGE(packets_in_queues_go_on_waiting),
+		WITH_BRIDGE(packets_that_a_device_refused_stay_the_next),
+		WITH_BRIDGE(packets_between_workers_arrive),
+		WITH_BRIDGE(long_packets_and_their_requests_stay),
+		WITH_BRIDGE(packets_without_buffers_are_drops),
+		WITH_BRIDGE(packets_beyond_a_limit_are_drops),
+		WITH_BRIDGE(tunnels_go_on),
+		WITH_BRIDGE(state_is_written_where_asked),
+		WITH_BRIDGE(state_of_format_1_is_read),
 		WITH_BRIDGE(unknown_types_and_versions_are_skipped),
 		WITH_BRIDGE(other_formats_are_refused),
 		WITH_BRIDGE(state_that_is_cut_is_loaded_so_far),
 		WITH_BRIDGE(states_that_lie_do_no_harm),
+		WITH_BRIDGE(lies_about_everything_do_no_harm),
 		WITH_BRIDGE(ports_get_the_ids_that_they_had),
 		WITH_BRIDGE(wanted_ids_are_kept_free_while_others_are),
 		WITH_BRIDGE(ids_that_cannot_be_are_refused),

@@ -1,0 +1,7 @@
+// Next hops of tunnels in a state. Control thread, workers are halted.
+#pragma once
+
+#include "state.h"
+
+void state_hops_save(struct state_save *s);
+bool state_hops_load(struct state_load *l, struct state_record *record);
