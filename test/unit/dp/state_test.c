@@ -1213,6 +1213,66 @@ lies_about_everything_do_no_harm(void **state)
 	end(&saved);
 }
 
+// Is a payload of such a record of one length only?
+static bool
+is_fixed(uint16_t type)
+{
+	return type == STATE_MOVES || type == STATE_WORKER || type == STATE_TOTALS || type == STATE_LIMITS ||
+		type == STATE_LINK || type == STATE_SENDER || type == STATE_HOP || type == STATE_FLOW;
+}
+
+// A state with all names, and one record that is shorter than it was.
+static struct dp_state_loaded
+load_shorter(const struct bytes *names, const struct state_record *record, size_t len)
+{
+	struct state_writer w = {.rc = 0};
+	struct dp_state_loaded told;
+
+	state_record_put(&w, names->at, names->len);
+	state_record_begin(&w, record->type, record->version);
+	state_record_put(&w, record->at, len);
+	state_record_end(&w);
+	assert_int_equal(w.rc, 0);
+	told = load(&(struct bytes){w.bytes, w.len});
+	free(w.bytes);
+	return told;
+}
+
+static void
+records_that_are_too_short_are_refused(void **state)
+{
+	struct bytes saved = read_file(STATE_FILES "/state_v1.bin");
+	struct state_writer names = {.rc = 0};
+	struct state_record record;
+	struct state_reader r;
+	uint64_t time_ns;
+
+	(void)state;
+	(void)begin_with_everything();
+	state_record_put(&names, saved.at, STATE_RECORD_HEADER);
+	assert_int_equal(state_record_open(&r, saved.at, saved.len, &time_ns), 0);
+	while (state_record_next(&r, &record)) {
+		if (record.type == STATE_END)
+			break;
+		for (size_t len = 0; len < record.left; len++) {
+			struct dp_state_loaded told =
+				load_shorter(&(struct bytes){names.bytes, names.len}, &record, len);
+
+			if (is_fixed(record.type) && told.n_refused != 1)
+				fail_msg("type %u is accepted with %zu bytes of %zu", record.type, len, record.left);
+		}
+		if (record.type != STATE_PORT && record.type != STATE_BRIDGE)
+			continue;
+		state_record_begin(&names, record.type, record.version);
+		state_record_put(&names, record.at, record.left);
+		state_record_end(&names);
+	}
+	assert_sound();
+	free(names.bytes);
+	forget_counters(); // some were loaded often
+	end(&saved);
+}
+
 static void
 ports_get_the_ids_that_they_had(void **state)
 {
@@ -1338,6 +1398,7 @@ main(int argc, char **argv)
 		WITH_BRIDGE(state_that_is_cut_is_loaded_so_far),
 		WITH_BRIDGE(states_that_lie_do_no_harm),
 		WITH_BRIDGE(lies_about_everything_do_no_harm),
+		WITH_BRIDGE(records_that_are_too_short_are_refused),
 		WITH_BRIDGE(ports_get_the_ids_that_they_had),
 		WITH_BRIDGE(wanted_ids_are_kept_free_while_others_are),
 		WITH_BRIDGE(ids_that_cannot_be_are_refused),
