@@ -112,6 +112,7 @@ struct dp_system_cfg {
 	// It takes over from another process: workers are halted at first, and ports' sockets are
 	// not opened yet.
 	bool is_standby;
+	int former_rings; // then: dp_hand_rings of that process, which is taken; 0: none
 };
 
 struct dp_system_info {
@@ -401,6 +402,14 @@ int dp_init(const struct dp_system_cfg *cfg, struct dp **ret_dp, char err[DP_ERR
 void dp_give_fd(struct dp *dp, const char *name, int fd);
 // Stops the workers, removes what is left, ends EAL. NULL is accepted.
 void dp_fini(struct dp *dp);
+// Does a process that takes over go on with the port while this one runs? It opens others when this
+// one has closed them.
+static inline bool
+dp_port_is_handed(const struct dp_port_cfg *cfg)
+{
+	return port_has(cfg->type, PORT_IS_HANDED) && !cfg->device[0];
+}
+
 // Workers end their turn and make no other until dp_resume: ports keep what comes for them. Ports
 // may be changed meanwhile. resume: 0 or a negative errno, and some workers may run.
 void dp_halt(struct dp *dp);
@@ -435,6 +444,27 @@ int dp_state_load(struct dp *dp, const uint8_t *buf, size_t len, struct dp_state
 int dp_ids_want(struct dp *dp, const char *name, unsigned id);
 int dp_ids_save(struct dp *dp, uint8_t **buf, size_t *len);
 int dp_ids_load(struct dp *dp, const uint8_t *buf, size_t len, unsigned *ret_n);
+// The hand-over of guests' sockets and connections to a process that has made the same ports
+// (dp_system_cfg.is_standby). Whatever is sent goes there through dp_give_fd. Errors: -EBUSY: a
+// port that err names cannot be handed over now; -EIO: `store` refused. prepare: workers run, and
+// front-ends are served; what changes afterwards is sent again. stop: no front-end is served, until
+// dp_hand_resume or the end of the process; dp_halt comes next. The end without dp_fini:
+// connections and sockets are the other process's. resume: workers, too.
+// rings: a descriptor for dp_system_cfg.former_rings, which stays the datapath's.
+int dp_hand_rings(const struct dp *dp);
+int dp_hand_prepare(struct dp *dp, const struct dp_fd_store *to, char err[DP_ERR_SIZE]);
+int dp_hand_stop(struct dp *dp, const struct dp_fd_store *to, char err[DP_ERR_SIZE]);
+int dp_hand_resume(struct dp *dp);
+// Stopped, and the other process has taken over: closes what was not handed over.
+void dp_hand_release(struct dp *dp);
+// The other process, when it was sent what prepare sends: does all that can fail, without touching
+// anything of the former one. -ENOMEM with err.
+int dp_warm(struct dp *dp, char err[DP_ERR_SIZE]);
+// The other process: opens the sockets of ports, goes on with their connections, and starts the
+// workers. A port that fails is logged, and stays down. raise: after it, the workers' priority, for
+// which each of them must have begun: up to 10 s. -ETIMEDOUT
+int dp_take_over(struct dp *dp);
+int dp_raise(struct dp *dp);
 // Of a running datapath: changes idle, idle_ns and dscp_classes, and ignores the rest. -EINVAL,
 // -ENOMEM: nothing changed.
 int dp_system_set(struct dp *dp, const struct dp_system_cfg *cfg, char err[DP_ERR_SIZE]);

@@ -16,15 +16,17 @@ enum port_trait {
 	PORT_MAY_BE_UPLINK = 16, // it may have an address, and carry tunnels
 	PORT_MAY_HOLD = 32, // with a rate: a full queue there holds back the guests that fill it
 	PORT_HAS_SOCKET = 64, // a file where front-ends connect
+	// Another process may go on with it while this one runs (dp_hand_prepare).
+	PORT_IS_HANDED = 128,
 };
 
 // clang-format off
 // X(arg, ID, name, traits, what it is): DP_PORT_ID, and struct port_type port_NAME_type in
 // src/dp/house/port_NAME.c. arg is the caller's own.
 #define PORT_TYPES(X, arg) \
-	X(arg, VHOST,   vhost,   PORT_IS_GUEST | PORT_HAS_SOCKET | PORT_MAY_BE_UPLINK, "a guest's vhost-user socket") \
+	X(arg, VHOST,   vhost,   PORT_IS_GUEST | PORT_HAS_SOCKET | PORT_MAY_BE_UPLINK | PORT_IS_HANDED, "a guest's vhost-user socket") \
 	X(arg, ETHDEV,  ethdev,  PORT_IS_DEVICE | PORT_MAY_BE_UPLINK | PORT_MAY_HOLD,  "a DPDK device") \
-	X(arg, GENEVE,  geneve,  PORT_IS_TUNNEL,                                       "a tunnel to another host") \
+	X(arg, GENEVE,  geneve,  PORT_IS_TUNNEL | PORT_IS_HANDED, "a tunnel to another host") \
 	X(arg, SEGMENT, segment, PORT_IS_NODE | PORT_MAY_BE_UPLINK,                    "Ethernet over shared memory") \
 	X(arg, VDUSE,   vduse,   PORT_IS_GUEST,                                        "a device of the kernel's vDPA bus, for containers and guests")
 // clang-format on

@@ -101,6 +101,31 @@ parse_classes(const char *text, struct dscp_table *ret_table, char err[DP_ERR_SI
 	return rc;
 }
 
+// In memory where there is no file: a hand-over needs them, too.
+static int
+open_ring_states(struct dp *dp, char err[DP_ERR_SIZE])
+{
+	const struct dp_system_cfg *cfg = &dp->cfg;
+
+	if (cfg->is_standby && cfg->former_rings > 0) {
+		dp->ring_states = ring_states_join(cfg->former_rings);
+		if (!dp->ring_states)
+			dp_error(err, "hand-over: the former daemon's rings are of another version");
+		return dp->ring_states ? 0 : -EPROTO;
+	}
+	if (cfg->ring_states[0])
+		dp->ring_states = ring_states_open(cfg->ring_states);
+	if (!dp->ring_states)
+		dp->ring_states = ring_states_create();
+	return dp->ring_states ? 0 : -ENOMEM;
+}
+
+int
+dp_hand_rings(const struct dp *dp)
+{
+	return ring_states_fd(dp->ring_states);
+}
+
 int
 dp_init(const struct dp_system_cfg *cfg, struct dp **ret_dp, char err[DP_ERR_SIZE])
 {
@@ -143,8 +168,8 @@ dp_init(const struct dp_system_cfg *cfg, struct dp **ret_dp, char err[DP_ERR_SIZ
 		rc = vhost_guard_start();
 	if (!rc)
 		rc = guest_loop_create(&dp->env.rcu, &dp->guests);
-	if (!rc && cfg->ring_states[0])
-		dp->ring_states = ring_states_open(cfg->ring_states);
+	if (!rc)
+		rc = open_ring_states(dp, err);
 	if (!rc)
 		rc = link_store_create(dp);
 	if (!rc)
@@ -155,6 +180,8 @@ dp_init(const struct dp_system_cfg *cfg, struct dp **ret_dp, char err[DP_ERR_SIZ
 		rc = workers_create(dp);
 	if (!rc && !cfg->is_standby)
 		rc = dp_resume(dp);
+	if (!rc && !cfg->is_standby)
+		rc = dp_raise(dp);
 	if (rc) {
 		if (!err[0])
 			dp_error(err, "cannot start the datapath with %u buffers: %s", dp->cfg.n_mbufs, strerror(-rc));

@@ -36,6 +36,7 @@ struct dp {
 	struct guest_loop *guests; // serves all front-ends
 	struct ring_states *ring_states; // NULL: they are not kept
 	struct link_store *link_store; // NULL: connections end with the process
+	uint64_t n_hands; // hand-overs that were begun
 	struct connector *connector;
 	struct netdev_watch *netdevs;
 	_Atomic uint64_t log_errors, bus_errors;

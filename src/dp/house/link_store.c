@@ -105,12 +105,19 @@ take_role(const struct vhost *v, const char *role, unsigned n)
 }
 
 static void
+forget_stored(const struct dp *dp, const char *name)
+{
+	if (store_of(dp)->forget)
+		store_of(dp)->forget(store_of(dp)->arg, name);
+}
+
+static void
 forget_name(const struct vhost *v, uint32_t serial, const char *role, unsigned n)
 {
 	char name[32];
 
 	name_of(name, index_of(v), serial, role, n);
-	store_of(v->port->dp)->forget(store_of(v->port->dp)->arg, name);
+	forget_stored(v->port->dp, name);
 }
 
 static void
@@ -230,10 +237,11 @@ static int
 adopt(struct vhost *v)
 {
 	struct link_record *r = &v->record->link;
+	uint32_t is_whole = atomic_load(&r->is_whole);
 	struct vhost_user_kept_fds fds;
 	int socket, rc;
 
-	if (!take_set(v, &socket, &fds) || !atomic_load(&r->is_whole)) {
+	if (!take_set(v, &socket, &fds) || is_whole == LINK_PARTIAL) {
 		vhost_link_drop(&fds);
 		if (socket >= 0)
 			vhost_guard_close(socket, guest_link_end_socket(socket) ? v->port->path.serial : 0);
@@ -242,8 +250,10 @@ adopt(struct vhost *v)
 	rc = guest_loop_adopt(v->port->dp->guests, &v->served, socket, &r->session, &fds, &r->is_whole);
 	if (rc)
 		return rc;
-	v->n_stored = ADOPTED_CHANGES;
-	v->is_stored = true;
+	if (is_whole == LINK_STORED) {
+		v->n_stored = ADOPTED_CHANGES;
+		v->is_stored = true;
+	}
 	return 0;
 }
 
@@ -309,22 +319,35 @@ copy_set(const struct guest_link *link, struct link_record *record, int *ret_soc
 }
 
 static bool
-send_fd(const struct vhost *v, uint32_t serial, const char *role, unsigned n, int fd)
+send_fd(const struct vhost *v, const struct dp_fd_store *to, uint32_t serial, const char *role, unsigned n, int fd)
 {
-	const struct dp_fd_store *store = store_of(v->port->dp);
 	char name[32];
 
 	name_of(name, index_of(v), serial, role, n);
-	return store->store(store->arg, name, fd);
+	return to->store(to->arg, name, fd);
+}
+
+// A file that the service manager has.
+static bool
+hold_file(struct vhost *v, const struct dp_fd_store *to, int fd)
+{
+	int own;
+
+	if (to != store_of(v->port->dp))
+		return true;
+	own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (own >= 0)
+		v->stored_file[v->n_stored_files++] = own;
+	return own >= 0;
 }
 
 // A store keeps one descriptor of an open file, so of regions in the same file one is sent.
 static bool
-send_files(struct vhost *v, struct link_record *record, struct vhost_user_kept_fds *fds)
+send_files(struct vhost *v, const struct dp_fd_store *to, struct link_record *record,
+	const struct vhost_user_kept_fds *fds)
 {
 	struct stat st, other;
 	bool is_stored = true;
-	int own;
 
 	for (unsigned i = 0; i < record->session.n_regions; i++) {
 		unsigned k = 0;
@@ -336,56 +359,59 @@ send_files(struct vhost *v, struct link_record *record, struct vhost_user_kept_f
 		record->file[i] = k < i ? record->file[k] : (uint8_t)record->n_files++;
 		if (k < i)
 			continue;
-		is_stored &= send_fd(v, record->serial, "memory", record->file[i], fds->memory[i]);
-		own = fcntl(fds->memory[i], F_DUPFD_CLOEXEC, 0);
-		is_stored &= own >= 0;
-		if (own >= 0)
-			v->stored_file[v->n_stored_files++] = own;
+		is_stored &= send_fd(v, to, record->serial, "memory", record->file[i], fds->memory[i]);
+		is_stored &= hold_file(v, to, fds->memory[i]);
 	}
 	return is_stored;
 }
 
 static bool
-send_set(struct vhost *v, struct link_record *record, int socket, struct vhost_user_kept_fds *fds)
+send_set(struct vhost *v, const struct dp_fd_store *to, struct link_record *record, int socket,
+	const struct vhost_user_kept_fds *fds)
 {
-	bool is_stored = send_fd(v, record->serial, "link", 0, socket) && send_files(v, record, fds);
+	bool is_stored = send_fd(v, to, record->serial, "link", 0, socket) && send_files(v, to, record, fds);
 
 	for (unsigned i = 0; i < VHOST_USER_MAX_RINGS; i++) {
 		if (fds->kick[i] >= 0)
-			is_stored &= send_fd(v, record->serial, "kick", i, fds->kick[i]);
+			is_stored &= send_fd(v, to, record->serial, "kick", i, fds->kick[i]);
 		if (fds->call[i] >= 0)
-			is_stored &= send_fd(v, record->serial, "call", i, fds->call[i]);
+			is_stored &= send_fd(v, to, record->serial, "call", i, fds->call[i]);
 	}
 	return is_stored;
 }
 
-// The link of a port that has one, and of which nothing was heard since the last look. The loop's
-// lock is held.
+// The only link of a port that has one; several have others' rings. The loop's lock is held.
+static struct guest_link *
+find_only(const struct vhost *v, unsigned *ret_n)
+{
+	struct guest_link *only = NULL;
+
+	*ret_n = 0;
+	for (unsigned i = 0; i < GUEST_LOOP_LINKS; i++)
+		if (v->frontend[i].link) {
+			only = v->frontend[i].link;
+			(*ret_n)++;
+		}
+	return *ret_n == 1 ? only : NULL;
+}
+
+// Likewise, if nothing was heard of it since the last look.
 static struct guest_link *
 find_quiet(struct vhost *v)
 {
 	bool is_quiet = v->n_looked == v->n_changes && v->n_stored != v->n_changes;
-	struct guest_link *only = NULL;
+	unsigned n;
 
 	v->n_looked = v->n_changes;
-	for (unsigned i = 0; is_quiet && i < GUEST_LOOP_LINKS; i++) {
-		is_quiet = !only || !v->frontend[i].link;
-		only = v->frontend[i].link ? v->frontend[i].link : only;
-	}
-	return is_quiet ? only : NULL;
+	return is_quiet ? find_only(v, &n) : NULL;
 }
 
-// False: its front-end has said something since.
-static bool
-write_record(struct vhost *v, struct guest_link *link, const struct link_record *record, uint64_t n_changes)
+// The loop's lock is held.
+static void
+write_record(struct vhost *v, struct guest_link *link, const struct link_record *record, enum link_whole whole)
 {
 	struct link_record *to = &v->record->link;
 
-	guest_loop_lock(v->port->dp->guests);
-	if (v->n_changes != n_changes) {
-		guest_loop_unlock(v->port->dp->guests);
-		return false;
-	}
 	to->version = record->version;
 	to->serial = record->serial;
 	to->n_files = record->n_files;
@@ -393,10 +419,22 @@ write_record(struct vhost *v, struct guest_link *link, const struct link_record 
 	to->calls = record->calls;
 	memcpy(to->file, record->file, sizeof(to->file));
 	to->session = record->session;
-	atomic_store(&to->is_whole, 1);
+	atomic_store(&to->is_whole, whole);
 	link->is_whole = &to->is_whole;
+}
+
+// False: its front-end has said something since.
+static bool
+write_stored(struct vhost *v, struct guest_link *link, const struct link_record *record, uint64_t n_changes)
+{
+	bool is_same;
+
+	guest_loop_lock(v->port->dp->guests);
+	is_same = v->n_changes == n_changes;
+	if (is_same)
+		write_record(v, link, record, LINK_STORED);
 	guest_loop_unlock(v->port->dp->guests);
-	return true;
+	return is_same;
 }
 
 static void
@@ -419,7 +457,8 @@ store(struct vhost *v)
 	v->n_stored = n_changes; // where it cannot be, the next change may help
 	if (is_copied) {
 		v->port->dp->link_store->n_sent++;
-		v->is_stored = send_set(v, &record, socket, &fds) && write_record(v, link, &record, n_changes);
+		v->is_stored = send_set(v, store_of(v->port->dp), &record, socket, &fds) &&
+			write_stored(v, link, &record, n_changes);
 		if (!v->is_stored)
 			forget(v, &record);
 	}
@@ -458,8 +497,101 @@ link_store_look(struct vhost *v)
 		return;
 	if (v->is_stored)
 		forget(v, &v->record->link); // a process would not go on with it any more
-	if (v->port->dp->link_store->n_sent < SENT_A_TURN)
+	if (store_of(v->port->dp)->store && v->port->dp->link_store->n_sent < SENT_A_TURN)
 		store(v);
+}
+
+static int
+find_role(const struct vhost *v, const char *role, unsigned n)
+{
+	const struct link_store *s = v->port->dp->link_store;
+	char name[32];
+
+	name_of(name, index_of(v), v->record->link.serial, role, n);
+	for (unsigned i = 0; i < s->n_given; i++)
+		if (s->given[i].fd >= 0 && !strcmp(s->given[i].name, name))
+			return s->given[i].fd;
+	return -1;
+}
+
+int
+link_store_warm(struct vhost *v, char err[DP_ERR_SIZE])
+{
+	const struct link_record *r = is_possible(v) ? &v->record->link : NULL;
+	int rc = 0;
+
+	for (uint32_t i = 0; !rc && r && v->served.is_kept && i < r->session.n_regions; i++) {
+		int fd = find_role(v, "memory", r->file[i]);
+
+		if (fd >= 0)
+			rc = guest_link_warm(fd, r->session.region[i].offset, r->session.region[i].n_bytes);
+	}
+	if (rc)
+		dp_error(err, "port %s: no memory to map its guest's", v->fixed.name);
+	return rc;
+}
+
+int
+link_store_take_listener(struct vhost *v)
+{
+	char name[32];
+
+	if (!v->record)
+		return -1;
+	name_of(name, index_of(v), 0, "listen", 0);
+	return take(v->port->dp->link_store, name);
+}
+
+// Of a connection that the service manager has as it is, the set keeps its names.
+static int
+hand_link(struct vhost *v, const struct dp_fd_store *to, struct guest_link *link)
+{
+	bool has_stored = v->is_stored && v->n_stored == v->n_changes;
+	struct link_record record = {.version = LINK_RECORD_VERSION, .serial = v->record->link.serial + !has_stored};
+	struct vhost_user_kept_fds fds;
+	int socket = -1, rc;
+
+	if (v->is_stored && !has_stored)
+		forget(v, &v->record->link);
+	rc = copy_set(link, &record, &socket, &fds) ? 0 : -EBUSY;
+	if (!rc)
+		rc = send_set(v, to, &record, socket, &fds) ? 0 : -EIO;
+	if (!rc && !has_stored)
+		write_record(v, link, &record, LINK_HANDED);
+	vhost_link_drop(&fds);
+	if (socket >= 0)
+		vhost_guard_close(socket, 0);
+	return rc;
+}
+
+int
+link_store_hand(struct vhost *v, const struct dp_fd_store *to, char err[DP_ERR_SIZE])
+{
+	int listener = guest_loop_listener(v->port->dp->guests, &v->served), rc = 0;
+	struct guest_link *link;
+	char name[32];
+	unsigned n;
+
+	if (v->hand != v->port->dp->n_hands)
+		v->n_handed = 0;
+	v->hand = v->port->dp->n_hands;
+	if (!v->served.is_kept || v->n_handed == v->n_changes + 1)
+		return 0;
+	link = find_only(v, &n);
+	if (n > 1) {
+		dp_error(err, "port %s: its guest is moving to another process", v->fixed.name);
+		return -EBUSY;
+	}
+	name_of(name, index_of(v), 0, "listen", 0);
+	if (listener >= 0 && !v->n_handed && !to->store(to->arg, name, listener))
+		rc = -EIO;
+	if (!rc && link)
+		rc = hand_link(v, to, link);
+	if (rc == -EBUSY)
+		dp_error(err, "port %s: its guest's connection cannot be handed over now", v->fixed.name);
+	if (!rc)
+		v->n_handed = v->n_changes + 1;
+	return rc;
 }
 
 // What no port has asked for.
@@ -474,7 +606,7 @@ end_given(struct dp *dp)
 
 		if (fd < 0)
 			continue;
-		store_of(dp)->forget(store_of(dp)->arg, s->given[i].name);
+		forget_stored(dp, s->given[i].name);
 		if (!fstat(fd, &st) && S_ISSOCK(st.st_mode))
 			(void)guest_link_end_socket(fd);
 		close_after_store(dp, &fd, 1);
@@ -500,7 +632,7 @@ link_store_turn(struct dp *dp)
 int
 link_store_create(struct dp *dp)
 {
-	if (!dp->cfg.fd_store.store || !dp->ring_states)
+	if (!dp->ring_states)
 		return 0;
 	dp->link_store = calloc(1, sizeof(*dp->link_store));
 	return dp->link_store ? 0 : -ENOMEM;

@@ -10,6 +10,7 @@
 #include "port_end.h"
 #include "port_type.h"
 #include "registry.h"
+#include "rtvs/log.h"
 #include "state_ids.h"
 #include "traces.h"
 #include "underlay.h"
@@ -173,6 +174,20 @@ stop(struct port *port)
 	port_life_step(&port->life, PORT_STOPPED);
 }
 
+void
+port_start_all(struct dp *dp)
+{
+	char err[DP_ERR_SIZE];
+
+	for (unsigned i = 0; i < DP_MAX_PORTS; i++) {
+		struct port *port = dp->port[i];
+
+		if (port && port->cfg.admin_up && port->life != PORT_STARTED && start(port, err))
+			log_about(LOG_LEVEL_ERROR, LOG_ABOUT(NULL, {"PORT", port->cfg.name}), "port %s: %s",
+				port->cfg.name, err);
+	}
+}
+
 int
 dp_port_add(struct dp *dp, const struct dp_port_cfg *cfg, unsigned *ret_id, char err[DP_ERR_SIZE])
 {
@@ -213,7 +228,7 @@ dp_port_add(struct dp *dp, const struct dp_port_cfg *cfg, unsigned *ret_id, char
 	rc = publish(port, true);
 	if (rc)
 		dp_error(err, "no memory for a port");
-	if (!rc && cfg->admin_up)
+	if (!rc && cfg->admin_up && !dp->cfg.is_standby)
 		rc = start(port, err);
 	if (rc)
 		goto err_del;

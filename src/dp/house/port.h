@@ -31,3 +31,6 @@ struct port {
 
 // It has one from then on, which workers have with the next view. -ENOMEM
 int port_make_schedule(struct port *port);
+// Ports that are up and were not started, because the datapath was to take over. What fails is
+// logged.
+void port_start_all(struct dp *dp);

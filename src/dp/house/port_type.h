@@ -21,6 +21,12 @@ struct port_type {
 	// machine, aligned to 8 bytes. Both NULL: there is none. save returns the length,
 	// 0: there is none now, and writes when that is no more than size. No worker uses the port.
 	size_t (*save)(const struct port *port, void *state, size_t size);
+	// Sends the port's sockets and connections to a process that takes over, if anything is new
+	// since the last time. The lock of guest_loop.h is held. NULL: there are none, and that
+	// process opens the device when this one has ended. Errors: as dp_hand_prepare.
+	int (*hand)(struct port *port, const struct dp_fd_store *to, char err[DP_ERR_SIZE]);
+	// In that process, before start: whatever of it can fail. NULL: nothing can.
+	int (*warm)(struct port *port, char err[DP_ERR_SIZE]);
 	// After open, before start. -EINVAL: another version or length, or a number that save does
 	// not write; the port is then as it was.
 	int (*restore)(struct port *port, const void *state, size_t len);

@@ -42,8 +42,10 @@ stop_serving(struct vhost *v)
 static int
 start_listen(struct vhost *v, char err[DP_ERR_SIZE])
 {
-	int fd = vhost_socket_listen(&v->port->cfg, err), rc;
+	int fd = link_store_take_listener(v), rc;
 
+	if (fd < 0)
+		fd = vhost_socket_listen(&v->port->cfg, err);
 	if (fd < 0)
 		return fd;
 	v->is_bound = true;
@@ -269,6 +271,18 @@ dp_port_move(struct dp *dp, unsigned id, uint64_t for_ns)
 	return 0;
 }
 
+static int
+vhost_hand(struct port *port, const struct dp_fd_store *to, char err[DP_ERR_SIZE])
+{
+	return link_store_hand(port->priv, to, err);
+}
+
+static int
+vhost_warm(struct port *port, char err[DP_ERR_SIZE])
+{
+	return link_store_warm(port->priv, err);
+}
+
 // A QEMU outlives its port, and goes on with the features that its guest negotiated.
 struct saved {
 	uint32_t version, zero;
@@ -313,6 +327,8 @@ const struct port_type port_vhost_type = {
 	.stop = vhost_stop,
 	.state = vhost_state,
 	.housekeeping = vhost_housekeeping,
+	.hand = vhost_hand,
+	.warm = vhost_warm,
 	.save = vhost_save,
 	.restore = vhost_restore,
 	.io = &guest_io_ops,

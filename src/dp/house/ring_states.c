@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 struct ring_states {
+	int fd; // of the file
 	struct ring_record *record; // DP_MAX_PORTS, the file
 	bool is_taken[DP_MAX_PORTS];
 };
@@ -44,26 +45,69 @@ open_file(const char *path)
 	return rc;
 }
 
+// Takes the descriptor. 0 or a negative errno.
+static int
+map_file(int fd, struct ring_states **ret_states)
+{
+	struct ring_states *states = calloc(1, sizeof(*states));
+	void *map = states ? mmap(NULL, FILE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) : MAP_FAILED;
+	int rc = map == MAP_FAILED ? -errno : 0;
+
+	if (rc) {
+		free(states);
+		close(fd);
+		return rc;
+	}
+	states->fd = fd;
+	states->record = map;
+	*ret_states = states;
+	return 0;
+}
+
 struct ring_states *
 ring_states_open(const char *path)
 {
-	struct ring_states *states = calloc(1, sizeof(*states));
-	void *map = MAP_FAILED;
-	int fd = states ? open_file(path) : -ENOMEM, rc = fd < 0 ? fd : 0;
+	struct ring_states *states = NULL;
+	int fd = open_file(path), rc = fd < 0 ? fd : map_file(fd, &states);
 
-	if (fd >= 0) {
-		map = mmap(NULL, FILE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-		rc = map == MAP_FAILED ? -errno : 0;
+	if (rc)
+		log_info("%s: %s: after a crash the positions of packed rings are found by their flags alone", path,
+			rc == -EMEDIUMTYPE ? "not on a tmpfs" : strerror(-rc));
+	return states;
+}
+
+struct ring_states *
+ring_states_create(void)
+{
+	struct ring_states *states = NULL;
+	int fd = memfd_create("rtvs-rings", MFD_CLOEXEC);
+
+	if (fd >= 0 && ftruncate(fd, (off_t)FILE_BYTES)) {
 		close(fd);
+		return NULL;
 	}
-	if (!rc) {
-		states->record = map;
-		return states;
-	}
-	log_info("%s: %s: after a crash the positions of packed rings are found by their flags alone", path,
-		rc == -EMEDIUMTYPE ? "not on a tmpfs" : strerror(-rc));
-	free(states);
-	return NULL;
+	if (fd >= 0)
+		(void)map_file(fd, &states);
+	return states;
+}
+
+struct ring_states *
+ring_states_join(int fd)
+{
+	struct ring_states *states = NULL;
+	struct stat st;
+
+	if (fstat(fd, &st) || st.st_size != (off_t)FILE_BYTES)
+		close(fd);
+	else
+		(void)map_file(fd, &states);
+	return states;
+}
+
+int
+ring_states_fd(const struct ring_states *states)
+{
+	return states->fd;
 }
 
 void
@@ -72,6 +116,7 @@ ring_states_close(struct ring_states *states)
 	if (!states)
 		return;
 	(void)munmap(states->record, FILE_BYTES);
+	close(states->fd);
 	free(states);
 }
 

@@ -11,11 +11,17 @@
 
 #define LINK_RECORD_VERSION 1
 
-// A connection whose descriptors are stored.
+enum link_whole {
+	LINK_PARTIAL, // the connection was changing
+	LINK_STORED, // and all of the set is in the descriptor store
+	LINK_HANDED, // and all of the set is with the process that takes over
+};
+
+// A connection whose descriptors are stored, or handed over.
 struct link_record {
 	uint32_t version; // 0: there never was one
 	uint32_t serial; // of the set of descriptors that is stored
-	_Atomic uint32_t is_whole; // what follows is so, and all of that set is stored
+	_Atomic uint32_t is_whole; // enum link_whole: what follows is so
 	uint32_t n_files; // of memory
 	uint32_t kicks, calls; // rings that have one, as bits
 	uint8_t file[VHOST_USER_KEPT_REGIONS]; // by region
@@ -33,6 +39,12 @@ struct ring_states;
 // path: of the file, which is made if it is not there. NULL: it cannot be used, which is logged;
 // rings are then found by their flags alone.
 struct ring_states *ring_states_open(const char *path);
+// In memory alone: for a process that takes over, and after no crash. NULL: out of memory.
+struct ring_states *ring_states_create(void);
+// Those of another process, by the descriptor of its file, which is taken in any case. NULL: it is
+// none of this version.
+struct ring_states *ring_states_join(int fd);
+int ring_states_fd(const struct ring_states *states);
 void ring_states_close(struct ring_states *states); // NULL is accepted; the file stays
 
 // A socket's record: as the socket's last port left it, or zeroes. NULL: there is no file. It is

@@ -34,6 +34,9 @@ struct vhost {
 	uint64_t n_changes; // events of its connections; under the loop's lock
 	// Of these, when link_store.c looked last, and when it stored the connection; ctl
 	uint64_t n_looked, n_stored;
+	// Likewise + 1, when it was sent to the process that takes over, in hand-over number
+	// `hand`; ctl
+	uint64_t n_handed, hand;
 	bool is_stored, is_store_asked; // ctl
 	// The memory's that are stored, ctl; see link_store.c.
 	int stored_file[VHOST_USER_KEPT_REGIONS];

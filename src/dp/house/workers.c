@@ -15,11 +15,13 @@
 #define WAIT_MS 10000 // for a worker's first instruction, on a busy machine
 
 // Their threads run, or are about to.
-static int
-raise_priority(struct dp *dp)
+int
+dp_raise(struct dp *dp)
 {
 	int tid[DP_MAX_WORKERS];
 
+	if (dp->is_raised)
+		return 0;
 	for (unsigned i = 0; i < dp->env.n_workers; i++) {
 		unsigned n_waits = 0;
 
@@ -69,8 +71,6 @@ dp_resume(struct dp *dp)
 	atomic_store(&dp->env.stop, false);
 	for (unsigned i = 0; !rc && i < dp->env.n_workers; i++)
 		rc = rte_eal_remote_launch(worker_main, dp->worker[i], i + 1);
-	if (!rc && !dp->is_raised)
-		rc = raise_priority(dp);
 	dp->is_running = !rc;
 	return rc;
 }

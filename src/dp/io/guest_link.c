@@ -73,6 +73,86 @@ guest_link_close_late(struct guest_link *link)
 		link->cfg.close(link->cfg.arg, link->late[--link->n_late], false);
 }
 
+// Maps that no link has yet.
+struct warm {
+	struct warm *next;
+	dev_t dev;
+	ino_t ino;
+	uint64_t first;
+	size_t n_bytes;
+	void *base;
+};
+
+static struct warm *warm_maps;
+
+// MAP_FAILED: there is none, or no memory.
+static void *
+map_pages(int fd, uint64_t first, size_t n_bytes)
+{
+	void *base = mmap(NULL, n_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, (off_t)first);
+
+	if (base != MAP_FAILED)
+		(void)madvise(base, n_bytes, MADV_DONTDUMP);
+	return base;
+}
+
+static void *
+take_warm(int fd, uint64_t first, size_t n_bytes)
+{
+	struct warm **at = &warm_maps, *w;
+	struct stat st;
+	void *base;
+
+	if (!warm_maps || fstat(fd, &st))
+		return MAP_FAILED;
+	while ((w = *at) && (w->dev != st.st_dev || w->ino != st.st_ino || w->first != first || w->n_bytes != n_bytes))
+		at = &w->next;
+	if (!w)
+		return MAP_FAILED;
+	*at = w->next;
+	base = w->base;
+	free(w);
+	return base;
+}
+
+int
+guest_link_warm(int fd, uint64_t offset, uint64_t n_bytes)
+{
+	struct warm *w = calloc(1, sizeof(*w));
+	uint64_t page;
+	struct stat st;
+
+	if (!w || fstat(fd, &st) || n_bytes > MAX_MAPPED || offset > MAX_MAPPED) {
+		free(w);
+		return -ENOMEM;
+	}
+	page = (uint64_t)st.st_blksize;
+	w->dev = st.st_dev;
+	w->ino = st.st_ino;
+	w->first = offset / page * page;
+	w->n_bytes = (size_t)((offset + n_bytes + page - 1) / page * page - w->first);
+	w->base = map_pages(fd, w->first, w->n_bytes);
+	if (w->base == MAP_FAILED) {
+		free(w);
+		return -ENOMEM;
+	}
+	w->next = warm_maps;
+	warm_maps = w;
+	return 0;
+}
+
+void
+guest_link_cool(void)
+{
+	while (warm_maps) {
+		struct warm *w = warm_maps;
+
+		warm_maps = w->next;
+		(void)munmap(w->base, w->n_bytes);
+		free(w);
+	}
+}
+
 int
 guest_link_map(struct guest_link *link, int fd, uint64_t offset, uint64_t n_bytes, uint64_t page, uint8_t **ret_host)
 {
@@ -85,11 +165,12 @@ guest_link_map(struct guest_link *link, int fd, uint64_t offset, uint64_t n_byte
 	if (m == link->map + MAX_MAPS || n_bytes > MAX_MAPPED || offset > UINT64_MAX - MAX_MAPPED - page)
 		return -ENOMEM;
 	m->n_bytes = (size_t)((offset + n_bytes + page - 1) / page * page - first);
-	if (m->n_bytes <= MAX_MAPPED - link->n_mapped)
-		base = mmap(NULL, m->n_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, (off_t)first);
+	if (m->n_bytes <= MAX_MAPPED - link->n_mapped) {
+		base = take_warm(fd, first, m->n_bytes);
+		base = base == MAP_FAILED ? map_pages(fd, first, m->n_bytes) : base;
+	}
 	if (base == MAP_FAILED)
 		return -ENOMEM;
-	(void)madvise(base, m->n_bytes, MADV_DONTDUMP);
 	link->n_mapped += m->n_bytes;
 	m->base = base;
 	m->host = (uint8_t *)base + (offset - first);

@@ -121,6 +121,10 @@ void guest_link_free(struct guest_link *link); // its rings have stopped, and no
 // Maps n_bytes of a file, from offset on and in its pages, to read and write. Errors: -ENOMEM.
 int guest_link_map(
 	struct guest_link *link, int fd, uint64_t offset, uint64_t n_bytes, uint64_t page, uint8_t **ret_host);
+// Maps it before a link asks for the same part of the file, so that this cannot fail then. Of one
+// thread at a time, as guest_link_map. 0 or -ENOMEM. cool: what no link has asked for.
+int guest_link_warm(int fd, uint64_t offset, uint64_t n_bytes);
+void guest_link_cool(void);
 // All of these bytes are in the file, in whose own pages it is mapped. Errors also: -EINVAL.
 int guest_link_map_file(struct guest_link *link, int fd, uint64_t offset, uint64_t n_bytes, uint8_t **ret_host);
 // The file of what was mapped at host is the link's, until it is unmapped.

@@ -493,6 +493,15 @@ guest_loop_adopt(struct guest_loop *loop, struct guest_port *port, int socket, c
 	return rc;
 }
 
+int
+guest_loop_listener(const struct guest_loop *loop, const struct guest_port *port)
+{
+	for (unsigned i = 0; i < loop->n_slots; i++)
+		if (loop->slot[i].port == port && !loop->slot[i].link && !loop->slot[i].is_removed)
+			return loop->slot[i].fd;
+	return -1;
+}
+
 void
 guest_loop_lock(struct guest_loop *loop)
 {

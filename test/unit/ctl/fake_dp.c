@@ -899,3 +899,104 @@ fake_dp_dump(void)
 	free(text);
 	return sorted;
 }
+
+int
+dp_hand_prepare(struct dp *dp, const struct dp_fd_store *to, char err[DP_ERR_SIZE])
+{
+	(void)dp;
+	(void)to;
+	(void)snprintf(err, DP_ERR_SIZE, "no hand-over of a fake datapath");
+	return -EBUSY;
+}
+
+int
+dp_hand_stop(struct dp *dp, const struct dp_fd_store *to, char err[DP_ERR_SIZE])
+{
+	return dp_hand_prepare(dp, to, err);
+}
+
+int
+dp_hand_resume(struct dp *dp)
+{
+	(void)dp;
+	return 0;
+}
+
+void
+dp_hand_release(struct dp *dp)
+{
+	(void)dp;
+}
+
+int
+dp_take_over(struct dp *dp)
+{
+	(void)dp;
+	return 0;
+}
+
+int
+dp_raise(struct dp *dp)
+{
+	(void)dp;
+	return 0;
+}
+
+void
+dp_halt(struct dp *dp)
+{
+	(void)dp;
+}
+
+int
+dp_hand_rings(const struct dp *dp)
+{
+	(void)dp;
+	return 0;
+}
+
+int
+dp_state_save(struct dp *dp, uint8_t **buf, size_t *len)
+{
+	(void)dp;
+	(void)buf;
+	(void)len;
+	return 0;
+}
+
+int
+dp_state_load(struct dp *dp, const uint8_t *buf, size_t len, struct dp_state_loaded *ret)
+{
+	(void)dp;
+	(void)buf;
+	(void)len;
+	(void)ret;
+	return 0;
+}
+
+int
+dp_ids_save(struct dp *dp, uint8_t **buf, size_t *len)
+{
+	(void)dp;
+	(void)buf;
+	(void)len;
+	return 0;
+}
+
+int
+dp_ids_load(struct dp *dp, const uint8_t *buf, size_t len, unsigned *ret_n)
+{
+	(void)dp;
+	(void)buf;
+	(void)len;
+	*ret_n = 0;
+	return 0;
+}
+
+int
+dp_warm(struct dp *dp, char err[DP_ERR_SIZE])
+{
+	(void)dp;
+	(void)err;
+	return 0;
+}

@@ -10,7 +10,9 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #define MAX_STORED 128
@@ -128,6 +130,8 @@ begin(void **state)
 	int rc = fixture_start(state);
 
 	snprintf(rings, sizeof(rings), "/dev/shm/rtvs-link-store-test-%d", getpid());
+	link_store_destroy(dp);
+	ring_states_close(dp->ring_states);
 	dp->ring_states = ring_states_open(rings);
 	assert_non_null(dp->ring_states);
 	dp->cfg.fd_store = (struct dp_fd_store){.store = keep, .forget = forget, .barrier = set_barrier};
@@ -329,6 +333,175 @@ files_are_closed_after_the_store_has(void **state)
 	wait_fds(&file, n);
 }
 
+// The process that takes over: a table, too.
+static struct {
+	char name[32];
+	int fd;
+} handed[MAX_STORED];
+static unsigned n_handed, n_hands_left;
+
+static bool
+hand(void *arg, const char *name, int fd)
+{
+	(void)arg;
+	assert_true(n_handed < MAX_STORED);
+	if (!n_hands_left)
+		return false;
+	n_hands_left--;
+	memcpy(handed[n_handed].name, name, strlen(name) + 1);
+	handed[n_handed++].fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	return true;
+}
+
+static const struct dp_fd_store next = {.store = hand};
+
+static void
+drop_handed(void)
+{
+	while (n_handed)
+		close(handed[--n_handed].fd);
+	n_hands_left = UINT32_MAX;
+}
+
+static unsigned
+count_handed(const char *role)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < n_handed; i++)
+		n += strstr(handed[i].name, role) != NULL;
+	return n;
+}
+
+// Its port ends here as with the process, and is made anew as in the one that takes over.
+static void
+take_over(unsigned i)
+{
+	struct dp_port_cfg cfg = port_cfg(i);
+
+	dp->is_ending = true;
+	assert_int_equal(dp_port_del(dp, guest[i].port), 0);
+	dp->is_ending = false;
+	dp->cfg.is_standby = true;
+	add_port(i, &cfg);
+	assert_false(state_of(i).is_connected);
+	while (n_handed) {
+		n_handed--;
+		dp_give_fd(dp, handed[n_handed].name, handed[n_handed].fd);
+	}
+	dp_halt(dp);
+	assert_int_equal(dp_take_over(dp), 0);
+	((struct vhost *)dp->port[guest[i].port]->priv)->served.is_kept = true;
+}
+
+static void
+stop_and_resume(void)
+{
+	char err[DP_ERR_SIZE] = "";
+
+	assert_int_equal(dp_hand_stop(dp, &next, err), 0);
+	dp_halt(dp);
+	assert_int_equal(dp_hand_resume(dp), 0);
+}
+
+// Whether the service manager has it or not, and again.
+static void
+handed_connection_goes_on(void **state)
+{
+	char err[DP_ERR_SIZE] = "";
+
+	(void)state;
+	plug_two();
+	for (unsigned i = 0; i < 6; i++) {
+		unsigned n = i % 2 ? n_of_guest() : 0;
+
+		drop_handed();
+		assert_int_equal(dp_hand_prepare(dp, &next, err), 0);
+		assert_int_equal(count_handed("link"), 1);
+		assert_int_equal(count_handed("listen"), 1);
+		stop_and_resume();
+		assert_int_equal(count_handed("link"), 1); // nothing was sent again
+		take_over(1);
+		expect_frames_both_ways();
+		assert_int_equal(state_of(1).n_disconnects, 0);
+		if (i % 2)
+			assert_int_equal(n_stored, n);
+	}
+}
+
+static void
+change_after_the_first_sending_is_sent_again(void **state)
+{
+	char err[DP_ERR_SIZE] = "";
+
+	(void)state;
+	plug_two();
+	drop_handed();
+	assert_int_equal(dp_hand_prepare(dp, &next, err), 0);
+	unplug(1);
+	plug(1, 0, 0);
+	stop_and_resume();
+	assert_int_equal(count_handed("link"), 2);
+	assert_int_equal(count_handed("listen"), 1);
+	take_over(1);
+	expect_frames_both_ways();
+	drop_handed();
+	unplug(1);
+	assert_int_equal(dp_hand_prepare(dp, &next, err), 0);
+	assert_int_equal(count_handed("link"), 0);
+	drop_handed();
+}
+
+// At each descriptor; the port goes on, and another process may take over.
+static void
+process_that_takes_no_descriptor_is_told(void **state)
+{
+	char err[DP_ERR_SIZE];
+	unsigned n;
+
+	(void)state;
+	plug_two();
+	for (n = 0;; n++) {
+		drop_handed();
+		n_hands_left = n;
+		err[0] = '\0';
+		if (!dp_hand_prepare(dp, &next, err))
+			break;
+		assert_string_equal(err, "the other process does not take descriptors");
+		expect_frames_both_ways();
+	}
+	assert_true(n >= 7);
+	take_over(1);
+	expect_frames_both_ways();
+}
+
+static void
+connection_that_is_changing_is_not_handed(void **state)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	struct dp_port_cfg cfg = port_cfg(1);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	uint64_t end_tsc = wait_limit();
+	char err[DP_ERR_SIZE] = "";
+
+	(void)state;
+	add_port(1, &cfg);
+	((struct vhost *)dp->port[guest[1].port]->priv)->served.is_kept = true;
+	(void)snprintf(addr.sun_path, sizeof(addr.sun_path), "%.100s", cfg.socket);
+	assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	assert_int_equal(write(fd, "half", 4), 4);
+	drop_handed();
+	while (dp_hand_prepare(dp, &next, err) != -EBUSY)
+		assert_true(rte_rdtsc() < end_tsc);
+	assert_non_null(strstr(err, "cannot be handed over now"));
+	assert_non_null(strstr(err, cfg.name));
+	close(fd);
+	while (state_of(1).is_connected)
+		assert_true(rte_rdtsc() < end_tsc);
+	assert_int_equal(dp_hand_prepare(dp, &next, err), 0);
+	drop_handed();
+}
+
 // What no port asks for is closed with the process, at the latest, and a name that is too long, or
 // a descriptor that nobody stored, is no harm.
 static void
@@ -350,6 +523,10 @@ main(int argc, char **argv)
 		WITH_BRIDGE(store_that_is_full_has_nothing_of_a_connection),
 		WITH_BRIDGE(what_is_forgotten_is_not_whole),
 		WITH_BRIDGE(files_are_closed_after_the_store_has),
+		WITH_BRIDGE(handed_connection_goes_on),
+		WITH_BRIDGE(change_after_the_first_sending_is_sent_again),
+		WITH_BRIDGE(process_that_takes_no_descriptor_is_told),
+		WITH_BRIDGE(connection_that_is_changing_is_not_handed),
 		WITH_BRIDGE(what_no_port_asks_for_ends),
 	};
 

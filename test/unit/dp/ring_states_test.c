@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -99,6 +100,30 @@ file_of_another_kind_is_not_used(void **state)
 	assert_null(ring_states_open("/proc/rtvs-no-such-directory/file"));
 }
 
+// Two processes have the same records, also where there is no file.
+static void
+other_process_joins(void **state)
+{
+	struct ring_states *states = ring_states_create(), *other;
+	struct ring_record *record = ring_states_take(states, "/run/a"), *same;
+	int fd = fcntl(ring_states_fd(states), F_DUPFD_CLOEXEC, 0);
+
+	(void)state;
+	other = ring_states_join(fd);
+	assert_non_null(other);
+	same = ring_states_take(other, "/run/a");
+	assert_int_equal(ring_states_index(other, same), ring_states_index(states, record));
+	record->link.serial = 7;
+	assert_int_equal(same->link.serial, 7);
+	ring_states_close(states);
+	assert_int_equal(same->link.serial, 7);
+	fd = fcntl(ring_states_fd(other), F_DUPFD_CLOEXEC, 0);
+	ring_states_close(other);
+	assert_int_equal(ftruncate(fd, sizeof(struct ring_record)), 0);
+	assert_null(ring_states_join(fd));
+	assert_int_equal(fcntl(fd, F_GETFD), -1);
+}
+
 int
 main(void)
 {
@@ -106,6 +131,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(next_daemon_finds_what_was_left, begin, end),
 		cmocka_unit_test_setup_teardown(each_port_has_a_record_and_one_more_has_none, begin, end),
 		cmocka_unit_test_setup_teardown(file_of_another_kind_is_not_used, begin, end),
+		cmocka_unit_test(other_process_joins),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

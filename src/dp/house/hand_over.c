@@ -1,0 +1,105 @@
+// The hand-over of guests' connections to another process, and the taking over (rtvs/dp.h). A
+// port's type says what is sent; link_store.c has the connections. Invariant: between dp_hand_stop
+// and dp_hand_resume the loop's lock is held, so no front-end is served, and no worker runs: rings
+// and connections are as the records say.
+#include "dp_state.h"
+#include "io/guest_loop.h"
+#include "link_store.h"
+#include "port.h"
+#include "port_end.h"
+#include "port_type.h"
+
+#include <errno.h>
+#include <time.h>
+
+// A message is handled as soon as its bytes are there: a connection is in the middle of one for
+// microseconds, unless its front-end stalls there.
+#define HAND_TRIES 50
+#define HAND_WAIT_NS 1000000
+
+static int
+hand_ports(struct dp *dp, const struct dp_fd_store *to, char err[DP_ERR_SIZE])
+{
+	int rc = 0;
+
+	for (unsigned i = 0; !rc && i < DP_MAX_PORTS; i++)
+		if (dp->port[i] && dp->port[i]->type->hand)
+			rc = dp->port[i]->type->hand(dp->port[i], to, err);
+	if (rc == -EIO)
+		dp_error(err, "the other process does not take descriptors");
+	return rc;
+}
+
+// On success the loop stays locked.
+static int
+hand_locked(struct dp *dp, const struct dp_fd_store *to, char err[DP_ERR_SIZE])
+{
+	int rc = -EBUSY;
+
+	for (unsigned i = 0; rc == -EBUSY && i < HAND_TRIES; i++) {
+		if (i)
+			(void)nanosleep(&(struct timespec){.tv_nsec = HAND_WAIT_NS}, NULL);
+		guest_loop_lock(dp->guests);
+		rc = hand_ports(dp, to, err);
+		if (rc)
+			guest_loop_unlock(dp->guests);
+	}
+	return rc;
+}
+
+int
+dp_hand_prepare(struct dp *dp, const struct dp_fd_store *to, char err[DP_ERR_SIZE])
+{
+	int rc;
+
+	dp->n_hands++;
+	rc = hand_locked(dp, to, err);
+	if (!rc)
+		guest_loop_unlock(dp->guests);
+	return rc;
+}
+
+int
+dp_hand_stop(struct dp *dp, const struct dp_fd_store *to, char err[DP_ERR_SIZE])
+{
+	return hand_locked(dp, to, err);
+}
+
+int
+dp_hand_resume(struct dp *dp)
+{
+	int rc = dp_resume(dp);
+
+	guest_loop_unlock(dp->guests);
+	return rc;
+}
+
+void
+dp_hand_release(struct dp *dp)
+{
+	dp->is_ending = true;
+	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
+		if (dp->port[i] && !dp_port_is_handed(&dp->port[i]->cfg))
+			(void)dp_port_del(dp, i);
+	(void)port_end_now(dp, NULL);
+}
+
+int
+dp_warm(struct dp *dp, char err[DP_ERR_SIZE])
+{
+	int rc = 0;
+
+	for (unsigned i = 0; !rc && i < DP_MAX_PORTS; i++)
+		if (dp->port[i] && dp->port[i]->type->warm)
+			rc = dp->port[i]->type->warm(dp->port[i], err);
+	return rc;
+}
+
+int
+dp_take_over(struct dp *dp)
+{
+	dp->cfg.is_standby = false;
+	port_start_all(dp);
+	guest_link_cool();
+	return dp_resume(dp);
+}
