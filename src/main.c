@@ -9,9 +9,11 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define EXIT_CONFIG 2
 #define DEFAULT_SOCKET "/run/rtvswitch/control.sock"
@@ -29,6 +31,7 @@ enum option_id {
 	OPT_METRICS,
 	OPT_MONITOR_SOCKET,
 	OPT_NO_HUGE,
+	OPT_TAKE_OVER,
 	OPT_WORKER_PRIORITY,
 	OPT_WORKERS,
 };
@@ -49,6 +52,7 @@ static const struct option options[] = {
 	{"monitor-socket", required_argument, NULL, OPT_MONITOR_SOCKET},
 	{"no-huge", no_argument, NULL, OPT_NO_HUGE},
 	{"socket", required_argument, NULL, 's'},
+	{"take-over", required_argument, NULL, OPT_TAKE_OVER},
 	{"version", no_argument, NULL, 'V'},
 	{"worker-priority", required_argument, NULL, OPT_WORKER_PRIORITY},
 	{"workers", required_argument, NULL, OPT_WORKERS},
@@ -77,6 +81,7 @@ static const char help[] =
 	"      --no-huge              plain pages even if hugepages are free\n"
 	"      --eal ARGS             further arguments for DPDK, like '-a 0000:01:00.0'\n"
 	"      --log-level LEVEL      error, warning, info (default) or debug\n"
+	"      --take-over FD         for the use of 'rtvsctl system upgrade': goes on where that daemon stops\n"
 	"      --api                  print the RPC methods as JSON and exit\n"
 	"  -V, --version              print the version and exit\n"
 	"  -h, --help                 print this and exit\n"
@@ -144,6 +149,11 @@ parse_value(struct args *args, int opt, const char *value)
 		if (units_parse_size(value, &n) || n < (1 << 20))
 			return bad_value("memory", value, "a size from 1MiB");
 		system->memory_bytes = n;
+		return 0;
+	case OPT_TAKE_OVER:
+		if (units_parse_uint(value, &n) || n < 3 || n > INT_MAX)
+			return bad_value("take-over", value, "a descriptor that 'rtvsctl system upgrade' made");
+		args->ctl.take_over = (int)n;
 		return 0;
 	case OPT_WORKER_PRIORITY:
 		i = find_name(dp_priority_names, value);
@@ -233,10 +243,14 @@ main(int argc, char **argv)
 				.option_class = GENEVE_CLASS_DEFAULT}},
 		.log_level = LOG_LEVEL_INFO,
 	};
-	char err[DP_ERR_SIZE] = "";
+	char err[DP_ERR_SIZE] = "", program[RTVS_PATH_SIZE] = "";
 	struct ctl *ctl = NULL;
 	int rc;
 
+	// A package replaces the file: later the link names one that was deleted.
+	if (readlink("/proc/self/exe", program, sizeof(program) - 1) > 0)
+		args.ctl.program = program;
+	args.ctl.argv = argv;
 	output_guard(EXIT_FAILURE);
 	rc = parse_args(&args, argc, argv);
 	if (rc)
@@ -249,9 +263,14 @@ main(int argc, char **argv)
 		log_about(LOG_LEVEL_ERROR,
 			LOG_ABOUT(is_config ? LOG_ID_CONFIG_REFUSED : NULL, {"FILE", args.ctl.config}), "%s",
 			err[0] ? err : strerror(-rc));
-		return is_config ? EXIT_CONFIG : EXIT_FAILURE;
+		rc = is_config ? EXIT_CONFIG : EXIT_FAILURE;
+		if (args.ctl.take_over) // nothing is ended that may be the former daemon's
+			_exit(rc);
+		return rc;
 	}
 	rc = ctl_run(ctl);
+	if (ctl_is_handed_over(ctl))
+		_exit(rc ? EXIT_FAILURE : EXIT_SUCCESS);
 	ctl_destroy(ctl);
 	return rc ? EXIT_FAILURE : EXIT_SUCCESS;
 }

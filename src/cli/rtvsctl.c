@@ -26,6 +26,7 @@
 
 #define DEFAULT_SOCKET "/run/rtvswitch/control.sock"
 #define MAX_VIRT_WORDS 100
+#define UPGRADE_TIMEOUT_MS 90000 // the daemon waits for the new program's start
 #define MAX_FILE_BYTES (64u << 20)
 
 struct cli {
@@ -60,8 +61,11 @@ static int
 call_and_print(struct cli *cli, const char *method, json_t *params)
 {
 	json_t *result = NULL;
-	int rc = (int)client_ask(cli->client, method, params, &result);
+	int rc;
 
+	if (!strcmp(method, "system.upgrade") && cli->timeout_ms && cli->timeout_ms < UPGRADE_TIMEOUT_MS)
+		client_set_timeout(cli->client, UPGRADE_TIMEOUT_MS);
+	rc = (int)client_ask(cli->client, method, params, &result);
 	if (!rc && !strcmp(method, "config.dump"))
 		cli->is_json = true; // what it prints is a configuration file
 	if (!rc)

@@ -240,6 +240,25 @@ kept_system(struct ctl *ctl, json_t *saved, const struct running_log *kept)
 	return system;
 }
 
+// The ports that are handed over are made, then the former daemon stops. What it had open until
+// then is left for the whole target.
+static int
+take_over_between(struct ctl *ctl, const struct model *target, char err[DP_ERR_SIZE])
+{
+	struct model *first = take_over_first(target);
+	json_t *ignored = json_array();
+	int rc = first && ignored ? 0 : -ENOMEM;
+
+	if (!rc) {
+		take_over_ids(ctl);
+		config_follow(ctl, first, ignored);
+		rc = take_over_run(ctl, err);
+	}
+	model_destroy(first);
+	json_decref(ignored);
+	return rc;
+}
+
 // The datapath, as near to the state of the daemon before as it goes. saved: calls of the file,
 // NULL: none.
 static int
@@ -249,12 +268,15 @@ start_kept(struct ctl *ctl, json_t *saved, const struct running_log *kept, char 
 	struct model *target;
 	int rc = -ENOMEM;
 
-	log_info("goes on with the configuration of the daemon before, %s.running", ctl->params.socket);
+	if (ctl->take_over.fd < 0)
+		log_info("goes on with the configuration of the daemon before, %s.running", ctl->params.socket);
 	ctl->running.source = RUNNING_KEPT;
 	ctl->running.started = kept_system(ctl, saved, kept);
 	target = config_gather(ctl, &ctl->running.started, kept->calls, refused);
 	if (target)
 		rc = open_dp(ctl, &target->system, err);
+	if (!rc && ctl->take_over.fd >= 0)
+		rc = take_over_between(ctl, target, err);
 	if (!rc) {
 		config_follow(ctl, target, refused);
 		ctl->plane.live->is_starting = false;
@@ -272,10 +294,16 @@ static int
 start(struct ctl *ctl, char err[DP_ERR_SIZE])
 {
 	struct running_log kept;
-	bool is_kept = running_load(&ctl->running, ctl->params.config, ctl->params.is_fresh, &kept);
+	bool is_kept = true;
 	json_t *calls = NULL;
 	int rc = 0;
 
+	if (ctl->take_over.fd >= 0)
+		rc = take_over_hello(ctl, &kept, err);
+	else
+		is_kept = running_load(&ctl->running, ctl->params.config, ctl->params.is_fresh, &kept);
+	if (rc)
+		return rc;
 	if (ctl->params.config)
 		calls = config_load(ctl->params.config, &rc, err);
 	if (is_kept) {
@@ -291,6 +319,14 @@ start(struct ctl *ctl, char err[DP_ERR_SIZE])
 	return rc;
 }
 
+// fd: of a former daemon, -1: there is none.
+static int
+open_socket(struct ctl *ctl, const char *path, int fd, bool is_read_only, char err[DP_ERR_SIZE])
+{
+	return fd >= 0 ? server_take(&ctl->server, fd, path, is_read_only) :
+			 server_listen(&ctl->server, path, ctl->params.group, is_read_only, err);
+}
+
 static int
 open_sockets(struct ctl *ctl, char err[DP_ERR_SIZE])
 {
@@ -300,9 +336,9 @@ open_sockets(struct ctl *ctl, char err[DP_ERR_SIZE])
 	if (p->metrics)
 		rc = metrics_create(ctl, p->metrics, &ctl->metrics, err);
 	if (rc == 0 && p->monitor_socket)
-		rc = server_listen(&ctl->server, p->monitor_socket, p->group, true, err);
+		rc = open_socket(ctl, p->monitor_socket, ctl->take_over.monitor, true, err);
 	if (rc == 0)
-		rc = server_listen(&ctl->server, p->socket, p->group, false, err);
+		rc = open_socket(ctl, p->socket, ctl->take_over.control, false, err);
 	return rc;
 }
 
@@ -341,6 +377,9 @@ ctl_create(const struct ctl_params *params, struct ctl **ret_ctl, char err[DP_ER
 		ctl->params.system.fd_store =
 			(struct dp_fd_store){.store = notify_store, .forget = notify_forget, .barrier = notify_barrier};
 	running_init(&ctl->running, &ctl->plane, params->socket);
+	take_over_init(&ctl->take_over, params->take_over ? params->take_over : -1);
+	ctl->params.system.is_standby = params->take_over;
+	upgrade_init(&ctl->upgrade);
 	ctl->system = (struct rpc_system){.plane = &ctl->plane,
 		.server = &ctl->server,
 		.ctl = ctl,
@@ -361,7 +400,8 @@ ctl_create(const struct ctl_params *params, struct ctl **ret_ctl, char err[DP_ER
 	if (rc < 0)
 		goto err_ctl;
 	make_directory(params->socket);
-	rc = server_probe(params->socket, err);
+	if (!params->take_over)
+		rc = server_probe(params->socket, err);
 	if (rc == 0)
 		rc = open_signals(ctl);
 	if (rc == 0)
@@ -373,13 +413,17 @@ ctl_create(const struct ctl_params *params, struct ctl **ret_ctl, char err[DP_ER
 	if (rc < 0)
 		goto err_ctl;
 	running_begin(&ctl->running);
+	take_over_clients(ctl);
 	*ret_ctl = ctl;
 	return 0;
 
 err_ctl:
 	if (!err[0])
 		(void)snprintf(err, DP_ERR_SIZE, "start: %s", strerror(-rc));
-	ctl_destroy(ctl);
+	if (params->take_over)
+		take_over_fail(&ctl->take_over, err);
+	else
+		ctl_destroy(ctl);
 	return rc;
 }
 
@@ -410,11 +454,19 @@ ctl_run(struct ctl *ctl)
 		if (ctl->metrics)
 			metrics_run(ctl->metrics);
 	}
+	if (ctl_is_handed_over(ctl))
+		return 0;
 	notify_stopping();
 	if (rc == 0)
 		running_end(&ctl->running, !ctl->has_sigterm);
 	log_info("stopping");
 	return rc;
+}
+
+bool
+ctl_is_handed_over(const struct ctl *ctl)
+{
+	return ctl->upgrade.is_done || ctl->upgrade.is_lost;
 }
 
 void

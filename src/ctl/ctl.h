@@ -14,6 +14,8 @@
 #include "running.h"
 #include "saved.h"
 #include "server.h"
+#include "take_over.h"
+#include "upgrade.h"
 
 struct capture;
 struct metrics;
@@ -29,6 +31,8 @@ struct ctl {
 	struct probes probes;
 	struct saved saved;
 	struct running running;
+	struct take_over take_over;
+	struct upgrade upgrade;
 	struct metrics *metrics;
 	struct capture *captures;
 	struct loop_source signal, tick, dp_events;

@@ -34,6 +34,12 @@ notify_stopping(void)
 	(void)sd_notify(0, "STOPPING=1\nSTATUS=Stopping");
 }
 
+void
+notify_main_pid(pid_t pid)
+{
+	(void)sd_notifyf(0, "MAINPID=%d", (int)pid);
+}
+
 bool
 notify_has_store(void)
 {

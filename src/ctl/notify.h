@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct notify {
 	uint64_t interval_ns; // between two signs of life; 0: no watchdog
@@ -16,6 +17,8 @@ struct notify {
 void notify_init(struct notify *notify);
 void notify_ready(const char *status);
 void notify_stopping(void);
+// Another process is the service's main one from here on.
+void notify_main_pid(pid_t pid);
 // The descriptor store (systemd's FileDescriptorStoreMax=): what a former
 // process of the service stored comes back with the start. As struct dp_fd_store; arg is not used.
 // They wait while systemd does not read its socket, as its other messages do.

@@ -11,6 +11,7 @@
 #include "saved.h"
 #include "server.h"
 #include "system_params.h"
+#include "upgrade.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -19,6 +20,16 @@
 
 struct log_params {
 	uint32_t level;
+};
+
+struct upgrade_params {
+	char binary[RTVS_PATH_SIZE];
+};
+
+static const struct rpc_param upgrade_params[] = {
+	RPC_PARAM(struct upgrade_params, binary, RPC_STR, .def = "",
+		.help = "the program that takes over, an absolute path; default: the file that the daemon was started "
+			"from"),
 };
 
 static const struct rpc_param log_params[] = {
@@ -78,6 +89,24 @@ system_stop(void *ctx, const void *params, uint64_t present, json_t **ret_result
 	(void)err;
 	system->is_stopping = true;
 	return 0;
+}
+
+static int
+system_upgrade(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
+{
+	struct rpc_system *system = ctx;
+	const struct upgrade_params *p = params;
+	char text[DP_ERR_SIZE] = "";
+	json_t *result = NULL;
+	int rc;
+
+	(void)present;
+	if (p->binary[0] && p->binary[0] != '/') {
+		rpc_error_set(err, RPC_INVALID_PARAMS, "binary: '%.200s' must be an absolute path", p->binary);
+		return -1;
+	}
+	rc = upgrade_run(system->ctl, p->binary, &result, text);
+	return rc < 0 ? ctl_refuse(err, rc, text) : ctl_answer(ret_result, result, err);
 }
 
 static int
@@ -155,6 +184,12 @@ const struct rpc_method rpc_system_methods[] = {
 	{"system.set", "Change the idle policy or the DSCPs of deadlines; missing parameters stay.", "true", system_set,
 		system_params_set, N(system_params_set), SIZE, RPC_CONFIG | RPC_CHANGE},
 	{"system.stop", "Stop the daemon.", "true; the connection ends.", system_stop, NULL, 0, 0, 0},
+	{"system.upgrade",
+		"Start the program anew beside the daemon and hand everything over to it; guests keep their links, and "
+		"nothing is lost. If it fails, the daemon goes on.",
+		"{pid and version of the new process, gap: how long packets waited, gap_ns, and the parts: started, "
+		"sent, stopped, taken}.",
+		system_upgrade, upgrade_params, 1, sizeof(struct upgrade_params), 0},
 	{"log.set", "Set the level of the log.", "true", log_set, log_params, 1, sizeof(struct log_params), RPC_CONFIG},
 	{0},
 };

@@ -370,6 +370,26 @@ running_load(struct running *r, const char *config, bool is_fresh, struct runnin
 	return false; // the file stays until this daemon serves: its start may fail
 }
 
+int
+running_text(const struct running *r, char **ret_text, size_t *ret_len)
+{
+	uint64_t sum;
+
+	*ret_text = NULL;
+	return make_text(r, ret_text, ret_len, &sum);
+}
+
+int
+running_take(
+	struct running *r, const char *text, size_t len, struct running_log *ret_log, char err[RUNNING_LOG_ERR_SIZE])
+{
+	int rc = running_log_parse(text, len, ret_log, err);
+
+	if (!rc)
+		memcpy(r->saved, ret_log->saved, sizeof(r->saved));
+	return rc;
+}
+
 void
 running_set_aside(struct running *r, enum log_level level, json_t *calls)
 {

@@ -51,6 +51,12 @@ void running_init(struct running *running, const struct plane *plane, const char
 // caller's. Else the saved configuration is, and why is logged unless there was no file. config:
 // the saved configuration, NULL: none.
 bool running_load(struct running *running, const char *config, bool is_fresh, struct running_log *ret_log);
+// The text that running_load would read in a process that takes over, for running_take there. The
+// caller frees. 0 or -ENOMEM.
+int running_text(const struct running *running, char **ret_text, size_t *ret_len);
+// 0, or -EINVAL with err; *ret_log is the caller's.
+int running_take(struct running *running, const char *text, size_t len, struct running_log *ret_log,
+	char err[RUNNING_LOG_ERR_SIZE]);
 // Calls that the start did not use, in a file of their own for the operator; none: no file.
 void running_set_aside(struct running *running, enum log_level level, json_t *calls);
 // The control socket serves: the first file of this daemon.

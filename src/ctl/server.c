@@ -405,6 +405,29 @@ err_fd:
 	return rc;
 }
 
+void
+server_adopt_handed(struct server *server, int fd, const json_t *client)
+{
+	const json_t *input = json_object_get(client, "input");
+	const char *patterns = json_string_value(json_object_get(client, "patterns"));
+	struct server_client *c;
+
+	if (server_adopt(server, fd, json_is_true(json_object_get(client, "monitor"))))
+		return;
+	c = server->clients;
+	c->has_spoken = true;
+	if (json_is_true(json_object_get(client, "subscribed")) && patterns)
+		(void)server_subscribe(c, patterns);
+	c->in_len = c->in_size = json_string_length(input);
+	c->in = c->in_len ? malloc(c->in_len) : NULL;
+	if (c->in)
+		memcpy(c->in, json_string_value(input), c->in_len);
+	else
+		c->in_len = c->in_size = 0;
+	if (c->in)
+		client_run(c);
+}
+
 static void
 listener_pause(struct server_listener *l)
 {
@@ -605,6 +628,17 @@ err_socket:
 		(void)unlink(l->path);
 	l->path[0] = '\0';
 	return rc;
+}
+
+int
+server_take(struct server *server, int fd, const char *path, bool is_read_only)
+{
+	struct server_listener *l = &server->listeners[is_read_only];
+
+	l->source.fd = fd;
+	l->is_read_only = is_read_only;
+	(void)snprintf(l->path, sizeof(l->path), "%s", path);
+	return loop_add(server->loop, &l->source, EPOLLIN);
 }
 
 void

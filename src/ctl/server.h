@@ -80,8 +80,13 @@ void server_fini(struct server *server);
 int server_probe(const char *path, char err[DP_ERR_SIZE]);
 // Mode 0660; group NULL: the daemon's own.
 int server_listen(struct server *server, const char *path, const char *group, bool is_read_only, char err[DP_ERR_SIZE]);
+// Likewise, of a socket that listens at that path already; it is the server's from here on.
+int server_take(struct server *server, int fd, const char *path, bool is_read_only);
 // Takes a connected socket over. -EUSERS at a limit: the client was told, and fd is closed.
 int server_adopt(struct server *server, int fd, bool is_read_only);
+// Likewise, of a client of a former daemon, as that describes it: {monitor, subscribed, patterns,
+// input}.
+void server_adopt_handed(struct server *server, int fd, const json_t *client);
 // Lets the caller have events. -EUSERS at the limit of subscribers.
 int server_subscribe(struct server_client *client, const char *patterns);
 // Queues an event. A client with too long a backlog is closed instead.

@@ -1,0 +1,241 @@
+#!/usr/bin/env bash
+# A running daemon is replaced by another one: guests keep their links, nothing is lost, and
+# whatever dies or hangs at any step, one of the two has the guests. The guests are those of another
+# daemon (virtio-user), with probes between them.
+. "$(dirname "$0")/lib.sh"
+
+export RTVS_RELAY=$work/relay RTVS_RELAY_PROGRAM=$rtvswitchd
+relay=$top/test/smoke/upgrade_relay.py
+
+pid() { ctl -j system info | json 'd["pid"]'; }
+is_pid() { [ "$(pid)" = "$1" ]; }
+# The first thread may end before the others, which still have the files.
+is_process() { [ -d "/proc/$1" ] && ! { grep -q '^State:.*Z' "/proc/$1/status" && [ "$(ls "/proc/$1/task")" = "$1" ]; }; }
+is_no_process() { ! is_process "$1"; }
+far() { daemon=far ctl "$@"; }
+upgrade() { ctl -j system upgrade >"$work/upgrade.json"; }
+follow() { pid >"$work/rtvsd.pid"; } # the daemon is another process now
+
+# t1 - far - v1 - daemon - v2 - far - t2, each with a bridge of its own at the far end. Guest 1 has
+# packed rings and makes the socket, guest 2 has split rings and connects.
+plug() { # GUEST [DEVARG...]
+	far port add "g$1" type=ethdev "devargs=net_virtio_user$1,path=$work/v$1.sock,queues=1,$2" "bridge=br$1"
+}
+place_guests() {
+	local i
+	ctl bridge add br0
+	ctl port add v1 mode=connect packed=true "socket=$work/v1.sock" bridge=br0
+	ctl port add v2 "socket=$work/v2.sock" bridge=br0
+	for i in 1 2; do
+		far bridge add br$i
+		daemon=far tap_port t$i 10.0.0.$i/24 bridge=br$i
+	done
+	plug 1 packed_vq=1,server=1
+	plug 2 packed_vq=0
+	guests_are_there
+}
+guests_are_there() {
+	wait_for 20 is_port_state v1 link up
+	wait_for 20 is_port_state v2 link up
+	wait_for 20 can_ping t1 10.0.0.2
+}
+# After a crash. A DPDK guest that connects does so once.
+daemon_starts_again() {
+	daemon_resume rtvsd
+	far port del g2
+	plug 2 packed_vq=0
+	guests_are_there
+}
+
+# The guests' connections are those of the beginning, and packets pass.
+is_as_before() {
+	local i
+	for i in 1 2; do
+		expect "link of v$i" up "$(port_state v$i link)"
+	done
+	can_ping t1 10.0.0.2 || fail "no packet passes"
+}
+
+goes_on_in_another_process() {
+	local before i
+	flow
+	ctl config dump >"$work/before.json"
+	for i in 1 2 3 4 5; do
+		before=$(pid)
+		upgrade
+		expect "process" "$(json 'd["pid"]' <"$work/upgrade.json")" "$(pid)"
+		wait_for 10 is_no_process "$before"
+		is_as_before
+		follow
+	done
+	nothing_was_lost
+	ctl config dump >"$work/after.json"
+	cmp "$work/before.json" "$work/after.json"
+	# What a guest saw of it: nothing.
+	expect "disconnects of g1" 0 "$(ctl -j port show v1 | json 'd["state"]["disconnects"]')"
+	is_conserved
+}
+
+subscribers_go_on() {
+	start events "$rtvsctl" -s "$work/rtvsd.sock" -j events
+	wait_for 10 has_subscriber
+	upgrade
+	follow
+	ctl port add later "socket=$work/later.sock"
+	wait_for 10 grep -q '"later"' "$work/events.log"
+	ctl port del later
+	is_running events || fail "the subscription ended"
+	stop events
+}
+has_subscriber() { [ "$(ctl -j system info | json 'd["control"]["clients"]')" -ge 2 ]; }
+
+configuration_is_kept_from_there_on() {
+	upgrade
+	follow
+	ctl port add kept "socket=$work/kept.sock" vlan=7
+	stop rtvsd KILL
+	daemon_starts_again
+	expect "vlan" 7 "$(ctl -j port show kept | json 'd["config"]["vlan"]')"
+	ctl port del kept
+}
+
+# The socket listens all the time, and each port's.
+clients_connect_meanwhile() {
+	rm -f "$work/asking.end"
+	# shellcheck disable=SC2016 # expanded by the inner shell
+	start asking sh -c 'until [ -e "$0.end" ]; do "$1" -s "$2" --timeout 60s -j port list >/dev/null && echo answered || echo refused; done' \
+		"$work/asking" "$rtvsctl" "$work/rtvsd.sock"
+	for _ in 1 2 3; do
+		upgrade
+		follow
+	done
+	touch "$work/asking.end"
+	wait_for 30 is_stopped asking
+	has_line answered <"$work/asking.log"
+	! grep -q refused "$work/asking.log" || fail "a client was refused"
+}
+
+devices_of_the_host_come_again() {
+	tap_port x1 10.0.0.11/24 bridge=br0
+	upgrade
+	follow
+	netns_give x1 x1 10.0.0.11/24
+	wait_for 10 is_port_state x1 link up
+	wait_for 10 can_ping x1 10.0.0.1
+	ctl port del x1
+}
+
+two_at_once_come_one_after_the_other() {
+	local first
+	start one "$rtvsctl" -s "$work/rtvsd.sock" -j system upgrade
+	start other "$rtvsctl" -s "$work/rtvsd.sock" -j system upgrade
+	wait_for 60 is_stopped one
+	wait_for 60 is_stopped other
+	first=$(json 'd["pid"]' <"$work/one.log")
+	expect "who is left" 1 "$( (is_pid "$first" && echo 1) || (is_pid "$(json 'd["pid"]' <"$work/other.log")" && echo 1))"
+	follow
+	is_as_before
+}
+
+is_refused() { # REGEX [ARG...]: and the daemon goes on
+	local before
+	before=$(pid)
+	flow
+	expect_fails "$1" ctl system upgrade "${@:2}"
+	expect "process" "$before" "$(pid)"
+	is_as_before
+	nothing_was_lost
+}
+wrong_programs_are_refused() {
+	is_refused 'binary: .*absolute path' binary=rtvswitchd
+	is_refused 'binary: cannot start .*No such file' binary=/nowhere/rtvswitchd
+	echo none >"$RTVS_RELAY"
+	is_refused 'binary: cannot start .*Permission denied' "binary=$RTVS_RELAY"
+	is_refused 'the new process ended' binary=/bin/false
+	echo "hello before format" >"$RTVS_RELAY"
+	is_refused 'this version knows format 1 alone' "binary=$relay"
+}
+program_without_memory_is_refused() {
+	printf '#!/bin/sh\nulimit -v 300000\nexec %s "$@"\n' "$rtvswitchd" >"$work/small"
+	chmod 755 "$work/small"
+	is_refused 'no memory' "binary=$work/small"
+}
+
+relay_does() { # MESSAGE WHEN WHAT
+	echo "$1 $2 $3" >"$RTVS_RELAY"
+	rm -f "$RTVS_RELAY.done"
+}
+
+# Before it has the guests, its end changes nothing.
+next_dies_before() {
+	local message
+	for message in hello ready fd prepared warm client go; do
+		relay_does "$message" before kill-next
+		is_refused 'the new process' "binary=$relay"
+		[ -e "$RTVS_RELAY.done" ] || fail "no $message came"
+	done
+}
+next_hangs_at_go() {
+	local next
+	relay_does go before stop-next
+	is_refused 'the new process' "binary=$relay"
+	read -r _ next <"$RTVS_RELAY.done"
+	! is_process "$next" || kill -CONT "$next"
+	wait_for 10 is_no_process "$next"
+	is_as_before
+}
+# Which the former one has said last.
+next_goes_on_alone() {
+	local before message
+	for message in go taken released; do
+		before=$(pid)
+		flow
+		relay_does "$message" before kill-former
+		! ctl system upgrade "binary=$relay" || [ "$message" = released ] || fail "who answered?"
+		is_other_pid() { ! is_pid "$before"; }
+		wait_for 20 is_other_pid
+		follow
+		is_as_before
+		nothing_was_lost
+	done
+}
+# With no service manager, the daemon is started by hand.
+all_are_lost_and_start_again() { # MESSAGE WHEN WHAT
+	local next
+	relay_does "$@"
+	! ctl system upgrade "binary=$relay" || fail "it worked"
+	wait_for 20 is_no_process "$(pid_of rtvsd)"
+	read -r _ next <"$RTVS_RELAY.done"
+	wait_for 20 is_no_process "$next"
+	daemon_starts_again
+}
+former_dies_before() {
+	local message
+	for message in ready fd warm; do
+		all_are_lost_and_start_again "$message" before kill-former
+	done
+}
+next_dies_after_it_has_begun() {
+	all_are_lost_and_start_again taken instead kill-next
+}
+former_is_stopped_meanwhile() {
+	all_are_lost_and_start_again ready before term-former
+}
+
+daemon_start rtvsd
+daemon_start far
+place_guests
+run_case "guests go on in another process" goes_on_in_another_process
+run_case "subscribers go on" subscribers_go_on
+run_case "the configuration is kept from there on" configuration_is_kept_from_there_on
+run_case "clients connect meanwhile" clients_connect_meanwhile
+run_case "devices of the host come again" devices_of_the_host_come_again
+run_case "two at once come one after the other" two_at_once_come_one_after_the_other
+run_case "wrong programs are refused" wrong_programs_are_refused
+run_case "a program without memory is refused" program_without_memory_is_refused
+run_case "the next one dies before it has the guests" next_dies_before
+run_case "the next one hangs, and is not waited for" next_hangs_at_go
+run_case "the next one goes on alone" next_goes_on_alone
+run_case "the former one dies before it has stopped" former_dies_before
+run_case "the next one dies with the guests" next_dies_after_it_has_begun
+run_case "the former one is stopped meanwhile" former_is_stopped_meanwhile
