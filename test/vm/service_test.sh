@@ -51,6 +51,41 @@ links_stay_up() { # COMMAND...: that ends the daemon
 	is_port_state b disconnects 0
 }
 
+# The program in the file takes over: not one packet is lost, and the service is the same.
+has_ended() { in_guest a 10 'cat /tmp/ping' | has_line 'packets transmitted'; }
+nothing_is_lost() {
+	local before pid restarts
+	before=$(carriers)
+	restarts=$(show NRestarts)
+	in_guest a 10 'ping -q -c 100 -i 0.05 -W 10 10.0.0.12 >/tmp/ping 2>&1 &'
+	for _ in 1 2 3; do
+		pid=$(show MainPID)
+		inside systemctl reload rtvswitchd
+		is_another "$pid" || fail "systemd knows process $(show MainPID) as the service, state $(show ActiveState)"
+		expect "process" "$(show MainPID)" "$(ctl -j system info | json 'd["pid"]')"
+	done
+	wait_for 30 has_ended
+	expect_match '100 packets transmitted, 100 (packets )?received' "$(in_guest a 10 'cat /tmp/ping')"
+	expect "changes of links" "$before" "$(carriers)"
+	expect "restarts" "$restarts" "$(show NRestarts)"
+	is_port_state a disconnects 0
+}
+# Nor does a reload that is refused.
+refused_reload_changes_nothing() {
+	local pid
+	pid=$(show MainPID)
+	inside sh -c 'mkdir -p /run/systemd/system/rtvswitchd.service.d
+		printf "[Service]\nExecReload=\nExecReload=%s/bin/rtvsctl system upgrade binary=/bin/false\n" "$1" >/run/systemd/system/rtvswitchd.service.d/case.conf
+		systemctl daemon-reload' - "$prefix"
+	expect_fails 'failed|control process' inside systemctl reload rtvswitchd
+	expect "process" "$pid" "$(show MainPID)"
+	expect "state" active "$(show ActiveState)"
+	guest_pings a 10.0.0.12
+}
+
 run_case "links of guests stay up when the daemon is killed" links_stay_up inside systemctl kill --signal=KILL rtvswitchd
 run_case "and once more" links_stay_up inside systemctl kill --signal=KILL rtvswitchd
 run_case "and when it is restarted" links_stay_up inside systemctl restart rtvswitchd
+run_case "nothing is lost when it is reloaded" nothing_is_lost
+run_case "and the process that took over may be killed" links_stay_up inside systemctl kill --signal=KILL rtvswitchd
+run_case "a reload that is refused changes nothing" refused_reload_changes_nothing
