@@ -335,6 +335,10 @@ open_sockets(struct ctl *ctl, char err[DP_ERR_SIZE])
 
 	if (p->metrics)
 		rc = metrics_create(ctl, p->metrics, &ctl->metrics, err);
+	if (rc && ctl->take_over.is_begun) {
+		log_error("%s: no metrics until the next start", err);
+		rc = 0;
+	}
 	if (rc == 0 && p->monitor_socket)
 		rc = open_socket(ctl, p->monitor_socket, ctl->take_over.monitor, true, err);
 	if (rc == 0)
@@ -422,8 +426,10 @@ err_ctl:
 		(void)snprintf(err, DP_ERR_SIZE, "start: %s", strerror(-rc));
 	if (params->take_over)
 		take_over_fail(&ctl->take_over, err);
-	else
-		ctl_destroy(ctl);
+	// With the guests, another start helps, whatever the error is.
+	if (params->take_over)
+		return ctl->take_over.is_begun ? -EIO : rc;
+	ctl_destroy(ctl);
 	return rc;
 }
 
@@ -455,7 +461,7 @@ ctl_run(struct ctl *ctl)
 			metrics_run(ctl->metrics);
 	}
 	if (ctl_is_handed_over(ctl))
-		return 0;
+		return ctl->upgrade.is_lost ? -EPIPE : 0;
 	notify_stopping();
 	if (rc == 0)
 		running_end(&ctl->running, !ctl->has_sigterm);

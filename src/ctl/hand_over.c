@@ -82,7 +82,7 @@ hand_over_receive(int socket, int timeout_ms, struct hand_over_message *ret_mess
 		goto out;
 	}
 	take_fds(&msg, &m);
-	m.body = msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC) ? NULL : json_loadb(text, (size_t)n, 0, NULL);
+	m.body = msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC) ? NULL : json_loadb(text, (size_t)n, JSON_ALLOW_NUL, NULL);
 	if (json_is_object(m.body)) {
 		*ret_message = m;
 	} else {
@@ -180,4 +180,11 @@ hand_over_map(int fd)
 		mmap(NULL, sizeof(struct hand_over_page), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 
 	return page == MAP_FAILED ? NULL : page;
+}
+
+void
+hand_over_unmap(struct hand_over_page *page)
+{
+	if (page)
+		(void)munmap(page, sizeof(*page));
 }

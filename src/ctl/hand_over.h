@@ -61,3 +61,4 @@ int hand_over_file(const char *name, const void *bytes, size_t len);
 char *hand_over_read(int fd, size_t *ret_len);
 // Maps such a file of one page. NULL: it is none.
 struct hand_over_page *hand_over_map(int fd);
+void hand_over_unmap(struct hand_over_page *page); // NULL is accepted

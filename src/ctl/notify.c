@@ -35,6 +35,12 @@ notify_stopping(void)
 }
 
 void
+notify_alive(void)
+{
+	(void)sd_notify(0, "WATCHDOG=1");
+}
+
+void
 notify_main_pid(pid_t pid)
 {
 	(void)sd_notifyf(0, "MAINPID=%d", (int)pid);

@@ -17,6 +17,7 @@ struct notify {
 void notify_init(struct notify *notify);
 void notify_ready(const char *status);
 void notify_stopping(void);
+void notify_alive(void); // ahead of something that may take seconds
 // Another process is the service's main one from here on.
 void notify_main_pid(pid_t pid);
 // The descriptor store (systemd's FileDescriptorStoreMax=): what a former

@@ -13,6 +13,7 @@
 #include "system_params.h"
 #include "upgrade.h"
 
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -98,11 +99,18 @@ system_upgrade(void *ctx, const void *params, uint64_t present, json_t **ret_res
 	const struct upgrade_params *p = params;
 	char text[DP_ERR_SIZE] = "";
 	json_t *result = NULL;
+	int64_t uid;
 	int rc;
 
 	(void)present;
 	if (p->binary[0] && p->binary[0] != '/') {
 		rpc_error_set(err, RPC_INVALID_PARAMS, "binary: '%.200s' must be an absolute path", p->binary);
+		return -1;
+	}
+	// A member of the sockets' group may control the switch, not run programs.
+	uid = server_caller_uid(system->server);
+	if (p->binary[0] && uid != 0 && uid != (int64_t)geteuid()) {
+		rpc_error_errno(err, -EPERM, "binary: only root and the daemon's own user may name a program");
 		return -1;
 	}
 	rc = upgrade_run(system->ctl, p->binary, &result, text);

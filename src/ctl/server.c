@@ -418,14 +418,17 @@ server_adopt_handed(struct server *server, int fd, const json_t *client)
 	c->has_spoken = true;
 	if (json_is_true(json_object_get(client, "subscribed")) && patterns)
 		(void)server_subscribe(c, patterns);
-	c->in_len = c->in_size = json_string_length(input);
-	c->in = c->in_len ? malloc(c->in_len) : NULL;
-	if (c->in)
-		memcpy(c->in, json_string_value(input), c->in_len);
-	else
-		c->in_len = c->in_size = 0;
-	if (c->in)
-		client_run(c);
+	if (!json_string_length(input))
+		return;
+	c->in_len = json_string_length(input);
+	c->in_size = c->in_len + SERVER_READ_BYTES; // as client_read makes room
+	c->in = malloc(c->in_size);
+	if (!c->in) {
+		client_close(c);
+		return;
+	}
+	memcpy(c->in, json_string_value(input), c->in_len);
+	client_run(c);
 }
 
 static void
@@ -471,6 +474,17 @@ server_tick(struct server *server)
 		if (server->listeners[i].is_paused)
 			server->listeners[i].n_paused_ticks++;
 	resume_listeners(server);
+}
+
+int64_t
+server_caller_uid(const struct server *server)
+{
+	struct ucred peer = {0};
+	socklen_t len = sizeof(peer);
+
+	return server->caller && !getsockopt(server->caller->source.fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) ?
+		(int64_t)peer.uid :
+		-1;
 }
 
 int

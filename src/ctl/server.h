@@ -89,6 +89,8 @@ int server_adopt(struct server *server, int fd, bool is_read_only);
 void server_adopt_handed(struct server *server, int fd, const json_t *client);
 // Lets the caller have events. -EUSERS at the limit of subscribers.
 int server_subscribe(struct server_client *client, const char *patterns);
+// Of the caller, or -1: nobody's that is known.
+int64_t server_caller_uid(const struct server *server);
 // Queues an event. A client with too long a backlog is closed instead.
 void server_send(struct server_client *client, const json_t *message);
 // With the calls of clients that are there.

@@ -64,19 +64,23 @@ upgrade_init(struct upgrade *u)
 		CPU_ZERO(&u->cpus);
 }
 
-// The arguments of this process, but for those that are for one start alone.
-static unsigned
+// The arguments of this process, but for those that are for one start alone. 0 or -E2BIG.
+static int
 copy_args(const struct ctl_params *p, const char *binary, char *take_over, char *ret_argv[MAX_ARGS])
 {
 	unsigned n = 0;
 
 	ret_argv[n++] = (char *)binary;
-	for (char *const *arg = p->argv + 1; p->argv[0] && *arg && n < MAX_ARGS - 2; arg++)
-		if (strcmp(*arg, "--fresh") && strncmp(*arg, "--take-over", strlen("--take-over")))
-			ret_argv[n++] = *arg;
+	for (char *const *arg = p->argv + 1; p->argv[0] && *arg; arg++) {
+		if (!strcmp(*arg, "--fresh") || !strncmp(*arg, "--take-over", strlen("--take-over")))
+			continue;
+		if (n == MAX_ARGS - 2)
+			return -E2BIG;
+		ret_argv[n++] = *arg;
+	}
 	ret_argv[n++] = take_over;
 	ret_argv[n] = NULL;
-	return n;
+	return 0;
 }
 
 // With the CPUs of this process's start, and no signal blocked.
@@ -91,7 +95,8 @@ spawn(struct attempt *a, const char *binary, int fd)
 	int rc;
 
 	(void)snprintf(take_over, sizeof(take_over), "--take-over=%d", CHILD_FD);
-	(void)copy_args(&a->ctl->params, binary, take_over, argv);
+	if (copy_args(&a->ctl->params, binary, take_over, argv))
+		return fail(a, -E2BIG, "the daemon has too many arguments");
 	(void)sigemptyset(&none);
 	(void)posix_spawn_file_actions_init(&actions);
 	(void)posix_spawn_file_actions_adddup2(&actions, fd, CHILD_FD);
@@ -269,7 +274,7 @@ send_clients(struct attempt *a)
 
 		if (c == server->caller || c->is_dead || c->is_eof || c->is_ending || c->out_len > 0)
 			continue;
-		body = json_pack("{s:s, s:b, s:b, s:s, s:s#}", "type", "client", "monitor",
+		body = json_pack("{s:s, s:b, s:b, s:s, s:s%}", "type", "client", "monitor",
 			c->session.only_flags & RPC_READ_ONLY, "subscribed", c->is_subscribed, "patterns", c->patterns,
 			"input", c->in ? c->in + c->in_off : "", c->in_len - c->in_off);
 		if (!body || json_dumpb(body, NULL, 0, JSON_COMPACT) > HAND_OVER_MAX_BYTES)
@@ -349,6 +354,7 @@ commit(struct attempt *a)
 	rc = dp_hand_stop(a->ctl->plane.dp, &to, a->err);
 	if (rc)
 		return fail(a, rc, "the new process does not take what is sent");
+	notify_alive();
 	a->halted_ns = ctl_now_ns();
 	dp_halt(a->ctl->plane.dp);
 	rc = say_go(a);
@@ -373,6 +379,7 @@ release(struct attempt *a)
 {
 	struct pollfd barrier = {.fd = -1, .events = POLLIN};
 
+	notify_alive();
 	metrics_destroy(a->ctl->metrics);
 	a->ctl->metrics = NULL;
 	dp_hand_release(a->ctl->plane.dp);
@@ -412,7 +419,11 @@ end(struct attempt *a, bool is_taken)
 		(void)kill(a->pid, SIGKILL);
 		(void)waitpid(a->pid, NULL, 0);
 	}
+	// Before systemd knew it, its death would leave nobody.
+	if (is_taken && waitpid(a->pid, NULL, WNOHANG) == a->pid)
+		a->ctl->upgrade.is_lost = true;
 	loop_fini(&a->loop);
+	hand_over_unmap(a->page);
 	if (a->page_fd >= 0)
 		close(a->page_fd);
 }
@@ -437,8 +448,11 @@ upgrade_run(struct ctl *ctl, const char *binary, json_t **ret_result, char err[D
 		*ret_result = result_json(&a);
 		log_info("process %d, version %s, has taken over", (int)a.pid, a.version);
 	}
-	if (ctl->upgrade.is_done || ctl->upgrade.is_lost)
-		ctl->system.is_stopping = true;
 	end(&a, ctl->upgrade.is_done);
+	if (ctl->upgrade.is_done || ctl->upgrade.is_lost) {
+		ctl->system.is_stopping = true;
+		for (struct server_client *c = ctl->server.clients; c; c = c->next)
+			c->session.ended = "another process has taken over: connect again";
+	}
 	return rc;
 }

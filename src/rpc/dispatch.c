@@ -157,7 +157,9 @@ rpc_call(
 
 	memset(err, 0, sizeof(*err));
 	session->n_calls++;
-	method = find_allowed(session, name, err);
+	if (session->ended)
+		rpc_error_errno(err, -ESHUTDOWN, "%s", session->ended);
+	method = session->ended ? NULL : find_allowed(session, name, err);
 	if (method != NULL)
 		rc = run(session, method, params, ret_result, err);
 	if (method != NULL && session->done != NULL)

@@ -76,6 +76,51 @@ goes_on_in_another_process() {
 	is_conserved
 }
 
+# Learned MACs, counters, numbers of ports.
+state_goes_on() {
+	local before numbers macs
+	ctl port add v0 "socket=$work/v0.sock" bridge=br0
+	ctl port del v2 # so that numbers are not those of a start
+	ctl port add v2 "socket=$work/v2.sock" bridge=br0
+	far port del g2
+	plug 2 packed_vq=0
+	ctl port del v0
+	guests_are_there
+	numbers() { ctl -j port list | json '[[p["name"], p["number"]] for p in d]'; }
+	macs() { ctl -j mac list br0 | json 'sorted([m["mac"], m["port"]] for m in d["macs"])'; }
+	numbers=$(numbers)
+	macs=$(macs)
+	before=$(port_stat v1 rx_pkts)
+	upgrade
+	follow
+	expect "numbers" "$numbers" "$(numbers)"
+	expect "MACs" "$macs" "$(macs)"
+	[ "$(port_stat v1 rx_pkts)" -ge "$before" ] || fail "a counter went back"
+	is_conserved
+}
+
+# 50 ms each: most of them wait, at a rate that the port may use.
+packets_wait_for_their_turn() {
+	local sent
+	ctl port set v2 rate=200kbit
+	ctl port set v1 min_rate=190kbit burst=90kB deadline=5s # not dropped for their wait
+	sent=$(($(port_stat v2 tx_pkts) - $(port_stat v1 rx_pkts)))
+	start burst ip netns exec t1 ping -q -c 40 -i 0.002 -s 1200 10.0.0.2
+	wait_for 10 is_waiting
+	upgrade
+	follow
+	[ "$(port_stat v2 queued)" -gt 0 ] || fail "nothing waits any more"
+	wait_for 30 is_stopped burst
+	wait_for 30 is_stat v2 queued 0
+	expect "sent less received" "$sent" "$(($(port_stat v2 tx_pkts) - $(port_stat v1 rx_pkts)))"
+	expect "drops" 0 "$(port_stat v2 drops)"
+	ctl port set v1 min_rate=0 deadline=0
+	ctl port set v2 rate=0
+	is_conserved
+}
+is_stat() { [ "$(port_stat "$1" "$2")" = "$3" ]; } # PORT COUNTER VALUE
+is_waiting() { is_stat_above v2 queued 10; }
+
 subscribers_go_on() {
 	start events "$rtvsctl" -s "$work/rtvsd.sock" -j events
 	wait_for 10 has_subscriber
@@ -88,6 +133,37 @@ subscribers_go_on() {
 	stop events
 }
 has_subscriber() { [ "$(ctl -j system info | json 'd["control"]["clients"]')" -ge 2 ]; }
+
+# Half a request with any bytes is there, and its rest may be long. Calls behind the upgrade's own
+# are not executed.
+half_requests_go_on() {
+	python3 - "$work/rtvsd.sock" <<-'END'
+		import json, socket, sys
+		def connect():
+		    s = socket.socket(socket.AF_UNIX); s.settimeout(60); s.connect(sys.argv[1]); return s
+		def call(method, **params): return json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode() + b"\n"
+		half, odd, caller = connect(), connect(), connect()
+		half.sendall(b'{"jsonrpc": "2.0", "id": 7, ')
+		odd.sendall(b"a\0b")
+		caller.sendall(call("system.info")); assert b"result" in caller.recv(1 << 20)
+		caller.sendall(call("system.upgrade") + call("port.del", name="v1"))
+		answers = caller.makefile().read().splitlines() # to the end of the former daemon
+		assert "result" in json.loads(answers[0]), answers
+		assert all("error" in json.loads(a) for a in answers[1:]), answers
+		half.sendall(b'"method": "port.list", ' + b" " * 200000 + b'"params": {}}\n')
+		answer = json.loads(half.makefile().readline())
+		assert answer["id"] == 7 and len(answer["result"]) == 2, answer
+		odd.sendall(b"\n"); assert b"error" in odd.recv(1 << 20)
+	END
+	follow
+	is_as_before
+}
+
+others_name_no_program() {
+	chmod 666 "$work/rtvsd.sock"
+	expect_fails 'binary: only root' setpriv --reuid 12345 --regid 12345 --clear-groups "$rtvsctl" -s "$work/rtvsd.sock" system upgrade binary=/bin/true
+	is_as_before
+}
 
 configuration_is_kept_from_there_on() {
 	upgrade
@@ -169,11 +245,15 @@ relay_does() { # MESSAGE WHEN WHAT
 # Before it has the guests, its end changes nothing.
 next_dies_before() {
 	local message
+	start events "$rtvsctl" -s "$work/rtvsd.sock" -j events
+	wait_for 10 has_subscriber
 	for message in hello ready fd prepared warm client go; do
 		relay_does "$message" before kill-next
 		is_refused 'the new process' "binary=$relay"
 		[ -e "$RTVS_RELAY.done" ] || fail "no $message came"
 	done
+	is_running events || fail "the subscription ended"
+	stop events
 }
 next_hangs_at_go() {
 	local next
@@ -226,7 +306,11 @@ daemon_start rtvsd
 daemon_start far
 place_guests
 run_case "guests go on in another process" goes_on_in_another_process
+run_case "MACs, counters and numbers go on" state_goes_on
+run_case "packets that wait for their turn go on" packets_wait_for_their_turn
 run_case "subscribers go on" subscribers_go_on
+run_case "half requests go on" half_requests_go_on
+run_case "others than root name no program" others_name_no_program
 run_case "the configuration is kept from there on" configuration_is_kept_from_there_on
 run_case "clients connect meanwhile" clients_connect_meanwhile
 run_case "devices of the host come again" devices_of_the_host_come_again

@@ -14,17 +14,17 @@
 
 // A message is handled as soon as its bytes are there: a connection is in the middle of one for
 // microseconds, unless its front-end stalls there.
-#define HAND_TRIES 50
+#define HAND_TRIES 300 // more than a front-end is parked that changes its rings too often
 #define HAND_WAIT_NS 1000000
 
 static int
-hand_ports(struct dp *dp, const struct dp_fd_store *to, char err[DP_ERR_SIZE])
+hand_ports(struct dp *dp, const struct dp_fd_store *to, bool is_last, char err[DP_ERR_SIZE])
 {
 	int rc = 0;
 
 	for (unsigned i = 0; !rc && i < DP_MAX_PORTS; i++)
 		if (dp->port[i] && dp->port[i]->type->hand)
-			rc = dp->port[i]->type->hand(dp->port[i], to, err);
+			rc = dp->port[i]->type->hand(dp->port[i], to, is_last, err);
 	if (rc == -EIO)
 		dp_error(err, "the other process does not take descriptors");
 	return rc;
@@ -40,7 +40,7 @@ hand_locked(struct dp *dp, const struct dp_fd_store *to, char err[DP_ERR_SIZE])
 		if (i)
 			(void)nanosleep(&(struct timespec){.tv_nsec = HAND_WAIT_NS}, NULL);
 		guest_loop_lock(dp->guests);
-		rc = hand_ports(dp, to, err);
+		rc = hand_ports(dp, to, i + 1 == HAND_TRIES, err);
 		if (rc)
 			guest_loop_unlock(dp->guests);
 	}
@@ -77,6 +77,7 @@ dp_hand_resume(struct dp *dp)
 void
 dp_hand_release(struct dp *dp)
 {
+	guest_loop_freeze(dp->guests);
 	dp->is_ending = true;
 	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
 		if (dp->port[i] && !dp_port_is_handed(&dp->port[i]->cfg))
@@ -100,6 +101,7 @@ dp_take_over(struct dp *dp)
 {
 	dp->cfg.is_standby = false;
 	port_start_all(dp);
+	link_store_end_given(dp);
 	guest_link_cool();
 	return dp_resume(dp);
 }

@@ -43,6 +43,7 @@ struct link_store {
 	struct closing *closing;
 	struct given *given; // by a former process
 	unsigned n_given;
+	bool is_handed; // by a process that went on until then
 	uint64_t given_until_ns;
 	unsigned n_sent; // sets, in this turn
 };
@@ -77,6 +78,7 @@ link_store_give(struct dp *dp, const char *name, int fd)
 		return;
 	}
 	s->given = more;
+	s->is_handed = dp->cfg.is_standby;
 	s->given_until_ns = clock_now_ns(&dp->env.clock) + WAIT_NS;
 	s->given[s->n_given].fd = fd;
 	(void)snprintf(s->given[s->n_given++].name, sizeof(more->name), "%s", name);
@@ -565,7 +567,7 @@ hand_link(struct vhost *v, const struct dp_fd_store *to, struct guest_link *link
 }
 
 int
-link_store_hand(struct vhost *v, const struct dp_fd_store *to, char err[DP_ERR_SIZE])
+link_store_hand(struct vhost *v, const struct dp_fd_store *to, bool is_last, char err[DP_ERR_SIZE])
 {
 	int listener = guest_loop_listener(v->port->dp->guests, &v->served), rc = 0;
 	struct guest_link *link;
@@ -583,10 +585,17 @@ link_store_hand(struct vhost *v, const struct dp_fd_store *to, char err[DP_ERR_S
 		return -EBUSY;
 	}
 	name_of(name, index_of(v), 0, "listen", 0);
-	if (listener >= 0 && !v->n_handed && !to->store(to->arg, name, listener))
-		rc = -EIO;
-	if (!rc && link)
+	if (link)
 		rc = hand_link(v, to, link);
+	// Whoever is at its other end stalls, which is to be nobody else's harm.
+	if (rc == -EBUSY && is_last && vhost_link_is_midway(link)) {
+		log_about(LOG_LEVEL_WARNING, LOG_ABOUT(NULL, {"PORT", v->fixed.name}),
+			"port %s: its front-end is in the middle of a message, and has to connect again",
+			v->fixed.name);
+		rc = 0;
+	}
+	if (!rc && listener >= 0 && !v->n_handed && !to->store(to->arg, name, listener))
+		rc = -EIO;
 	if (rc == -EBUSY)
 		dp_error(err, "port %s: its guest's connection cannot be handed over now", v->fixed.name);
 	if (!rc)
@@ -607,13 +616,21 @@ end_given(struct dp *dp)
 		if (fd < 0)
 			continue;
 		forget_stored(dp, s->given[i].name);
-		if (!fstat(fd, &st) && S_ISSOCK(st.st_mode))
+		// Of a former process that was asked, these are copies of what ports have.
+		if (!s->is_handed && !fstat(fd, &st) && S_ISSOCK(st.st_mode))
 			(void)guest_link_end_socket(fd);
 		close_after_store(dp, &fd, 1);
 	}
 	free(s->given);
 	s->given = NULL;
 	s->n_given = 0;
+}
+
+void
+link_store_end_given(struct dp *dp)
+{
+	if (dp->link_store)
+		end_given(dp);
 }
 
 void

@@ -29,7 +29,8 @@ int link_store_warm(struct vhost *v, char err[DP_ERR_SIZE]);
 // For a process that takes over: sends the port's sockets and the set of its connection, if there
 // is anything that was not sent yet. The loop's lock is held. -EBUSY: its connection is changing,
 // or none that can be handed over; -EIO.
-int link_store_hand(struct vhost *v, const struct dp_fd_store *to, char err[DP_ERR_SIZE]);
+// is_last: as in port_type.h.
+int link_store_hand(struct vhost *v, const struct dp_fd_store *to, bool is_last, char err[DP_ERR_SIZE]);
 
 // Once a second, then link_store_look for each port: stores what is to be stored, of a few ports at
 // a time.
@@ -40,4 +41,6 @@ void link_store_run(struct dp *dp);
 // The port is about to end: with the process, which leaves what is stored to the next one, or
 // without, and then that ends, too.
 void link_store_end(struct vhost *v);
+// In a process that has taken over: what was sent and is no port's.
+void link_store_end_given(struct dp *dp);
 void link_store_destroy(struct dp *dp);

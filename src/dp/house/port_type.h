@@ -24,7 +24,8 @@ struct port_type {
 	// Sends the port's sockets and connections to a process that takes over, if anything is new
 	// since the last time. The lock of guest_loop.h is held. NULL: there are none, and that
 	// process opens the device when this one has ended. Errors: as dp_hand_prepare.
-	int (*hand)(struct port *port, const struct dp_fd_store *to, char err[DP_ERR_SIZE]);
+	// is_last: what a front-end holds up is left out, and that front-end has to connect again.
+	int (*hand)(struct port *port, const struct dp_fd_store *to, bool is_last, char err[DP_ERR_SIZE]);
 	// In that process, before start: whatever of it can fail. NULL: nothing can.
 	int (*warm)(struct port *port, char err[DP_ERR_SIZE]);
 	// After open, before start. -EINVAL: another version or length, or a number that save does

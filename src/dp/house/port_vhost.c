@@ -49,14 +49,13 @@ start_listen(struct vhost *v, char err[DP_ERR_SIZE])
 	if (fd < 0)
 		return fd;
 	v->is_bound = true;
+	(void)link_store_adopt(v); // before another front-end is accepted
 	rc = guest_loop_listen(v->port->dp->guests, &v->served, fd);
 	if (rc) {
 		dp_error(err, "socket: cannot listen on %s: %s", v->port->cfg.socket, strerror(-rc));
 		stop_serving(v);
-		return rc;
 	}
-	(void)link_store_adopt(v);
-	return 0;
+	return rc;
 }
 
 static bool
@@ -272,9 +271,9 @@ dp_port_move(struct dp *dp, unsigned id, uint64_t for_ns)
 }
 
 static int
-vhost_hand(struct port *port, const struct dp_fd_store *to, char err[DP_ERR_SIZE])
+vhost_hand(struct port *port, const struct dp_fd_store *to, bool is_last, char err[DP_ERR_SIZE])
 {
-	return link_store_hand(port->priv, to, err);
+	return link_store_hand(port->priv, to, is_last, err);
 }
 
 static int

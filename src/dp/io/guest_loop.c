@@ -57,6 +57,7 @@ struct guest_loop {
 	int epoll_fd, stop_fd;
 	int reserve; // a descriptor that is there when there are no more
 	time_t shed_told;
+	bool is_frozen;
 	unsigned n_slots; // all that were ever used are below
 	TAILQ_HEAD(, slot) parked;
 	struct slot slot[MAX_SLOTS];
@@ -365,12 +366,14 @@ run(void *arg)
 		int n = wait_events(loop, ev, is_parked);
 
 		pthread_mutex_lock(&loop->lock);
-		for (int i = 0; i < n; i++)
+		is_ending |= loop->is_frozen;
+		for (int i = 0; i < n && !loop->is_frozen; i++)
 			if (ev[i].data.u64 == STOP)
 				is_ending = true;
 			else
 				handle_event(loop, ev[i].data.u64);
-		serve_parked(loop);
+		if (!loop->is_frozen)
+			serve_parked(loop);
 		is_parked = !TAILQ_EMPTY(&loop->parked);
 		pthread_mutex_unlock(&loop->lock);
 	}
@@ -500,6 +503,13 @@ guest_loop_listener(const struct guest_loop *loop, const struct guest_port *port
 		if (loop->slot[i].port == port && !loop->slot[i].link && !loop->slot[i].is_removed)
 			return loop->slot[i].fd;
 	return -1;
+}
+
+void
+guest_loop_freeze(struct guest_loop *loop)
+{
+	loop->is_frozen = true;
+	pthread_mutex_unlock(&loop->lock);
 }
 
 void

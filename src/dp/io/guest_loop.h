@@ -60,6 +60,8 @@ int guest_loop_adopt(struct guest_loop *loop, struct guest_port *port, int socke
 	struct vhost_user_kept_fds *fds, _Atomic uint32_t *is_whole);
 // The port's socket that listens, which stays the loop's; -1: it has none. The loop is locked.
 int guest_loop_listener(const struct guest_loop *loop, const struct guest_port *port);
+// The loop is locked, and serves nothing from here on: the process is about to end. It is unlocked.
+void guest_loop_freeze(struct guest_loop *loop);
 // What the functions of ports have may be looked at between these, for a short time.
 void guest_loop_lock(struct guest_loop *loop);
 void guest_loop_unlock(struct guest_loop *loop);

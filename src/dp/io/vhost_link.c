@@ -277,6 +277,14 @@ vhost_link_keep(const struct guest_link *link, struct vhost_user_kept *ret_kept,
 	return true;
 }
 
+bool
+vhost_link_is_midway(const struct guest_link *link)
+{
+	const struct vhost_user *user = &((const struct vhost_link *)link)->user;
+
+	return user->n_in || user->n_out;
+}
+
 static void
 drop(const int *fd, unsigned n)
 {

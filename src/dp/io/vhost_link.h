@@ -12,6 +12,8 @@ struct guest_link *vhost_link_create(const struct guest_link_cfg *cfg);
 // packed ring stands is not kept, or memory is of too many files.
 bool vhost_link_keep(
 	const struct guest_link *link, struct vhost_user_kept *ret_kept, struct vhost_user_kept_fds *ret_fds);
+// Its front-end has begun a message and not ended it, or does not read its answers.
+bool vhost_link_is_midway(const struct guest_link *link);
 // link: just created, with the former connection's socket. Takes the descriptors in any case. 0: it
 // goes on. Else an error, and it is to be destroyed.
 int vhost_link_restore(struct guest_link *link, const struct vhost_user_kept *kept, struct vhost_user_kept_fds *fds);

@@ -445,6 +445,7 @@ change_after_the_first_sending_is_sent_again(void **state)
 	assert_int_equal(count_handed("listen"), 1);
 	take_over(1);
 	expect_frames_both_ways();
+	assert_int_equal(state_of(1).n_disconnects, 0);
 	drop_handed();
 	unplug(1);
 	assert_int_equal(dp_hand_prepare(dp, &next, err), 0);
@@ -475,8 +476,9 @@ process_that_takes_no_descriptor_is_told(void **state)
 	expect_frames_both_ways();
 }
 
+// Its front-end stalls there, and harms itself alone.
 static void
-connection_that_is_changing_is_not_handed(void **state)
+connection_in_the_middle_of_a_message_is_left_out(void **state)
 {
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 	struct dp_port_cfg cfg = port_cfg(1);
@@ -491,10 +493,10 @@ connection_that_is_changing_is_not_handed(void **state)
 	assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
 	assert_int_equal(write(fd, "half", 4), 4);
 	drop_handed();
-	while (dp_hand_prepare(dp, &next, err) != -EBUSY)
+	while (!state_of(1).is_connected)
 		assert_true(rte_rdtsc() < end_tsc);
-	assert_non_null(strstr(err, "cannot be handed over now"));
-	assert_non_null(strstr(err, cfg.name));
+	assert_int_equal(dp_hand_prepare(dp, &next, err), 0);
+	assert_int_equal(count_handed("listen"), 1);
 	close(fd);
 	while (state_of(1).is_connected)
 		assert_true(rte_rdtsc() < end_tsc);
@@ -526,7 +528,7 @@ main(int argc, char **argv)
 		WITH_BRIDGE(handed_connection_goes_on),
 		WITH_BRIDGE(change_after_the_first_sending_is_sent_again),
 		WITH_BRIDGE(process_that_takes_no_descriptor_is_told),
-		WITH_BRIDGE(connection_that_is_changing_is_not_handed),
+		WITH_BRIDGE(connection_in_the_middle_of_a_message_is_left_out),
 		WITH_BRIDGE(what_no_port_asks_for_ends),
 	};
 
