@@ -113,6 +113,51 @@ returns() {
 }
 has_answers() { [ "$(grep -c ok "$work/reconnect.log")" -ge "$1" ]; } # N
 
+# Numbers of all frames are looked at while another process takes the guests over.
+is_replaced() {
+	local mode ring load before k=0 n=0
+	local -a guests=()
+	for mode in connect listen; do for ring in split packed; do
+		ctl bridge add "ub$k"
+		for i in 0 1; do
+			ctl port add "u$k$i" "bridge=ub$k" "socket=$work/u$k$i.sock" queues=4 mode=$mode
+			guests+=("$work/u$k$i.sock,$([ $mode = connect ] && echo listen || echo connect),$ring,$((k % 2 ? 4 : 1)),52:54:00:00:1$k:0$i")
+		done
+		k=$((k + 1))
+	done; done
+	for load in "--pps 1000" "--window 32"; do
+		n=$((n + 1))
+		mkfifo "$work/h$n.in"
+		# shellcheck disable=SC2086 # an option and its value
+		start handover$n bash -c 'exec 3<>"$0"; exec "$@" <&3' "$work/h$n.in" "$perf/handover" $load "${guests[@]}"
+		for i in {0..3}; do for side in 0 1; do wait_for 20 is_port_state "u$i$side" link up; done; done
+		before=$(least_received)
+		echo begin >"$work/h$n.in"
+		wait_for 20 all_received $((before + 10))
+		ctl -j system upgrade >"$work/upgrade.json"
+		json 'd["pid"]' <"$work/upgrade.json" >"$work/rtvsd.pid"
+		echo end >"$work/h$n.in"
+		wait_for 20 grep -q sent "$work/handover$n.log"
+		expect "frames that were lost, doubled, overtaken; silent guests; figures of guests" "True 0 0 0 0 8 8" \
+			"$(grep sent "$work/handover$n.log" | json '" ".join(str(x) for x in [d["sent"] == d["received"] > 0, *(d[k] for k in ("lost", "duplicated", "reordered", "silent")), len(d["gap_ns"]), len(d["lost_of"])])')"
+		stop handover$n
+		rm "$work"/u[01]?.sock # guests' own
+	done
+	is_conserved
+}
+least_received() { ctl -j stats get | json 'min(p["tx_pkts"] for p in d["ports"] if p["port"].startswith("u"))'; }
+all_received() { [ "$(least_received)" -ge "$1" ]; } # N
+
+handover_keeps_limits() {
+	local guests=(a,connect,split,1,52:54:00:00:00:01 b,connect,split,1,52:54:00:00:00:02) load
+	for load in "--pps 0" "--pps 1000001" "--pps 1x" "--window 1" "--window 513" "--rate 1"; do
+		# shellcheck disable=SC2086 # an option and its value
+		expect_fails "usage" "$perf/handover" $load "${guests[@]}"
+	done
+	expect_fails "usage" "$perf/handover" --pps 1 "${guests[0]}"
+	expect_fails "Invalid argument" "$perf/handover" --pps 1 a,connect,split,9,52:54:00:00:00:01 b
+}
+
 idles() {
 	mkfifo "$work/idle.in"
 	start idle bash -c 'exec 3<>"$0"; exec "$@" <&3' "$work/idle.in" "$gen" "$work/v2.sock" "$work/v3.sock"
@@ -172,3 +217,5 @@ run_case "a guest toggles its rings, memory and interrupts" toggles
 run_case "sizes and flows have limits" keeps_limits
 run_case "what cannot be is refused" refuses
 run_case "guests return to a daemon that was killed" returns
+run_case "no frame is lost while the daemon is replaced" is_replaced
+run_case "its loads have limits" handover_keeps_limits
