@@ -300,7 +300,7 @@ prepare(struct attempt *a)
 	if (!rc)
 		rc = send_clients(a);
 	a->sent_ns = ctl_now_ns();
-	return rc ? fail(a, rc, "the new process does not take what is sent") : 0;
+	return rc ? fail(a, rc, "the new process ended, or does not read; the lines above in the log say why") : 0;
 }
 
 // Workers have stopped.
@@ -353,7 +353,7 @@ commit(struct attempt *a)
 
 	rc = dp_hand_stop(a->ctl->plane.dp, &to, a->err);
 	if (rc)
-		return fail(a, rc, "the new process does not take what is sent");
+		return fail(a, rc, "the new process ended, or does not read; the lines above in the log say why");
 	notify_alive();
 	a->halted_ns = ctl_now_ns();
 	dp_halt(a->ctl->plane.dp);

@@ -234,7 +234,7 @@ wrong_programs_are_refused() {
 program_without_memory_is_refused() {
 	printf '#!/bin/sh\nulimit -v 300000\nexec %s "$@"\n' "$rtvswitchd" >"$work/small"
 	chmod 755 "$work/small"
-	is_refused 'no memory' "binary=$work/small"
+	is_refused 'no memory|the new process ended' "binary=$work/small"
 }
 
 relay_does() { # MESSAGE WHEN WHAT
