@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -11,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define PRIORITY 1 // of SCHED_FIFO, as the workers'
 #define MAX_FILE_BYTES (UINT64_C(4) << 30)
 
 union control {
@@ -123,6 +125,13 @@ hand_over_fini(struct hand_over_message *m)
 	m->n_fds = 0;
 	json_decref(m->body);
 	m->body = NULL;
+}
+
+void
+hand_over_hurry(bool is_on)
+{
+	(void)sched_setscheduler(
+		0, is_on ? SCHED_FIFO : SCHED_OTHER, &(struct sched_param){.sched_priority = is_on ? PRIORITY : 0});
 }
 
 int

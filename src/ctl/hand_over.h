@@ -55,6 +55,9 @@ bool hand_over_is(const struct hand_over_message *message, const char *type);
 int hand_over_take_fd(struct hand_over_message *message);
 void hand_over_fini(struct hand_over_message *message); // with the descriptors that are left
 
+// While guests wait, this thread is ahead of ordinary ones. What the kernel refuses is not needed.
+void hand_over_hurry(bool is_on);
+
 // A file in memory with these bytes. A descriptor or a negative errno.
 int hand_over_file(const char *name, const void *bytes, size_t len);
 // The bytes of such a file, with a 0 behind; the caller frees. NULL: out of memory, or unreadable.

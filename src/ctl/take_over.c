@@ -121,8 +121,10 @@ read_until_go(struct ctl *ctl, char err[DP_ERR_SIZE])
 		is_go = hand_over_is(&m, "go");
 		if (hand_over_is(&m, "prepared"))
 			rc = dp_warm(ctl->plane.dp, err);
-		if (!rc && hand_over_is(&m, "prepared"))
+		if (!rc && hand_over_is(&m, "prepared")) {
+			hand_over_hurry(true); // `go` comes next
 			rc = hand_over_send(t->fd, json_pack("{s:s}", "type", "warm"), NULL, 0);
+		}
 		if (is_go && m.n_fds)
 			t->state = hand_over_read(m.fd[0], &t->n_state);
 		if (hand_over_is(&m, "fd") && name && m.n_fds == 1) {
@@ -210,6 +212,7 @@ take_over_run(struct ctl *ctl, char err[DP_ERR_SIZE])
 	if (rc)
 		return refuse(rc, "hand-over: the datapath does not start", err);
 	resumed_ns = ctl_now_ns();
+	hand_over_hurry(false);
 	(void)hand_over_send(
 		t->fd, json_pack("{s:s, s:I}", "type", "taken", "resumed_ns", (json_int_t)resumed_ns), NULL, 0);
 	wait_released(ctl);

@@ -441,8 +441,11 @@ upgrade_run(struct ctl *ctl, const char *binary, json_t **ret_result, char err[D
 
 	if (!rc)
 		rc = prepare(&a);
-	if (!rc)
+	if (!rc) {
+		hand_over_hurry(true);
 		rc = commit(&a);
+		hand_over_hurry(false);
+	}
 	if (!rc) {
 		release(&a);
 		*ret_result = result_json(&a);
