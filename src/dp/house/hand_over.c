@@ -30,6 +30,15 @@ hand_ports(struct dp *dp, const struct dp_fd_store *to, bool is_last, char err[D
 	return rc;
 }
 
+// What holds a port up may be something that its own turn ends.
+static void
+look_at_ports(struct dp *dp)
+{
+	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
+		if (dp->port[i] && dp->port[i]->type->hand)
+			dp->port[i]->type->housekeeping(dp->port[i]);
+}
+
 // On success the loop stays locked.
 static int
 hand_locked(struct dp *dp, const struct dp_fd_store *to, char err[DP_ERR_SIZE])
@@ -37,8 +46,10 @@ hand_locked(struct dp *dp, const struct dp_fd_store *to, char err[DP_ERR_SIZE])
 	int rc = -EBUSY;
 
 	for (unsigned i = 0; rc == -EBUSY && i < HAND_TRIES; i++) {
-		if (i)
+		if (i) {
 			(void)nanosleep(&(struct timespec){.tv_nsec = HAND_WAIT_NS}, NULL);
+			look_at_ports(dp);
+		}
 		guest_loop_lock(dp->guests);
 		rc = hand_ports(dp, to, i + 1 == HAND_TRIES, err);
 		if (rc)

@@ -453,6 +453,27 @@ change_after_the_first_sending_is_sent_again(void **state)
 	drop_handed();
 }
 
+// The service manager has it as it was.
+static void
+stored_connection_that_changed_is_handed(void **state)
+{
+	char err[DP_ERR_SIZE] = "";
+	struct vhost *v;
+
+	(void)state;
+	plug_two();
+	(void)n_of_guest();
+	v = dp->port[guest[1].port]->priv;
+	guest_loop_refresh(dp->guests, &v->served);
+	drop_handed();
+	assert_int_equal(dp_hand_prepare(dp, &next, err), 0);
+	assert_int_equal(count_handed("link"), 1);
+	stop_and_resume();
+	take_over(1);
+	expect_frames_both_ways();
+	assert_int_equal(state_of(1).n_disconnects, 0);
+}
+
 // At each descriptor; the port goes on, and another process may take over.
 static void
 process_that_takes_no_descriptor_is_told(void **state)
@@ -527,6 +548,7 @@ main(int argc, char **argv)
 		WITH_BRIDGE(files_are_closed_after_the_store_has),
 		WITH_BRIDGE(handed_connection_goes_on),
 		WITH_BRIDGE(change_after_the_first_sending_is_sent_again),
+		WITH_BRIDGE(stored_connection_that_changed_is_handed),
 		WITH_BRIDGE(process_that_takes_no_descriptor_is_told),
 		WITH_BRIDGE(connection_in_the_middle_of_a_message_is_left_out),
 		WITH_BRIDGE(what_no_port_asks_for_ends),
