@@ -439,11 +439,13 @@ int dp_state_load(struct dp *dp, const uint8_t *buf, size_t len, struct dp_state
 // Ids of ports, which other hosts know as numbers of flows. want: a port of this name, which is not
 // there yet, gets this id, and no other port does while others are free. -EINVAL: no name, or id
 // out of range; -EEXIST: the name or id is wanted already, or is in use; -ENOMEM. It ends when the
-// port is added, or with dp_state_load. save: appends, as dp_state_save. load: wants the ids of
+// port is added, or with dp_state_end. save: appends, as dp_state_save. load: wants the ids of
 // all ports of a saved state, also of dp_state_save's; *ret_n: how many it could. -EPROTO, -ENOMEM.
 int dp_ids_want(struct dp *dp, const char *name, unsigned id);
 int dp_ids_save(struct dp *dp, uint8_t **buf, size_t *len);
 int dp_ids_load(struct dp *dp, const uint8_t *buf, size_t len, unsigned *ret_n);
+// No port of the state is added any more. Until then one whose id is wanted gets its counters.
+void dp_state_end(struct dp *dp);
 // The hand-over of guests' sockets and connections to a process that has made the same ports
 // (dp_system_cfg.is_standby). Whatever is sent goes there through dp_give_fd. Errors: -EBUSY: a
 // port that err names cannot be handed over now; -EIO: `store` refused. prepare: workers run, and

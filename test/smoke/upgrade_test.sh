@@ -192,9 +192,15 @@ clients_connect_meanwhile() {
 }
 
 devices_of_the_host_come_again() {
+	local number before
 	tap_port x1 10.0.0.11/24 bridge=br0
+	wait_for 10 can_ping x1 10.0.0.1
+	number=$(ctl -j port list | json 'next(p["number"] for p in d if p["name"] == "x1")')
+	before=$(port_stat x1 rx_pkts)
 	upgrade
 	follow
+	expect "number" "$number" "$(ctl -j port list | json 'next(p["number"] for p in d if p["name"] == "x1")')"
+	[ "$(port_stat x1 rx_pkts)" -ge "$before" ] || fail "a counter went back"
 	netns_give x1 x1 10.0.0.11/24
 	wait_for 10 is_port_state x1 link up
 	wait_for 10 can_ping x1 10.0.0.1

@@ -554,7 +554,7 @@ hand_link(struct vhost *v, const struct dp_fd_store *to, struct guest_link *link
 	int socket = -1, rc;
 
 	if (v->is_stored && !has_stored)
-		return -EBUSY; // link_store_look makes the service manager forget it, without the lock
+		return -EBUSY; // link_store_look tells the service manager, without the lock
 	rc = copy_set(link, &record, &socket, &fds) ? 0 : -EBUSY;
 	if (!rc)
 		rc = send_set(v, to, &record, socket, &fds) ? 0 : -EIO;

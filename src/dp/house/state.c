@@ -119,7 +119,6 @@ dp_state_load(struct dp *dp, const uint8_t *buf, size_t len, struct dp_state_loa
 		load(l, &record);
 	}
 	state_counters_finish(l);
-	state_ids_forget(dp);
 	free(l);
 	*ret = told;
 	return 0;

@@ -5,6 +5,7 @@
 #include "state_counters.h"
 
 #include "state_hist.h"
+#include "state_ids.h"
 #include "state_names.h"
 
 #include <rte_cycles.h>
@@ -144,10 +145,8 @@ add_gone(struct dp_port_stats *gone, const struct saved_port *saved, const uint6
 }
 
 static void
-add(struct state_load *l, struct port *port, const struct saved_port *saved, const uint64_t drops[DROP_COUNT])
+add_to(struct port_counters *c, const struct saved_port *saved, const uint64_t drops[DROP_COUNT])
 {
-	struct port_counters *c = &l->dp->worker[port->path.owner]->port[port->path.id].c;
-
 	c->rx_pkts += saved->rx_pkts;
 	c->rx_bytes += saved->rx_bytes;
 	c->tx_pkts += saved->tx_pkts;
@@ -155,14 +154,35 @@ add(struct state_load *l, struct port *port, const struct saved_port *saved, con
 	c->replicated += saved->replicated;
 	c->to_daemon += saved->to_daemon;
 	c->prewakes += saved->prewakes;
-	c->queued_in += saved->queued;
-	l->n_waiting[port->path.id] += saved->queued;
 	for (unsigned i = 0; i < DROP_COUNT; i++)
 		c->drops[i] += drops[i];
+}
+
+static void
+add(struct state_load *l, struct port *port, const struct saved_port *saved, const uint64_t drops[DROP_COUNT])
+{
+	struct port_counters *c = &l->dp->worker[port->path.owner]->port[port->path.id].c;
+
+	add_to(c, saved, drops);
+	c->queued_in += saved->queued;
+	l->n_waiting[port->path.id] += saved->queued;
 	// The longest of all workers is told.
 	for (unsigned i = 0; i < l->dp->env.n_workers; i++)
 		l->dp->worker[i]->port[port->path.id].c.blocked_ns += saved->blocked_ns;
 	atomic_fetch_add(&port->path.device.guest_errors, saved->guest_errors);
+}
+
+// Of a port that comes later, and gets its number then: workers have its counters already. It will
+// be another device, for which nothing waits.
+static void
+add_early(struct dp *dp, const struct saved_port *saved, const uint64_t drops[DROP_COUNT])
+{
+	struct port_counters *c = &dp->worker[saved->port % dp->env.n_workers]->port[saved->port].c;
+
+	add_to(c, saved, drops);
+	c->drops[DROP_NOT_TAKEN_OVER] += saved->queued;
+	c->blocked_ns += saved->blocked_ns;
+	dp->gone.guest_errors += saved->guest_errors;
 }
 
 bool
@@ -183,6 +203,8 @@ state_counters_load_port(struct state_load *l, struct state_record *record)
 	port = state_port(l, saved.port);
 	if (port)
 		add(l, port, &saved, drops);
+	else if (saved.port != GONE && state_ids_has(l->dp, saved.port))
+		add_early(l->dp, &saved, drops);
 	else
 		add_gone(&l->dp->gone, &saved, drops);
 	if (saved.port == GONE)

@@ -5,6 +5,7 @@
 
 #include "port_end.h"
 #include "state_names.h"
+#include "stats.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -54,6 +55,21 @@ state_ids_next(const struct dp *dp, const char *name)
 		return id;
 	id = lowest(dp, dp->wanted_ids);
 	return id == DP_MAX_PORTS && dp->wanted_ids ? lowest(dp, NULL) : id;
+}
+
+bool
+state_ids_has(const struct dp *dp, uint32_t id)
+{
+	return dp->wanted_ids && id < DP_MAX_PORTS && port_set_has(&dp->wanted_ids->ids, (uint16_t)id);
+}
+
+void
+dp_state_end(struct dp *dp)
+{
+	for (uint16_t id = 0; id < DP_MAX_PORTS; id++)
+		if (state_ids_has(dp, id))
+			stats_retire_id(dp, id);
+	state_ids_forget(dp);
 }
 
 void

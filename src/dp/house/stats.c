@@ -42,13 +42,28 @@ move_lost(const struct port *port, struct dp_port_stats *stats)
 	stats->drops[DROP_TX_ERROR] += lost;
 }
 
+void
+stats_retire_id(struct dp *dp, uint16_t id)
+{
+	uint64_t blocked_ns = 0;
+
+	for (unsigned i = 0; i < dp->env.n_workers; i++) {
+		struct worker *w = dp->worker[i];
+
+		add_counters(&dp->gone, &w->port[id].c);
+		blocked_ns = RTE_MAX(blocked_ns, w->port[id].c.blocked_ns);
+		memset(&w->port[id], 0, sizeof(w->port[id]));
+		memset(&w->snap[id], 0, sizeof(w->snap[id]));
+	}
+	dp->gone.blocked_ns += blocked_ns;
+}
+
 // No worker uses the port any more: what was on its way to it is dropped, its counters are history.
 void
 stats_retire(struct dp *dp, struct port *port)
 {
 	struct dp_port_stats *gone = &dp->gone;
 	int64_t queued = gone->queued;
-	uint64_t blocked_ns = 0;
 
 	mailbox_clear(&port->path.handoff);
 	for (unsigned i = 0; i < dp->env.n_workers; i++) {
@@ -58,16 +73,12 @@ stats_retire(struct dp *dp, struct port *port)
 		if (port_has(port->cfg.type, PORT_IS_TUNNEL))
 			w->port[port->path.id].c.rx_pkts = w->port[port->path.id].c.rx_bytes =
 				w->port[port->path.id].c.tx_pkts = w->port[port->path.id].c.tx_bytes = 0;
-		add_counters(gone, &w->port[port->path.id].c);
-		blocked_ns = RTE_MAX(blocked_ns, w->port[port->path.id].c.blocked_ns);
-		memset(&w->port[port->path.id], 0, sizeof(w->port[port->path.id]));
-		memset(&w->snap[port->path.id], 0, sizeof(w->snap[port->path.id]));
 	}
+	stats_retire_id(dp, port->path.id);
 	move_lost(port, gone);
 	gone->drops[DROP_PORT_GONE] += (uint64_t)(gone->queued - queued);
 	gone->queued = queued;
 	gone->guest_errors += atomic_load(&port->path.device.guest_errors);
-	gone->blocked_ns += blocked_ns;
 }
 
 uint64_t

@@ -1000,3 +1000,9 @@ dp_warm(struct dp *dp, char err[DP_ERR_SIZE])
 	(void)err;
 	return 0;
 }
+
+void
+dp_state_end(struct dp *dp)
+{
+	(void)dp;
+}

@@ -386,6 +386,52 @@ counters_of_a_port_that_is_not_here_are_of_those_gone(void **state)
 	end(&saved);
 }
 
+// Its device is opened later, or never: then they are of those gone.
+static void
+counters_of_a_port_that_comes_later_go_on(void **state)
+{
+	struct dp_port_cfg cfgs[N_PORTS];
+	struct dp_port_stats gone;
+	struct bytes saved;
+	unsigned id, n;
+
+	(void)state;
+	for (unsigned comes = 0; comes < 2; comes++) {
+		slow_uplink(cfgs);
+		begin(cfgs);
+		use_some();
+		saved = save();
+		id = guest[2].port;
+		begin_again(cfgs);
+		remove_ports();
+		memset(&dp->gone, 0, sizeof(dp->gone));
+		assert_int_equal(dp_ids_load(dp, saved.at, saved.len, &n), 0);
+		assert_int_equal(n, N_PORTS);
+		add_port(0, &cfgs[0]);
+		add_port(1, &cfgs[1]);
+		(void)load(&saved);
+		if (comes) {
+			add_port(2, &cfgs[2]);
+			assert_int_equal(guest[2].port, id);
+		}
+		dp_state_end(dp);
+		assert_null(dp->wanted_ids);
+		refresh_stats();
+		dp_stats_gone(dp, &gone);
+		assert_int_equal(comes ? stats_of(2).tx_pkts : gone.tx_pkts, 10);
+		assert_int_equal(comes ? drops_of(2, DROP_LATE) : gone.drops[DROP_LATE], 2);
+		assert_int_equal(comes ? drops_of(2, DROP_NOT_TAKEN_OVER) : gone.drops[DROP_NOT_TAKEN_OVER], 2);
+		assert_conserved();
+		if (!comes) {
+			add_port(2, &cfgs[2]);
+			assert_int_equal(stats_of(2).tx_pkts, 0);
+		}
+		end(&saved);
+		remove_ports();
+		memset(&dp->gone, 0, sizeof(dp->gone));
+	}
+}
+
 static void
 drop_reason_that_is_not_known_is_counted(void **state)
 {
@@ -1319,8 +1365,9 @@ wanted_ids_are_kept_free_while_others_are(void **state)
 	assert_int_equal(guest[0].port, 1);
 	add_port(1, &cfgs[1]);
 	assert_int_equal(guest[1].port, 0);
-	// The wish of a port that does not come ends with the state's loading.
 	(void)load(&saved);
+	assert_non_null(dp->wanted_ids); // the port may come yet
+	dp_state_end(dp);
 	assert_null(dp->wanted_ids);
 	// All but one are wanted by others, and that is taken.
 	assert_int_equal(dp_port_del(dp, guest[1].port), 0);
@@ -1333,7 +1380,7 @@ wanted_ids_are_kept_free_while_others_are(void **state)
 	}
 	add_port(2, &cfgs[2]);
 	assert_int_equal(guest[2].port, 0);
-	(void)load(&saved);
+	dp_state_end(dp);
 	end(&saved);
 }
 
@@ -1355,6 +1402,7 @@ ids_that_cannot_be_are_refused(void **state)
 	assert_int_equal(dp_ids_want(dp, "y", DP_MAX_PORTS - 1), -EEXIST);
 	assert_int_equal(dp_ids_want(dp, "y", guest[0].port), -EEXIST);
 	assert_int_equal(dp_ids_want(dp, "p0", 10), -EEXIST);
+	dp_state_end(dp);
 	end(&(struct bytes){NULL, 0});
 }
 
@@ -1380,6 +1428,7 @@ main(int argc, char **argv)
 		WITH_BRIDGE(macs_of_others_are_not_learned),
 		WITH_BRIDGE(counters_go_on),
 		WITH_BRIDGE(counters_of_a_port_that_is_not_here_are_of_those_gone),
+		WITH_BRIDGE(counters_of_a_port_that_comes_later_go_on),
 		WITH_BRIDGE(drop_reason_that_is_not_known_is_counted),
 		WITH_BRIDGE(senders_go_on),
 		WITH_BRIDGE(schedule_of_a_former_rate_is_made_again),
