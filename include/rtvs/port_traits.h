@@ -26,7 +26,7 @@ enum port_trait {
 #define PORT_TYPES(X, arg) \
 	X(arg, VHOST,   vhost,   PORT_IS_GUEST | PORT_HAS_SOCKET | PORT_MAY_BE_UPLINK | PORT_IS_HANDED, "a guest's vhost-user socket") \
 	X(arg, ETHDEV,  ethdev,  PORT_IS_DEVICE | PORT_MAY_BE_UPLINK | PORT_MAY_HOLD,  "a DPDK device") \
-	X(arg, GENEVE,  geneve,  PORT_IS_TUNNEL | PORT_IS_HANDED, "a tunnel to another host") \
+	X(arg, GENEVE,  geneve,  PORT_IS_TUNNEL | PORT_IS_HANDED,                      "a tunnel to another host") \
 	X(arg, SEGMENT, segment, PORT_IS_NODE | PORT_MAY_BE_UPLINK,                    "Ethernet over shared memory") \
 	X(arg, VDUSE,   vduse,   PORT_IS_GUEST,                                        "a device of the kernel's vDPA bus, for containers and guests")
 // clang-format on

@@ -61,6 +61,7 @@ dp_halt(struct dp *dp)
 		waker_wake(&dp->worker[i]->waker);
 	for (unsigned i = 0; i < dp->env.n_workers; i++)
 		rte_eal_wait_lcore(i + 1);
+	rcu_wait(&dp->env.rcu); // nobody is left: what they wrote is seen from here on
 }
 
 int
