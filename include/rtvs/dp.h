@@ -448,7 +448,8 @@ int dp_ids_load(struct dp *dp, const uint8_t *buf, size_t len, unsigned *ret_n);
 void dp_state_end(struct dp *dp);
 // The hand-over of guests' sockets and connections to a process that has made the same ports
 // (dp_system_cfg.is_standby). Whatever is sent goes there through dp_give_fd. Errors: -EBUSY: a
-// port that err names cannot be handed over now; -EIO: `store` refused. prepare: workers run, and
+// port that err names cannot be handed over now; -EIO: `store` refused again and again, for 0.3 s. It
+// must not wait: front-ends would. prepare: workers run, and
 // front-ends are served; what changes afterwards is sent again. stop: no front-end is served, until
 // dp_hand_resume or the end of the process; dp_halt comes next. The end without dp_fini:
 // connections and sockets are the other process's. resume: workers, too.

@@ -37,6 +37,7 @@ struct dp {
 	struct ring_states *ring_states; // NULL: they are not kept
 	struct link_store *link_store; // NULL: connections end with the process
 	uint64_t n_hands; // hand-overs that were begun
+	_Atomic bool is_taking_over; // all guests wait: connections go on without a word. ctl: wo
 	struct connector *connector;
 	struct netdev_watch *netdevs;
 	_Atomic uint64_t log_errors, bus_errors;

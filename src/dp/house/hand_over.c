@@ -1,7 +1,7 @@
 // The hand-over of guests' connections to another process, and the taking over (rtvs/dp.h). A
-// port's type says what is sent; link_store.c has the connections. Invariant: between dp_hand_stop
-// and dp_hand_resume the loop's lock is held, so no front-end is served, and no worker runs: rings
-// and connections are as the records say.
+// port's type says what is sent; link_store.c has the connections.
+// Invariant: between dp_hand_stop and dp_hand_resume the loop's lock is held, so no front-end is
+// served. With the workers halted, rings and connections are as the records say.
 #include "dp_state.h"
 #include "io/guest_loop.h"
 #include "link_store.h"
@@ -13,7 +13,8 @@
 #include <time.h>
 
 // A message is handled as soon as its bytes are there: a connection is in the middle of one for
-// microseconds, unless its front-end stalls there.
+// microseconds, unless its front-end stalls there. A socket to the other process that is full is
+// tried again, too: nobody waits for that process while front-ends wait for the lock.
 #define HAND_TRIES 300 // more than a front-end is parked that changes its rings too often
 #define HAND_WAIT_NS 1000000
 
@@ -45,11 +46,12 @@ hand_locked(struct dp *dp, const struct dp_fd_store *to, char err[DP_ERR_SIZE])
 {
 	int rc = -EBUSY;
 
-	for (unsigned i = 0; rc == -EBUSY && i < HAND_TRIES; i++) {
+	for (unsigned i = 0; (rc == -EBUSY || rc == -EIO) && i < HAND_TRIES; i++) {
 		if (i) {
 			(void)nanosleep(&(struct timespec){.tv_nsec = HAND_WAIT_NS}, NULL);
 			look_at_ports(dp);
 		}
+		err[0] = '\0'; // what held it up before does not any more
 		guest_loop_lock(dp->guests);
 		rc = hand_ports(dp, to, i + 1 == HAND_TRIES, err);
 		if (rc)
@@ -111,7 +113,9 @@ int
 dp_take_over(struct dp *dp)
 {
 	dp->cfg.is_standby = false;
+	atomic_store(&dp->is_taking_over, true);
 	port_start_all(dp);
+	atomic_store(&dp->is_taking_over, false);
 	link_store_end_given(dp);
 	guest_link_cool();
 	return dp_resume(dp);

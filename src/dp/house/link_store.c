@@ -43,6 +43,7 @@ struct link_store {
 	struct closing *closing;
 	struct given *given; // by a former process
 	unsigned n_given;
+	bool is_sorted; // by name
 	bool is_handed; // by a process that went on until then
 	uint64_t given_until_ns;
 	unsigned n_sent; // sets, in this turn
@@ -79,22 +80,57 @@ link_store_give(struct dp *dp, const char *name, int fd)
 	}
 	s->given = more;
 	s->is_handed = dp->cfg.is_standby;
+	s->is_sorted = false;
 	s->given_until_ns = clock_now_ns(&dp->env.clock) + WAIT_NS;
 	s->given[s->n_given].fd = fd;
 	(void)snprintf(s->given[s->n_given++].name, sizeof(more->name), "%s", name);
 }
 
 static int
+compare_names(const void *a, const void *b)
+{
+	return strcmp(((const struct given *)a)->name, ((const struct given *)b)->name);
+}
+
+// Without those that were taken: their names may have been given again.
+static void
+sort_given(struct link_store *s)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < s->n_given; i++)
+		if (s->given[i].fd >= 0)
+			s->given[n++] = s->given[i];
+	s->n_given = n;
+	qsort(s->given, n, sizeof(*s->given), compare_names);
+	s->is_sorted = true;
+}
+
+// One of that name that was not taken. NULL: there is none. All guests may be waiting for all ports
+// to ask, so the list is sorted.
+static struct given *
+find_given(struct link_store *s, const char *name)
+{
+	struct given key, *found;
+
+	if (!s || !s->n_given)
+		return NULL;
+	if (!s->is_sorted)
+		sort_given(s);
+	(void)snprintf(key.name, sizeof(key.name), "%s", name);
+	found = bsearch(&key, s->given, s->n_given, sizeof(key), compare_names);
+	return found && found->fd >= 0 ? found : NULL;
+}
+
+static int
 take(struct link_store *s, const char *name)
 {
-	for (unsigned i = 0; s && i < s->n_given; i++)
-		if (s->given[i].fd >= 0 && !strcmp(s->given[i].name, name)) {
-			int fd = s->given[i].fd;
+	struct given *given = find_given(s, name);
+	int fd = given ? given->fd : -1;
 
-			s->given[i].fd = -1;
-			return fd;
-		}
-	return -1;
+	if (given)
+		given->fd = -1;
+	return fd;
 }
 
 static int
@@ -281,8 +317,9 @@ link_store_adopt(struct vhost *v)
 	v->is_store_asked = true;
 	rc = adopt(v);
 	if (!rc) {
-		log_about(LOG_LEVEL_INFO, LOG_ABOUT(NULL, {"PORT", v->fixed.name}),
-			"port %s: its guest's connection goes on", v->fixed.name);
+		if (!atomic_load(&v->port->dp->is_taking_over))
+			log_about(LOG_LEVEL_INFO, LOG_ABOUT(NULL, {"PORT", v->fixed.name}),
+				"port %s: its guest's connection goes on", v->fixed.name);
 		return true;
 	}
 	forget(v, &v->record->link);
@@ -503,19 +540,6 @@ link_store_look(struct vhost *v)
 		store(v);
 }
 
-static int
-find_role(const struct vhost *v, const char *role, unsigned n)
-{
-	const struct link_store *s = v->port->dp->link_store;
-	char name[32];
-
-	name_of(name, index_of(v), v->record->link.serial, role, n);
-	for (unsigned i = 0; i < s->n_given; i++)
-		if (s->given[i].fd >= 0 && !strcmp(s->given[i].name, name))
-			return s->given[i].fd;
-	return -1;
-}
-
 int
 link_store_warm(struct vhost *v, char err[DP_ERR_SIZE])
 {
@@ -523,10 +547,13 @@ link_store_warm(struct vhost *v, char err[DP_ERR_SIZE])
 	int rc = 0;
 
 	for (uint32_t i = 0; !rc && r && v->served.is_kept && i < r->session.n_regions; i++) {
-		int fd = find_role(v, "memory", r->file[i]);
+		const struct given *given;
+		char name[32];
 
-		if (fd >= 0)
-			rc = guest_link_warm(fd, r->session.region[i].offset, r->session.region[i].n_bytes);
+		name_of(name, index_of(v), r->serial, "memory", r->file[i]);
+		given = find_given(v->port->dp->link_store, name);
+		if (given)
+			rc = guest_link_warm(given->fd, r->session.region[i].offset, r->session.region[i].n_bytes);
 	}
 	if (rc)
 		dp_error(err, "port %s: no memory to map its guest's", v->fixed.name);
@@ -569,9 +596,9 @@ hand_link(struct vhost *v, const struct dp_fd_store *to, struct guest_link *link
 int
 link_store_hand(struct vhost *v, const struct dp_fd_store *to, bool is_last, char err[DP_ERR_SIZE])
 {
-	int listener = guest_loop_listener(v->port->dp->guests, &v->served), rc = 0;
 	struct guest_link *link;
 	char name[32];
+	int listener, rc = 0;
 	unsigned n;
 
 	if (v->hand != v->port->dp->n_hands)
@@ -584,7 +611,6 @@ link_store_hand(struct vhost *v, const struct dp_fd_store *to, bool is_last, cha
 		dp_error(err, "port %s: its guest is moving to another process", v->fixed.name);
 		return -EBUSY;
 	}
-	name_of(name, index_of(v), 0, "listen", 0);
 	if (link)
 		rc = hand_link(v, to, link);
 	// Whoever is at its other end stalls, which is to be nobody else's harm.
@@ -594,6 +620,8 @@ link_store_hand(struct vhost *v, const struct dp_fd_store *to, bool is_last, cha
 			v->fixed.name);
 		rc = 0;
 	}
+	listener = guest_loop_listener(v->port->dp->guests, &v->served);
+	name_of(name, index_of(v), 0, "listen", 0);
 	if (!rc && listener >= 0 && !v->n_handed && !to->store(to->arg, name, listener))
 		rc = -EIO;
 	if (rc == -EBUSY)

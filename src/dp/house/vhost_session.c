@@ -342,7 +342,8 @@ prepare(void *arg, unsigned ring, struct guest_ring_cfg *cfg, bool is_first)
 	if (v->record && is_alone(v))
 		cfg->state = &v->record->ring[ring];
 	if (!is_first || (!guest_state_resume(cfg) && !guest_recover(cfg)) ||
-		(said.avail == cfg->pos.avail && said.avail_wrap == cfg->pos.avail_wrap))
+		(said.avail == cfg->pos.avail && said.avail_wrap == cfg->pos.avail_wrap) ||
+		atomic_load(&v->port->dp->is_taking_over)) // no crash
 		return;
 	atomic_fetch_add(&v->n_rings_recovered, 1);
 	log_about(LOG_LEVEL_INFO, LOG_ABOUT(NULL, {"PORT", v->fixed.name}),

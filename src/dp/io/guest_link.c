@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/queue.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -73,9 +74,9 @@ guest_link_close_late(struct guest_link *link)
 		link->cfg.close(link->cfg.arg, link->late[--link->n_late], false);
 }
 
-// Maps that no link has yet.
+// Maps that no link has yet, mostly in the order in which links will ask for them.
 struct warm {
-	struct warm *next;
+	STAILQ_ENTRY(warm) next;
 	dev_t dev;
 	ino_t ino;
 	uint64_t first;
@@ -83,7 +84,18 @@ struct warm {
 	void *base;
 };
 
-static struct warm *warm_maps;
+static STAILQ_HEAD(, warm) warm_maps = STAILQ_HEAD_INITIALIZER(warm_maps);
+
+// The file's pages that these bytes are in. False: no map can have them.
+static bool
+pages_of(uint64_t offset, uint64_t n_bytes, uint64_t page, uint64_t *ret_first, size_t *ret_n)
+{
+	if (n_bytes > MAX_MAPPED || offset > UINT64_MAX - MAX_MAPPED - page)
+		return false;
+	*ret_first = offset / page * page;
+	*ret_n = (size_t)((offset + n_bytes + page - 1) / page * page - *ret_first);
+	return true;
+}
 
 // MAP_FAILED: there is none, or no memory.
 static void *
@@ -99,17 +111,18 @@ map_pages(int fd, uint64_t first, size_t n_bytes)
 static void *
 take_warm(int fd, uint64_t first, size_t n_bytes)
 {
-	struct warm **at = &warm_maps, *w;
 	struct stat st;
+	struct warm *w;
 	void *base;
 
-	if (!warm_maps || fstat(fd, &st))
+	if (STAILQ_EMPTY(&warm_maps) || fstat(fd, &st))
 		return MAP_FAILED;
-	while ((w = *at) && (w->dev != st.st_dev || w->ino != st.st_ino || w->first != first || w->n_bytes != n_bytes))
-		at = &w->next;
+	STAILQ_FOREACH (w, &warm_maps, next)
+		if (w->dev == st.st_dev && w->ino == st.st_ino && w->first == first && w->n_bytes == n_bytes)
+			break;
 	if (!w)
 		return MAP_FAILED;
-	*at = w->next;
+	STAILQ_REMOVE(&warm_maps, w, warm, next);
 	base = w->base;
 	free(w);
 	return base;
@@ -118,36 +131,33 @@ take_warm(int fd, uint64_t first, size_t n_bytes)
 int
 guest_link_warm(int fd, uint64_t offset, uint64_t n_bytes)
 {
-	struct warm *w = calloc(1, sizeof(*w));
-	uint64_t page;
+	struct warm *w;
 	struct stat st;
+	uint64_t first;
+	size_t n;
 
-	if (!w || fstat(fd, &st) || n_bytes > MAX_MAPPED || offset > MAX_MAPPED) {
-		free(w);
+	if (fstat(fd, &st) || !pages_of(offset, n_bytes, (uint64_t)st.st_blksize, &first, &n))
+		return 0; // the link that asks for it is refused alone
+	w = calloc(1, sizeof(*w));
+	if (!w)
 		return -ENOMEM;
-	}
-	page = (uint64_t)st.st_blksize;
-	w->dev = st.st_dev;
-	w->ino = st.st_ino;
-	w->first = offset / page * page;
-	w->n_bytes = (size_t)((offset + n_bytes + page - 1) / page * page - w->first);
-	w->base = map_pages(fd, w->first, w->n_bytes);
+	*w = (struct warm){
+		.dev = st.st_dev, .ino = st.st_ino, .first = first, .n_bytes = n, .base = map_pages(fd, first, n)};
 	if (w->base == MAP_FAILED) {
 		free(w);
 		return -ENOMEM;
 	}
-	w->next = warm_maps;
-	warm_maps = w;
+	STAILQ_INSERT_TAIL(&warm_maps, w, next);
 	return 0;
 }
 
 void
 guest_link_cool(void)
 {
-	while (warm_maps) {
-		struct warm *w = warm_maps;
+	struct warm *w;
 
-		warm_maps = w->next;
+	while ((w = STAILQ_FIRST(&warm_maps))) {
+		STAILQ_REMOVE_HEAD(&warm_maps, next);
 		(void)munmap(w->base, w->n_bytes);
 		free(w);
 	}
@@ -157,14 +167,13 @@ int
 guest_link_map(struct guest_link *link, int fd, uint64_t offset, uint64_t n_bytes, uint64_t page, uint8_t **ret_host)
 {
 	struct guest_link_map *m = link->map;
-	uint64_t first = offset / page * page;
 	void *base = MAP_FAILED;
+	uint64_t first;
 
 	while (m < link->map + MAX_MAPS && m->base)
 		m++;
-	if (m == link->map + MAX_MAPS || n_bytes > MAX_MAPPED || offset > UINT64_MAX - MAX_MAPPED - page)
+	if (m == link->map + MAX_MAPS || !pages_of(offset, n_bytes, page, &first, &m->n_bytes))
 		return -ENOMEM;
-	m->n_bytes = (size_t)((offset + n_bytes + page - 1) / page * page - first);
 	if (m->n_bytes <= MAX_MAPPED - link->n_mapped) {
 		base = take_warm(fd, first, m->n_bytes);
 		base = base == MAP_FAILED ? map_pages(fd, first, m->n_bytes) : base;
