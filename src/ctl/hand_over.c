@@ -20,8 +20,8 @@ union control {
 	char bytes[CMSG_SPACE(HAND_OVER_MAX_FDS * sizeof(int))];
 };
 
-int
-hand_over_send(int socket, json_t *body, const int *fds, unsigned n_fds)
+static int
+send_message(int socket, json_t *body, const int *fds, unsigned n_fds, int flags)
 {
 	char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
 	struct iovec iov = {.iov_base = text, .iov_len = text ? strlen(text) : 0};
@@ -39,11 +39,23 @@ hand_over_send(int socket, json_t *body, const int *fds, unsigned n_fds)
 		c->cmsg_len = CMSG_LEN(n_fds * sizeof(int));
 		memcpy(CMSG_DATA(c), fds, n_fds * sizeof(int));
 	}
-	if (!rc && sendmsg(socket, &msg, MSG_NOSIGNAL) < 0)
+	if (!rc && sendmsg(socket, &msg, MSG_NOSIGNAL | flags) < 0)
 		rc = -errno;
 	free(text);
 	json_decref(body);
 	return rc;
+}
+
+int
+hand_over_send_now(int socket, json_t *body, const int *fds, unsigned n_fds)
+{
+	return send_message(socket, body, fds, n_fds, MSG_DONTWAIT);
+}
+
+int
+hand_over_send(int socket, json_t *body, const int *fds, unsigned n_fds)
+{
+	return send_message(socket, body, fds, n_fds, 0);
 }
 
 static void

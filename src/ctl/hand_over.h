@@ -44,7 +44,8 @@ struct hand_over_message {
 };
 
 // Steals the body; NULL: out of memory. Waits for room as long as the socket is set to.
-// 0 or a negative errno.
+// 0 or a negative errno. now: does not wait; -EAGAIN.
+int hand_over_send_now(int socket, json_t *body, const int *fds, unsigned n_fds);
 int hand_over_send(int socket, json_t *body, const int *fds, unsigned n_fds);
 // Waits timeout_ms at most. -ETIMEDOUT; -ECONNRESET: the other end is gone; -EPROTO. The caller
 // calls fini after 0.

@@ -1,7 +1,7 @@
 // The order is: the other process is ready; descriptors and clients are sent while workers run; the
 // workers stop, and the rest is sent; the other process takes over, or this one goes on. The
-// clients wait meanwhile: the loop that runs here has no listener and no client. Invariant: from
-// `go` on, only the compare and swap of the page's owner decides who goes on.
+// clients wait meanwhile: the loop that runs here has no listener and no client.
+// Invariant: from `go` on, only the compare and swap of the page's owner decides who goes on.
 #include "upgrade.h"
 
 #include "ctl.h"
@@ -258,7 +258,7 @@ send_fd(void *arg, const char *name, int fd)
 {
 	struct attempt *a = arg;
 
-	return !hand_over_send(a->source.fd, json_pack("{s:s, s:s}", "type", "fd", "name", name), &fd, 1);
+	return !hand_over_send_now(a->source.fd, json_pack("{s:s, s:s}", "type", "fd", "name", name), &fd, 1);
 }
 
 // Connections whose answers are sent. The caller's ends with this process, which answers it, as
@@ -358,7 +358,9 @@ commit(struct attempt *a)
 	a->halted_ns = ctl_now_ns();
 	dp_halt(a->ctl->plane.dp);
 	rc = say_go(a);
-	if (!rc)
+	if (rc)
+		(void)fail(a, rc, "the state cannot be passed on: no memory, or the new process does not read");
+	else
 		rc = wait_taken(a, TAKE_MS);
 	if (rc && take_back(a)) {
 		(void)kill(a->pid, SIGKILL);
