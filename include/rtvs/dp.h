@@ -447,12 +447,13 @@ int dp_ids_load(struct dp *dp, const uint8_t *buf, size_t len, unsigned *ret_n);
 // No port of the state is added any more. Until then one whose id is wanted gets its counters.
 void dp_state_end(struct dp *dp);
 // The hand-over of guests' sockets and connections to a process that has made the same ports
-// (dp_system_cfg.is_standby). Whatever is sent goes there through dp_give_fd. Errors: -EBUSY: a
-// port that err names cannot be handed over now; -EIO: `store` refused again and again, for 0.3 s. It
-// must not wait: front-ends would. prepare: workers run, and
-// front-ends are served; what changes afterwards is sent again. stop: no front-end is served, until
-// dp_hand_resume or the end of the process; dp_halt comes next. The end without dp_fini:
-// connections and sockets are the other process's. resume: workers, too.
+// (dp_system_cfg.is_standby). What is sent goes there through dp_give_fd. `store` must not wait,
+// since front-ends would.
+// prepare: workers run, and front-ends are served; what changes afterwards is sent again. stop: no
+// front-end is served, until dp_hand_resume or the end of the process; dp_halt comes next. The end
+// without dp_fini: connections and sockets are the other process's. resume: workers, too.
+// Errors, after 0.3 s of attempts: -EBUSY: a port that err names cannot be handed over now; -EIO:
+// `store` refused.
 // rings: a descriptor for dp_system_cfg.former_rings, which stays the datapath's.
 int dp_hand_rings(const struct dp *dp);
 int dp_hand_prepare(struct dp *dp, const struct dp_fd_store *to, char err[DP_ERR_SIZE]);

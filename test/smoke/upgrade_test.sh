@@ -72,7 +72,8 @@ goes_on_in_another_process() {
 	ctl config dump >"$work/after.json"
 	cmp "$work/before.json" "$work/after.json"
 	# What a guest saw of it: nothing.
-	expect "disconnects of g1" 0 "$(ctl -j port show v1 | json 'd["state"]["disconnects"]')"
+	expect "disconnects of g1" 0 "$(port_state v1 disconnects)"
+	expect "rings that a crash left" 0 "$(port_state v1 rings_recovered)"
 	is_conserved
 }
 

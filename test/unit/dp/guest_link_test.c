@@ -12,6 +12,7 @@
 #include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
 #include <linux/virtio_ring.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -693,6 +694,48 @@ a_ring_goes_on_where_a_former_device_left_it(void **state)
 
 static struct guest_turn *turn;
 
+static unsigned
+count_maps(const char *name)
+{
+	FILE *f = fopen("/proc/self/maps", "re");
+	char line[512];
+	unsigned n = 0;
+
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f))
+		n += strstr(line, name) != NULL;
+	(void)fclose(f);
+	return n;
+}
+
+// Before a hand-over. What no map can have is no error of it: its own link is refused.
+static void
+memory_that_is_mapped_ahead_is_not_mapped_again(void **state)
+{
+	int fd = memfd_create("rtvs-ahead", MFD_CLOEXEC);
+	uint8_t *host, *other;
+
+	(void)state;
+	assert_int_equal(ftruncate(fd, 4 * 4096), 0);
+	assert_int_equal(guest_link_warm(fd, 0, 4096), 0);
+	assert_int_equal(guest_link_warm(fd, 2 * 4096, 4096), 0);
+	assert_int_equal(guest_link_warm(fd, UINT64_MAX - 4095, 4096), 0);
+	assert_int_equal(guest_link_warm(fd, 0, UINT64_MAX), 0);
+	assert_int_equal(guest_link_warm(-1, 0, 4096), 0);
+	assert_int_equal(count_maps("rtvs-ahead"), 2);
+	assert_int_equal(guest_link_map_file(w.link, fd, 0, 4096, &host), 0);
+	assert_int_equal(count_maps("rtvs-ahead"), 2);
+	guest_link_cool();
+	assert_int_equal(count_maps("rtvs-ahead"), 1);
+	assert_int_equal(guest_link_map_file(w.link, fd, 0, 4096, &other), 0);
+	host[0] = 7;
+	assert_int_equal(other[0], 7);
+	guest_link_unmap(w.link, host, 4096);
+	guest_link_unmap(w.link, other, 4096);
+	assert_int_equal(count_maps("rtvs-ahead"), 0);
+	close(fd);
+}
+
 static int
 start(void **state)
 {
@@ -728,6 +771,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(socket_with_messages_that_nobody_read_is_foreign, begin, end),
 		cmocka_unit_test_setup_teardown(memory_that_is_shorter_than_it_is_said_to_be_is_refused, begin, end),
 		cmocka_unit_test_setup_teardown(memory_takes_no_more_than_its_part_of_the_address_space, begin, end),
+		cmocka_unit_test_setup_teardown(memory_that_is_mapped_ahead_is_not_mapped_again, begin, end),
 		cmocka_unit_test_setup_teardown(a_front_end_that_goes_is_noticed, begin, end),
 		cmocka_unit_test_setup_teardown(a_ring_goes_on_where_a_former_device_left_it, begin, end),
 	};
