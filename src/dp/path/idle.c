@@ -22,9 +22,6 @@
 // was handled.
 #define N_LOOKS 20
 #define SLEEP_MIN_NS 50000 // a sleep that is shorter costs more than it saves
-// A worker that sleeps longer than it asked to did not get its core: whatever woke it, packets may
-// have waited since then. The kernel takes 50 us of timer slack, and the core some time to wake.
-#define WAKE_LATE_NS 150000
 // The longest chain of packet buffers, which a port of a segment makes, and a burst.
 #define ENOUGH_BUFFERS 64
 #define N_EVENTS 16 // wake-ups of a look; the next look sees those that are left
@@ -154,12 +151,12 @@ idle_look(struct worker *w, const struct view *view, poll_fn *poll)
 	return n;
 }
 
-// True: something woke it.
+// True: something woke it. ret_slept_ns: of the time that it asked for.
 static bool
-wait_for_work(struct worker *w, const struct view *view, struct epoll_event *ev, int *ret_n)
+wait_for_work(struct worker *w, const struct view *view, struct epoll_event *ev, int *ret_n, uint64_t *ret_slept_ns)
 {
 	struct timespec ts = {.tv_nsec = SLEEP_MAX_NS};
-	uint64_t now_ns = clock_now_ns(&w->env->clock), next_ns, end_ns;
+	uint64_t now_ns = clock_now_ns(&w->env->clock), next_ns;
 	int n;
 
 	// Packets that found no buffer wait in their queues, which have reported them and do not do
@@ -179,10 +176,7 @@ wait_for_work(struct worker *w, const struct view *view, struct epoll_event *ev,
 		ts.tv_nsec += 1000000 - ts.tv_nsec % 1000000;
 		n = epoll_wait(w->epoll_fd, ev, N_EVENTS, (int)(ts.tv_nsec / 1000000));
 	}
-	end_ns = now_ns + (uint64_t)ts.tv_nsec;
-	now_ns = clock_now_ns(&w->env->clock);
-	if (now_ns > end_ns + WAKE_LATE_NS)
-		pace_stalled(w, now_ns - end_ns, now_ns);
+	*ret_slept_ns = RTE_MIN((uint64_t)ts.tv_nsec, clock_now_ns(&w->env->clock) - now_ns);
 	waker_clear(&w->waker);
 	rcu_resume(&w->env->rcu, w->index);
 	counters_add(&w->stats.sleeps, 1);
@@ -201,6 +195,7 @@ idle_sleep(struct worker *w, const struct view *view, poll_once_fn *poll)
 {
 	struct poll_queue *q = w->polls.round.first;
 	struct epoll_event ev[N_EVENTS];
+	uint64_t slept_ns = 0;
 	bool found;
 	int n = 0;
 
@@ -213,14 +208,14 @@ idle_sleep(struct worker *w, const struct view *view, poll_once_fn *poll)
 	if (!found && atomic_load(&w->env->view) == view && atomic_load(&w->env->wakeup_gen) == w->wakeup_gen &&
 		!atomic_load(&w->env->stop) && atomic_load(&w->snap_wanted) == atomic_load(&w->snap_done))
 		// A device may show its packet a little later than it wakes (net_tap's signal).
-		found = wait_for_work(w, view, ev, &n);
+		found = wait_for_work(w, view, ev, &n, &slept_ns);
 	waker_awake(&w->waker);
 	// The view may have been freed while this worker was offline: take the one of the moment.
 	view = atomic_load_explicit(&w->env->view, memory_order_acquire);
 	q = w->polls.round.first;
 	for (uint32_t i = 0; i < w->polls.round.n; i++, q = q->next)
 		disarm(view, q);
-	w->now_ns = clock_now_ns(&w->env->clock); // wake-ups count from here
+	pace_wake(w, slept_ns); // wake-ups count from here
 	note_wakeups(w, view, ev, n);
 	return found;
 }

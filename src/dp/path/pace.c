@@ -10,9 +10,12 @@
 #define STALL_BYTES_PER_NS 2
 #define STALL_LOG_NS 50000
 #define STALL_EVENT_NS 10000000
+// A worker that sleeps longer than it asked to did not get its core: whatever woke it, packets may
+// have waited since then. The kernel takes 50 us of timer slack, and the core some time to wake.
+#define WAKE_LATE_NS 150000
 
-void
-pace_stalled(struct worker *w, uint64_t took_ns, uint64_t now_ns)
+static void
+note_stall(struct worker *w, uint64_t took_ns, uint64_t now_ns)
 {
 	struct worker_stall_log *log = &w->stall_log;
 	uint64_t n = atomic_load_explicit(&log->n, memory_order_relaxed);
@@ -41,5 +44,16 @@ pace_tick(struct worker *w)
 	*step = (struct worker_step){.tsc = tsc};
 	w->now_ns = clock_tsc_to_ns(&w->env->clock, tsc);
 	if (unlikely(is_stall))
-		pace_stalled(w, took_ns, w->now_ns);
+		note_stall(w, took_ns, w->now_ns);
+}
+
+void
+pace_wake(struct worker *w, uint64_t slept_ns)
+{
+	uint64_t tsc = rte_rdtsc(), took_ns = clock_tsc_to_ns(&w->env->clock, tsc - w->step.tsc);
+
+	w->step = (struct worker_step){.tsc = tsc};
+	w->now_ns = clock_tsc_to_ns(&w->env->clock, tsc);
+	if (took_ns > slept_ns + WAKE_LATE_NS)
+		note_stall(w, took_ns - slept_ns, w->now_ns);
 }

@@ -14,5 +14,5 @@ pace_work(struct worker *w, unsigned n_pkts, uint64_t bytes)
 
 // Reads the clock, between bursts: now_ns, and whether the core was away since.
 void pace_tick(struct worker *w);
-// The core was away for took_ns, until now.
-void pace_stalled(struct worker *w, uint64_t took_ns, uint64_t now_ns);
+// Likewise after a sleep: slept_ns of the time since then were asked for.
+void pace_wake(struct worker *w, uint64_t slept_ns);

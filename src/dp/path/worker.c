@@ -370,11 +370,7 @@ worker_main(void *arg)
 			w->view_gen == view->gen &&
 			w->now_ns - idle_since >= atomic_load_explicit(&env->idle_ns, memory_order_relaxed) &&
 			w->now_ns >= w->awake_until_ns) {
-			bool is_awake = idle_sleep(w, view, poll_once);
-
-			w->step = (struct worker_step){.tsc = rte_rdtsc()};
-			w->now_ns = clock_tsc_to_ns(&env->clock, w->step.tsc);
-			if (is_awake)
+			if (idle_sleep(w, view, poll_once))
 				idle_since = w->now_ns;
 		}
 		last = w->step.tsc;

@@ -4,6 +4,8 @@
 #include "eal_fixture.h"
 #include "path/idle.h"
 
+#include <rte_cycles.h>
+
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -27,6 +29,7 @@ static struct {
 	bool is_armed;
 	unsigned n_polls, n_arms, n_pkts; // packets that wait
 	bool puts_when_armed; // a packet comes while the queue is being armed, without a kick
+	uint64_t takes_ns; // arming it, and likewise the opposite
 } device[N_PORTS];
 
 static int
@@ -35,6 +38,7 @@ fake_arm(struct device *d, uint16_t q, bool is_on)
 	unsigned i = (unsigned)(uintptr_t)d->priv;
 
 	(void)q;
+	rte_delay_us_block((unsigned)(device[i].takes_ns / 1000));
 	device[i].n_arms += is_on;
 	device[i].is_armed = is_on;
 	device[i].n_pkts += is_on && device[i].puts_when_armed;
@@ -74,7 +78,7 @@ start(void **state)
 	view->worker[0] = mine;
 	env.view = view;
 	clock_start(&env.clock, begin_pair);
-	if (rcu_init(&env.rcu, 1))
+	if (event_queue_init(&env.events, &env.clock) || rcu_init(&env.rcu, 1))
 		return -1;
 	rcu_begin(&env.rcu, 0);
 	return 0;
@@ -90,6 +94,7 @@ stop(void **state)
 	(void)close(w.epoll_fd);
 	rcu_end(&env.rcu, 0);
 	rcu_fini(&env.rcu);
+	event_queue_fini(&env.events);
 	return stop_eal(state);
 }
 
@@ -380,6 +385,23 @@ queue_that_ends_a_sleep_is_polled_for_a_while_from_then_on(void **state)
 	}
 }
 
+// Wherever it is then, also between its clock's readings.
+static void
+sleeper_that_loses_its_core_counts_a_stall(void **state)
+{
+	(void)state;
+	apply(2);
+	for (unsigned i = 0; i < 2; i++) {
+		hist_init(&w.stats.stalls);
+		device[i].takes_ns = 2 * MS;
+		w.n_looks = 1; // a short sleep
+		w.step.tsc = rte_rdtsc();
+		(void)idle_sleep(&w, view, poll_nothing);
+		assert_int_equal(w.stats.stalls.count, 1);
+		assert_in_range(w.stats.stalls.max, 2 * (i + 1) * 2 * MS, UINT64_MAX);
+	}
+}
+
 #define CASE(test) cmocka_unit_test_setup_teardown(test, begin, end)
 
 int
@@ -399,6 +421,7 @@ main(void)
 		CASE(queue_that_nobody_uses_costs_no_looks),
 		CASE(descriptors_that_change_put_all_queues_back),
 		CASE(queue_that_ends_a_sleep_is_polled_for_a_while_from_then_on),
+		CASE(sleeper_that_loses_its_core_counts_a_stall),
 	};
 
 	return cmocka_run_group_tests(tests, start, stop);

@@ -85,11 +85,10 @@ pace_tick(struct worker *worker)
 }
 
 void
-pace_stalled(struct worker *worker, uint64_t took_ns, uint64_t now_ns)
+pace_wake(struct worker *worker, uint64_t slept_ns)
 {
 	(void)worker;
-	(void)took_ns;
-	(void)now_ns;
+	(void)slept_ns;
 }
 
 static void
