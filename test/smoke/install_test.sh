@@ -22,7 +22,7 @@ vni_exposure_max=25
 
 # The units name programs where they will be; here they are below $root.
 placed_unit() { # NAME
-	sed -E "s|^(ExecStart\w*)=/|\1=$root/|" "$prefix/lib/systemd/system/$1.service" >"$work/$1.service"
+	sed -E "s|^(Exec\w+)=/|\1=$root/|" "$prefix/lib/systemd/system/$1.service" >"$work/$1.service"
 }
 unit_is_valid() { # NAME
 	placed_unit "$1"

@@ -394,6 +394,16 @@ take_over(unsigned i)
 	((struct vhost *)dp->port[guest[i].port]->priv)->served.is_kept = true;
 }
 
+// The end of a connection is seen a little later.
+static void
+wait_gone(unsigned i)
+{
+	uint64_t end_tsc = wait_limit();
+
+	while (state_of(i).is_connected)
+		assert_true(rte_rdtsc() < end_tsc);
+}
+
 static void
 stop_and_resume(void)
 {
@@ -448,6 +458,7 @@ change_after_the_first_sending_is_sent_again(void **state)
 	assert_int_equal(state_of(1).n_disconnects, 0);
 	drop_handed();
 	unplug(1);
+	wait_gone(1);
 	assert_int_equal(dp_hand_prepare(dp, &next, err), 0);
 	assert_int_equal(count_handed("link"), 0);
 	drop_handed();
@@ -520,8 +531,7 @@ connection_in_the_middle_of_a_message_is_left_out(void **state)
 	assert_int_equal(dp_hand_prepare(dp, &next, err), 0);
 	assert_int_equal(count_handed("listen"), 1);
 	close(fd);
-	while (state_of(1).is_connected)
-		assert_true(rte_rdtsc() < end_tsc);
+	wait_gone(1);
 	assert_int_equal(dp_hand_prepare(dp, &next, err), 0);
 	drop_handed();
 }
