@@ -513,7 +513,8 @@ int dp_port_del(struct dp *dp, unsigned id);
 // errors of segment_file_open.
 int dp_port_check_segment(const char *path, char err[DP_ERR_SIZE]);
 // A guest moves to another process: within for_ns one may connect to the port though another has
-// it. -ENOENT, -EOPNOTSUPP: not a port whose socket listens.
+// it. Packets for the guest wait while it runs in none of both. -ENOENT, -EOPNOTSUPP: not a port
+// whose socket listens, -ENOMEM.
 int dp_port_move(struct dp *dp, unsigned id, uint64_t for_ns);
 int dp_port_state(const struct dp *dp, unsigned id, struct dp_port_state *ret_state); // -ENOENT
 // How many, at most max; 0: no vDPA device moves the port's packets, or it does not count.

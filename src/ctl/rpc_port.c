@@ -371,7 +371,7 @@ const struct rpc_method rpc_port_methods[] = {
 		"true", port_del, port_params, 1, CFG_SIZE, RPC_CONFIG},
 	{"port.move",
 		"A guest moves to another process: let a second process connect to the port's socket. The process "
-		"whose driver is ready last gets the packets.",
+		"whose driver is ready last gets the packets, which wait in between.",
 		"true", port_move, move_params, N(move_params), sizeof(struct move_params), 0},
 	{"port.list", "Show all ports.", "List of results of port.show.", port_list, NULL, 0, 0, RPC_READ_ONLY},
 	{"port.show", "Show one port.",

@@ -31,10 +31,12 @@ goes_on() {
 is_status() { [ "$(vm_qmp "$1" query-status | json 'd["status"]')" = "$2" ]; } # NAME STATUS
 capability() { vm_qmp "$1" query-migrate-capabilities | json "next(c['state'] for c in d if c['capability'] == '$2')"; }
 is_alone() { ! compgen -G "$work/*.rtvs-move*" && ! compgen -G '/run/rtvs-move-*'; }
+n_drops() { ctl -j stats drops | json 'sum(r["count"] for p in d for r in p["drops"])'; }
 # Guest, way, options: it is moved, and only as much is sent as the way needs.
 moved_by() { # NAME WAY [OPTION...]
-	local old
+	local old drops
 	old=$(pid_of "$1")
+	drops=$(n_drops)
 	moves "$1" --json "${@:3}" >"$work/$1.move" || fail "$(cat "$work/$1.move")"
 	cat "$work/$1.move"
 	follow "$1"
@@ -48,6 +50,8 @@ moved_by() { # NAME WAY [OPTION...]
 	is_status "$1" running
 	is_alone
 	goes_on
+	# A copy takes longer than packets wait.
+	[ "$2" = plain ] || expect "dropped packets" "$drops" "$(n_drops)"
 }
 
 named_memory_stays() {

@@ -13,6 +13,7 @@
 #include "rtvs/claim.h"
 #include "vhost_session.h"
 #include "vhost_socket.h"
+#include "views.h"
 
 #include <rte_malloc.h>
 
@@ -258,11 +259,17 @@ dp_port_move(struct dp *dp, unsigned id, uint64_t for_ns)
 {
 	struct port *port = id < DP_MAX_PORTS ? dp->port[id] : NULL;
 	struct vhost *v;
+	int rc = 0;
 
 	if (!port)
 		return -ENOENT;
 	if (port->type != &port_vhost_type || port->cfg.vhost_mode != DP_VHOST_LISTEN || port->cfg.device[0])
 		return -EOPNOTSUPP; // a device has one guest's rings
+	if (!port->schedule)
+		rc = port_make_schedule(port); // where packets wait for the guest
+	rc = rc ? rc : views_publish(dp);
+	if (rc)
+		return rc;
 	v = port->priv;
 	pthread_mutex_lock(&v->claim_lock);
 	claim_move(&v->claim, for_ns, clock_now_ns(&dp->env.clock));

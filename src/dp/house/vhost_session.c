@@ -73,6 +73,36 @@ n_pairs(uint32_t enabled, unsigned first)
 	return n;
 }
 
+static unsigned
+n_others(const struct vhost *v, const struct frontend *f)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < GUEST_LOOP_LINKS; i++)
+		n += v->frontend[i].link && &v->frontend[i] != f;
+	return n;
+}
+
+static void
+set_up(struct port *port, bool is_up)
+{
+	if (atomic_exchange(&port->path.device.is_up, is_up) != is_up)
+		port_link_changed(port, is_up);
+	else
+		port_link_rings_changed(port);
+}
+
+// A guest that ran until now, while there is another front-end where it may go on, is on its way.
+static uint64_t
+away_until_ns(const struct vhost *v, bool does_run)
+{
+	if (does_run || !atomic_load(&v->port->path.device.is_up) || atomic_load(&v->is_off))
+		return 0;
+	if (atomic_load(&v->away_until_ns) || n_others(v, NULL) < 2)
+		return atomic_load(&v->away_until_ns);
+	return clock_now_ns(&v->port->dp->env.clock) + VHOST_AWAY_NS;
+}
+
 // Workers use the rings that the front-end runs and has enabled.
 static void
 tell_workers(struct vhost *v)
@@ -81,8 +111,9 @@ tell_workers(struct vhost *v)
 	const struct guest_link *link = v->has ? v->has->link : NULL;
 	uint32_t enabled = link ? guest_link_enabled(link) : 0;
 	uint64_t features = link ? guest_link_features(link) : 0;
-	bool is_up = (enabled & FIRST_PAIR) == FIRST_PAIR;
+	bool does_run = (enabled & FIRST_PAIR) == FIRST_PAIR;
 
+	atomic_store(&v->away_until_ns, away_until_ns(v, does_run));
 	if (link) {
 		atomic_store(&v->features, features);
 		atomic_store(&port->path.device.caps, caps_of(features));
@@ -92,10 +123,7 @@ tell_workers(struct vhost *v)
 	atomic_store(&v->n_pairs, n_pairs(enabled, GUEST_TO(0)));
 	atomic_store(&v->mtu, link ? (uint32_t)guest_link_mtu(link) : 0);
 	atomic_store(&v->is_ready, link);
-	if (atomic_exchange(&port->path.device.is_up, is_up) != is_up)
-		port_link_changed(port, is_up);
-	else
-		port_link_rings_changed(port);
+	set_up(port, does_run || atomic_load(&v->away_until_ns));
 }
 
 // Of all that has the port or may get it, whom port.show names.
@@ -243,6 +271,7 @@ opened(struct guest_port *served, struct guest_link *link, pid_t pid)
 	// The loop has no more links of a port than there are places.
 	*f = (struct frontend){.link = link,
 		.pid = pid,
+		.is_second = n_others(v, f),
 		.since_ns = clock_now_ns(&v->port->dp->env.clock),
 		.is_told = !vhost_session_is_flapping(v)};
 	update_pid(v);
@@ -259,19 +288,19 @@ closed(struct guest_port *served, struct guest_link *link, const char *why)
 {
 	struct vhost *v = vhost_of(served);
 	struct frontend *f = find_frontend(v, link);
-	bool is_last = true;
+	bool is_last = !n_others(v, f), was_away;
 
 	v->n_changes++;
 	if (why)
 		fault(&served->client, why, false);
 	f->is_ready = false;
-	if (v->has == f)
+	was_away = is_last && atomic_exchange(&v->away_until_ns, 0);
+	if (v->has == f || was_away)
 		give(v, find_ready(v));
 	f->link = NULL;
 	update_pid(v);
-	for (unsigned i = 0; i < GUEST_LOOP_LINKS; i++)
-		is_last &= !v->frontend[i].link;
-	if (!f->was_ready && clock_now_ns(&v->port->dp->env.clock) - f->since_ns < FLAP_NS)
+	// A move that fails leaves at once, too.
+	if (!f->was_ready && !f->is_second && clock_now_ns(&v->port->dp->env.clock) - f->since_ns < FLAP_NS)
 		note_flap(v);
 	atomic_fetch_add(&v->n_disconnects, 1); // last: its reader sees all that was done before
 	if (f->is_told)
@@ -322,24 +351,27 @@ announce(void *arg, const uint8_t mac[6])
 	guest_io_announce(&v->io, mac);
 }
 
-// Two front-ends are connected while a guest moves from one to the other: their rings are others.
+// Two front-ends are connected while a guest moves from one to the other. It runs in one.
 static bool
-is_alone(const struct vhost *v)
+do_others_run(const struct vhost *v, const struct guest_link *link)
 {
-	unsigned n = 0;
+	bool do_run = false;
 
-	for (unsigned i = 0; i < GUEST_LOOP_LINKS; i++)
-		n += v->frontend[i].link != NULL;
-	return n == 1;
+	for (unsigned i = 0; i < GUEST_LOOP_LINKS; i++) {
+		const struct guest_link *other = v->frontend[i].link;
+
+		do_run |= other && other != link && guest_link_running(other);
+	}
+	return do_run;
 }
 
 static void
-prepare(void *arg, unsigned ring, struct guest_ring_cfg *cfg, bool is_first)
+prepare(void *arg, const struct guest_link *link, unsigned ring, struct guest_ring_cfg *cfg, bool is_first)
 {
 	struct vhost *v = vhost_of(arg);
 	struct guest_ring_pos said = cfg->pos;
 
-	if (v->record && is_alone(v))
+	if (v->record && !do_others_run(v, link))
 		cfg->state = &v->record->ring[ring];
 	if (!is_first || (!guest_state_resume(cfg) && !guest_recover(cfg)) ||
 		(said.avail == cfg->pos.avail && said.avail_wrap == cfg->pos.avail_wrap) ||
@@ -379,12 +411,29 @@ vhost_session_state(struct vhost *v, struct dp_port_state *ret_state)
 	return true;
 }
 
+// The guest did not come: there is no receiver.
+static void
+end_away(struct vhost *v)
+{
+	uint64_t until_ns = atomic_load(&v->away_until_ns);
+
+	if (!until_ns || clock_now_ns(&v->port->dp->env.clock) < until_ns)
+		return;
+	guest_loop_lock(v->port->dp->guests);
+	if (atomic_load(&v->away_until_ns) == until_ns) {
+		atomic_store(&v->away_until_ns, 0);
+		set_up(v->port, false);
+	}
+	guest_loop_unlock(v->port->dp->guests);
+}
+
 void
 vhost_session_housekeeping(struct port *port)
 {
 	struct vhost *v = port->priv;
 	uint64_t errors;
 
+	end_away(v);
 	errors = atomic_load(&port->path.device.guest_errors);
 	if (errors != v->errors_told) {
 		struct dp_event event = {

@@ -1,7 +1,8 @@
 // The front-ends of a guest's port: which is connected, whose driver is ready, and which has the
 // port. A port outlives its front-ends. One has it until it goes or a move to another QEMU process
 // was asked for (claim.h). Of the connected ones the one whose driver became ready last has the
-// port.
+// port. When a guest stops in one process to go on in another that is connected, the port keeps its
+// link for up to VHOST_AWAY_NS: packets for the guest wait in the port's schedule.
 #pragma once
 
 #include "io/guest_loop.h"
@@ -13,10 +14,14 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+// QEMU stops a guest for 300 ms at most, unless it is told otherwise.
+#define VHOST_AWAY_NS UINT64_C(1000000000)
+
 struct frontend {
 	struct guest_link *link; // NULL: free
 	bool is_ready, was_ready; // its driver has set up the first pair of rings
 	bool is_told; // subscribers know of it
+	bool is_second; // another one was connected
 	uint32_t enabled; // its rings, when workers were told
 	uint64_t since_ns;
 	pid_t pid; // of the process at the other end
@@ -43,6 +48,9 @@ struct vhost {
 	unsigned n_stored_files;
 	struct frontend frontend[GUEST_LOOP_LINKS]; // under the loop's lock, as `has`
 	struct frontend *has; // the port, NULL: none does
+	// Its guest is on the way between two of them until then, 0: it is not. Changed under the
+	// loop's lock
+	_Atomic uint64_t away_until_ns;
 	_Atomic pid_t pid; // of the front-end that has the port, its driver may not be ready yet
 	_Atomic bool is_ready; // its driver is
 	_Atomic uint64_t features; // that its driver negotiated; of the last one

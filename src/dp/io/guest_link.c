@@ -244,7 +244,7 @@ guest_link_start(void *arg, unsigned i, const struct guest_ring_cfg *cfg, int ki
 	struct guest_ring_cfg found = *cfg;
 	int rc;
 
-	link->cfg.prepare(link->cfg.arg, i, &found, !(link->known >> i & 1));
+	link->cfg.prepare(link->cfg.arg, link, i, &found, !(link->known >> i & 1));
 	rc = guest_ring_init(&q->ring, &found);
 	if (rc)
 		return rc;

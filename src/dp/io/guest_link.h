@@ -24,9 +24,10 @@ struct guest_link_cfg {
 	void *arg; // of the functions
 	// The guest has moved here: others are to learn of it, as if it had sent a frame.
 	void (*announce)(void *arg, const uint8_t mac[6]);
-	// A ring is about to be started; is_first: by this link. May change where it stands, and
-	// where that is kept.
-	void (*prepare)(void *arg, unsigned ring, struct guest_ring_cfg *cfg, bool is_first);
+	// A ring of the link is about to be started; is_first: for the first time. May change where
+	// it stands, and where that is kept.
+	void (*prepare)(
+		void *arg, const struct guest_link *link, unsigned ring, struct guest_ring_cfg *cfg, bool is_first);
 	// Closes a descriptor that came from outside, and unmaps its memory: both may wait, for
 	// whoever has its other end, or for as long as there is memory to free. is_foreign: it is
 	// of no known kind, or is the socket with messages that were not read, and whatever these

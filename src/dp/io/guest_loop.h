@@ -42,7 +42,8 @@ struct guest_port {
 	void (*closed)(struct guest_port *port, struct guest_link *link, const char *why);
 	// As in struct guest_link_cfg; arg is the port.
 	void (*announce)(void *arg, const uint8_t mac[6]);
-	void (*prepare)(void *arg, unsigned ring, struct guest_ring_cfg *cfg, bool is_first);
+	void (*prepare)(
+		void *arg, const struct guest_link *link, unsigned ring, struct guest_ring_cfg *cfg, bool is_first);
 };
 
 int guest_loop_create(struct rcu *rcu, struct guest_loop **ret_loop); // 0 or a negative errno

@@ -44,9 +44,10 @@ static struct world {
 } w;
 
 static void
-prepare(void *arg, unsigned ring, struct guest_ring_cfg *cfg, bool is_first)
+prepare(void *arg, const struct guest_link *link, unsigned ring, struct guest_ring_cfg *cfg, bool is_first)
 {
 	(void)arg;
+	(void)link;
 	(void)ring;
 	if (w.is_found && is_first)
 		cfg->pos = w.found;

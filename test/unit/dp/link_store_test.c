@@ -536,6 +536,32 @@ connection_in_the_middle_of_a_message_is_left_out(void **state)
 	drop_handed();
 }
 
+// After a crash the next process finds where they stand.
+static void
+rings_of_a_guest_that_moved_are_kept(void **state)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct dp_port_cfg cfg = port_cfg(1);
+	const struct vhost *v;
+
+	(void)state;
+	plug_two();
+	v = dp->port[guest[1].port]->priv;
+	assert_int_equal(dp_port_move(dp, guest[1].port, UINT64_MAX / 2), 0);
+	(void)snprintf(addr.sun_path, sizeof(addr.sun_path), "%.100s", cfg.socket);
+	assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	while (state_of(1).n_connects < 2)
+		;
+	unplug(1);
+	assert_int_equal(dp_port_move(dp, guest[1].port, UINT64_MAX / 2), 0);
+	plug(1, 0, 0);
+	expect_frames_both_ways();
+	for (unsigned ring = 0; ring < 2; ring++)
+		assert_ptr_equal(v->io.queue[ring]->ring.cfg.state, &v->record->ring[ring]);
+	close(fd);
+}
+
 // What no port asks for is closed with the process, at the latest, and a name that is too long, or
 // a descriptor that nobody stored, is no harm.
 static void
@@ -562,6 +588,7 @@ main(int argc, char **argv)
 		WITH_BRIDGE(stored_connection_that_changed_is_handed),
 		WITH_BRIDGE(process_that_takes_no_descriptor_is_told),
 		WITH_BRIDGE(connection_in_the_middle_of_a_message_is_left_out),
+		WITH_BRIDGE(rings_of_a_guest_that_moved_are_kept),
 		WITH_BRIDGE(what_no_port_asks_for_ends),
 	};
 

@@ -98,6 +98,132 @@ feature_that_a_port_no_longer_offers_is_named(void **state)
 	assert_null(strstr(state_of(0).detail, "its guest uses tso, which"));
 }
 
+static int
+connect_to(unsigned i)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	uint64_t n = state_of(i).n_connects, end = wait_limit();
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/p%u", fixture_dir, i);
+	assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	while (state_of(i).n_connects == n)
+		assert_true(rte_rdtsc() < end);
+	return fd;
+}
+
+static void
+leave(unsigned i)
+{
+	uint64_t n = state_of(i).n_disconnects, end = wait_limit();
+
+	unplug(i);
+	while (state_of(i).n_disconnects == n)
+		assert_true(rte_rdtsc() < end);
+}
+
+static uint64_t
+total_drops(void)
+{
+	uint64_t n = 0;
+
+	for (unsigned reason = 0; reason < DROP_COUNT; reason++)
+		n += drops_of(0, reason) + drops_of(1, reason);
+	return n;
+}
+
+static unsigned
+n_link_events(unsigned port)
+{
+	struct dp_event event;
+	unsigned n = 0;
+
+	while (dp_event_next(dp, &event))
+		n += event.type == DP_EVENT_LINK && event.port == port;
+	return n;
+}
+
+// Its port goes on, as it is moved several times.
+static void
+packets_wait_for_a_guest_that_moves(void **state)
+{
+	(void)state;
+	plain_guests();
+	(void)n_link_events(guest[1].port);
+	for (unsigned i = 0; i < 3; i++) {
+		uint64_t before = total_drops(), received = stats_of(0).rx_pkts, end = wait_limit();
+		int other;
+
+		assert_int_equal(dp_port_move(dp, guest[1].port, UINT64_MAX / 2), 0);
+		other = connect_to(1);
+		leave(1);
+		assert_true(state_of(1).is_link_up);
+		for (unsigned len = 60; len < 70; len++)
+			send_frame(0, 1, 0, len);
+		while (stats_of(0).rx_pkts < received + 10)
+			assert_true(rte_rdtsc() < end);
+		assert_int_equal(dp_port_move(dp, guest[1].port, UINT64_MAX / 2), 0);
+		plug(1, 0, 0);
+		for (unsigned len = 60; len < 70; len++)
+			expect_frame(1, len);
+		assert_int_equal(total_drops(), before);
+		assert_int_equal(n_link_events(guest[1].port), 0);
+		close(other);
+	}
+}
+
+// Its guest is not one that uses features which the port lacks.
+static void
+move_that_fails_is_not_explained(void **state)
+{
+	(void)state;
+	plain_guests();
+	for (unsigned i = 0; i < 2 * FLAPS_TOLD; i++) {
+		uint64_t gone = state_of(1).n_disconnects, end = wait_limit();
+
+		assert_int_equal(dp_port_move(dp, guest[1].port, UINT64_MAX / 2), 0);
+		close(connect_to(1));
+		while (state_of(1).n_disconnects == gone)
+			assert_true(rte_rdtsc() < end);
+	}
+	assert_true(state_of(1).is_link_up);
+	unplug(1);
+	wait_link(guest[1].port, false);
+	assert_null(strstr(state_of(1).detail, "leaves at once"));
+}
+
+// It is a guest that has left, then.
+static void
+guest_that_does_not_arrive_has_no_link(void **state)
+{
+	uint64_t end = wait_limit();
+	int other;
+
+	(void)state;
+	plain_guests();
+	// The one where it should have arrived ends.
+	assert_int_equal(dp_port_move(dp, guest[1].port, UINT64_MAX / 2), 0);
+	other = connect_to(1);
+	leave(1);
+	assert_true(state_of(1).is_link_up);
+	close(other);
+	wait_link(guest[1].port, false);
+	plug(1, 0, 0);
+	// Or it stays, and does nothing.
+	assert_int_equal(dp_port_move(dp, guest[1].port, UINT64_MAX / 2), 0);
+	other = connect_to(1);
+	leave(1);
+	assert_true(state_of(1).is_link_up);
+	while (state_of(1).is_link_up) {
+		assert_true(rte_rdtsc() < end);
+		dp_housekeeping(dp);
+	}
+	close(other);
+	// Nobody else is there, so it does not move.
+	leave(2);
+	assert_false(state_of(2).is_link_up);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -105,6 +231,9 @@ main(int argc, char **argv)
 		WITH_BRIDGE(guest_that_leaves_and_returns_has_its_port_again),
 		WITH_BRIDGE(front_end_that_leaves_at_once_is_explained_and_told_a_few_times),
 		WITH_BRIDGE(feature_that_a_port_no_longer_offers_is_named),
+		WITH_BRIDGE(packets_wait_for_a_guest_that_moves),
+		WITH_BRIDGE(move_that_fails_is_not_explained),
+		WITH_BRIDGE(guest_that_does_not_arrive_has_no_link),
 	};
 
 	set_workers(argc, argv);
