@@ -248,6 +248,22 @@ err_free:
 }
 
 int
+dp_port_move(struct dp *dp, unsigned id, uint64_t for_ns)
+{
+	struct port *port = id < DP_MAX_PORTS ? dp->port[id] : NULL;
+	int rc = 0;
+
+	if (!port)
+		return -ENOENT;
+	if (!port->type->move)
+		return -EOPNOTSUPP;
+	if (!port->schedule)
+		rc = port_make_schedule(port); // where packets wait for the guest
+	rc = rc ? rc : views_publish(dp);
+	return rc ? rc : port->type->move(port, for_ns);
+}
+
+int
 dp_port_set(struct dp *dp, unsigned id, const struct dp_port_cfg *cfg, char err[DP_ERR_SIZE])
 {
 	struct port *port = id < DP_MAX_PORTS ? dp->port[id] : NULL;

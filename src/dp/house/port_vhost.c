@@ -13,7 +13,6 @@
 #include "rtvs/claim.h"
 #include "vhost_session.h"
 #include "vhost_socket.h"
-#include "views.h"
 
 #include <rte_malloc.h>
 
@@ -254,25 +253,15 @@ dp_port_device_stats(const struct dp *dp, unsigned id, struct dp_device_stat *re
 	return v ? vdpa_device_stats(v->device, ret_stats, max) : 0;
 }
 
-int
-dp_port_move(struct dp *dp, unsigned id, uint64_t for_ns)
+static int
+vhost_move(struct port *port, uint64_t for_ns)
 {
-	struct port *port = id < DP_MAX_PORTS ? dp->port[id] : NULL;
-	struct vhost *v;
-	int rc = 0;
+	struct vhost *v = port->priv;
 
-	if (!port)
-		return -ENOENT;
-	if (port->type != &port_vhost_type || port->cfg.vhost_mode != DP_VHOST_LISTEN || port->cfg.device[0])
+	if (port->cfg.vhost_mode != DP_VHOST_LISTEN || port->cfg.device[0])
 		return -EOPNOTSUPP; // a device has one guest's rings
-	if (!port->schedule)
-		rc = port_make_schedule(port); // where packets wait for the guest
-	rc = rc ? rc : views_publish(dp);
-	if (rc)
-		return rc;
-	v = port->priv;
 	pthread_mutex_lock(&v->claim_lock);
-	claim_move(&v->claim, for_ns, clock_now_ns(&dp->env.clock));
+	claim_move(&v->claim, for_ns, clock_now_ns(&port->dp->env.clock));
 	pthread_mutex_unlock(&v->claim_lock);
 	return 0;
 }
@@ -333,6 +322,7 @@ const struct port_type port_vhost_type = {
 	.stop = vhost_stop,
 	.state = vhost_state,
 	.housekeeping = vhost_housekeeping,
+	.move = vhost_move,
 	.hand = vhost_hand,
 	.warm = vhost_warm,
 	.save = vhost_save,
