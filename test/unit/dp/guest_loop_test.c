@@ -111,9 +111,10 @@ announce(void *arg, const uint8_t mac[6])
 }
 
 static void
-prepare(void *arg, unsigned ring, struct guest_ring_cfg *cfg, bool is_first)
+prepare(void *arg, const struct guest_link *link, unsigned ring, struct guest_ring_cfg *cfg, bool is_first)
 {
 	(void)arg;
+	(void)link;
 	(void)ring;
 	(void)cfg;
 	(void)is_first;

@@ -29,9 +29,10 @@ static unsigned n_fds_before;
 static int event, memory;
 
 static void
-prepare(void *arg, unsigned ring, struct guest_ring_cfg *cfg, bool is_first)
+prepare(void *arg, const struct guest_link *link, unsigned ring, struct guest_ring_cfg *cfg, bool is_first)
 {
 	(void)arg;
+	(void)link;
 	(void)ring;
 	(void)cfg;
 	(void)is_first;
