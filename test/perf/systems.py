@@ -13,6 +13,7 @@ import time
 MACS = tuple(f"52:54:00:aa:{0xbb + (i >> 8):02x}:{i & 255:02x}" for i in range(1, 4097))
 EAL_MEMORY = ["--in-memory", "--single-file-segments"]
 LIB = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../scripts/lib")
+SPARE_MB = 512  # of the machine's memory, beside the guests'
 
 
 class Failed(Exception):
@@ -207,6 +208,25 @@ class Guests(System):
         head = f'set -eu; . "{LIB}/common.sh"; . "{LIB}/processes.sh"; . "{LIB}/vm.sh"; work={self.dir}; '
         return subprocess.run(["bash", "-c", head + script, "bench", *args], capture_output=True, text=True,
                               timeout=timeout)
+
+    def must(self, script, *args):
+        done = self.shell(script, *args)
+        if done.returncode:
+            raise Failed(f"{script}: {done.stderr}")
+        return done.stdout
+
+    def check(self, mb):
+        """Before anything is started: the image, and memory for guests of so many MB."""
+        image = self.must("guest_dir").strip()
+        if not os.path.exists(os.path.join(image, "root.sqfs")):
+            raise Failed(f"there is no image of a guest in {image}: run scripts/setup")
+        with open("/proc/meminfo") as f:
+            free = next(int(line.split()[1]) for line in f if line.startswith("MemAvailable")) // 1024
+        if free < mb + SPARE_MB:
+            raise Failed(f"guests need {mb + SPARE_MB} MB of free memory, the machine has {free}")
+
+    def accelerator(self):
+        return self.must("vm_accel").strip()
 
     def boot(self, name, *options):
         self.names.append(name)

@@ -17,7 +17,6 @@ import report
 import systems
 
 GUEST_MB = 1280
-SPARE_MB = 512  # of the machine's memory, beside the guest's
 FRAMES = (64, 1518)
 VHOST, VDPA = "virtio-user, vhost-user", "virtio-user, vhost-vdpa"
 CONTAINERS = {"vdpa": "containers, virtio_vdpa", "tap": "containers, TAP", "veth": "containers, veth and Linux bridge"}
@@ -35,7 +34,7 @@ class Guest(systems.Guests):
         self.build = build
 
     def start(self):
-        self.check()
+        self.check(GUEST_MB)
         files = os.path.join(self.dir, "files.tar")
         here = os.path.dirname(os.path.abspath(__file__))
         script = shutil.copy(os.path.join(here, "vdpa_guest.sh"), os.path.join(self.dir, "vdpa_guest"))
@@ -44,22 +43,6 @@ class Guest(systems.Guests):
         self.boot("g", f"mem={GUEST_MB}", "cpus=2", "append=tsc=reliable", "append=ipv6.disable=1", f"files={files}")
         self.wait("g")
         self.do("tar -xf /dev/vdb -C / && vdpa_guest start")
-
-    def check(self):
-        """Before anything is started."""
-        image = self.must("guest_dir").strip()
-        if not os.path.exists(os.path.join(image, "root.sqfs")):
-            raise systems.Failed(f"there is no image of a guest in {image}: run scripts/setup")
-        with open("/proc/meminfo") as f:
-            free = next(int(line.split()[1]) for line in f if line.startswith("MemAvailable")) // 1024
-        if free < GUEST_MB + SPARE_MB:
-            raise systems.Failed(f"the guest needs {GUEST_MB + SPARE_MB} MB of free memory, the machine has {free}")
-
-    def must(self, script, *args):
-        done = self.shell(script, *args)
-        if done.returncode:
-            raise systems.Failed(f"{script}: {done.stderr}")
-        return done.stdout
 
     def do(self, command, timeout=90):
         rc, out = self.run("g", command, timeout)
@@ -78,7 +61,7 @@ class Guest(systems.Guests):
         return {"gbps": stream["end"]["sum_received"]["bits_per_second"] / 1e9, "rr_p50_us": trip["p50_us"], "rr_p99_us": trip["p99_us"]}
 
     def machine(self):
-        return {"guest_kernel": self.do("uname -r").strip(), "guest_cpus": 2, "accelerator": self.must("vm_accel").strip()}
+        return {"guest_kernel": self.do("uname -r").strip(), "guest_cpus": 2, "accelerator": self.accelerator()}
 
 
 def run(build, quick, rounds, say, hugepages=False, times=None):

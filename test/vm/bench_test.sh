@@ -29,7 +29,7 @@ assert all(part for part in vdpa.page(result))'
 refuses_machines() {
 	expect_fails "no image of a guest in $work/nothing/guest-.*: run scripts/setup" \
 		env RTVS_CACHE="$work/nothing" bash -c "$(declare -f bench); top=$top build=$build work=$work; bench 'vdpa.run(build, True, 1, print)'"
-	expect_fails "the guest needs 1000512 MB of free memory, the machine has [0-9]+" \
+	expect_fails "guests need 1000512 MB of free memory, the machine has [0-9]+" \
 		bench 'vdpa.GUEST_MB = 1000000; vdpa.run(build, True, 1, print)'
 }
 
