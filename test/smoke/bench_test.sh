@@ -158,6 +158,45 @@ handover_keeps_limits() {
 	expect_fails "Invalid argument" "$perf/handover" --pps 1 a,connect,split,9,52:54:00:00:00:01 b
 }
 
+# The frames are those that the switch counts. Nobody receives them.
+sends_steadily() {
+	local before
+	local -a sender=("$perf/sender" "$work/v0.sock,connect,split,1,${MACS[0]}" "${MACS[1]}")
+	mkfifo "$work/s.in"
+	start sender bash -c 'exec 3<>"$0"; exec "$@" <&3' "$work/s.in" "${sender[@]}"
+	wait_for 10 grep -q ready "$work/sender.log"
+	for n in 1 2; do
+		before=$(port_stat vm0 rx_pkts)
+		echo begin 1000 >"$work/s.in"
+		wait_for 10 has_sent $((before + 300)) # more than a ring has
+		echo end >"$work/s.in"
+		wait_for 10 has_said $n
+		expect "frames" $(($(port_stat vm0 rx_pkts) - before)) "$(tail -n 1 "$work/sender.log" | json 'd["sent"]')"
+		expect "whether the rate is that or less" true "$(tail -n 1 "$work/sender.log" | json 'd["sent"] / d["seconds"] < 1001')"
+	done
+	stop sender
+	is_conserved
+	expect_match '"sent"' "$(printf '%s\n' "begin 1000000" end quit | "${sender[@]}")"
+	for word in 0 1000001 1x; do
+		expect_fails "begin takes 1 to 1000000" bash -c 'echo "begin $0" | "$@"' $word "${sender[@]}"
+	done
+	expect_fails "nobody,.*: connect: No such file" "$perf/sender" "$work/nobody,connect,split,1,${MACS[0]}" "${MACS[1]}"
+	expect_fails "usage" "$perf/sender" "$work/v0.sock,connect,split,1,${MACS[0]}" 52:54
+	expect_fails "usage" "$perf/sender" "$work/v0.sock,connect,split,1,${MACS[0]}"
+}
+has_sent() { [ "$(port_stat vm0 rx_pkts)" -ge "$1" ]; } # N
+has_said() { [ "$(grep -c sent "$work/sender.log")" -ge "$1" ]; } # N
+
+writes() {
+	local rc=0
+	timeout 0.3 "$perf/writer" 1 65536 || rc=$?
+	expect "status when it was ended" 124 $rc
+	for words in "" 1 "0 1" "1 0" "65537 1" "1 65537" "1 1x" "1 1 1"; do
+		# shellcheck disable=SC2086 # they are words
+		expect_fails "usage" "$perf/writer" $words
+	done
+}
+
 idles() {
 	mkfifo "$work/idle.in"
 	start idle bash -c 'exec 3<>"$0"; exec "$@" <&3' "$work/idle.in" "$gen" "$work/v2.sock" "$work/v3.sock"
@@ -219,3 +258,5 @@ run_case "what cannot be is refused" refuses
 run_case "guests return to a daemon that was killed" returns
 run_case "no frame is lost while the daemon is replaced" is_replaced
 run_case "its loads have limits" handover_keeps_limits
+run_case "frames are sent at a rate to an address" sends_steadily
+run_case "memory is written at a rate" writes
