@@ -21,7 +21,8 @@ COLORS = {"rtvswitch": "#1464b4", "testpmd": "#8a8a8a", "ovs-dpdk": "#d9822b", "
           "rtvswitch-packed": "#6aa84f", "rtvswitch-in-order": "#b6d7a8",
           "rtvswitch-untimed": "#7fb2e5",
           "segment": "#1464b4", "segment, separate": "#7fb2e5", "memif": "#d9822b", "memif, zero-copy": "#f0b878",
-          "veth": "#8a8a8a", "rtvswitchd": "#0b2a55", "e1000": "#8a8a8a"}
+          "veth": "#8a8a8a", "rtvswitchd": "#0b2a55", "e1000": "#8a8a8a",
+          "rtvs-move": "#1464b4", "plain": "#8a8a8a", "cpr-transfer": "#7fb2e5"}
 
 
 def cpu_ticks():
@@ -113,15 +114,16 @@ def bars(groups, series, values, title, unit, whiskers=None, is_log=False, is_la
         drawn = ax.bar(at, ys, width * 0.92, label=name, color=COLORS.get(name), yerr=err, capsize=2,
                error_kw={"elinewidth": 0.8, "ecolor": "#333333"})
         if is_labelled:
-            ax.bar_label(drawn, fmt="{:.2g}", fontsize=8, padding=2)
+            ax.bar_label(drawn, fmt=lambda y: f"{y:.0f}" if y >= 100 else f"{y:.2g}", fontsize=8, padding=2)
     ax.set_xticks(range(len(groups)), groups)
     ax.set_ylabel(unit)
     if is_log:
         ax.set_yscale("log")
     ax.set_title(title, loc="left", fontsize=11)
     ax.spines[["top", "right"]].set_visible(False)
-    # Below the groups: it hides no bar.
-    ax.legend(frameon=False, fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=min(3, len(series)))
+    # Below the groups and all lines of their names: it hides no bar.
+    below = 0.1 * max(name.count("\n") + 1 for name in groups)
+    ax.legend(frameon=False, fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -below), ncols=min(3, len(series)))
     return svg(fig)
 
 
