@@ -38,6 +38,8 @@ divide_up(int64_t a, int64_t b)
 	return a / b + (a % b > 0);
 }
 
+#define BOUND_MAX_NS (INT64_MAX / 4)
+
 // ppb of a time up to CLOCK_OFFSET_MAX_AGE_NS: 5e5 * 3.6e12 is below 2^61.
 static struct range
 gain(struct range drift_ppb, int64_t dt_ns)
@@ -260,16 +262,23 @@ clock_offset_at(const struct clock_offset *c, uint64_t local_ns, int64_t *ret_of
 	return true;
 }
 
+// Nothing that is added to them wraps.
+static bool
+are_bounds(const struct clock_offset_bounds *b)
+{
+	return b->lo_ns <= b->hi_ns && b->lo_ns >= -BOUND_MAX_NS && b->hi_ns <= BOUND_MAX_NS;
+}
+
 bool
 clock_offset_is_consistent(const struct clock_offset *c)
 {
 	if (!c->is_known)
 		return true;
-	if (c->now.lo_ns > c->now.hi_ns || c->drift_lo_ppb > c->drift_hi_ppb ||
+	if (!are_bounds(&c->now) || !are_bounds(&c->last) || c->drift_lo_ppb > c->drift_hi_ppb ||
 		c->drift_lo_ppb < -CLOCK_OFFSET_MAX_DRIFT_PPB || c->drift_hi_ppb > CLOCK_OFFSET_MAX_DRIFT_PPB)
 		return false;
 	for (unsigned i = 0; i < CLOCK_OFFSET_SLOTS; i++)
-		if (c->has_best[i] && c->best[i].lo_ns > c->best[i].hi_ns)
+		if (c->has_best[i] && !are_bounds(&c->best[i]))
 			return false;
 	return true;
 }

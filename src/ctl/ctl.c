@@ -279,6 +279,8 @@ start_kept(struct ctl *ctl, json_t *saved, const struct running_log *kept, char 
 		rc = take_over_between(ctl, target, err);
 	if (!rc) {
 		config_follow(ctl, target, refused);
+		if (ctl->params.take_over)
+			take_over_peers(ctl);
 		dp_state_end(ctl->plane.dp);
 		ctl->plane.live->is_starting = false;
 		ctl->running.n_refused = (unsigned)json_array_size(refused);

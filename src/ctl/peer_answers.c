@@ -80,6 +80,13 @@ apply(struct ctl *ctl, const struct model_port *port)
 			"port %s: no memory to answer feedback", port->cfg.name);
 }
 
+void
+peer_answers_apply(struct ctl *ctl)
+{
+	for (unsigned i = 0; i < ctl->plane.live->n_ports; i++)
+		apply(ctl, ctl->plane.live->ports[i]);
+}
+
 uint8_t
 peer_answers_dscp(const struct ctl *ctl, const struct model_port *port)
 {
@@ -162,10 +169,8 @@ add_control(struct peer *p, unsigned port)
 	return &flow->control;
 }
 
-// The controller of a port's packets to a peer, by the port's configuration. NULL: there is nothing
-// to control.
-static struct feedback *
-controller(struct ctl *ctl, struct peer *p, const struct model_port *port)
+struct feedback *
+peer_answers_control(struct ctl *ctl, struct peer *p, const struct model_port *port)
 {
 	struct feedback *f = peer_control(p, port->id);
 	uint8_t steps[FEEDBACK_MAX_STEPS];
@@ -199,7 +204,7 @@ peer_answers_take(struct ctl *ctl, struct peer *p, const struct peer_msg_flow *r
 {
 	const struct model_port *port = r->flow < DP_MAX_PORTS ? ctl->plane.live->port_by_id[r->flow] : NULL;
 	const struct model_port *tunnel = port ? peer_tunnel_for(ctl, p, port) : NULL;
-	struct feedback *f = tunnel ? controller(ctl, p, port) : NULL;
+	struct feedback *f = tunnel ? peer_answers_control(ctl, p, port) : NULL;
 	struct flow_delay_report report = {.received = r->packets,
 		.lost = r->lost,
 		.missed = r->missed,
@@ -224,7 +229,7 @@ peer_answers_poll(struct ctl *ctl, struct peer *p)
 	for (struct peer_flow **at = &p->flows, *flow; (flow = *at);) {
 		const struct model_port *port = model_port_at(ctl->plane.live, flow->port);
 
-		if (port && controller(ctl, p, port) == &flow->control) {
+		if (port && peer_answers_control(ctl, p, port) == &flow->control) {
 			on_feedback(ctl, p, port, feedback_poll(&flow->control, ctl_now_ns()));
 			at = &flow->next;
 			continue;

@@ -6,11 +6,17 @@
 #include <stdint.h>
 
 struct ctl;
+struct feedback;
 struct model_port;
 struct peer;
 
 // One flow of a report.
 void peer_answers_take(struct ctl *ctl, struct peer *peer, const struct peer_msg_flow *report);
+// The controller of a port's packets to the peer, by the port's configuration. NULL: there is
+// nothing to control, or no memory.
+struct feedback *peer_answers_control(struct ctl *ctl, struct peer *peer, const struct model_port *port);
+// The datapath has what all controllers say now, and nothing of others.
+void peer_answers_apply(struct ctl *ctl);
 // From time to time: steps that are due without a report, and flows that are gone.
 void peer_answers_poll(struct ctl *ctl, struct peer *peer);
 // The DSCP of a port's packets as they are now, DSCP_KEEP: their own.

@@ -6,6 +6,7 @@
 #include "ctl.h"
 #include "ctl_clock.h"
 #include "hand_over.h"
+#include "peers_state.h"
 #include "rtvs/log.h"
 
 #include <errno.h>
@@ -144,8 +145,11 @@ wait_released(struct ctl *ctl)
 {
 	struct hand_over_message m;
 
-	if (!hand_over_receive(ctl->take_over.fd, FORMER_MS, &m))
+	if (!hand_over_receive(ctl->take_over.fd, FORMER_MS, &m)) {
+		if (hand_over_is(&m, "released") && m.n_fds)
+			ctl->take_over.peers = hand_over_read(m.fd[0], &ctl->take_over.n_peers);
 		hand_over_fini(&m);
+	}
 	close(ctl->take_over.fd);
 	ctl->take_over.fd = -1;
 	notify_alive();
@@ -161,16 +165,6 @@ take_over_ids(struct ctl *ctl)
 		log_warning("hand-over: the numbers of ports are unknown: other hosts see new flows");
 	free(t->ids);
 	t->ids = NULL;
-}
-
-// The controllers of feedback begin anew, so what the former ones answered would stay.
-static void
-forget_answers(struct ctl *ctl)
-{
-	const struct model *m = ctl->plane.live;
-
-	for (unsigned i = 0; i < m->n_ports; i++)
-		(void)dp_port_set_answer(ctl->plane.dp, m->ports[i]->id, 0, DSCP_KEEP, DSCP_KEEP);
 }
 
 // What cannot be used is lost, as with a restart: the guests wait.
@@ -207,7 +201,6 @@ take_over_run(struct ctl *ctl, char err[DP_ERR_SIZE])
 		return refuse(-ETIMEDOUT, "hand-over: the former daemon did not wait any longer", err);
 	t->is_begun = true;
 	load_state(ctl);
-	forget_answers(ctl);
 	rc = dp_take_over(ctl->plane.dp);
 	if (rc)
 		return refuse(rc, "hand-over: the datapath does not start", err);
@@ -219,6 +212,18 @@ take_over_run(struct ctl *ctl, char err[DP_ERR_SIZE])
 	if (dp_raise(ctl->plane.dp))
 		log_error("hand-over: a worker has not begun in time; workers are ordinary threads");
 	return 0;
+}
+
+void
+take_over_peers(struct ctl *ctl)
+{
+	struct take_over *t = &ctl->take_over;
+	json_t *state = t->peers ? json_loadb(t->peers, t->n_peers, 0, NULL) : NULL;
+
+	peers_state_load(ctl, state);
+	json_decref(state);
+	free(t->peers);
+	t->peers = NULL;
 }
 
 void

@@ -17,7 +17,8 @@ struct take_over {
 	int control, monitor; // its listening sockets, -1: it has none
 	struct hand_over_page *page;
 	char *ids, *state; // of its datapath
-	size_t n_ids, n_state; // bytes
+	char *peers; // what it knew of them
+	size_t n_ids, n_state, n_peers; // bytes
 	json_t *clients; // bodies of their messages, with the descriptor as "fd"
 };
 
@@ -30,6 +31,8 @@ void take_over_ids(struct ctl *ctl);
 // When it returns, guests' packets pass. On failure before is_begun nothing of the former was
 // touched.
 int take_over_run(struct ctl *ctl, char err[DP_ERR_SIZE]);
+// All ports are there: their peers, and what was answered to those, are as they were.
+void take_over_peers(struct ctl *ctl);
 // The server is open: its clients are this one's. Nothing where nothing is taken over.
 void take_over_clients(struct ctl *ctl);
 // Tells the former daemon why, which goes on.

@@ -8,6 +8,7 @@
 #include "ctl_clock.h"
 #include "hand_over.h"
 #include "metrics.h"
+#include "peers_state.h"
 #include "rtvs/log.h"
 #include "rtvs/units.h"
 
@@ -375,6 +376,21 @@ commit(struct attempt *a)
 	return rc ? fail(a, rc, "the new process failed while it took over") : 0;
 }
 
+// Without what is known of peers these begin anew there.
+static void
+say_released(struct attempt *a)
+{
+	json_t *state = peers_state_save(a->ctl);
+	char *text = state ? json_dumps(state, JSON_COMPACT) : NULL;
+	int file = text ? hand_over_file("rtvs-peers", text, strlen(text)) : -1;
+
+	(void)hand_over_send(a->source.fd, json_pack("{s:s}", "type", "released"), &file, file >= 0);
+	if (file >= 0)
+		close(file);
+	free(text);
+	json_decref(state);
+}
+
 // What could not be handed over is the other process's from here on, and so is the service.
 static void
 release(struct attempt *a)
@@ -391,7 +407,7 @@ release(struct attempt *a)
 		(void)poll(&barrier, 1, BARRIER_MS);
 		close(barrier.fd);
 	}
-	(void)hand_over_send(a->source.fd, json_pack("{s:s}", "type", "released"), NULL, 0);
+	say_released(a);
 }
 
 static json_t *

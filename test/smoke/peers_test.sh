@@ -97,6 +97,31 @@ restarted_peer_is_known_again() {
 	expect "forged" "$forged" "$(peer forged)"
 }
 
+# Nobody greets anybody: sessions, clocks and numbers of datagrams go on.
+replaced_daemon_is_known_as_before() {
+	local accepted elsewhere at_b
+	wait_for 10 is_peer clock_known true
+	accepted=$(peer accepted)
+	elsewhere=$(daemon=b peer elsewhere)
+	at_b=$(daemon=b peer accepted)
+	ctl system upgrade
+	ctl -j system info | json 'd["pid"]' >"$work/rtvsd.pid"
+	is_right rtvsd 1
+	[ "$(peer accepted)" -ge "$accepted" ] || fail "a counter went back"
+	# Its taps are made anew.
+	netns_give net up1
+	ip -n net link set up1 address 02:00:00:09:00:01
+	ip -n net link set up1 master lan mtu 1700
+	netns_give g1 g1 10.0.0.1/24
+	wait_for 10 is_accepted_above "$((accepted + 10))"
+	daemon=b wait_for 10 is_accepted_above "$((at_b + 10))"
+	expect "of another session" "$elsewhere" "$(daemon=b peer elsewhere)"
+	ip -n g2 neigh flush all
+	wait_for 10 can_ping g1 10.0.0.2
+	is_right rtvsd 1
+	is_right b -1
+}
+
 cut_cable_is_survived() {
 	local accepted
 	ip -n net link set up2 nomaster
@@ -126,5 +151,6 @@ is_forged() { [ "$(peer forged)" -gt 0 ]; }
 run_case "clocks that are apart and drift are known" clocks_apart_are_known
 run_case "a clock that is set is found again" clock_that_is_set_is_found_again
 run_case "a restarted peer is known again" restarted_peer_is_known_again
+run_case "a daemon that is replaced is known as before" replaced_daemon_is_known_as_before
 run_case "a cut cable is survived" cut_cable_is_survived
 run_case "a peer with another key stays unknown" wrong_key_stays_unknown
