@@ -7,7 +7,8 @@
 //   prepared {}: all of these were sent
 //   client   {monitor, patterns, input}, a connection of the control socket
 //   go       {halted_ns, fds: state}: it has stopped
-//   released {fds: peers}: what could not be handed over is closed, and peers are not heard any more
+//   released {fds: peers}: what could not be handed over is closed, and peers are not heard any
+//            more
 //
 // and the next one: ready {version} to hello, warm to prepared, taken {resumed_ns} to go, or error
 // {text} and its end.
