@@ -56,7 +56,7 @@ MIDDLE, LARGE = 1024, 4096
 FULL = [*((mib, is_writing, BOTH, n) for mib, n in ((256, 20), (MIDDLE, 100), (LARGE, 10)) for is_writing in (False, True)),
         (MIDDLE, False, (CPR,), 20), (MIDDLE, True, (CPR,), 20)]
 QUICK = [(MIDDLE, False, BOTH, 4), (MIDDLE, True, BOTH, 2), (LARGE, False, (MOVE,), 4)]
-QUICK_S = 36  # of a quick run; no second round of anything begins after that
+QUICK_S = 34  # of a quick run; no second round of anything begins after that
 MOVE_KEYS = ("total_ms", "downtime_ms", "copied_mib", "cpu_s")
 MORE_KEYS = ("wall_ms", "mover_cpu_s", "cpu_percent", "pps")
 PR_SET_CHILD_SUBREAPER = 36
