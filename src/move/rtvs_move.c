@@ -1,323 +1,38 @@
-// rtvs-move: words of the command line become a move, or only its checks. probe.h asks, plan.h
-// decides, steps.h moves.
-#include "cmdline.h"
-#include "permit.h"
-#include "plan.h"
-#include "probe.h"
-#include "process.h"
+// rtvs-move: the words of the command line become one of its subcommands.
+#include "move_one.h"
+#include "options.h"
 #include "rtvs/output.h"
-#include "rtvs/text.h"
-#include "rtvs/units.h"
-#include "steps.h"
 
-#include <errno.h>
-#include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 #define DEFAULT_SOCKET "/run/rtvswitch/control.sock"
-
-enum move_exit {
-	MOVE_OK,
-	MOVE_REFUSED,
-	MOVE_USAGE,
-	MOVE_UNREACHABLE,
-	MOVE_LOST,
-};
-
-struct options {
-	const char *source, *target, *socket;
-	bool is_plain, is_check, is_json;
-};
-
-// What one run has of both QEMUs.
-struct run {
-	struct process process;
-	struct cmdline *cmdline;
-	struct qmp *qmp;
-	char *qmp_path, *target;
-	json_t *source_facts, *target_facts;
-	struct permit permit;
-	struct plan plan;
-};
-
-static void
-usage(void)
-{
-	puts("usage: rtvs-move qemu PID|QMP-SOCKET --to PROGRAM [--plain] [--check] [--json] [-s SOCKET]\n"
-	     "\n"
-	     "Replaces the QEMU process under a running guest by one of another program, on this host. The guest's "
-	     "memory "
-	     "is\n"
-	     "not copied: the new process opens the same memory. The guest, its connections and its ports of the "
-	     "switch go "
-	     "on.\n"
-	     "If anything fails, the guest goes on in the old process.\n"
-	     "\n"
-	     "  -t, --to PROGRAM  the QEMU that the guest moves to\n"
-	     "  -p, --plain       copy the memory, as an ordinary migration\n"
-	     "  -c, --check       only say whether and how it can be moved, with all reasons against it\n"
-	     "  -j, --json        print JSON: way, total_ms, downtime_ms, copied_mib, ram_mib, wall_ms, pid;\n"
-	     "                    with --check, or refused: way, reasons\n"
-	     "  -s, --socket SOCKET  of rtvswitchd, which permits the second connection to its ports; default "
-	     "$RTVS_SOCKET "
-	     "or\n"
-	     "                    " DEFAULT_SOCKET "\n"
-	     "  -h, --help        print this        -V, --version  print the version\n"
-	     "\n"
-	     "Memory that is not copied is memory-backend-file with share=on and the path of a file (x-ignore-shared), "
-	     "or\n"
-	     "memory-backend-memfd with share=on and -machine aux-ram-share=on (cpr-transfer, QEMU 10.0).\n"
-	     "\n"
-	     "Exit status: 0 moved, or can be; 1 refused or failed, and the guest goes on where it was; 2 wrong usage; "
-	     "3 "
-	     "there is\n"
-	     "no such QEMU, or none that answers; 4 the guest is stopped or lost.");
-}
-
-static int
-wrong(const char *what, const char *value)
-{
-	fprintf(stderr, "rtvs-move: %s%s\nTry 'rtvs-move --help'.\n", what, value);
-	return MOVE_USAGE;
-}
-
-static const char *
-text_of(const json_t *object, const char *key)
-{
-	const char *text = json_string_value(json_object_get(object, key));
-
-	return text ? text : "?";
-}
-
-static int
-print_json(json_t *object)
-{
-	int rc = object ? json_dumpf(object, stdout, JSON_COMPACT | JSON_REAL_PRECISION(6)) : -1;
-
-	putchar('\n');
-	json_decref(object);
-	return rc;
-}
-
-// All reasons, and what they mean.
-static int
-refuse(const struct options *o, const struct reasons *r, int status)
-{
-	json_t *list = json_array();
-
-	for (unsigned i = 0; i < r->n; i++) {
-		if (o->is_json)
-			json_array_append_new(list, json_string(r->text[i]));
-		else
-			fprintf(stderr, "rtvs-move: %s\n", r->text[i]);
-	}
-	if (o->is_json)
-		(void)print_json(json_pack("{s:n, s:o}", "way", "reasons", list));
-	else
-		json_decref(list);
-	return status;
-}
-
-static int
-refuse_one(const struct options *o, const char *reason, int status)
-{
-	struct reasons r = {0};
-
-	reasons_add(&r, "%s", reason);
-	return refuse(o, &r, status);
-}
-
-static void
-run_end(struct run *r)
-{
-	permit_end(&r->permit);
-	json_decref(r->source_facts);
-	json_decref(r->target_facts);
-	qmp_close(r->qmp);
-	cmdline_destroy(r->cmdline);
-	process_free(&r->process);
-	free(r->qmp_path);
-	free(r->target);
-}
-
-// The process behind PID or QMP-SOCKET.
-static int
-find_process(const struct options *o, struct run *r, char *err)
-{
-	struct qmp *q;
-	uint64_t pid;
-	int rc;
-
-	if (units_parse_uint(o->source, &pid)) {
-		rc = qmp_open(o->source, PROBE_GREETING_MS, &q, err);
-		if (rc)
-			return rc;
-		pid = (uint64_t)qmp_peer(q);
-		qmp_close(q);
-		if (!pid) {
-			snprintf(
-				err, PROCESS_ERROR_SIZE, "%.200s: its process is not in this pid namespace", o->source);
-			return -ESRCH;
-		}
-	}
-	return process_read(pid > INT32_MAX ? -1 : (pid_t)pid, &r->process, err);
-}
-
-// MOVE_OK, or what was said.
-static int
-look(const struct options *o, struct run *r)
-{
-	char err[PROCESS_ERROR_SIZE] = "";
-	struct reasons reasons = {0};
-	int rc = find_process(o, r, err);
-
-	if (rc)
-		return refuse_one(o, err, rc == -EXDEV ? MOVE_REFUSED : MOVE_UNREACHABLE);
-	rc = cmdline_parse(r->process.words, r->process.words_len, &r->cmdline, err);
-	if (rc)
-		return refuse_one(o, *err ? err : strerror(-rc), MOVE_REFUSED);
-	rc = probe_connect(r->cmdline, &r->process, &r->qmp, &r->qmp_path, &reasons);
-	if (!rc)
-		rc = probe_source(r->qmp, &r->process, &r->source_facts, &reasons);
-	if (rc)
-		return refuse(o, &reasons, rc == -ENOENT || rc == -EBUSY ? MOVE_REFUSED : MOVE_UNREACHABLE);
-	r->target = realpath(o->target, NULL);
-	if (!r->target || access(r->target, X_OK)) {
-		snprintf(err, sizeof(err), "the target %.200s cannot be executed: %s", o->target, strerror(errno));
-		return refuse_one(o, err, MOVE_REFUSED);
-	}
-	return probe_target(r->target, &r->process, &r->target_facts, &reasons) ? refuse(o, &reasons, MOVE_REFUSED) :
-										  MOVE_OK;
-}
-
-static void
-say_plan(const struct run *r)
-{
-	printf("process %d, QEMU %s, %s, %lld MiB, moves to QEMU %s by %s: %s\n", (int)r->process.pid,
-		text_of(r->source_facts, "version"), text_of(r->source_facts, "machine"),
-		(long long)(json_integer_value(json_object_get(r->source_facts, "ram_bytes")) >> 20),
-		text_of(r->target_facts, "version"), plan_way_name(r->plan.way), r->plan.why);
-	fflush(stdout);
-}
-
-static int
-move(const struct options *o, struct run *r)
-{
-	struct steps_options steps = {.cmdline = r->cmdline,
-		.source = &r->process,
-		.qmp = &r->qmp,
-		.qmp_path = r->qmp_path,
-		.program = r->target,
-		.facts = r->source_facts,
-		.permit = &r->permit,
-		.way = r->plan.way,
-		.output = o->is_json	      ? STEPS_QUIET :
-			isatty(STDOUT_FILENO) ? STEPS_SCREEN :
-						STEPS_LINES};
-	char err[ATTEMPT_ERROR_SIZE] = "", text[ATTEMPT_ERROR_SIZE + 64];
-	struct steps_result result;
-	int rc = steps_run(&steps, &result, err);
-	double copied_mib, ram_mib;
-
-	if (rc) {
-		snprintf(text, sizeof(text), "%s%s", rc == -EOWNERDEAD ? "" : "the guest goes on where it was: ", err);
-		return refuse_one(o, text, rc == -EOWNERDEAD ? MOVE_LOST : MOVE_REFUSED);
-	}
-	copied_mib = (double)result.copied_bytes / 1048576;
-	ram_mib = (double)result.ram_bytes / 1048576;
-	if (!o->is_json) {
-		printf("moved to process %d: %.0f ms, of which the guest stood still for %.0f; %.2f of %.0f MiB "
-		       "sent%s\n",
-			(int)result.pid, result.total_ms, result.downtime_ms, copied_mib, ram_mib,
-			result.is_copied ? ": copied" : "");
-		return MOVE_OK;
-	}
-	return print_json(json_pack("{s:s, s:f, s:f, s:f, s:f, s:f, s:b, s:i}", "way", plan_way_name(r->plan.way),
-		       "total_ms", result.total_ms, "downtime_ms", result.downtime_ms, "copied_mib", copied_mib,
-		       "ram_mib", ram_mib, "wall_ms", result.wall_ms, "copied", (int)result.is_copied, "pid",
-		       (int)result.pid)) ?
-		MOVE_REFUSED :
-		MOVE_OK;
-}
-
-static int
-run_qemu(const struct options *o)
-{
-	struct run r = {.process = {.pidfd = -1}};
-	struct plan_facts facts;
-	int rc = look(o, &r);
-
-	if (!rc) {
-		facts = (struct plan_facts){.cmdline = r.cmdline,
-			.source = r.source_facts,
-			.target = r.target_facts,
-			.is_plain = o->is_plain};
-		plan_make(&facts, &r.plan);
-		(void)permit_find(o->socket, r.cmdline, &r.process, &r.permit, &r.plan.reasons);
-		if (r.plan.reasons.n) {
-			rc = refuse(o, &r.plan.reasons, MOVE_REFUSED);
-		} else {
-			if (!o->is_json)
-				say_plan(&r);
-			if (o->is_check && o->is_json)
-				(void)print_json(json_pack("{s:s, s:[]}", "way", plan_way_name(r.plan.way), "reasons"));
-			if (!o->is_check)
-				rc = move(o, &r);
-		}
-	}
-	run_end(&r);
-	return rc;
-}
 
 int
 main(int argc, char **argv)
 {
-	static const struct option long_options[] = {{"check", no_argument, NULL, 'c'},
-		{"help", no_argument, NULL, 'h'}, {"json", no_argument, NULL, 'j'}, {"plain", no_argument, NULL, 'p'},
-		{"socket", required_argument, NULL, 's'}, {"to", required_argument, NULL, 't'},
-		{"version", no_argument, NULL, 'V'}, {NULL, 0, NULL, 0}};
 	const char *env = getenv("RTVS_SOCKET");
-	struct options o = {.socket = env && *env ? env : DEFAULT_SOCKET};
-	int c;
+	char err[OPTIONS_ERROR_SIZE];
+	struct options o;
 
 	output_guard(MOVE_REFUSED);
 	(void)signal(SIGPIPE, SIG_IGN);
-	while ((c = getopt_long(argc, argv, "chjps:t:V", long_options, NULL)) != -1) {
-		if (c == 'h') {
-			usage();
-			return MOVE_OK;
-		}
-		if (c == 'V') {
-			puts("rtvs-move " RTVS_VERSION);
-			return MOVE_OK;
-		}
-		if (c == '?')
-			return wrong("unknown option, or one without its value", "");
-		o.is_check |= c == 'c';
-		o.is_json |= c == 'j';
-		o.is_plain |= c == 'p';
-		if (c == 't')
-			o.target = optarg;
-		if (c == 's')
-			o.socket = optarg;
+	if (options_parse(argc, argv, &o, err)) {
+		fprintf(stderr, "rtvs-move: %s\nTry 'rtvs-move --help'.\n", err);
+		return MOVE_USAGE;
 	}
-	if (optind == argc)
-		return wrong(
-			"what is to be moved? For example rtvs-move qemu 1234 --to /usr/bin/qemu-system-x86_64", "");
-	if (strcmp(argv[optind], "qemu") != 0)
-		return wrong(text_is_near(argv[optind], "qemu") ? "did you mean 'qemu'? There is no " :
-								  "only 'qemu' can be moved, not ",
-			argv[optind]);
-	if (argc - optind != 2)
-		return wrong(argc - optind < 2 ? "which QEMU? Its process number or QMP socket is missing" :
-						 "there is more than one QEMU: ",
-			argc - optind < 2 ? "" : argv[optind + 2]);
-	if (!o.target)
-		return wrong("--to is missing: the program that the guest moves to", "");
-	o.source = argv[optind + 1];
-	return run_qemu(&o);
+	if (!o.socket)
+		o.socket = env && *env ? env : DEFAULT_SOCKET;
+	switch (o.action) {
+	case OPTIONS_HELP:
+		options_print_help(stdout, o.help_of);
+		return MOVE_OK;
+	case OPTIONS_VERSION:
+		puts("rtvs-move " RTVS_VERSION);
+		return MOVE_OK;
+	case OPTIONS_QEMU:
+		return move_one_run(&o);
+	}
+	return MOVE_USAGE;
 }

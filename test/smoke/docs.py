@@ -136,7 +136,8 @@ def vdpa_used(command):
 
 
 def move_used(command):
-    return unknown_options(command.split(), inside("rtvs-move --help").stdout)
+    words = command.split()
+    return unknown_options(words, inside("rtvs-move help %s" % words[1]).stdout)
 
 
 def is_in(name, *texts):
@@ -376,8 +377,9 @@ def unknown_options(words, known):
 
 def helps():
     texts = {p: run([PREFIX_OF[p], "--help"]).stdout for p in PROGRAMS if p in PREFIX_OF}
-    for command in re.findall(r"^  (\w+) ", texts.get("rtvs-vni", ""), re.M):
-        texts["rtvs-vni"] += run([PREFIX_OF["rtvs-vni"], "help", command]).stdout
+    for program in ("rtvs-move", "rtvs-vni"):
+        for command in re.findall(r"^  (\w+) ", texts.get(program, ""), re.M):
+            texts[program] += run([PREFIX_OF[program], "help", command]).stdout
     for path in glob.glob(os.path.join(TOP, "scripts", "*")):
         if os.path.isfile(path) and os.access(path, os.X_OK):
             texts["scripts/" + os.path.basename(path)] = open(path).read()

@@ -1,0 +1,253 @@
+// One row for each option says which subcommands have it; getopt_long's tables and the help are
+// made of the rows.
+#include "options.h"
+
+#include "rtvs/text.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <string.h>
+
+#define QEMU (1u << OPTIONS_QEMU)
+
+static const struct row {
+	const char *name;
+	char letter;
+	unsigned of; // subcommands
+	const char *value; // NULL: it has none
+	const char *help;
+} rows[] = {
+	{"to", 't', QEMU, "PROGRAM", "the QEMU that is moved to"},
+	{"plain", 'p', QEMU, NULL, "copy the memory, as an ordinary migration"},
+	{"check", 'c', QEMU, NULL, "only say whether and how it can be done, with all reasons against it"},
+	{"json", 'j', QEMU, NULL, "print JSON: see below"},
+	{"socket", 's', QEMU, "SOCKET", "of rtvswitchd, which permits second connections to its ports"},
+	{"help", 'h', QEMU, NULL, "print this"},
+	{"version", 'V', QEMU, NULL, "print the version"},
+};
+#define N_ROWS (sizeof(rows) / sizeof(rows[0]))
+
+static const struct command {
+	const char *name;
+	enum options_action action;
+	const char *synopsis, *summary, *about, *more;
+} commands[] = {
+	{"qemu", OPTIONS_QEMU, "PID|QMP-SOCKET --to PROGRAM [--plain] [--check] [--json] [-s SOCKET]",
+		"one guest, by its process or QMP socket",
+		"Replaces the QEMU process under a running guest by one of another program, on this host. The\n"
+		"guest's memory is not copied: the new process opens the same memory. The guest, its connections\n"
+		"and its ports of the switch go on. If anything fails, the guest goes on in the old process.\n",
+		"With --json: way, total_ms, downtime_ms, copied_mib, ram_mib, wall_ms, copied, pid.\n"
+		"With --check, or refused: way, reasons.\n"
+		"\n"
+		"Memory that is not copied is memory-backend-file with share=on and the path of a file\n"
+		"(x-ignore-shared), or memory-backend-memfd with share=on and -machine aux-ram-share=on\n"
+		"(cpr-transfer, QEMU 10.0).\n"},
+};
+#define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+static const struct command *
+find(const char *name)
+{
+	for (size_t i = 0; i < N_COMMANDS; i++)
+		if (!strcmp(commands[i].name, name))
+			return &commands[i];
+	return NULL;
+}
+
+// ---- help
+
+static void
+print_options(FILE *f, unsigned action)
+{
+	for (size_t i = 0; i < N_ROWS; i++) {
+		const struct row *row = &rows[i];
+		char text[64];
+
+		if (!(row->of & 1u << action))
+			continue;
+		snprintf(text, sizeof(text), "%s%s%s", row->name, row->value ? " " : "", row->value ? row->value : "");
+		fprintf(f, "  -%c, --%-14s  %s\n", row->letter, text, row->help);
+	}
+	fputs("\nWithout --socket it is $RTVS_SOCKET or /run/rtvswitch/control.sock.\n", f);
+}
+
+void
+options_print_help(FILE *f, const char *name)
+{
+	const struct command *command = name ? find(name) : NULL;
+
+	if (command) {
+		fprintf(f, "usage: rtvs-move %s %s\n\n%s\n", command->name, command->synopsis, command->about);
+		print_options(f, command->action);
+		fprintf(f, "%s\n", command->more);
+	} else {
+		fputs("usage: rtvs-move COMMAND [OPTION...]\n"
+		      "\n"
+		      "Replaces QEMU processes under running guests by those of another program, on this host.\n\n",
+			f);
+		for (size_t i = 0; i < N_COMMANDS; i++)
+			fprintf(f, "  %-5s %s\n", commands[i].name, commands[i].summary);
+		fputs("  help  prints this, or with a command's name more about it\n"
+		      "\n"
+		      "rtvs-move --version prints the version.\n",
+			f);
+	}
+	fputs("Exit status: 0 moved, or can be; 1 refused or failed, and the guest goes on where it was; 2 wrong\n"
+	      "usage; 3 there is no such QEMU, or none that answers; 4 the guest is stopped or lost.\n",
+		f);
+}
+
+// ---- words
+
+__attribute__((format(printf, 2, 3))) static int
+wrong(char *err, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	(void)vsnprintf(err, OPTIONS_ERROR_SIZE, format, args);
+	va_end(args);
+	return -EINVAL;
+}
+
+// What getopt_long refused: c is its answer.
+static int
+bad_option(int c, char **argv, char *err)
+{
+	const char *word = argv[optind - 1];
+
+	if (c == ':')
+		return wrong(err, "%.60s needs a value", word);
+	if (optopt > 0 && optopt < 128 && strncmp(word, "--", 2) != 0)
+		return wrong(err, "there is no option -%c", optopt);
+	for (size_t i = 0; i < N_ROWS && !strncmp(word, "--", 2); i++)
+		if (text_is_near(word + 2, rows[i].name))
+			return wrong(err, "there is no option %.60s; did you mean --%s?", word, rows[i].name);
+	return wrong(err, "%.60s %s", word, strchr(word, '=') ? "is no option, or takes no value" : "is no option");
+}
+
+static int
+unknown_command(const char *word, char *err)
+{
+	for (size_t i = 0; i < N_COMMANDS; i++)
+		if (text_is_near(word, commands[i].name))
+			return wrong(err, "there is no command '%.60s'; did you mean '%s'?", word, commands[i].name);
+	return wrong(err, "only 'qemu' can be moved, not '%.60s'", word);
+}
+
+static void
+take(struct options *o, int letter, const char *value)
+{
+	switch (letter) {
+	case 'c':
+		o->is_check = true;
+		break;
+	case 'j':
+		o->is_json = true;
+		break;
+	case 'p':
+		o->is_plain = true;
+		break;
+	case 't':
+		o->target = value;
+		break;
+	case 's':
+		o->socket = value;
+		break;
+	}
+}
+
+// All options, whatever the subcommand. *ret_seen: a bit for each row that was there.
+static int
+read_options(int argc, char **argv, struct options *o, unsigned *ret_seen, char *err)
+{
+	struct option list[N_ROWS + 1] = {0};
+	char letters[2 * N_ROWS + 2] = ":", *at = letters + 1;
+	int c;
+
+	for (size_t i = 0; i < N_ROWS; i++) {
+		list[i] = (struct option){
+			rows[i].name, rows[i].value ? required_argument : no_argument, NULL, rows[i].letter};
+		*at++ = rows[i].letter;
+		if (rows[i].value)
+			*at++ = ':';
+	}
+	*at = '\0';
+	optind = 0;
+	while ((c = getopt_long(argc, argv, letters, list, NULL)) != -1) {
+		if (c == '?' || c == ':')
+			return bad_option(c, argv, err);
+		for (size_t i = 0; i < N_ROWS; i++)
+			*ret_seen |= rows[i].letter == c ? 1u << i : 0;
+		take(o, c, optarg);
+	}
+	return 0;
+}
+
+static bool
+is_seen(unsigned seen, char letter)
+{
+	for (size_t i = 0; i < N_ROWS; i++)
+		if (rows[i].letter == letter)
+			return seen & 1u << i;
+	return false;
+}
+
+static int
+check(const struct command *command, struct options *o, unsigned seen, int n_words, char **words, char *err)
+{
+	int n_wanted = command->action == OPTIONS_QEMU;
+
+	for (size_t i = 0; i < N_ROWS; i++)
+		if (seen & 1u << i && !(rows[i].of & 1u << command->action))
+			return wrong(err, "'%s' has no option --%s", command->name, rows[i].name);
+	if (n_words < n_wanted)
+		return wrong(err, "which QEMU? Its process number or QMP socket is missing");
+	if (n_words > n_wanted)
+		return wrong(err, "there is more than one QEMU: %.100s", words[n_wanted]);
+	if (!o->target)
+		return wrong(err, "--to is missing: the program that the guest moves to");
+	o->source = n_wanted ? words[0] : NULL;
+	o->action = command->action;
+	return 0;
+}
+
+int
+options_parse(int argc, char **argv, struct options *ret_options, char err[OPTIONS_ERROR_SIZE])
+{
+	struct options o = {0};
+	const struct command *command = NULL;
+	unsigned seen = 0;
+	bool is_help;
+	int rc;
+
+	opterr = 0;
+	rc = read_options(argc, argv, &o, &seen, err);
+	if (rc)
+		return rc;
+	is_help = optind < argc && !strcmp(argv[optind], "help");
+	if (is_help)
+		optind++;
+	if (optind < argc) {
+		command = find(argv[optind]);
+		if (!command)
+			return unknown_command(argv[optind], err);
+	}
+	if (is_help || is_seen(seen, 'h')) {
+		o.action = OPTIONS_HELP;
+		o.help_of = command ? command->name : NULL;
+	} else if (is_seen(seen, 'V')) {
+		o.action = OPTIONS_VERSION;
+	} else if (!command) {
+		return wrong(
+			err, "what is to be moved? For example rtvs-move qemu 1234 --to /usr/bin/qemu-system-x86_64");
+	} else {
+		rc = check(command, &o, seen, argc - optind - 1, argv + optind + 1, err);
+	}
+	if (!rc)
+		*ret_options = o;
+	return rc;
+}
