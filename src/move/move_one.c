@@ -191,8 +191,13 @@ move_one_run(const struct options *o)
 {
 	struct run r = {.process = {.pidfd = -1}};
 	struct plan_facts facts;
-	int rc = look(o, &r);
+	int rc;
 
+	// A signal would leave the target's instance that is asked.
+	steps_catch_signals();
+	rc = look(o, &r);
+	if (!rc && steps_are_interrupted())
+		rc = refuse_one(o, "the guest goes on where it was: interrupted", MOVE_REFUSED);
 	if (!rc) {
 		facts = (struct plan_facts){.cmdline = r.cmdline,
 			.source = r.source_facts,

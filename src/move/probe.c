@@ -56,6 +56,22 @@ control_path(const struct cmdline *c, const struct cmdline_option *option, char 
 		cmdline_get(option, "chardev", value) && chardev_path(c, value, ret_path);
 }
 
+// Until a move is over, the socket of that name is the source's. The destination's has a suffix.
+static int
+connect_to(const struct process *p, const char *path, struct qmp **ret_qmp, char *err)
+{
+	int rc = qmp_open(path, PROBE_GREETING_MS, ret_qmp, err);
+
+	if (rc || qmp_peer(*ret_qmp) == p->pid)
+		return rc;
+	snprintf(err, QMP_ERROR_SIZE,
+		"%.160s is of process %d, and the process has none there: a move to it is not over", path,
+		(int)qmp_peer(*ret_qmp));
+	qmp_close(*ret_qmp);
+	*ret_qmp = NULL;
+	return -EBUSY;
+}
+
 int
 probe_connect(const struct cmdline *c, const struct process *p, struct qmp **ret_qmp, char **ret_path,
 	struct reasons *reasons)
@@ -72,7 +88,7 @@ probe_connect(const struct cmdline *c, const struct process *p, struct qmp **ret
 		is_there = true;
 		true_path = destination_true_path(path);
 		full = true_path ? probe_path(p, true_path) : NULL;
-		rc = full ? qmp_open(full, PROBE_GREETING_MS, ret_qmp, err) : -ENOMEM;
+		rc = full ? connect_to(p, full, ret_qmp, err) : -ENOMEM;
 		free(full);
 		if (!rc) {
 			*ret_path = true_path;

@@ -68,6 +68,27 @@ on_signal(int number)
 	interrupted = number;
 }
 
+void
+steps_catch_signals(void)
+{
+	struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART}, hangup;
+	sigset_t set;
+
+	(void)sigaction(SIGINT, &action, NULL);
+	(void)sigaction(SIGTERM, &action, NULL);
+	// As nohup wants it.
+	if (!sigaction(SIGHUP, NULL, &hangup) && hangup.sa_handler != SIG_IGN)
+		(void)sigaction(SIGHUP, &action, NULL);
+	sigemptyset(&set);
+	(void)sigprocmask(SIG_SETMASK, &set, NULL);
+}
+
+bool
+steps_are_interrupted(void)
+{
+	return interrupted;
+}
+
 static double
 now_ms(void)
 {
@@ -504,14 +525,9 @@ steps_run(const struct steps_options *o, struct steps_result *ret_result, char e
 			.parameters = json_object(),
 			.capabilities = json_array(),
 			.err = err}};
-	struct sigaction action = {.sa_handler = on_signal};
 	struct steps_result result = {0};
-	int rc;
+	int rc = start(&s);
 
-	(void)sigaction(SIGINT, &action, NULL);
-	(void)sigaction(SIGTERM, &action, NULL);
-	(void)sigaction(SIGHUP, &action, NULL);
-	rc = start(&s);
 	if (!rc) {
 		done(&s, "start", "the destination waits");
 		rc = prepare(&s);

@@ -36,7 +36,14 @@ struct steps_result {
 	bool is_copied; // 1 % of the memory or more was transferred
 };
 
-// 0: the guest runs in the destination, and the source is gone. Otherwise the destination is gone,
-// err says why and what became of the guest. -EINTR: a signal came in time. -EOWNERDEAD: the guest
-// is lost, or its state could not be learned; err says what is known.
+// SIGINT, SIGTERM and SIGHUP end the process only as the steps permit, from here on. Between the
+// steps it is the caller who asks for them. A process that was started with them blocked gets them;
+// SIGHUP stays ignored where it was.
+void steps_catch_signals(void);
+bool steps_are_interrupted(void);
+
+// After steps_catch_signals. 0: the guest runs in the destination, and the source is gone.
+// Otherwise the destination is gone, err says why and what became of the guest. -EINTR: a signal
+// came in time. -EOWNERDEAD: the guest is lost, or its state could not be learned; err says what is
+// known.
 int steps_run(const struct steps_options *o, struct steps_result *ret_result, char err[ATTEMPT_ERROR_SIZE]);

@@ -178,6 +178,7 @@ mover_is_killed() {
 		if [ $step = send ] || [ $step = confirm ]; then
 			wait_for 30 is_status a postmigrate
 			expect_fails 'postmigrate.: it was moved to another process already' moves a --check
+			expect_fails 'a move to it is not over' "$move" qemu "$destination" --to "$qemu" --check
 			kill -KILL "$(pid_of a)"
 		fi
 		wait_for 30 ended "$(pid_of a)"
