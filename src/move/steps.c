@@ -491,6 +491,7 @@ hand_over(struct steps *s, struct steps_result *ret_result)
 		} else {
 			snprintf(text, sizeof(text), "%s", s->a.err);
 			attempt_kill(&s->a);
+			attempt_remove_files(&s->a); // of a destination that never ran
 			return attempt_fail(&s->a, -EOWNERDEAD, "%.400s: the guest ended with the source", text);
 		}
 	}

@@ -209,6 +209,7 @@ source_dies() {
 	kill -KILL "$(pid_of tiny)"
 	mover_ends 4 'the guest ended with the source'
 	wait_for 30 ended "$destination"
+	is_alone
 	rm -f "$work/tiny.pid"
 	# Once the guest is in the destination nobody needs the source.
 	tiny_with_qmp tiny "${named[@]}"
