@@ -20,8 +20,8 @@ static const char *const flags[] = {"S", "alt-grab", "ctrl-grab", "curses", "dae
 static const struct {
 	const char *name, *key;
 } implied[] = {{"accel", "accel"}, {"blockdev", "driver"}, {"chardev", "backend"}, {"device", "driver"},
-	{"display", "type"}, {"machine", "type"}, {"mon", "chardev"}, {"netdev", "type"}, {"nic", "type"},
-	{"object", "qom-type"}};
+	{"display", "type"}, {"machine", "type"}, {"mon", "chardev"}, {"name", "guest"}, {"netdev", "type"},
+	{"nic", "type"}, {"object", "qom-type"}};
 
 static const char *
 implied_key(const struct cmdline_option *option)

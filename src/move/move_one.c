@@ -45,9 +45,9 @@ print_json(json_t *object)
 	return rc;
 }
 
-// All reasons, and what they mean.
+// All reasons, and what they mean. The state is the guest's in QEMU's word; NULL: not known.
 static int
-refuse(const struct options *o, const struct reasons *r, int status)
+refuse(const struct options *o, const struct reasons *r, const char *state, int status)
 {
 	json_t *list = json_array();
 
@@ -58,7 +58,7 @@ refuse(const struct options *o, const struct reasons *r, int status)
 			fprintf(stderr, "rtvs-move: %s\n", r->text[i]);
 	}
 	if (o->is_json)
-		(void)print_json(json_pack("{s:n, s:o}", "way", "reasons", list));
+		(void)print_json(json_pack("{s:n, s:o, s:s*}", "way", "reasons", list, "state", state));
 	else
 		json_decref(list);
 	return status;
@@ -70,7 +70,7 @@ refuse_one(const struct options *o, const char *reason, int status)
 	struct reasons r = {0};
 
 	reasons_add(&r, "%s", reason);
-	return refuse(o, &r, status);
+	return refuse(o, &r, NULL, status);
 }
 
 static void
@@ -126,14 +126,15 @@ look(const struct options *o, struct run *r)
 	if (!rc)
 		rc = probe_source(r->qmp, &r->process, &r->source_facts, &reasons);
 	if (rc)
-		return refuse(o, &reasons, rc == -ENOENT || rc == -EBUSY ? MOVE_REFUSED : MOVE_UNREACHABLE);
+		return refuse(o, &reasons, NULL, rc == -ENOENT || rc == -EBUSY ? MOVE_REFUSED : MOVE_UNREACHABLE);
 	r->target = realpath(o->target, NULL);
 	if (!r->target || access(r->target, X_OK)) {
 		snprintf(err, sizeof(err), "the target %.200s cannot be executed: %s", o->target, strerror(errno));
 		return refuse_one(o, err, MOVE_REFUSED);
 	}
-	return probe_target(r->target, &r->process, &r->target_facts, &reasons) ? refuse(o, &reasons, MOVE_REFUSED) :
-										  MOVE_OK;
+	return probe_target(r->target, &r->process, &r->target_facts, &reasons) ?
+		refuse(o, &reasons, NULL, MOVE_REFUSED) :
+		MOVE_OK;
 }
 
 static void
@@ -206,7 +207,7 @@ move_one_run(const struct options *o)
 		plan_make(&facts, &r.plan);
 		(void)permit_find(o->socket, r.cmdline, &r.process, &r.permit, &r.plan.reasons);
 		if (r.plan.reasons.n) {
-			rc = refuse(o, &r.plan.reasons, MOVE_REFUSED);
+			rc = refuse(o, &r.plan.reasons, text_of(r.source_facts, "status"), MOVE_REFUSED);
 		} else {
 			if (!o->is_json)
 				say_plan(&r);

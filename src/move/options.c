@@ -3,6 +3,7 @@
 #include "options.h"
 
 #include "rtvs/text.h"
+#include "rtvs/units.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -11,6 +12,7 @@
 #include <string.h>
 
 #define QEMU (1u << OPTIONS_QEMU)
+#define HOST (1u << OPTIONS_HOST)
 
 static const struct row {
 	const char *name;
@@ -19,13 +21,15 @@ static const struct row {
 	const char *value; // NULL: it has none
 	const char *help;
 } rows[] = {
-	{"to", 't', QEMU, "PROGRAM", "the QEMU that is moved to"},
-	{"plain", 'p', QEMU, NULL, "copy the memory, as an ordinary migration"},
-	{"check", 'c', QEMU, NULL, "only say whether and how it can be done, with all reasons against it"},
-	{"json", 'j', QEMU, NULL, "print JSON: see below"},
-	{"socket", 's', QEMU, "SOCKET", "of rtvswitchd, which permits second connections to its ports"},
-	{"help", 'h', QEMU, NULL, "print this"},
-	{"version", 'V', QEMU, NULL, "print the version"},
+	{"from", 'f', HOST, "PROGRAM", "the QEMU whose guests are moved; also the file that was at its path before"},
+	{"to", 't', QEMU | HOST, "PROGRAM", "the QEMU that is moved to"},
+	{"parallel", 'n', HOST, "N", "move so many guests at a time, 1 to 64; default 1"},
+	{"plain", 'p', QEMU | HOST, NULL, "copy the memory, as an ordinary migration"},
+	{"check", 'c', QEMU | HOST, NULL, "only say whether and how it can be done, with all reasons against it"},
+	{"json", 'j', QEMU | HOST, NULL, "print JSON: see below"},
+	{"socket", 's', QEMU | HOST, "SOCKET", "of rtvswitchd, which permits second connections to its ports"},
+	{"help", 'h', QEMU | HOST, NULL, "print this"},
+	{"version", 'V', QEMU | HOST, NULL, "print the version"},
 };
 #define N_ROWS (sizeof(rows) / sizeof(rows[0]))
 
@@ -45,6 +49,15 @@ static const struct command {
 		"Memory that is not copied is memory-backend-file with share=on and the path of a file\n"
 		"(x-ignore-shared), or memory-backend-memfd with share=on and -machine aux-ram-share=on\n"
 		"(cpr-transfer, QEMU 10.0).\n"},
+	{"host", OPTIONS_HOST, "--from PROGRAM --to PROGRAM [--parallel N] [OPTION...]",
+		"all guests of one program on this host",
+		"Moves all guests that run in one program to another, each as 'rtvs-move qemu' does. A guest that\n"
+		"is refused does not stop the others. After an upgrade both programs have one path: guests that\n"
+		"run in the file that was there before are moved.\n",
+		"With --json: lists moved, refused, lost, ended and left_out, and wall_ms. With --check the list\n"
+		"movable is in place of moved.\n"
+		"\n"
+		"Ctrl-C: no further guest is begun, and those that move are ended or finished.\n"},
 };
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
@@ -96,7 +109,8 @@ options_print_help(FILE *f, const char *name)
 			f);
 	}
 	fputs("Exit status: 0 moved, or can be; 1 refused or failed, and the guest goes on where it was; 2 wrong\n"
-	      "usage; 3 there is no such QEMU, or none that answers; 4 the guest is stopped or lost.\n",
+	      "usage; 3 there is no such QEMU, or none that answers; 4 the guest is stopped or lost. Of several\n"
+	      "guests it is the worst; host without a guest to move is 0.\n",
 		f);
 }
 
@@ -135,12 +149,14 @@ unknown_command(const char *word, char *err)
 	for (size_t i = 0; i < N_COMMANDS; i++)
 		if (text_is_near(word, commands[i].name))
 			return wrong(err, "there is no command '%.60s'; did you mean '%s'?", word, commands[i].name);
-	return wrong(err, "only 'qemu' can be moved, not '%.60s'", word);
+	return wrong(err, "only 'qemu' and 'host' can be moved, not '%.60s'", word);
 }
 
-static void
-take(struct options *o, int letter, const char *value)
+static int
+take(struct options *o, int letter, const char *value, char *err)
 {
+	uint64_t number;
+
 	switch (letter) {
 	case 'c':
 		o->is_check = true;
@@ -151,13 +167,23 @@ take(struct options *o, int letter, const char *value)
 	case 'p':
 		o->is_plain = true;
 		break;
+	case 'f':
+		o->from = value;
+		break;
 	case 't':
 		o->target = value;
 		break;
 	case 's':
 		o->socket = value;
 		break;
+	case 'n':
+		if (units_parse_uint(value, &number) || !number || number > OPTIONS_MAX_PARALLEL)
+			return wrong(
+				err, "--parallel: '%.60s' is not a number from 1 to %u", value, OPTIONS_MAX_PARALLEL);
+		o->parallel = (unsigned)number;
+		break;
 	}
+	return 0;
 }
 
 // All options, whatever the subcommand. *ret_seen: a bit for each row that was there.
@@ -166,7 +192,7 @@ read_options(int argc, char **argv, struct options *o, unsigned *ret_seen, char 
 {
 	struct option list[N_ROWS + 1] = {0};
 	char letters[2 * N_ROWS + 2] = ":", *at = letters + 1;
-	int c;
+	int c, rc = 0;
 
 	for (size_t i = 0; i < N_ROWS; i++) {
 		list[i] = (struct option){
@@ -177,14 +203,14 @@ read_options(int argc, char **argv, struct options *o, unsigned *ret_seen, char 
 	}
 	*at = '\0';
 	optind = 0;
-	while ((c = getopt_long(argc, argv, letters, list, NULL)) != -1) {
+	while (!rc && (c = getopt_long(argc, argv, letters, list, NULL)) != -1) {
 		if (c == '?' || c == ':')
 			return bad_option(c, argv, err);
 		for (size_t i = 0; i < N_ROWS; i++)
 			*ret_seen |= rows[i].letter == c ? 1u << i : 0;
-		take(o, c, optarg);
+		rc = take(o, c, optarg, err);
 	}
-	return 0;
+	return rc;
 }
 
 static bool
@@ -207,7 +233,10 @@ check(const struct command *command, struct options *o, unsigned seen, int n_wor
 	if (n_words < n_wanted)
 		return wrong(err, "which QEMU? Its process number or QMP socket is missing");
 	if (n_words > n_wanted)
-		return wrong(err, "there is more than one QEMU: %.100s", words[n_wanted]);
+		return wrong(err, n_wanted ? "there is more than one QEMU: %.100s" : "'host' takes no word: %.100s",
+			words[n_wanted]);
+	if (command->action == OPTIONS_HOST && !o->from)
+		return wrong(err, "--from is missing: the program whose guests are moved");
 	if (!o->target)
 		return wrong(err, "--to is missing: the program that the guest moves to");
 	o->source = n_wanted ? words[0] : NULL;
@@ -218,7 +247,7 @@ check(const struct command *command, struct options *o, unsigned seen, int n_wor
 int
 options_parse(int argc, char **argv, struct options *ret_options, char err[OPTIONS_ERROR_SIZE])
 {
-	struct options o = {0};
+	struct options o = {.parallel = 1};
 	const struct command *command = NULL;
 	unsigned seen = 0;
 	bool is_help;

@@ -5,23 +5,26 @@
 #include <stdio.h>
 
 #define OPTIONS_ERROR_SIZE 256
+#define OPTIONS_MAX_PARALLEL 64u
 
 enum options_action {
 	OPTIONS_HELP,
 	OPTIONS_VERSION,
 	OPTIONS_QEMU,
+	OPTIONS_HOST,
 };
 
 struct options {
 	enum options_action action;
 	const char *help_of; // the subcommand that help is about; NULL: all
 	const char *source; // PID or QMP-SOCKET
-	const char *target; // program
+	const char *from, *target; // programs
 	const char *socket; // NULL: not given
+	unsigned parallel; // 1 to OPTIONS_MAX_PARALLEL
 	bool is_plain, is_check, is_json;
 };
 
-// The texts are argv's own. -EINVAL: err says what is wrong. Not
+// The texts are argv's own. -EINVAL: err says what is wrong, and with a number its range. Not
 // reentrant, as getopt_long is not.
 int options_parse(int argc, char **argv, struct options *ret_options, char err[OPTIONS_ERROR_SIZE]);
 // The help of one subcommand, or of all for NULL.

@@ -29,20 +29,29 @@ open_proc(pid_t pid, const char *name)
 	return open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 }
 
-static int
-read_words(struct process *p)
+int
+process_read_words(pid_t pid, char **ret_words, size_t *ret_len)
 {
-	int fd = open_proc(p->pid, "cmdline");
+	int fd = open_proc(pid, "cmdline");
+	size_t len = 0;
 	ssize_t n = 0;
+	char *words;
 
 	if (fd < 0)
 		return -errno;
-	p->words = malloc(MAX_WORDS_BYTES);
-	while (p->words && p->words_len < MAX_WORDS_BYTES &&
-		(n = read(fd, p->words + p->words_len, MAX_WORDS_BYTES - p->words_len)) > 0)
-		p->words_len += (size_t)n;
+	words = malloc(MAX_WORDS_BYTES);
+	while (words && len < MAX_WORDS_BYTES && (n = read(fd, words + len, MAX_WORDS_BYTES - len)) > 0)
+		len += (size_t)n;
 	(void)close(fd);
-	return n < 0 ? -EIO : p->words ? 0 : -ENOMEM;
+	if (!words)
+		return -ENOMEM;
+	if (n < 0) {
+		free(words);
+		return -EIO;
+	}
+	*ret_words = words;
+	*ret_len = len;
+	return 0;
 }
 
 static bool
@@ -90,7 +99,7 @@ process_read(pid_t pid, struct process *ret_process, char err[PROCESS_ERROR_SIZE
 	}
 	snprintf(link, sizeof(link), "/proc/%d/cwd", (int)pid);
 	len = readlink(link, p.cwd, sizeof(p.cwd) - 1);
-	rc = len < 0 ? -errno : read_words(&p);
+	rc = len < 0 ? -errno : process_read_words(pid, &p.words, &p.words_len);
 	if (!rc)
 		rc = read_status(&p);
 	if (rc)

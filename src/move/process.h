@@ -21,6 +21,8 @@ struct process {
 // -ESRCH: there is no such process, or it is not in reach. -EXDEV: it has other namespaces or
 // another root directory. err says more.
 int process_read(pid_t pid, struct process *ret_process, char err[PROCESS_ERROR_SIZE]);
+// Its arguments, each with its NUL; allocated. -errno of /proc, -ENOMEM.
+int process_read_words(pid_t pid, char **ret_words, size_t *ret_len);
 void process_free(struct process *p);
 // Whether it has this very file in its memory, not one of the same name.
 bool process_has_mapped(const struct process *p, const char *path);

@@ -1,4 +1,5 @@
 // rtvs-move: the words of the command line become one of its subcommands.
+#include "move_host.h"
 #include "move_one.h"
 #include "options.h"
 #include "rtvs/output.h"
@@ -33,6 +34,8 @@ main(int argc, char **argv)
 		return MOVE_OK;
 	case OPTIONS_QEMU:
 		return move_one_run(&o);
+	case OPTIONS_HOST:
+		return move_host_run(&o);
 	}
 	return MOVE_USAGE;
 }

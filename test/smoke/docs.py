@@ -164,7 +164,7 @@ NOT_HERE = [
      is_in("test/vm/vhost_vdpa_test.sh", "devargs=net_virtio_user0,path=")),
     (r"\bvdpa=", "there is no such hardware; test/smoke/offload_test.sh has a fake",
      is_in("test/smoke/offload_test.sh", "ctl port add", "vdpa=pool:fast", "ctl pool add fast devices=")),
-    (r"^rtvs-move", "test/vm/move_test.sh moves guests, by its own names for the QEMUs", move_used),
+    (r"^rtvs-move", "test/vm/move_test.sh and move_host_test.sh move guests, by their own names for the QEMUs", move_used),
     (r"^(sudo )?(apt|apt-get|dpkg) ", "test/smoke/package_test.sh installs the packages", is_in("test/smoke/package_test.sh", "apt-get install")),
 ]
 

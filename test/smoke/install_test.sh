@@ -114,6 +114,9 @@ move_is_there() {
 	[ -s "$prefix/share/man/man1/rtvs-move.1" ] || [ -s "$prefix/share/man/man1/rtvs-move.1.gz" ]
 	expect "a kind" qemu "$(completions rtvs-move q)"
 	expect "an option" --plain "$(completions rtvs-move qemu 1 --pl)"
+	expect "an option of a host" --parallel "$(completions rtvs-move host --pa)"
+	expect "which one guest does not have" "" "$(completions rtvs-move qemu 1 --pa)"
+	expect "nothing for a number" "" "$(completions rtvs-move host --parallel 1)"
 }
 
 wake_is_there() {

@@ -60,6 +60,44 @@ one_guest_is_named_before_or_behind_the_options(void **state)
 }
 
 static void
+guests_of_a_host_have_a_program(void **state)
+{
+	char err[OPTIONS_ERROR_SIZE];
+	struct options o = parse("host --from /a --to /b", err);
+
+	(void)state;
+	assert_int_equal(o.action, OPTIONS_HOST);
+	assert_string_equal(o.from, "/a");
+	assert_string_equal(o.target, "/b");
+	assert_int_equal(o.parallel, 1);
+	assert_null(o.source);
+	assert_int_equal(parse("host -f /a -t /a -n 64 -cjp", err).parallel, OPTIONS_MAX_PARALLEL);
+	refuse("host --to /b", "--from is missing");
+	refuse("host --from /a", "--to is missing");
+	refuse("host 42 --from /a --to /b", "'host' takes no word: 42");
+	refuse("host --form /a --to /b", "did you mean --from?");
+	refuse("hots --from /a --to /b", "did you mean 'host'?");
+	refuse("qemu 42 --from /a --to /b", "'qemu' has no option --from");
+	refuse("qemu 42 --to /b --parallel 2", "'qemu' has no option --parallel");
+}
+
+static void
+as_many_at_a_time_as_the_limit_and_no_more(void **state)
+{
+	static const char *const texts[] = {"0", "65", "-1", "x", "99999999999999999999"};
+	char err[OPTIONS_ERROR_SIZE], words[96], message[96];
+
+	(void)state;
+	assert_int_equal(parse("host --from /a --to /b --parallel=1", err).parallel, 1);
+	assert_int_equal(parse("host --from /a --to /b --parallel=64", err).parallel, 64);
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		snprintf(words, sizeof(words), "host --from /a --to /b --parallel=%s", texts[i]);
+		snprintf(message, sizeof(message), "--parallel: '%s' is not a number from 1 to 64", texts[i]);
+		refuse(words, message);
+	}
+}
+
+static void
 help_is_of_all_or_of_one_subcommand(void **state)
 {
 	char err[OPTIONS_ERROR_SIZE];
@@ -90,12 +128,16 @@ help_names_each_option_and_fits_a_terminal(void **state)
 	char text[8192];
 
 	(void)state;
-	print("qemu", text, sizeof(text));
-	assert_non_null(strstr(text, "usage: rtvs-move qemu PID|QMP-SOCKET --to PROGRAM"));
-	assert_non_null(strstr(text, "\n  -t, --to PROGRAM      the QEMU"));
-	assert_non_null(strstr(text, "Exit status: 0 moved"));
-	for (const char *line = text; *line; line += strcspn(line, "\n") + 1)
-		assert_true(strcspn(line, "\n") <= 100);
+	for (unsigned i = 0; i < 2; i++) {
+		print(i ? "qemu" : "host", text, sizeof(text));
+		assert_non_null(
+			strstr(text, i ? "usage: rtvs-move qemu PID|QMP-SOCKET --to" : "usage: rtvs-move host --from"));
+		assert_non_null(strstr(text, "\n  -t, --to PROGRAM      the QEMU"));
+		assert_int_equal(strstr(text, "--parallel") == NULL, i);
+		assert_non_null(strstr(text, "Exit status: 0 moved"));
+		for (const char *line = text; *line; line += strcspn(line, "\n") + 1)
+			assert_true(strcspn(line, "\n") <= 100);
+	}
 	print(NULL, text, sizeof(text));
 	assert_non_null(strstr(text, "\n  qemu  one guest"));
 	assert_null(strstr(text, "--to"));
@@ -123,6 +165,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one_guest_is_named_before_or_behind_the_options),
+		cmocka_unit_test(guests_of_a_host_have_a_program),
+		cmocka_unit_test(as_many_at_a_time_as_the_limit_and_no_more),
 		cmocka_unit_test(help_is_of_all_or_of_one_subcommand),
 		cmocka_unit_test(help_names_each_option_and_fits_a_terminal),
 		cmocka_unit_test(wrong_words_are_refused),
