@@ -568,7 +568,7 @@ static void
 what_no_port_asks_for_ends(void **state)
 {
 	(void)state;
-	dp_give_fd(dp, "0.1.link0", open("/dev/null", O_RDONLY | O_CLOEXEC));
+	dp_give_fd(dp, "99.1.link0", open("/dev/null", O_RDONLY | O_CLOEXEC));
 	dp_give_fd(dp, "a name of more than thirty-one characters", open("/dev/null", O_RDONLY | O_CLOEXEC));
 	plug_two();
 	expect_frames_both_ways();
