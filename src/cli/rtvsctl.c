@@ -448,6 +448,18 @@ copy_new(int from)
 	fflush(stdout);
 }
 
+// A signal would end a call before its answer. What comes meanwhile is taken behind it.
+static void
+hold_signals(bool is_held)
+{
+	sigset_t set;
+
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGINT);
+	(void)sigaddset(&set, SIGTERM);
+	(void)sigprocmask(is_held ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
+}
+
 // On a connection of its own: the other one has the event with the result. False: the daemon does
 // not answer.
 static bool
@@ -459,7 +471,9 @@ stop_capture(const struct cli *cli, const char *port)
 
 	if (client_connect(cli->socket, cli->timeout_ms, &client))
 		return false;
+	hold_signals(true);
 	rc = client_call(client, "capture.stop", json_pack("{s:s}", "port", port), &result, &error);
+	hold_signals(false);
 	json_decref(result);
 	json_decref(error);
 	client_close(client);
@@ -517,14 +531,15 @@ start_capture(struct cli *cli, json_t *params, const char *file)
 	(void)sigaction(SIGTERM, &action, NULL);
 	(void)signal(SIGPIPE, SIG_IGN); // a reader that went ends the capture, too
 	(void)json_object_set_new(params, "file", json_string(file));
+	hold_signals(true);
 	rc = (int)client_ask(cli->client, "events.subscribe", json_pack("{s:s}", "events", "capture.end"), &result);
 	json_decref(result);
 	result = NULL;
-	if (rc) {
+	if (rc)
 		json_decref(params);
-		return rc;
-	}
-	rc = (int)client_ask(cli->client, "capture.start", params, &result);
+	else
+		rc = (int)client_ask(cli->client, "capture.start", params, &result);
+	hold_signals(false);
 	json_decref(result);
 	return rc;
 }
