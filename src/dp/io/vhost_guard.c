@@ -55,7 +55,7 @@ struct mark {
 static struct mark marks[N_MARKS];
 static _Thread_local struct mark *mine;
 static _Atomic bool has_control, is_asleep, is_ending;
-static pthread_mutex_t signalling = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t signalling = PTHREAD_MUTEX_INITIALIZER; // also of the marks' threads
 static int wake_fd = -1;
 static pthread_t supervisor;
 
@@ -122,8 +122,11 @@ look(struct seen last[N_MARKS])
 				(void)pthread_kill(m->thread, GUARD_SIGNAL);
 			pthread_mutex_unlock(&signalling);
 		}
-		if (owner && owner != NOBODY)
+		if (owner && owner != NOBODY) {
+			pthread_mutex_lock(&signalling);
 			cpu_ns = cpu_ns_of(m->thread);
+			pthread_mutex_unlock(&signalling);
+		}
 		is_moving |= at != last[i].at || owner;
 		last[i].burnt -= !!last[i].burnt;
 		if (cpu_ns && at == last[i].at)
@@ -198,7 +201,9 @@ void
 vhost_guard_join(unsigned worker)
 {
 	mine = &marks[worker];
+	pthread_mutex_lock(&signalling);
 	mine->thread = pthread_self();
+	pthread_mutex_unlock(&signalling);
 }
 
 static void
