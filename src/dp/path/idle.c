@@ -201,6 +201,7 @@ idle_sleep(struct worker *w, const struct view *view, poll_once_fn *poll)
 
 	if (w->epoll_fd < 0)
 		return false;
+	pace_work(w, w->polls.round.n, 0); // as much work as so many packets, a system call for some
 	for (uint32_t i = 0; i < w->polls.round.n; i++, q = q->next)
 		(void)arm(w, view, q);
 	waker_sleep(&w->waker);
@@ -213,6 +214,7 @@ idle_sleep(struct worker *w, const struct view *view, poll_once_fn *poll)
 	// The view may have been freed while this worker was offline: take the one of the moment.
 	view = atomic_load_explicit(&w->env->view, memory_order_acquire);
 	q = w->polls.round.first;
+	pace_work(w, w->polls.round.n, 0);
 	for (uint32_t i = 0; i < w->polls.round.n; i++, q = q->next)
 		disarm(view, q);
 	pace_wake(w, slept_ns); // wake-ups count from here

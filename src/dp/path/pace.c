@@ -33,13 +33,18 @@ note_stall(struct worker *w, uint64_t took_ns, uint64_t now_ns)
 				.type = DP_EVENT_STALL, .port = DP_MAX_PORTS, .worker = w->index, .value = took_ns});
 }
 
+static uint64_t
+work_ns(const struct worker_step *step)
+{
+	return step->n_pkts * (uint64_t)STALL_NS_PER_PKT + step->bytes / STALL_BYTES_PER_NS;
+}
+
 void
 pace_tick(struct worker *w)
 {
 	struct worker_step *step = &w->step;
 	uint64_t tsc = rte_rdtsc(), took_ns = clock_tsc_to_ns(&w->env->clock, tsc - step->tsc);
-	bool is_stall =
-		took_ns >= STALL_MIN_NS + step->n_pkts * (uint64_t)STALL_NS_PER_PKT + step->bytes / STALL_BYTES_PER_NS;
+	bool is_stall = took_ns >= STALL_MIN_NS + work_ns(step);
 
 	*step = (struct worker_step){.tsc = tsc};
 	w->now_ns = clock_tsc_to_ns(&w->env->clock, tsc);
@@ -51,9 +56,10 @@ void
 pace_wake(struct worker *w, uint64_t slept_ns)
 {
 	uint64_t tsc = rte_rdtsc(), took_ns = clock_tsc_to_ns(&w->env->clock, tsc - w->step.tsc);
+	bool is_stall = took_ns > slept_ns + WAKE_LATE_NS + work_ns(&w->step);
 
 	w->step = (struct worker_step){.tsc = tsc};
 	w->now_ns = clock_tsc_to_ns(&w->env->clock, tsc);
-	if (took_ns > slept_ns + WAKE_LATE_NS)
+	if (unlikely(is_stall))
 		note_stall(w, took_ns - slept_ns, w->now_ns);
 }
