@@ -251,16 +251,15 @@ int
 dp_port_move(struct dp *dp, unsigned id, uint64_t for_ns)
 {
 	struct port *port = id < DP_MAX_PORTS ? dp->port[id] : NULL;
-	int rc = 0;
+	int rc;
 
 	if (!port)
 		return -ENOENT;
-	if (!port->type->move)
-		return -EOPNOTSUPP;
-	if (!port->schedule)
-		rc = port_make_schedule(port); // where packets wait for the guest
-	rc = rc ? rc : views_publish(dp);
-	return rc ? rc : port->type->move(port, for_ns);
+	rc = port->type->move ? port->type->move(port, for_ns) : -EOPNOTSUPP;
+	if (rc || port->schedule)
+		return rc;
+	rc = port_make_schedule(port); // where packets wait for the guest
+	return rc ? rc : views_publish(dp);
 }
 
 int

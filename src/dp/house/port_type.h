@@ -21,7 +21,7 @@ struct port_type {
 	// machine, aligned to 8 bytes. Both NULL: there is none. save returns the length,
 	// 0: there is none now, and writes when that is no more than size. No worker uses the port.
 	size_t (*save)(const struct port *port, void *state, size_t size);
-	// dp_port_move, of a port with a schedule. NULL: -EOPNOTSUPP.
+	// dp_port_move, which makes the schedule behind it. NULL: -EOPNOTSUPP.
 	int (*move)(struct port *port, uint64_t for_ns);
 	// Sends the port's sockets and connections to a process that takes over, if anything is new
 	// since the last time. The lock of guest_loop.h is held. NULL: there are none, and that
