@@ -201,7 +201,7 @@ idle_sleep(struct worker *w, const struct view *view, poll_once_fn *poll)
 
 	if (w->epoll_fd < 0)
 		return false;
-	pace_work(w, w->polls.round.n, 0); // as much work as so many packets, a system call for some
+	pace_work(w, w->polls.round.n, 0); // as much as so many packets: some take a system call
 	for (uint32_t i = 0; i < w->polls.round.n; i++, q = q->next)
 		(void)arm(w, view, q);
 	waker_sleep(&w->waker);
