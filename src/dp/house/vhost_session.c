@@ -86,6 +86,9 @@ n_others(const struct vhost *v, const struct frontend *f)
 static void
 set_up(struct port *port, bool is_up)
 {
+	struct vhost *v = port->priv;
+
+	atomic_store(&port->path.device.is_away, atomic_load(&v->away_until_ns));
 	if (atomic_exchange(&port->path.device.is_up, is_up) != is_up)
 		port_link_changed(port, is_up);
 	else

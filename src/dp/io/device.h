@@ -56,6 +56,7 @@ struct device {
 	void *priv; // as the file of io says
 	struct rte_mempool *pool; // of the buffers that it receives into
 	_Atomic bool is_up; // vhost thread, ctl: wo; dp: ro. Packets may be given to it
+	_Atomic bool is_away; // its guest goes on soon, packets wait until then. As is_up
 	_Atomic uint32_t caps; // enum port_cap. As is_up
 	_Atomic uint32_t n_txq; // queues that take packets, 1 at least. As is_up
 	_Atomic uint64_t guest_errors; // any thread

@@ -1,9 +1,9 @@
 // Packets between the stage and the port. A burst passes at once when no packet waits. A port that
 // takes no more, or a busy link, makes packets queue. Packets that passed or were dequeued, and
 // that the device did not take, wait in `pending`, a stage at most: the scheduler has decided about
-// them. A device that takes nothing for PENDING_MAX_NS loses one packet a turn. A sender whose
-// queue is full loses packets at its limit, unless its sender may be held back (backpressure.c): a
-// slow receiver never slows another.
+// them. A device that takes nothing for PENDING_MAX_NS, and whose guest is not away, loses one
+// packet a turn. A sender whose queue is full loses packets at its limit, unless its sender may be
+// held back (backpressure.c): a slow receiver never slows another.
 #include "schedule.h"
 
 #include "base/pkt.h"
@@ -22,6 +22,7 @@
 // Of pending packets: Linux's shortest retransmission timeout, after which their sender has sent
 // most of them again.
 #define PENDING_MAX_NS 200000000
+#define AFTER_AWAY_NS 1000000000 // for a guest to take what came while it was away
 // A sender has at most 1/8 of all buffers waiting, and at one port no more than the rest of that. A
 // flood to slow ports then takes neither the buffers of others nor those of the sender (an uplink)
 // for further ports. Choudhury and Hahne (1998). Buffers, not packets: a super-frame takes some
@@ -37,6 +38,7 @@ struct schedule {
 	uint64_t taken_ns; // when the device last took a packet, or the first pending one became so
 	// When the device first took nothing, 0: it took the last packet that it was offered.
 	uint64_t refused_ns;
+	uint64_t away_ns; // when a packet last came while the guest was away, 0: never
 	struct rte_mbuf *pending[WORKER_STAGE];
 	struct senders senders;
 };
@@ -162,11 +164,46 @@ max_waiting(const struct worker *w)
 	return RTE_MAX(w->env->n_mbufs / SENDER_SHARE / w->env->n_workers, (uint32_t)DP_QUEUE_MIN);
 }
 
+static bool
+is_away(const struct view *view, uint16_t out)
+{
+	return atomic_load_explicit(&view_port(view, out)->port->device.is_away, memory_order_relaxed);
+}
+
+// Does `limit` count? Only behind a guest that is there: one that is away is not slow, and after it
+// what came meanwhile is taken first.
+static bool
+is_limited(struct schedule *q, const struct view *view, uint16_t out, uint64_t now_ns)
+{
+	if (unlikely(is_away(view, out)))
+		q->away_ns = now_ns;
+	return !q->away_ns || now_ns - q->away_ns > AFTER_AWAY_NS;
+}
+
+// False: it would be more than its sender may have waiting.
+static bool
+queue(struct worker *w, const struct view *view, uint16_t out, uint32_t place, struct rte_mbuf *m, uint32_t max)
+{
+	struct schedule *q = view_port(view, out)->schedule;
+	struct senders *t = &q->senders;
+	struct sched_item *item = pkt_item(m);
+
+	item->len = m->pkt_len;
+	item->user = (uint16_t)place;
+	if (unlikely(n_waiting(w, m->port) + t->at[place].n_buffers >= max))
+		return false;
+	if (unlikely(!is_limited(q, view, out, w->now_ns)))
+		sched_enqueue_any(&t->s, place, item, w->now_ns);
+	else if (sched_enqueue(&t->s, place, item, w->now_ns))
+		return false;
+	count_waiting(w, view, out, place, m, 1);
+	return true;
+}
+
 static void
-enqueue(struct worker *w, const struct view *view, uint16_t out, uint32_t place, struct rte_mbuf *m, uint64_t now_ns)
+enqueue(struct worker *w, const struct view *view, uint16_t out, uint32_t place, struct rte_mbuf *m)
 {
 	struct senders *t = &view_port(view, out)->schedule->senders;
-	struct sched_item *item;
 	uint16_t sender = m->port, n_segs; // of one that is dropped, too
 
 	m = pkt_keep(w->pool, m);
@@ -175,16 +212,10 @@ enqueue(struct worker *w, const struct view *view, uint16_t out, uint32_t place,
 		return;
 	}
 	n_segs = m->nb_segs;
-	item = pkt_item(m);
-	item->len = m->pkt_len;
-	item->user = (uint16_t)place;
-	if (unlikely(n_waiting(w, sender) + t->at[place].n_buffers >= w->max_waiting) ||
-		sched_enqueue(&t->s, place, item, now_ns)) {
+	if (unlikely(!queue(w, view, out, place, m, w->max_waiting)))
 		pkt_drop(&w->port[out].c, m, DROP_QUEUE_FULL);
-	} else {
+	else
 		counters_add(&w->port[out].c.queued_in, 1);
-		count_waiting(w, view, out, place, m, 1);
-	}
 	// Of those that share a place none can be told to be the one that fills it.
 	if (view_port(view, out)->may_hold && place != SENDER_SHARED)
 		backpressure_queued(w, view, out, &t->back, &t->at[place].held, sender, fill_of(w, t, place, n_segs));
@@ -350,7 +381,7 @@ serve(struct worker *w, const struct view *view, uint16_t out)
 			senders_release_all(w, view, out, &q->senders);
 		if (likely(n)) {
 			q->taken_ns = w->now_ns;
-		} else if (w->now_ns - q->taken_ns >= PENDING_MAX_NS) {
+		} else if (w->now_ns - q->taken_ns >= PENDING_MAX_NS && !is_away(view, out)) {
 			// The one behind it may be taken. The rest of the burst has no time of its
 			// own, the next burst has.
 			pkt_drop(&w->port[out].c, q->pending[0], DROP_TX_TIMEOUT);
@@ -389,7 +420,7 @@ schedule_put(struct worker *w, const struct view *view, uint16_t out)
 		pass(w, view, out, &staged);
 	} else {
 		for (uint16_t i = 0; i < tx->n; i++)
-			enqueue(w, view, out, staged.place[i], tx->pkts[i], w->now_ns);
+			enqueue(w, view, out, staged.place[i], tx->pkts[i]);
 		if (vp->link_rate)
 			(void)serve(w, view, out);
 	}
@@ -461,8 +492,6 @@ bool
 schedule_restore(struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf *m, bool is_pending)
 {
 	struct schedule *q = view_port(view, out)->schedule;
-	struct sched_item *item = pkt_item(m);
-	uint32_t place;
 
 	if (is_pending) {
 		if (q->n_pending == WORKER_STAGE)
@@ -471,14 +500,7 @@ schedule_restore(struct worker *w, const struct view *view, uint16_t out, struct
 		q->pending[q->n_pending++] = m;
 		return true;
 	}
-	place = senders_place(w, view, out, &q->senders, m->port);
-	item->len = m->pkt_len;
-	item->user = (uint16_t)place;
-	if (n_waiting(w, m->port) + q->senders.at[place].n_buffers >= max_waiting(w) ||
-		sched_enqueue(&q->senders.s, place, item, w->now_ns))
-		return false;
-	count_waiting(w, view, out, place, m, 1);
-	return true;
+	return queue(w, view, out, senders_place(w, view, out, &q->senders, m->port), m, max_waiting(w));
 }
 
 void

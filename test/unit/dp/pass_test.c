@@ -28,6 +28,7 @@
 #define MS UINT64_C(1000000)
 #define SLOTS 128
 #define MINE 0
+#define QUEUE 4
 #define OTHERS 1
 
 enum {
@@ -807,6 +808,39 @@ a_slower_link_counts_at_once(void **state)
 	assert_int_equal(w.port[1].c.tx_pkts, N_FRAMES + 1);
 }
 
+// Of N_FRAMES to a port where their sender may have QUEUE waiting.
+static uint64_t
+dropped_of_burst(void)
+{
+	uint64_t before = w.port[1].c.drops[DROP_QUEUE_FULL];
+	uint8_t frame[LONGEST];
+
+	for (unsigned i = 0; i < N_FRAMES; i++)
+		guest_send(0, NULL, frame, make(frame, mac_of(1), mac_of(0), FRAME_ETHER_IPV4, 0, 60));
+	run_turn();
+	return w.port[1].c.drops[DROP_QUEUE_FULL] - before;
+}
+
+// What came while the guest was away is ahead of what comes then: it gets time to leave.
+static void
+a_queue_has_no_limit_while_a_guest_moves_and_a_second_after_it(void **state)
+{
+	(void)state;
+	entry[0].sender.limit = QUEUE;
+	w.max_waiting = 64 * N_FRAMES;
+	begin_schedule(1, 1); // bytes/s: all wait
+	begin_flows(1, LONGEST);
+	assert_int_equal(dropped_of_burst(), N_FRAMES - QUEUE);
+	port[1].device.is_away = true;
+	w.now_ns += 1;
+	assert_int_equal(dropped_of_burst(), 0);
+	port[1].device.is_away = false;
+	w.now_ns += 1000 * MS;
+	assert_int_equal(dropped_of_burst(), 0);
+	w.now_ns += 1;
+	assert_int_equal(dropped_of_burst(), N_FRAMES);
+}
+
 static void
 requests_that_are_refused_teach_no_address(void **state)
 {
@@ -906,6 +940,7 @@ main(void)
 		CASE(frames_for_several_buffers_keep_their_place),
 		CASE(short_frames_do_not_overtake_long_ones),
 		CASE(a_slower_link_counts_at_once),
+		CASE(a_queue_has_no_limit_while_a_guest_moves_and_a_second_after_it),
 		CASE(requests_that_are_refused_teach_no_address),
 		CASE(an_announcement_comes_first),
 		CASE(a_ring_that_breaks_is_one_error_of_its_guest),

@@ -11,6 +11,8 @@
 
 #define FLAPS_TOLD 3 // in a row, as in vhost_session.c
 #define MORE_FLAPS 20
+// More than a queue of DP_QUEUE_MIN and what was taken out of it for the guest.
+#define MORE_WAIT 120
 
 static void
 guest_that_leaves_and_returns_has_its_port_again(void **state)
@@ -143,12 +145,22 @@ n_link_events(unsigned port)
 	return n;
 }
 
-// Its port goes on, as it is moved several times.
+// Of guest 0 only few packets wait at a port.
+static void
+guests_with_short_queues(void)
+{
+	struct dp_port_cfg cfgs[N_GUESTS] = {port_cfg(0), port_cfg(1), port_cfg(2)};
+
+	cfgs[0].queue = DP_QUEUE_MIN;
+	add_guests(cfgs);
+}
+
+// Its port goes on, as it is moved several times. More packets wait than its sender's `queue`.
 static void
 packets_wait_for_a_guest_that_moves(void **state)
 {
 	(void)state;
-	plain_guests();
+	guests_with_short_queues();
 	(void)n_link_events(guest[1].port);
 	for (unsigned i = 0; i < 3; i++) {
 		uint64_t before = total_drops(), received = stats_of(0).rx_pkts, end = wait_limit();
@@ -158,18 +170,52 @@ packets_wait_for_a_guest_that_moves(void **state)
 		other = connect_to(1);
 		leave(1);
 		assert_true(state_of(1).is_link_up);
-		for (unsigned len = 60; len < 70; len++)
-			send_frame(0, 1, 0, len);
-		while (stats_of(0).rx_pkts < received + 10)
+		for (unsigned k = 0; k < MORE_WAIT; k++)
+			send_frame(0, 1, 0, 60 + k);
+		while (stats_of(0).rx_pkts < received + MORE_WAIT)
 			assert_true(rte_rdtsc() < end);
 		assert_int_equal(dp_port_move(dp, guest[1].port, UINT64_MAX / 2), 0);
 		plug(1, 0, 0);
-		for (unsigned len = 60; len < 70; len++)
-			expect_frame(1, len);
+		for (unsigned k = 0; k < MORE_WAIT; k++)
+			expect_frame(1, 60 + k);
 		assert_int_equal(total_drops(), before);
 		assert_int_equal(n_link_events(guest[1].port), 0);
 		close(other);
 	}
+}
+
+// Of one sender as many as its share of all buffers.
+static void
+packets_that_wait_for_it_are_bounded(void **state)
+{
+	uint64_t end = wait_limit();
+	// Half of that share, which is an eighth, and what was taken out for the guest already.
+	unsigned n = 4096 / 8, n_lost, n_others = 0;
+	int other;
+
+	(void)state;
+	guests_with_short_queues();
+	assert_int_equal(dp_port_move(dp, guest[1].port, UINT64_MAX / 2), 0);
+	other = connect_to(1);
+	leave(1);
+	for (unsigned k = 0; k < n; k++)
+		send_frame(0, 1, 0, 60);
+	while (stats_of(0).rx_pkts < n)
+		assert_true(rte_rdtsc() < end);
+	n_lost = (unsigned)drops_of(1, DROP_QUEUE_FULL);
+	assert_true(n_lost >= n / 2 - 64 && n_lost <= n - MORE_WAIT && n_lost == total_drops());
+	send_frame(2, 1, 0, 99);
+	assert_int_equal(dp_port_move(dp, guest[1].port, UINT64_MAX / 2), 0);
+	plug(1, 0, 0);
+	for (unsigned k = 0; k < n - n_lost + 1; k++) {
+		struct rte_mbuf *m = receive(1);
+
+		n_others += m->pkt_len == 99;
+		rte_pktmbuf_free(m);
+	}
+	assert_int_equal(n_others, 1);
+	expect_nothing(1);
+	close(other);
 }
 
 // Its guest is not one that uses features which the port lacks.
@@ -232,6 +278,7 @@ main(int argc, char **argv)
 		WITH_BRIDGE(front_end_that_leaves_at_once_is_explained_and_told_a_few_times),
 		WITH_BRIDGE(feature_that_a_port_no_longer_offers_is_named),
 		WITH_BRIDGE(packets_wait_for_a_guest_that_moves),
+		WITH_BRIDGE(packets_that_wait_for_it_are_bounded),
 		WITH_BRIDGE(move_that_fails_is_not_explained),
 		WITH_BRIDGE(guest_that_does_not_arrive_has_no_link),
 	};
