@@ -154,14 +154,15 @@ has_our_numbers(pid_t pid)
 		st.st_ino == own.st_ino;
 }
 
-static void
+// False: it has no words yet, as exec gives a process its file first. The next look finds it.
+static bool
 describe(struct guest *g, pid_t parent)
 {
 	char *words = NULL, err[CMDLINE_ERROR_SIZE];
 	struct cmdline *c = NULL;
-	size_t len;
+	size_t len = 1; // what cannot be read is there
 
-	if (!process_read_words(g->pid, &words, &len) && !cmdline_parse(words, len, &c, err)) {
+	if (!process_read_words(g->pid, &words, &len) && len && !cmdline_parse(words, len, &c, err)) {
 		take_name(c, g->name);
 		if (is_destination(c, parent))
 			snprintf(g->left_out, sizeof(g->left_out),
@@ -172,6 +173,7 @@ describe(struct guest *g, pid_t parent)
 			"it has another pid namespace: start rtvs-move there (nsenter)");
 	cmdline_destroy(c);
 	free(words);
+	return len;
 }
 
 // ---- the list
@@ -211,9 +213,8 @@ look_at(struct guests *g, pid_t pid, const struct program *from, const struct pr
 
 	if (!is_run_by(pid, from, to) || read_stat(pid, &parent, &guest.start_ticks) || is_known(g, &guest))
 		return 0;
-	describe(&guest, parent);
 	// What was read may be half of a process that ended meanwhile.
-	return guests_is_gone(&guest) ? 0 : append(g, &guest);
+	return !describe(&guest, parent) || guests_is_gone(&guest) ? 0 : append(g, &guest);
 }
 
 int

@@ -51,14 +51,19 @@ fake_guest_make_program(const char *path)
 	(void)close(out);
 }
 
-// exec gives a process its file first, and its arguments a moment later.
+// exec lets its caller go on first, then gives the process its file, and its arguments a moment
+// later.
 static inline bool
-fake_guest_has_words(pid_t pid)
+fake_guest_has_words(pid_t pid, const char *program)
 {
 	char path[64], byte;
+	struct stat st, own;
 	ssize_t n;
 	int fd;
 
+	snprintf(path, sizeof(path), "/proc/%d/exe", (int)pid);
+	if (stat(path, &own) || stat(program, &st) || own.st_dev != st.st_dev || own.st_ino != st.st_ino)
+		return false;
 	snprintf(path, sizeof(path), "/proc/%d/cmdline", (int)pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	n = read(fd, &byte, 1);
@@ -82,7 +87,7 @@ fake_guest_start(const char *program, const char *text)
 			*at++ = '\0';
 	}
 	assert_int_equal(posix_spawn(&pid, program, NULL, NULL, argv, environ), 0);
-	while (!fake_guest_has_words(pid))
+	while (!fake_guest_has_words(pid, program))
 		(void)usleep(1000);
 	return pid;
 }
