@@ -21,8 +21,8 @@ import report
 import systems
 
 PAIRS = [(mode, ring, queues) for mode in ("connect", "listen") for ring in ("split", "packed") for queues in (1, 4)]
-RATE = ["--pps", "10000"]
-LOADS = {"flood": ["--window", "128"], "10kpps": RATE, "deadline": RATE, "restart": RATE}
+RATE = ["handover", "--pps", "10000"]
+LOADS = {"flood": ["handover", "--window", "128"], "10kpps": RATE, "tcp": ["handover_tcp", "--mbit", "20"], "deadline": RATE, "restart": RATE}
 PORT = {"deadline": {"deadline": "2ms", "min_rate": "10Mbit", "rate": "1Gbit"}}
 UPGRADES, QUICK_UPGRADES = 1000, 20
 QUICK_S = 10  # of a load, at most
@@ -108,7 +108,8 @@ class Guests(systems.System):
 
     def __init__(self, build, load, ends):
         super().__init__(0)
-        self.args = ["chrt", "-f", "1", "taskset", "-c", str(self.core), os.path.join(build, "test/perf/handover"), *LOADS[load], *ends]
+        program, *load_args = LOADS[load]
+        self.args = ["chrt", "-f", "1", "taskset", "-c", str(self.core), os.path.join(build, "test/perf", program), *load_args, *ends]
 
     def start(self):
         with open(os.path.join(self.dir, "handover.log"), "w") as log:

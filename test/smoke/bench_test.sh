@@ -125,11 +125,11 @@ is_replaced() {
 		done
 		k=$((k + 1))
 	done; done
-	for load in "--pps 1000" "--window 32"; do
+	for load in "handover --pps 1000" "handover --window 32" "handover_tcp --mbit 5"; do
 		n=$((n + 1))
 		mkfifo "$work/h$n.in"
 		# shellcheck disable=SC2086 # an option and its value
-		start handover$n bash -c 'exec 3<>"$0"; exec "$@" <&3' "$work/h$n.in" "$perf/handover" $load "${guests[@]}"
+		start handover$n bash -c 'exec 3<>"$0"; exec "$@" <&3' "$work/h$n.in" "$perf/"$load "${guests[@]}"
 		for i in {0..3}; do for side in 0 1; do wait_for 20 is_port_state "u$i$side" link up; done; done
 		before=$(least_received)
 		echo begin >"$work/h$n.in"
@@ -155,6 +155,10 @@ handover_keeps_limits() {
 		expect_fails "usage" "$perf/handover" $load "${guests[@]}"
 	done
 	expect_fails "usage" "$perf/handover" --pps 1 "${guests[0]}"
+	for load in "--mbit 0" "--mbit 1001" "--mbit 1x" "--pps 1"; do
+		# shellcheck disable=SC2086 # an option and its value
+		expect_fails "usage" "$perf/handover_tcp" $load "${guests[@]}"
+	done
 	expect_fails "Invalid argument" "$perf/handover" --pps 1 a,connect,split,9,52:54:00:00:00:01 b
 }
 
