@@ -126,8 +126,8 @@ begin_kernel(struct end *end, bool is_server)
 	if (unshare(CLONE_NEWNET))
 		return -errno;
 	rc = write_file("/proc/sys/net/ipv4/tcp_early_retrans", "0");
-	if (!rc)
-		(void)write_file("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1"); // if there is any
+	if (!rc) // a kernel may be without it
+		(void)write_file("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1");
 	end->tap = rc ? rc : open_tap(&end->front.mac, is_server ? SERVER : CLIENT);
 	return end->tap < 0 ? end->tap : open_socket(end, is_server);
 }

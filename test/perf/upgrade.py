@@ -4,8 +4,9 @@
 # around one hand-over, as it saw it. The loads: `flood`, each pair with 128 frames on their way at
 # all times; `10kpps`, 10,000 frames a second from each guest; `tcp`, a connection of the kernel's
 # TCP for each pair, 20 Mbit/s both ways (handover_tcp.c), whose `sent` and `lost` are segments;
-# `deadline`, 10kpps from ports with a deadline and a guaranteed rate to ports with a rate. `restart`
-# is 10kpps with a daemon that is killed and started again; what is lost then is no finding.
+# `deadline`, 10kpps from ports with a deadline and a guaranteed rate to ports with a rate.
+# `restart` is 10kpps with a daemon that is killed and started again; what is lost then is no
+# finding.
 #
 # With two processors for guests, daemon, and the program that starts, a guest would wait for the
 # processor longer than for the daemon. The guests' thread therefore has real-time priority, and
