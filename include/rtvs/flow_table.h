@@ -29,8 +29,8 @@ struct flow_key {
 			uint16_t l4_src; // or ICMP's type
 			uint8_t eth_src[6];
 			uint16_t l4_dst; // or ICMP's code
-			uint8_t ip_src[16], ip_dst[16]; // IPv4, and ARP's addresses: the first four bytes
-			uint8_t ip_proto; // or the low byte of ARP's operation
+			uint8_t ip_src[16], ip_dst[16]; // of IPv4 and ARP four bytes
+			uint8_t ip_proto; // or ARP's operation
 			uint8_t ip_tos, ip_ttl;
 			uint8_t ip_frag; // enum flow_frag
 			uint32_t unused; // 0
@@ -58,10 +58,10 @@ struct flow_change {
 	int ret;
 };
 
-// Where tables have their memory from: it bounds them. alloc: NULL when there is none.
+// Where tables have their memory from, which bounds them.
 struct flow_memory {
-	void *(*alloc)(void *arg, size_t size);
-	void (*free)(void *arg, void *at, size_t size); // NULL is accepted
+	void *(*take)(void *arg, size_t size); // NULL: there is none
+	void (*give)(void *arg, void *at, size_t size); // back; NULL is accepted
 	void *arg;
 };
 

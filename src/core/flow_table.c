@@ -87,13 +87,13 @@ wins(uint32_t priority, uint32_t slot, const struct node *over)
 static void *
 take(const struct flow_memory *m, size_t size)
 {
-	return m->alloc(m->arg, size);
+	return m->take(m->arg, size);
 }
 
 static void
 give(const struct flow_memory *m, void *at, size_t size)
 {
-	m->free(m->arg, at, size);
+	m->give(m->arg, at, size);
 }
 
 static void

@@ -36,7 +36,7 @@ release(void *arg, void *at, size_t size)
 	free(at);
 }
 
-static const struct flow_memory memory = {.alloc = alloc, .free = release};
+static const struct flow_memory memory = {.take = alloc, .give = release};
 
 struct list {
 	struct flow_rule rule[MANY];
@@ -362,7 +362,7 @@ without_memory_nothing_changes(void **state)
 		for (uint16_t i = 0; i < 16; i++)
 			assert_int_equal(flow_table_find(t, &(struct flow_key){.in = i}), i);
 	}
-	// A table, a copy, twice the memory of that, twice more, and three masks, each with its own.
+	// A table, a copy, twice the memory of that, twice more; and three masks.
 	assert_true(n_failures > 10);
 	flow_table_free(next);
 	assert_int_equal(n_bytes, before);
