@@ -91,6 +91,7 @@ struct dp_fd_store {
 	void (*forget)(void *arg, const char *name);
 	// A descriptor that hangs up once all of these calls were executed, or -1.
 	int (*barrier)(void *arg);
+	bool takes_taps; // it goes on with TAPs (dp_port_is_tap)
 };
 
 struct dp_system_cfg {
@@ -402,13 +403,12 @@ int dp_init(const struct dp_system_cfg *cfg, struct dp **ret_dp, char err[DP_ERR
 void dp_give_fd(struct dp *dp, const char *name, int fd);
 // Stops the workers, removes what is left, ends EAL. NULL is accepted.
 void dp_fini(struct dp *dp);
+// Is it a TAP whose descriptors can be another process's? Not one with arguments that only DPDK's
+// driver knows.
+bool dp_port_is_tap(const struct dp_port_cfg *cfg);
 // Does a process that takes over go on with the port while this one runs? It opens others when this
 // one has closed them.
-static inline bool
-dp_port_is_handed(const struct dp_port_cfg *cfg)
-{
-	return port_has(cfg->type, PORT_IS_HANDED) && !cfg->device[0];
-}
+bool dp_port_is_handed(const struct dp_port_cfg *cfg);
 
 // Workers end their turn and make no other until dp_resume: ports keep what comes for them. Ports
 // may be changed meanwhile. resume: 0 or a negative errno, and some workers may run.
@@ -446,9 +446,9 @@ int dp_ids_save(struct dp *dp, uint8_t **buf, size_t *len);
 int dp_ids_load(struct dp *dp, const uint8_t *buf, size_t len, unsigned *ret_n);
 // No port of the state is added any more. Until then one whose id is wanted gets its counters.
 void dp_state_end(struct dp *dp);
-// The hand-over of guests' sockets and connections to a process that has made the same ports
-// (dp_system_cfg.is_standby). What is sent goes there through dp_give_fd. `store` must not wait,
-// since front-ends would.
+// The hand-over of guests' sockets and connections, and of TAPs, to a process that has made the
+// same ports (dp_system_cfg.is_standby). What is sent goes there through dp_give_fd. `store` must
+// not wait, since front-ends would.
 // prepare: workers run, and front-ends are served; what changes afterwards is sent again. stop: no
 // front-end is served, until dp_hand_resume or the end of the process; dp_halt comes next. The end
 // without dp_fini: connections and sockets are the other process's. resume: workers, too.
@@ -462,7 +462,7 @@ int dp_hand_resume(struct dp *dp);
 // Stopped, and the other process has taken over: closes what was not handed over.
 void dp_hand_release(struct dp *dp);
 // The other process, when it was sent what prepare sends: does all that can fail, without touching
-// anything of the former one. -ENOMEM with err.
+// anything of the former one. -ENOMEM, -EPROTO (a TAP's descriptors did not come) with err.
 int dp_warm(struct dp *dp, char err[DP_ERR_SIZE]);
 // The other process: opens the sockets of ports, goes on with their connections, and starts the
 // workers. A port that fails is logged, and stays down. raise: after it, the workers' priority, for

@@ -245,7 +245,7 @@ kept_system(struct ctl *ctl, json_t *saved, const struct running_log *kept)
 static int
 take_over_between(struct ctl *ctl, const struct model *target, char err[DP_ERR_SIZE])
 {
-	struct model *first = take_over_first(target);
+	struct model *first = take_over_first(&ctl->take_over, target);
 	json_t *ignored = json_array();
 	int rc = first && ignored ? 0 : -ENOMEM;
 

@@ -2,7 +2,7 @@
 // over a SOCK_SEQPACKET socket pair of the two. docs/upgrade.md has the protocol. The former daemon
 // says:
 //
-//   hello    {format, version, fds: page, configuration, rings, ids, control, monitor}
+//   hello    {format, version, taps, fds: page, configuration, rings, ids, control, monitor}
 //   fd       {name}, a descriptor of the datapath (dp_give_fd)
 //   prepared {}: all of these were sent
 //   client   {monitor, patterns, input}, a connection of the control socket
@@ -10,8 +10,9 @@
 //   released {fds: peers}: what could not be handed over is closed, and peers are not heard any
 //            more
 //
-// and the next one: ready {version} to hello, warm to prepared, taken {resumed_ns} to go, or error
-// {text} and its end.
+// and the next one: ready {version, taps} to hello, warm to prepared, taken {resumed_ns} to go, or
+// error {text} and its end. taps: TAPs go over by descriptor, if both say so; else the former
+// closes them before it says `released`, and the next one makes them then.
 #pragma once
 
 #include <jansson.h>

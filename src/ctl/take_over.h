@@ -14,6 +14,7 @@ struct model;
 struct take_over {
 	int fd; // to the former daemon; -1: there is none
 	bool is_begun; // the guests' rings are this process's
+	bool has_taps; // the former daemon sends TAPs
 	int control, monitor; // its listening sockets, -1: it has none
 	struct hand_over_page *page;
 	char *ids, *state; // of its datapath
@@ -39,4 +40,4 @@ void take_over_clients(struct ctl *ctl);
 void take_over_fail(struct take_over *take_over, const char *why);
 // The model without the ports that are not handed over. The caller destroys it. NULL: out of
 // memory.
-struct model *take_over_first(const struct model *target);
+struct model *take_over_first(const struct take_over *take_over, const struct model *target);

@@ -215,7 +215,28 @@ taken_name_is_refused() {
 	expect_fails "iface: there is no interface x7" ctl port add x1 type=ethdev devargs=net_af_packet0,iface=x7 bridge=br0
 	ip link del x8
 	ctl port add x1 type=ethdev devargs=net_tap8,iface=x8 bridge=br0
+	expect_fails "device net_tap8 is in use by another port" ctl port add x2 type=ethdev devargs=net_tap8,iface=x9 bridge=br0
 	ctl port del x1
+	expect_fails "mac: " ctl port add x1 type=ethdev devargs=net_tap8,iface=x8,mac=01:00:00:00:00:01 bridge=br0
+	expect_fails "does not exist" ip link show x8
+}
+
+# It stays when its port is deleted, and is gone on with.
+persistent_tap() {
+	ip tuntap add mode tap name x8
+	expect_fails "x8 is no name for a TAP with several queues" ctl port add x1 type=ethdev devargs=net_tap8,iface=x8,persist=1 bridge=br0
+	ip link del x8
+	for _ in 1 2; do
+		ctl port add x1 type=ethdev devargs=net_tap8,iface=x8,persist=1,mac=02:00:00:00:08:01 queues=2 bridge=br0
+		wait_for 5 is_port_state x1 link up
+		ip addr replace 10.0.0.8/24 dev x8
+		forget_neighbours t1
+		wait_for 10 can_ping t1 10.0.0.8
+		expect "address" 02:00:00:00:08:01 "$(port_state x1 mac)"
+		ctl port del x1
+		expect "address that stays" 02:00:00:00:08:01 "$(cat /sys/class/net/x8/address)"
+	done
+	ip tuntap del mode tap multi_queue name x8
 }
 
 run_case "AF_XDP on a veth" af_xdp
@@ -224,6 +245,7 @@ run_case "an interface goes away, AF_PACKET" interface_goes_away net_af_packet
 run_case "an interface goes away, AF_XDP" interface_goes_away net_af_xdp
 run_case "a frame is too long for a device" frame_too_long_for_a_device
 run_case "a TAP's name that is taken is refused" taken_name_is_refused
+run_case "a persistent TAP stays" persistent_tap
 run_case "memif between two daemons, one restarts" memif_between_daemons
 run_case "virtio-user on a vhost port, split ring" virtio_user_meets_vhost "" "" split
 run_case "virtio-user on a vhost port, packed ring" virtio_user_meets_vhost "" ",packed_vq=1" packed

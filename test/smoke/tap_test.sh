@@ -223,7 +223,7 @@ ports_come_and_go_under_traffic() {
 	is_conserved
 }
 
-# net_tap drives its interface by name and so only where the daemon is: these two stay there.
+# An interface is set up, down and to its MTU only where the daemon is: these two stay there.
 down_is_down() {
 	ctl port add here type=ethdev devargs=net_tap80,iface=here bridge=br0
 	ip addr add 10.0.0.8/24 dev here

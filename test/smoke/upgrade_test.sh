@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# A running daemon is replaced by another one: guests keep their links, nothing is lost, and
+# A running daemon is replaced by another one: guests and TAPs keep their links, nothing is lost, and
 # whatever dies or hangs at any step, one of the two has the guests. The guests are those of another
-# daemon (virtio-user), with probes between them.
+# daemon (virtio-user), with probes between them. Each TAP of the daemon sends numbered packets,
+# which guest 1 answers.
 . "$(dirname "$0")/lib.sh"
 
 export RTVS_RELAY=$work/relay RTVS_RELAY_PROGRAM=$rtvswitchd
@@ -13,7 +14,8 @@ is_pid() { [ "$(pid)" = "$1" ]; }
 is_process() { [ -d "/proc/$1" ] && ! { grep -q '^State:.*Z' "/proc/$1/status" && [ "$(ls "/proc/$1/task")" = "$1" ]; }; }
 is_no_process() { ! is_process "$1"; }
 far() { daemon=far ctl "$@"; }
-upgrade() { ctl -j system upgrade >"$work/upgrade.json"; }
+# shellcheck disable=SC2120 # comes_again has the arguments
+upgrade() { ctl -j system upgrade "$@" >"$work/upgrade.json"; }
 follow() { pid >"$work/rtvsd.pid"; } # the daemon is another process now
 
 # t1 - far - v1 - daemon - v2 - far - t2, each with a bridge of its own at the far end. Guest 1 has
@@ -32,18 +34,36 @@ place_guests() {
 	done
 	plug 1 packed_vq=1,server=1
 	plug 2 packed_vq=0
+	place_taps
 	guests_are_there
+	start echo ip netns exec t1 python3 "$top/test/smoke/numbered.py" echo 10.0.0.1
+}
+place_taps() {
+	local i
+	tap_port x1 10.0.0.11/24 bridge=br0
+	tap_port x2 10.0.0.12/24 bridge=br0 queues=4
+	for i in x1 x2; do # it speaks when nobody asked
+		ns $i sh -c "echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6; echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6"
+	done
+	ip -n x1 route add 10.77.0.0/16 via 10.0.0.1 dev x1
 }
 guests_are_there() {
+	local guest
 	wait_for 20 is_port_state v1 link up
 	wait_for 20 is_port_state v2 link up
-	wait_for 20 can_ping t1 10.0.0.2
+	for guest in t1 x1 x2; do
+		wait_for 20 can_ping "$guest" 10.0.0.2
+	done
 }
 # After a crash. A DPDK guest that connects does so once.
 daemon_starts_again() {
 	daemon_resume rtvsd
 	far port del g2
 	plug 2 packed_vq=0
+	netns_give x1 x1 10.0.0.11/24 # a TAP ends with the last process that has it
+	netns_give x2 x2 10.0.0.12/24
+	ip -n x1 route add 10.77.0.0/16 via 10.0.0.1 dev x1
+	forget_neighbours t1
 	guests_are_there
 }
 
@@ -56,19 +76,59 @@ is_as_before() {
 	can_ping t1 10.0.0.2 || fail "no packet passes"
 }
 
+# The interfaces as the kernel has them, without what time changes.
+interfaces() {
+	local i
+	for i in x1 x2; do
+		ip -n $i -4 -o address show dev $i
+		ip -n $i route show dev $i
+		ns $i cat /sys/class/net/$i/ifindex /sys/class/net/$i/carrier_changes /sys/class/net/$i/address
+		ns $i sh -c "ls -d /sys/class/net/$i/queues/*"
+	done
+}
+
+# From each TAP to guest 1 and back, with the probes between guests.
+streams() { # [SECONDS]: between two packets
+	local i
+	for i in flow numbers.x1 numbers.x2; do # of a case that failed
+		! is_running "$i" || stop "$i" || :
+	done
+	flow
+	rm -f "$work/numbers.end"
+	interfaces >"$work/interfaces.before"
+	for i in x1 x2; do
+		rm -f "$work/numbers.$i.log"
+		start "numbers.$i" ip netns exec $i python3 "$top/test/smoke/numbered.py" $i 10.0.0.1 "$work/numbers.end" "${1:-0.004}"
+	done
+	for i in x1 x2; do
+		wait_for 20 grep -q answered "$work/numbers.$i.log"
+	done
+}
+streams_lost_nothing() {
+	local i
+	nothing_was_lost
+	touch "$work/numbers.end"
+	for i in x1 x2; do
+		wait_for 20 is_stopped "numbers.$i"
+		expect_match '^[1-9][0-9]* sent, 0 lost, 0 doubled$' "$(tail -n 1 "$work/numbers.$i.log")"
+	done
+	interfaces >"$work/interfaces.after"
+	diff "$work/interfaces.before" "$work/interfaces.after"
+}
+
 goes_on_in_another_process() {
 	local before i
-	flow
+	streams
 	ctl config dump >"$work/before.json"
 	for i in 1 2 3 4 5; do
 		before=$(pid)
 		upgrade
 		expect "process" "$(json 'd["pid"]' <"$work/upgrade.json")" "$(pid)"
-		wait_for 10 is_no_process "$before"
+		wait_for 30 is_no_process "$before"
 		is_as_before
 		follow
 	done
-	nothing_was_lost
+	streams_lost_nothing
 	ctl config dump >"$work/after.json"
 	cmp "$work/before.json" "$work/after.json"
 	# What a guest saw of it: nothing.
@@ -153,7 +213,7 @@ half_requests_go_on() {
 		assert all("error" in json.loads(a) for a in answers[1:]), answers
 		half.sendall(b'"method": "port.list", ' + b" " * 200000 + b'"params": {}}\n')
 		answer = json.loads(half.makefile().readline())
-		assert answer["id"] == 7 and len(answer["result"]) == 2, answer
+		assert answer["id"] == 7 and len(answer["result"]) == 4, answer
 		odd.sendall(b"\n"); assert b"error" in odd.recv(1 << 20)
 	END
 	follow
@@ -192,21 +252,38 @@ clients_connect_meanwhile() {
 	! grep -q refused "$work/asking.log" || fail "a client was refused"
 }
 
+# A TAP with an argument that DPDK's driver alone knows, and any TAP between versions of which one
+# does not send them.
 devices_of_the_host_come_again() {
-	local number before
-	tap_port x1 10.0.0.11/24 bridge=br0
-	wait_for 10 can_ping x1 10.0.0.1
-	number=$(ctl -j port list | json 'next(p["number"] for p in d if p["name"] == "x1")')
-	before=$(port_stat x1 rx_pkts)
-	upgrade
-	follow
-	expect "number" "$number" "$(ctl -j port list | json 'next(p["number"] for p in d if p["name"] == "x1")')"
-	[ "$(port_stat x1 rx_pkts)" -ge "$before" ] || fail "a counter went back"
-	netns_give x1 x1 10.0.0.11/24
-	wait_for 10 is_port_state x1 link up
-	wait_for 10 can_ping x1 10.0.0.1
-	ctl port del x1
+	ctl port add x9 type=ethdev devargs=net_tap99,iface=x9,mac=fixed bridge=br0
+	comes_again x9 upgrade
+	ctl port del x9
+	echo "hello before hide-taps" >"$RTVS_RELAY"
+	comes_again x1 upgrade "binary=$relay"
+	netns_give x2 x2 10.0.0.12/24
+	ip -n x1 route add 10.77.0.0/16 via 10.0.0.1 dev x1
+	guests_are_there
 }
+comes_again() { # PORT COMMAND [ARG...]
+	local number before
+	if [ ! -e "$work/netns.$1" ]; then
+		netns_add "$1"
+		netns_give "$1" "$1" "10.0.0.1${1#x}/24"
+	fi
+	wait_for 10 is_port_state "$1" link up
+	wait_for 10 can_ping "$1" 10.0.0.1
+	number=$(number_of "$1")
+	before=$(port_stat "$1" rx_pkts)
+	"${@:2}"
+	follow
+	expect "number" "$number" "$(number_of "$1")"
+	[ "$(port_stat "$1" rx_pkts)" -ge "$before" ] || fail "a counter went back"
+	netns_give "$1" "$1" "10.0.0.1${1#x}/24"
+	wait_for 10 is_port_state "$1" link up
+	forget_neighbours t1
+	wait_for 10 can_ping "$1" 10.0.0.1
+}
+number_of() { ctl -j port list | json "next(p['number'] for p in d if p['name'] == '$1')"; } # PORT
 
 two_at_once_come_one_after_the_other() {
 	local first
@@ -223,11 +300,11 @@ two_at_once_come_one_after_the_other() {
 is_refused() { # REGEX [ARG...]: and the daemon goes on
 	local before
 	before=$(pid)
-	flow
+	streams "${every:-}"
 	expect_fails "$1" ctl system upgrade "${@:2}"
 	expect "process" "$before" "$(pid)"
 	is_as_before
-	nothing_was_lost
+	streams_lost_nothing
 }
 wrong_programs_are_refused() {
 	is_refused 'binary: .*absolute path' binary=rtvswitchd
@@ -237,6 +314,8 @@ wrong_programs_are_refused() {
 	is_refused 'the new process ended' binary=/bin/false
 	echo "hello before format" >"$RTVS_RELAY"
 	is_refused 'this version knows format 1 alone' "binary=$relay"
+	echo "fd before lose-taps" >"$RTVS_RELAY"
+	is_refused 'port x[12]: the former process did not send the TAP net_tap' "binary=$relay"
 }
 program_without_memory_is_refused() {
 	printf '#!/bin/sh\nulimit -v 300000\nexec %s "$@"\n' "$rtvswitchd" >"$work/small"
@@ -262,10 +341,11 @@ next_dies_before() {
 	is_running events || fail "the subscription ended"
 	stop events
 }
+# Packets wait for a second, and the guest's ring has room for 256.
 next_hangs_at_go() {
 	local next
 	relay_does go before stop-next
-	is_refused 'the new process' "binary=$relay"
+	every=0.02 is_refused 'the new process' "binary=$relay"
 	read -r _ next <"$RTVS_RELAY.done"
 	! is_process "$next" || kill -CONT "$next"
 	wait_for 10 is_no_process "$next"
@@ -276,14 +356,14 @@ next_goes_on_alone() {
 	local before message
 	for message in go taken released; do
 		before=$(pid)
-		flow
+		streams
 		relay_does "$message" before kill-former
 		! ctl system upgrade "binary=$relay" || [ "$message" = released ] || fail "who answered?"
 		is_other_pid() { ! is_pid "$before"; }
 		wait_for 20 is_other_pid
 		follow
 		is_as_before
-		nothing_was_lost
+		streams_lost_nothing
 	done
 }
 # With no service manager, the daemon is started by hand.

@@ -18,6 +18,7 @@
 #include "kept.h"
 #include "link_store.h"
 #include "port_end.h"
+#include "port_tap.h"
 #include "port_type.h"
 #include "priority.h"
 #include "ring_states.h"
@@ -202,7 +203,8 @@ err_free:
 void
 dp_give_fd(struct dp *dp, const char *name, int fd)
 {
-	link_store_give(dp, name, fd);
+	if (!port_tap_give(dp, name, fd))
+		link_store_give(dp, name, fd);
 }
 
 void
@@ -221,6 +223,7 @@ dp_fini(struct dp *dp)
 	kept_forget_all(dp);
 	state_ids_forget(dp);
 	link_store_destroy(dp);
+	port_tap_end_given(dp);
 	priority_stop(dp->windows);
 	dp_halt(dp);
 	guest_loop_destroy(dp->guests);

@@ -1,5 +1,5 @@
-// The hand-over of guests' connections to another process, and the taking over (rtvs/dp.h). A
-// port's type says what is sent; link_store.c has the connections.
+// The hand-over of guests' connections and of TAPs to another process, and the taking over
+// (rtvs/dp.h). A port's type says what is sent; link_store.c has the connections.
 // Invariant: between dp_hand_stop and dp_hand_resume the loop's lock is held, so no front-end is
 // served. With the workers halted, rings and connections are as the records say.
 #include "dp_state.h"
@@ -7,6 +7,7 @@
 #include "link_store.h"
 #include "port.h"
 #include "port_end.h"
+#include "port_tap.h"
 #include "port_type.h"
 
 #include <errno.h>
@@ -66,6 +67,7 @@ dp_hand_prepare(struct dp *dp, const struct dp_fd_store *to, char err[DP_ERR_SIZ
 	int rc;
 
 	dp->n_hands++;
+	dp->hands_taps = to->takes_taps;
 	rc = hand_locked(dp, to, err);
 	if (!rc)
 		guest_loop_unlock(dp->guests);
@@ -87,13 +89,31 @@ dp_hand_resume(struct dp *dp)
 	return rc;
 }
 
+bool
+dp_port_is_tap(const struct dp_port_cfg *cfg)
+{
+	return port_tap_is(cfg);
+}
+
+bool
+dp_port_is_handed(const struct dp_port_cfg *cfg)
+{
+	return (port_has(cfg->type, PORT_IS_HANDED) && !cfg->device[0]) || dp_port_is_tap(cfg);
+}
+
+static bool
+is_handed(const struct dp *dp, const struct dp_port_cfg *cfg)
+{
+	return dp_port_is_handed(cfg) && (dp->hands_taps || !dp_port_is_tap(cfg));
+}
+
 void
 dp_hand_release(struct dp *dp)
 {
 	guest_loop_freeze(dp->guests);
 	dp->is_ending = true;
 	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
-		if (dp->port[i] && !dp_port_is_handed(&dp->port[i]->cfg))
+		if (dp->port[i] && !is_handed(dp, &dp->port[i]->cfg))
 			(void)dp_port_del(dp, i);
 	(void)port_end_now(dp, NULL);
 }
@@ -117,6 +137,7 @@ dp_take_over(struct dp *dp)
 	port_start_all(dp);
 	atomic_store(&dp->is_taking_over, false);
 	link_store_end_given(dp);
+	port_tap_end_given(dp);
 	guest_link_cool();
 	return dp_resume(dp);
 }

@@ -1,12 +1,14 @@
-// Any device that DPDK drives: PCI NICs, AF_XDP, TAP, memif, virtio-user, pcap. Made from devargs
-// when the port is added, removed with it. Offloads are used where the driver has them; a driver
-// without chained buffers gets single ones (egress.c). Its packets: ethdev_io.c. Control thread.
+// Any device that DPDK drives: PCI NICs, AF_XDP, memif, virtio-user, pcap; and TAPs with arguments
+// that port_tap.c does not know. Made from devargs when the port is added, removed with it.
+// Offloads are used where the driver has them; a driver without chained buffers gets single ones
+// (egress.c). Its packets: ethdev_io.c. Control thread.
 #include "dp_state.h"
 #include "eal.h"
 #include "io/ethdev_io.h"
 #include "io/netdev.h"
 #include "port.h"
 #include "port_link.h"
+#include "port_tap.h"
 #include "port_type.h"
 #include "rtvs/log.h"
 #include "virtio_user.h"
@@ -232,9 +234,12 @@ configure(struct port *port, struct ethdev *e, char err[DP_ERR_SIZE])
 static int
 ethdev_open(struct port *port, char err[DP_ERR_SIZE])
 {
-	struct ethdev *e = rte_zmalloc("ethdev", sizeof(*e), RTE_CACHE_LINE_SIZE);
+	struct ethdev *e;
 	int rc;
 
+	if (port_tap_is(&port->cfg))
+		return port_tap_open(port, err);
+	e = rte_zmalloc("ethdev", sizeof(*e), RTE_CACHE_LINE_SIZE);
 	if (!e) {
 		dp_error(err, "no memory for a port");
 		return -ENOMEM;
@@ -369,25 +374,6 @@ ethdev_configure(struct port *port, const struct dp_port_cfg *cfg, char err[DP_E
 }
 
 static void
-explain(const struct ethdev *e, char *text, size_t size)
-{
-	switch (e->state) {
-	case NETDEV_UP:
-		snprintf(text, size, "the device has no link");
-		break;
-	case NETDEV_DOWN:
-		snprintf(text, size, "interface %s is down; where it is: ip link set %s up", e->ifname, e->ifname);
-		break;
-	case NETDEV_NO_CARRIER:
-		snprintf(text, size, "interface %s has no carrier: its cable, or the other end of a veth", e->ifname);
-		break;
-	case NETDEV_GONE:
-		snprintf(text, size, "interface %s is gone; delete the port and add it again", e->ifname);
-		break;
-	}
-}
-
-static void
 ethdev_state(const struct port *port, struct dp_port_state *ret_state)
 {
 	const struct ethdev *e = port->priv;
@@ -401,7 +387,7 @@ ethdev_state(const struct port *port, struct dp_port_state *ret_state)
 	if (!port->cfg.admin_up)
 		snprintf(ret_state->detail, sizeof(ret_state->detail), "administratively down");
 	else if (!ret_state->is_link_up)
-		explain(e, ret_state->detail, sizeof(ret_state->detail));
+		netdev_explain(e->state, e->ifname, ret_state->detail, sizeof(ret_state->detail));
 }
 
 // Of packets that it took. net_af_packet takes packets that the kernel then refuses, for example

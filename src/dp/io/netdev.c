@@ -12,6 +12,7 @@
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -55,6 +56,25 @@ netdev_tap_state(int fd)
 	if (p.revents & (POLLERR | POLLNVAL))
 		return NETDEV_GONE;
 	return p.revents & POLLOUT ? NETDEV_UP : NETDEV_DOWN;
+}
+
+void
+netdev_explain(enum netdev_state state, const char *ifname, char *text, size_t size)
+{
+	switch (state) {
+	case NETDEV_UP:
+		snprintf(text, size, "the device has no link");
+		break;
+	case NETDEV_DOWN:
+		snprintf(text, size, "interface %s is down; where it is: ip link set %s up", ifname, ifname);
+		break;
+	case NETDEV_NO_CARRIER:
+		snprintf(text, size, "interface %s has no carrier: its cable, or the other end of a veth", ifname);
+		break;
+	case NETDEV_GONE:
+		snprintf(text, size, "interface %s is gone; delete the port and add it again", ifname);
+		break;
+	}
 }
 
 int

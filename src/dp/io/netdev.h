@@ -4,6 +4,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 
 enum netdev_state {
 	NETDEV_UP,
@@ -18,6 +19,8 @@ struct netdev_watch;
 enum netdev_state netdev_state(unsigned ifindex);
 // A TAP by its descriptor, in whatever namespace it is by now.
 enum netdev_state netdev_tap_state(int fd);
+// Why a port above the interface has no link, for people.
+void netdev_explain(enum netdev_state state, const char *ifname, char *text, size_t size);
 
 // Control thread. A watch's descriptor is readable when an interface of this namespace may have
 // changed, or a TAP that was added may be up. Without a netlink socket (-ENOMEM and errors of

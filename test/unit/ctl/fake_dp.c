@@ -900,6 +900,18 @@ fake_dp_dump(void)
 	return sorted;
 }
 
+bool
+dp_port_is_tap(const struct dp_port_cfg *cfg)
+{
+	return !strncmp(cfg->devargs, "net_tap", 7);
+}
+
+bool
+dp_port_is_handed(const struct dp_port_cfg *cfg)
+{
+	return port_has(cfg->type, PORT_IS_HANDED);
+}
+
 int
 dp_hand_prepare(struct dp *dp, const struct dp_fd_store *to, char err[DP_ERR_SIZE])
 {
