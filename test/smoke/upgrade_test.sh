@@ -191,6 +191,7 @@ subscribers_go_on() {
 	wait_for 10 grep -q '"later"' "$work/events.log"
 	ctl port del later
 	is_running events || fail "the subscription ended"
+	! grep '"link' "$work/events.log" || fail "a link is said to have changed"
 	stop events
 }
 has_subscriber() { [ "$(ctl -j system info | json 'd["control"]["clients"]')" -ge 2 ]; }

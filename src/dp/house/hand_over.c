@@ -129,12 +129,22 @@ dp_warm(struct dp *dp, char err[DP_ERR_SIZE])
 	return rc;
 }
 
+// A tunnel may have been started before its uplink.
+static void
+follow_uplinks(struct dp *dp)
+{
+	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
+		if (dp->port[i] && port_has(dp->port[i]->cfg.type, PORT_IS_TUNNEL))
+			dp->port[i]->type->housekeeping(dp->port[i]);
+}
+
 int
 dp_take_over(struct dp *dp)
 {
 	dp->cfg.is_standby = false;
 	atomic_store(&dp->is_taking_over, true);
 	port_start_all(dp);
+	follow_uplinks(dp);
 	atomic_store(&dp->is_taking_over, false);
 	link_store_end_given(dp);
 	port_tap_end_given(dp);

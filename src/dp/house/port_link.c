@@ -16,6 +16,9 @@ port_link_changed(struct port *port, bool is_up)
 	port_link_rings_changed(port);
 	if (!is_up)
 		atomic_store(&port->has_lost_link, true);
+	// A link that goes on in this process did not come up.
+	if (is_up && atomic_load(&port->dp->is_taking_over))
+		return;
 	event_queue_post(
 		&port->dp->env.events, (struct dp_event){.type = DP_EVENT_LINK, .port = port->path.id, .is_up = is_up});
 }
