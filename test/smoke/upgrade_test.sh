@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# A running daemon is replaced by another one: guests and TAPs keep their links, nothing is lost, and
-# whatever dies or hangs at any step, one of the two has the guests. The guests are those of another
-# daemon (virtio-user), with probes between them. Each TAP of the daemon sends numbered packets,
-# which guest 1 answers.
+# A running daemon is replaced by another one: guests and TAPs keep their links, nothing is lost,
+# and whatever dies or hangs at any step, one of the two has the guests. The guests are those of
+# another daemon (virtio-user), with probes between them. Each TAP of the daemon sends numbered
+# packets, which guest 1 answers.
 . "$(dirname "$0")/lib.sh"
 
 export RTVS_RELAY=$work/relay RTVS_RELAY_PROGRAM=$rtvswitchd
