@@ -1,6 +1,7 @@
 // Fuzz target: a guest's frame. Parsing, the spoof guard and segmentation of one frame, with the
 // promises of their contracts. The first two bytes are not the frame's: segment size.
 #include "promise.h"
+#include "rtvs/flow_set.h"
 #include "rtvs/fragment.h"
 #include "rtvs/frame.h"
 #include "rtvs/frame_tos.h"
@@ -155,6 +156,36 @@ check_dscp(const uint8_t *data, size_t len, uint8_t dscp)
 	PROMISE(before < 0 ? memcmp(out, data, len) == 0 : frame_dscp(out, len) == before);
 }
 
+// What is written reads so afterwards, and writing the former values gives the former frame.
+static void
+check_rules(const uint8_t *data, size_t len, uint16_t value)
+{
+	struct flow_set set = {
+		.value = {.l4_dst = value, .ip_ttl = (uint8_t)value, .ip_src = {1, 2, 3, (uint8_t)value}},
+		.mask = {.l4_dst = UINT16_MAX, .ip_ttl = UINT8_MAX, .ip_src = {255, 255, 255, 255}}};
+	struct flow_key before, after;
+	uint8_t *copy = malloc(len + 1);
+
+	PROMISE(copy);
+	memcpy(copy, data, len);
+	flow_key_read(copy, len, 0, &before);
+	if (!flow_set_apply(&set, copy, len, false)) {
+		PROMISE(!memcmp(copy, data, len));
+		free(copy);
+		return;
+	}
+	flow_key_read(copy, len, 0, &after);
+	for (unsigned i = 0; i < FLOW_KEY_WORDS; i++) {
+		PROMISE(!((before.word[i] ^ after.word[i]) & ~set.mask.word[i]));
+		PROMISE(after.word[i] == before.word[i] || !((after.word[i] ^ set.value.word[i]) & set.mask.word[i]));
+		set.value.word[i] = before.word[i] & set.mask.word[i];
+	}
+	PROMISE(flow_set_apply(&set, copy, len, false));
+	flow_key_read(copy, len, 0, &after);
+	PROMISE(!memcmp(&after, &before, sizeof(after)));
+	free(copy);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *input, size_t len)
 {
@@ -171,6 +202,7 @@ LLVMFuzzerTestOneInput(const uint8_t *input, size_t len)
 	check_segments(data, len, mss);
 	check_fragments(data, len, mss);
 	check_dscp(data, len, mss & 0x3f);
+	check_rules(data, len, mss);
 	if (!frame_parse_l2(data, len, &l2))
 		return 0;
 	PROMISE(l2.l3_offset <= len);
