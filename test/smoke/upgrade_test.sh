@@ -118,6 +118,8 @@ streams_lost_nothing() {
 
 goes_on_in_another_process() {
 	local before i
+	local connects
+	connects="$(port_state v1 connects) $(port_state v2 connects)"
 	streams
 	ctl config dump >"$work/before.json"
 	for i in 1 2 3 4 5; do
@@ -133,6 +135,7 @@ goes_on_in_another_process() {
 	cmp "$work/before.json" "$work/after.json"
 	# What a guest saw of it: nothing.
 	expect "disconnects of g1" 0 "$(port_state v1 disconnects)"
+	expect "connects" "$connects" "$(port_state v1 connects) $(port_state v2 connects)"
 	expect "rings that a crash left" 0 "$(port_state v1 rings_recovered)"
 	is_conserved
 }

@@ -288,6 +288,7 @@ adopt(struct vhost *v)
 	rc = guest_loop_adopt(v->port->dp->guests, &v->served, socket, &r->session, &fds, &r->is_whole);
 	if (rc)
 		return rc;
+	vhost_session_adopted(v);
 	if (is_whole == LINK_STORED) {
 		v->n_stored = ADOPTED_CHANGES;
 		v->is_stored = true;

@@ -4,6 +4,11 @@
 
 #include "port.h"
 
+// Of front-ends, in all processes that had the port.
+struct port_connects {
+	uint64_t n_connects, n_disconnects, n_rings_recovered;
+};
+
 struct port_type {
 	// open: make the device from port->cfg. start and stop: link up and down by the operator.
 	int (*open)(struct port *port, char err[DP_ERR_SIZE]);
@@ -33,6 +38,10 @@ struct port_type {
 	// After open, before start. -EINVAL: another version or length, or a number that save does
 	// not write; the port is then as it was.
 	int (*restore)(struct port *port, const void *state, size_t len);
+	// Both NULL: no front-end of the port outlives a hand-over. go_on: of the process before,
+	// after open, before start. A connection that goes on is among them.
+	void (*connects)(const struct port *port, struct port_connects *ret_connects);
+	void (*go_on)(struct port *port, const struct port_connects *connects);
 	const struct port_io *io; // NULL: it has no device of its own
 };
 

@@ -278,6 +278,18 @@ vhost_warm(struct port *port, char err[DP_ERR_SIZE])
 	return link_store_warm(port->priv, err);
 }
 
+static void
+vhost_connects(const struct port *port, struct port_connects *ret_connects)
+{
+	vhost_session_connects(port->priv, ret_connects);
+}
+
+static void
+vhost_go_on(struct port *port, const struct port_connects *connects)
+{
+	vhost_session_go_on(port->priv, connects);
+}
+
 // A QEMU outlives its port, and goes on with the features that its guest negotiated.
 struct saved {
 	uint32_t version, zero;
@@ -327,5 +339,7 @@ const struct port_type port_vhost_type = {
 	.warm = vhost_warm,
 	.save = vhost_save,
 	.restore = vhost_restore,
+	.connects = vhost_connects,
+	.go_on = vhost_go_on,
 	.io = &guest_io_ops,
 };

@@ -3,6 +3,7 @@
 // that saves, which may have to go on.
 #include "state.h"
 
+#include "state_connects.h"
 #include "state_counters.h"
 #include "state_flows.h"
 #include "state_hops.h"
@@ -38,6 +39,7 @@ static const struct {
 	{STATE_HOP, 1, state_hops_load},
 	{STATE_TYPE, 1, state_types_load},
 	{STATE_FLOW, 1, state_flows_load},
+	{STATE_CONNECTS, 1, state_connects_load},
 };
 
 static int64_t
@@ -64,6 +66,7 @@ dp_state_save(struct dp *dp, uint8_t **buf, size_t *len)
 	state_hops_save(&s); // packets of tunnels are as long as headers, at least
 	state_flows_save(&s);
 	state_counters_save(&s);
+	state_connects_save(&s);
 	state_limits_save(&s); // answers of feedback are parameters of senders
 	state_senders_save(&s);
 	state_packets_save(&s);

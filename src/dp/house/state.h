@@ -27,6 +27,7 @@ enum state_type {
 	STATE_HOP = 14, // state_hops.c
 	STATE_TYPE = 15, // state_types.c
 	STATE_FLOW = 16, // state_flows.c
+	STATE_CONNECTS = 17, // state_connects.c
 };
 
 #define STATE_MAX_DROPS 256 // reasons that a state names

@@ -10,6 +10,7 @@
 #include "io/vhost_guard.h"
 #include "io/vhost_link.h"
 #include "port_link.h"
+#include "port_type.h"
 #include "rtvs/guest_state.h"
 #include "rtvs/log.h"
 
@@ -391,6 +392,33 @@ vhost_session_offers(const struct dp_port_cfg *cfg)
 {
 	return RINGS | (cfg->packed ? BIT(VIRTIO_F_RING_PACKED) : 0) | (cfg->csum ? CSUM : 0) |
 		(cfg->csum && cfg->tso ? TSO : 0);
+}
+
+void
+vhost_session_connects(const struct vhost *v, struct port_connects *ret_connects)
+{
+	*ret_connects = (struct port_connects){.n_connects = atomic_load(&v->n_connects),
+		.n_disconnects = atomic_load(&v->n_disconnects),
+		.n_rings_recovered = atomic_load(&v->n_rings_recovered)};
+}
+
+void
+vhost_session_go_on(struct vhost *v, const struct port_connects *connects)
+{
+	atomic_fetch_add(&v->n_connects, connects->n_connects);
+	atomic_fetch_add(&v->n_disconnects, connects->n_connects);
+	atomic_fetch_add(&v->n_rings_recovered, connects->n_rings_recovered);
+	v->has_former = connects->n_connects > connects->n_disconnects;
+}
+
+void
+vhost_session_adopted(struct vhost *v)
+{
+	if (!v->has_former)
+		return;
+	v->has_former = false;
+	atomic_fetch_sub(&v->n_connects, 1);
+	atomic_fetch_sub(&v->n_disconnects, 1);
 }
 
 bool

@@ -27,6 +27,8 @@ struct frontend {
 	pid_t pid; // of the process at the other end
 };
 
+struct port_connects;
+
 struct vhost {
 	struct guest_io io; // what workers have
 	struct port *port;
@@ -60,6 +62,8 @@ struct vhost {
 	char fault[DP_CAUSE_SIZE]; // the last one's cause, "": none since the last connection
 	bool is_fault_told;
 	_Atomic uint64_t n_connects, n_disconnects, n_rings_recovered;
+	// The former process had a connection, which counts as lost until it goes on; ctl
+	bool has_former;
 	_Atomic int connect_errno; // of the last attempt
 	// features of the guest of a port on the same socket that is gone; ctl
 	uint64_t used_before;
@@ -76,6 +80,11 @@ void vhost_session_open(struct vhost *v, struct port *port, uint64_t offered, co
 void vhost_session_close(struct vhost *v); // it is served no more
 // True: a driver uses the port, and all of *ret_state but the detail is told; else a part.
 bool vhost_session_state(struct vhost *v, struct dp_port_state *ret_state);
+// Control thread, before the port is started: counters of the former process. adopted: its
+// connection goes on, and was counted here as another one.
+void vhost_session_connects(const struct vhost *v, struct port_connects *ret_connects);
+void vhost_session_go_on(struct vhost *v, const struct port_connects *connects);
+void vhost_session_adopted(struct vhost *v);
 void vhost_session_housekeeping(struct port *port);
 
 // Any thread. Front-ends in a row left at once, and why they probably do.

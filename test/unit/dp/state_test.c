@@ -8,6 +8,7 @@
 #include "path/schedule.h"
 #include "path/senders.h"
 #include "port_end.h"
+#include "port_type.h"
 #include "rtvs/frame.h"
 #include "rtvs/random.h"
 #include "state.h"
@@ -319,6 +320,29 @@ use_some(void)
 	t->s.link.free_ns = w->now_ns + SECOND_NS;
 	port_of(0)->path.paid.max_rate = (w->now_ns + SECOND_NS) * RATE_LIMIT_PARTS;
 	assert_int_equal(dp_port_set_answer(dp, guest[1].port, 2 * SECOND_NS, 10, DSCP_KEEP), 0);
+}
+
+static void
+connects_go_on(void **state)
+{
+	struct dp_state_loaded told;
+	struct dp_port_state seen;
+	struct bytes saved;
+
+	(void)state;
+	begin(NULL);
+	port_of(0)->type->go_on(port_of(0), &(struct port_connects){5, 4, 1});
+	saved = save();
+	begin_again(NULL);
+	told = load(&saved);
+	assert_int_equal(told.n_refused + told.n_unknown, 0);
+	assert_int_equal(dp_port_state(dp, guest[0].port, &seen), 0);
+	assert_int_equal(seen.n_connects, 5);
+	assert_int_equal(seen.n_disconnects, 5); // its front-end did not go on
+	assert_int_equal(seen.n_rings_recovered, 1);
+	assert_int_equal(dp_port_state(dp, guest[1].port, &seen), 0);
+	assert_int_equal(seen.n_connects, 0);
+	end(&saved);
 }
 
 static void
@@ -1426,6 +1450,7 @@ main(int argc, char **argv)
 		WITH_BRIDGE(saving_changes_nothing_and_appends),
 		WITH_BRIDGE(macs_keep_to_limits_and_owners),
 		WITH_BRIDGE(macs_of_others_are_not_learned),
+		WITH_BRIDGE(connects_go_on),
 		WITH_BRIDGE(counters_go_on),
 		WITH_BRIDGE(counters_of_a_port_that_is_not_here_are_of_those_gone),
 		WITH_BRIDGE(counters_of_a_port_that_comes_later_go_on),
