@@ -5,7 +5,8 @@
 // libvirt waits for it, so it must not call libvirt. A start, a restore and a migration to this
 // host may be refused, with a line on stderr, which libvirt shows. They are refused while the
 // daemon does not answer, since QEMU would wait for its socket without a message. Nothing else is
-// refused: running guests continue, stopping ones stop.
+// refused: running guests continue, stopping ones stop. A port that a QEMU is connected to is not
+// removed: it is that of another libvirt of this host, which has the domain (rtvs-move).
 #include "ports.h"
 #include "rtvs/journal.h"
 #include "rtvs/output.h"
@@ -15,10 +16,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define DEFAULT_SOCKET "/run/rtvswitch/control.sock"
 #define TIMEOUT_MS 3000 // for each answer: libvirt holds the domain meanwhile
+// The daemon needs some ms to see that a QEMU has ended. After a migration a connected QEMU is
+// expected.
+#define N_LOOKS 50
+#define N_LOOKS_MIGRATED 10
+#define LOOK_MS 20
 
 enum action {
 	ACTION_NONE,
@@ -80,8 +87,23 @@ log_line(void *ctx, bool is_problem, const char *text)
 	say(is_problem ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO, NULL, d->name, text);
 }
 
+// A QEMU that is connected may be that of the same domain below another libvirt of this host: it
+// was moved there, or could not be moved here (rtvs-move).
 static enum cli_exit
-act(enum action action, const char *socket, const struct domain *d, char err[DOMAIN_ERR_SIZE])
+remove_unused(struct ports *ports, const char *uuid, bool is_migrated, char err[DOMAIN_ERR_SIZE])
+{
+	const struct timespec pause = {.tv_nsec = LOOK_MS * 1000000L};
+	unsigned n = is_migrated ? N_LOOKS_MIGRATED : N_LOOKS;
+	enum cli_exit rc;
+
+	ports->keeps_used = true;
+	for (unsigned i = 0; !(rc = ports_remove(ports, uuid, err)) && ports->n_kept && i < n; i++)
+		(void)nanosleep(&pause, NULL);
+	return rc;
+}
+
+static enum cli_exit
+act(enum action action, const char *socket, const struct domain *d, bool is_migrated, char err[DOMAIN_ERR_SIZE])
 {
 	struct ports ports = {.is_running = action == ACTION_RESTORE_PORTS, .log = log_line, .log_ctx = (void *)d};
 	enum cli_exit rc;
@@ -90,7 +112,7 @@ act(enum action action, const char *socket, const struct domain *d, char err[DOM
 	if (client_connect(socket, TIMEOUT_MS, &ports.client))
 		return CLI_UNREACHABLE;
 	if (action == ACTION_REMOVE)
-		rc = ports_remove(&ports, d->uuid, err);
+		rc = remove_unused(&ports, d->uuid, is_migrated, err);
 	else if (action == ACTION_CHECK)
 		rc = ports_check(&ports, d, err);
 	else
@@ -100,7 +122,7 @@ act(enum action action, const char *socket, const struct domain *d, char err[DOM
 }
 
 static int
-run(enum action action, const char *socket, const char *guest)
+run(enum action action, const char *socket, const char *guest, bool is_migrated)
 {
 	char err[DOMAIN_ERR_SIZE] = "out of memory";
 	struct domain *d = NULL;
@@ -124,7 +146,7 @@ run(enum action action, const char *socket, const char *guest)
 			d->mtu_line);
 		rc = CLI_REFUSED;
 	} else if (d->n_ports || d->n_sockets || action == ACTION_REMOVE)
-		rc = act(action, socket, d, err);
+		rc = act(action, socket, d, is_migrated, err);
 	free(text);
 	domain_free(d);
 	if (!rc)
@@ -166,5 +188,6 @@ main(int argc, char **argv)
 		fputs("rtvs-hook: needs GUEST OPERATION SUB-OPERATION, as libvirt gives them\n", stderr);
 		return 2;
 	}
-	return run(action_of(argv[optind + 1], argv[optind + 2]), socket, argv[optind]);
+	return run(action_of(argv[optind + 1], argv[optind + 2]), socket, argv[optind],
+		argc - optind > 3 && !strcmp(argv[optind + 3], "migrated"));
 }

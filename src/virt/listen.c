@@ -6,7 +6,8 @@
 // Ports of a domain that does not run are removed. A domain may begin to run meanwhile, and its
 // hook make its ports. No port is lost then: libvirt calls a domain active before it runs the hook.
 // The list of ports is older than the answer that the domain is not active, and the question is
-// repeated after the removal.
+// repeated after the removal. A port that a QEMU is connected to stays: rtvs-move takes domains to
+// another libvirt of this host, and back.
 #include "listen.h"
 
 #include "host.h"
@@ -36,7 +37,7 @@
 #define MAX_LIBVIRT_WAIT_MS 20000 // nothing that runs is the worse for it
 // Running guests have no network until the daemon is back and their ports are made.
 #define MAX_DAEMON_WAIT_MS 1000
-#define AGAIN_MS 30000 // until what was refused is tried again
+#define AGAIN_MS 30000 // until what was refused is tried again, or a kept port looked at
 #define BUSY_MS 2000 // until a port that answers for an unknown interface is looked at again
 #define ANSWER_MS 3000
 #define NEVER (-1)
@@ -473,7 +474,10 @@ look_at(struct listener *l, const char *uuid, const char *name)
 		l->name = dom ? virDomainGetName(dom) : name;
 		if (!active && !is_gone) {
 			l->problems[0] = '\0';
+			ports.keeps_used = true;
 			rc = ports_remove(&ports, uuid, NULL);
+			if (ports.n_kept)
+				virEventUpdateTimeout(l->again_timer, AGAIN_MS);
 			tell_problems(l, uuid);
 			is_gone = true;
 		} else {

@@ -627,12 +627,31 @@ ports_compare(
 	return rc == CLI_UNREACHABLE ? rc : CLI_OK;
 }
 
+// Takes those off the list that a QEMU is connected to.
+static unsigned
+keep_used(json_t *list, const char *uuid)
+{
+	unsigned n_kept = 0;
+
+	for (size_t i = json_array_size(list); i-- > 0;) {
+		const json_t *port = json_array_get(list, i), *config = json_object_get(port, "config");
+
+		if (strcmp(text_of(config, "domain_uuid"), uuid) || !text_of(config, "socket")[0] ||
+			!json_is_true(json_object_get(port, "connected")))
+			continue;
+		(void)json_array_remove(list, i);
+		n_kept++;
+	}
+	return n_kept;
+}
+
 enum cli_exit
-ports_remove(const struct ports *p, const char *uuid, char *err)
+ports_remove(struct ports *p, const char *uuid, char *err)
 {
 	json_t *list = NULL;
 	enum cli_exit rc = list_ports(p, &list, err);
 
+	p->n_kept = rc == CLI_OK && p->keeps_used ? keep_used(list, uuid) : 0;
 	if (rc == CLI_OK)
 		rc = remove_others(p, list, uuid, NULL, NULL);
 	json_decref(list);

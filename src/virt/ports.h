@@ -18,6 +18,11 @@ struct ports {
 	// libvirt changes the guest at this moment: its XML may lack an interface that QEMU waits
 	// for.
 	bool is_busy;
+	// A port that a QEMU is connected to is not removed because its domain is gone: another
+	// libvirt of this host may have the domain, and its QEMU that port. n_kept is how many
+	// there were.
+	bool keeps_used;
+	unsigned n_kept;
 	const char *root; // of links_make; NULL: the machine
 	ports_log_fn *log; // NULL: no reader
 	void *log_ctx;
@@ -44,7 +49,7 @@ enum cli_exit ports_compare(
 	const struct ports *p, const struct domain_port *port, const json_t *config, char ret_text[DOMAIN_ERR_SIZE]);
 // Could they be? Nothing is changed. Each is asked for alone.
 enum cli_exit ports_check(const struct ports *p, const struct domain *d, char err[DOMAIN_ERR_SIZE]);
-// Removes all ports with this UUID; or the one that has that name, too. CLI_UNREACHABLE;
-// CLI_REFUSED with the daemon's message in err (NULL: not wanted).
-enum cli_exit ports_remove(const struct ports *p, const char *uuid, char *err);
+// Removes all ports with this UUID, as keeps_used says; or the one that has that name, too.
+// CLI_UNREACHABLE; CLI_REFUSED with the daemon's message in err (NULL: not wanted).
+enum cli_exit ports_remove(struct ports *p, const char *uuid, char *err);
 enum cli_exit ports_remove_one(const struct ports *p, const char *uuid, const char *name);

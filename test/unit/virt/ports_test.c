@@ -122,7 +122,7 @@ tell(void *ctx, bool is_problem, const char *text)
 
 // Where links_make finds the kernel's files.
 static char root[] = "/tmp/rtvs-ports-XXXXXX";
-static const struct ports ports = {.log = tell, .root = root};
+static struct ports ports = {.log = tell, .root = root};
 
 static struct domain *
 domain(const char *elements)
@@ -338,6 +338,30 @@ other_hands_ports_are_not_touched(void **state)
 	assert_int_equal(ports_remove(&ports, UUID, NULL), CLI_OK);
 	assert_int_equal(json_array_size(model), 1);
 	assert_int_equal(ports_remove(&ports, OTHER, NULL), CLI_OK);
+	assert_int_equal(json_array_size(model), 0);
+}
+
+static void
+a_port_that_a_qemu_has_is_kept(void **state)
+{
+	struct ports keeping = {.keeps_used = true};
+
+	(void)state;
+	for (unsigned i = 0; i < 3; i++)
+		json_array_append_new(model,
+			json_pack("{s:s, s:b, s:{s:s, s:s, s:s}}", "name", i ? i == 1 ? "vm2" : "vm3" : "vm1",
+				"connected", (int)(i < 2), "config", "name", "vm", "socket",
+				i == 1 ? "" : "/run/vm.sock", "domain_uuid", UUID));
+	// The second is no vhost-user port, the third has no QEMU.
+	assert_int_equal(ports_remove(&keeping, UUID, NULL), CLI_OK);
+	assert_int_equal(keeping.n_kept, 1);
+	assert_int_equal(json_array_size(model), 1);
+	assert_int_equal(position("vm1"), 0);
+	// Of another domain none is kept, nor counted.
+	assert_int_equal(ports_remove(&keeping, OTHER, NULL), CLI_OK);
+	assert_int_equal(keeping.n_kept, 0);
+	keeping.keeps_used = false;
+	assert_int_equal(ports_remove(&keeping, UUID, NULL), CLI_OK);
 	assert_int_equal(json_array_size(model), 0);
 }
 
@@ -820,6 +844,7 @@ main(void)
 		TEST(what_is_not_said_any_more_goes_back),
 		TEST(refusal_leaves_everything_as_it_was),
 		TEST(other_hands_ports_are_not_touched),
+		TEST(a_port_that_a_qemu_has_is_kept),
 		TEST(another_socket_makes_the_port_anew),
 		TEST(optional_port_comes_up_without_a_bridge),
 		TEST(optional_port_does_nothing_to_the_one_that_it_repeats),
