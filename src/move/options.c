@@ -1,5 +1,5 @@
 // One row for each option says which subcommands have it; getopt_long's tables and the help are
-// made of the rows.
+// made of the rows. An option whose value is another thing elsewhere has a second row there.
 #include "options.h"
 
 #include "rtvs/text.h"
@@ -13,6 +13,8 @@
 
 #define QEMU (1u << OPTIONS_QEMU)
 #define HOST (1u << OPTIONS_HOST)
+#define LIBVIRT (1u << OPTIONS_LIBVIRT)
+#define ALL (QEMU | HOST | LIBVIRT)
 
 static const struct row {
 	const char *name;
@@ -22,14 +24,17 @@ static const struct row {
 	const char *help;
 } rows[] = {
 	{"from", 'f', HOST, "PROGRAM", "the QEMU whose guests are moved; also the file that was at its path before"},
+	{"from", 'f', LIBVIRT, "URI", "the libvirt daemon that runs the domain; default " OPTIONS_DEFAULT_URI},
 	{"to", 't', QEMU | HOST, "PROGRAM", "the QEMU that is moved to"},
+	{"to", 't', LIBVIRT, "URI", "the libvirt daemon that is moved to, another one of this host"},
+	{"memory", 'm', LIBVIRT, "DIR", "memory_backing_dir of the destination's qemu.conf"},
 	{"parallel", 'n', HOST, "N", "move so many guests at a time, 1 to 64; default 1"},
-	{"plain", 'p', QEMU | HOST, NULL, "copy the memory, as an ordinary migration"},
-	{"check", 'c', QEMU | HOST, NULL, "only say whether and how it can be done, with all reasons against it"},
-	{"json", 'j', QEMU | HOST, NULL, "print JSON: see below"},
-	{"socket", 's', QEMU | HOST, "SOCKET", "of rtvswitchd, which permits second connections to its ports"},
-	{"help", 'h', QEMU | HOST, NULL, "print this"},
-	{"version", 'V', QEMU | HOST, NULL, "print the version"},
+	{"plain", 'p', ALL, NULL, "copy the memory, as an ordinary migration"},
+	{"check", 'c', ALL, NULL, "only say whether and how it can be done, with all reasons against it"},
+	{"json", 'j', ALL, NULL, "print JSON: see below"},
+	{"socket", 's', ALL, "SOCKET", "of rtvswitchd, which permits second connections to its ports"},
+	{"help", 'h', ALL, NULL, "print this"},
+	{"version", 'V', ALL, NULL, "print the version"},
 };
 #define N_ROWS (sizeof(rows) / sizeof(rows[0]))
 
@@ -58,6 +63,17 @@ static const struct command {
 		"movable is in place of moved.\n"
 		"\n"
 		"Ctrl-C: no further guest is begun, and those that move are ended or finished.\n"},
+	{"libvirt", OPTIONS_LIBVIRT, "DOMAIN [--from URI] --to URI --memory DIR [--check] [--json] [-s SOCKET]",
+		"one domain, to another libvirt daemon on this host",
+		"Moves a running domain, by its name or UUID, between two libvirt daemons of this host. libvirt\n"
+		"migrates it; its memory is not copied: the new QEMU opens the same file. The guest, its\n"
+		"connections and its ports of the switch go on. If anything fails, the guest goes on in the\n"
+		"source. libvirt calls the domain tainted: custom-monitor, and in the destination custom-argv.\n",
+		"With --json: way, total_ms, downtime_ms, copied_mib, ram_mib, wall_ms, copied, pid, messages.\n"
+		"With --check, or refused: way, reasons.\n"
+		"\n"
+		"Memory that is not copied is <memoryBacking> with <source type='file'/> and <access\n"
+		"mode='shared'/>. With --plain it is copied, and --memory is not needed.\n"},
 };
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
@@ -102,8 +118,8 @@ options_print_help(FILE *f, const char *name)
 		      "Replaces QEMU processes under running guests by those of another program, on this host.\n\n",
 			f);
 		for (size_t i = 0; i < N_COMMANDS; i++)
-			fprintf(f, "  %-5s %s\n", commands[i].name, commands[i].summary);
-		fputs("  help  prints this, or with a command's name more about it\n"
+			fprintf(f, "  %-7s %s\n", commands[i].name, commands[i].summary);
+		fputs("  help    prints this, or with a command's name more about it\n"
 		      "\n"
 		      "rtvs-move --version prints the version.\n",
 			f);
@@ -149,7 +165,7 @@ unknown_command(const char *word, char *err)
 	for (size_t i = 0; i < N_COMMANDS; i++)
 		if (text_is_near(word, commands[i].name))
 			return wrong(err, "there is no command '%.60s'; did you mean '%s'?", word, commands[i].name);
-	return wrong(err, "only 'qemu' and 'host' can be moved, not '%.60s'", word);
+	return wrong(err, "only 'qemu', 'host' and 'libvirt' can be moved, not '%.60s'", word);
 }
 
 static int
@@ -176,6 +192,9 @@ take(struct options *o, int letter, const char *value, char *err)
 	case 's':
 		o->socket = value;
 		break;
+	case 'm':
+		o->memory = value;
+		break;
 	case 'n':
 		if (units_parse_uint(value, &number) || !number || number > OPTIONS_MAX_PARALLEL)
 			return wrong(
@@ -186,16 +205,41 @@ take(struct options *o, int letter, const char *value, char *err)
 	return 0;
 }
 
-// All options, whatever the subcommand. *ret_seen: a bit for each row that was there.
+// The first row with the letter.
+static unsigned
+row_of(int letter)
+{
+	unsigned i = 0;
+
+	while (i < N_ROWS - 1 && rows[i].letter != letter)
+		i++;
+	return i;
+}
+
+// All subcommands that have it.
+static unsigned
+owners_of(int letter)
+{
+	unsigned of = 0;
+
+	for (size_t i = 0; i < N_ROWS; i++)
+		of |= rows[i].letter == letter ? rows[i].of : 0;
+	return of;
+}
+
+// All options, whatever the subcommand. *ret_seen: a bit for the first row of each that was there.
 static int
 read_options(int argc, char **argv, struct options *o, unsigned *ret_seen, char *err)
 {
 	struct option list[N_ROWS + 1] = {0};
 	char letters[2 * N_ROWS + 2] = ":", *at = letters + 1;
+	unsigned n = 0;
 	int c, rc = 0;
 
 	for (size_t i = 0; i < N_ROWS; i++) {
-		list[i] = (struct option){
+		if (row_of(rows[i].letter) != i)
+			continue;
+		list[n++] = (struct option){
 			rows[i].name, rows[i].value ? required_argument : no_argument, NULL, rows[i].letter};
 		*at++ = rows[i].letter;
 		if (rows[i].value)
@@ -206,8 +250,7 @@ read_options(int argc, char **argv, struct options *o, unsigned *ret_seen, char 
 	while (!rc && (c = getopt_long(argc, argv, letters, list, NULL)) != -1) {
 		if (c == '?' || c == ':')
 			return bad_option(c, argv, err);
-		for (size_t i = 0; i < N_ROWS; i++)
-			*ret_seen |= rows[i].letter == c ? 1u << i : 0;
+		*ret_seen |= 1u << row_of(c);
 		rc = take(o, c, optarg, err);
 	}
 	return rc;
@@ -216,29 +259,35 @@ read_options(int argc, char **argv, struct options *o, unsigned *ret_seen, char 
 static bool
 is_seen(unsigned seen, char letter)
 {
-	for (size_t i = 0; i < N_ROWS; i++)
-		if (rows[i].letter == letter)
-			return seen & 1u << i;
-	return false;
+	return seen & 1u << row_of(letter);
 }
 
 static int
 check(const struct command *command, struct options *o, unsigned seen, int n_words, char **words, char *err)
 {
-	int n_wanted = command->action == OPTIONS_QEMU;
+	int n_wanted = command->action != OPTIONS_HOST;
+	bool is_libvirt = command->action == OPTIONS_LIBVIRT;
 
 	for (size_t i = 0; i < N_ROWS; i++)
-		if (seen & 1u << i && !(rows[i].of & 1u << command->action))
+		if (seen & 1u << i && !(owners_of(rows[i].letter) & 1u << command->action))
 			return wrong(err, "'%s' has no option --%s", command->name, rows[i].name);
 	if (n_words < n_wanted)
-		return wrong(err, "which QEMU? Its process number or QMP socket is missing");
+		return wrong(err,
+			is_libvirt ? "which domain? Its name is missing" :
+				     "which QEMU? Its process number or QMP socket is missing");
 	if (n_words > n_wanted)
-		return wrong(err, n_wanted ? "there is more than one QEMU: %.100s" : "'host' takes no word: %.100s",
+		return wrong(err,
+			!n_wanted	   ? "'host' takes no word: %.100s" :
+				is_libvirt ? "there is more than one domain: %.100s" :
+					     "there is more than one QEMU: %.100s",
 			words[n_wanted]);
 	if (command->action == OPTIONS_HOST && !o->from)
 		return wrong(err, "--from is missing: the program whose guests are moved");
 	if (!o->target)
-		return wrong(err, "--to is missing: the program that the guest moves to");
+		return wrong(err, "--to is missing: the %s that the guest moves to",
+			is_libvirt ? "URI of the libvirt daemon" : "program");
+	if (is_libvirt && !o->from)
+		o->from = OPTIONS_DEFAULT_URI;
 	o->source = n_wanted ? words[0] : NULL;
 	o->action = command->action;
 	return 0;

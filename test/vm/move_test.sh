@@ -281,7 +281,7 @@ s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); s.recv(9999); open(sy
 }
 wrong_usage() {
 	local rc
-	for words in "" "qemu" "qemu 1" "libvirt x --to y" "qemu 1 2 --to y" "--nosuch" "qemu 1 --to"; do
+	for words in "" "qemu" "qemu 1" "nosuch x --to y" "qemu 1 2 --to y" "--nosuch" "qemu 1 --to"; do
 		rc=0
 		# shellcheck disable=SC2086 # they are words
 		"$move" $words >"$work/out" 2>&1 || rc=$?

@@ -82,6 +82,30 @@ guests_of_a_host_have_a_program(void **state)
 }
 
 static void
+domains_have_uris(void **state)
+{
+	char err[OPTIONS_ERROR_SIZE];
+	struct options o = parse("libvirt web1 --from qemu:///a --to qemu:///b --memory /m -cjp", err);
+
+	(void)state;
+	assert_int_equal(o.action, OPTIONS_LIBVIRT);
+	assert_string_equal(o.source, "web1");
+	assert_string_equal(o.from, "qemu:///a");
+	assert_string_equal(o.target, "qemu:///b");
+	assert_string_equal(o.memory, "/m");
+	assert_true(o.is_check && o.is_json && o.is_plain);
+	o = parse("libvirt web1 -t qemu:///b", err);
+	assert_string_equal(o.from, OPTIONS_DEFAULT_URI);
+	assert_null(o.memory);
+	refuse("libvirt --to qemu:///b", "which domain? Its name is missing");
+	refuse("libvirt a b --to qemu:///b", "there is more than one domain: b");
+	refuse("libvirt a", "--to is missing: the URI of the libvirt daemon");
+	refuse("libvirt a --to b --parallel 2", "'libvirt' has no option --parallel");
+	refuse("qemu 42 --to /b --memory /m", "'qemu' has no option --memory");
+	refuse("libvrt a --to b", "did you mean 'libvirt'?");
+}
+
+static void
 as_many_at_a_time_as_the_limit_and_no_more(void **state)
 {
 	static const char *const texts[] = {"0", "65", "-1", "x", "99999999999999999999"};
@@ -128,6 +152,13 @@ help_names_each_option_and_fits_a_terminal(void **state)
 	char text[8192];
 
 	(void)state;
+	print("libvirt", text, sizeof(text));
+	assert_non_null(strstr(text, "usage: rtvs-move libvirt DOMAIN"));
+	assert_non_null(strstr(text, "\n  -f, --from URI        the libvirt daemon"));
+	assert_non_null(strstr(text, "\n  -t, --to URI          the libvirt daemon"));
+	assert_null(strstr(text, "PROGRAM"));
+	for (const char *line = text; *line; line += strcspn(line, "\n") + 1)
+		assert_true(strcspn(line, "\n") <= 100);
 	for (unsigned i = 0; i < 2; i++) {
 		print(i ? "qemu" : "host", text, sizeof(text));
 		assert_non_null(
@@ -139,7 +170,7 @@ help_names_each_option_and_fits_a_terminal(void **state)
 			assert_true(strcspn(line, "\n") <= 100);
 	}
 	print(NULL, text, sizeof(text));
-	assert_non_null(strstr(text, "\n  qemu  one guest"));
+	assert_non_null(strstr(text, "\n  qemu    one guest"));
 	assert_null(strstr(text, "--to"));
 }
 
@@ -149,7 +180,7 @@ wrong_words_are_refused(void **state)
 	(void)state;
 	refuse("", "what is to be moved?");
 	refuse("qmeu 1 --to /b", "there is no command 'qmeu'; did you mean 'qemu'?");
-	refuse("libvirt 1 --to /b", "not 'libvirt'");
+	refuse("xen 1 --to /b", "not 'xen'");
 	refuse("qemu --to /b", "which QEMU?");
 	refuse("qemu 1 2 --to /b", "there is more than one QEMU: 2");
 	refuse("qemu 1", "--to is missing");
@@ -166,6 +197,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one_guest_is_named_before_or_behind_the_options),
 		cmocka_unit_test(guests_of_a_host_have_a_program),
+		cmocka_unit_test(domains_have_uris),
 		cmocka_unit_test(as_many_at_a_time_as_the_limit_and_no_more),
 		cmocka_unit_test(help_is_of_all_or_of_one_subcommand),
 		cmocka_unit_test(help_names_each_option_and_fits_a_terminal),
