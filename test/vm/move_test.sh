@@ -203,6 +203,7 @@ tiny_with_qmp() { # NAME WORD...
 	wait_for 30 vm_qmp "$1" query-status
 }
 named=(-object "memory-backend-file,id=mem,size=64M,mem-path=/dev/shm/tiny,share=on" -machine memory-backend=mem)
+has_sent() { [ "$(vm_qmp "$1" query-migrate | json 'd.get("status")')" = completed ]; }
 source_dies() {
 	tiny_with_qmp tiny "${named[@]}"
 	stopped_behind tiny prepare
@@ -219,9 +220,10 @@ source_dies() {
 	echo "$destination" >"$work/tiny.pid"
 	is_status tiny running
 	stop tiny
-	# It was gone before its word that all is sent could be read.
-	tiny_with_qmp tiny "${named[@]}"
+	# Gone before its word that all is sent could be read. rtvs-move has the first socket.
+	tiny_with_qmp tiny "${named[@]}" -qmp "unix:$work/second.qmp,server=on,wait=off"
 	stopped_behind tiny send
+	wait_for 30 has_sent tiny
 	kill -KILL "$(pid_of tiny)"
 	mover_ends 0 'moved to process'
 	echo "$destination" >"$work/tiny.pid"
