@@ -34,15 +34,17 @@ flow_cache_fold(uint64_t a, uint64_t b)
 	return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
-// Four products at a time: they do not wait for each other.
+// Four products at a time: they do not wait for each other. The seed is in each factor, so that
+// nobody can choose one that is 0.
 static inline uint32_t
 flow_cache_place(const struct flow_cache *c, const struct flow_key *key)
 {
 	const uint64_t *w = key->word;
-	uint64_t h = flow_cache_fold(w[0] ^ c->seed, w[1] ^ UINT64_C(0x9e3779b97f4a7c15)) ^
-		flow_cache_fold(w[2] ^ UINT64_C(0xd1b54a32d192ed03), w[3] ^ c->seed) ^
-		flow_cache_fold(w[4] ^ UINT64_C(0xaef17502108ef2d9), w[5] ^ c->seed) ^
-		flow_cache_fold(w[6] ^ c->seed, w[7] ^ UINT64_C(0xf1357aea2e62a9c5));
+	uint64_t a = c->seed, b = c->seed ^ UINT64_C(0x9e3779b97f4a7c15);
+	uint64_t h = flow_cache_fold(w[0] ^ a, w[1] ^ b) ^
+		flow_cache_fold(w[2] ^ UINT64_C(0xd1b54a32d192ed03) ^ a, w[3] ^ b) ^
+		flow_cache_fold(w[4] ^ UINT64_C(0xaef17502108ef2d9) ^ a, w[5] ^ b) ^
+		flow_cache_fold(w[6] ^ UINT64_C(0xf1357aea2e62a9c5) ^ a, w[7] ^ b);
 
 	return (uint32_t)(h ^ h >> 32) & (c->n - 1);
 }

@@ -106,8 +106,8 @@ tuple_unref(const struct flow_memory *m, struct tuple *u)
 	give(m, u, sizeof(*u));
 }
 
-// Where the index of a rule's node stands, or would stand: in front of those over which it wins. As
-// rules with one key are together in no other order, the first such is behind all that win.
+// Where the index of a rule's node stands, or would stand: before the first of its key with no
+// higher priority, else at the chain's end.
 static uint32_t *
 place_of(struct tuple *u, const struct flow_rule *rule, uint32_t hash)
 {
