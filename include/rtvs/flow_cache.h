@@ -5,7 +5,7 @@
 
 #include "rtvs/flow_table.h"
 
-#include <string.h>
+#include <stdbool.h>
 
 struct flow_cache_answer {
 	uint64_t gen; // 0: none
@@ -22,8 +22,8 @@ struct flow_cache {
 
 // Bytes for n places, in memory that is aligned to 64. n: a power of 2.
 size_t flow_cache_memory_bytes(uint32_t n);
-// memory: the caller's as long as the cache is used. seed: any, unknown to who may choose packets.
-// -EINVAL.
+// memory: zeroed, the caller's as long as the cache is used. seed: any, unknown to who may choose
+// packets. -EINVAL.
 int flow_cache_init(struct flow_cache *c, uint32_t n, void *memory, uint64_t seed);
 
 static inline uint64_t
@@ -59,18 +59,26 @@ flow_cache_has(const struct flow_key *a, const struct flow_key *b)
 	return !differs;
 }
 
-// As flow_table_find. gen: not 0, and never that of another table.
-static inline uint32_t
-flow_cache_find(struct flow_cache *c, const struct flow_table *table, uint64_t gen, const struct flow_key *key)
+// What was put for this key and table; else where to put it. gen: of the table, not 0, and never
+// that of another one. key: or other words that stand for one (flow_key_digest).
+static inline bool
+flow_cache_get(struct flow_cache *c, uint64_t gen, const struct flow_key *key, uint32_t *ret_place, uint32_t *ret_slot)
 {
 	uint32_t at = flow_cache_place(c, key);
 
+	*ret_place = at;
+	*ret_slot = c->answer[at].slot;
 	if (c->answer[at].gen == gen && flow_cache_has(&c->key[at], key)) {
 		__atomic_store_n(&c->n_found, c->n_found + 1, __ATOMIC_RELAXED);
-		return c->answer[at].slot;
+		return true;
 	}
 	__atomic_store_n(&c->n_searched, c->n_searched + 1, __ATOMIC_RELAXED);
-	c->key[at] = *key;
-	c->answer[at] = (struct flow_cache_answer){.gen = gen, .slot = flow_table_find(table, key)};
-	return c->answer[at].slot;
+	return false;
+}
+
+static inline void
+flow_cache_put(struct flow_cache *c, uint32_t place, uint64_t gen, const struct flow_key *key, uint32_t slot)
+{
+	c->key[place] = *key;
+	c->answer[place] = (struct flow_cache_answer){.gen = gen, .slot = slot};
 }

@@ -15,6 +15,5 @@ flow_cache_init(struct flow_cache *c, uint32_t n, void *memory, uint64_t seed)
 		return -EINVAL;
 	*c = (struct flow_cache){.n = n, .seed = seed, .key = memory};
 	c->answer = (struct flow_cache_answer *)(c->key + n);
-	memset(memory, 0, flow_cache_memory_bytes(n));
 	return 0;
 }

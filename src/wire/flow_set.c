@@ -62,7 +62,7 @@ find_l4(const struct flow_key *mask, uint8_t *data, size_t end, const struct fra
 	bool sets_ports = mask->l4_src || mask->l4_dst;
 	bool sets_addresses = has_any(mask->ip_src, ADDRESS_V6) || has_any(mask->ip_dst, ADDRESS_V6);
 	uint8_t *l4 = data + l3->l4_offset;
-	size_t n = l3->l4_offset ? end - l3->l4_offset : 0;
+	size_t n = l3->l4_offset && end > l3->l4_offset ? end - l3->l4_offset : 0;
 
 	if (l3->is_fragment)
 		return true; // the first one has the checksum
@@ -91,7 +91,7 @@ find_l4(const struct flow_key *mask, uint8_t *data, size_t end, const struct fra
 }
 
 static bool
-find(const struct flow_key *mask, uint8_t *data, size_t len, struct places *places)
+find(const struct flow_key *mask, uint8_t *data, size_t n_head, size_t len, struct places *places)
 {
 	bool sets_ip = has_any(mask->ip_src, ADDRESS_V6) || has_any(mask->ip_dst, ADDRESS_V6) || mask->ip_tos ||
 		mask->ip_ttl || mask->l4_src || mask->l4_dst;
@@ -100,20 +100,20 @@ find(const struct flow_key *mask, uint8_t *data, size_t len, struct places *plac
 	size_t end;
 
 	*places = (struct places){0};
-	if (!frame_parse_l2(data, len, &l2))
+	if (!frame_parse_l2(data, n_head, &l2))
 		return false;
 	if (l2.is_tagged)
 		places->tag = data + 14;
 	if (!sets_ip || (l2.ether_type != FRAME_ETHER_IPV4 && l2.ether_type != FRAME_ETHER_IPV6))
 		return true;
-	frame_parse_l3(data, len, &l2, &l3);
+	frame_parse_l3_head(data, n_head, len, &l2, &l3);
 	if (l3.is_malformed || l3.is_unclear || (l3.has_routing_header && has_any(mask->ip_dst, ADDRESS_V6)))
 		return false;
 	places->is_v6 = l3.kind == FRAME_IPV6;
 	places->ip = data + l2.l3_offset;
 	end = l2.l3_offset;
 	end += places->is_v6 ? IPV6_HEADER + bytes_load16(places->ip + 4) : bytes_load16(places->ip + 2);
-	return find_l4(mask, data, end, &l3, places);
+	return find_l4(mask, data, end < n_head ? end : n_head, &l3, places);
 }
 
 // ---- doing it
@@ -186,13 +186,13 @@ set_ip(const struct flow_set *set, const struct places *places)
 }
 
 bool
-flow_set_apply(const struct flow_set *set, uint8_t *data, size_t len, bool is_partial)
+flow_set_apply(const struct flow_set *set, uint8_t *data, size_t n_head, size_t len, bool is_partial)
 {
 	const struct flow_key *value = &set->value, *mask = &set->mask;
 	struct places places;
 	uint64_t addresses = 0, ports = 0, none = 0;
 
-	if (!find(mask, data, len, &places))
+	if (!find(mask, data, n_head, len, &places))
 		return false;
 	set_bytes(data, value->eth_dst, mask->eth_dst, sizeof(mask->eth_dst), &none);
 	set_bytes(data + 6, value->eth_src, mask->eth_src, sizeof(mask->eth_src), &none);

@@ -168,20 +168,20 @@ check_rules(const uint8_t *data, size_t len, uint16_t value)
 
 	PROMISE(copy);
 	memcpy(copy, data, len);
-	flow_key_read(copy, len, 0, &before);
-	if (!flow_set_apply(&set, copy, len, false)) {
+	flow_key_read(copy, len, len, 0, &before);
+	if (!flow_set_apply(&set, copy, len, len, false)) {
 		PROMISE(!memcmp(copy, data, len));
 		free(copy);
 		return;
 	}
-	flow_key_read(copy, len, 0, &after);
+	flow_key_read(copy, len, len, 0, &after);
 	for (unsigned i = 0; i < FLOW_KEY_WORDS; i++) {
 		PROMISE(!((before.word[i] ^ after.word[i]) & ~set.mask.word[i]));
 		PROMISE(after.word[i] == before.word[i] || !((after.word[i] ^ set.value.word[i]) & set.mask.word[i]));
 		set.value.word[i] = before.word[i] & set.mask.word[i];
 	}
-	PROMISE(flow_set_apply(&set, copy, len, false));
-	flow_key_read(copy, len, 0, &after);
+	PROMISE(flow_set_apply(&set, copy, len, len, false));
+	flow_key_read(copy, len, len, 0, &after);
 	PROMISE(!memcmp(&after, &before, sizeof(after)));
 	free(copy);
 }

@@ -2,6 +2,7 @@
 #include "../unit.h"
 #include "packet.h"
 #include "rtvs/flow_key.h"
+#include "rtvs/random.h"
 
 #include <endian.h>
 #include <stdlib.h>
@@ -24,7 +25,7 @@ key_of_first(size_t len)
 
 	assert_non_null(copy);
 	memcpy(copy, p.b, len);
-	flow_key_read(copy, len, IN, &key);
+	flow_key_read(copy, len, len, IN, &key);
 	free(copy);
 	return key;
 }
@@ -188,6 +189,83 @@ fragments_are_told(void **state)
 	}
 }
 
+// Of a long packet the first bytes are there. Options make no difference but their length.
+static void
+a_head_is_enough(void **state)
+{
+	struct flow_key expected = of_ipv4(TCP), found;
+	size_t l4;
+
+	(void)state;
+	expected.l4_src = htobe16(0x0102);
+	expected.l4_dst = htobe16(0x0304);
+	for (unsigned has_options = 0; has_options < 2; has_options++) {
+		begin_ipv4(TCP);
+		l4 = p.l3 + 20;
+		if (has_options) {
+			p.b[p.l3]++;
+			packet_put(&p, "\1\1\1\0", 4);
+			l4 += 4;
+		}
+		packet_put(&p, "\1\2\3\4\0\0\0\0\0\0\0\0\x5f\x12", 14);
+		for (unsigned i = 0; i < 20; i++)
+			packet_put(&p, "0123456789", 10);
+		packet_end(&p);
+		for (size_t n = 0; n < p.len; n++) {
+			uint8_t *head = malloc(n + 1);
+
+			assert_non_null(head);
+			memcpy(head, p.b, n);
+			flow_key_read(head, n, p.len, IN, &found);
+			free(head);
+			expected.tcp_flags = n < l4 + 14 ? 0 : htobe16(0x0f12);
+			if (n >= l4 + 4)
+				assert_key(found, expected);
+			else
+				assert_int_equal(found.l4_dst, 0);
+		}
+	}
+}
+
+// Of frames that differ in some bits: the same digest is of the same key, and what has one could be
+// anything that is common.
+static void
+digests_tell_keys_apart(void **state)
+{
+	struct flow_key before, after, first, second;
+	uint64_t random = 5, *r = &random;
+	unsigned n_same = 0, n_other = 0;
+
+	(void)state;
+	for (unsigned round = 0; round < 200000; round++) {
+		bool is_tcp = random_below(r, 2);
+		size_t n_bits;
+
+		begin_ipv4(is_tcp ? TCP : UDP);
+		for (unsigned i = 0; i < 3; i++)
+			packet_put(&p, "\1\2\3\4\0\0\0\0\0\0\0\0\x50\x12\0", random_below(r, 16));
+		packet_end(&p);
+		flow_key_read(p.b, p.len, p.len, 0, &before);
+		memset(&first, 0, sizeof(first));
+		if (!flow_key_digest(p.b, p.len, p.len, &first)) {
+			assert_true(p.len < 48);
+			continue;
+		}
+		for (n_bits = 1 + random_below(r, 3); n_bits; n_bits--)
+			p.b[random_below(r, 50 < p.len ? 50 : p.len)] ^= (uint8_t)(1 << random_below(r, 8));
+		if (!flow_key_digest(p.b, p.len, p.len, &second))
+			continue;
+		flow_key_read(p.b, p.len, p.len, 0, &after);
+		if (!memcmp(&first, &second, sizeof(first))) {
+			assert_memory_equal(&before, &after, sizeof(before));
+			n_same++;
+		} else {
+			n_other += memcmp(&before, &after, sizeof(before)) != 0;
+		}
+	}
+	assert_true(n_same > 1000 && n_other > 1000);
+}
+
 // What a guest puts behind its packet is no header of it (RFC 1858 on tiny fragments).
 static void
 padding_is_not_read(void **state)
@@ -240,6 +318,8 @@ main(void)
 		cmocka_unit_test(arp_has_its_operation_and_addresses),
 		cmocka_unit_test(tags_are_told),
 		cmocka_unit_test(fragments_are_told),
+		cmocka_unit_test(a_head_is_enough),
+		cmocka_unit_test(digests_tell_keys_apart),
 		cmocka_unit_test(padding_is_not_read),
 		cmocka_unit_test(headers_that_lie_have_no_fields),
 		cmocka_unit_test(short_frames_are_read_as_far_as_they_go),

@@ -138,9 +138,9 @@ frames_are_as_if_their_sender_had_written_them(void **state)
 		struct flow_set set = random_set(r);
 		struct flow_key before, after, expected;
 
-		flow_key_read(p.b, p.len, 0, &before);
-		assert_true(flow_set_apply(&set, p.b, p.len, is_partial));
-		flow_key_read(p.b, p.len, 0, &after);
+		flow_key_read(p.b, p.len, p.len, 0, &before);
+		assert_true(flow_set_apply(&set, p.b, p.len, p.len, is_partial));
+		flow_key_read(p.b, p.len, p.len, 0, &after);
 		expected = expected_key(&set, &before, is_v6, proto != ICMP6);
 		assert_memory_equal(&after, &expected, sizeof(after));
 		memcpy(written, p.b, p.len);
@@ -174,7 +174,7 @@ udp_without_a_checksum_stays_so(void **state)
 
 	(void)state;
 	packet_set16(&p, l4 + 6, 0);
-	assert_true(flow_set_apply(&set, p.b, p.len, false));
+	assert_true(flow_set_apply(&set, p.b, p.len, p.len, false));
 	assert_int_equal(p.b[l4 + 6] | p.b[l4 + 7], 0);
 }
 
@@ -190,7 +190,7 @@ udp_never_gets_a_checksum_of_0(void **state)
 	(void)state;
 	// The port by which the sum of all would be 0xffff.
 	set.value.l4_src = htobe16(frame_checksum_fold((uint64_t)port + sum));
-	assert_true(flow_set_apply(&set, p.b, p.len, false));
+	assert_true(flow_set_apply(&set, p.b, p.len, p.len, false));
 	assert_int_equal(p.b[l4 + 6] << 8 | p.b[l4 + 7], 0xffff);
 }
 
@@ -206,7 +206,7 @@ later_fragments_have_no_ports(void **state)
 	(void)state;
 	packet_set16(&p, p.l3 + 6, 1);
 	before = p;
-	assert_true(flow_set_apply(&set, p.b, p.len, false));
+	assert_true(flow_set_apply(&set, p.b, p.len, p.len, false));
 	assert_memory_equal(p.b + l4, before.b + l4, p.len - l4);
 	assert_memory_equal(p.b + p.l3 + 12, set.value.ip_src, 4);
 }
@@ -216,7 +216,7 @@ assert_refused(const struct flow_set *set)
 {
 	struct packet before = p;
 
-	assert_false(flow_set_apply(set, p.b, p.len, false));
+	assert_false(flow_set_apply(set, p.b, p.len, p.len, false));
 	assert_memory_equal(p.b, before.b, p.len);
 }
 
@@ -238,8 +238,8 @@ what_would_be_wrong_is_refused(void **state)
 		assert_refused(&ports);
 		if (!cases[i].takes_addresses)
 			assert_refused(&address);
-		assert_true(cases[i].takes_addresses == flow_set_apply(&address, p.b, p.len, false));
-		assert_true(flow_set_apply(&ethernet, p.b, p.len, false));
+		assert_true(cases[i].takes_addresses == flow_set_apply(&address, p.b, p.len, p.len, false));
+		assert_true(flow_set_apply(&ethernet, p.b, p.len, p.len, false));
 	}
 	// A first fragment without the checksum; a packet that is longer than its frame; no frame.
 	(void)make(&random, false, TCP, false, false);
@@ -249,7 +249,7 @@ what_would_be_wrong_is_refused(void **state)
 	assert_refused(&address);
 	packet_set16(&p, p.l3 + 2, 2000);
 	assert_refused(&ports);
-	assert_true(flow_set_apply(&ethernet, p.b, p.len, false));
+	assert_true(flow_set_apply(&ethernet, p.b, p.len, p.len, false));
 	p.len = 13;
 	assert_refused(&ethernet);
 }
@@ -266,7 +266,7 @@ dst_behind_a_routing_header_is_refused(void **state)
 	packet_put(&p, "\x11\0\4\0\0\0\0\0\0\x35\0\x36\0\x08\0\0", 16);
 	packet_end(&p);
 	assert_refused(&dst);
-	assert_true(flow_set_apply(&src, p.b, p.len, false));
+	assert_true(flow_set_apply(&src, p.b, p.len, p.len, false));
 }
 
 static void
