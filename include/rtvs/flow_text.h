@@ -9,24 +9,12 @@
 #define FLOW_TEXT_ERROR_SIZE 256
 #define FLOW_PRIORITY_DEFAULT 32768
 #define FLOW_PRIORITY_MAX 65535
+#define FLOW_RATE_MIN UINT64_C(8000) // bit/s
+#define FLOW_RATE_MAX UINT64_C(400000000000)
 
-enum flow_verdict {
-	FLOW_DROP,
-	FLOW_ALLOW // on as without rules
-};
-
-struct flow_action {
-	enum flow_verdict verdict;
-	struct flow_set set; // before that; no bit in its mask: nothing
-};
-
-struct flow_text {
-	struct flow_rule rule; // slot 0
-	struct flow_action action;
-};
-
-// Match fields, `priority=` and last `actions=`, with commas between. A field needs those that say
-// that a packet has it: tp_dst needs tcp, udp or sctp. -EINVAL with err, which names the field.
-int flow_text_parse(const char *text, struct flow_text *ret_rule, char err[FLOW_TEXT_ERROR_SIZE]);
+// Match fields, `priority=` and last `actions=`, with commas between: `rate:10Mbit`,
+// `mod_FIELD:VALUE` and at the end `allow` or `drop`. A field needs those that say that a packet
+// has it: tp_dst needs tcp, udp or sctp. -EINVAL with err, which names the field.
+int flow_text_parse(const char *text, struct flow_entry *ret_rule, char err[FLOW_TEXT_ERROR_SIZE]);
 // What flow_text_parse reads back. Returns buf.
-const char *flow_text_format(const struct flow_text *rule, char buf[FLOW_TEXT_SIZE]);
+const char *flow_text_format(const struct flow_entry *rule, char buf[FLOW_TEXT_SIZE]);

@@ -408,7 +408,7 @@ is_taken(const struct flow_key *mask, const struct field *f)
 }
 
 static int
-parse_match(char *piece, struct flow_text *rule, bool *has_priority, char *err)
+parse_match(char *piece, struct flow_entry *rule, bool *has_priority, char *err)
 {
 	struct flow_set match = {.value = rule->rule.key, .mask = rule->rule.mask};
 	char *value = strchr(piece, '=');
@@ -442,9 +442,28 @@ parse_match(char *piece, struct flow_text *rule, bool *has_priority, char *err)
 	return rc;
 }
 
-// "mod_nw_dst:10.0.0.1", or a verdict. *ret_is_last: that ends the list.
+static bool
+does_more(const struct flow_action *action)
+{
+	static const struct flow_key nothing;
+
+	return action->rate_bps || memcmp(&action->set.mask, &nothing, sizeof(nothing)) != 0;
+}
+
 static int
-parse_action(char *piece, struct flow_text *rule, bool *ret_is_last, char *err)
+parse_rate(const char *value, struct flow_action *action, char *err)
+{
+	if (action->rate_bps)
+		return fails(err, "actions: rate is set twice");
+	if (units_parse_rate(value, &action->rate_bps) || action->rate_bps < FLOW_RATE_MIN ||
+		action->rate_bps > FLOW_RATE_MAX)
+		return fails(err, "actions: rate: 8kbit to 400Gbit a second, as 10Mbit");
+	return 0;
+}
+
+// "mod_nw_dst:10.0.0.1", "rate:10Mbit", or a verdict. *ret_is_last: that ends the list.
+static int
+parse_action(char *piece, struct flow_entry *rule, bool *ret_is_last, char *err)
 {
 	char *value = strchr(piece, ':');
 	const struct field *f;
@@ -452,11 +471,15 @@ parse_action(char *piece, struct flow_text *rule, bool *ret_is_last, char *err)
 	*ret_is_last = !strcmp(piece, "drop") || !strcmp(piece, "allow") || !strcmp(piece, "normal");
 	if (*ret_is_last) {
 		rule->action.verdict = !strcmp(piece, "drop") ? FLOW_DROP : FLOW_ALLOW;
-		return 0;
+		return rule->action.verdict == FLOW_DROP && does_more(&rule->action) ?
+			fails(err, "actions: drop stands alone") :
+			0;
 	}
-	if (!value || strncmp(piece, "mod_", 4) != 0)
-		return fails(err, "actions: '%.60s' is none of allow, drop and mod_FIELD:VALUE", piece);
+	if (!value || (strncmp(piece, "mod_", 4) != 0 && strncmp(piece, "rate:", 5) != 0))
+		return fails(err, "actions: '%.60s' is none of allow, drop, rate:RATE and mod_FIELD:VALUE", piece);
 	*value++ = '\0';
+	if (!strcmp(piece, "rate"))
+		return parse_rate(value, &rule->action, err);
 	f = find_field(piece + 4);
 	if (!f || !f->can_be_set)
 		return unknown("actions: mod_", piece + 4, true, err);
@@ -472,9 +495,9 @@ parse_action(char *piece, struct flow_text *rule, bool *ret_is_last, char *err)
 }
 
 int
-flow_text_parse(const char *text, struct flow_text *ret_rule, char err[FLOW_TEXT_ERROR_SIZE])
+flow_text_parse(const char *text, struct flow_entry *ret_rule, char err[FLOW_TEXT_ERROR_SIZE])
 {
-	struct flow_text rule = {.rule = {.priority = FLOW_PRIORITY_DEFAULT}};
+	struct flow_entry rule = {.rule = {.priority = FLOW_PRIORITY_DEFAULT}};
 	bool has_priority = false, has_actions = false, is_last = false;
 	const char *cursor = text;
 	char piece[PIECE_SIZE];
@@ -624,9 +647,10 @@ write_protocol(struct out *out, const struct flow_rule *rule)
 }
 
 const char *
-flow_text_format(const struct flow_text *rule, char buf[FLOW_TEXT_SIZE])
+flow_text_format(const struct flow_entry *rule, char buf[FLOW_TEXT_SIZE])
 {
 	struct out out = {.buf = buf};
+	char text[UNITS_TEXT_SIZE];
 	struct flow_set match;
 	struct flow_rule rest;
 
@@ -637,6 +661,8 @@ flow_text_format(const struct flow_text *rule, char buf[FLOW_TEXT_SIZE])
 		if (is_taken(&match.mask, &fields[i]) && has_needs(&rule->rule, fields[i].needs))
 			write_field(&out, &fields[i], &match, false);
 	write_piece(&out, "actions=");
+	if (rule->action.rate_bps)
+		write_piece(&out, "rate:%s,", units_format_rate(rule->action.rate_bps, text));
 	for (size_t i = 0; i < N_FIELDS; i++)
 		if (fields[i].can_be_set && is_taken(&rule->action.set.mask, &fields[i]) &&
 			has_needs(&rule->rule, fields[i].needs)) {

@@ -11,11 +11,11 @@
 
 #define N_ROUNDS 20000
 
-static struct flow_text
+static struct flow_entry
 parse(const char *text)
 {
 	char err[FLOW_TEXT_ERROR_SIZE] = "";
-	struct flow_text rule;
+	struct flow_entry rule;
 
 	if (flow_text_parse(text, &rule, err))
 		fail_msg("%s: %s", text, err);
@@ -25,7 +25,7 @@ parse(const char *text)
 static void
 words_are_fields(void **state)
 {
-	struct flow_text rule = parse("priority=7,tcp,nw_dst=10.1.0.0/16,tp_dst=443,tcp_flags=0x2/0x12,actions=allow");
+	struct flow_entry rule = parse("priority=7,tcp,nw_dst=10.1.0.0/16,tp_dst=443,tcp_flags=0x2/0x12,actions=allow");
 	struct flow_key key = {.ether_type = htobe16(0x0800),
 		.ip_proto = 6,
 		.ip_dst = {10, 1},
@@ -71,6 +71,7 @@ rules_are_written_in_one_way(void **state)
 		{"tcp,tcp_flags=0x12,actions=drop", "priority=32768,tcp,tcp_flags=0x12,actions=drop"},
 		{"ip,ip_frag=later,ip_dscp=46,nw_ttl=1,actions=drop",
 			"priority=32768,ip,ip_dscp=46,nw_ttl=1,ip_frag=later,actions=drop"},
+		{"udp,actions=rate:2500kbit,allow", "priority=32768,udp,actions=rate:2.5Mbit,allow"},
 		{"tcp,nw_dst=10.0.0.1,tp_dst=80,actions=mod_nw_dst:10.0.0.2,mod_tp_dst:8080,mod_dl_dst:02:00:00:00:00:"
 		 "02,allow",
 			"priority=32768,tcp,nw_dst=10.0.0.1,tp_dst=80,actions=mod_dl_dst:02:00:00:00:00:02,mod_nw_dst:"
@@ -79,7 +80,7 @@ rules_are_written_in_one_way(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct flow_text rule = parse(cases[i].text);
+		struct flow_entry rule = parse(cases[i].text);
 		char buf[FLOW_TEXT_SIZE];
 
 		assert_string_equal(flow_text_format(&rule, buf), cases[i].written);
@@ -115,12 +116,16 @@ each_refusal_names_its_field(void **state)
 		{"ip,actions=mod_nw_dst:10.0.0.1,mod_nw_dst:10.0.0.2,allow", "set twice"},
 		{"ip,actions=mod_nw_dst:10.0.0.0/8,allow", "takes no mask"},
 		{"tcp,actions=mod_tcp_flags:1,allow", "not known"}, {"sctp,actions=mod_tp_dst:1,allow", "sctp"},
-		{"ip,actions=mod_nw_dst:x,allow", "nw_dst"}};
+		{"ip,actions=mod_nw_dst:x,allow", "nw_dst"}, {"actions=rate:7999bit,allow", "rate: 8kbit to 400Gbit"},
+		{"actions=rate:401Gbit,allow", "rate: 8kbit to 400Gbit"}, {"actions=rate:,allow", "rate: 8kbit"},
+		{"actions=rate:1Mbit,rate:1Mbit,allow", "rate is set twice"},
+		{"actions=rate:1Mbit,drop", "drop stands alone"},
+		{"ip,actions=mod_nw_dst:10.0.0.1,drop", "drop stands alone"}};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		char err[FLOW_TEXT_ERROR_SIZE] = "";
-		struct flow_text rule;
+		struct flow_entry rule;
 
 		if (flow_text_parse(cases[i].text, &rule, err) != -EINVAL || !strstr(err, cases[i].why))
 			fail_msg("%s: '%s' does not say '%s'", cases[i].text, err, cases[i].why);
@@ -131,7 +136,7 @@ static void
 pieces_have_a_limit(void **state)
 {
 	char text[400], err[FLOW_TEXT_ERROR_SIZE] = "";
-	struct flow_text rule;
+	struct flow_entry rule;
 
 	(void)state;
 	(void)snprintf(text, sizeof(text), "tcp,tp_dst=%0151d1,actions=drop", 0); // 159 bytes
@@ -166,14 +171,16 @@ rules_read_back_as_they_were(void **state)
 					 {"tp_src=0,", "tp_src=65535,", "tp_src=0x0/0x1,", ""},
 					 {"tp_dst=0x0/0xffff,", "tp_dst=0xf0/0xf0,", "", ""},
 					 {"tcp_flags=0,", "tcp_flags=0xfff,", "tcp_flags=0x2/0x3,", ""}},
-				 *const sets[][2] = {{"mod_dl_src:02:00:00:00:00:09,", ""}, {"mod_ipv6_dst:1::,", ""},
+				 *const sets[][2] = {{"rate:400Gbit,", "rate:8001bit,"},
+					 {"mod_dl_src:02:00:00:00:00:09,", ""}, {"mod_ipv6_dst:1::,", ""},
 					 {"mod_ip_dscp:0,", ""}, {"mod_nw_ttl:64,", ""}, {"mod_tp_dst:0,", ""}};
 	uint64_t random = 4, *r = &random;
 
 	(void)state;
 	for (unsigned round = 0; round < N_ROUNDS; round++) {
 		char text[2 * FLOW_TEXT_SIZE] = "", buf[FLOW_TEXT_SIZE], again[FLOW_TEXT_SIZE];
-		struct flow_text rule, back;
+		struct flow_entry rule, back;
+		bool is_drop;
 
 		for (size_t i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++)
 			add(text, sizeof(text), pieces[i][random_below(r, 4)]);
@@ -181,9 +188,10 @@ rules_read_back_as_they_were(void **state)
 		for (size_t i = 0; i < sizeof(v6) / sizeof(v6[0]); i++)
 			add(text, sizeof(text), v6[i][random_below(r, 4)]);
 		add(text, sizeof(text), "actions=");
-		for (size_t i = 0; i < sizeof(sets) / sizeof(sets[0]); i++)
+		is_drop = random_below(r, 2);
+		for (size_t i = 0; !is_drop && i < sizeof(sets) / sizeof(sets[0]); i++)
 			add(text, sizeof(text), sets[i][random_below(r, 2)]);
-		add(text, sizeof(text), random_below(r, 2) ? "allow" : "drop");
+		add(text, sizeof(text), is_drop ? "drop" : "allow");
 		rule = parse(text);
 		back = parse(flow_text_format(&rule, buf));
 		assert_memory_equal(&back, &rule, sizeof(rule));
