@@ -18,6 +18,9 @@
 	X(DROP_SPOOF_ARP,     "spoof_arp",      "ingress: ARP or RARP sender is not allowed on the port") \
 	X(DROP_SPOOF_ND,      "spoof_nd",       "ingress: neighbour discovery claims an address not allowed on the port") \
 	X(DROP_SPOOF_TYPE,    "spoof_type",     "ingress: only IP, ARP and RARP may leave a port with allowed IPs") \
+	X(DROP_RULE,          "rule",           "ingress: a rule of the port says so") \
+	X(DROP_RULE_RATE,     "rule_rate",      "ingress: above the rate of the port's rule for it") \
+	X(DROP_REWRITE,       "rewrite",        "ingress: a rule of the port writes into headers that this frame has not, or not whole") \
 	X(DROP_MAC_STATIC,    "mac_static",     "ingress: source MAC is a static entry or in allowed_macs of another port") \
 	X(DROP_MAC_LIMIT,     "mac_limit",      "ingress: the port has its limit of learned MACs") \
 	X(DROP_RESERVED_MAC,  "reserved_mac",   "ingress: sent to 01:80:c2:00:00:0x, and the port does not forward them; PAUSE never") \

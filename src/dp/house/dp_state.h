@@ -27,7 +27,7 @@ struct dp {
 	struct name_list names[REGISTRY_BUCKETS];
 	struct port_set stale; // ids whose entries in the view are not as they should be
 	struct views_cost views_cost;
-	uint64_t n_ports_made;
+	uint64_t n_ports_made, n_rules_made; // snapshots of rules; the number is rules.gen
 	struct bridge *bridge[DP_MAX_BRIDGES];
 	struct dp_port_stats gone;
 	struct wanted_ids *wanted_ids; // NULL: none

@@ -21,6 +21,7 @@ struct port {
 	struct underlay *underlay; // of a port with an address, NULL: none
 	struct schedule *schedule; // of its egress, NULL: none; its owner has it by a view
 	struct capture *capture; // workers have it by a view
+	struct rules *rules; // of what it sends, NULL: none; workers have it by a view
 	struct trace *trace; // as capture, for the port's life; the workers write into it
 	bool is_traced; // dp_trace_start
 	enum port_life life;

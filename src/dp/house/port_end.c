@@ -11,6 +11,7 @@
 #include "kept.h"
 #include "path/backpressure.h"
 #include "path/schedule.h"
+#include "port_rules.h"
 #include "port_type.h"
 #include "registry.h"
 #include "stats.h"
@@ -53,6 +54,7 @@ port_end_free(struct port *port)
 			backpressure_release(&dp->port[sender]->path, port->path.id);
 	schedule_destroy(port->schedule, dp->worker[port->path.owner]);
 	underlay_destroy(port);
+	port_rules_free(port);
 	free(port->trace);
 	mailbox_fini(&port->path.handoff);
 	rte_free(port);

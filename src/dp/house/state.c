@@ -12,6 +12,7 @@
 #include "state_macs.h"
 #include "state_names.h"
 #include "state_packets.h"
+#include "state_rules.h"
 #include "state_senders.h"
 #include "state_types.h"
 
@@ -40,6 +41,7 @@ static const struct {
 	{STATE_TYPE, 1, state_types_load},
 	{STATE_FLOW, 1, state_flows_load},
 	{STATE_CONNECTS, 1, state_connects_load},
+	{STATE_RULE, 1, state_rules_load},
 };
 
 static int64_t
@@ -67,6 +69,7 @@ dp_state_save(struct dp *dp, uint8_t **buf, size_t *len)
 	state_flows_save(&s);
 	state_counters_save(&s);
 	state_connects_save(&s);
+	state_rules_save(&s);
 	state_limits_save(&s); // answers of feedback are parameters of senders
 	state_senders_save(&s);
 	state_packets_save(&s);

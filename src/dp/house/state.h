@@ -28,6 +28,7 @@ enum state_type {
 	STATE_TYPE = 15, // state_types.c
 	STATE_FLOW = 16, // state_flows.c
 	STATE_CONNECTS = 17, // state_connects.c
+	STATE_RULE = 18, // state_rules.c
 };
 
 #define STATE_MAX_DROPS 256 // reasons that a state names
@@ -50,6 +51,7 @@ struct state_load {
 	struct bridge *bridge[DP_MAX_BRIDGES];
 	// numbers in the state that have a name; ids here that have one
 	// a reason here, plus 1, by its number in the state; 0: none
+	uint32_t rule_slot; // behind the last rule that was found
 	uint16_t drop[STATE_MAX_DROPS];
 	bool has_gone; // counters of ports that are gone
 	struct port_set counted; // numbers in the state whose counters were loaded

@@ -9,6 +9,7 @@
 #include "io/guest_io.h"
 #include "rtvs/frame.h"
 #include "rtvs/frame_flow.h"
+#include "rules.h"
 #include "schedule.h"
 #include "switch.h"
 
@@ -21,6 +22,7 @@ struct pass {
 	struct guest_frame *frame; // the burst
 	uint32_t gone; // frames of it, as bits
 	uint64_t bytes; // of these
+	struct rule *rule[PORT_BURST]; // of each frame of a run, if its port has rules
 };
 
 // The frames of a run by the queues that they leave by, as transmit_steer has it. False: they
@@ -86,6 +88,13 @@ pass_tunnel(struct pass *p, const struct lane *lane)
 	return done;
 }
 
+static __rte_noinline void
+count_rules(const struct pass *p, const struct lane *lane, uint16_t n)
+{
+	for (uint16_t k = 0; k < n; k++)
+		rules_count(p->w, p->rule[lane->which[k]], 1, lane->lens[k]);
+}
+
 // False: some are left.
 static bool
 pass_lane(struct pass *p, uint16_t queue, struct lane *lane)
@@ -104,6 +113,8 @@ pass_lane(struct pass *p, uint16_t queue, struct lane *lane)
 	}
 	if (b->way.is_timed && done)
 		schedule_passed(p->w, p->view, b->dst_port, place, lane->lens, done);
+	if (b->in->rules)
+		count_rules(p, lane, done);
 	counters_add(&c->tx_pkts, done);
 	counters_add(&c->tx_bytes, lane->bytes);
 	p->gone |= lane->set;
@@ -157,7 +168,7 @@ pass_burst(struct worker *w, const struct view *view, uint16_t in, uint16_t firs
 	struct pass p = {.w = w, .view = view, .b = switch_begin(w, view, in), .frame = guest_io_taken()};
 
 	for (unsigned k = first, run; k < (unsigned)first + n; k += run) {
-		run = switch_passes(&p.b, &p.frame[k], (uint16_t)(first + n - k));
+		run = switch_passes(&p.b, &p.frame[k], (uint16_t)(first + n - k), &p.rule[k]);
 		// What is staged for the port came before.
 		if (!run || p.b.way.staged->n || !pass_run(&p, k, run))
 			break;

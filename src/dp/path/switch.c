@@ -7,6 +7,7 @@
 #include "egress.h"
 #include "io/gso.h"
 #include "rtvs/frame.h"
+#include "rules.h"
 #include "worker.h"
 
 #include <rte_mbuf.h>
@@ -206,35 +207,66 @@ unicast(struct switch_burst *b, uint16_t out, const struct view_port *vp, struct
 	return drop;
 }
 
+static bool
+is_reserved(uint64_t dst)
+{
+	return (dst & ~UINT64_C(0xf)) == RESERVED_GROUP;
+}
+
 static enum drop
-switch_one(struct switch_burst *b, struct rte_mbuf *m)
+classify(const struct switch_burst *b, struct rte_mbuf *m, struct frame_l2 *ret_l2, struct egress_pkt *ret_pkt)
+{
+	if (unlikely(!frame_parse_l2(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len, ret_l2) ||
+		    (ret_l2->src & FRAME_MAC_MULTICAST) || !ret_l2->src))
+		return DROP_MALFORMED;
+	*ret_pkt = (struct egress_pkt){
+		.m = m, .is_tagged = ret_l2->is_tagged, .is_priority = ret_l2->is_tagged && !ret_l2->vlan};
+	if (unlikely(!classify_vlan(b->in, ret_l2, &ret_pkt->vlan)))
+		return DROP_VLAN_INGRESS;
+	if (unlikely(is_reserved(ret_l2->dst)) && (!b->in->forwards_reserved || ret_l2->dst == PAUSE_GROUP))
+		return DROP_RESERVED_MAC;
+	return DROP_NONE;
+}
+
+// After the guard, which judges what the sender sent.
+static __rte_noinline enum drop
+apply_rules(struct switch_burst *b, struct rte_mbuf **inout_m, struct frame_l2 *l2, struct egress_pkt *pkt)
+{
+	bool is_written;
+	enum drop drop = rules_apply(b->w, b->in->rules, inout_m, &is_written);
+
+	if (drop != DROP_NONE)
+		return drop;
+	pkt->m = *inout_m;
+	return is_written ? classify(b, *inout_m, l2, pkt) : DROP_NONE;
+}
+
+// A packet that is dropped is *inout_m, or gone if that is NULL.
+static enum drop
+switch_one(struct switch_burst *b, struct rte_mbuf **inout_m)
 {
 	const struct view_port *in = b->in, *vp;
-	struct egress_pkt pkt = {.m = m};
+	struct egress_pkt pkt;
 	struct frame_l2 l2;
-	bool is_reserved;
 	uint64_t src_key;
-	enum drop drop;
+	enum drop drop = classify(b, *inout_m, &l2, &pkt);
 	uint16_t out;
 
-	if (unlikely(!frame_parse_l2(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len, &l2) ||
-		    (l2.src & FRAME_MAC_MULTICAST) || !l2.src))
-		return DROP_MALFORMED;
-	if (pkt_asks(m)) {
-		drop = gso_take(m, &l2);
+	if (unlikely(drop != DROP_NONE))
+		return drop;
+	if (pkt_asks(pkt.m)) {
+		drop = gso_take(pkt.m, &l2);
 		if (unlikely(drop != DROP_NONE))
 			return drop;
 	}
-	pkt.is_tagged = l2.is_tagged;
-	pkt.is_priority = l2.is_tagged && !l2.vlan;
-	if (unlikely(!classify_vlan(in, &l2, &pkt.vlan)))
-		return DROP_VLAN_INGRESS;
-	is_reserved = (l2.dst & ~UINT64_C(0xf)) == RESERVED_GROUP;
-	if (unlikely(is_reserved) && (!in->forwards_reserved || l2.dst == PAUSE_GROUP))
-		return DROP_RESERVED_MAC;
 	if (guard_is_active(&in->guard)) {
-		drop = check_guard(&in->guard, m, &l2);
+		drop = check_guard(&in->guard, pkt.m, &l2);
 		if (unlikely(drop != DROP_NONE))
+			return drop;
+	}
+	if (in->rules) {
+		drop = apply_rules(b, inout_m, &l2, &pkt);
+		if (drop != DROP_NONE)
 			return drop;
 	}
 	src_key = l2.src << 16 | pkt.vlan;
@@ -246,9 +278,9 @@ switch_one(struct switch_burst *b, struct rte_mbuf *m)
 	}
 	mirror(b, in, DP_MIRROR_RX, &pkt);
 	if (unlikely(l2.dst & FRAME_MAC_MULTICAST))
-		return flood(b, pkt, is_reserved);
+		return flood(b, pkt, is_reserved(l2.dst));
 	out = lookup(b, l2.dst, pkt.vlan);
-	if (likely(!pkt.is_tagged && egress_pass(b->w, &b->way, m)))
+	if (likely(!pkt.is_tagged && egress_pass(b->w, &b->way, pkt.m)))
 		return DROP_NONE;
 	vp = out == MAC_TABLE_NO_PORT ? NULL : view_port(b->view, out);
 	if (unlikely(!vp || vp->bridge != in->bridge))
@@ -258,7 +290,7 @@ switch_one(struct switch_burst *b, struct rte_mbuf *m)
 
 // Does it leave as it came? False also for what is dropped: switch_one says why.
 static bool
-passes(struct switch_burst *b, const struct guest_frame *f)
+passes(struct switch_burst *b, const struct guest_frame *f, struct rule **ret_rule)
 {
 	const struct view_port *in = b->in;
 	struct frame_l2 l2;
@@ -268,6 +300,8 @@ passes(struct switch_burst *b, const struct guest_frame *f)
 		!l2.src)
 		return false;
 	if (guard_is_active(&in->guard) && (!guard_allows_mac(&in->guard, l2.src) || guard_needs_l3(&in->guard, &l2)))
+		return false;
+	if (in->rules && !rules_pass(b->w, in->rules, f, ret_rule))
 		return false;
 	src_key = l2.src << 16 | in->vlan;
 	if (src_key != b->src_key && learn(b, &l2, in->vlan) != DROP_NONE)
@@ -290,16 +324,18 @@ fits(const struct switch_burst *b, const struct guest_frame *f)
 }
 
 uint16_t
-switch_passes(struct switch_burst *b, const struct guest_frame *frame, uint16_t n)
+switch_passes(struct switch_burst *b, const struct guest_frame *frame, uint16_t n, struct rule **ret_rule)
 {
+	const struct rules *rules = b->in->rules;
 	uint16_t k = 0;
 
 	// A request that is refused teaches no address.
-	if (asks(frame) || !passes(b, frame))
+	if (asks(frame) || !passes(b, frame, ret_rule))
 		return 0;
 	// What decided about the first is in these bytes, which each frame that fits has in its
 	// head.
-	while (k < n && fits(b, &frame[k]) && !memcmp(frame[k].head, frame[0].head, FRAME_MIN))
+	while (k < n && fits(b, &frame[k]) && !memcmp(frame[k].head, frame[0].head, FRAME_MIN) &&
+		(!rules || !k || rules_pass(b->w, rules, &frame[k], &ret_rule[k])))
 		k++;
 	return k;
 }
@@ -329,7 +365,7 @@ switch_burst(struct worker *w, const struct view *view, uint16_t in, struct rte_
 	for (uint16_t i = 0; i < n; i++) {
 		if (i + 4 < n)
 			rte_prefetch0(rte_pktmbuf_mtod(pkts[i + 4], void *));
-		drop = switch_one(&b, pkts[i]);
+		drop = switch_one(&b, &pkts[i]);
 		if (unlikely(drop != DROP_NONE))
 			pkt_drop(&w->port[in].c, pkts[i], drop);
 	}

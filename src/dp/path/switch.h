@@ -33,8 +33,8 @@ switch_begin(struct worker *w, const struct view *view, uint16_t in)
 }
 
 // Frames of a port in view_port.passes: how many of them, from the front, go to b->dst_port and
-// leave as they came, by b->way.
-uint16_t switch_passes(struct switch_burst *b, const struct guest_frame *frame, uint16_t n);
+// leave as they came, by b->way. ret_rule: of each, by the port's rules, if it has any.
+uint16_t switch_passes(struct switch_burst *b, const struct guest_frame *frame, uint16_t n, struct rule **ret_rule);
 
 // Forwards a burst that came from port `in`; what it does not deliver it drops, with a reason.
 void switch_burst(struct worker *w, const struct view *view, uint16_t in, struct rte_mbuf **pkts, uint16_t n);

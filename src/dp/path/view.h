@@ -16,6 +16,7 @@
 #define VIEW_NO_PORT MAC_TABLE_NO_PORT
 
 struct decap_delays;
+struct rules;
 
 // A tunnel's port: its frames leave and come through an uplink.
 struct view_tunnel {
@@ -69,6 +70,7 @@ struct view_port {
 	struct schedule *schedule; // of its egress, NULL: none
 	struct sched_params sender; // of what it sends, as configured: see view_answer
 	uint64_t link_rate; // bytes/s
+	const struct rules *rules; // of what it sends, NULL: none
 	struct guard guard;
 	struct vlan_set trunk;
 };

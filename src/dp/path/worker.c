@@ -12,6 +12,7 @@
 #include "io/vhost_guard.h"
 #include "pace.h"
 #include "pass.h"
+#include "rules.h"
 #include "schedule.h"
 #include "switch.h"
 #include "trace.h"
@@ -19,6 +20,7 @@
 #include <rte_cycles.h>
 #include <rte_lcore.h>
 #include <rte_malloc.h>
+#include <rte_random.h>
 
 #include <errno.h>
 #include <stdlib.h>
@@ -384,6 +386,7 @@ int
 worker_create(struct env *env, uint16_t index, uint16_t cpu, unsigned lcore, struct worker **ret_worker)
 {
 	struct worker *w = rte_zmalloc("worker", sizeof(*w), RTE_CACHE_LINE_SIZE);
+	void *flow_cache;
 
 	if (!w)
 		return -ENOMEM;
@@ -399,7 +402,11 @@ worker_create(struct env *env, uint16_t index, uint16_t cpu, unsigned lcore, str
 	w->waiting = sparse_alloc(DP_MAX_PORTS * sizeof(*w->waiting));
 	w->polls.queue = sparse_alloc(DP_MAX_PORTS * DP_MAX_QUEUES * sizeof(*w->polls.queue));
 	w->guests = guest_io_turn_create();
-	if (waker_init(&w->waker) || !w->guests || !w->port || !w->snap || !w->waiting || !w->polls.queue) {
+	flow_cache = sparse_alloc(flow_cache_memory_bytes(RULES_CACHE_PLACES));
+	if (flow_cache)
+		(void)flow_cache_init(&w->flows, RULES_CACHE_PLACES, flow_cache, rte_rand());
+	if (waker_init(&w->waker) || !w->guests || !w->port || !w->snap || !w->waiting || !w->polls.queue ||
+		!flow_cache) {
 		worker_destroy(w);
 		return -ENOMEM;
 	}
@@ -420,6 +427,7 @@ worker_destroy(struct worker *w)
 	sparse_free(w->port, DP_MAX_PORTS * sizeof(*w->port));
 	sparse_free(w->snap, DP_MAX_PORTS * sizeof(*w->snap));
 	sparse_free(w->waiting, DP_MAX_PORTS * sizeof(*w->waiting));
+	sparse_free(w->flows.key, flow_cache_memory_bytes(RULES_CACHE_PLACES));
 	sparse_free(w->polls.queue, DP_MAX_PORTS * DP_MAX_QUEUES * sizeof(*w->polls.queue));
 	rte_free(w);
 }

@@ -8,6 +8,7 @@
 #include "env.h"
 #include "port_path.h"
 #include "rtvs/dp.h"
+#include "rtvs/flow_cache.h"
 #include "rtvs/poll_set.h"
 #include "rtvs/rate.h"
 #include "view.h"
@@ -63,6 +64,8 @@ struct worker_update {
 	uint32_t n_left; // ports
 };
 
+struct rule;
+
 struct worker {
 	struct env *env;
 	uint16_t index, cpu;
@@ -72,6 +75,11 @@ struct worker {
 	uint32_t now_s;
 	uint64_t view_gen; // of the view whose parameters all its schedules have
 	struct worker_update update;
+	// What rules said of frames, and of the last one.
+	struct flow_cache flows;
+	struct flow_key last_digest;
+	struct rule *last_rule;
+	uint64_t last_gen;
 	uint32_t max_waiting; // buffers of one sender in all its schedules
 	struct worker_waiting *waiting; // DP_MAX_PORTS, by sender
 	uint16_t n_dirty; // ports with staged packets

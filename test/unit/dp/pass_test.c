@@ -6,8 +6,10 @@
 #include "path/capture.h"
 #include "path/pace.h"
 #include "path/pass.h"
+#include "path/rules.h"
 #include "path/schedule.h"
 #include "path/senders.h"
+#include "rtvs/flow_text.h"
 #include "rtvs/random.h"
 
 #include <rte_ring.h>
@@ -37,6 +39,12 @@ enum {
 	N_PORTS
 };
 
+// Of each port that has rules.
+static const char *const rule_text[] = {"udp,tp_dst=0,actions=rate:100Mbit,allow", "udp,tp_dst=1,actions=drop",
+	"priority=5,udp,tp_dst=2,actions=allow", "udp,tp_dst=3,actions=mod_tp_dst:9,mod_dl_dst:02:00:00:00:00:01,allow",
+	"arp,actions=drop", "ipv6,actions=allow"};
+#define N_RULES RTE_DIM(rule_text)
+
 // What arrived somewhere, in order: a hash of each frame.
 struct stream {
 	uint32_t n;
@@ -47,6 +55,7 @@ struct stream {
 struct outcome {
 	struct stream to_guest[2 * GUESTS], to_keeper, to_others[N_PORTS], captured;
 	struct port_counters c[N_PORTS];
+	struct rule_count matched[N_RULES];
 	uint64_t guest_errors[GUESTS], n_moves, capture_lost;
 	int32_t n_macs[GUESTS];
 	struct dp_sender sender[GUESTS][N_PORTS];
@@ -68,6 +77,8 @@ static struct worker_waiting waiting[N_PORTS];
 static struct poll_queue polled[2 * GUESTS];
 static struct capture capture;
 static struct capture_slot slot[SLOTS];
+static struct rules *rules;
+static void *flow_cache;
 static uint64_t seed;
 static struct guest_turn *turn;
 static struct outcome *now; // of the run that is under way
@@ -185,6 +196,62 @@ begin_capture(void)
 	}
 }
 
+static void *
+take(void *arg, size_t size)
+{
+	(void)arg;
+	return aligned_alloc(RTE_CACHE_LINE_SIZE, RTE_ALIGN_CEIL(size, RTE_CACHE_LINE_SIZE));
+}
+
+static void
+give(void *arg, void *at, size_t size)
+{
+	(void)arg;
+	(void)size;
+	free(at);
+}
+
+static void
+begin_rules(void)
+{
+	static const struct flow_memory memory = {.take = take, .give = give};
+	size_t n_bytes = sizeof(struct rule) + sizeof(struct rule_count);
+	struct flow_change changes[N_RULES];
+	char err[FLOW_TEXT_ERROR_SIZE];
+	struct flow_table *none;
+
+	rules = calloc(1, sizeof(*rules) + N_RULES * sizeof(rules->rule[0]));
+	*rules = (struct rules){.gen = 1, .n_slots = N_RULES};
+	for (uint32_t i = 0; i < N_RULES; i++) {
+		struct rule *rule = rules->rule[i] = take(NULL, n_bytes);
+		const struct flow_action *action = &rule->entry.action;
+
+		memset(rule, 0, n_bytes);
+		assert_int_equal(flow_text_parse(rule_text[i], &rule->entry, err), 0);
+		rule->entry.rule.slot = i;
+		rule->writes = strstr(rule_text[i], "mod_");
+		rule->is_plain = action->verdict == FLOW_ALLOW && !action->rate_bps && !rule->writes;
+		rate_limit_init(&rule->limit, action->rate_bps / 8, 3000);
+		changes[i] = (struct flow_change){.rule = rule->entry.rule, .is_add = true};
+	}
+	assert_int_equal(flow_table_create(&memory, N_RULES, N_RULES, 1, &none), 0);
+	assert_int_equal(flow_table_apply(none, changes, N_RULES, &rules->table), 0);
+	flow_table_free(none);
+	flow_cache = aligned_alloc(RTE_CACHE_LINE_SIZE, flow_cache_memory_bytes(64));
+	memset(flow_cache, 0, flow_cache_memory_bytes(64));
+	assert_int_equal(flow_cache_init(&w.flows, 64, flow_cache, 1), 0);
+}
+
+static void
+end_rules(void)
+{
+	for (unsigned i = 0; i < N_RULES; i++)
+		free(rules->rule[i]);
+	flow_table_free(rules->table);
+	free(rules);
+	free(flow_cache);
+}
+
 static int
 begin(void **state)
 {
@@ -217,6 +284,7 @@ begin(void **state)
 	mine.n_owned = N_PORTS;
 	view->worker[MINE] = &mine;
 	begin_capture();
+	begin_rules();
 	return 0;
 }
 
@@ -227,6 +295,7 @@ end(void **state)
 		schedule_destroy(entry[i].schedule, &w);
 		mailbox_fini(&port[i].handoff);
 	}
+	end_rules();
 	waker_fini(&w.waker);
 	event_queue_fini(&env.events);
 	rte_ring_free(capture.filled);
@@ -418,6 +487,7 @@ configure(uint64_t *r, unsigned i)
 	vp->mirror_to = KEEPER;
 	vp->mirror = rare(k, 12) ? (uint8_t)(1 + random_below(r, DP_MIRROR_BOTH)) : 0;
 	vp->capture = rare(k, 24) ? &capture : NULL;
+	vp->rules = one_in(r, 2) ? rules : NULL;
 	vp->writes_dscp = rare(k, 16);
 	vp->dscp_out = one_in(r, 2) ? DSCP_KEEP : 46;
 	vp->frame_max = rare(k, 4) ? FRAME_LIMIT : 1514;
@@ -579,6 +649,8 @@ run(bool may_pass, bool is_slow)
 			if (!one_in(r, 4))
 				receive_all(i);
 	}
+	for (unsigned i = 0; i < N_RULES; i++)
+		now->matched[i] = rules->rule[i]->count[MINE];
 	for (unsigned i = 0; i < N_PORTS; i++)
 		now->c[i] = w.port[i].c;
 	for (unsigned i = 0; i < GUESTS; i++) {
@@ -639,6 +711,11 @@ compare(bool is_slow)
 	assert_same_stream("capture", &passing->captured, &packets->captured);
 	for (unsigned i = 0; i < N_PORTS; i++)
 		assert_same_counters(i, &passing->c[i], &packets->c[i]);
+	for (unsigned i = 0; i < N_RULES; i++) {
+		assert_int_equal(passing->matched[i].packets, packets->matched[i].packets);
+		assert_int_equal(passing->matched[i].bytes, packets->matched[i].bytes);
+		assert_true(packets->matched[i].packets);
+	}
 	assert_memory_equal(passing->sender, packets->sender, sizeof(passing->sender));
 	assert_memory_equal(passing->guest_errors, packets->guest_errors, sizeof(passing->guest_errors));
 	assert_memory_equal(passing->n_macs, packets->n_macs, sizeof(passing->n_macs));

@@ -5,10 +5,12 @@
 #include "dp_fixture.h"
 #include "dp_state.h"
 #include "kept.h"
+#include "path/rules.h"
 #include "path/schedule.h"
 #include "path/senders.h"
 #include "port_end.h"
 #include "port_type.h"
+#include "rtvs/dp_rules.h"
 #include "rtvs/frame.h"
 #include "rtvs/random.h"
 #include "state.h"
@@ -342,6 +344,44 @@ connects_go_on(void **state)
 	assert_int_equal(seen.n_rings_recovered, 1);
 	assert_int_equal(dp_port_state(dp, guest[1].port, &seen), 0);
 	assert_int_equal(seen.n_connects, 0);
+	end(&saved);
+}
+
+static void
+put_rule(uint32_t slot, uint16_t port)
+{
+	const struct dp_rule_change c = {
+		.is_there = true, .entry = {.rule = {.slot = slot, .key.l4_dst = port, .mask.l4_dst = UINT16_MAX}}};
+	char err[DP_ERR_SIZE];
+
+	assert_int_equal(dp_rules_change(dp, guest[0].port, &c, 1, err), 0);
+}
+
+// Whatever their numbers are here; what is gone is refused.
+static void
+rules_go_on(void **state)
+{
+	struct dp_rule_stats stats;
+	struct dp_state_loaded told;
+	struct bytes saved;
+
+	(void)state;
+	begin(NULL);
+	put_rule(0, 1);
+	put_rule(5, 2);
+	put_rule(6, 3);
+	port_of(0)->rules->rule[5]->count[n_workers - 1] = (struct rule_count){3, 300};
+	saved = save();
+	begin_again(NULL);
+	put_rule(1, 3);
+	put_rule(0, 2);
+	told = load(&saved);
+	assert_int_equal(told.n_refused, 1);
+	assert_int_equal(dp_rule_stats(dp, guest[0].port, 0, &stats), 0);
+	assert_int_equal(stats.packets, 3);
+	assert_int_equal(stats.bytes, 300);
+	assert_int_equal(dp_rule_stats(dp, guest[0].port, 1, &stats), 0);
+	assert_int_equal(stats.packets, 0);
 	end(&saved);
 }
 
@@ -1451,6 +1491,7 @@ main(int argc, char **argv)
 		WITH_BRIDGE(macs_keep_to_limits_and_owners),
 		WITH_BRIDGE(macs_of_others_are_not_learned),
 		WITH_BRIDGE(connects_go_on),
+		WITH_BRIDGE(rules_go_on),
 		WITH_BRIDGE(counters_go_on),
 		WITH_BRIDGE(counters_of_a_port_that_is_not_here_are_of_those_gone),
 		WITH_BRIDGE(counters_of_a_port_that_comes_later_go_on),

@@ -1,0 +1,45 @@
+// What the rules of an ingress port say of its frames (rtvs/dp_rules.h). Workers only read a
+// snapshot; they write counters, each its own, and what a limit has granted.
+#pragma once
+
+#include "rtvs/drop.h"
+#include "rtvs/flow_cache.h"
+#include "rtvs/flow_set.h"
+#include "rtvs/guest_ring.h"
+#include "rtvs/rate.h"
+
+#include <rte_common.h>
+
+struct rte_mbuf;
+struct worker;
+
+#define RULES_CACHE_PLACES 4096 // of each worker, for all ports
+
+struct rule_count { // of one worker
+	uint64_t packets, bytes;
+} __rte_cache_aligned;
+
+struct rule {
+	struct flow_entry entry;
+	bool is_plain; // it allows, and that is all
+	bool writes;
+	struct rate_limit limit; // bytes/s
+	uint64_t paid; // of the limit
+	struct rule_count count[]; // by worker
+};
+
+struct rules {
+	struct flow_table *table;
+	uint64_t gen; // of the table, for caches
+	uint32_t n_slots;
+	struct rule *rule[]; // by slot, NULL: none
+};
+
+// NULL is accepted.
+void rules_count(const struct worker *w, struct rule *rule, uint64_t packets, uint64_t bytes);
+// Of a frame in a guest's ring. True: it leaves as it came, by the rule in *ret_rule (NULL: by
+// none), which does not count it yet. False: rules_apply has to see it.
+bool rules_pass(struct worker *w, const struct rules *rules, const struct guest_frame *f, struct rule **ret_rule);
+// Counts, and drops by the reason that is returned, or writes into the packet: *inout_m may be
+// another one then, or NULL, and its headers are to be read again.
+enum drop rules_apply(struct worker *w, const struct rules *rules, struct rte_mbuf **inout_m, bool *ret_is_written);
