@@ -13,6 +13,7 @@
 #include "pool_params.h"
 #include "port_params.h"
 #include "rtvs/log.h"
+#include "rule_params.h"
 #include "system_params.h"
 
 #include <errno.h>
@@ -126,6 +127,12 @@ check_call(struct rpc_session *session, const json_t *call, bool is_first, struc
 	return rpc_call(session, method, params, NULL, err);
 }
 
+static bool
+is_of_port(const char *noun)
+{
+	return strcmp(noun, "mac") == 0 || strcmp(noun, "rule") == 0;
+}
+
 // The call that asked for the object, for the error's index. The list's size: none did (an object
 // to be removed).
 static size_t
@@ -137,8 +144,7 @@ find_call(json_t *calls, const char *noun, const char *name)
 	json_array_foreach (calls, i, call) {
 		const char *method = json_string_value(json_object_get(call, "method"));
 		const json_t *params = json_object_get(call, "params");
-		const char *key =
-			json_string_value(json_object_get(params, strcmp(noun, "mac") == 0 ? "port" : "name"));
+		const char *key = json_string_value(json_object_get(params, is_of_port(noun) ? "port" : "name"));
 		if (strncmp(method, noun, strlen(noun)) == 0 && strcmp(key ? key : "", name) == 0)
 			found = i;
 	}
@@ -248,7 +254,7 @@ config_install(struct ctl *ctl, const struct model *target, json_t *calls, unsig
 static void
 tell_refused(const char *noun, const char *name, const char *text)
 {
-	bool is_port = strcmp(noun, "port") == 0 || strcmp(noun, "mac") == 0;
+	bool is_port = strcmp(noun, "port") == 0 || is_of_port(noun);
 
 	log_about(LOG_LEVEL_WARNING,
 		LOG_ABOUT(LOG_ID_CONFIG_REFUSED,
@@ -359,6 +365,10 @@ config_dump(const struct model *m)
 		append_call(calls, "pool.add", pool_params_encode(m->pools[i]));
 	for (unsigned rank = 0; rank < MODEL_PORT_RANKS; rank++)
 		dump_ports(m, rank, calls);
+	for (unsigned i = 0; i < m->n_ports; i++)
+		for (unsigned k = 0; k < m->ports[i]->n_rules; k++)
+			append_call(
+				calls, "rule.add", rule_params_encode(m->ports[i]->cfg.name, &m->ports[i]->rules[k]));
 	for (unsigned i = 0; i < m->n_bridges; i++)
 		for (unsigned k = 0; k < m->bridges[i]->n_macs; k++)
 			append_call(

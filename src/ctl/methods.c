@@ -20,6 +20,7 @@ ctl_api(void)
 		{rpc_port_methods, offsetof(struct ctl, plane)},
 		{rpc_probe_methods, 0},
 		{rpc_mac_methods, offsetof(struct ctl, plane)},
+		{rpc_rule_methods, offsetof(struct ctl, plane)},
 		{rpc_flow_methods, offsetof(struct ctl, plane)},
 		{rpc_stats_methods, offsetof(struct ctl, plane)},
 		{rpc_capture_methods, 0},

@@ -14,6 +14,7 @@ extern const struct rpc_method rpc_peer_methods[];
 extern const struct rpc_method rpc_pool_methods[];
 extern const struct rpc_method rpc_port_methods[];
 extern const struct rpc_method rpc_probe_methods[];
+extern const struct rpc_method rpc_rule_methods[];
 extern const struct rpc_method rpc_stats_methods[];
 extern const struct rpc_method rpc_system_methods[];
 extern const struct rpc_method rpc_trace_methods[];

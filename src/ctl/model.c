@@ -1,8 +1,8 @@
 // The operator's configuration, shared by the files of its nouns: model_bridge.c, model_port.c,
-// model_mac.c, model_pool.c. Handlers (rpc_*.c) and plan.c change a model through their functions
-// only. Each checks names and combinations, then configures the datapath, then remembers.
-// Invariant: the datapath and a model that is not dry hold the same objects. Every name that an
-// object refers to exists, except that of a mirror's target.
+// model_mac.c, model_pool.c, model_rule.c. Handlers (rpc_*.c) and plan.c change a model through
+// their functions only. Each checks names and combinations, then configures the datapath, then
+// remembers. Invariant: the datapath and a model that is not dry hold the same objects. Every name
+// that an object refers to exists, except that of a mirror's target.
 #include "model.h"
 
 #include "rtvs/log.h"
@@ -31,6 +31,31 @@ model_tell(struct model *m, const char *what, const char *name)
 		m->changed(m->changed_arg, what, name);
 }
 
+void
+model_port_free(struct model_port *port)
+{
+	free(port->rules);
+	free(port);
+}
+
+static struct model_port *
+model_port_copy(const struct model_port *from)
+{
+	struct model_port *port = malloc(sizeof(*port));
+
+	if (!port)
+		return NULL;
+	*port = *from;
+	port->rules = calloc(from->n_rules + 1u, sizeof(*from->rules));
+	if (!port->rules) {
+		free(port);
+		return NULL;
+	}
+	if (from->n_rules > 0)
+		memcpy(port->rules, from->rules, from->n_rules * sizeof(*from->rules));
+	return port;
+}
+
 struct model *
 model_create(const struct dp_system_cfg *system)
 {
@@ -49,7 +74,7 @@ model_destroy(struct model *m)
 	if (!m)
 		return;
 	for (unsigned i = 0; i < m->n_ports; i++)
-		free(m->ports[i]);
+		model_port_free(m->ports[i]);
 	for (unsigned i = 0; i < m->n_bridges; i++) {
 		free(m->bridges[i]->macs);
 		free(m->bridges[i]);
@@ -69,10 +94,9 @@ model_clone(const struct model *model)
 	m->system = model->system;
 	m->log_level = model->log_level;
 	for (; m->n_ports < model->n_ports; m->n_ports++) {
-		struct model_port *port = malloc(sizeof(*port));
+		struct model_port *port = model_port_copy(model->ports[m->n_ports]);
 		if (!port)
 			goto err_model;
-		*port = *model->ports[m->n_ports];
 		m->ports[m->n_ports] = m->port_by_id[port->id] = port;
 	}
 	for (; m->n_bridges < model->n_bridges; m->n_bridges++) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "rtvs/dp.h"
+#include "rtvs/flow_set.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -34,6 +35,8 @@ struct model_pool {
 struct model_port {
 	unsigned id;
 	struct dp_port_cfg cfg;
+	struct flow_entry *rules; // of what it sends, the highest priority first
+	unsigned n_rules;
 };
 
 // what: "port.add", "bridge.del", ...
@@ -118,6 +121,15 @@ int model_pool_take(
 struct model_mac *model_mac_find(const struct model_bridge *bridge, const struct mac *mac, uint16_t vlan);
 int model_mac_add(struct model *model, const char *bridge, const struct model_mac *mac, char err[DP_ERR_SIZE]);
 int model_mac_del(struct model *model, const char *bridge, const struct mac *mac, uint16_t vlan, char err[DP_ERR_SIZE]);
+// Rules of what a port sends. find: by match and priority. add: or another action of the rule with
+// its match and priority. set: all at once; `rules` are in a model's order. -EMLINK: they match on
+// too many combinations of fields.
+const struct flow_entry *model_rule_find(const struct model_port *port, const struct flow_rule *match);
+bool model_rule_lists_are_same(const struct model_port *a, const struct model_port *b);
+int model_rule_add(struct model *model, const char *port, const struct flow_entry *rule, char err[DP_ERR_SIZE]);
+int model_rule_del(struct model *model, const char *port, const struct flow_rule *match, char err[DP_ERR_SIZE]);
+int model_rule_set_all(
+	struct model *model, const char *port, const struct flow_entry *rules, unsigned n, char err[DP_ERR_SIZE]);
 // idle, idle_ns and dscp_classes; the rest only in a dry model.
 int model_system_set(struct model *model, const struct dp_system_cfg *cfg, char err[DP_ERR_SIZE]);
 void model_log_set(struct model *model, uint32_t level);
@@ -126,5 +138,6 @@ void model_log_set(struct model *model, uint32_t level);
 int model_fail(int rc, char err[DP_ERR_SIZE], const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 // Counts a change of the model, and tells the listener.
 void model_tell(struct model *model, const char *what, const char *name);
+void model_port_free(struct model_port *port);
 // A dry model numbers its objects itself. by_id must have a place that is NULL.
 unsigned model_free_id(void *const *by_id);

@@ -157,6 +157,8 @@ port_check_uplink(
 			-ENOSPC, err, "address: there are %u ports with one already, the limit", DP_MAX_UPLINKS);
 	if (cfg->bridge[0])
 		return model_fail(-EINVAL, err, "address: only for a port without bridge");
+	if (self && self->n_rules)
+		return model_fail(-EINVAL, err, "address: not for a port with rules; remove them first");
 	if (cfg->mtu > DP_UPLINK_MTU_MAX)
 		return model_fail(-EINVAL, err, "mtu: %u is out of range %u to %u of a port with an address", cfg->mtu,
 			DP_MTU_MIN, DP_UPLINK_MTU_MAX);
@@ -339,6 +341,6 @@ model_port_del(struct model *m, const char *name, char err[DP_ERR_SIZE])
 	memmove(&m->ports[pos], &m->ports[pos + 1], (m->n_ports - pos) * sizeof(m->ports[0]));
 	m->port_by_id[port->id] = NULL;
 	model_tell(m, "port.del", port->cfg.name);
-	free(port);
+	model_port_free(port);
 	return 0;
 }

@@ -231,6 +231,30 @@ apply_bridges(struct plan *p)
 	return true;
 }
 
+// One that has rules is down until it has them: nothing passes before.
+static int
+add_port(struct plan *p, const struct model_port *to)
+{
+	struct dp_port_cfg cfg = to->cfg;
+
+	cfg.admin_up &= !to->n_rules;
+	return model_port_add(p->m, &cfg, p->err);
+}
+
+static bool
+apply_rules(struct plan *p)
+{
+	for (unsigned i = 0; i < p->target->n_ports; i++) {
+		const struct model_port *to = p->target->ports[i], *port = model_port_find(p->m, to->cfg.name);
+
+		if (port && !model_rule_lists_are_same(port, to) &&
+			!stepped(p, "rule", to->cfg.name,
+				model_rule_set_all(p->m, to->cfg.name, to->rules, to->n_rules, p->err)))
+			return false;
+	}
+	return true;
+}
+
 static bool
 apply_ports(struct plan *p, unsigned rank)
 {
@@ -241,7 +265,7 @@ apply_ports(struct plan *p, unsigned rank)
 		if (model_port_rank(to) != rank)
 			continue;
 		if (!port)
-			rc = model_port_add(p->m, to, p->err);
+			rc = add_port(p, p->target->ports[i]);
 		else if (!port_params_is_same(&port->cfg, to))
 			rc = model_port_set(p->m, to, p->err);
 		else
@@ -274,7 +298,7 @@ execute(struct plan *p)
 {
 	(void)(apply_system(p) && remove_macs(p) && detach_ports(p) && remove_ports(p, 1) && remove_ports(p, 0) &&
 		remove_bridges(p) && remove_pools(p) && apply_bridges(p) && apply_pools(p) && apply_ports(p, 0) &&
-		apply_ports(p, 1) && add_macs(p));
+		apply_ports(p, 1) && apply_rules(p) && apply_ports(p, 0) && apply_ports(p, 1) && add_macs(p));
 	return p->rc;
 }
 

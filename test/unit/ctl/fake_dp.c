@@ -4,6 +4,8 @@
 #include "fake_dp.h"
 
 #include "bridge_params.h"
+#include "rtvs/dp_rules.h"
+#include "rtvs/flow_text.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -34,6 +36,7 @@ struct fake_port {
 	struct dp_capture_pkt pkts[MAX_PKTS];
 	unsigned first_pkt, n_pkts;
 	uint32_t trace_rate, n_traced; // rate 0: not traced
+	struct dp_rule_change *rules; // DP_MAX_RULES, by slot; NULL: none
 };
 
 struct fake_bridge {
@@ -224,6 +227,7 @@ dp_fini(struct dp *dp)
 	for (unsigned i = 0; i < DP_MAX_PORTS; i++) {
 		dp_capture_stop(dp, i, &(uint64_t){0});
 		forget_flows(dp, i);
+		free(dp->ports[i].rules);
 	}
 	close(dp->event_fd);
 	free(dp);
@@ -505,9 +509,35 @@ dp_port_del(struct dp *dp, unsigned id)
 	dp_capture_stop(dp, id, &(uint64_t){0});
 	forget_port(dp, id);
 	forget_flows(dp, id);
+	free(dp->ports[id].rules);
+	dp->ports[id].rules = NULL;
 	count_port(dp->ports[id].cfg.name);
 	dp->ports[id].is_used = false;
 	return 0;
+}
+
+int
+dp_rules_change(struct dp *dp, unsigned id, const struct dp_rule_change *changes, unsigned n, char err[DP_ERR_SIZE])
+{
+	int rc = port_at(dp, id) ? change(err) : -ENOENT;
+
+	if (rc < 0)
+		return rc;
+	count_port(dp->ports[id].cfg.name);
+	if (!dp->ports[id].rules)
+		dp->ports[id].rules = calloc(DP_MAX_RULES, sizeof(*changes));
+	for (unsigned i = 0; i < n; i++) {
+		assert(changes[i].entry.rule.slot < DP_MAX_RULES);
+		dp->ports[id].rules[changes[i].entry.rule.slot] = changes[i];
+	}
+	return 0;
+}
+
+int
+dp_rule_stats(const struct dp *dp, unsigned id, uint32_t slot, struct dp_rule_stats *ret_stats)
+{
+	*ret_stats = (struct dp_rule_stats){.packets = slot + 1, .bytes = 100 * (slot + 1)};
+	return port_at(dp, id) ? 0 : -ENOENT;
 }
 
 int
@@ -857,6 +887,16 @@ print_port(FILE *f, const struct dp_port_cfg *c)
 }
 
 static void
+print_rules(FILE *f, const struct fake_port *port)
+{
+	char text[FLOW_TEXT_SIZE];
+
+	for (unsigned i = 0; port->rules && i < DP_MAX_RULES; i++)
+		if (port->rules[i].is_there)
+			(void)fprintf(f, "rule %s %s\n", port->cfg.name, flow_text_format(&port->rules[i].entry, text));
+}
+
+static void
 print_bridge(FILE *f, const struct fake_bridge *b)
 {
 	json_t *params = bridge_params_encode(&b->cfg);
@@ -886,8 +926,10 @@ fake_dp_dump(void)
 		if (fake->bridges[i].is_used)
 			print_bridge(f, &fake->bridges[i]);
 	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
-		if (fake->ports[i].is_used)
+		if (fake->ports[i].is_used) {
 			print_port(f, &fake->ports[i].cfg);
+			print_rules(f, &fake->ports[i]);
+		}
 	(void)fclose(f);
 	for (char *line = strtok_r(text, "\n", &save); line && n < 2048; line = strtok_r(NULL, "\n", &save))
 		lines[n++] = line;
