@@ -91,8 +91,14 @@ pass_tunnel(struct pass *p, const struct lane *lane)
 static __rte_noinline void
 count_rules(const struct pass *p, const struct lane *lane, uint16_t n)
 {
-	for (uint16_t k = 0; k < n; k++)
-		rules_count(p->w, p->rule[lane->which[k]], 1, lane->lens[k]);
+	for (uint16_t k = 0, first; k < n;) {
+		struct rule *rule = p->rule[lane->which[k]];
+		uint64_t bytes = 0;
+
+		for (first = k; k < n && p->rule[lane->which[k]] == rule; k++)
+			bytes += lane->lens[k];
+		rules_count(p->w, rule, k - first, bytes);
+	}
 }
 
 // False: some are left.

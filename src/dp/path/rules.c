@@ -8,21 +8,22 @@
 static struct rule *
 find(struct worker *w, const struct rules *rules, const uint8_t *head, size_t n_head, size_t len)
 {
-	struct flow_key digest, key;
-	bool is_digest = flow_key_digest(head, n_head, len, &digest);
+	struct flow_digest *digest = &w->last_digest;
+	struct flow_key key;
 	uint32_t place, slot;
 
-	if (likely(is_digest) && w->last_gen == rules->gen && flow_cache_has(&w->last_digest, &digest))
+	if (w->last_gen == rules->gen && flow_digest_is(digest, head, n_head, len))
 		return w->last_rule;
-	if (!is_digest)
-		flow_key_read(head, n_head, len, 0, &digest);
-	if (!flow_cache_get(&w->flows, rules->gen, &digest, &place, &slot)) {
-		if (is_digest)
-			flow_key_read(head, n_head, len, 0, &key);
-		slot = flow_table_find(rules->table, is_digest ? &key : &digest);
-		flow_cache_put(&w->flows, place, rules->gen, &digest, slot);
+	if (!flow_digest_read(head, n_head, len, digest)) {
+		flow_key_read(head, n_head, len, 0, &key);
+		flow_digest_of_key(digest, &key);
 	}
-	w->last_digest = digest;
+	if (!flow_cache_get(&w->flows, rules->gen, digest, &place, &slot)) {
+		if (!digest->is_key)
+			flow_key_read(head, n_head, len, 0, &key);
+		slot = flow_table_find(rules->table, &key);
+		flow_cache_put(&w->flows, place, rules->gen, digest, slot);
+	}
 	w->last_gen = rules->gen;
 	w->last_rule = slot == FLOW_TABLE_NONE ? NULL : rules->rule[slot];
 	return w->last_rule;

@@ -13,7 +13,7 @@
 struct rte_mbuf;
 struct worker;
 
-#define RULES_CACHE_PLACES 4096 // of each worker, for all ports
+#define RULES_CACHE_PLACES 16384 // of each worker, for all ports
 
 struct rule_count { // of one worker
 	uint64_t packets, bytes;

@@ -427,7 +427,7 @@ worker_destroy(struct worker *w)
 	sparse_free(w->port, DP_MAX_PORTS * sizeof(*w->port));
 	sparse_free(w->snap, DP_MAX_PORTS * sizeof(*w->snap));
 	sparse_free(w->waiting, DP_MAX_PORTS * sizeof(*w->waiting));
-	sparse_free(w->flows.key, flow_cache_memory_bytes(RULES_CACHE_PLACES));
+	sparse_free(w->flows.line, flow_cache_memory_bytes(RULES_CACHE_PLACES));
 	sparse_free(w->polls.queue, DP_MAX_PORTS * DP_MAX_QUEUES * sizeof(*w->polls.queue));
 	rte_free(w);
 }

@@ -77,7 +77,7 @@ struct worker {
 	struct worker_update update;
 	// What rules said of frames, and of the last one.
 	struct flow_cache flows;
-	struct flow_key last_digest;
+	struct flow_digest last_digest;
 	struct rule *last_rule;
 	uint64_t last_gen;
 	uint32_t max_waiting; // buffers of one sender in all its schedules
