@@ -122,8 +122,8 @@ struct model_mac *model_mac_find(const struct model_bridge *bridge, const struct
 int model_mac_add(struct model *model, const char *bridge, const struct model_mac *mac, char err[DP_ERR_SIZE]);
 int model_mac_del(struct model *model, const char *bridge, const struct mac *mac, uint16_t vlan, char err[DP_ERR_SIZE]);
 // Rules of what a port sends. find: by match and priority. add: or another action of the rule with
-// its match and priority. set: all at once; `rules` are in a model's order. -EMLINK: they match on
-// too many combinations of fields.
+// its match and priority. set_all: in place of those that it has. -EMLINK: they match on too many
+// combinations of fields.
 const struct flow_entry *model_rule_find(const struct model_port *port, const struct flow_rule *match);
 bool model_rule_lists_are_same(const struct model_port *a, const struct model_port *b);
 int model_rule_add(struct model *model, const char *port, const struct flow_entry *rule, char err[DP_ERR_SIZE]);

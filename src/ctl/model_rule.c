@@ -180,6 +180,16 @@ model_rule_set_all(struct model *m, const char *name, const struct flow_entry *r
 	copy = copy_of(rules, n);
 	if (!copy)
 		return model_fail(-ENOMEM, err, "out of memory");
+	qsort(copy, n, sizeof(*copy), compare);
+	for (unsigned i = 1; i < n; i++)
+		if (compare(&copy[i - 1], &copy[i]) == 0) {
+			free(copy);
+			return model_fail(-EEXIST, err, "rules: two of them have one match and priority");
+		}
+	if (model_rule_lists_are_same(port, &(struct model_port){.rules = copy, .n_rules = n})) {
+		free(copy);
+		return 0;
+	}
 	return install(m, port, copy, n, err);
 }
 

@@ -306,6 +306,7 @@ port_json(const struct plane *plane, const struct model_port *port)
 				model_port_find(plane->model, port->cfg.mirror_to) ? "active" : "waits for its port"));
 	(void)json_object_set_new(object, "state", state);
 	(void)json_object_set_new(object, "stats", port_json_stats(plane->dp, port));
+	(void)json_object_set_new(object, "rules", json_integer(port->n_rules));
 	if (port->cfg.device[0])
 		(void)json_object_set_new(object, "device_stats", port_json_device_stats(plane->dp, port));
 	(void)json_object_set_new(object, "held_back_by", port_json_holds(plane->dp, plane->model, port, false));
@@ -375,7 +376,8 @@ const struct rpc_method rpc_port_methods[] = {
 		"true", port_move, move_params, N(move_params), sizeof(struct move_params), 0},
 	{"port.list", "Show all ports.", "List of results of port.show.", port_list, NULL, 0, 0, RPC_READ_ONLY},
 	{"port.show", "Show one port.",
-		"Its summary, config (parameters of port.add), state and stats; held_back_by: the slower ports for "
+		"Its summary, config (parameters of port.add), state, stats and the number of its rules; held_back_by: "
+		"the slower ports for "
 		"which it had to wait, holds_back: the ports that waited for it, each with held_ns. bound: the "
 		"promised deadline; least_bound: the shortest that admission could promise, all else being equal.",
 		port_show, port_params, 1, CFG_SIZE, RPC_READ_ONLY},

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static int
@@ -68,6 +69,48 @@ rule_clear(void *ctx, const void *params, uint64_t present, json_t **ret_result,
 	return rc < 0 ? ctl_refuse(err, rc, text) : 0;
 }
 
+// The next rule of a list, in place. NULL: that was the last.
+static char *
+next_rule(char **cursor)
+{
+	char *rule = NULL;
+
+	while (*cursor && !rule) {
+		rule = strsep(cursor, ";");
+		rule += strspn(rule, " \t\n");
+		for (size_t n = strlen(rule); n > 0 && strchr(" \t\n", rule[n - 1]); n--)
+			rule[n - 1] = '\0';
+		rule = *rule ? rule : NULL;
+	}
+	return rule;
+}
+
+static int
+rule_set(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
+{
+	struct plane *plane = ctx;
+	const struct rule_set_params *p = params;
+	struct flow_entry *rules = calloc(DP_MAX_RULES + 1, sizeof(*rules));
+	char *copy = strdup(p->rules), *cursor = copy, text[DP_ERR_SIZE] = "";
+	unsigned n = 0;
+	int rc = rules && copy ? 0 : -ENOMEM;
+
+	(void)present;
+	(void)ret_result;
+	// One more than a port may have is refused with the others.
+	for (char *rule; !rc && n <= DP_MAX_RULES && (rule = next_rule(&cursor)); n++)
+		if (parse(rule, &rules[n], err) < 0)
+			goto out;
+	if (!rc)
+		rc = model_rule_set_all(plane->model, p->port, rules, n, text);
+	if (rc < 0)
+		(void)ctl_refuse(err, rc, text);
+out:
+	free(copy);
+	free(rules);
+	return rc < 0 || err->code ? -1 : 0;
+}
+
 static json_t *
 rule_json(const struct plane *plane, unsigned port, const struct flow_entry *rule)
 {
@@ -108,6 +151,8 @@ const struct rpc_method rpc_rule_methods[] = {
 		"true", rule_add, rule_params_add, RULE_PARAMS_N_ADD, SIZE, RPC_CONFIG},
 	{"rule.del", "Remove a rule of a port.", "true", rule_del, rule_params_del, RULE_PARAMS_N_ADD, SIZE,
 		RPC_CONFIG},
+	{"rule.set", "Give a port these rules, in place of those that it has; a rule that stays keeps its counters.",
+		"true", rule_set, rule_params_set, RULE_PARAMS_N_ADD, sizeof(struct rule_set_params), RPC_CONFIG},
 	{"rule.clear", "Remove all rules of a port.", "true", rule_clear, rule_params_add, 1, SIZE, RPC_CONFIG},
 	{"rule.list", "Show the rules of a port, the highest priority first, and what matched them.",
 		"{rules, next}: {rule, packets, bytes} each, and the position to continue at (null: that was all).",

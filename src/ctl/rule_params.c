@@ -16,6 +16,11 @@ const struct rpc_param rule_params_del[RULE_PARAMS_N_ADD] = {PORT,
 const struct rpc_param rule_params_list[RULE_PARAMS_N_LIST] = {PORT,
 	P(pos, RPC_UINT, .def = "0", .help = "position to continue at: `next` of the previous answer"),
 	P(max, RPC_UINT, .min = 1, .max = RULE_PARAMS_MAX_LIST, .def = "1000", .help = "most rules in this answer")};
+const struct rpc_param rule_params_set[RULE_PARAMS_N_ADD] = {
+	RPC_PARAM(struct rule_set_params, port, RPC_NAME, .is_required = true, .is_key = true, .min = 1,
+		.help = "name of the port"),
+	RPC_PARAM(struct rule_set_params, rules, RPC_STR, .is_required = true,
+		.help = "rules as in rule.add, separated by semicolons; empty: none")};
 
 json_t *
 rule_params_encode(const char *port, const struct flow_entry *rule)

@@ -15,11 +15,19 @@ struct rule_params {
 	uint32_t pos, max;
 };
 
+#define RULE_PARAMS_SET_SIZE 61440
+
+struct rule_set_params {
+	char port[RTVS_NAME_SIZE];
+	char rules[RULE_PARAMS_SET_SIZE];
+};
+
 #define RULE_PARAMS_N_ADD 2
 #define RULE_PARAMS_N_LIST 3
 extern const struct rpc_param rule_params_add[RULE_PARAMS_N_ADD]; // port stands first
 extern const struct rpc_param rule_params_del[RULE_PARAMS_N_ADD];
 extern const struct rpc_param rule_params_list[RULE_PARAMS_N_LIST];
+extern const struct rpc_param rule_params_set[RULE_PARAMS_N_ADD];
 
 // The parameters of the rule.add that makes it. New reference.
 json_t *rule_params_encode(const char *port, const struct flow_entry *rule);

@@ -38,7 +38,7 @@ every_method_is_complete(void **state)
 static void
 every_default_decodes(void **state)
 {
-	char buf[8192];
+	static char buf[65536];
 	struct rpc_error err;
 	uint64_t present;
 

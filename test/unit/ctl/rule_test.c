@@ -51,6 +51,36 @@ rules_are_by_match_and_priority(void **state)
 }
 
 static void
+lists_are_set_as_a_whole(void **state)
+{
+	struct fixture *f = *state;
+	struct rpc_error err;
+	unsigned n;
+	json_t *list;
+
+	fixture_ok(f, "port.add", "{\"name\": \"p\"}");
+	fixture_ok(f, "rule.add", "{\"port\": \"p\", \"rule\": \"tcp,actions=drop\"}");
+	fixture_ok(f, "rule.set", "{\"port\": \"p\", \"rules\": \"udp,actions=drop; \\n tcp,actions=drop ;\"}");
+	list = fixture_call(f, "rule.list", "{\"port\": \"p\"}", &err);
+	assert_int_equal(json_array_size(json_object_get(list, "rules")), 2);
+	json_decref(list);
+	n = fake_dp_n_changes();
+	fixture_ok(f, "rule.set", "{\"port\": \"p\", \"rules\": \"tcp,actions=drop;udp,actions=drop\"}");
+	assert_int_equal(fake_dp_n_changes(), n); // it has them
+	fixture_refused(f, "rule.set", "{\"port\": \"p\", \"rules\": \"arp,actions=drop;tcp\"}", RPC_INVALID_PARAMS,
+		"actions= is missing");
+	fixture_refused(f, "rule.set", "{\"port\": \"p\", \"rules\": \"arp,actions=drop;arp,actions=allow\"}",
+		RPC_STATE_ERROR, "one match and priority");
+	fixture_refused(f, "rule.set", "{\"port\": \"q\", \"rules\": \"\"}", RPC_STATE_ERROR, "q does not exist");
+	list = fixture_call(f, "port.show", "{\"name\": \"p\"}", &err);
+	assert_int_equal(json_integer_value(json_object_get(list, "rules")), 2);
+	json_decref(list);
+	fixture_ok(f, "rule.set", "{\"port\": \"p\", \"rules\": \"\"}");
+	list = fixture_call(f, "rule.list", "{\"port\": \"p\"}", &err);
+	assert_json(list, "{\"rules\": [], \"next\": null}");
+}
+
+static void
 wrong_rules_are_refused(void **state)
 {
 	struct fixture *f = *state;
@@ -107,6 +137,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(rules_are_by_match_and_priority),
+		T(lists_are_set_as_a_whole),
 		T(wrong_rules_are_refused),
 		T(limits_of_rules),
 	};
