@@ -148,7 +148,8 @@ def rng(api):
         attribute = (f'<attribute name="{p["name"]}" ns=""><a:documentation>{html.escape(p["help"])}</a:documentation>'
                      f'{value}</attribute>')
         out.append("          " + (attribute if is_required else f"<optional>{attribute}</optional>"))
-    out += ['          <empty/>', '        </element>', '      </zeroOrMore>', '    </element>', '  </start>', '</grammar>']
+    out += ['          <zeroOrMore>', '            <element name="rule"><a:documentation>rule of what it sends, as in rule.add'
+            '</a:documentation><text/></element>', '          </zeroOrMore>', '        </element>', '      </zeroOrMore>', '    </element>', '  </start>', '</grammar>']
     return "\n".join(out) + "\n"
 
 

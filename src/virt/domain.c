@@ -271,6 +271,33 @@ read_attributes(struct domain_port *p, const xmlNode *element)
 		set_param(p, "allowed_macs", p->mac);
 }
 
+// The texts of its <rule> elements.
+static int
+read_rules(struct domain_port *p, const xmlNode *element)
+{
+	size_t size;
+	FILE *out = NULL;
+
+	for (const xmlNode *node = element->children; node; node = node->next) {
+		xmlChar *text;
+
+		if (node->type != XML_ELEMENT_NODE)
+			continue;
+		if (!tree_is_element(node, "rule", DOMAIN_NAMESPACE)) {
+			refuse(p->err, node, "only <rule> belongs into <port>");
+			continue;
+		}
+		out = out ? out : open_memstream(&p->rules, &size);
+		text = xmlNodeGetContent(node);
+		if (out && text)
+			fprintf(out, "%s;", (const char *)text);
+		xmlFree(text);
+		if (!out || !text)
+			break;
+	}
+	return !out || !fclose(out) ? 0 : -ENOMEM;
+}
+
 // The socket's file is called like the port, whose name it gives where the element has none.
 static void
 read_socket(struct domain_port *p, const xmlNode *iface)
@@ -389,6 +416,8 @@ add_port(struct domain *d, const xmlNode *element, const xmlNode *root, char err
 	if (iface && child(iface, "mtu") && !d->mtu_line)
 		d->mtu_line = (unsigned)xmlGetLineNo(child(iface, "mtu"));
 	read_attributes(p, element);
+	if (read_rules(p, element))
+		return -ENOMEM;
 	if (iface) {
 		char queues[32];
 
@@ -562,8 +591,10 @@ domain_parse(const char *xml, size_t len, struct domain **ret_domain, char err[D
 void
 domain_free(struct domain *d)
 {
-	for (unsigned i = 0; d && i < d->n_ports; i++)
+	for (unsigned i = 0; d && i < d->n_ports; i++) {
 		json_decref(d->ports[i].params);
+		free(d->ports[i].rules);
+	}
 	free(d);
 }
 

@@ -25,6 +25,7 @@ struct domain_port {
 	// Of port.add: all of domain_attributes, the interface's values, domain and domain_uuid;
 	// owned.
 	json_t *params;
+	char *rules; // of rule.set, owned; NULL: it has no <rule>
 	char mac[DOMAIN_MAC_SIZE]; // in lower case
 	unsigned line; // of its element
 	unsigned iface_line; // of its interface; 0: there is none

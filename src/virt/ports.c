@@ -7,16 +7,18 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define MAX_ATTEMPTS 3
+#define MAX_RULES 4096 // of a port
 
 // The undo of a step: calls, the last first.
 struct undo {
 	struct {
 		const char *method;
 		json_t *params; // owned
-	} steps[2 * DOMAIN_MAX_PORTS];
+	} steps[4 * DOMAIN_MAX_PORTS];
 	unsigned n;
 };
 
@@ -146,7 +148,7 @@ is_same_type(const json_t *params, const json_t *config)
 static void
 remember(struct undo *undo, const char *method, json_t *params)
 {
-	if (undo->n == 2 * DOMAIN_MAX_PORTS) {
+	if (undo->n == sizeof(undo->steps) / sizeof(undo->steps[0])) {
 		json_decref(params);
 		return;
 	}
@@ -179,12 +181,64 @@ root_of(const struct ports *p)
 	return p->root ? p->root : "";
 }
 
-static enum cli_exit
-remove_port(const struct ports *p, const char *name, const char *why, struct undo *undo, const json_t *config)
+static bool
+has_rules(const json_t *list, const char *name)
 {
-	char err[DOMAIN_ERR_SIZE] = "";
-	enum cli_exit rc = call(p, "port.del", json_pack("{s:s}", "name", name), err);
+	const json_t *port;
+	size_t i;
 
+	json_array_foreach (list, i, port)
+		if (!strcmp(text_of(port, "name"), name))
+			return json_integer_value(json_object_get(port, "rules")) > 0;
+	return false;
+}
+
+// The port gets the rules again that it has now.
+static void
+remember_rules(const struct ports *p, const json_t *list, const char *name, struct undo *undo)
+{
+	json_t *result = NULL, *error = NULL, *rule;
+	char *text = NULL;
+	size_t size, i;
+	FILE *out;
+
+	if (!undo || !has_rules(list, name) ||
+		client_call(p->client, "rule.list", json_pack("{s:s, s:i}", "port", name, "max", MAX_RULES), &result,
+			&error)) {
+		json_decref(error);
+		return;
+	}
+	out = open_memstream(&text, &size);
+	json_array_foreach (json_object_get(result, "rules"), i, rule)
+		if (out)
+			fprintf(out, "%s;", text_of(rule, "rule"));
+	if (out && !fclose(out))
+		remember(undo, "rule.set", json_pack("{s:s, s:s}", "port", name, "rules", text));
+	free(text);
+	json_decref(result);
+}
+
+static enum cli_exit
+apply_rules(const struct ports *p, const json_t *list, const struct domain_port *port, struct undo *undo,
+	char err[DOMAIN_ERR_SIZE])
+{
+	const char *name = domain_port_name(port);
+
+	if (!port->rules && !has_rules(list, name))
+		return CLI_OK;
+	remember_rules(p, list, name, undo);
+	return call(p, "rule.set", json_pack("{s:s, s:s}", "port", name, "rules", port->rules ? port->rules : ""), err);
+}
+
+static enum cli_exit
+remove_port(const struct ports *p, const json_t *list, const char *name, const char *why, struct undo *undo)
+{
+	const json_t *config = find_port(list, name);
+	char err[DOMAIN_ERR_SIZE] = "";
+	enum cli_exit rc;
+
+	remember_rules(p, list, name, undo);
+	rc = call(p, "port.del", json_pack("{s:s}", "name", name), err);
 	if (rc == CLI_OK && !strcmp(text_of(config, "type"), "vduse"))
 		links_drop(root_of(p), name);
 	if (rc == CLI_OK && undo)
@@ -258,7 +312,7 @@ apply_port(const struct ports *p, const json_t *list, const json_t *params, stru
 		!is_same(params, config, "queues") || !is_same(params, config, "vdpa") ||
 		!is_same(params, config, "domain_uuid")) {
 		rc = remove_port(
-			p, name, "to be made anew with another type, socket, device or number of queues", undo, config);
+			p, list, name, "to be made anew with another type, socket, device or number of queues", undo);
 		return rc ? rc : add_port(p, params, undo, err);
 	}
 	rc = call(p, "port.set", pick(params, true), err);
@@ -422,7 +476,7 @@ remove_others(const struct ports *p, const json_t *list, const char *uuid, const
 			continue;
 		if (p->is_running && d && may_be_meant(d, config))
 			tell(p, true, "port %s: stays as it was: its interface is there without an element", name);
-		else if (remove_port(p, name, "its domain does not have it", undo, config) == CLI_UNREACHABLE)
+		else if (remove_port(p, list, name, "its domain does not have it", undo) == CLI_UNREACHABLE)
 			return CLI_UNREACHABLE;
 	}
 	return CLI_OK;
@@ -449,6 +503,8 @@ apply_all(const struct ports *p, const struct domain *d, struct undo *undo, bool
 			rc = CLI_REFUSED;
 		else
 			rc = apply_port(p, list, port->params, undo, ret_again, why);
+		if (rc == CLI_OK)
+			rc = apply_rules(p, list, port, undo, why);
 		if (rc == CLI_OK)
 			rc = make_link(p, port, why);
 		if (rc != CLI_REFUSED || *ret_again)
@@ -494,6 +550,8 @@ ports_apply_one(const struct ports *p, const struct domain_port *port, char err[
 		rc = list_ports(p, &list, err);
 		if (rc == CLI_OK)
 			rc = apply_port(p, list, port->params, &undo, &again, err);
+		if (rc == CLI_OK)
+			rc = apply_rules(p, list, port, &undo, err);
 		if (rc == CLI_OK)
 			rc = make_link(p, port, err);
 		json_decref(list);
@@ -667,7 +725,7 @@ ports_remove_one(const struct ports *p, const char *uuid, const char *name)
 
 	config = rc == CLI_OK ? find_port(list, name) : NULL;
 	if (config && !strcmp(text_of(config, "domain_uuid"), uuid))
-		rc = remove_port(p, name, "it is asked for no longer", NULL, config);
+		rc = remove_port(p, list, name, "it is asked for no longer", NULL);
 	json_decref(list);
 	return rc;
 }

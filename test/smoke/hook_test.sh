@@ -272,6 +272,19 @@ schema_agrees() {
 	done
 }
 
+rules_come_with_the_port() {
+	local change='s|late="drop"/>|late="drop"><rtvs:rule>udp,actions=drop</rtvs:rule><rtvs:rule>arp,actions=allow</rtvs:rule></rtvs:port>|'
+	is_valid "$change"
+	run_hook prepare begin "$change"
+	expect "rules" 2 "$(ctl -j port show web1 | json 'd["rules"]')"
+	ctl rule list web1 | has_line 'udp,actions=drop'
+	expect_fails 'udpp' run_hook prepare begin "$change; s/>udp,/>udpp,/"
+	expect "rules after a refusal" 2 "$(ctl -j port show web1 | json 'd["rules"]')"
+	expect_fails 'only <rule> belongs into <port>' run_hook prepare begin "$change; s|rtvs:rule>|rtvs:rules>|g"
+	run_hook prepare begin
+	expect "rules of an element without any" 0 "$(ctl -j port show web1 | json 'd["rules"]')"
+}
+
 attributes_are_documented() {
 	local name
 	sed -n 's/.*<attribute name="\([a-z_]*\)".*/\1/p' "$schema" >"$work/attributes"
@@ -295,6 +308,7 @@ dispatcher_lets_guests_start_without_us() {
 }
 
 run_case "start makes ports" start_makes_ports
+run_case "rules come with the port" rules_come_with_the_port
 run_case "other steps change nothing" other_steps_change_nothing
 run_case "changed metadata is followed" changed_metadata_is_followed
 run_case "stop removes ports" stop_removes_ports

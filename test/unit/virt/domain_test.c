@@ -63,6 +63,24 @@ expect_param(const struct domain_port *p, const char *name, const char *value)
 }
 
 static void
+rules_are_read_as_they_are_written(void **state)
+{
+	struct domain *d = parse(DOMAIN(PORTS("<r:port mac='52:54:00:aa:00:01' bridge='br0'> <!-- web -->"
+					      "<r:rule>tcp,tp_dst=80,actions=allow</r:rule>\n"
+					      "<r:rule> actions=drop </r:rule></r:port>"),
+		SHARED, IFACE("52:54:00:aa:00:01", "")));
+
+	(void)state;
+	assert_string_equal(d->ports[0].err, "");
+	assert_string_equal(d->ports[0].rules, "tcp,tp_dst=80,actions=allow; actions=drop ;");
+	domain_free(d);
+	port_refused(
+		DOMAIN(PORTS("<r:port mac='52:54:00:aa:00:01' bridge='br0'><r:rules>actions=drop</r:rules></r:port>"),
+			SHARED, IFACE("52:54:00:aa:00:01", "")),
+		"only <rule> belongs into <port>");
+}
+
+static void
 port_has_what_element_and_interface_say(void **state)
 {
 	struct domain *d =
@@ -467,6 +485,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(port_has_what_element_and_interface_say),
+		cmocka_unit_test(rules_are_read_as_they_are_written),
 		cmocka_unit_test(port_of_a_device_has_no_guard),
 		cmocka_unit_test(vdpa_interface_has_a_device_of_the_ports_name),
 		cmocka_unit_test(domain_without_our_element_has_no_ports),

@@ -41,12 +41,42 @@ refuse(const char *text)
 	return json_pack("{s:i, s:s}", "code", -32000, "message", text);
 }
 
+// As the daemon's: separated by semicolons, and "wrong" is refused.
+static json_t *
+set_rules(json_t *params)
+{
+	json_t *port = json_array_get(model, position(json_string_value(json_object_get(params, "port"))));
+	const char *rules = json_string_value(json_object_get(params, "rules"));
+
+	if (strstr(rules, "wrong"))
+		return refuse("rule: wrong");
+	json_object_set_new(port, "rules", json_integer(*rules != '\0'));
+	json_object_set_new(port, "text", json_string(rules));
+	return NULL;
+}
+
+static json_t *
+list_rules(const json_t *params)
+{
+	json_t *port = json_array_get(model, position(json_string_value(json_object_get(params, "port"))));
+
+	return json_pack("{s:[{s:O}]}", "rules", "rule", json_object_get(port, "text"));
+}
+
+static const char *
+rules_of(const char *name)
+{
+	return json_string_value(json_object_get(json_array_get(model, position(name)), "text"));
+}
+
 static json_t *
 change(const char *method, json_t *params)
 {
 	const char *name = json_string_value(json_object_get(params, "name"));
 	const char *rate = json_string_value(json_object_get(params, "min_rate"));
 
+	if (!strcmp(method, "rule.set"))
+		return set_rules(params);
 	if (!strcmp(method, "port.add") && came_meanwhile) {
 		json_array_append_new(model, came_meanwhile);
 		came_meanwhile = NULL;
@@ -98,6 +128,8 @@ client_call(struct client *c, const char *method, json_t *params, json_t **ret_r
 	}
 	if (!strcmp(method, "port.list"))
 		*ret_result = json_deep_copy(model);
+	else if (!strcmp(method, "rule.list"))
+		*ret_result = list_rules(params);
 	else if (!strcmp(method, "admission.check")) {
 		bool fits = strcmp(json_string_value(json_object_get(params, "min_rate")), "too much") != 0;
 
@@ -195,6 +227,32 @@ ports_are_made_once(void **state)
 	assert_int_equal(apply(ONE TWO, err), CLI_OK);
 	assert_int_equal(json_array_size(model), 2);
 	assert_string_equal(told, "");
+}
+
+#define RULES                              \
+	"<r:port mac='52:54:00:00:00:01' " \
+	"bridge='br0'><r:rule>arp,actions=allow</r:rule><r:rule>actions=drop</r:rule></r:port>"
+
+// And go with the element, or come back with what a refusal undoes.
+static void
+rules_follow_the_element(void **state)
+{
+	char err[DOMAIN_ERR_SIZE];
+
+	(void)state;
+	assert_int_equal(apply(TWO RULES, err), CLI_OK);
+	assert_string_equal(rules_of("vm1"), "arp,actions=allow;actions=drop;");
+	assert_null(rules_of("vm2"));
+	assert_int_equal(apply("<r:port mac='52:54:00:00:00:01' bridge='br0'><r:rule>udp,actions=drop</r:rule></r:port>"
+			       "<r:port mac='52:54:00:00:00:02' bridge='br0'><r:rule>wrong</r:rule></r:port>",
+				 err),
+		CLI_REFUSED);
+	assert_non_null(strstr(err, "rule: wrong"));
+	assert_string_equal(rules_of("vm1"), "arp,actions=allow;actions=drop;;");
+	assert_int_equal(apply("<r:port mac='52:54:00:00:00:01' bridge='br0' min_rate='too much'/>", err), CLI_REFUSED);
+	assert_string_equal(rules_of("vm1"), "arp,actions=allow;actions=drop;;");
+	assert_int_equal(apply(ONE, err), CLI_OK);
+	assert_string_equal(rules_of("vm1"), "");
 }
 
 #define FOUR "<r:port mac='52:54:00:00:00:04' bridge='br0'/>"
@@ -842,6 +900,7 @@ main(void)
 		TEST(type_that_changes_makes_the_port_anew),
 		TEST(ports_are_made_once),
 		TEST(what_is_not_said_any_more_goes_back),
+		TEST(rules_follow_the_element),
 		TEST(refusal_leaves_everything_as_it_was),
 		TEST(other_hands_ports_are_not_touched),
 		TEST(a_port_that_a_qemu_has_is_kept),
