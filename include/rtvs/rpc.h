@@ -162,6 +162,7 @@ struct rpc_session {
 	// 0, or flags of which a method must have all (RPC_READ_ONLY on the monitors' socket).
 	uint32_t only_flags;
 	uint32_t deny_flags; // flags of which a method must have none (RPC_STARTUP at run time)
+	unsigned max_batch; // calls in one batch; 0: RPC_MAX_BATCH
 	const char *ended; // why no further call is executed; NULL: they are
 	uint64_t n_calls, n_errors; // counted here
 	// After each call that was executed, before its answer is sent; NULL: nobody asks. rc: the

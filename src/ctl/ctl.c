@@ -326,8 +326,10 @@ start(struct ctl *ctl, char err[DP_ERR_SIZE])
 static int
 open_socket(struct ctl *ctl, const char *path, int fd, bool is_read_only, char err[DP_ERR_SIZE])
 {
+	const struct server_socket file = {.path = path, .group = ctl->params.group, .mode = 0660};
+
 	return fd >= 0 ? server_take(&ctl->server, fd, path, is_read_only) :
-			 server_listen(&ctl->server, path, ctl->params.group, is_read_only, err);
+			 server_listen(&ctl->server, &file, is_read_only, err);
 }
 
 static int

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -89,7 +90,7 @@ evict_idle(struct server *server, int pid)
 static bool
 has_room(struct server *server)
 {
-	return server->n_clients < SERVER_MAX_CLIENTS || evict_idle(server, 0);
+	return server->limits.is_newest_alone || server->n_clients < server->limits.n_clients || evict_idle(server, 0);
 }
 
 static bool
@@ -102,12 +103,18 @@ has_room_for(struct server *server, int pid)
 	return pid == 0 || n < SERVER_MAX_PER_PROCESS || evict_idle(server, pid);
 }
 
+static bool
+has_calls_left(const struct server *server)
+{
+	return !server->limits.calls_per_tick || server->n_calls_left > 0;
+}
+
 // Nothing is read while an answer waits for its reader: a client that reads slowly is served
 // slowly.
 static void
 client_want(struct server_client *c)
 {
-	bool is_reading = !c->is_eof && !c->is_ending && c->out_len == 0;
+	bool is_reading = !c->is_eof && !c->is_ending && c->out_len == 0 && has_calls_left(c->server);
 
 	loop_set(c->server->loop, &c->source, (is_reading ? EPOLLIN : 0u) | (c->out_len > 0 ? EPOLLOUT : 0u));
 }
@@ -164,11 +171,11 @@ client_may_have_event(struct server_client *c, size_t len)
 {
 	size_t unread = c->out_len - (c->out_off > c->out_answer ? c->out_off : c->out_answer);
 
-	if (unread + len <= SERVER_MAX_BACKLOG_BYTES)
+	if (unread + len <= c->server->limits.backlog_bytes)
 		return true;
 	c->server->stats.n_slow++;
-	log_warning("client disconnected: %zu bytes of events unread, %zu more to send, limit %u", unread, len,
-		SERVER_MAX_BACKLOG_BYTES);
+	log_warning("client disconnected: %zu bytes of events unread, %zu more to send, limit %zu", unread, len,
+		c->server->limits.backlog_bytes);
 	return false;
 }
 
@@ -219,8 +226,10 @@ client_refuse(struct server_client *c, int code, const char *text)
 static void
 client_line(struct server_client *c, const char *line, size_t len)
 {
+	const struct rpc_session before = c->session;
 	json_t *answer;
 
+	c->server->n_calls_left--;
 	if (len > 0 && line[len - 1] == '\r')
 		len--;
 	if (len == 0)
@@ -230,6 +239,14 @@ client_line(struct server_client *c, const char *line, size_t len)
 	c->has_spoken = true;
 	answer = rpc_dispatch(&c->session, line, len);
 	c->server->caller = NULL;
+	if (c->server->limits.has_hello && !c->is_greeted) {
+		c->server->stats.n_skipped++;
+		c->session = before;
+		json_decref(answer);
+		return;
+	}
+	if (c->session.n_calls > before.n_calls)
+		c->server->n_calls_left -= (int64_t)(c->session.n_calls - before.n_calls - 1);
 	if (answer)
 		client_send(c, answer, true);
 	json_decref(answer);
@@ -245,7 +262,18 @@ is_monitor(const struct server_client *c)
 static size_t
 max_line(const struct server_client *c)
 {
-	return is_monitor(c) ? SERVER_MAX_READ_ONLY_BYTES : RPC_MAX_REQUEST_BYTES;
+	return is_monitor(c) ? SERVER_MAX_READ_ONLY_BYTES : c->server->limits.line_bytes;
+}
+
+static void
+client_refuse_line(struct server_client *c)
+{
+	char text[96];
+
+	(void)snprintf(text, sizeof(text), "request longer than %s",
+		is_monitor(c) ? "1 MiB on the monitors' socket" : c->server->limits.line_text);
+	c->server->stats.n_too_long++;
+	client_refuse(c, RPC_INVALID_REQUEST, text);
 }
 
 // The next line of the input, and at its end the rest.
@@ -273,7 +301,7 @@ client_forget_input(struct server_client *c)
 	c->in_len = c->in_size = c->in_off = c->in_scanned = 0;
 }
 
-// Executes lines until the answer of one waits for its reader.
+// Executes lines until the answer of one waits for its reader, or no further call is allowed.
 static void
 client_run(struct server_client *c)
 {
@@ -281,21 +309,18 @@ client_run(struct server_client *c)
 	size_t len;
 
 	client_flush(c);
-	while (!c->is_dead && !c->is_ending && c->out_len == 0 && client_next_line(c, &line, &len)) {
-		if (len <= max_line(c)) {
+	while (!c->is_dead && !c->is_ending && c->out_len == 0 && has_calls_left(c->server) &&
+		client_next_line(c, &line, &len)) {
+		if (len <= max_line(c))
 			client_line(c, line, len);
-			continue;
-		}
-		c->server->stats.n_too_long++;
-		client_refuse(c, RPC_INVALID_REQUEST,
-			is_monitor(c) ? "request longer than 1 MiB on the monitors' socket" :
-					"request longer than " RPC_MAX_REQUEST_TEXT);
+		else
+			client_refuse_line(c);
 	}
 	if (c->is_dead)
 		return;
 	if (c->in_off == c->in_len)
 		client_forget_input(c);
-	if ((c->is_eof || c->is_ending) && c->out_len == 0)
+	if ((c->is_ending || (c->is_eof && (!c->in || has_calls_left(c->server)))) && c->out_len == 0)
 		client_close(c);
 	else
 		client_want(c);
@@ -370,6 +395,10 @@ server_adopt(struct server *server, int fd, bool is_read_only)
 
 	if (!c)
 		goto err_fd;
+	for (struct server_client *old = server->clients; server->limits.is_newest_alone && old; old = old->next) {
+		server->stats.n_replaced += !old->is_dead;
+		client_close(old);
+	}
 	if (!has_room(server))
 		full = "too many clients";
 	else if (!has_room_for(server, pid))
@@ -378,8 +407,11 @@ server_adopt(struct server *server, int fd, bool is_read_only)
 	c->server = server;
 	c->session = (struct rpc_session){.api = server->api,
 		.ctx = server->ctx,
-		.only_flags = is_read_only ? RPC_READ_ONLY : 0,
-		.deny_flags = RPC_STARTUP,
+		.only_flags = server->limits.has_hello ? RPC_STARTUP :
+			is_read_only		       ? RPC_READ_ONLY :
+							 0,
+		.deny_flags = server->limits.has_hello ? 0 : RPC_STARTUP,
+		.max_batch = server->limits.n_batch,
 		.done = server->done};
 	rc = loop_add(server->loop, &c->source, EPOLLIN);
 	if (rc < 0)
@@ -466,10 +498,26 @@ listener_on_ready(struct loop_source *source, uint32_t events)
 	server_reap(l->server);
 }
 
+// Calls that waited for the tick.
+static void
+run_waiting(struct server *server)
+{
+	bool has_waited = !has_calls_left(server);
+
+	server->n_calls_left += server->limits.calls_per_tick;
+	if (server->n_calls_left > (int64_t)server->limits.calls_burst)
+		server->n_calls_left = server->limits.calls_burst;
+	for (struct server_client *c = server->clients; has_waited && c; c = c->next)
+		if (!c->is_dead)
+			client_run(c);
+	server->stats.n_paused += has_waited;
+}
+
 void
 server_tick(struct server *server)
 {
 	server->n_ticks++;
+	run_waiting(server);
 	for (unsigned i = 0; i < 2; i++)
 		if (server->listeners[i].is_paused)
 			server->listeners[i].n_paused_ticks++;
@@ -562,23 +610,26 @@ server_probe(const char *path, char err[DP_ERR_SIZE])
 	return rc;
 }
 
-// Of a fresh socket file. The mode comes from bind's umask, so no client gets in before the group
+// Of a fresh socket file. The mode comes from bind's umask, so no client gets in before the owner
 // is set.
 static int
-set_group(const char *path, const char *group, char err[DP_ERR_SIZE])
+set_owner(const char *path, const struct server_socket *file, char err[DP_ERR_SIZE])
 {
-	const struct group *gr;
+	const char *owner = file->owner ? file->owner : "", *group = file->group ? file->group : "";
+	const struct passwd *pw = owner[0] ? getpwnam(owner) : NULL;
+	const struct group *gr = group[0] ? getgrnam(group) : NULL;
 
-	if (!group || !group[0])
+	if (!owner[0] && !group[0])
 		return 0;
-	gr = getgrnam(group);
-	if (!gr) {
-		(void)snprintf(err, DP_ERR_SIZE, "group %s: does not exist", group);
+	if ((owner[0] && !pw) || (group[0] && !gr)) {
+		(void)snprintf(err, DP_ERR_SIZE, "%s %s: does not exist", owner[0] && !pw ? "owner" : "group",
+			owner[0] && !pw ? owner : group);
 		return -EINVAL;
 	}
-	if (chown(path, (uid_t)-1, gr->gr_gid) < 0) {
+	if (chown(path, pw ? pw->pw_uid : (uid_t)-1, gr ? gr->gr_gid : (gid_t)-1) < 0) {
 		int rc = -errno;
-		(void)snprintf(err, DP_ERR_SIZE, "%s: group %s: %s", path, group, strerror(-rc));
+		(void)snprintf(err, DP_ERR_SIZE, "%s: owner %s, group %s: %s", path, owner[0] ? owner : "unchanged",
+			group[0] ? group : "unchanged", strerror(-rc));
 		return rc;
 	}
 	return 0;
@@ -598,9 +649,10 @@ draft_of(const char *path, struct sockaddr_un *ret_addr, char err[DP_ERR_SIZE])
 // The file gets its name when the socket listens and has its owner. A client never meets one that
 // is not ready, and of two daemons that start at once one finds the name taken.
 int
-server_listen(struct server *server, const char *path, const char *group, bool is_read_only, char err[DP_ERR_SIZE])
+server_listen(struct server *server, const struct server_socket *file, bool is_read_only, char err[DP_ERR_SIZE])
 {
 	struct server_listener *l = &server->listeners[is_read_only];
+	const char *path = file->path;
 	struct sockaddr_un addr;
 	mode_t mask;
 	int rc = server_probe(path, err);
@@ -613,12 +665,12 @@ server_listen(struct server *server, const char *path, const char *group, bool i
 	l->source.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (l->source.fd < 0)
 		goto err_errno;
-	mask = umask(0777 & ~0660);
+	mask = umask(0777 & ~file->mode);
 	rc = bind(l->source.fd, (const struct sockaddr *)&addr, sizeof(addr));
 	(void)umask(mask);
 	if (rc < 0)
 		goto err_errno;
-	rc = set_group(addr.sun_path, group, err);
+	rc = set_owner(addr.sun_path, file, err);
 	if (rc < 0)
 		goto err_socket;
 	l->is_read_only = is_read_only;
@@ -658,7 +710,13 @@ server_take(struct server *server, int fd, const char *path, bool is_read_only)
 void
 server_init(struct server *server, struct loop *loop, const struct rpc_api *api, void *ctx)
 {
-	*server = (struct server){.loop = loop, .api = api, .ctx = ctx};
+	*server = (struct server){.loop = loop,
+		.api = api,
+		.ctx = ctx,
+		.limits = {.n_clients = SERVER_MAX_CLIENTS,
+			.line_bytes = RPC_MAX_REQUEST_BYTES,
+			.line_text = RPC_MAX_REQUEST_TEXT,
+			.backlog_bytes = SERVER_MAX_BACKLOG_BYTES}};
 	for (unsigned i = 0; i < 2; i++)
 		server->listeners[i] =
 			(struct server_listener){.source = {.fd = -1, .on_ready = listener_on_ready}, .server = server};

@@ -22,12 +22,37 @@
 #define SERVER_MAX_BACKLOG_BYTES (8u << 20) // events that a client has not read yet
 #define SERVER_MAX_PATTERNS 256 // bytes of a subscription
 
+// What the clients of a server may do. server_init sets those of the control socket.
+struct server_limits {
+	unsigned n_clients;
+	bool is_newest_alone; // a new client takes the place of the one before, whatever that does
+	size_t line_bytes; // of a request
+	const char *line_text; // the same for people
+	size_t backlog_bytes; // events that a client has not read yet
+	unsigned n_batch; // calls in one batch
+	// Lines and calls of all clients in a tick, and after ticks without any; 0: no limit. Then
+	// nothing is read until the next tick.
+	unsigned calls_per_tick, calls_burst;
+	// Lines are skipped, and not answered, until a call of a method with RPC_STARTUP has set
+	// the client's is_greeted.
+	bool has_hello;
+};
+
+// A socket file. owner and group: NULL or empty: the daemon's own.
+struct server_socket {
+	const char *path, *owner, *group;
+	uint32_t mode;
+};
+
 struct server_stats {
 	uint64_t n_accepted;
 	uint64_t n_refused; // there was no room, and no client could make any
 	uint64_t n_evicted; // idle clients that made room
 	uint64_t n_slow; // disconnected with SERVER_MAX_BACKLOG_BYTES unread
-	uint64_t n_too_long; // disconnected for a line of more than RPC_MAX_REQUEST_BYTES
+	uint64_t n_too_long; // disconnected for a line that is longer than the limit
+	uint64_t n_replaced; // by a newer client
+	uint64_t n_skipped; // lines before a hello
+	uint64_t n_paused; // ticks in which calls waited for the next one
 	uint64_t n_calls, n_errors; // of clients that have left
 };
 
@@ -44,6 +69,7 @@ struct server_client {
 	int pid; // of the process that connected; 0: of another pid namespace
 	uint64_t turn, tick; // of its last request, or of its arrival
 	bool has_spoken; // a request of it was executed
+	bool is_greeted;
 	bool is_eof; // nothing more comes; what came is executed
 	bool is_ending; // nothing more is executed; closed when out is empty
 	bool is_dead; // closed; freed by server_reap
@@ -65,6 +91,8 @@ struct server {
 	void *ctx; // for handlers
 	// Of the clients' sessions.
 	void (*done)(void *ctx, const struct rpc_method *method, const json_t *params, int rc);
+	struct server_limits limits;
+	int64_t n_calls_left; // in this tick; below 0 after a batch
 	struct server_listener listeners[2]; // read-write, read-only
 	// caller: whose request is being executed, NULL: no client's
 	struct server_client *clients, *caller;
@@ -78,8 +106,7 @@ void server_fini(struct server *server);
 // Is the path free for us? -EADDRINUSE: a process answers there. A socket file without a server is
 // removed.
 int server_probe(const char *path, char err[DP_ERR_SIZE]);
-// Mode 0660; group NULL: the daemon's own.
-int server_listen(struct server *server, const char *path, const char *group, bool is_read_only, char err[DP_ERR_SIZE]);
+int server_listen(struct server *server, const struct server_socket *socket, bool is_read_only, char err[DP_ERR_SIZE]);
 // Likewise, of a socket that listens at that path already; it is the server's from here on.
 int server_take(struct server *server, int fd, const char *path, bool is_read_only);
 // Takes a connected socket over. -EUSERS at a limit: the client was told, and fd is closed.
@@ -97,5 +124,6 @@ void server_send(struct server_client *client, const json_t *message);
 struct server_stats server_stats(const struct server *server);
 // Frees closed clients; not from a handler.
 void server_reap(struct server *server);
-// Once a second: clients become idle, and listeners that had no room or no descriptor try again.
+// Once a second: clients become idle, listeners that had no room or no descriptor try again, and
+// calls that waited are executed.
 void server_tick(struct server *server);

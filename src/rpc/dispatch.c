@@ -218,15 +218,16 @@ dispatch_one(struct rpc_session *session, const json_t *request)
 static json_t *
 dispatch_batch(struct rpc_session *session, const json_t *batch)
 {
-	size_t n = json_array_size(batch), n_bytes = 0, i;
+	size_t n = json_array_size(batch), max = session->max_batch ? session->max_batch : RPC_MAX_BATCH;
+	size_t n_bytes = 0, i;
 	json_t *responses, *request;
 
 	if (n == 0)
 		return refuse(session, NULL, RPC_INVALID_REQUEST, "an empty batch");
-	if (n > RPC_MAX_BATCH) {
+	if (n > max) {
 		struct rpc_error err = {0};
 
-		rpc_error_set(&err, RPC_INVALID_REQUEST, "%zu calls in one batch, at most %d", n, RPC_MAX_BATCH);
+		rpc_error_set(&err, RPC_INVALID_REQUEST, "%zu calls in one batch, at most %zu", n, max);
 		return refuse(session, NULL, err.code, err.message);
 	}
 	responses = json_array();
