@@ -8,6 +8,7 @@
 #include "answer.h"
 #include "bridge_params.h"
 #include "ctl.h"
+#include "eswitch_params.h"
 #include "mac_params.h"
 #include "plan.h"
 #include "pool_params.h"
@@ -369,6 +370,8 @@ config_dump(const struct model *m)
 		for (unsigned k = 0; k < m->ports[i]->n_rules; k++)
 			append_call(
 				calls, "rule.add", rule_params_encode(m->ports[i]->cfg.name, &m->ports[i]->rules[k]));
+	for (unsigned i = 0; i < m->n_eswitches; i++)
+		append_call(calls, "eswitch.add", eswitch_params_encode(m->eswitches[i]));
 	for (unsigned i = 0; i < m->n_bridges; i++)
 		for (unsigned k = 0; k < m->bridges[i]->n_macs; k++)
 			append_call(

@@ -101,6 +101,7 @@ on_tick(struct loop_source *source, uint32_t events)
 	dp_housekeeping(ctl->plane.dp);
 	datagrams_drain(ctl);
 	server_tick(&ctl->server);
+	channels_tick(&ctl->channels);
 	metrics_tick(ctl->metrics);
 	rpc_trace_tick(&ctl->trace);
 	running_tick(&ctl->running);
@@ -178,6 +179,9 @@ open_dp(struct ctl *ctl, const struct dp_system_cfg *system, char err[DP_ERR_SIZ
 	ctl->plane.live->dp = ctl->plane.dp;
 	ctl->plane.live->changed = on_changed;
 	ctl->plane.live->changed_arg = ctl;
+	ctl->plane.live->open_channel = channels_open;
+	ctl->plane.live->close_channel = channels_close;
+	ctl->plane.live->channels = &ctl->channels;
 	ctl->plane.live->is_starting = true;
 	return 0;
 }
@@ -405,6 +409,8 @@ ctl_create(const struct ctl_params *params, struct ctl **ret_ctl, char err[DP_ER
 	rc = sodium_init() < 0 ? -ENOSYS : loop_init(&ctl->loop);
 	server_init(&ctl->server, &ctl->loop, ctl->config.api, ctl);
 	ctl->server.done = ctl_done;
+	channels_init(&ctl->channels, &ctl->plane, &ctl->loop,
+		&(struct rpc_session){.api = ctl->config.api, .ctx = ctl, .deny_flags = RPC_STARTUP, .done = ctl_done});
 	notify_init(&ctl->notify);
 	if (rc < 0)
 		goto err_ctl;
@@ -488,6 +494,7 @@ ctl_destroy(struct ctl *ctl)
 	if (ctl->plane.dp)
 		capture_stop_all(ctl);
 	server_fini(&ctl->server);
+	channels_fini(&ctl->channels);
 	metrics_destroy(ctl->metrics);
 	running_fini(&ctl->running);
 	probes_fini(ctl);

@@ -1,6 +1,7 @@
 // The control plane's own insides. methods.c says which part a noun's handlers have.
 #pragma once
 
+#include "channels.h"
 #include "events.h"
 #include "loop.h"
 #include "notify.h"
@@ -25,6 +26,7 @@ struct ctl {
 	struct plane plane;
 	struct loop loop;
 	struct server server;
+	struct channels channels;
 	struct events events;
 	struct notify notify;
 	struct peers peers;

@@ -130,6 +130,19 @@ domain_of(const struct ctl *ctl, const char *noun, const char *name)
 	return port ? port->cfg.domain : NULL;
 }
 
+// A guest can change the ports of its eswitch at will.
+static void
+log_changed(struct ctl *ctl, const char *what, const char *name, const struct log_about *about)
+{
+	const struct model_port *port = strcmp(what, "port.set") ? NULL : model_port_find(ctl->plane.live, name);
+	int vf;
+
+	if (port && model_eswitch_of(ctl->plane.live, name, &vf))
+		events_log(ctl, port->id, LOG_LEVEL_INFO, about, "%s %s", what, name);
+	else
+		log_about(LOG_LEVEL_INFO, about, "%s%s%s", what, name[0] ? " " : "", name);
+}
+
 void
 events_changed(void *arg, const char *what, const char *name)
 {
@@ -139,8 +152,7 @@ events_changed(void *arg, const char *what, const char *name)
 	memcpy(key, what, noun < sizeof(key) ? noun : sizeof(key) - 1);
 	for (size_t i = 0; key[i]; i++)
 		field[i] = (char)toupper((unsigned char)key[i]);
-	log_about(LOG_LEVEL_INFO, LOG_ABOUT(NULL, {field, name}, {"DOMAIN", domain_of(arg, key, name)}), "%s%s%s", what,
-		name[0] ? " " : "", name);
+	log_changed(arg, what, name, LOG_ABOUT(NULL, {field, name}, {"DOMAIN", domain_of(arg, key, name)}));
 	events_emit(arg, what, name[0] ? json_pack("{s:s}", key, name) : json_object());
 }
 
@@ -233,6 +245,7 @@ on_link(struct ctl *ctl, const struct dp_event *ev, const struct dp_port_cfg *cf
 	const char *link = ev->is_up ? "up" : "down";
 	struct dp_port_state state = {0};
 
+	channels_link(&ctl->channels, cfg->name, ev->is_up);
 	if (!ev->is_up)
 		(void)dp_port_state(ctl->plane.dp, ev->port, &state);
 	events_log(ctl, ev->port, LOG_LEVEL_INFO, ABOUT_PORT(cfg, NULL), "port %s: link %s%s%s", cfg->name, link,

@@ -18,6 +18,7 @@ ctl_api(void)
 		{rpc_peer_methods, 0},
 		{rpc_pool_methods, offsetof(struct ctl, plane)},
 		{rpc_port_methods, offsetof(struct ctl, plane)},
+		{rpc_eswitch_methods, offsetof(struct ctl, channels)},
 		{rpc_probe_methods, 0},
 		{rpc_mac_methods, offsetof(struct ctl, plane)},
 		{rpc_rule_methods, offsetof(struct ctl, plane)},

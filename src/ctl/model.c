@@ -1,8 +1,9 @@
 // The operator's configuration, shared by the files of its nouns: model_bridge.c, model_port.c,
-// model_mac.c, model_pool.c, model_rule.c. Handlers (rpc_*.c) and plan.c change a model through
-// their functions only. Each checks names and combinations, then configures the datapath, then
-// remembers. Invariant: the datapath and a model that is not dry hold the same objects. Every name
-// that an object refers to exists, except that of a mirror's target.
+// model_mac.c, model_pool.c, model_rule.c, model_eswitch.c. Handlers (rpc_*.c) and plan.c change a
+// model through their functions only. Each checks names and combinations, then configures the
+// datapath, then remembers.
+// Invariant: the datapath and a model that is not dry hold the same objects. Every name that an
+// object refers to exists, except that of a mirror's target.
 #include "model.h"
 
 #include "rtvs/log.h"
@@ -81,6 +82,8 @@ model_destroy(struct model *m)
 	}
 	for (unsigned i = 0; i < m->n_pools; i++)
 		free(m->pools[i]);
+	for (unsigned i = 0; i < m->n_eswitches; i++)
+		free(m->eswitches[i]);
 	free(m);
 }
 
@@ -119,6 +122,12 @@ model_clone(const struct model *model)
 		if (!m->pools[m->n_pools])
 			goto err_model;
 		*m->pools[m->n_pools] = *model->pools[m->n_pools];
+	}
+	for (; m->n_eswitches < model->n_eswitches; m->n_eswitches++) {
+		m->eswitches[m->n_eswitches] = malloc(sizeof(*m->eswitches[0]));
+		if (!m->eswitches[m->n_eswitches])
+			goto err_model;
+		*m->eswitches[m->n_eswitches] = *model->eswitches[m->n_eswitches];
 	}
 	return m;
 

@@ -32,6 +32,29 @@ struct model_pool {
 	char devices[MODEL_POOL_SIZE]; // their names, separated by commas
 };
 
+#define MODEL_MAX_ESWITCHES 64
+// Each is a device of QEMU, with a connection to this daemon, from QEMU's start on, whether the
+// guest enables it or not. The places for functions on one PCI bus end at 255.
+#define MODEL_ESWITCH_VFS 64
+#define MODEL_ESWITCH_VFS_SIZE (MODEL_ESWITCH_VFS * RTVS_NAME_SIZE)
+#define MODEL_ESWITCH_MACS RTVS_MAX_MACS
+#define MODEL_ESWITCH_MACS_SIZE (MODEL_ESWITCH_MACS * 21) // "52:54:00:00:00:00/40,"
+
+// A NIC with virtual functions, whose guest may change some of their ports' parameters through a
+// channel. What no limit here permits stays as the host made it.
+struct model_eswitch {
+	char name[RTVS_NAME_SIZE];
+	char pf[RTVS_NAME_SIZE]; // port of the physical function
+	char vfs[MODEL_ESWITCH_VFS_SIZE]; // ports, separated by commas: VF 0, 1, ...
+	char control[RTVS_PATH_SIZE]; // socket of the channel
+	uint32_t socket_mode;
+	char socket_owner[RTVS_NAME_SIZE], socket_group[RTVS_NAME_SIZE];
+	char allowed_macs[MODEL_ESWITCH_MACS_SIZE]; // ADDRESS or ADDRESS/BITS, separated by commas
+	struct vlan_set vlans;
+	uint64_t max_rate_bps; // of one VF
+	uint64_t min_rate_bps; // guarantees of all VFs together
+};
+
 struct model_port {
 	unsigned id;
 	struct dp_port_cfg cfg;
@@ -69,6 +92,12 @@ struct model {
 	struct model_bridge *bridge_by_id[DP_MAX_BRIDGES];
 	unsigned n_pools;
 	struct model_pool *pools[MODEL_MAX_POOLS];
+	unsigned n_eswitches;
+	struct model_eswitch *eswitches[MODEL_MAX_ESWITCHES];
+	// The channels of their guests. open_channel: 0 or a negative errno with err. NULL: dry.
+	int (*open_channel)(void *arg, const struct model_eswitch *eswitch, char err[DP_ERR_SIZE]);
+	void (*close_channel)(void *arg, const char *name);
+	void *channels;
 };
 
 struct model *model_create(const struct dp_system_cfg *system);
@@ -99,9 +128,9 @@ int model_bridge_del(struct model *model, const char *name, char err[DP_ERR_SIZE
 // datapath's.
 int model_port_check(const struct model *model, const struct dp_port_cfg *cfg, char err[DP_ERR_SIZE]);
 int model_port_add(struct model *model, const struct dp_port_cfg *cfg, char err[DP_ERR_SIZE]);
-// Static MACs of a port that leaves its bridge go.
+// Static MACs of a port that leaves its bridge go. -EBUSY: an eswitch needs it on that bridge.
 int model_port_set(struct model *model, const struct dp_port_cfg *cfg, char err[DP_ERR_SIZE]);
-// -EBUSY: a tunnel goes through it
+// -EBUSY: a tunnel goes through it, or it belongs to an eswitch
 int model_port_del(struct model *model, const char *name, char err[DP_ERR_SIZE]);
 // Pools of vDPA devices. As bridges; -EBUSY of del: a port has a device of it. Ports keep the
 // devices that a set removes.
@@ -118,6 +147,21 @@ bool model_pool_has(const struct model_pool *pool, const struct model_port *port
 // says what is free.
 int model_pool_take(
 	const struct model *model, const char *vdpa, char ret_device[RTVS_DEVARGS_SIZE], char err[DP_ERR_SIZE]);
+// As bridges. add: -EBUSY: a port belongs to another one. set changes the limits only.
+struct model_eswitch *model_eswitch_find(const struct model *model, const char *name);
+int model_eswitch_add(struct model *model, const struct model_eswitch *cfg, char err[DP_ERR_SIZE]);
+int model_eswitch_set(struct model *model, const struct model_eswitch *cfg, char err[DP_ERR_SIZE]);
+int model_eswitch_del(struct model *model, const char *name, char err[DP_ERR_SIZE]);
+// The next VF's port by name, as model_pool_next.
+bool model_eswitch_next(const struct model_eswitch *eswitch, unsigned *pos, char ret_port[RTVS_NAME_SIZE]);
+// NULL: there is no such VF.
+const struct model_port *model_eswitch_vf(const struct model *model, const struct model_eswitch *eswitch, unsigned vf);
+// The one that the port belongs to, with its VF, or -1 for the PF; NULL: none.
+const struct model_eswitch *model_eswitch_of(const struct model *model, const char *port, int *ret_vf);
+// The next of allowed_macs and how many bits of it count. False: that was the last.
+bool model_eswitch_next_mac(
+	const struct model_eswitch *eswitch, unsigned *pos, struct mac *ret_mac, unsigned *ret_bits);
+bool model_eswitch_permits(const struct model_eswitch *eswitch, const struct mac *mac);
 struct model_mac *model_mac_find(const struct model_bridge *bridge, const struct mac *mac, uint16_t vlan);
 int model_mac_add(struct model *model, const char *bridge, const struct model_mac *mac, char err[DP_ERR_SIZE]);
 int model_mac_del(struct model *model, const char *bridge, const struct mac *mac, uint16_t vlan, char err[DP_ERR_SIZE]);

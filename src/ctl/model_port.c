@@ -193,6 +193,16 @@ port_check_type(
 	return 0;
 }
 
+// An eswitch needs its ports where they are.
+static int
+port_check_leave(const struct model *m, const char *name, const char *what, char err[DP_ERR_SIZE])
+{
+	int vf;
+	const struct model_eswitch *eswitch = model_eswitch_of(m, name, &vf);
+
+	return eswitch ? model_fail(-EBUSY, err, "port %s belongs to eswitch %s: %s", name, eswitch->name, what) : 0;
+}
+
 // self: the port to be changed, NULL: a further one.
 static int
 port_check(const struct model *m, const struct dp_port_cfg *cfg, const struct model_port *self, char err[DP_ERR_SIZE])
@@ -204,6 +214,8 @@ port_check(const struct model *m, const struct dp_port_cfg *cfg, const struct mo
 	if (m->asks == MODEL_ASKS_NOTHING)
 		return 0;
 	rc = port_check_type(m, cfg, self, err);
+	if (!rc && self && strcmp(cfg->bridge, self->cfg.bridge) != 0)
+		rc = port_check_leave(m, cfg->name, "its bridge must stay", err);
 	if (!rc && port_has(cfg->type, PORT_MAY_BE_UPLINK))
 		rc = port_check_uplink(m, cfg, self, err);
 	if (rc < 0)
@@ -331,6 +343,9 @@ model_port_del(struct model *m, const char *name, char err[DP_ERR_SIZE])
 	tunnel = tunnel_through(m, name);
 	if (tunnel)
 		return model_fail(-EBUSY, err, "port %s goes through port %s; remove it first", tunnel->cfg.name, name);
+	rc = port_check_leave(m, name, "remove that first", err);
+	if (rc < 0)
+		return rc;
 	rc = m->dp ? dp_port_del(m->dp, port->id) : 0;
 	if (rc < 0)
 		return model_fail(rc, err, "port %s: %s", name, strerror(-rc));

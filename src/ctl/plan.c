@@ -7,6 +7,7 @@
 
 #include "admit.h"
 #include "bridge_params.h"
+#include "eswitch_params.h"
 #include "pool_params.h"
 #include "port_params.h"
 #include "rtvs/log.h"
@@ -196,6 +197,55 @@ remove_pools(struct plan *p)
 	return true;
 }
 
+// Do all ports of the eswitch stay, with their devices?
+static bool
+has_staying_ports(const struct plan *p, const struct model_eswitch *eswitch)
+{
+	char port[RTVS_NAME_SIZE];
+
+	if (is_port_going(p, eswitch->pf))
+		return false;
+	for (unsigned pos = 0; model_eswitch_next(eswitch, &pos, port);)
+		if (is_port_going(p, port))
+			return false;
+	return true;
+}
+
+// Those that go, and those that are created anew.
+static bool
+remove_eswitches(struct plan *p)
+{
+	char name[RTVS_NAME_SIZE];
+
+	for (unsigned i = p->m->n_eswitches; i-- > 0;) {
+		const struct model_eswitch *from = p->m->eswitches[i];
+		const struct model_eswitch *to = model_eswitch_find(p->target, from->name);
+
+		memcpy(name, from->name, sizeof(name));
+		if (to && eswitch_params_is_settable(from, to) && has_staying_ports(p, from))
+			continue;
+		if (!stepped(p, "eswitch", name, model_eswitch_del(p->m, name, p->err)))
+			return false;
+	}
+	return true;
+}
+
+static bool
+apply_eswitches(struct plan *p)
+{
+	for (unsigned i = 0; i < p->target->n_eswitches; i++) {
+		const struct model_eswitch *to = p->target->eswitches[i], *from = model_eswitch_find(p->m, to->name);
+		int rc;
+
+		if (from && eswitch_params_is_same(from, to))
+			continue;
+		rc = from ? model_eswitch_set(p->m, to, p->err) : model_eswitch_add(p->m, to, p->err);
+		if (!stepped(p, "eswitch", to->name, rc))
+			return false;
+	}
+	return true;
+}
+
 static bool
 apply_pools(struct plan *p)
 {
@@ -296,9 +346,10 @@ add_macs(struct plan *p)
 static int
 execute(struct plan *p)
 {
-	(void)(apply_system(p) && remove_macs(p) && detach_ports(p) && remove_ports(p, 1) && remove_ports(p, 0) &&
-		remove_bridges(p) && remove_pools(p) && apply_bridges(p) && apply_pools(p) && apply_ports(p, 0) &&
-		apply_ports(p, 1) && apply_rules(p) && apply_ports(p, 0) && apply_ports(p, 1) && add_macs(p));
+	(void)(apply_system(p) && remove_eswitches(p) && remove_macs(p) && detach_ports(p) && remove_ports(p, 1) &&
+		remove_ports(p, 0) && remove_bridges(p) && remove_pools(p) && apply_bridges(p) && apply_pools(p) &&
+		apply_ports(p, 0) && apply_ports(p, 1) && apply_rules(p) && apply_ports(p, 0) && apply_ports(p, 1) &&
+		apply_eswitches(p) && add_macs(p));
 	return p->rc;
 }
 

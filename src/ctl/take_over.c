@@ -92,6 +92,9 @@ take_over_first(const struct take_over *t, const struct model *target)
 	struct model *first = model_clone(target);
 	char ignored[DP_ERR_SIZE];
 
+	// The former daemon has the sockets of channels until it releases what it could not share.
+	while (first && first->n_eswitches > 0)
+		(void)model_eswitch_del(first, first->eswitches[0]->name, ignored);
 	for (unsigned rank = MODEL_PORT_RANKS; first && rank-- > 0;)
 		for (unsigned i = first->n_ports; i-- > 0;) {
 			const struct dp_port_cfg *cfg = &first->ports[i]->cfg;

@@ -403,6 +403,7 @@ release(struct attempt *a)
 	notify_alive();
 	metrics_destroy(a->ctl->metrics);
 	a->ctl->metrics = NULL;
+	channels_fini(&a->ctl->channels); // QEMU connects again, to the other process
 	dp_hand_release(a->ctl->plane.dp);
 	notify_main_pid(a->pid);
 	barrier.fd = notify_barrier(NULL);

@@ -70,6 +70,7 @@ FIXTURES = {
     "docs/troubleshooting.md": PORTS + "; " + UNDERLAY + "; rtvsctl port set uplink rate=1Gbit; "
         "rtvsctl port add seg bridge=br0 type=segment path=/dev/shm/net0",
     "docs/comparison.md": PORTS + "; rtvsctl port add server bridge=br0",
+    "docs/vf.md": "rtvsctl bridge add br0",
     "docs/man/rtvs-wake.1": PORTS,
 }
 PREPARE = [

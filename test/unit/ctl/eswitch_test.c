@@ -1,0 +1,788 @@
+// Eswitches: their limits, what a guest may change on its channel, and what it can do to it.
+#include "config.h"
+#include "ctl_fixture.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define MAC_A "52:54:00:aa:00:01"
+#define MAC_B "52:54:00:aa:00:02"
+#define CALL(method, params) "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"" method "\",\"params\":" params "}\n"
+#define HELLO CALL("nic.hello", "{\"nonce\":\"n1\"}")
+
+struct nic {
+	struct fixture *f;
+	char control[RTVS_PATH_SIZE];
+	int fd;
+};
+static struct nic nic;
+
+// Three ports on br0, of which f1 and f2 are the VFs; the test sets the time.
+static int
+setup(void **state)
+{
+	struct fixture *f;
+	char params[512];
+
+	if (fixture_setup(state) < 0)
+		return -1;
+	f = *state;
+	loop_close(&f->ctl->loop, &f->ctl->tick);
+	fixture_ok(f, "bridge.add", "{\"name\":\"br0\"}");
+	for (unsigned i = 0; i < 3; i++) {
+		(void)snprintf(
+			params, sizeof(params), "{\"name\":\"f%u\",\"bridge\":\"br0\",\"socket\":\"/s%u\"}", i, i);
+		fixture_ok(f, "port.add", params);
+	}
+	nic = (struct nic){.f = f, .fd = -1};
+	(void)snprintf(nic.control, sizeof(nic.control), "%.64s/nic.sock", f->dir);
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	if (nic.fd >= 0)
+		close(nic.fd);
+	return fixture_teardown(state);
+}
+
+static const char *
+with_control(const char *rest)
+{
+	static char params[8192];
+
+	(void)snprintf(params, sizeof(params), "{\"control\":\"%s\",%s}", nic.control, rest);
+	return params;
+}
+
+#define PORTS "\"name\":\"e\",\"pf\":\"f0\",\"vfs\":\"f1,f2\""
+
+static void
+add(const char *limits)
+{
+	char rest[1024];
+
+	(void)snprintf(rest, sizeof(rest), PORTS "%s", limits);
+	fixture_ok(nic.f, "eswitch.add", with_control(rest));
+}
+
+static int
+connect_to(const char *path)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	(void)snprintf(addr.sun_path, sizeof(addr.sun_path), "%.107s", path);
+	assert_int_equal(connect(fd, (const struct sockaddr *)&addr, sizeof(addr)), 0);
+	return fd;
+}
+
+static void
+say(const char *text, size_t len)
+{
+	while (len > 0) {
+		ssize_t n = send(nic.fd, text, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		if (n < 0 && errno != EAGAIN)
+			return;
+		if (n < 0)
+			(void)loop_turn(&nic.f->ctl->loop, 0);
+		text += n > 0 ? n : 0;
+		len -= n > 0 ? (size_t)n : 0;
+	}
+	fixture_turn(nic.f);
+}
+
+// What the guest has not read yet; "": nothing. *ret_n as recv has it.
+static const char *
+hear(ssize_t *ret_n)
+{
+	static char buf[1 << 18];
+	ssize_t n = recv(nic.fd, buf, sizeof(buf) - 1, MSG_DONTWAIT);
+
+	buf[n > 0 ? n : 0] = '\0';
+	if (ret_n)
+		*ret_n = n;
+	return buf;
+}
+
+static void
+greet(void)
+{
+	nic.fd = connect_to(nic.control);
+	say(HELLO, strlen(HELLO));
+	assert_non_null(strstr(hear(NULL), "\"nonce\":\"n1\""));
+}
+
+static void
+expect(const char *call, const char *text)
+{
+	const char *answer;
+
+	say(call, strlen(call));
+	answer = hear(NULL);
+	if (!strstr(answer, text))
+		fail_msg("%s -> %s", call, answer);
+}
+
+#define EXPECT_SET(params, text) expect(CALL("vf.set", params), text)
+#define EXPECT_DONE(params) EXPECT_SET(params, "\"result\":true")
+
+static json_t *
+port_config(const char *name)
+{
+	struct rpc_error err;
+	char params[64];
+	json_t *shown, *config;
+
+	(void)snprintf(params, sizeof(params), "{\"name\":\"%s\"}", name);
+	shown = fixture_call(nic.f, "port.show", params, &err);
+	config = json_incref(json_object_get(shown, "config"));
+	json_decref(shown);
+	return config;
+}
+
+static void
+expect_config(const char *port, const char *key, const char *text)
+{
+	json_t *config = port_config(port);
+	char *value = json_dumps(json_object_get(config, key), JSON_ENCODE_ANY | JSON_COMPACT);
+
+	assert_string_equal(value, text);
+	free(value);
+	json_decref(config);
+}
+
+static json_int_t
+channel_count(const char *key)
+{
+	struct rpc_error err;
+	json_t *shown = fixture_call(nic.f, "eswitch.show", "{\"name\":\"e\"}", &err);
+	json_int_t n = json_integer_value(json_object_get(json_object_get(shown, "channel"), key));
+
+	json_decref(shown);
+	return n;
+}
+
+static void
+ports_are_of_one_bridge_and_one_eswitch(void **state)
+{
+	struct fixture *f = *state;
+
+	fixture_ok(f, "bridge.add", "{\"name\":\"br1\"}");
+	fixture_ok(f, "port.add", "{\"name\":\"far\",\"bridge\":\"br1\",\"socket\":\"/s9\"}");
+	fixture_ok(f, "port.add", "{\"name\":\"lost\",\"socket\":\"/s10\"}");
+	fixture_ok(f, "port.add", "{\"name\":\"dev\",\"bridge\":\"br0\",\"type\":\"ethdev\",\"devargs\":\"d0\"}");
+	fixture_refused(f, "eswitch.add", with_control("\"name\":\"e\",\"pf\":\"no\",\"vfs\":\"f1\""), RPC_STATE_ERROR,
+		"pf: port 'no' does not exist");
+	fixture_refused(f, "eswitch.add", with_control("\"name\":\"e\",\"pf\":\"f0\",\"vfs\":\"f1,,f2\""),
+		RPC_STATE_ERROR, "vfs: port '' does not exist");
+	fixture_refused(f, "eswitch.add", with_control("\"name\":\"e\",\"pf\":\"f0\",\"vfs\":\"f1,f0\""),
+		RPC_INVALID_PARAMS, "vfs: port f0 is the pf");
+	fixture_refused(f, "eswitch.add", with_control("\"name\":\"e\",\"pf\":\"f0\",\"vfs\":\"f1,f1\""),
+		RPC_INVALID_PARAMS, "vfs: port f1 is named twice");
+	fixture_refused(f, "eswitch.add", with_control("\"name\":\"e\",\"pf\":\"f0\",\"vfs\":\"far\""),
+		RPC_INVALID_PARAMS, "vfs: port far is on bridge br1, and pf on br0");
+	fixture_refused(f, "eswitch.add", with_control("\"name\":\"e\",\"pf\":\"lost\",\"vfs\":\"f1\""),
+		RPC_INVALID_PARAMS, "pf: port lost is on no bridge");
+	fixture_refused(f, "eswitch.add", with_control("\"name\":\"e\",\"pf\":\"f0\",\"vfs\":\"dev\""),
+		RPC_INVALID_PARAMS, "vfs: port dev has type=ethdev");
+	fixture_refused(f, "eswitch.add", "{\"name\":\"e\",\"pf\":\"f0\",\"vfs\":\"f1\",\"control\":\"nic.sock\"}",
+		RPC_INVALID_PARAMS, "control: must be an absolute path");
+	add("");
+	fixture_refused(f, "eswitch.add", with_control(PORTS), RPC_STATE_ERROR, "eswitch e exists already");
+	fixture_refused(f, "eswitch.add", with_control("\"name\":\"e2\",\"pf\":\"f0\",\"vfs\":\"f1\""), RPC_STATE_ERROR,
+		"belongs to eswitch e");
+	fixture_refused(f, "eswitch.add", "{\"name\":\"e2\",\"pf\":\"f0\",\"vfs\":\"f1\",\"control\":\"/x\"}",
+		RPC_STATE_ERROR, "pf: port f0 belongs to eswitch e");
+	fixture_refused(
+		f, "port.del", "{\"name\":\"f2\"}", RPC_STATE_ERROR, "port f2 belongs to eswitch e: remove that");
+	fixture_refused(f, "port.set", "{\"name\":\"f0\",\"bridge\":\"br1\"}", RPC_STATE_ERROR,
+		"port f0 belongs to eswitch e: its bridge must stay");
+	fixture_refused(f, "eswitch.set", "{\"name\":\"e\",\"vfs\":\"f1\"}", RPC_INVALID_PARAMS, "vfs: fixed");
+	fixture_refused(f, "eswitch.set", "{\"name\":\"x\"}", RPC_STATE_ERROR, "eswitch x does not exist");
+	fixture_refused(f, "eswitch.show", "{\"name\":\"x\"}", RPC_STATE_ERROR, "eswitch x does not exist");
+	fixture_refused(f, "eswitch.del", "{\"name\":\"x\"}", RPC_STATE_ERROR, "eswitch x does not exist");
+	fixture_ok(f, "eswitch.del", "{\"name\":\"e\"}");
+	assert_int_equal(access(nic.control, F_OK), -1);
+	fixture_ok(f, "port.del", "{\"name\":\"f2\"}");
+}
+
+static void
+limits_of_an_eswitch(void **state)
+{
+	struct fixture *f = *state;
+	char rest[4096], params[256];
+	size_t len;
+
+	for (unsigned n = 64; n <= 65; n++) {
+		len = (size_t)snprintf(rest, sizeof(rest), "\"name\":\"e\",\"pf\":\"f0\",\"vfs\":\"");
+		for (unsigned i = 0; i < n; i++) {
+			(void)snprintf(params, sizeof(params),
+				"{\"name\":\"v%u\",\"bridge\":\"br0\",\"socket\":\"/v%u\"}", i, i);
+			if (n == 64 || i == 64)
+				fixture_ok(f, "port.add", params);
+			len += (size_t)snprintf(rest + len, sizeof(rest) - len, "%sv%u", i ? "," : "", i);
+		}
+		(void)snprintf(rest + len, sizeof(rest) - len, "\"");
+		if (n == 64)
+			fixture_ok(f, "eswitch.add", with_control(rest));
+		else
+			fixture_refused(f, "eswitch.add", with_control(rest), RPC_INVALID_PARAMS,
+				"vfs: 65 ports are out of range 1 to 64");
+		if (n == 64)
+			fixture_ok(f, "eswitch.del", "{\"name\":\"e\"}");
+	}
+	add("");
+	len = 0;
+	for (unsigned i = 0; i < 17; i++) {
+		len += (size_t)snprintf(rest + len, sizeof(rest) - len, "%s52:54:00:00:00:%02x", i ? "," : "", i);
+		(void)snprintf(params, sizeof(params), "%s", "");
+		if (i == 15 || i == 16) {
+			char call[1024];
+
+			(void)snprintf(call, sizeof(call), "{\"name\":\"e\",\"allowed_macs\":\"%.900s\"}", rest);
+			if (i == 15)
+				fixture_ok(f, "eswitch.set", call);
+			else
+				fixture_refused(f, "eswitch.set", call, RPC_INVALID_PARAMS, "allowed_macs");
+		}
+	}
+	fixture_refused(f, "eswitch.set", "{\"name\":\"e\",\"allowed_macs\":\"52:54:00:00:00:00/49\"}",
+		RPC_INVALID_PARAMS, "allowed_macs: '52:54:00:00:00:00/49' is no unicast address");
+	fixture_refused(f, "eswitch.set", "{\"name\":\"e\",\"allowed_macs\":\"52:54\"}", RPC_INVALID_PARAMS,
+		"allowed_macs: '52:54' is no");
+	fixture_refused(f, "eswitch.set", "{\"name\":\"e\",\"max_rate\":7999}", RPC_INVALID_PARAMS,
+		"max_rate: must be 0 or from 8kbit");
+	fixture_refused(f, "eswitch.set", "{\"name\":\"e\",\"min_rate\":7999}", RPC_INVALID_PARAMS,
+		"min_rate: must be 0 or from 8kbit");
+}
+
+static void
+limit_of_eswitches(void **state)
+{
+	struct fixture *f = *state;
+	char params[512];
+
+	for (unsigned i = 0; i < MODEL_MAX_ESWITCHES + 1; i++) {
+		for (unsigned k = 0; k < 2; k++) {
+			(void)snprintf(params, sizeof(params),
+				"{\"name\":\"p%u\",\"bridge\":\"br0\",\"socket\":\"/p%u\"}", 2 * i + k, 2 * i + k);
+			fixture_ok(f, "port.add", params);
+		}
+		(void)snprintf(params, sizeof(params),
+			"{\"name\":\"e%u\",\"pf\":\"p%u\",\"vfs\":\"p%u\",\"control\":\"%.40s/e%u\"}", i, 2 * i,
+			2 * i + 1, f->dir, i);
+		if (i < MODEL_MAX_ESWITCHES)
+			fixture_ok(f, "eswitch.add", params);
+		else
+			fixture_refused(f, "eswitch.add", params, RPC_STATE_ERROR, "there are 64 eswitches already");
+	}
+}
+
+static void
+the_socket_is_made_as_it_is_asked_for(void **state)
+{
+	struct fixture *f = *state;
+	struct stat st;
+
+	add(",\"socket_mode\":\"0600\"");
+	assert_int_equal(stat(nic.control, &st), 0);
+	assert_true(S_ISSOCK(st.st_mode) && (st.st_mode & 0777) == 0600);
+	fixture_ok(f, "eswitch.del", "{\"name\":\"e\"}");
+	fixture_refused(f, "eswitch.add", with_control(PORTS ",\"socket_owner\":\"nobody-there\""), RPC_INVALID_PARAMS,
+		"owner nobody-there: does not exist");
+	fixture_refused(f, "eswitch.add", with_control(PORTS ",\"socket_group\":\"nobody-there\""), RPC_INVALID_PARAMS,
+		"group nobody-there: does not exist");
+	fixture_refused(
+		f, "eswitch.add", "{" PORTS ",\"control\":\"/nowhere/at/all\"}", RPC_STATE_ERROR, "/nowhere/at/all");
+	fixture_write(nic.control, "a file");
+	fixture_refused(
+		f, "eswitch.add", with_control(PORTS), RPC_STATE_ERROR, "exists and is not a socket; remove it");
+	fixture_ok(f, "port.del", "{\"name\":\"f1\"}");
+}
+
+static void
+everything_before_a_hello_is_skipped(void **state)
+{
+	static const char junk[] = "\x01\x02\xff\0{[\n" CALL("nic.get", "{}") CALL("vf.set", "{\"vf\":0,\"vlan\":10}")
+		CALL("nic.hello", "{\"nonce\":\"\"}") "half a li";
+
+	(void)state;
+	add(",\"vlans\":\"10-19\"");
+	nic.fd = connect_to(nic.control);
+	say(junk, sizeof(junk) - 1);
+	assert_string_equal(hear(NULL), "");
+	expect_config("f1", "vlan", "0");
+	assert_int_equal(channel_count("calls"), 0);
+	say("\n" HELLO, strlen("\n" HELLO));
+	assert_non_null(strstr(hear(NULL), "\"protocol\":1,\"n_vfs\":2"));
+	assert_int_equal(channel_count("skipped"), 5);
+	assert_int_equal(channel_count("refused"), 0);
+	expect("{[\n", "-32700");
+	expect(CALL("nic.fly", "{}"), "-32601");
+	expect(CALL("port.list", "{}"), "-32601");
+	assert_int_equal(channel_count("refused"), 3);
+	expect(CALL("nic.get", "{}"), "\"vfs\":[{\"vf\":0,");
+}
+
+static void
+a_guest_changes_what_the_host_permits(void **state)
+{
+	struct fixture *f = *state;
+
+	add(",\"allowed_macs\":\"" MAC_A "," MAC_B
+	    "\",\"vlans\":\"10-19\",\"max_rate\":\"1Gbit\",\"min_rate\":\"300Mbit\"");
+	greet();
+	EXPECT_DONE("{\"vf\":1,\"mac\":\"" MAC_B "\",\"vlan\":19,\"qos\":0,\"proto\":\"802.1Q\",\"max_tx_rate\":1000,"
+		    "\"min_tx_rate\":200}");
+	expect_config("f2", "allowed_macs", "[\"" MAC_B "\"]");
+	expect_config("f2", "vlan", "19");
+	expect_config("f2", "max_rate", "\"1Gbit\"");
+	expect_config("f2", "min_rate", "\"200Mbit\"");
+	expect(CALL("nic.get", "{}"),
+		"{\"vf\":1,\"mac\":\"" MAC_B "\",\"vlan\":19,\"qos\":0,\"proto\":\"802.1Q\",\"spoofchk\":true,"
+		"\"trust\":false,\"link_state\":\"auto\",\"min_tx_rate\":200,\"max_tx_rate\":1000,\"enabled\":false}");
+	EXPECT_DONE("{\"vf\":1,\"spoofchk\":false}");
+	expect_config("f2", "allowed_macs", "[\"" MAC_B "\",\"" MAC_A "\"]");
+	EXPECT_DONE("{\"vf\":1,\"mac\":\"" MAC_A "\"}"); // still unchecked
+	expect_config("f2", "allowed_macs", "[\"" MAC_A "\",\"" MAC_B "\"]");
+	EXPECT_DONE("{\"vf\":1,\"trust\":\"off\"}");
+	expect_config("f2", "allowed_macs", "[\"" MAC_A "\"]");
+	EXPECT_DONE("{\"vf\":1,\"trust\":\"on\",\"spoofchk\":\"off\"}");
+	EXPECT_DONE("{\"vf\":1,\"link_state\":\"disable\"}");
+	expect_config("f2", "admin_up", "false");
+	EXPECT_DONE("{\"vf\":1,\"link_state\":\"enable\"}");
+	expect_config("f2", "admin_up", "true");
+	EXPECT_DONE("{\"vf\":1,\"max_tx_rate\":0,\"min_tx_rate\":0}");
+	expect_config("f2", "max_rate", "\"1Gbit\"");
+	EXPECT_DONE("{\"vf\":1}");
+	// The host's configuration has it all.
+	assert_non_null(f);
+	EXPECT_DONE("{\"vf\":0,\"min_tx_rate\":300}");
+	EXPECT_DONE("{\"vf\":0,\"min_tx_rate\":100}");
+}
+
+static void
+a_guest_changes_nothing_else(void **state)
+{
+	(void)state;
+	add(",\"allowed_macs\":\"52:54:00:aa:00:00/40\",\"vlans\":\"10-19\",\"max_rate\":\"1Gbit\","
+	    "\"min_rate\":\"300Mbit\"");
+	greet();
+	EXPECT_SET("{}", "vf");
+	EXPECT_SET("{\"vf\":2}", "vf: 2 is out of range 0 to 1");
+	EXPECT_SET("{\"vf\":64}", "vf: 64 is out of range 0 to 63");
+	EXPECT_SET("{\"vf\":0,\"port\":\"f2\"}", "-32602");
+	EXPECT_SET("{\"vf\":0,\"mac\":\"52:54:00:ab:00:01\"}",
+		"mac: 52:54:00:ab:00:01 is outside of allowed_macs 52:54:00:aa:00:00/40; the host's administrator set "
+		"that");
+	EXPECT_SET("{\"vf\":0,\"mac\":\"01:00:5e:00:00:01\"}", "mac");
+	EXPECT_SET("{\"vf\":0,\"mac\":\"00:00:00:00:00:00\"}", "mac");
+	EXPECT_SET("{\"vf\":0,\"spoofchk\":true}", "spoofchk: on needs mac as well");
+	EXPECT_SET("{\"vf\":0,\"spoofchk\":false}", "spoofchk: off needs allowed_macs without prefixes");
+	EXPECT_SET("{\"vf\":0,\"spoofchk\":true,\"trust\":true}", "trust: a VF that is trusted chooses its MAC");
+	EXPECT_SET("{\"vf\":0,\"mac\":\"52:54:00:aa:01:00\"}", "mac: 52:54:00:aa:01:00 is outside of");
+	EXPECT_DONE("{\"vf\":0,\"mac\":\"52:54:00:aa:00:ff\",\"vlan\":10}");
+	EXPECT_SET("{\"vf\":0,\"vlan\":9}", "vlan: 9 is outside of vlans 10-19; the host's administrator set that");
+	EXPECT_SET("{\"vf\":0,\"vlan\":20}", "vlan: 20 is outside of vlans 10-19");
+	EXPECT_SET("{\"vf\":0,\"vlan\":0}", "vlan: 0 is outside of vlans 10-19");
+	EXPECT_SET("{\"vf\":0,\"vlan\":4095}", "vlan: 4095 is out of range 0 to 4094");
+	EXPECT_SET("{\"vf\":0,\"qos\":1}", "qos: the switch gives packets no 802.1p priority");
+	EXPECT_SET("{\"vf\":0,\"proto\":\"802.1ad\"}", "proto: the switch has no 802.1ad");
+	EXPECT_SET("{\"vf\":0,\"max_tx_rate\":1001}",
+		"max_tx_rate: 1001 Mbit/s is more than max_rate, 1Gbit; the host's administrator set that");
+	EXPECT_DONE("{\"vf\":0,\"min_tx_rate\":200}");
+	EXPECT_SET("{\"vf\":1,\"min_tx_rate\":101}",
+		"min_tx_rate: 101 Mbit/s is more than what is left of min_rate, 100Mbit of 300Mbit");
+	EXPECT_SET("{\"vf\":0,\"max_tx_rate\":199}", "min_tx_rate: larger than max_tx_rate, 199Mbit");
+	EXPECT_SET("{\"vf\":0,\"max_tx_rate\":400001}", "max_tx_rate: 400001 is out of range 0 to 400000");
+	EXPECT_SET("{\"vf\":0,\"link_state\":\"maybe\"}", "link_state");
+}
+
+static void
+what_the_host_does_not_name_is_not_the_guests(void **state)
+{
+	(void)state;
+	add("");
+	greet();
+	EXPECT_SET("{\"vf\":0,\"mac\":\"" MAC_A "\"}", "mac: the guest may not change MACs (allowed_macs is empty)");
+	EXPECT_SET("{\"vf\":0,\"spoofchk\":false}", "spoofchk: the guest may not change MACs");
+	EXPECT_SET("{\"vf\":0,\"trust\":true}", "trust: the guest may not change MACs");
+	EXPECT_SET("{\"vf\":0,\"vlan\":1}", "vlan: 1 is outside of vlans (none)");
+	EXPECT_SET("{\"vf\":0,\"max_tx_rate\":1}", "max_tx_rate: the guest may not change it (max_rate is 0)");
+	EXPECT_SET("{\"vf\":0,\"min_tx_rate\":1}", "min_tx_rate: 1 Mbit/s is more than what is left of min_rate");
+	EXPECT_DONE("{\"vf\":0,\"vlan\":0}"); // as it is
+	EXPECT_DONE("{\"vf\":0,\"link_state\":\"disable\"}");
+	fixture_ok(nic.f, "port.set", "{\"name\":\"f2\",\"vlan_mode\":\"trunk\",\"trunk\":\"10-12\"}");
+	fixture_ok(nic.f, "eswitch.set", "{\"name\":\"e\",\"vlans\":\"10\"}");
+	EXPECT_SET("{\"vf\":1,\"vlan\":10}", "vlan: the VF is a trunk of several VLANs");
+}
+
+static void
+a_guest_learns_nothing_of_other_ports(void **state)
+{
+	struct fixture *f = *state;
+	struct rpc_error err;
+	json_t *shown;
+	const char *refusal;
+
+	fixture_ok(f, "port.add",
+		"{\"name\":\"secret\",\"bridge\":\"br0\",\"type\":\"ethdev\",\"devargs\":\"d0\",\"rate\":\"100Mbit\"}");
+	add(",\"max_rate\":\"10Gbit\",\"min_rate\":\"10Gbit\"");
+	greet();
+	EXPECT_SET("{\"vf\":0,\"min_tx_rate\":500}",
+		"min_tx_rate: the host cannot guarantee it beside its other promises; its administrator sees why");
+	shown = fixture_call(f, "eswitch.show", "{\"name\":\"e\"}", &err);
+	refusal = json_string_value(json_object_get(json_object_get(shown, "channel"), "refusal"));
+	assert_non_null(strstr(refusal, "VF 0: "));
+	assert_non_null(strstr(refusal, "secret"));
+	json_decref(shown);
+	(void)fake_dp_fail(1, -EIO);
+	EXPECT_SET("{\"vf\":0,\"link_state\":\"disable\"}", "vf 0: the host refuses the change");
+	expect_config("f1", "admin_up", "true");
+}
+
+static void
+changes_are_in_the_dump_and_in_the_running_file(void **state)
+{
+	struct fixture *f = *state;
+	char path[128], text[8192];
+	json_t *dump;
+	char *before;
+	size_t len;
+	FILE *file;
+
+	add(",\"vlans\":\"10-19\"");
+	greet();
+	EXPECT_DONE("{\"vf\":0,\"vlan\":12}");
+	(void)snprintf(path, sizeof(path), "%.100s.running", f->socket);
+	file = fopen(path, "r");
+	assert_non_null(file);
+	len = fread(text, 1, sizeof(text) - 1, file);
+	text[len] = '\0';
+	(void)fclose(file);
+	assert_non_null(strstr(text, "\"eswitch.add\""));
+	assert_non_null(strstr(text, "{\"method\":\"port.set\",\"params\":{\"name\":\"f1\",\"vlan\":12}}"));
+	dump = config_dump(f->ctl->plane.live);
+	before = json_dumps(dump, JSON_COMPACT);
+	assert_non_null(strstr(before, "\"method\":\"eswitch.add\""));
+	// The same again is no change, and a configuration without the eswitch removes it first.
+	for (unsigned i = 0; i < 2; i++) {
+		struct rpc_error err;
+		json_t *params = json_pack("{s:O, s:b}", "calls", dump, "replace", true);
+		char *call = json_dumps(params, JSON_COMPACT);
+		unsigned n = fake_dp_n_changes();
+
+		fixture_ok(f, "config.apply", call);
+		if (i == 0)
+			assert_int_equal(fake_dp_n_changes(), n);
+		else
+			assert_int_equal(f->ctl->channels.n, 0);
+		free(call);
+		json_decref(params);
+		(void)err;
+		// From here on without f1 and the eswitch.
+		for (size_t k = json_array_size(dump); k-- > 0;) {
+			json_t *item = json_array_get(dump, k);
+			const char *name = json_string_value(json_object_get(json_object_get(item, "params"), "name"));
+
+			if (name && (!strcmp(name, "e") || !strcmp(name, "f1")))
+				(void)json_array_remove(dump, k);
+		}
+	}
+	assert_null(model_port_find(f->ctl->plane.live, "f1"));
+	assert_int_equal(access(nic.control, F_OK), -1);
+	free(before);
+	json_decref(dump);
+}
+
+static void
+a_failed_apply_brings_the_channel_back(void **state)
+{
+	struct fixture *f = *state;
+	json_t *dump, *params;
+	char *call;
+
+	add("");
+	dump = config_dump(f->ctl->plane.live);
+	for (size_t k = json_array_size(dump); k-- > 0;)
+		if (!strcmp(json_string_value(json_object_get(json_array_get(dump, k), "method")), "eswitch.add"))
+			(void)json_array_remove(dump, k);
+	(void)json_array_append_new(dump,
+		json_pack("{s:s, s:{s:s, s:s}}", "method", "port.add", "params", "name", "more", "socket", "/more"));
+	params = json_pack("{s:o, s:b}", "calls", dump, "replace", true);
+	call = json_dumps(params, JSON_COMPACT);
+	(void)fake_dp_fail(1, -EIO);
+	fixture_refused(f, "config.apply", call, RPC_STATE_ERROR, "");
+	assert_int_equal(f->ctl->channels.n, 1);
+	greet();
+	free(call);
+	json_decref(params);
+}
+
+static void
+events_are_for_those_who_asked(void **state)
+{
+	struct fixture *f = *state;
+	struct dp_event ev = {.type = DP_EVENT_LINK, .is_up = true};
+
+	add("");
+	ev.port = (uint16_t)model_port_find(f->ctl->plane.live, "f2")->id;
+	greet();
+	fake_dp_event(&ev);
+	fixture_turn(f);
+	assert_string_equal(hear(NULL), "");
+	expect(CALL("nic.hello", "{\"nonce\":\"n2\",\"events\":true}"), "\"nonce\":\"n2\"");
+	fake_dp_event(&ev);
+	fixture_turn(f);
+	assert_string_equal(hear(NULL), "{\"jsonrpc\":\"2.0\",\"method\":\"vf.up\",\"params\":{\"vf\":1}}\n");
+	ev.is_up = false;
+	fake_dp_event(&ev);
+	fixture_turn(f);
+	assert_non_null(strstr(hear(NULL), "\"vf.down\""));
+	ev.port = (uint16_t)model_port_find(f->ctl->plane.live, "f0")->id;
+	fake_dp_event(&ev);
+	fixture_turn(f);
+	assert_string_equal(hear(NULL), "");
+	say(HELLO, strlen(HELLO)); // a new session
+	(void)hear(NULL);
+	ev.port = (uint16_t)model_port_find(f->ctl->plane.live, "f2")->id;
+	fake_dp_event(&ev);
+	fixture_turn(f);
+	assert_string_equal(hear(NULL), "");
+}
+
+static void
+a_guest_that_does_not_read_is_disconnected(void **state)
+{
+	struct fixture *f = *state;
+	struct dp_event ev = {.type = DP_EVENT_LINK, .is_up = true};
+	unsigned n = 0;
+
+	add("");
+	ev.port = (uint16_t)model_port_find(f->ctl->plane.live, "f1")->id;
+	greet();
+	expect(CALL("nic.hello", "{\"nonce\":\"n2\",\"events\":true}"), "n2");
+	for (; n < 100000 && f->ctl->channels.list[0]->server.n_clients; n++) {
+		fake_dp_event(&ev);
+		(void)loop_turn(&f->ctl->loop, 0);
+	}
+	assert_int_equal(f->ctl->channels.list[0]->server.stats.n_slow, 1);
+	fixture_ok(f, "port.list", NULL);
+}
+
+static void
+the_newest_connection_is_the_only_one(void **state)
+{
+	ssize_t n;
+	int old;
+
+	(void)state;
+	add("");
+	greet();
+	old = nic.fd;
+	greet();
+	assert_int_equal(channel_count("replaced"), 1);
+	assert_int_equal(recv(old, &n, 1, MSG_DONTWAIT), 0);
+	close(old);
+	// It need not greet before it counts.
+	old = nic.fd;
+	nic.fd = connect_to(nic.control);
+	fixture_turn(nic.f);
+	assert_int_equal(recv(old, &n, 1, MSG_DONTWAIT), 0);
+	close(old);
+}
+
+static void
+limit_of_a_line(void **state)
+{
+	static char line[CHANNELS_LINE_BYTES + 2];
+	ssize_t n;
+
+	(void)state;
+	add("");
+	greet();
+	for (unsigned more = 0; more < 2; more++) {
+		memset(line, ' ', sizeof(line));
+		memcpy(line, CALL("nic.get", "{}"), strlen(CALL("nic.get", "{}")) - 1);
+		line[CHANNELS_LINE_BYTES + more] = '\n';
+		say(line, CHANNELS_LINE_BYTES + more + 1);
+		if (!more)
+			assert_non_null(strstr(hear(NULL), "result"));
+	}
+	assert_int_equal(nic.f->ctl->channels.list[0]->server.n_clients, 0);
+	(void)hear(&n);
+	assert_int_equal(channel_count("too_long"), 1);
+	close(nic.fd);
+	// A line without an end, before any hello.
+	nic.fd = connect_to(nic.control);
+	memset(line, '{', sizeof(line));
+	say(line, sizeof(line));
+	assert_int_equal(channel_count("too_long"), 2);
+	assert_int_equal(nic.f->ctl->channels.list[0]->server.n_clients, 0);
+}
+
+static void
+limit_of_a_batch(void **state)
+{
+	char batch[4096];
+
+	(void)state;
+	add("");
+	greet();
+	for (unsigned n = CHANNELS_BATCH; n <= CHANNELS_BATCH + 1; n++) {
+		size_t len = 0;
+
+		for (unsigned i = 0; i < n; i++)
+			len += (size_t)snprintf(batch + len, sizeof(batch) - len,
+				"%c{\"jsonrpc\":\"2.0\",\"id\":%u,\"method\":\"nic.get\"}", i ? ',' : '[', i);
+		(void)snprintf(batch + len, sizeof(batch) - len, "]\n");
+		expect(batch, n == CHANNELS_BATCH ? "\"id\":15" : "17 calls in one batch, at most 16");
+	}
+}
+
+static unsigned
+count(const char *text, const char *what)
+{
+	unsigned n = 0;
+
+	for (; (text = strstr(text, what)); text += strlen(what))
+		n++;
+	return n;
+}
+
+// The answers of len bytes of calls until nothing more comes.
+static unsigned
+count_answers(const char *calls, size_t len)
+{
+	unsigned n = 0, more;
+
+	say(calls, len);
+	do {
+		more = count(hear(NULL), "\"id\":");
+		n += more;
+		fixture_turn(nic.f);
+	} while (more > 0);
+	return n;
+}
+
+static void
+calls_beyond_the_rate_wait(void **state)
+{
+	static const char call[] = CALL("nic.fly", "{}");
+	static char calls[500 * sizeof(call)];
+	struct fixture *f = *state;
+	size_t len = 0;
+
+	add(",\"vlans\":\"10-19\"");
+	greet(); // one of CHANNELS_BURST
+	for (unsigned i = 0; i < 450; i++)
+		len += (size_t)snprintf(calls + len, sizeof(calls) - len, "%s", call);
+	assert_int_equal(count_answers(calls, len), CHANNELS_BURST - 1);
+	fixture_ok(f, "port.list", NULL);
+	channels_tick(&f->ctl->channels);
+	assert_int_equal(count_answers("", 0), CHANNELS_CALLS);
+	// A connection anew has what is left: nothing.
+	close(nic.fd);
+	fixture_turn(f);
+	nic.fd = connect_to(nic.control);
+	say(HELLO, strlen(HELLO));
+	assert_string_equal(hear(NULL), "");
+	channels_tick(&f->ctl->channels);
+	fixture_turn(f);
+	assert_non_null(strstr(hear(NULL), "n1"));
+	assert_true(channel_count("paused") >= 2);
+	// A change counts as several calls.
+	for (unsigned i = 0; i < 10; i++)
+		channels_tick(&f->ctl->channels);
+	len = 0;
+	for (unsigned i = 0; i < 100; i++)
+		len += (size_t)snprintf(
+			calls + len, sizeof(calls) - len, "%s", CALL("vf.set", "{\"vf\":0,\"vlan\":10}"));
+	assert_int_equal(count_answers(calls, len), CHANNELS_BURST / CHANNELS_CHANGE_CALLS);
+}
+
+// Bytes of a generator with a printed seed: whatever they are, the next program is served.
+static void
+garbage_ends_nothing(void **state)
+{
+	unsigned seed = 20261130;
+	char bytes[2048];
+
+	(void)state;
+	print_message("seed %u\n", seed);
+	add("");
+	for (unsigned round = 0; round < 50; round++) {
+		nic.fd = connect_to(nic.control);
+		if (round % 2)
+			say(HELLO, strlen(HELLO));
+		for (size_t i = 0; i < sizeof(bytes); i++) {
+			seed = seed * 1103515245u + 12345u;
+			bytes[i] = (seed >> 16) % 64 ? (char)(seed >> 16) : '\n';
+		}
+		say(bytes, sizeof(bytes));
+		for (unsigned i = 0; i < 3; i++)
+			channels_tick(&nic.f->ctl->channels);
+		(void)hear(NULL);
+		say("\n" HELLO, strlen("\n" HELLO));
+		assert_non_null(strstr(hear(NULL), "n1"));
+		close(nic.fd);
+		nic.fd = -1;
+		fixture_turn(nic.f);
+	}
+}
+
+static void
+a_guests_lines_in_the_log_are_limited(void **state)
+{
+	struct fixture *f = *state;
+	const struct model_port *port;
+
+	add(",\"vlans\":\"10-19\"");
+	greet();
+	port = model_port_find(f->ctl->plane.live, "f1");
+	for (unsigned i = 0; i < 20; i++) {
+		if (i % 2)
+			EXPECT_DONE("{\"vf\":0,\"vlan\":10}");
+		else
+			EXPECT_DONE("{\"vf\":0,\"vlan\":11}");
+	}
+	assert_true(f->ctl->events.limits[port->id].n_suppressed >= 10);
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(ports_are_of_one_bridge_and_one_eswitch),
+		T(limits_of_an_eswitch),
+		T(limit_of_eswitches),
+		T(the_socket_is_made_as_it_is_asked_for),
+		T(everything_before_a_hello_is_skipped),
+		T(a_guest_changes_what_the_host_permits),
+		T(a_guest_changes_nothing_else),
+		T(what_the_host_does_not_name_is_not_the_guests),
+		T(a_guest_learns_nothing_of_other_ports),
+		T(changes_are_in_the_dump_and_in_the_running_file),
+		T(a_failed_apply_brings_the_channel_back),
+		T(events_are_for_those_who_asked),
+		T(a_guest_that_does_not_read_is_disconnected),
+		T(the_newest_connection_is_the_only_one),
+		T(limit_of_a_line),
+		T(limit_of_a_batch),
+		T(calls_beyond_the_rate_wait),
+		T(garbage_ends_nothing),
+		T(a_guests_lines_in_the_log_are_limited),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
