@@ -27,11 +27,12 @@ import sys
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 WORK, PREFIX, PLACE = (os.environ.get(name, "") for name in ("WORK", "PREFIX", "PLACE"))
-PROGRAMS = ("rtvswitchd", "rtvsctl", "rtvs-move", "rtvs-wake", "rtvs-sim", "rtvs-vni")
+PROGRAMS = ("rtvswitchd", "rtvsctl", "rtvs-move", "rtvs-wake", "rtvs-sim", "rtvs-vni", "rtvs-vf")
 TIME_LIMIT = 60
 
 # Placeholders, and what is there in their place.
 REPLACE = [
+    (r"^rtvs-vf ", "rtvs-vf --channel /run/rtvswitch/web1.ctl "), # here is no guest
     (r"\bdevargs=0000:01:00\.0", "devargs=net_tap9,iface=uplink"),
     (r"\bdevargs=0000:02:00\.0", "devargs=net_tap10,iface=fast"),
     # A machine for the options that are shown: without a disk it stays in its firmware.
@@ -53,6 +54,7 @@ ENDLESS = [
     (r"^rtvsctl capture (?!start|stop)", 1),
     (r"^rtvs-wake (?!.*(--replay|-d))", 2),
     (r"^rtvswitchd ", 3),
+    (r"^rtvs-vf .*\bwatch", 2),
     (r"^(ip netns exec \S+ )?rtvs-vni (join|watch)(?!.*&$)", 2),
 ]
 

@@ -1,0 +1,133 @@
+#!/usr/bin/env bash
+# A NIC with virtual functions that its guest controls: rtvs-vf at the channel's socket, as a
+# container has it. Refusals, restarts, hand-overs, and what another program left on the channel.
+. "$(dirname "$0")/lib.sh"
+
+daemon_start rtvsd
+ctl bridge add br0
+for p in pf vf0 vf1; do ctl port add "web1-$p" "socket=$work/$p.sock" bridge=br0; done
+channel=$work/web1.ctl
+ctl eswitch add web1 pf=web1-pf vfs=web1-vf0,web1-vf1 "control=$channel" \
+	allowed_macs=52:54:00:aa:00:01,52:54:00:aa:00:02 vlans=10-19 max_rate=1Gbit min_rate=200Mbit
+
+rtvs_vf=$build/src/vf/rtvs-vf
+vf() { timeout 20 "$rtvs_vf" --channel "$channel" "$@"; }
+config() { ctl -j port show "$1" | json "d['config']['$2']"; } # PORT KEY
+exits() { # STATUS COMMAND [ARG...]
+	local rc=0
+	"${@:2}" >"$work/out" 2>&1 || rc=$?
+	expect "exit status of ${*:2}: $(cat "$work/out")" "$1" "$rc"
+}
+
+a_guest_sees_its_nic() {
+	local out
+	out=$(vf show)
+	expect_match 'VF +MAC +VLAN' "$out"
+	expect_match 'limits of the host: MACs 52:54:00:aa:00:01,52:54:00:aa:00:02; VLANs 10-19; max_tx_rate 1000' "$out"
+	expect "VFs" 2 "$(vf -j show | json "len(d['vfs'])")"
+	expect "one VF" 1 "$(vf -j show 1 | json "d['vf']")"
+	! vf show | has_line web1 # no name of the host
+	exits 1 vf show 2
+}
+
+settings_become_the_ports() {
+	vf set 0 mac 52:54:00:aa:00:01 vlan 10 spoofchk on state enable max_tx_rate 100 min_tx_rate 10
+	expect "MACs" "['52:54:00:aa:00:01']" "$(config web1-vf0 allowed_macs)"
+	expect "VLAN" 10 "$(config web1-vf0 vlan)"
+	expect "rate" 100Mbit "$(config web1-vf0 max_rate)"
+	expect "guarantee" 10Mbit "$(config web1-vf0 min_rate)"
+	vf ip link set dev ens1 vf 1 mac 52:54:00:aa:00:02 vlan 11 qos 0 trust off
+	vf ip link set ens1 vf 1 state disable
+	expect "VLAN" 11 "$(config web1-vf1 vlan)"
+	expect "link" false "$(config web1-vf1 admin_up)"
+	vf set 1 state auto
+	vf set 1 trust on
+	expect "MACs" "['52:54:00:aa:00:02', '52:54:00:aa:00:01']" "$(config web1-vf1 allowed_macs)"
+}
+
+limits_and_slips_are_refused() {
+	expect_fails 'mac: 52:54:00:bb:00:01 is outside of allowed_macs .*administrator' vf set 0 mac 52:54:00:bb:00:01
+	expect_fails 'vlan: 20 is outside of vlans 10-19' vf set 0 vlan 20
+	expect_fails 'max_tx_rate: 1001 Mbit/s is more than max_rate, 1Gbit' vf set 0 max_tx_rate 1001
+	expect_fails 'qos: the switch gives packets no 802.1p priority' vf set 0 vlan 10 qos 3
+	expect_fails 'vf: 2 is out of range 0 to 1' vf set 2 vlan 10
+	exits 1 vf set 0 vlan 20
+	exits 2 vf set
+	exits 2 vf set x vlan 10
+	exits 2 vf set 0
+	exits 2 vf set 0 vlan
+	exits 2 vf set 0 vlan ten
+	exits 2 vf set 0 colour red
+	exits 2 vf set 0 vlan 10 vlan 11
+	exits 2 vf ip link show
+	exits 2 vf ip link set dev ens1 vlan 10
+	exits 2 vf fly
+	exits 2 vf
+	exits 2 vf --timeout 0 show
+	exits 3 timeout 20 "$rtvs_vf" --channel "$work/none.ctl" show
+	exits 3 timeout 20 "$rtvs_vf" --channel "$work/pf.sock" --timeout 1 show # somebody else's protocol
+	expect_fails 'port web1-vf0 belongs to eswitch web1' ctl port del web1-vf0
+}
+
+# In place of a container's first program: it leaves half a line, or garbage.
+what_was_left_is_skipped() {
+	printf 'half a li' | timeout 5 socat -t 1 - "UNIX-CONNECT:$channel" >"$work/left"
+	[ ! -s "$work/left" ] || fail "somebody answered: $(cat "$work/left")"
+	head -c 100000 /dev/urandom | timeout 5 socat -t 1 - "UNIX-CONNECT:$channel" >/dev/null || :
+	vf -j show >/dev/null
+	is_serving rtvsd
+	[ "$(ctl -j eswitch show web1 | json "d['channel']['skipped'] + d['channel']['too_long']")" -gt 0 ]
+}
+
+a_restart_keeps_all_of_it() {
+	local before
+	before=$(vf -j show)
+	ctl config dump >"$work/before.dump"
+	kill -9 "$(cat "$work/rtvsd.pid")"
+	wait_for 10 is_stopped rtvsd
+	exits 3 vf --timeout 1 show
+	daemon_resume rtvsd
+	expect "the NIC" "$before" "$(vf -j show)"
+	ctl config dump | diff "$work/before.dump" -
+}
+
+a_hand_over_opens_the_channel_again() {
+	local before
+	before=$(vf -j show)
+	ctl system upgrade
+	ctl -j system info | json "d['pid']" >"$work/rtvsd.pid" # the daemon is another process now
+	wait_for 10 vf --timeout 1 show
+	expect "the NIC" "$before" "$(vf -j show)"
+	vf set 0 vlan 12
+	expect "VLAN" 12 "$(config web1-vf0 vlan)"
+}
+
+is_watching() { [ "$(ctl -j eswitch show web1 | json "d['channel']['greeted']")" = true ]; }
+a_watcher_gives_way() {
+	start watcher "$rtvs_vf" --channel "$channel" watch
+	wait_for 10 is_watching
+	vf show >/dev/null # the newest connection is the only one
+	wait_for 10 is_stopped watcher
+}
+
+static_file_needs_nothing() {
+	[ -e "$rtvs_vf.static" ] || skip "no static program in this build"
+	timeout 20 "$rtvs_vf.static" --channel "$channel" show >/dev/null
+	! readelf -d "$rtvs_vf.static" | has_line NEEDED
+}
+
+deleted_eswitches_leave_nothing() {
+	ctl eswitch del web1
+	wait_for 5 is_gone "$channel"
+	for p in pf vf0 vf1; do ctl port del "web1-$p"; done
+}
+
+run_case "a guest sees its NIC, and no name of the host" a_guest_sees_its_nic
+run_case "settings become the port's" settings_become_the_ports
+run_case "limits and slips are refused" limits_and_slips_are_refused
+run_case "what another program left is skipped" what_was_left_is_skipped
+run_case "a restart keeps all of it" a_restart_keeps_all_of_it
+run_case "a hand-over opens the channel again" a_hand_over_opens_the_channel_again
+run_case "a watcher gives way to the next program" a_watcher_gives_way
+run_case "the static file needs nothing" static_file_needs_nothing
+run_case "deleted eswitches leave nothing" deleted_eswitches_leave_nothing
