@@ -97,6 +97,18 @@ virt_is_there() {
 	expect_match 'attach' "$(completions rtvsctl virt at)"
 }
 
+vf_is_there() {
+	local program
+	for program in "$prefix/bin/rtvs-vf" "$prefix/libexec/rtvswitch/rtvs-vf.static"; do
+		[ -x "$program" ] || [ "${program##*.}" = static ] || fail "$program is not there"
+		[ ! -x "$program" ] || "$program" --version
+	done
+	expect "a command" show "$(completions rtvs-vf sh)"
+	expect "a word" spoofchk "$(completions rtvs-vf set 0 spo)"
+	expect "a state" enable "$(completions rtvs-vf set 0 state en)"
+	expect "nothing for a number" "" "$(completions rtvs-vf set 0 vlan 1)"
+}
+
 vni_is_there() {
 	local program
 	for program in "$prefix/bin/rtvs-vni" "$prefix/libexec/rtvswitch/rtvs-vni.static"; do
@@ -141,6 +153,7 @@ run_case "a wrong unit would be seen" bad_unit_is_seen
 run_case "what libvirt needs is there" virt_is_there
 run_case "man pages are well-formed" man_pages_are_clean
 run_case "the shell completes commands" completes
+run_case "rtvs-vf, and its completion" vf_is_there
 run_case "rtvs-vni, its completion and its example" vni_is_there
 run_case "rtvs-move, its man page and its completion" move_is_there
 run_case "rtvs-wake, its man page and its completion" wake_is_there
