@@ -81,6 +81,13 @@ enum dp_priority {
 };
 extern const char *const dp_priority_names[]; // "normal", "nice", "fifo", NULL
 
+// What processes go on with by descriptor that earlier versions closed and opened again: bits.
+enum dp_hands {
+	DP_HANDS_TAPS = 1,
+	DP_HANDS_XDP = 2,
+	DP_HANDS_ALL = 3
+};
+
 // Who starts the next process when this one has died, and gives it the descriptors that this one
 // stored. NULL: nobody does.
 struct dp_fd_store {
@@ -91,7 +98,7 @@ struct dp_fd_store {
 	void (*forget)(void *arg, const char *name);
 	// A descriptor that hangs up once all of these calls were executed, or -1.
 	int (*barrier)(void *arg);
-	bool takes_taps; // it goes on with TAPs (dp_port_is_tap)
+	uint32_t takes; // enum dp_hands: what it goes on with
 };
 
 struct dp_system_cfg {
@@ -403,12 +410,10 @@ int dp_init(const struct dp_system_cfg *cfg, struct dp **ret_dp, char err[DP_ERR
 void dp_give_fd(struct dp *dp, const char *name, int fd);
 // Stops the workers, removes what is left, ends EAL. NULL is accepted.
 void dp_fini(struct dp *dp);
-// Is it a TAP whose descriptors can be another process's? Not one with arguments that only DPDK's
-// driver knows.
-bool dp_port_is_tap(const struct dp_port_cfg *cfg);
-// Does a process that takes over go on with the port while this one runs? It opens others when this
-// one has closed them.
-bool dp_port_is_handed(const struct dp_port_cfg *cfg);
+// Does a process that takes over, and goes on with `takes` (enum dp_hands), go on with the port
+// while this one runs? It opens others when this one has closed them, as TAPs and AF_XDP with
+// arguments that only DPDK's driver knows.
+bool dp_port_is_handed(const struct dp_port_cfg *cfg, uint32_t takes);
 
 // Workers end their turn and make no other until dp_resume: ports keep what comes for them. Ports
 // may be changed meanwhile. resume: 0 or a negative errno, and some workers may run.
@@ -446,9 +451,9 @@ int dp_ids_save(struct dp *dp, uint8_t **buf, size_t *len);
 int dp_ids_load(struct dp *dp, const uint8_t *buf, size_t len, unsigned *ret_n);
 // No port of the state is added any more. Until then one whose id is wanted gets its counters.
 void dp_state_end(struct dp *dp);
-// The hand-over of guests' sockets and connections, and of TAPs, to a process that has made the
-// same ports (dp_system_cfg.is_standby). What is sent goes there through dp_give_fd. `store` must
-// not wait, since front-ends would.
+// The hand-over of guests' sockets and connections, of TAPs and of AF_XDP sockets to a process that
+// has made the same ports (dp_system_cfg.is_standby). What is sent goes there through dp_give_fd.
+// `store` must not wait, since front-ends would.
 // prepare: workers run, and front-ends are served; what changes afterwards is sent again. stop: no
 // front-end is served, until dp_hand_resume or the end of the process; dp_halt comes next. The end
 // without dp_fini: connections and sockets are the other process's. resume: workers, too.
@@ -462,7 +467,7 @@ int dp_hand_resume(struct dp *dp);
 // Stopped, and the other process has taken over: closes what was not handed over.
 void dp_hand_release(struct dp *dp);
 // The other process, when it was sent what prepare sends: does all that can fail, without touching
-// anything of the former one. -ENOMEM, -EPROTO (a TAP's descriptors did not come) with err.
+// anything of the former one. -ENOMEM, -EPROTO (a port's descriptors did not come) with err.
 int dp_warm(struct dp *dp, char err[DP_ERR_SIZE]);
 // The other process: opens the sockets of ports, goes on with their connections, and starts the
 // workers. A port that fails is logged, and stays down. raise: after it, the workers' priority, for

@@ -116,6 +116,13 @@ hand_over_is(const struct hand_over_message *m, const char *type)
 	return has && strcmp(has, type) == 0;
 }
 
+uint32_t
+hand_over_hands(const struct hand_over_message *m)
+{
+	return (json_is_true(json_object_get(m->body, "taps")) ? DP_HANDS_TAPS : 0u) |
+		(json_is_true(json_object_get(m->body, "xdp")) ? DP_HANDS_XDP : 0u);
+}
+
 int
 hand_over_take_fd(struct hand_over_message *m)
 {

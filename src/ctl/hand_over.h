@@ -2,7 +2,7 @@
 // over a SOCK_SEQPACKET socket pair of the two. docs/upgrade.md has the protocol. The former daemon
 // says:
 //
-//   hello    {format, version, taps, fds: page, configuration, rings, ids, control, monitor}
+//   hello    {format, version, taps, xdp, fds: page, configuration, rings, ids, control, monitor}
 //   fd       {name}, a descriptor of the datapath (dp_give_fd)
 //   prepared {}: all of these were sent
 //   client   {monitor, patterns, input}, a connection of the control socket
@@ -10,10 +10,13 @@
 //   released {fds: peers}: what could not be handed over is closed, and peers are not heard any
 //            more
 //
-// and the next one: ready {version, taps} to hello, warm to prepared, taken {resumed_ns} to go, or
-// error {text} and its end. taps: TAPs go over by descriptor, if both say so; else the former
-// closes them before it says `released`, and the next one makes them then.
+// and the next one: ready {version, taps, xdp} to hello, warm to prepared, taken {resumed_ns} to
+// go, or error {text} and its end. taps, xdp: TAPs, and sockets of AF_XDP, go over by descriptor if
+// both say so; else the former closes them before it says `released`, and the next one makes them
+// then.
 #pragma once
+
+#include "rtvs/dp.h"
 
 #include <jansson.h>
 #include <stdatomic.h>
@@ -54,6 +57,8 @@ int hand_over_send(int socket, json_t *body, const int *fds, unsigned n_fds);
 int hand_over_receive(int socket, int timeout_ms, struct hand_over_message *ret_message);
 // Is it of this type?
 bool hand_over_is(const struct hand_over_message *message, const char *type);
+// What the other one goes on with by descriptor, by its hello or ready: enum dp_hands.
+uint32_t hand_over_hands(const struct hand_over_message *message);
 // The first descriptor that is left, which is the caller's from here on; -1: there is none.
 int hand_over_take_fd(struct hand_over_message *message);
 void hand_over_fini(struct hand_over_message *message); // with the descriptors that are left

@@ -58,7 +58,7 @@ take_over_hello(struct ctl *ctl, struct running_log *ret_log, char err[DP_ERR_SI
 		(void)snprintf(err, DP_ERR_SIZE, "hand-over: this version knows format %d alone", HAND_OVER_FORMAT);
 		return -EPROTO;
 	}
-	t->has_taps = json_is_true(json_object_get(m.body, "taps"));
+	t->hands = hand_over_hands(&m);
 	page = hand_over_take_fd(&m);
 	file = hand_over_take_fd(&m);
 	ctl->params.system.former_rings = hand_over_take_fd(&m);
@@ -80,12 +80,6 @@ take_over_hello(struct ctl *ctl, struct running_log *ret_log, char err[DP_ERR_SI
 	return rc;
 }
 
-static bool
-is_handed(const struct take_over *t, const struct dp_port_cfg *cfg)
-{
-	return dp_port_is_handed(cfg) && (t->has_taps || !dp_port_is_tap(cfg));
-}
-
 struct model *
 take_over_first(const struct take_over *t, const struct model *target)
 {
@@ -101,7 +95,8 @@ take_over_first(const struct take_over *t, const struct model *target)
 			const struct model_port *uplink = model_port_find(first, cfg->uplink);
 
 			if (model_port_rank(cfg) == rank &&
-				(!is_handed(t, cfg) || (uplink && !is_handed(t, &uplink->cfg))))
+				(!dp_port_is_handed(cfg, t->hands) ||
+					(uplink && !dp_port_is_handed(&uplink->cfg, t->hands))))
 				(void)model_port_del(first, cfg->name, ignored);
 		}
 	return first;
@@ -201,7 +196,8 @@ take_over_run(struct ctl *ctl, char err[DP_ERR_SIZE])
 	uint32_t owner = HAND_OVER_FORMER;
 	uint64_t resumed_ns;
 	int rc = hand_over_send(t->fd,
-		json_pack("{s:s, s:s, s:b}", "type", "ready", "version", ctl->params.version, "taps", 1), NULL, 0);
+		json_pack("{s:s, s:s, s:b, s:b}", "type", "ready", "version", ctl->params.version, "taps", 1, "xdp", 1),
+		NULL, 0);
 
 	if (!rc)
 		rc = read_until_go(ctl, err);

@@ -14,7 +14,7 @@ struct model;
 struct take_over {
 	int fd; // to the former daemon; -1: there is none
 	bool is_begun; // the guests' rings are this process's
-	bool has_taps; // the former daemon sends TAPs
+	uint32_t hands; // enum dp_hands: what the former daemon sends
 	int control, monitor; // its listening sockets, -1: it has none
 	struct hand_over_page *page;
 	char *ids, *state; // of its datapath

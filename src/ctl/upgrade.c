@@ -44,7 +44,7 @@ struct attempt {
 	struct hand_over_page *page;
 	struct hand_over_message answer; // the last one; no body: none came
 	int rc; // of receiving it
-	bool takes_taps; // the other process, by descriptor
+	uint32_t takes; // enum dp_hands: the other process, by descriptor
 	char version[64];
 	uint64_t begin_ns, ready_ns, sent_ns, halted_ns, go_ns, resumed_ns;
 	char *err;
@@ -184,8 +184,8 @@ say_hello(struct attempt *a)
 		goto out;
 	}
 	rc = hand_over_send(a->source.fd,
-		json_pack("{s:s, s:i, s:s, s:b}", "type", "hello", "format", HAND_OVER_FORMAT, "version",
-			ctl->params.version, "taps", 1),
+		json_pack("{s:s, s:i, s:s, s:b, s:b}", "type", "hello", "format", HAND_OVER_FORMAT, "version",
+			ctl->params.version, "taps", 1, "xdp", 1),
 		fds, fds[5] < 0 ? 5 : 6);
 out:
 	if (file >= 0)
@@ -238,7 +238,7 @@ wait_ready(struct attempt *a)
 		return rc;
 	version = json_string_value(json_object_get(a->answer.body, "version"));
 	(void)snprintf(a->version, sizeof(a->version), "%s", version ? version : "?");
-	a->takes_taps = json_is_true(json_object_get(a->answer.body, "taps"));
+	a->takes = hand_over_hands(&a->answer);
 	hand_over_fini(&a->answer);
 	a->ready_ns = ctl_now_ns();
 	return 0;
@@ -296,7 +296,7 @@ prepare(struct attempt *a)
 
 	if (!rc)
 		rc = wait_ready(a);
-	to.takes_taps = a->takes_taps;
+	to.takes = a->takes;
 	if (!rc)
 		rc = dp_hand_prepare(a->ctl->plane.dp, &to, a->err);
 	if (!rc)
@@ -351,7 +351,7 @@ wait_taken(struct attempt *a, int timeout_ms)
 static int
 commit(struct attempt *a)
 {
-	const struct dp_fd_store to = {.arg = a, .store = send_fd, .takes_taps = a->takes_taps};
+	const struct dp_fd_store to = {.arg = a, .store = send_fd, .takes = a->takes};
 	struct upgrade *u = &a->ctl->upgrade;
 	int rc;
 

@@ -40,7 +40,63 @@ af_xdp() {
 	ns x1 ping -c 10 -i 0.02 -W 1 10.0.0.1
 	ctl port del x1
 	ip link del fx1
+	netns_del x1
 	is_conserved
+}
+
+# Two queues of an interface, and what a port of two queues is refused for.
+af_xdp_of_two_queues() {
+	ip link add fx1 numrxqueues 2 numtxqueues 2 type veth peer name px1 numrxqueues 2 numtxqueues 2
+	netns_add x1
+	netns_give x1 px1 10.0.0.11/24
+	ip link set fx1 up
+	ns x1 ethtool -K px1 tx off
+	ctl port add x1 type=ethdev devargs=net_af_xdp0,iface=fx1,queue_count=2,force_copy=1 queues=2 mtu=3000 bridge=br0
+	expect "queues" 2 "$(port_state x1 queues)"
+	expect "MTU" 3000 "$(cat /sys/class/net/fx1/mtu)"
+	forget_neighbours t1
+	wait_for 10 can_ping t1 10.0.0.11
+	ns x1 ping -c 10 -i 0.02 -W 1 10.0.0.1
+	expect_fails "mtu: the device refused 3819: AF_XDP has 3818 at most" ctl port set x1 mtu=3819
+	expect_fails "device net_af_xdp0 is in use by another port" ctl port add x2 type=ethdev devargs=net_af_xdp0,iface=fx1 bridge=br0
+	expect_fails "another socket has queue 1 of fx1" ctl port add x2 type=ethdev devargs=net_af_xdp1,iface=fx1,start_queue=1 bridge=br0
+	expect_fails "fx1 has no queue 2" ctl port add x2 type=ethdev devargs=net_af_xdp1,iface=fx1,start_queue=2 bridge=br0
+	expect_fails "iface: there is no interface x7" ctl port add x2 type=ethdev devargs=net_af_xdp1,iface=x7 bridge=br0
+	wait_for 10 can_ping t1 10.0.0.11 # none of these took the program away
+	ctl port del x1
+	expect "programs" "" "$(ip -j -d link show dev fx1 | json 'd[0].get("xdp", "")')"
+	# One queue each.
+	ctl port add x1 type=ethdev devargs=net_af_xdp0,iface=fx1 bridge=br0
+	ctl port add x2 type=ethdev devargs=net_af_xdp1,iface=fx1,start_queue=1 bridge=br0
+	ctl port del x2
+	wait_for 10 can_ping t1 10.0.0.11
+	ctl port del x1
+	ip link del fx1
+	netns_del x1
+	is_conserved
+}
+
+# With a file system for it, libxdp lets several programs share an interface.
+af_xdp_by_the_dispatcher() {
+	mount -t bpf bpf /sys/fs/bpf || skip "no bpf file system"
+	af_xdp_of_two_queues
+	umount /sys/fs/bpf
+}
+
+# What DPDK's driver alone knows is left to it.
+af_xdp_of_the_driver() {
+	ip link add fx1 type veth peer name px1
+	netns_add x1
+	netns_give x1 px1 10.0.0.11/24
+	ip link set fx1 up
+	ns x1 ethtool -K px1 tx off
+	expect_fails "no driver made a device of" ctl port add x1 type=ethdev devargs=net_af_xdp0,iface=fx1,nonsense=1 bridge=br0
+	ctl port add x1 type=ethdev devargs=net_af_xdp0,iface=fx1,busy_budget=0 bridge=br0
+	forget_neighbours t1
+	wait_for 10 can_ping t1 10.0.0.11
+	ctl port del x1
+	ip link del fx1
+	netns_del x1
 }
 
 memif_between_daemons() {
@@ -240,6 +296,9 @@ persistent_tap() {
 }
 
 run_case "AF_XDP on a veth" af_xdp
+run_case "AF_XDP of two queues" af_xdp_of_two_queues
+run_case "AF_XDP by libxdp's dispatcher" af_xdp_by_the_dispatcher
+run_case "AF_XDP of DPDK's driver" af_xdp_of_the_driver
 run_case "a TAP goes away" interface_goes_away net_tap
 run_case "an interface goes away, AF_PACKET" interface_goes_away net_af_packet
 run_case "an interface goes away, AF_XDP" interface_goes_away net_af_xdp

@@ -6,8 +6,8 @@ socket of its own, and passes every message on with its descriptors. $RTVS_RELAY
 "MESSAGE WHEN WHAT": at the first message of that type, before, after or instead of passing it on,
   kill-next, stop-next, kill-former, term-former, stop-former: a signal to one of the two
   format: another format in hello
-  hide-taps: from there on neither says that it knows of TAPs, as versions before did
-  lose-taps: from there on no descriptor of a TAP is passed on
+  hide-taps, hide-xdp: from there on neither says that it knows of TAPs, of AF_XDP, as versions before did
+  lose-taps, lose-xdp: from there on no descriptor of a TAP, of an AF_XDP port is passed on
 "none" passes all on. It says "done" in $RTVS_RELAY.done when it did it, with the process of the next daemon."""
 import array
 import json
@@ -26,7 +26,7 @@ ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 os.dup2(theirs.fileno(), 10)
 theirs.close()
 args = [a for a in sys.argv[1:] if not a.startswith("--take-over")]
-loses = hides = False
+loses, hides = (), None # prefixes of descriptors; a word of hello and ready
 child = subprocess.Popen([program, *args, "--take-over=10"], pass_fds=[10])
 os.close(10)
 former_pid = os.getppid()
@@ -39,12 +39,15 @@ def act(body):
         f.write(f"done {child.pid}\n")
     if what == "format":
         return {**body, "format": 99}
-    if what.endswith("taps"):
-        hides, loses = what == "hide-taps", what == "lose-taps"
+    verb, kind = what.split("-")
+    if verb == "hide":
+        hides = kind
         return body
-    sig, who = what.split("-")
-    os.kill(child.pid if who == "next" else former_pid,
-            {"kill": signal.SIGKILL, "stop": signal.SIGSTOP, "term": signal.SIGTERM}[sig])
+    if verb == "lose":
+        loses = ("tap.",) if kind == "taps" else ("xdp.", "xdm.")
+        return body
+    os.kill(child.pid if kind == "next" else former_pid,
+            {"kill": signal.SIGKILL, "stop": signal.SIGSTOP, "term": signal.SIGTERM}[verb])
     return body
 
 
@@ -62,9 +65,8 @@ def pass_on(source, sink):
         body = act(body)
         if when == "instead":
             return False
-    if hides:
-        body.pop("taps", None)
-    if loses and body.get("name", "").startswith("tap."):
+    body.pop(hides, None)
+    if loses and body.get("name", "").startswith(loses):
         return True
     sink.sendmsg([json.dumps(body).encode()], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)] if fds else [])
     for fd in fds:

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# A running daemon is replaced by another one: guests and TAPs keep their links, nothing is lost,
-# and whatever dies or hangs at any step, one of the two has the guests. The guests are those of
-# another daemon (virtio-user), with probes between them. Each TAP of the daemon sends numbered
-# packets, which guest 1 answers.
+# A running daemon is replaced by another one: guests, TAPs and AF_XDP ports keep their links,
+# nothing is lost, and whatever dies or hangs at any step, one of the two has the guests. The guests
+# are those of another daemon (virtio-user), with probes between them. Each TAP of the daemon and
+# the far end of its AF_XDP port's veth send numbered packets, which guest 1 answers.
 . "$(dirname "$0")/lib.sh"
 
 export RTVS_RELAY=$work/relay RTVS_RELAY_PROGRAM=$rtvswitchd
@@ -46,12 +46,23 @@ place_taps() {
 		ns $i sh -c "echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6; echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6"
 	done
 	ip -n x1 route add 10.77.0.0/16 via 10.0.0.1 dev x1
+	place_xdp x3
+}
+place_xdp() { # NAME: in its namespace, fNAME is the switch's end
+	ip link add "f$1" type veth peer name "$1"
+	netns_add "$1"
+	ns "$1" sh -c "echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6"
+	netns_give "$1" "$1" "10.0.0.1${1#x}/24"
+	ns "$1" ethtool -K "$1" tx off
+	echo 1 >"/proc/sys/net/ipv6/conf/f$1/disable_ipv6"
+	ip link set "f$1" up
+	ctl port add "$1" type=ethdev "devargs=net_af_xdp${1#x},iface=f$1" bridge=br0
 }
 guests_are_there() {
 	local guest
 	wait_for 20 is_port_state v1 link up
 	wait_for 20 is_port_state v2 link up
-	for guest in t1 x1 x2; do
+	for guest in t1 x1 x2 x3; do
 		wait_for 20 can_ping "$guest" 10.0.0.2
 	done
 }
@@ -79,7 +90,9 @@ is_as_before() {
 # The interfaces as the kernel has them, without what time changes.
 interfaces() {
 	local i
-	for i in x1 x2; do
+	ip -j -d link show dev fx3 | json '[d[0][k] for k in ("ifindex", "flags", "mtu", "promiscuity", "xdp")]'
+	cat /sys/class/net/fx3/carrier_changes
+	for i in x1 x2 x3; do
 		ip -n $i -4 -o address show dev $i
 		ip -n $i route show dev $i
 		ns $i cat /sys/class/net/$i/ifindex /sys/class/net/$i/carrier_changes /sys/class/net/$i/address
@@ -87,20 +100,20 @@ interfaces() {
 	done
 }
 
-# From each TAP to guest 1 and back, with the probes between guests.
+# From each of these to guest 1 and back, with the probes between guests.
 streams() { # [SECONDS]: between two packets
 	local i
-	for i in flow numbers.x1 numbers.x2; do # of a case that failed
+	for i in flow numbers.x1 numbers.x2 numbers.x3; do # of a case that failed
 		! is_running "$i" || stop "$i" || :
 	done
 	flow
 	rm -f "$work/numbers.end"
 	interfaces >"$work/interfaces.before"
-	for i in x1 x2; do
+	for i in x1 x2 x3; do
 		rm -f "$work/numbers.$i.log"
 		start "numbers.$i" ip netns exec $i python3 "$top/test/smoke/numbered.py" $i 10.0.0.1 "$work/numbers.end" "${1:-0.004}"
 	done
-	for i in x1 x2; do
+	for i in x1 x2 x3; do
 		wait_for 20 grep -q answered "$work/numbers.$i.log"
 	done
 }
@@ -108,7 +121,7 @@ streams_lost_nothing() {
 	local i
 	nothing_was_lost
 	touch "$work/numbers.end"
-	for i in x1 x2; do
+	for i in x1 x2 x3; do
 		wait_for 20 is_stopped "numbers.$i"
 		expect_match '^[1-9][0-9]* sent, 0 lost, 0 doubled$' "$(tail -n 1 "$work/numbers.$i.log")"
 	done
@@ -218,7 +231,7 @@ half_requests_go_on() {
 		assert all("error" in json.loads(a) for a in answers[1:]), answers
 		half.sendall(b'"method": "port.list", ' + b" " * 200000 + b'"params": {}}\n')
 		answer = json.loads(half.makefile().readline())
-		assert answer["id"] == 7 and len(answer["result"]) == 4, answer
+		assert answer["id"] == 7 and len(answer["result"]) == 5, answer
 		odd.sendall(b"\n"); assert b"error" in odd.recv(1 << 20)
 	END
 	follow
@@ -269,6 +282,55 @@ devices_of_the_host_come_again() {
 	ip -n x1 route add 10.77.0.0/16 via 10.0.0.1 dev x1
 	guests_are_there
 }
+# The same of AF_XDP. The interface's other end sees no more of it than packets that are lost.
+sockets_of_the_host_come_again() {
+	place_xdp x8
+	ctl port del x8
+	ctl port add x8 type=ethdev devargs=net_af_xdp8,iface=fx8,busy_budget=0 bridge=br0
+	comes_again x8 upgrade
+	ctl port del x8
+	netns_end x8
+	echo "hello before hide-xdp" >"$RTVS_RELAY"
+	comes_again x3 upgrade "binary=$relay"
+	guests_are_there
+}
+netns_end() { ip netns del "$1" && rm -f "$work/netns.$1"; } # NAME
+# A socket whose interface was deleted has no rings. Its port says so in the other process, too,
+# although there is an interface of this name.
+dead_socket_goes_over() {
+	place_xdp x8
+	wait_for 10 can_ping x8 10.0.0.1
+	ip link del fx8
+	is_gone_there() { [[ $(port_state x8 detail) =~ fx8\ is\ gone ]]; }
+	wait_for 5 is_gone_there
+	ip link add fx8 type veth peer name px8
+	ip link set fx8 up
+	ip link set px8 up
+	upgrade
+	follow
+	is_gone_there
+	expect "link" down "$(port_state x8 link)"
+	ctl port del x8
+	ctl port add x8 type=ethdev devargs=net_af_xdp8,iface=fx8 bridge=br0
+	wait_for 5 is_port_state x8 link up
+	ctl port del x8
+	ip link del fx8
+	netns_end x8
+}
+# The program at the interface is there as long as the port is, whichever process deletes that.
+program_ends_with_its_port() {
+	has_program() { ip -j -d link show dev fx8 | has_line '"xdp"'; }
+	place_xdp x8
+	has_program
+	upgrade
+	follow
+	has_program
+	wait_for 10 can_ping x8 10.0.0.1
+	ctl port del x8
+	! has_program || fail "the program is left"
+	ip link del fx8
+	netns_end x8
+}
 comes_again() { # PORT COMMAND [ARG...]
 	local number before
 	if [ ! -e "$work/netns.$1" ]; then
@@ -283,7 +345,7 @@ comes_again() { # PORT COMMAND [ARG...]
 	follow
 	expect "number" "$number" "$(number_of "$1")"
 	[ "$(port_stat "$1" rx_pkts)" -ge "$before" ] || fail "a counter went back"
-	netns_give "$1" "$1" "10.0.0.1${1#x}/24"
+	[ -e "/sys/class/net/f$1" ] || netns_give "$1" "$1" "10.0.0.1${1#x}/24"
 	wait_for 10 is_port_state "$1" link up
 	forget_neighbours t1
 	wait_for 10 can_ping "$1" 10.0.0.1
@@ -321,6 +383,8 @@ wrong_programs_are_refused() {
 	is_refused 'this version knows format 1 alone' "binary=$relay"
 	echo "fd before lose-taps" >"$RTVS_RELAY"
 	is_refused 'port x[12]: the former process did not send the TAP net_tap' "binary=$relay"
+	echo "fd before lose-xdp" >"$RTVS_RELAY"
+	is_refused 'port x3: the former process did not send the sockets of net_af_xdp3' "binary=$relay"
 }
 program_without_memory_is_refused() {
 	printf '#!/bin/sh\nulimit -v 300000\nexec %s "$@"\n' "$rtvswitchd" >"$work/small"
@@ -406,6 +470,9 @@ run_case "others than root name no program" others_name_no_program
 run_case "the configuration is kept from there on" configuration_is_kept_from_there_on
 run_case "clients connect meanwhile" clients_connect_meanwhile
 run_case "devices of the host come again" devices_of_the_host_come_again
+run_case "sockets of the host come again" sockets_of_the_host_come_again
+run_case "a dead socket goes over" dead_socket_goes_over
+run_case "an interface's program ends with its port" program_ends_with_its_port
 run_case "two at once come one after the other" two_at_once_come_one_after_the_other
 run_case "wrong programs are refused" wrong_programs_are_refused
 run_case "a program without memory is refused" program_without_memory_is_refused

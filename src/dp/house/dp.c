@@ -16,9 +16,9 @@
 #include "io/netdev.h"
 #include "io/vhost_guard.h"
 #include "kept.h"
+#include "kernel_port.h"
 #include "link_store.h"
 #include "port_end.h"
-#include "port_tap.h"
 #include "port_type.h"
 #include "priority.h"
 #include "ring_states.h"
@@ -203,7 +203,7 @@ err_free:
 void
 dp_give_fd(struct dp *dp, const char *name, int fd)
 {
-	if (!port_tap_give(dp, name, fd))
+	if (!kernel_port_give(dp, name, fd))
 		link_store_give(dp, name, fd);
 }
 
@@ -223,7 +223,7 @@ dp_fini(struct dp *dp)
 	kept_forget_all(dp);
 	state_ids_forget(dp);
 	link_store_destroy(dp);
-	port_tap_end_given(dp);
+	kernel_port_end_given(dp);
 	priority_stop(dp->windows);
 	dp_halt(dp);
 	guest_loop_destroy(dp->guests);

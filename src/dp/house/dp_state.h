@@ -37,8 +37,8 @@ struct dp {
 	struct ring_states *ring_states; // NULL: they are not kept
 	struct link_store *link_store; // NULL: connections end with the process
 	uint64_t n_hands; // hand-overs that were begun
-	bool hands_taps; // in the last of them; ctl
-	struct given_tap *given_taps; // descriptors that no port has; NULL: none
+	uint32_t hands; // enum dp_hands: what the last of them sends; ctl
+	struct given_fd *given_fds; // descriptors that no port has; NULL: none
 	_Atomic bool is_taking_over; // all guests wait: connections go on without a word. ctl: wo
 	struct connector *connector;
 	struct netdev_watch *netdevs;

@@ -1,14 +1,16 @@
-// The hand-over of guests' connections and of TAPs to another process, and the taking over
-// (rtvs/dp.h). A port's type says what is sent; link_store.c has the connections.
+// The hand-over of guests' connections, of TAPs and of AF_XDP sockets to another process, and the
+// taking over (rtvs/dp.h). A port's type says what is sent; link_store.c has the connections.
 // Invariant: between dp_hand_stop and dp_hand_resume the loop's lock is held, so no front-end is
 // served. With the workers halted, rings and connections are as the records say.
 #include "dp_state.h"
 #include "io/guest_loop.h"
+#include "kernel_port.h"
 #include "link_store.h"
 #include "port.h"
 #include "port_end.h"
 #include "port_tap.h"
 #include "port_type.h"
+#include "port_xdp.h"
 
 #include <errno.h>
 #include <time.h>
@@ -67,7 +69,7 @@ dp_hand_prepare(struct dp *dp, const struct dp_fd_store *to, char err[DP_ERR_SIZ
 	int rc;
 
 	dp->n_hands++;
-	dp->hands_taps = to->takes_taps;
+	dp->hands = to->takes;
 	rc = hand_locked(dp, to, err);
 	if (!rc)
 		guest_loop_unlock(dp->guests);
@@ -90,21 +92,13 @@ dp_hand_resume(struct dp *dp)
 }
 
 bool
-dp_port_is_tap(const struct dp_port_cfg *cfg)
+dp_port_is_handed(const struct dp_port_cfg *cfg, uint32_t takes)
 {
-	return port_tap_is(cfg);
-}
-
-bool
-dp_port_is_handed(const struct dp_port_cfg *cfg)
-{
-	return (port_has(cfg->type, PORT_IS_HANDED) && !cfg->device[0]) || dp_port_is_tap(cfg);
-}
-
-static bool
-is_handed(const struct dp *dp, const struct dp_port_cfg *cfg)
-{
-	return dp_port_is_handed(cfg) && (dp->hands_taps || !dp_port_is_tap(cfg));
+	if (port_tap_is(cfg))
+		return takes & DP_HANDS_TAPS;
+	if (port_xdp_is(cfg))
+		return takes & DP_HANDS_XDP;
+	return port_has(cfg->type, PORT_IS_HANDED) && !cfg->device[0];
 }
 
 void
@@ -113,7 +107,7 @@ dp_hand_release(struct dp *dp)
 	guest_loop_freeze(dp->guests);
 	dp->is_ending = true;
 	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
-		if (dp->port[i] && !is_handed(dp, &dp->port[i]->cfg))
+		if (dp->port[i] && !dp_port_is_handed(&dp->port[i]->cfg, dp->hands))
 			(void)dp_port_del(dp, i);
 	(void)port_end_now(dp, NULL);
 }
@@ -147,7 +141,7 @@ dp_take_over(struct dp *dp)
 	follow_uplinks(dp);
 	atomic_store(&dp->is_taking_over, false);
 	link_store_end_given(dp);
-	port_tap_end_given(dp);
+	kernel_port_end_given(dp);
 	guest_link_cool();
 	return dp_resume(dp);
 }

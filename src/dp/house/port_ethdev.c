@@ -1,7 +1,7 @@
-// Any device that DPDK drives: PCI NICs, AF_XDP, memif, virtio-user, pcap; and TAPs with arguments
-// that port_tap.c does not know. Made from devargs when the port is added, removed with it.
-// Offloads are used where the driver has them; a driver without chained buffers gets single ones
-// (egress.c). Its packets: ethdev_io.c. Control thread.
+// Any device that DPDK drives: PCI NICs, memif, virtio-user, pcap; and TAPs and AF_XDP with
+// arguments that port_tap.c and port_xdp.c do not know. Made from devargs when the port is added,
+// removed with it. Offloads are used where the driver has them; a driver without chained buffers
+// gets single ones (egress.c). Its packets: ethdev_io.c. Control thread.
 #include "dp_state.h"
 #include "eal.h"
 #include "io/ethdev_io.h"
@@ -10,6 +10,7 @@
 #include "port_link.h"
 #include "port_tap.h"
 #include "port_type.h"
+#include "port_xdp.h"
 #include "rtvs/log.h"
 #include "virtio_user.h"
 
@@ -239,6 +240,8 @@ ethdev_open(struct port *port, char err[DP_ERR_SIZE])
 
 	if (port_tap_is(&port->cfg))
 		return port_tap_open(port, err);
+	if (port_xdp_is(&port->cfg))
+		return port_xdp_open(port, err);
 	e = rte_zmalloc("ethdev", sizeof(*e), RTE_CACHE_LINE_SIZE);
 	if (!e) {
 		dp_error(err, "no memory for a port");
@@ -281,12 +284,9 @@ static void
 update_link(struct port *port)
 {
 	struct ethdev *e = port->priv;
-	bool is_up = e->is_started && has_link(e);
 
-	if (atomic_exchange(&port->path.device.is_up, is_up) == is_up)
-		return;
-	atomic_store(&e->is_doubted, false);
-	port_link_changed(port, is_up);
+	if (port_link_set(port, e->is_started && has_link(e)))
+		atomic_store(&e->is_doubted, false);
 }
 
 // Drops packets that came while the port was down.

@@ -22,3 +22,12 @@ port_link_changed(struct port *port, bool is_up)
 	event_queue_post(
 		&port->dp->env.events, (struct dp_event){.type = DP_EVENT_LINK, .port = port->path.id, .is_up = is_up});
 }
+
+bool
+port_link_set(struct port *port, bool is_up)
+{
+	if (atomic_exchange(&port->path.device.is_up, is_up) == is_up)
+		return false;
+	port_link_changed(port, is_up);
+	return true;
+}

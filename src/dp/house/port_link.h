@@ -7,3 +7,5 @@
 void port_link_changed(struct port *port, bool is_up);
 // Any thread: workers look at all their queues anew.
 void port_link_rings_changed(struct port *port);
+// Control thread: the link as it was read. True: it changed, which is reported.
+bool port_link_set(struct port *port, bool is_up);

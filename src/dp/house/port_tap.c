@@ -9,6 +9,7 @@
 #include "dp_state.h"
 #include "io/netdev.h"
 #include "io/tap_io.h"
+#include "kernel_port.h"
 #include "port_link.h"
 #include "port_type.h"
 
@@ -18,19 +19,10 @@
 #include <errno.h>
 #include <net/if.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#define GIVEN_PREFIX "tap." // and the device's name, and the queue: "tap.net_tap0.3"
-#define GIVEN_SIZE 32
+#define KIND "tap" // of its descriptors
 #define MAX_WAITING 1024 // frames that came while the port was down, of a queue
-
-struct given_tap {
-	struct given_tap *next;
-	char name[GIVEN_SIZE];
-	int fd;
-};
 
 struct tap {
 	struct tap_io io; // what workers have
@@ -51,83 +43,6 @@ port_tap_is(const struct dp_port_cfg *cfg)
 	struct tap_args ignored;
 
 	return port_has(cfg->type, PORT_IS_DEVICE) && tap_args_parse(cfg->devargs, &ignored);
-}
-
-static void
-given_name(const struct tap *t, unsigned q, char ret_name[GIVEN_SIZE])
-{
-	static_assert(sizeof(GIVEN_PREFIX) + TAP_DEVICE_SIZE + sizeof(".7") - 2 <= GIVEN_SIZE, "one NUL");
-	(void)snprintf(ret_name, GIVEN_SIZE, GIVEN_PREFIX "%s.%u", t->args.device, q % TAP_MAX_QUEUES);
-}
-
-bool
-port_tap_give(struct dp *dp, const char *name, int fd)
-{
-	struct given_tap *given;
-
-	if (strncmp(name, GIVEN_PREFIX, strlen(GIVEN_PREFIX)) != 0)
-		return false;
-	given = strlen(name) < sizeof(given->name) ? malloc(sizeof(*given)) : NULL;
-	if (!given) {
-		close(fd); // its port says that it did not come
-		return true;
-	}
-	*given = (struct given_tap){.next = dp->given_taps, .fd = fd};
-	memcpy(given->name, name, strlen(name));
-	dp->given_taps = given;
-	return true;
-}
-
-// The last one of that name. -1: there is none.
-static int
-take_given(struct dp *dp, const char *name)
-{
-	struct given_tap **at = &dp->given_taps, *given;
-	int fd;
-
-	while (*at && strcmp((*at)->name, name) != 0)
-		at = &(*at)->next;
-	given = *at;
-	if (!given)
-		return -1;
-	fd = given->fd;
-	*at = given->next;
-	free(given);
-	return fd;
-}
-
-void
-port_tap_end_given(struct dp *dp)
-{
-	struct given_tap *given;
-
-	while ((given = dp->given_taps)) {
-		dp->given_taps = given->next;
-		close(given->fd);
-		free(given);
-	}
-}
-
-static bool
-has_device(const struct port *port, const char *device)
-{
-	return port && port->type == &type && !strcmp(((const struct tap *)port->priv)->args.device, device);
-}
-
-static int
-check_device(const struct dp *dp, const struct tap_args *args, char err[DP_ERR_SIZE])
-{
-	bool has = false;
-
-	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
-		has |= has_device(dp->port[i], args->device);
-	for (const struct port *port = dp->removed; port; port = port->next_removed)
-		has |= has_device(port, args->device);
-	if (has) {
-		dp_error(err, "devargs: device %s is in use by another port", args->device);
-		return -EBUSY;
-	}
-	return 0;
 }
 
 static int
@@ -180,7 +95,7 @@ port_tap_open(struct port *port, char err[DP_ERR_SIZE])
 	(void)tap_args_parse(port->cfg.devargs, &t->args);
 	t->io.netdevs = port->dp->netdevs;
 	t->io.mtu = port->cfg.mtu;
-	rc = check_device(port->dp, &t->args, err);
+	rc = kernel_port_check(port->dp, &type, t->args.device, err);
 	if (!rc && !port->dp->cfg.is_standby)
 		rc = make_device(t, port->cfg.mtu, err);
 	if (rc) {
@@ -213,12 +128,9 @@ static void
 update_link(struct port *port)
 {
 	struct tap *t = port->priv;
-	bool is_up = read_link(t);
 
-	if (atomic_exchange(&port->path.device.is_up, is_up) == is_up)
-		return;
-	atomic_store(&t->io.is_doubted, false);
-	port_link_changed(port, is_up);
+	if (port_link_set(port, read_link(t)))
+		atomic_store(&t->io.is_doubted, false);
 }
 
 static int
@@ -290,17 +202,14 @@ static int
 tap_hand(struct port *port, const struct dp_fd_store *to, bool is_last, char err[DP_ERR_SIZE])
 {
 	struct tap *t = port->priv;
-	char name[GIVEN_SIZE];
 
 	(void)is_last;
 	(void)err; // -EIO has one for all ports
-	if (!to->takes_taps || t->hand == port->dp->n_hands)
+	if (!(to->takes & DP_HANDS_TAPS) || t->hand == port->dp->n_hands)
 		return 0;
-	for (unsigned q = 0; q < t->io.device.n; q++) {
-		given_name(t, q, name);
-		if (!to->store(to->arg, name, t->io.device.fd[q]))
+	for (unsigned q = 0; q < t->io.device.n; q++)
+		if (!kernel_port_send(to, KIND, t->args.device, q, t->io.device.fd[q]))
 			return -EIO;
-	}
 	t->hand = port->dp->n_hands;
 	return 0;
 }
@@ -309,12 +218,10 @@ static int
 tap_warm(struct port *port, char err[DP_ERR_SIZE])
 {
 	struct tap *t = port->priv;
-	char name[GIVEN_SIZE];
 	int rc = 0, fd;
 
 	while (!rc && t->io.device.n < t->n_queues) {
-		given_name(t, t->io.device.n, name);
-		fd = take_given(port->dp, name);
+		fd = kernel_port_take(port->dp, KIND, t->args.device, t->io.device.n);
 		if (fd < 0)
 			rc = -EPROTO;
 		else

@@ -5,8 +5,7 @@
 #include "ethdev_io.h"
 
 #include "device.h"
-
-#define FRAME_EXTRA (RTE_ETHER_HDR_LEN + 2 * RTE_VLAN_HLEN) // beyond the MTU
+#include "frame.h"
 
 static uint16_t
 ethdev_rx(struct device *device, uint16_t q, struct rte_mbuf **pkts, uint16_t n)

@@ -7,6 +7,8 @@
 // harm: states are read, not news.
 #include "netdev.h"
 
+#include "rtvs/text.h"
+
 #include <errno.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
@@ -14,6 +16,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
@@ -75,6 +78,65 @@ netdev_explain(enum netdev_state state, const char *ifname, char *text, size_t s
 		snprintf(text, size, "interface %s is gone; delete the port and add it again", ifname);
 		break;
 	}
+}
+
+// A socket for ioctls by the name in *ret_ifr, or a negative errno.
+static int
+open_ioctl(const char *ifname, struct ifreq *ret_ifr)
+{
+	int s = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), rc = s < 0 ? -errno : s;
+
+	*ret_ifr = (struct ifreq){0};
+	(void)text_copy(ret_ifr->ifr_name, sizeof(ret_ifr->ifr_name), ifname);
+	return rc;
+}
+
+int
+netdev_set_flags(const char *ifname, short flags, bool is_on)
+{
+	struct ifreq ifr;
+	int s = open_ioctl(ifname, &ifr), rc = s < 0 ? s : 0;
+	short wanted;
+
+	if (!rc && ioctl(s, SIOCGIFFLAGS, &ifr))
+		rc = -errno;
+	wanted = (short)(is_on ? ifr.ifr_flags | flags : ifr.ifr_flags & ~flags);
+	if (!rc && wanted != ifr.ifr_flags) {
+		ifr.ifr_flags = wanted;
+		rc = ioctl(s, SIOCSIFFLAGS, &ifr) ? -errno : 0;
+	}
+	if (s >= 0)
+		close(s);
+	return rc;
+}
+
+int
+netdev_set_mtu(const char *ifname, uint32_t mtu)
+{
+	struct ifreq ifr;
+	int s = open_ioctl(ifname, &ifr), rc = s < 0 ? s : 0;
+
+	ifr.ifr_mtu = (int)mtu;
+	if (!rc && ioctl(s, SIOCSIFMTU, &ifr))
+		rc = -errno;
+	if (s >= 0)
+		close(s);
+	return rc;
+}
+
+int
+netdev_mac(const char *ifname, struct mac *ret_mac)
+{
+	struct ifreq ifr;
+	int s = open_ioctl(ifname, &ifr), rc = s < 0 ? s : 0;
+
+	if (!rc && ioctl(s, SIOCGIFHWADDR, &ifr))
+		rc = -errno;
+	if (!rc)
+		memcpy(ret_mac->b, ifr.ifr_hwaddr.sa_data, sizeof(ret_mac->b));
+	if (s >= 0)
+		close(s);
+	return rc;
 }
 
 int

@@ -3,8 +3,11 @@
 // and some drivers then count lost packets as sent.
 #pragma once
 
+#include "rtvs/types.h"
+
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum netdev_state {
 	NETDEV_UP,
@@ -21,6 +24,11 @@ enum netdev_state netdev_state(unsigned ifindex);
 enum netdev_state netdev_tap_state(int fd);
 // Why a port above the interface has no link, for people.
 void netdev_explain(enum netdev_state state, const char *ifname, char *text, size_t size);
+
+// Of an interface of this network namespace, by its name; 0 or a negative errno.
+int netdev_set_flags(const char *ifname, short flags, bool is_on);
+int netdev_set_mtu(const char *ifname, uint32_t mtu);
+int netdev_mac(const char *ifname, struct mac *ret_mac);
 
 // Control thread. A watch's descriptor is readable when an interface of this namespace may have
 // changed, or a TAP that was added may be up. Without a netlink socket (-ENOMEM and errors of

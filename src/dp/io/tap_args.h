@@ -1,15 +1,11 @@
 // The devargs of a kernel's TAP ("net_tap0,iface=t0"), whose form is that of DPDK's driver net_tap.
 #pragma once
 
+#include "devargs.h"
 #include "rtvs/types.h"
 
-#include <net/if.h>
-#include <stdbool.h>
-
-#define TAP_DEVICE_SIZE 24 // of "net_tap0"
-
 struct tap_args {
-	char device[TAP_DEVICE_SIZE]; // one TAP has it at a time
+	char device[DEVARGS_DEVICE_SIZE]; // one TAP has it at a time
 	char iface[IF_NAMESIZE]; // "": the kernel numbers it
 	struct mac mac; // of the interface
 	bool has_mac, is_persistent;

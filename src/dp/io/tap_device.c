@@ -4,6 +4,7 @@
 // have the same name.
 #include "tap_device.h"
 
+#include "netdev.h"
 #include "rtvs/text.h"
 
 #include <errno.h>
@@ -12,7 +13,6 @@
 #include <net/if_arp.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -136,48 +136,27 @@ is_here(const struct tap_device *device)
 	return is_same;
 }
 
-// A socket for ioctls by the name in *ret_ifr. -ENODEV: the interface is elsewhere, or gone.
+// Its name for ioctls. -ENODEV: the interface is elsewhere, or gone.
 static int
-open_socket(const struct tap_device *device, struct ifreq *ret_ifr)
+find_name(const struct tap_device *device, char ret_name[IF_NAMESIZE])
 {
-	int s;
-
-	*ret_ifr = (struct ifreq){0};
-	tap_device_name(device, ret_ifr->ifr_name);
-	if (!ret_ifr->ifr_name[0] || !is_here(device))
-		return -ENODEV;
-	s = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	return s < 0 ? -errno : s;
+	tap_device_name(device, ret_name);
+	return ret_name[0] && is_here(device) ? 0 : -ENODEV;
 }
 
 int
 tap_device_set_up(const struct tap_device *device, bool is_up)
 {
-	struct ifreq ifr;
-	int s = open_socket(device, &ifr), rc = 0;
+	char name[IF_NAMESIZE];
 
-	if (s < 0)
-		return s == -ENODEV ? 0 : s;
-	if (ioctl(s, SIOCGIFFLAGS, &ifr)) {
-		rc = -errno;
-	} else if (!(ifr.ifr_flags & IFF_UP) == is_up) {
-		ifr.ifr_flags = (short)(ifr.ifr_flags ^ IFF_UP);
-		rc = ioctl(s, SIOCSIFFLAGS, &ifr) ? -errno : 0;
-	}
-	close(s);
-	return rc;
+	return find_name(device, name) ? 0 : netdev_set_flags(name, IFF_UP, is_up);
 }
 
 int
 tap_device_set_mtu(const struct tap_device *device, uint32_t mtu)
 {
-	struct ifreq ifr;
-	int s = open_socket(device, &ifr), rc;
+	char name[IF_NAMESIZE];
+	int rc = find_name(device, name);
 
-	if (s < 0)
-		return s;
-	ifr.ifr_mtu = (int)mtu;
-	rc = ioctl(s, SIOCSIFMTU, &ifr) ? -errno : 0;
-	close(s);
-	return rc;
+	return rc ? rc : netdev_set_mtu(name, mtu);
 }

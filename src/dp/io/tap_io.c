@@ -6,37 +6,25 @@
 
 #include "base/pkt.h"
 #include "device.h"
+#include "frame.h"
 #include "netdev.h"
-
-#include <rte_ether.h>
 
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
-#define FRAME_EXTRA (RTE_ETHER_HDR_LEN + 2 * RTE_VLAN_HLEN) // beyond the MTU
 #define MAX_PARTS 64 // buffers of a packet that is written
 
 // Appends the rest of the frame. False: there are no more buffers for the moment.
 static bool
 append_rest(struct tap_queue *queue, struct rte_mempool *pool)
 {
-	while (queue->n_rest) {
-		struct rte_mbuf *part = rte_pktmbuf_alloc(pool);
-		uint32_t n;
+	uint32_t n = frame_append(queue->m, pool, queue->rest + queue->rest_at, queue->n_rest);
 
-		if (!part)
-			return false;
-		n = RTE_MIN(queue->n_rest, (uint32_t)rte_pktmbuf_tailroom(part));
-		memcpy(rte_pktmbuf_mtod(part, uint8_t *), queue->rest + queue->rest_at, n);
-		part->data_len = (uint16_t)n;
-		part->pkt_len = n;
-		(void)rte_pktmbuf_chain(queue->m, part); // 33 parts at most
-		queue->rest_at += n;
-		queue->n_rest -= n;
-	}
-	return true;
+	queue->rest_at += n;
+	queue->n_rest -= n;
+	return !queue->n_rest;
 }
 
 // NULL: there is no frame, or no buffer.

@@ -943,14 +943,9 @@ fake_dp_dump(void)
 }
 
 bool
-dp_port_is_tap(const struct dp_port_cfg *cfg)
+dp_port_is_handed(const struct dp_port_cfg *cfg, uint32_t takes)
 {
-	return !strncmp(cfg->devargs, "net_tap", 7);
-}
-
-bool
-dp_port_is_handed(const struct dp_port_cfg *cfg)
-{
+	(void)takes;
 	return port_has(cfg->type, PORT_IS_HANDED);
 }
 
