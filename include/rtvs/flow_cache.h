@@ -66,11 +66,12 @@ flow_cache_has(const struct flow_cache *c, uint32_t at, uint64_t gen, const stru
 }
 
 // What was put for this digest and table; else where to put it. gen: of the table, not 0, and never
-// that of another one.
+// that of another one. inout_place: flow_cache_place.
 static inline bool
-flow_cache_get(struct flow_cache *c, uint64_t gen, const struct flow_digest *d, uint32_t *ret_place, uint32_t *ret_slot)
+flow_cache_get(
+	struct flow_cache *c, uint64_t gen, const struct flow_digest *d, uint32_t *inout_place, uint32_t *ret_slot)
 {
-	uint32_t at = flow_cache_place(c, d);
+	uint32_t at = *inout_place;
 
 	for (uint32_t i = at; i < at + 2; i++)
 		if (flow_cache_has(c, i, gen, d)) {
@@ -79,12 +80,8 @@ flow_cache_get(struct flow_cache *c, uint64_t gen, const struct flow_digest *d, 
 			return true;
 		}
 	__atomic_store_n(&c->n_searched, c->n_searched + 1, __ATOMIC_RELAXED);
-	if (c->line[at].gen != gen)
-		*ret_place = at;
-	else if (c->line[at + 1].gen != gen)
-		*ret_place = at + 1;
-	else
-		*ret_place = at + (c->n_searched & 1); // either
+	if (c->line[at].gen == gen) // one of no use, or either
+		*inout_place = at + (c->line[at + 1].gen != gen || c->n_searched & 1);
 	return false;
 }
 

@@ -22,7 +22,7 @@ struct pass {
 	struct guest_frame *frame; // the burst
 	uint32_t gone; // frames of it, as bits
 	uint64_t bytes; // of these
-	struct rule *rule[PORT_BURST]; // of each frame of a run, if its port has rules
+	struct rule **rule; // of each frame, if its port has rules
 };
 
 // The frames of a run by the queues that they leave by, as transmit_steer has it. False: they
@@ -171,10 +171,14 @@ pass_allows(const struct view_port *in)
 uint32_t
 pass_burst(struct worker *w, const struct view *view, uint16_t in, uint16_t first, uint16_t n, uint64_t *ret_bytes)
 {
-	struct pass p = {.w = w, .view = view, .b = switch_begin(w, view, in), .frame = guest_io_taken()};
+	struct rules_ahead ahead[PORT_BURST];
+	struct rule *rule[PORT_BURST];
+	struct pass p = {.w = w, .view = view, .b = switch_begin(w, view, in), .frame = guest_io_taken(), .rule = rule};
 
+	if (p.b.in->rules)
+		rules_look_ahead(w, p.b.in->rules, &p.frame[first], n, &ahead[first]);
 	for (unsigned k = first, run; k < (unsigned)first + n; k += run) {
-		run = switch_passes(&p.b, &p.frame[k], (uint16_t)(first + n - k), &p.rule[k]);
+		run = switch_passes(&p.b, &p.frame[k], (uint16_t)(first + n - k), &ahead[k], &rule[k]);
 		// What is staged for the port came before.
 		if (!run || p.b.way.staged->n || !pass_run(&p, k, run))
 			break;

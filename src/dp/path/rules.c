@@ -5,28 +5,45 @@
 #include "rtvs/frame.h"
 #include "worker.h"
 
-static struct rule *
-find(struct worker *w, const struct rules *rules, const uint8_t *head, size_t n_head, size_t len)
-{
-	struct flow_digest *digest = &w->last_digest;
-	struct flow_key key;
-	uint32_t place, slot;
+#include <rte_prefetch.h>
 
-	if (w->last_gen == rules->gen && flow_digest_is(digest, head, n_head, len))
-		return w->last_rule;
-	if (!flow_digest_read(head, n_head, len, digest)) {
-		flow_key_read(head, n_head, len, 0, &key);
-		flow_digest_of_key(digest, &key);
-	}
-	if (!flow_cache_get(&w->flows, rules->gen, digest, &place, &slot)) {
-		if (!digest->is_key)
-			flow_key_read(head, n_head, len, 0, &key);
-		slot = flow_table_find(rules->table, &key);
-		flow_cache_put(&w->flows, place, rules->gen, digest, slot);
+// The rule for the last digest. key: that it stands for, NULL: to be read.
+static struct rule *
+find(struct worker *w, const struct rules *rules, uint32_t place, const struct flow_key *key, const uint8_t *head,
+	size_t n_head, size_t len)
+{
+	struct flow_key own;
+	uint32_t slot;
+
+	if (!flow_cache_get(&w->flows, rules->gen, &w->last_digest, &place, &slot)) {
+		if (!key)
+			flow_key_read(head, n_head, len, 0, &own);
+		slot = flow_table_find(rules->table, key ? key : &own);
+		flow_cache_put(&w->flows, place, rules->gen, &w->last_digest, slot);
 	}
 	w->last_gen = rules->gen;
 	w->last_rule = slot == FLOW_TABLE_NONE ? NULL : rules->rule[slot];
 	return w->last_rule;
+}
+
+static struct rule *
+find_by_key(struct worker *w, const struct rules *rules, const uint8_t *head, size_t n_head, size_t len)
+{
+	struct flow_key key;
+
+	flow_key_read(head, n_head, len, 0, &key);
+	flow_digest_of_key(&w->last_digest, &key);
+	return find(w, rules, flow_cache_place(&w->flows, &w->last_digest), &key, head, n_head, len);
+}
+
+static struct rule *
+find_by_digest(struct worker *w, const struct rules *rules, const uint8_t *head, size_t n_head, size_t len)
+{
+	if (w->last_gen == rules->gen && flow_digest_is(&w->last_digest, head, n_head, len))
+		return w->last_rule;
+	if (!flow_digest_read(head, n_head, len, &w->last_digest))
+		return find_by_key(w, rules, head, n_head, len);
+	return find(w, rules, flow_cache_place(&w->flows, &w->last_digest), NULL, head, n_head, len);
 }
 
 void
@@ -41,12 +58,48 @@ rules_count(const struct worker *w, struct rule *rule, uint64_t packets, uint64_
 	__atomic_store_n(&count->bytes, count->bytes + bytes, __ATOMIC_RELAXED);
 }
 
-bool
-rules_pass(struct worker *w, const struct rules *rules, const struct guest_frame *f, struct rule **ret_rule)
+void
+rules_look_ahead(struct worker *w, const struct rules *rules, const struct guest_frame *f, uint16_t n,
+	struct rules_ahead *ret_ahead)
 {
-	if (f->n_pieces && !frame_has_all_headers(f->head, f->n_head))
-		return false;
-	*ret_rule = find(w, rules, f->head, f->n_head, f->n_bytes);
+	const struct flow_digest *last = w->last_gen == rules->gen ? &w->last_digest : NULL;
+
+	for (uint16_t k = 0; k < n; k++) {
+		struct rules_ahead *a = &ret_ahead[k];
+
+		a->kind = RULES_KEY;
+		if (last && flow_digest_is(last, f[k].head, f[k].n_head, f[k].n_bytes)) {
+			a->kind = RULES_SAME;
+		} else if (flow_digest_read(f[k].head, f[k].n_head, f[k].n_bytes, &a->digest)) {
+			a->kind = RULES_DIGEST;
+			a->place = flow_cache_place(&w->flows, &a->digest);
+			rte_prefetch0(&w->flows.line[a->place]);
+			rte_prefetch0(&w->flows.line[a->place + 1]);
+			last = &a->digest;
+		} else {
+			last = NULL;
+		}
+	}
+}
+
+bool
+rules_pass(struct worker *w, const struct rules *rules, const struct guest_frame *f, const struct rules_ahead *ahead,
+	struct rule **ret_rule)
+{
+	switch (ahead->kind) {
+	case RULES_KEY:
+		if (f->n_pieces && !frame_has_all_headers(f->head, f->n_head))
+			return false;
+		*ret_rule = find_by_key(w, rules, f->head, f->n_head, f->n_bytes);
+		break;
+	case RULES_DIGEST:
+		w->last_digest = ahead->digest;
+		*ret_rule = find(w, rules, ahead->place, NULL, f->head, f->n_head, f->n_bytes);
+		break;
+	case RULES_SAME:
+		*ret_rule = w->last_rule;
+		break;
+	}
 	return !*ret_rule || (*ret_rule)->is_plain;
 }
 
@@ -82,7 +135,8 @@ rules_apply(struct worker *w, const struct rules *rules, struct rte_mbuf **inout
 	*ret_is_written = false;
 	if (unlikely(!have_headers(w, inout_m)))
 		return DROP_NO_BUFFER;
-	rule = find(w, rules, rte_pktmbuf_mtod(*inout_m, const uint8_t *), (*inout_m)->data_len, (*inout_m)->pkt_len);
+	rule = find_by_digest(
+		w, rules, rte_pktmbuf_mtod(*inout_m, const uint8_t *), (*inout_m)->data_len, (*inout_m)->pkt_len);
 	rules_count(w, rule, 1, (*inout_m)->pkt_len);
 	if (!rule || rule->is_plain)
 		return DROP_NONE;

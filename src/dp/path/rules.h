@@ -37,9 +37,25 @@ struct rules {
 
 // NULL is accepted.
 void rules_count(const struct worker *w, struct rule *rule, uint64_t packets, uint64_t bytes);
-// Of a frame in a guest's ring. True: it leaves as it came, by the rule in *ret_rule (NULL: by
-// none), which does not count it yet. False: rules_apply has to see it.
-bool rules_pass(struct worker *w, const struct rules *rules, const struct guest_frame *f, struct rule **ret_rule);
+// A frame of a burst, as rules_look_ahead found it.
+struct rules_ahead {
+	struct flow_digest digest;
+	uint32_t place; // of the digest in the worker's cache
+	enum {
+		RULES_KEY, // it has no digest
+		RULES_DIGEST,
+		RULES_SAME // as the one before, which is not repeated here
+	} kind;
+};
+
+// Of a burst of n frames: what rules_pass needs of each is on its way to the cache.
+void rules_look_ahead(struct worker *w, const struct rules *rules, const struct guest_frame *f, uint16_t n,
+	struct rules_ahead *ret_ahead);
+// Of a frame in a guest's ring, of a burst each after the one before. True: it leaves as it came,
+// by the rule in *ret_rule (NULL: by none), which does not count it yet. False: rules_apply has to
+// see it.
+bool rules_pass(struct worker *w, const struct rules *rules, const struct guest_frame *f,
+	const struct rules_ahead *ahead, struct rule **ret_rule);
 // Counts, and drops by the reason that is returned, or writes into the packet: *inout_m may be
 // another one then, or NULL, and its headers are to be read again.
 enum drop rules_apply(struct worker *w, const struct rules *rules, struct rte_mbuf **inout_m, bool *ret_is_written);

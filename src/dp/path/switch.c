@@ -290,7 +290,7 @@ switch_one(struct switch_burst *b, struct rte_mbuf **inout_m)
 
 // Does it leave as it came? False also for what is dropped: switch_one says why.
 static bool
-passes(struct switch_burst *b, const struct guest_frame *f, struct rule **ret_rule)
+passes(struct switch_burst *b, const struct guest_frame *f, const struct rules_ahead *ahead, struct rule **ret_rule)
 {
 	const struct view_port *in = b->in;
 	struct frame_l2 l2;
@@ -301,7 +301,7 @@ passes(struct switch_burst *b, const struct guest_frame *f, struct rule **ret_ru
 		return false;
 	if (guard_is_active(&in->guard) && (!guard_allows_mac(&in->guard, l2.src) || guard_needs_l3(&in->guard, &l2)))
 		return false;
-	if (in->rules && !rules_pass(b->w, in->rules, f, ret_rule))
+	if (in->rules && !rules_pass(b->w, in->rules, f, ahead, ret_rule))
 		return false;
 	src_key = l2.src << 16 | in->vlan;
 	if (src_key != b->src_key && learn(b, &l2, in->vlan) != DROP_NONE)
@@ -324,18 +324,19 @@ fits(const struct switch_burst *b, const struct guest_frame *f)
 }
 
 uint16_t
-switch_passes(struct switch_burst *b, const struct guest_frame *frame, uint16_t n, struct rule **ret_rule)
+switch_passes(struct switch_burst *b, const struct guest_frame *frame, uint16_t n, const struct rules_ahead *ahead,
+	struct rule **ret_rule)
 {
 	const struct rules *rules = b->in->rules;
 	uint16_t k = 0;
 
 	// A request that is refused teaches no address.
-	if (asks(frame) || !passes(b, frame, ret_rule))
+	if (asks(frame) || !passes(b, frame, ahead, ret_rule))
 		return 0;
 	// What decided about the first is in these bytes, which each frame that fits has in its
 	// head.
 	while (k < n && fits(b, &frame[k]) && !memcmp(frame[k].head, frame[0].head, FRAME_MIN) &&
-		(!rules || !k || rules_pass(b->w, rules, &frame[k], &ret_rule[k])))
+		(!rules || !k || rules_pass(b->w, rules, &frame[k], &ahead[k], &ret_rule[k])))
 		k++;
 	return k;
 }

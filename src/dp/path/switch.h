@@ -6,6 +6,8 @@
 #include "view.h"
 #include "worker.h"
 
+struct rules_ahead;
+
 // What is found out about a packet of a burst, and holds for the next one if it has the same
 // source and destination.
 struct switch_burst {
@@ -33,8 +35,10 @@ switch_begin(struct worker *w, const struct view *view, uint16_t in)
 }
 
 // Frames of a port in view_port.passes: how many of them, from the front, go to b->dst_port and
-// leave as they came, by b->way. ret_rule: of each, by the port's rules, if it has any.
-uint16_t switch_passes(struct switch_burst *b, const struct guest_frame *frame, uint16_t n, struct rule **ret_rule);
+// leave as they came, by b->way. If the port has rules: what was seen of each frame, and the rule
+// for it.
+uint16_t switch_passes(struct switch_burst *b, const struct guest_frame *frame, uint16_t n,
+	const struct rules_ahead *ahead, struct rule **ret_rule);
 
 // Forwards a burst that came from port `in`; what it does not deliver it drops, with a reason.
 void switch_burst(struct worker *w, const struct view *view, uint16_t in, struct rte_mbuf **pkts, uint16_t n);

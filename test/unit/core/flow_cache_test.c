@@ -73,6 +73,7 @@ find(const struct flow_table *t, uint64_t gen, const struct flow_key *key)
 	uint32_t place, slot;
 
 	flow_digest_of_key(&digest, key);
+	place = flow_cache_place(&c, &digest);
 	if (!flow_cache_get(&c, gen, &digest, &place, &slot)) {
 		slot = flow_table_find(t, key);
 		flow_cache_put(&c, place, gen, &digest, slot);
