@@ -38,7 +38,7 @@ every_method_is_complete(void **state)
 static void
 every_default_decodes(void **state)
 {
-	static char buf[65536];
+	static char buf[UINT16_MAX];
 	struct rpc_error err;
 	uint64_t present;
 
