@@ -3,6 +3,7 @@
 #include "answer.h"
 #include "channels.h"
 #include "eswitch_params.h"
+#include "eswitch_qemu.h"
 #include "methods.h"
 
 #include <errno.h>
@@ -108,6 +109,36 @@ eswitch_show(void *ctx, const void *params, uint64_t present, json_t **ret_resul
 	return ctl_answer(ret_result, eswitch_json(channels, eswitch), err);
 }
 
+struct qemu_params {
+	char name[RTVS_NAME_SIZE];
+	bool is_xml;
+};
+
+static const struct rpc_param qemu_params[] = {
+	RPC_PARAM(struct qemu_params, name, RPC_NAME, .is_required = true, .is_key = true, .min = 1,
+		.max = RTVS_NAME_SIZE - 1, .help = "name of the eswitch"),
+	RPC_PARAM_AS("xml", struct qemu_params, is_xml, RPC_BOOL, .def = "false",
+		.help = "true: the element of a libvirt domain"),
+};
+
+static int
+eswitch_qemu_list(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
+{
+	const struct channels *channels = ctx;
+	const struct qemu_params *p = params;
+	const struct model *m = channels->plane->model;
+	const struct model_eswitch *eswitch = model_eswitch_find(m, p->name);
+	json_t *lines = eswitch ? eswitch_qemu(m, eswitch, p->is_xml) : NULL;
+
+	(void)present;
+	if (!eswitch)
+		return ctl_refuse_name(err, -ENOENT, "eswitch", p->name);
+	if (!lines)
+		return ctl_refuse(
+			err, -EOPNOTSUPP, "pf, vfs: QEMU's arguments are known for ports with type=vhost alone");
+	return ctl_answer(ret_result, lines, err);
+}
+
 #define CFG_SIZE sizeof(struct model_eswitch)
 const struct rpc_method rpc_eswitch_methods[] = {
 	{"eswitch.add",
@@ -119,6 +150,9 @@ const struct rpc_method rpc_eswitch_methods[] = {
 		eswitch_params, 1, CFG_SIZE, RPC_CONFIG},
 	{"eswitch.list", "Show all eswitches.", "List of results of eswitch.show.", eswitch_list, NULL, 0, 0,
 		RPC_READ_ONLY},
+	{"eswitch.qemu", "Show what QEMU needs for the guest of an eswitch, beside memory that is shared.",
+		"List of options with their values, or lines of XML.", eswitch_qemu_list, qemu_params,
+		sizeof(qemu_params) / sizeof(qemu_params[0]), sizeof(struct qemu_params), RPC_READ_ONLY},
 	{"eswitch.show", "Show one eswitch.",
 		"Its name, pf, config (parameters of eswitch.add), vfs (vf, port, enabled, vlan, admin_up) and "
 		"channel: whether QEMU is connected and a program of the guest has greeted, calls, those of them that "

@@ -214,6 +214,42 @@ ports_are_of_one_bridge_and_one_eswitch(void **state)
 	fixture_ok(f, "port.del", "{\"name\":\"f2\"}");
 }
 
+// The PF is last, and each function has an address of its own.
+static void
+qemus_arguments_are_told(void **state)
+{
+	static const char *const wanted[] = {"-device virtio-serial-pci,id=e-serial",
+		"-device virtserialport,bus=e-serial.0,chardev=e-ctl,name=org.rtvswitch.nic.0",
+		"-device pcie-root-port,id=e-port,chassis=100", "-chardev socket,id=e-c1,path=/s1,reconnect-ms=500",
+		"-netdev vhost-user,id=e-n1,chardev=e-c1", "-chardev socket,id=e-c2,path=/s2,reconnect-ms=500",
+		"-netdev vhost-user,id=e-n2,chardev=e-c2", "-chardev socket,id=e-c0,path=/s0,reconnect-ms=500",
+		"-netdev vhost-user,id=e-n0,chardev=e-c0",
+		"-device virtio-net-pci,bus=e-port,addr=0x0.0x1,netdev=e-n1,mac=52:54:00:00:00:11,sriov-pf=e-pf"};
+	struct rpc_error err;
+	json_t *lines, *again;
+	const char *last;
+
+	(void)state;
+	fixture_ok(nic.f, "port.set", "{\"name\":\"f1\",\"allowed_macs\":\"52:54:00:00:00:11\"}");
+	add("");
+	lines = fixture_call(nic.f, "eswitch.qemu", "{\"name\":\"e\"}", &err);
+	assert_int_equal(json_array_size(lines), 13);
+	for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
+		assert_string_equal(json_string_value(json_array_get(lines, i + 1)), wanted[i]);
+	last = json_string_value(json_array_get(lines, 12));
+	assert_non_null(strstr(last, "addr=0x0.0x0,netdev=e-n0,mac=52:54:00:"));
+	assert_non_null(strstr(last, ",id=e-pf"));
+	again = fixture_call(nic.f, "eswitch.qemu", "{\"name\":\"e\"}", &err);
+	assert_true(json_equal(lines, again));
+	json_decref(again);
+	json_decref(lines);
+	lines = fixture_call(nic.f, "eswitch.qemu", "{\"name\":\"e\",\"xml\":true}", &err);
+	assert_int_equal(json_array_size(lines), 2 * 13 + 2);
+	assert_string_equal(json_string_value(json_array_get(lines, 3)), "  <qemu:arg value='-device'/>");
+	json_decref(lines);
+	fixture_refused(nic.f, "eswitch.qemu", "{\"name\":\"none\"}", RPC_STATE_ERROR, "none does not exist");
+}
+
 static void
 limits_of_an_eswitch(void **state)
 {
@@ -764,6 +800,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(ports_are_of_one_bridge_and_one_eswitch),
+		T(qemus_arguments_are_told),
 		T(limits_of_an_eswitch),
 		T(limit_of_eswitches),
 		T(the_socket_is_made_as_it_is_asked_for),
