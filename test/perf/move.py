@@ -12,6 +12,10 @@
 # the guest, writing, loses none while it is not moved: an emulated one is slow. That is measured
 # again before each series of moves (lost_at_rest).
 #
+# Two other guests (sender.c) exchange NEAR_PPS frames a second each way over a bridge of their own,
+# with a deadline and a guaranteed rate. near_missed: their frames that left the switch too late, of
+# near_sent, in the same time; near_missed_at_rest: of near_sent_at_rest.
+#
 # cpu_s: processor time from the start of the command rtvs-move to its end. Of the first QEMU: until
 # it is gone. Of the second: all, so that of its start, too. The guest runs in them meanwhile and
 # takes the flow; guest_cpu is its share of a processor when it is not moved. The time of rtvs-move,
@@ -60,6 +64,9 @@ QUICK = [(MIDDLE, False, BOTH, 4), (MIDDLE, True, BOTH, 2), (LARGE, False, (MOVE
 QUICK_S = 34  # of a quick run; no second round of anything begins after that
 MOVE_KEYS = ("total_ms", "downtime_ms", "copied_mib", "cpu_s")
 MORE_KEYS = ("wall_ms", "mover_cpu_s", "cpu_percent", "pps")
+NEAR = ("near-a", "near-b")
+NEAR_PPS = 1000
+NEAR_PORT = {"deadline": "2ms", "min_rate": "10Mbit", "burst": "15kB", "rate": "1Gbit"}
 PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -84,6 +91,9 @@ class Daemon(systems.Rtvswitch):
             yield {"method": "bridge.add", "params": {"name": name}}
             for kind in ("from", "to"):
                 yield {"method": "port.add", "params": {"name": f"{kind}-{name}", "bridge": name, "socket": self.socket(kind, name)}}
+        yield {"method": "bridge.add", "params": {"name": "near"}}
+        for name in NEAR:
+            yield {"method": "port.add", "params": {"name": name, "bridge": "near", "socket": self.socket("vh", name), **NEAR_PORT}}
 
     def start(self):
         super().start()
@@ -100,12 +110,18 @@ class Daemon(systems.Rtvswitch):
         return taken, drops
 
 
+    def near(self):
+        """Guaranteed frames between the two other guests so far, and those of them that left too late."""
+        flows = [f for f in self.rpc.call("flow.list") if f["port"] in NEAR]
+        return sum(f["guaranteed_pkts"] + f["surplus_pkts"] for f in flows), sum(f["missed_pkts"] for f in flows)
+
+
 class Sender(systems.System):
     name = "sender"
 
-    def __init__(self, build, path, mac):
+    def __init__(self, build, path, mac, own="52:54:00:00:ff:01"):
         super().__init__(0)
-        self.args = [os.path.join(build, "test/perf/sender"), f"{path},connect,split,1,52:54:00:00:ff:01", mac]
+        self.args = [os.path.join(build, "test/perf/sender"), f"{path},connect,split,1,{own}", mac]
 
     def start(self):
         with open(os.path.join(self.dir, "sender.log"), "w") as log:
@@ -276,14 +292,18 @@ class Bench:
         self.daemon = Daemon(os.cpu_count() - 1, build, hugepages, list(kinds))
         self.guests = Guests(build, self.daemon, kinds)
         self.senders = {name: Sender(build, self.daemon.socket("from", name), self.guests.mac(name)) for name in kinds}
+        macs = [f"52:54:00:00:fd:0{i}" for i in (1, 2)]
+        self.near = [Sender(build, self.daemon.socket("vh", name), macs[1 - i], macs[i]) for i, name in enumerate(NEAR)]
         self.rest_s = rest_s
         self.say = say
         self.pps, self.n_failed = 0, 0
 
     def start(self):
         self.daemon.start()
-        for sender in self.senders.values():
+        for sender in [*self.senders.values(), *self.near]:
             sender.start()
+        for sender in self.near:
+            sender.begin(NEAR_PPS)
         self.guests.start()
         self.say(f"{len(self.guests.kinds)} guests are up")
         # Programs that rtvs-move leaves behind are this program's children from here on.
@@ -293,24 +313,26 @@ class Bench:
 
     def stop(self):
         self.guests.stop()
-        for sender in self.senders.values():
+        for sender in [*self.senders.values(), *self.near]:
             sender.stop()
         self.daemon.stop()
 
     def during(self, name, what):
         """What it returned, with what became of the flow meanwhile."""
         received, (taken, drops) = self.guests.received(name), self.daemon.counts(name)
+        near = self.daemon.near()
         self.senders[name].begin(self.pps)
         time.sleep(AROUND_S)
         said = what()
         time.sleep(AROUND_S)
         sent = self.senders[name].end()
+        near_sent, near_missed = (b - a for a, b in zip(near, self.daemon.near()))
         taken = self.daemon.counts(name)[0] - taken
         if taken != sent["sent"]:
             raise systems.Failed(f"the switch took {taken} of {sent['sent']} frames of the sender")
         lost = self.settle(name, received + taken)
         drops = {reason: count - drops.get(reason, 0) for reason, count in self.daemon.counts(name)[1].items()}
-        return {**said, "sent": taken, "pps": taken / sent["seconds"], "lost": lost, "drops": {k: n for k, n in drops.items() if n}}
+        return {**said, "near_sent": near_sent, "near_missed": near_missed, "sent": taken, "pps": taken / sent["seconds"], "lost": lost, "drops": {k: n for k, n in drops.items() if n}}
 
     def settle(self, name, expected):
         """Frames that the guest did not count, when it counts no more."""
@@ -387,6 +409,8 @@ def row(series, system, got):
             "lost": sum(g["lost"] for g in got), "moves": len(got), "lost_max": max(g["lost"] for g in got),
             "total_ms_max": max(g["total_ms"] for g in got), "downtime_ms_max": max(g["downtime_ms"] for g in got),
             **{key: round(median[key], 2) for key in MORE_KEYS}, "dropped": ", ".join(f"{reason}: {n}" for reason, n in drops.items()),
+            "near_sent": sum(g["near_sent"] for g in got), "near_missed": sum(g["near_missed"] for g in got),
+            "near_sent_at_rest": series.rest["near_sent"], "near_missed_at_rest": series.rest["near_missed"],
             "lost_at_rest": series.rest["lost"], "guest_cpu": round(series.rest["guest_cpu"], 3)}
 
 
@@ -432,7 +456,8 @@ def page(res):
             f"{WRITE_MIB_S} MiB a second. Figures are medians of moves. total and downtime are QEMU's words; wall is from the start of the "
             "second process to the end of the first. cpu_s is the time of processors of both QEMUs, in which the guest runs on "
             "(guest_cpu of a processor), and of rtvs-move, but not for plain. lost: frames of a flow to the guest of pps, of all moves; "
-            "dropped: what the switch dropped, by its reasons; lost_at_rest: without a move.",
+            "dropped: what the switch dropped, by its reasons; lost_at_rest: without a move. near_missed: frames of two other guests, with a "
+            "deadline of 2 ms, that left the switch too late meanwhile; near_missed_at_rest: without a move.",
             [("Time of a move", bars("From the first to the last that QEMU sends", "total_ms", "ms")),
              ("Time in which the guest stands still", bars("Downtime", "downtime_ms", "ms")),
              ("Processors", bars("Processor time of a move, and of the guest meanwhile", "cpu_s", "s")),
