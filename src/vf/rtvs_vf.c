@@ -1,5 +1,6 @@
 // rtvs-vf: the program of a guest whose NIC has virtual functions that the host's switch lets it
 // control. It needs only the C library and jansson, in one static file for any guest.
+#include "cni.h"
 #include "session.h"
 #include "words.h"
 
@@ -50,6 +51,9 @@ help(void)
 	     "  --timeout S      for an answer of the host (5)\n"
 	     "  -j, --json       for programs\n"
 	     "  --version, --help\n"
+	     "\n"
+	     "As a CNI plugin (\"type\": \"rtvs-vf\") behind host-device it sets a container's virtual function by\n"
+	     "the keys of sriov-cni: vlan, mac, spoofchk, trust, link_state, min_tx_rate, max_tx_rate.\n"
 	     "\n"
 	     "Exit status: 0 done, 1 refused, 2 wrong usage, 3 there is no channel, or nobody answers.");
 }
@@ -252,6 +256,8 @@ main(int argc, char **argv)
 	json_int_t seconds;
 	int c;
 
+	if (argc == 1 && vf_cni_is_called())
+		return vf_cni_run(options.timeout_ms);
 	while ((c = getopt_long(argc, argv, "jh", known, NULL)) != -1) {
 		switch (c) {
 		case 'c':

@@ -116,6 +116,46 @@ static_file_needs_nothing() {
 	! readelf -d "$rtvs_vf.static" | has_line NEEDED
 }
 
+# As a container's runtime calls it, with the network's keys beside those that it always has.
+cni() { # COMMAND [JSON-MEMBERS]
+	printf '{"cniVersion": "1.0.0", "name": "n", "type": "rtvs-vf", "channel": "%s", "dataDir": "%s"%s}' \
+		"$channel" "$work/cni" "${2:+, $2}" |
+		CNI_COMMAND=$1 CNI_CONTAINERID=c1 CNI_NETNS=/run/netns/pod CNI_IFNAME=net1 timeout 20 "$rtvs_vf"
+}
+previous='"prevResult": {"cniVersion": "1.0.0", "interfaces": [{"name": "net1", "mac": "52:54:00:00:00:99", "sandbox": "/run/netns/pod"}], "ips": []}'
+containers_get_their_settings() {
+	local keys='"vf": 0, "mac": "52:54:00:aa:00:02", "vlan": 15, "spoofchk": "on", "max_tx_rate": 300, "vlanProto": "802.1q"'
+	netns_add pod
+	ip -n pod link add net1 type veth peer name net1p
+	vf set 0 mac 52:54:00:aa:00:01 vlan 10 max_tx_rate 100
+	expect "MAC in the result" 52:54:00:aa:00:02 "$(cni ADD "$keys, $previous" | json 'd["interfaces"][0]["mac"]')"
+	expect "MAC of the interface" 52:54:00:aa:00:02 "$(ip -n pod -j link show net1 | json 'd[0]["address"]')"
+	expect "VLAN" 15 "$(config web1-vf0 vlan)"
+	expect "rate" 300Mbit "$(config web1-vf0 max_rate)"
+	cni CHECK "$keys, $previous"
+	expect_fails '"msg": "vlan: the virtual function has another value"' cni CHECK "${keys/15/16}, $previous"
+	cni ADD "$keys, $previous" >/dev/null # once more: what was there before is still known
+	cni DEL "$keys"
+	expect "VLAN as before" 10 "$(config web1-vf0 vlan)"
+	expect "rate as before" 100Mbit "$(config web1-vf0 max_rate)"
+	expect "MACs as before" "['52:54:00:aa:00:01']" "$(config web1-vf0 allowed_macs)"
+	cni DEL "$keys"
+	[ -z "$(ls "$work/cni")" ] || fail "left: $(ls "$work/cni")"
+}
+
+wrong_networks_are_refused() {
+	expect_fails '"code": 7,' cni ADD '"vf": 0, "vlan": 15'
+	expect_fails 'deviceID: no runtimeConfig has it' cni ADD "\"vlan\": 15, $previous"
+	expect_fails 'spoofchk: .*on.* or .*off' cni ADD "\"vf\": 0, \"spoofchk\": true, $previous"
+	expect_fails 'is no virtual function of a device' cni ADD "\"runtimeConfig\": {\"deviceID\": \"0000:7f:1f.7\"}, $previous"
+	expect_fails '"code": 100,.*vlan: 20 is outside of vlans 10-19' cni ADD "\"vf\": 0, \"vlan\": 20, $previous"
+	expect_fails 'there is no virtual function 9' cni ADD "\"vf\": 9, \"vlan\": 12, $previous"
+	expect_fails 'CNI_COMMAND: .*FLY' cni FLY '"vf": 0'
+	expect_fails '"code": 6,' env CNI_COMMAND=ADD sh -c "echo none | '$rtvs_vf'"
+	cni VERSION | has_line '"1.0.0"'
+	cni DEL '"vf": 0'
+}
+
 deleted_eswitches_leave_nothing() {
 	ctl eswitch del web1
 	wait_for 5 is_gone "$channel"
@@ -130,4 +170,6 @@ run_case "a restart keeps all of it" a_restart_keeps_all_of_it
 run_case "a hand-over opens the channel again" a_hand_over_opens_the_channel_again
 run_case "a watcher gives way to the next program" a_watcher_gives_way
 run_case "the static file needs nothing" static_file_needs_nothing
+run_case "containers get their settings" containers_get_their_settings
+run_case "wrong networks are refused" wrong_networks_are_refused
 run_case "deleted eswitches leave nothing" deleted_eswitches_leave_nothing
