@@ -21,6 +21,7 @@ const struct rpc_param eswitch_params[ESWITCH_PARAMS_N] = {
 	P(allowed_macs, RPC_STR, .max = MODEL_ESWITCH_MACS_SIZE - 1,
 		.help = "MACs that the guest may give its VFs, up to 16 addresses or prefixes (\"52:54:00:aa:00:00/40\"), separated by commas; empty: it may not change MACs"),
 	P(vlans, RPC_VLANS, .help = "VLANs that the guest may put its VFs into (\"10-19\"); empty: it may not change VLANs"),
+	PAS("untagged", has_untagged, RPC_BOOL, .def = "false", .help = "true: into the bridge's untagged VLAN (0) as well"),
 	PAS("max_rate", max_rate_bps, RPC_RATE, .max = DP_RATE_MAX, .def = "0",
 		.help = "largest max_tx_rate of a VF; 0: the guest may not change it, or from 8kbit"),
 	PAS("min_rate", min_rate_bps, RPC_RATE, .max = DP_RATE_MAX, .def = "0",

@@ -51,6 +51,7 @@ struct model_eswitch {
 	char socket_owner[RTVS_NAME_SIZE], socket_group[RTVS_NAME_SIZE];
 	char allowed_macs[MODEL_ESWITCH_MACS_SIZE]; // ADDRESS or ADDRESS/BITS, separated by commas
 	struct vlan_set vlans;
+	bool has_untagged; // VLAN 0 is permitted, too
 	uint64_t max_rate_bps; // of one VF
 	uint64_t min_rate_bps; // guarantees of all VFs together
 };

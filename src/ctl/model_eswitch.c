@@ -243,6 +243,7 @@ model_eswitch_set(struct model *m, const struct model_eswitch *cfg, char err[DP_
 		return rc;
 	memcpy(eswitch->allowed_macs, cfg->allowed_macs, sizeof(eswitch->allowed_macs));
 	eswitch->vlans = cfg->vlans;
+	eswitch->has_untagged = cfg->has_untagged;
 	eswitch->max_rate_bps = cfg->max_rate_bps;
 	eswitch->min_rate_bps = cfg->min_rate_bps;
 	m->n_changes++;

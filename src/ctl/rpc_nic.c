@@ -160,8 +160,9 @@ vlans_text(const struct model_eswitch *eswitch)
 static json_t *
 limits_json(const struct model_eswitch *eswitch)
 {
-	return json_pack("{s:s, s:s, s:I, s:I}", "allowed_macs", eswitch->allowed_macs, "vlans", vlans_text(eswitch),
-		"max_rate", (json_int_t)(eswitch->max_rate_bps / BPS_PER_MBIT), "min_rate",
+	return json_pack("{s:s, s:s, s:b, s:I, s:I}", "allowed_macs", eswitch->allowed_macs, "vlans",
+		vlans_text(eswitch), "untagged", eswitch->has_untagged, "max_rate",
+		(json_int_t)(eswitch->max_rate_bps / BPS_PER_MBIT), "min_rate",
 		(json_int_t)(eswitch->min_rate_bps / BPS_PER_MBIT));
 }
 
@@ -267,9 +268,9 @@ set_vlan(const struct model_eswitch *eswitch, const struct vf_params *p, uint64_
 		return 0;
 	if (cfg->vlan_mode != DP_VLAN_ACCESS)
 		return refuse(err, "vlan: the VF is a trunk of several VLANs; " BY_HOST);
-	if (!vlan_set_has(&eswitch->vlans, (uint16_t)p->vlan))
-		return refuse(
-			err, "vlan: %u is outside of vlans %.200s; " BY_HOST, p->vlan, vlans[0] ? vlans : "(none)");
+	if (p->vlan ? !vlan_set_has(&eswitch->vlans, (uint16_t)p->vlan) : !eswitch->has_untagged)
+		return refuse(err, "vlan: %u is outside of vlans %.200s%s; " BY_HOST, p->vlan,
+			vlans[0] ? vlans : "(none)", eswitch->has_untagged ? " and 0" : "");
 	cfg->vlan = p->vlan;
 	return 0;
 }

@@ -104,8 +104,9 @@ print_limits(const json_t *limits)
 	const char *macs = json_string_value(json_object_get(limits, "allowed_macs"));
 	const char *vlans = json_string_value(json_object_get(limits, "vlans"));
 
-	printf("\nlimits of the host: MACs %s; VLANs %s; max_tx_rate %lld Mbit/s; min_tx_rate %lld Mbit/s in all\n",
+	printf("\nlimits of the host: MACs %s; VLANs %s%s; max_tx_rate %lld Mbit/s; min_tx_rate %lld Mbit/s in all\n",
 		macs && macs[0] ? macs : "none", vlans && vlans[0] ? vlans : "none",
+		json_is_true(json_object_get(limits, "untagged")) ? " and 0" : "",
 		(long long)json_integer_value(json_object_get(limits, "max_rate")),
 		(long long)json_integer_value(json_object_get(limits, "min_rate")));
 }

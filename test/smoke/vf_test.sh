@@ -140,6 +140,10 @@ containers_get_their_settings() {
 	expect "rate as before" 100Mbit "$(config web1-vf0 max_rate)"
 	expect "MACs as before" "['52:54:00:aa:00:01']" "$(config web1-vf0 allowed_macs)"
 	cni DEL "$keys"
+	expect_fails 'vlan: 0 is outside of vlans' vf set 0 vlan 0
+	ctl eswitch set web1 untagged=yes
+	vf set 0 vlan 0
+	vf show | has_line 'VLANs 10-19 and 0'
 	[ -z "$(ls "$work/cni")" ] || fail "left: $(ls "$work/cni")"
 }
 

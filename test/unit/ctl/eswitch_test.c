@@ -399,6 +399,10 @@ a_guest_changes_what_the_host_permits(void **state)
 	EXPECT_DONE("{\"vf\":1,\"max_tx_rate\":0,\"min_tx_rate\":0}");
 	expect_config("f2", "max_rate", "\"1Gbit\"");
 	EXPECT_DONE("{\"vf\":1}");
+	fixture_ok(f, "eswitch.set", "{\"name\":\"e\",\"untagged\":true}");
+	EXPECT_DONE("{\"vf\":1,\"vlan\":0}");
+	expect_config("f2", "vlan", "0");
+	EXPECT_SET("{\"vf\":1,\"vlan\":20}", "vlan: 20 is outside of vlans 10-19 and 0;");
 	// The host's configuration has it all.
 	assert_non_null(f);
 	EXPECT_DONE("{\"vf\":0,\"min_tx_rate\":300}");
