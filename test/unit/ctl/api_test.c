@@ -74,7 +74,7 @@ static void
 read_only_methods_are_those_that_show(void **state)
 {
 	static const char *const verbs[] = {"list", "show", "info", "get", "drops", "dump", "check", "discover",
-		"subscribe", "unsubscribe", "stalls", "remote"};
+		"subscribe", "unsubscribe", "stalls", "remote", "qemu"};
 
 	(void)state;
 	for (const struct rpc_noun *t = ctl_api()->nouns; t->methods; t++) {
