@@ -218,16 +218,31 @@ remember_rules(const struct ports *p, const json_t *list, const char *name, stru
 	json_decref(result);
 }
 
+static bool
+was_made(const struct undo *undo, const char *name)
+{
+	for (unsigned i = 0; i < undo->n; i++)
+		if (!strcmp(undo->steps[i].method, "port.del") && !strcmp(text_of(undo->steps[i].params, "name"), name))
+			return true;
+	return false;
+}
+
 static enum cli_exit
 apply_rules(const struct ports *p, const json_t *list, const struct domain_port *port, struct undo *undo,
 	char err[DOMAIN_ERR_SIZE])
 {
 	const char *name = domain_port_name(port);
+	char ignored[DOMAIN_ERR_SIZE];
+	enum cli_exit rc;
 
 	if (!port->rules && !has_rules(list, name))
 		return CLI_OK;
 	remember_rules(p, list, name, undo);
-	return call(p, "rule.set", json_pack("{s:s, s:s}", "port", name, "rules", port->rules ? port->rules : ""), err);
+	rc = call(p, "rule.set", json_pack("{s:s, s:s}", "port", name, "rules", port->rules ? port->rules : ""), err);
+	// A running guest's new port would stay, and let pass what the rules were to drop.
+	if (rc == CLI_REFUSED && p->is_running && was_made(undo, name))
+		(void)call(p, "port.del", json_pack("{s:s}", "name", name), ignored);
+	return rc;
 }
 
 static enum cli_exit

@@ -255,6 +255,27 @@ rules_follow_the_element(void **state)
 	assert_string_equal(rules_of("vm1"), "");
 }
 
+// A port that is new to a running guest does not pass what its refused rules were to drop.
+static void
+running_guests_port_without_its_rules_forwards_nothing(void **state)
+{
+	char err[DOMAIN_ERR_SIZE];
+
+	(void)state;
+	ports.is_running = true;
+	assert_int_equal(
+		apply("<r:port mac='52:54:00:00:00:01' bridge='br0'><r:rule>wrong</r:rule></r:port>", err), CLI_OK);
+	assert_string_equal(config_of("vm1", "bridge"), "");
+	assert_non_null(strstr(told, "forwards nothing"));
+	assert_int_equal(apply(RULES, err), CLI_OK);
+	json_object_set_new(
+		json_object_get(json_array_get(model, 0), "config"), "socket", json_string("/run/old.sock"));
+	assert_int_equal( // made anew
+		apply("<r:port mac='52:54:00:00:00:01' bridge='br0'><r:rule>wrong</r:rule></r:port>", err), CLI_OK);
+	assert_string_equal(config_of("vm1", "bridge"), "");
+	ports.is_running = false;
+}
+
 #define FOUR "<r:port mac='52:54:00:00:00:04' bridge='br0'/>"
 #define BUS "/sys/bus/vdpa"
 
@@ -901,6 +922,7 @@ main(void)
 		TEST(ports_are_made_once),
 		TEST(what_is_not_said_any_more_goes_back),
 		TEST(rules_follow_the_element),
+		TEST(running_guests_port_without_its_rules_forwards_nothing),
 		TEST(refusal_leaves_everything_as_it_was),
 		TEST(other_hands_ports_are_not_touched),
 		TEST(a_port_that_a_qemu_has_is_kept),
