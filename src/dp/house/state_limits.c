@@ -14,8 +14,8 @@ struct saved_limits {
 	uint32_t dscp, excess; // DSCP_KEEP: as configured
 };
 
-static int64_t
-save_paid(const struct state_save *s, const uint64_t *paid)
+int64_t
+state_limits_save_paid(const struct state_save *s, const uint64_t *paid)
 {
 	return (int64_t)(__atomic_load_n(paid, __ATOMIC_RELAXED) - s->now_ns * RATE_LIMIT_PARTS);
 }
@@ -32,9 +32,9 @@ state_limits_save(struct state_save *s)
 			continue;
 		answer = port_answer(atomic_load(&path->answer));
 		saved = (struct saved_limits){.port = i,
-			.max_rate = save_paid(s, &path->paid.max_rate),
-			.flood = save_paid(s, &path->paid.flood),
-			.raised = save_paid(s, &path->paid.raised),
+			.max_rate = state_limits_save_paid(s, &path->paid.max_rate),
+			.flood = state_limits_save_paid(s, &path->paid.flood),
+			.raised = state_limits_save_paid(s, &path->paid.raised),
 			.deadline_ns = answer.deadline_ns,
 			.dscp = answer.dscp,
 			.excess = answer.excess};
@@ -44,9 +44,8 @@ state_limits_save(struct state_save *s)
 	}
 }
 
-// Not further ahead than the limit could have been.
-static void
-load_paid(const struct state_load *l, const struct rate_limit *limit, uint64_t *paid, int64_t saved)
+void
+state_limits_load_paid(const struct state_load *l, const struct rate_limit *limit, uint64_t *paid, int64_t saved)
 {
 	uint64_t saved_at_ns = l->now_ns > l->passed_ns ? l->now_ns - l->passed_ns : 0;
 	int64_t most = (int64_t)(limit->burst_ns + DEBT_MAX_NS) * RATE_LIMIT_PARTS;
@@ -71,9 +70,9 @@ state_limits_load(struct state_load *l, struct state_record *record)
 	if (!port)
 		return false;
 	vp = view_port(atomic_load(&l->dp->env.view), port->path.id);
-	load_paid(l, &vp->max_rate, &port->path.paid.max_rate, saved.max_rate);
-	load_paid(l, &vp->flood, &port->path.paid.flood, saved.flood);
-	load_paid(l, &vp->raised, &port->path.paid.raised, saved.raised);
+	state_limits_load_paid(l, &vp->max_rate, &port->path.paid.max_rate, saved.max_rate);
+	state_limits_load_paid(l, &vp->flood, &port->path.paid.flood, saved.flood);
+	state_limits_load_paid(l, &vp->raised, &port->path.paid.raised, saved.raised);
 	atomic_store(&port->path.answer,
 		port_answer_word(&(struct port_answer){.deadline_ns = saved.deadline_ns,
 			.dscp = (uint8_t)saved.dscp,

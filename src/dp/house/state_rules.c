@@ -3,6 +3,7 @@
 #include "state_rules.h"
 
 #include "path/rules.h"
+#include "state_limits.h"
 
 #include <string.h>
 
@@ -10,6 +11,7 @@ struct saved_rule {
 	uint32_t port, priority;
 	struct flow_key key, mask;
 	uint64_t packets, bytes;
+	int64_t paid; // of its rate: see state_limits.h
 };
 
 void
@@ -27,7 +29,8 @@ state_rules_save(struct state_save *s)
 			saved = (struct saved_rule){.port = i,
 				.priority = rule->entry.rule.priority,
 				.key = rule->entry.rule.key,
-				.mask = rule->entry.rule.mask};
+				.mask = rule->entry.rule.mask,
+				.paid = state_limits_save_paid(s, &rule->paid)};
 			for (unsigned w = 0; w < s->dp->env.n_workers; w++) {
 				saved.packets += rule->count[w].packets;
 				saved.bytes += rule->count[w].bytes;
@@ -64,6 +67,7 @@ state_rules_load(struct state_load *l, struct state_record *record)
 		if (is(rules->rule[slot], &saved)) {
 			rules->rule[slot]->count[0].packets += saved.packets;
 			rules->rule[slot]->count[0].bytes += saved.bytes;
+			state_limits_load_paid(l, &rules->rule[slot]->limit, &rules->rule[slot]->paid, saved.paid);
 			l->rule_slot = slot + 1;
 			return true;
 		}
