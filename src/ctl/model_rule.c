@@ -25,12 +25,6 @@ compare(const void *a, const void *b)
 	return compare_match(&((const struct flow_entry *)a)->rule, &((const struct flow_entry *)b)->rule);
 }
 
-static bool
-is_same_action(const struct flow_action *a, const struct flow_action *b)
-{
-	return a->verdict == b->verdict && a->rate_bps == b->rate_bps && !memcmp(&a->set, &b->set, sizeof(a->set));
-}
-
 bool
 model_rule_lists_are_same(const struct model_port *a, const struct model_port *b)
 {
@@ -38,7 +32,7 @@ model_rule_lists_are_same(const struct model_port *a, const struct model_port *b
 		return false;
 	for (unsigned i = 0; i < a->n_rules; i++)
 		if (compare(&a->rules[i], &b->rules[i]) != 0 ||
-			!is_same_action(&a->rules[i].action, &b->rules[i].action))
+			!flow_set_is_same_action(&a->rules[i].action, &b->rules[i].action))
 			return false;
 	return true;
 }
@@ -130,7 +124,7 @@ differ(struct difference *d, const struct model_port *port, struct flow_entry *t
 			continue;
 		}
 		to[i].rule.slot = was->rule.slot;
-		if (!is_same_action(&was->action, &to[i].action))
+		if (!flow_set_is_same_action(&was->action, &to[i].action))
 			d->change[d->n++] = (struct dp_rule_change){.entry = to[i], .is_there = true};
 	}
 }
@@ -144,7 +138,7 @@ install(struct model *m, struct model_port *port, struct flow_entry *rules, unsi
 
 	if (!rc) {
 		differ(&d, port, rules, n);
-		rc = m->dp ? dp_rules_change(m->dp, port->id, d.change, d.n, err) : 0;
+		rc = m->dp ? dp_rules_change(m->dp, port->id, DP_RULES_HOST, d.change, d.n, err) : 0;
 	}
 	free(d.change);
 	if (rc < 0) {

@@ -117,7 +117,7 @@ rule_json(const struct plane *plane, unsigned port, const struct flow_entry *rul
 	struct dp_rule_stats stats = {0};
 	char text[FLOW_TEXT_SIZE];
 
-	(void)dp_rule_stats(plane->dp, port, rule->rule.slot, &stats);
+	(void)dp_rule_stats(plane->dp, port, DP_RULES_HOST, rule->rule.slot, &stats);
 	return json_pack("{s:s, s:I, s:I}", "rule", flow_text_format(rule, text), "packets", (json_int_t)stats.packets,
 		"bytes", (json_int_t)stats.bytes);
 }

@@ -45,6 +45,14 @@ flow_set_check(const struct flow_set *set)
 	return 0;
 }
 
+bool
+flow_set_is_same_action(const struct flow_action *a, const struct flow_action *b)
+{
+	return a->verdict == b->verdict && a->rate_bps == b->rate_bps && !memcmp(&a->set, &b->set, sizeof(a->set)) &&
+		a->pops_tag == b->pops_tag && a->push_tci == b->push_tci && a->n_outputs == b->n_outputs &&
+		!memcmp(a->output, b->output, a->n_outputs * sizeof(a->output[0]));
+}
+
 static bool
 has_any(const void *mask, size_t n)
 {

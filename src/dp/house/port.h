@@ -5,7 +5,7 @@
 #include "path/port_path.h"
 #include "port_life.h"
 #include "registry.h"
-#include "rtvs/dp.h"
+#include "rtvs/dp_rules.h"
 
 #define PORT_HANDOFF_SIZE 1024 // packets on their way from other workers
 
@@ -21,7 +21,8 @@ struct port {
 	struct underlay *underlay; // of a port with an address, NULL: none
 	struct schedule *schedule; // of its egress, NULL: none; its owner has it by a view
 	struct capture *capture; // workers have it by a view
-	struct rules *rules; // of what it sends, NULL: none; workers have it by a view
+	// Of what it sends, by enum dp_rules_of, NULL: none. Workers have them by a view.
+	struct rules *rules[DP_RULES_N];
 	struct trace *trace; // as capture, for the port's life; the workers write into it
 	bool is_traced; // dp_trace_start
 	enum port_life life;

@@ -53,12 +53,6 @@ is_same_match(const struct flow_rule *a, const struct flow_rule *b)
 		!memcmp(&a->mask, &b->mask, sizeof(a->mask));
 }
 
-static bool
-is_same_action(const struct flow_action *a, const struct flow_action *b)
-{
-	return a->verdict == b->verdict && a->rate_bps == b->rate_bps && !memcmp(&a->set, &b->set, sizeof(a->set));
-}
-
 static struct rule *
 make_rule(const struct dp *dp, const struct flow_entry *entry)
 {
@@ -94,7 +88,7 @@ compare(struct making *m)
 		struct rule *was = rule_at(m->old, c->entry.rule.slot);
 		bool stays = was && c->is_there && is_same_match(&was->entry.rule, &c->entry.rule);
 
-		if (stays && is_same_action(&was->entry.action, &c->entry.action)) {
+		if (stays && flow_set_is_same_action(&was->entry.action, &c->entry.action)) {
 			m->made[i] = was;
 			continue;
 		}
@@ -207,15 +201,15 @@ end_making(struct making *m, bool is_done)
 }
 
 static int
-publish(struct making *m, struct port *port)
+publish(struct making *m, struct port *port, enum dp_rules_of of)
 {
 	int rc;
 
-	port->rules = m->next;
+	port->rules[of] = m->next;
 	registry_touch(port);
 	rc = views_publish(m->dp);
 	if (rc)
-		port->rules = m->old;
+		port->rules[of] = m->old;
 	return rc;
 }
 
@@ -260,7 +254,8 @@ check(const struct port *port, const struct dp_rule_change *changes, unsigned n,
 }
 
 int
-dp_rules_change(struct dp *dp, unsigned id, const struct dp_rule_change *changes, unsigned n, char err[DP_ERR_SIZE])
+dp_rules_change(struct dp *dp, unsigned id, enum dp_rules_of of, const struct dp_rule_change *changes, unsigned n,
+	char err[DP_ERR_SIZE])
 {
 	struct port *port = id < DP_MAX_PORTS ? dp->port[id] : NULL;
 	struct making m = {.dp = dp, .change = changes, .n = n};
@@ -268,7 +263,7 @@ dp_rules_change(struct dp *dp, unsigned id, const struct dp_rule_change *changes
 
 	if (rc || !n)
 		return rc;
-	m.old = port->rules;
+	m.old = port->rules[of];
 	m.made = calloc(n, sizeof(*m.made));
 	m.table_change = calloc(n, 2 * sizeof(*m.table_change));
 	m.of_change = calloc(n, 2 * sizeof(*m.of_change));
@@ -278,7 +273,7 @@ dp_rules_change(struct dp *dp, unsigned id, const struct dp_rule_change *changes
 		m.next = NULL;
 	}
 	if (!rc)
-		rc = publish(&m, port);
+		rc = publish(&m, port, of);
 	if (rc == -ENOMEM)
 		dp_error(err, "no memory for rules");
 	end_making(&m, !rc);
@@ -286,10 +281,10 @@ dp_rules_change(struct dp *dp, unsigned id, const struct dp_rule_change *changes
 }
 
 int
-dp_rule_stats(const struct dp *dp, unsigned id, uint32_t slot, struct dp_rule_stats *ret_stats)
+dp_rule_stats(const struct dp *dp, unsigned id, enum dp_rules_of of, uint32_t slot, struct dp_rule_stats *ret_stats)
 {
 	const struct port *port = id < DP_MAX_PORTS ? dp->port[id] : NULL;
-	const struct rule *rule = port ? rule_at(port->rules, slot) : NULL;
+	const struct rule *rule = port ? rule_at(port->rules[of], slot) : NULL;
 
 	*ret_stats = (struct dp_rule_stats){0};
 	if (!rule)
@@ -304,7 +299,11 @@ dp_rule_stats(const struct dp *dp, unsigned id, uint32_t slot, struct dp_rule_st
 void
 port_rules_free(struct port *port)
 {
-	for (uint32_t i = 0; port->rules && i < port->rules->n_slots; i++)
-		free(port->rules->rule[i]);
-	free_snapshot(port->rules);
+	for (unsigned of = 0; of < DP_RULES_N; of++) {
+		struct rules *rules = port->rules[of];
+
+		for (uint32_t i = 0; rules && i < rules->n_slots; i++)
+			free(rules->rule[i]);
+		free_snapshot(rules);
+	}
 }

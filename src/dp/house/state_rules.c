@@ -18,7 +18,7 @@ void
 state_rules_save(struct state_save *s)
 {
 	for (uint32_t i = 0; i < DP_MAX_PORTS; i++) {
-		const struct rules *rules = s->dp->port[i] ? s->dp->port[i]->rules : NULL;
+		const struct rules *rules = s->dp->port[i] ? s->dp->port[i]->rules[DP_RULES_HOST] : NULL;
 
 		for (uint32_t slot = 0; rules && slot < rules->n_slots; slot++) {
 			const struct rule *rule = rules->rule[slot];
@@ -60,7 +60,7 @@ state_rules_load(struct state_load *l, struct state_record *record)
 	if (!state_take_all(record, &saved, sizeof(saved)))
 		return false;
 	port = state_port(l, saved.port);
-	rules = port ? port->rules : NULL;
+	rules = port ? port->rules[DP_RULES_HOST] : NULL;
 	for (uint32_t i = 0; rules && i < rules->n_slots; i++) {
 		uint32_t slot = (l->rule_slot + i) % rules->n_slots;
 

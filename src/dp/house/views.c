@@ -125,7 +125,7 @@ build_port(const struct dp *dp, struct port *port, struct view_port *vp)
 	vp->frame_max = cfg->mtu + ETHER_HEADER;
 	vp->mac_limit = cfg->mac_limit ? cfg->mac_limit : UINT32_MAX;
 	vp->capture = port->capture;
-	vp->rules = port->rules;
+	vp->rules = port->rules[DP_RULES_HOST];
 	vp->trace = cfg->prewake || port->is_traced ? port->trace : NULL;
 	vp->prewake = cfg->prewake && vp->trace;
 	vp->schedule = port->schedule;

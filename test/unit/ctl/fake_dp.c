@@ -36,7 +36,7 @@ struct fake_port {
 	struct dp_capture_pkt pkts[MAX_PKTS];
 	unsigned first_pkt, n_pkts;
 	uint32_t trace_rate, n_traced; // rate 0: not traced
-	struct dp_rule_change *rules; // DP_MAX_RULES, by slot; NULL: none
+	struct dp_rule_change *rules[DP_RULES_N]; // DP_MAX_RULES, by slot; NULL: none
 };
 
 struct fake_bridge {
@@ -219,6 +219,15 @@ make_pair(struct dp *dp, unsigned out, unsigned from)
 	return dp->pairs[out] = pair;
 }
 
+static void
+forget_rules(struct fake_port *port)
+{
+	for (unsigned of = 0; of < DP_RULES_N; of++) {
+		free(port->rules[of]);
+		port->rules[of] = NULL;
+	}
+}
+
 void
 dp_fini(struct dp *dp)
 {
@@ -227,7 +236,7 @@ dp_fini(struct dp *dp)
 	for (unsigned i = 0; i < DP_MAX_PORTS; i++) {
 		dp_capture_stop(dp, i, &(uint64_t){0});
 		forget_flows(dp, i);
-		free(dp->ports[i].rules);
+		forget_rules(&dp->ports[i]);
 	}
 	close(dp->event_fd);
 	free(dp);
@@ -509,33 +518,34 @@ dp_port_del(struct dp *dp, unsigned id)
 	dp_capture_stop(dp, id, &(uint64_t){0});
 	forget_port(dp, id);
 	forget_flows(dp, id);
-	free(dp->ports[id].rules);
-	dp->ports[id].rules = NULL;
+	forget_rules(&dp->ports[id]);
 	count_port(dp->ports[id].cfg.name);
 	dp->ports[id].is_used = false;
 	return 0;
 }
 
 int
-dp_rules_change(struct dp *dp, unsigned id, const struct dp_rule_change *changes, unsigned n, char err[DP_ERR_SIZE])
+dp_rules_change(struct dp *dp, unsigned id, enum dp_rules_of of, const struct dp_rule_change *changes, unsigned n,
+	char err[DP_ERR_SIZE])
 {
 	int rc = port_at(dp, id) ? change(err) : -ENOENT;
 
 	if (rc < 0)
 		return rc;
 	count_port(dp->ports[id].cfg.name);
-	if (!dp->ports[id].rules)
-		dp->ports[id].rules = calloc(DP_MAX_RULES, sizeof(*changes));
+	if (!dp->ports[id].rules[of])
+		dp->ports[id].rules[of] = calloc(DP_MAX_RULES, sizeof(*changes));
 	for (unsigned i = 0; i < n; i++) {
 		assert(changes[i].entry.rule.slot < DP_MAX_RULES);
-		dp->ports[id].rules[changes[i].entry.rule.slot] = changes[i];
+		dp->ports[id].rules[of][changes[i].entry.rule.slot] = changes[i];
 	}
 	return 0;
 }
 
 int
-dp_rule_stats(const struct dp *dp, unsigned id, uint32_t slot, struct dp_rule_stats *ret_stats)
+dp_rule_stats(const struct dp *dp, unsigned id, enum dp_rules_of of, uint32_t slot, struct dp_rule_stats *ret_stats)
 {
+	(void)of;
 	*ret_stats = (struct dp_rule_stats){.packets = slot + 1, .bytes = 100 * (slot + 1)};
 	return port_at(dp, id) ? 0 : -ENOENT;
 }
@@ -891,9 +901,11 @@ print_rules(FILE *f, const struct fake_port *port)
 {
 	char text[FLOW_TEXT_SIZE];
 
-	for (unsigned i = 0; port->rules && i < DP_MAX_RULES; i++)
-		if (port->rules[i].is_there)
-			(void)fprintf(f, "rule %s %s\n", port->cfg.name, flow_text_format(&port->rules[i].entry, text));
+	const struct dp_rule_change *rules = port->rules[DP_RULES_HOST];
+
+	for (unsigned i = 0; rules && i < DP_MAX_RULES; i++)
+		if (rules[i].is_there)
+			(void)fprintf(f, "rule %s %s\n", port->cfg.name, flow_text_format(&rules[i].entry, text));
 }
 
 static void

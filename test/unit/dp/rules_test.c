@@ -30,7 +30,7 @@ set_rules(unsigned port, const struct dp_rule_change *changes, unsigned n)
 {
 	char err[DP_ERR_SIZE] = "";
 
-	if (dp_rules_change(dp, port, changes, n, err))
+	if (dp_rules_change(dp, port, DP_RULES_HOST, changes, n, err))
 		fail_msg("%s", err);
 }
 
@@ -49,7 +49,7 @@ wait_matched(unsigned i, uint32_t slot, uint64_t packets, uint64_t bytes)
 	uint64_t end = wait_limit();
 
 	do
-		assert_int_equal(dp_rule_stats(dp, guest[i].port, slot, &stats), 0);
+		assert_int_equal(dp_rule_stats(dp, guest[i].port, DP_RULES_HOST, slot, &stats), 0);
 	while ((stats.packets != packets || stats.bytes != bytes) && rte_rdtsc() < end);
 	assert_int_equal(stats.packets, packets);
 	assert_int_equal(stats.bytes, bytes);
@@ -110,7 +110,7 @@ rules_say_what_passes(void **state)
 	set_rule(0, 1, NULL);
 	send_udp(0, 1, 7, 130);
 	expect_frame(1, 130);
-	assert_int_equal(dp_rule_stats(dp, guest[0].port, 1, &(struct dp_rule_stats){0}), -ENOENT);
+	assert_int_equal(dp_rule_stats(dp, guest[0].port, DP_RULES_HOST, 1, &(struct dp_rule_stats){0}), -ENOENT);
 }
 
 // Checksums stay right, and the switch goes by what was written.
@@ -252,7 +252,7 @@ assert_refused(const struct dp_rule_change *changes, unsigned n, int rc, const c
 {
 	char err[DP_ERR_SIZE] = "";
 
-	assert_int_equal(dp_rules_change(dp, guest[0].port, changes, n, err), rc);
+	assert_int_equal(dp_rules_change(dp, guest[0].port, DP_RULES_HOST, changes, n, err), rc);
 	if (!strstr(err, why))
 		fail_msg("'%s' does not say '%s'", err, why);
 }
@@ -287,7 +287,7 @@ wrong_changes_are_refused_as_a_whole(void **state)
 		many[i] = change(i, text);
 	}
 	assert_refused(many, FLOW_TABLE_MASKS_MAX + 1, -EMLINK, "rule 32");
-	assert_int_equal(dp_rules_change(dp, DP_MAX_PORTS, two, 1, err), -ENOENT);
+	assert_int_equal(dp_rules_change(dp, DP_MAX_PORTS, DP_RULES_HOST, two, 1, err), -ENOENT);
 	send_udp(0, BROADCAST, 7, 100);
 	expect_frame(1, 100);
 	set_rules(guest[0].port, many, FLOW_TABLE_MASKS_MAX);

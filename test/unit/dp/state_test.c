@@ -355,7 +355,7 @@ put_rule(uint32_t slot, uint16_t port)
 			.action = {.verdict = FLOW_ALLOW, .rate_bps = 8000}}};
 	char err[DP_ERR_SIZE];
 
-	assert_int_equal(dp_rules_change(dp, guest[0].port, &c, 1, err), 0);
+	assert_int_equal(dp_rules_change(dp, guest[0].port, DP_RULES_HOST, &c, 1, err), 0);
 }
 
 // Whatever their numbers are here; what is gone is refused.
@@ -371,19 +371,20 @@ rules_go_on(void **state)
 	put_rule(0, 1);
 	put_rule(5, 2);
 	put_rule(6, 3);
-	port_of(0)->rules->rule[5]->count[n_workers - 1] = (struct rule_count){3, 300};
-	port_of(0)->rules->rule[5]->paid = (clock_now_ns(&dp->env.clock) + SECOND_NS) * RATE_LIMIT_PARTS;
+	port_of(0)->rules[DP_RULES_HOST]->rule[5]->count[n_workers - 1] = (struct rule_count){3, 300};
+	port_of(0)->rules[DP_RULES_HOST]->rule[5]->paid = (clock_now_ns(&dp->env.clock) + SECOND_NS) * RATE_LIMIT_PARTS;
 	saved = save();
 	begin_again(NULL);
 	put_rule(1, 3);
 	put_rule(0, 2);
 	told = load(&saved);
 	assert_int_equal(told.n_refused, 1);
-	assert_int_equal(dp_rule_stats(dp, guest[0].port, 0, &stats), 0);
+	assert_int_equal(dp_rule_stats(dp, guest[0].port, DP_RULES_HOST, 0, &stats), 0);
 	assert_int_equal(stats.packets, 3);
 	assert_int_equal(stats.bytes, 300);
-	assert_true(port_of(0)->rules->rule[0]->paid); // what was granted is not granted again
-	assert_int_equal(dp_rule_stats(dp, guest[0].port, 1, &stats), 0);
+	// What was granted is not granted again.
+	assert_true(port_of(0)->rules[DP_RULES_HOST]->rule[0]->paid);
+	assert_int_equal(dp_rule_stats(dp, guest[0].port, DP_RULES_HOST, 1, &stats), 0);
 	assert_int_equal(stats.packets, 0);
 	end(&saved);
 }
