@@ -21,6 +21,8 @@
 	X(DROP_RULE,          "rule",           "ingress: a rule of the port says so") \
 	X(DROP_RULE_RATE,     "rule_rate",      "ingress: above the rate of the port's rule for it") \
 	X(DROP_REWRITE,       "rewrite",        "ingress: a rule of the port writes into headers that this frame has not, or not whole") \
+	X(DROP_MISS_LIMIT,    "miss_limit",     "ingress: no rule of its guest is for it, and the guest's kernel takes no more such packets a second") \
+	X(DROP_COPY,          "copy",           "ingress: a copy that shows a guest's kernel that a flow lives, and has done so") \
 	X(DROP_MAC_STATIC,    "mac_static",     "ingress: source MAC is a static entry or in allowed_macs of another port") \
 	X(DROP_MAC_LIMIT,     "mac_limit",      "ingress: the port has its limit of learned MACs") \
 	X(DROP_RESERVED_MAC,  "reserved_mac",   "ingress: sent to 01:80:c2:00:00:0x, and the port does not forward them; PAUSE never") \

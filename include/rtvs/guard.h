@@ -51,3 +51,17 @@ bool guard_needs_l3(const struct guard *g, const struct frame_l2 *l2);
 // l3: parsed from the same frame of len bytes at data. DROP_NONE, DROP_SPOOF_* or DROP_MALFORMED.
 enum drop guard_check_l3(
 	const struct guard *g, const uint8_t *data, size_t len, const struct frame_l2 *l2, const struct frame_l3 *l3);
+
+// All of it, for a frame of len bytes, whose first n_head ones are at data.
+static inline enum drop
+guard_check(const struct guard *g, const uint8_t *data, size_t n_head, size_t len, const struct frame_l2 *l2)
+{
+	struct frame_l3 l3;
+
+	if (!guard_allows_mac(g, l2->src))
+		return DROP_SPOOF_MAC;
+	if (!guard_needs_l3(g, l2))
+		return DROP_NONE;
+	frame_parse_l3_head(data, n_head, len, l2, &l3);
+	return guard_check_l3(g, data, n_head, l2, &l3);
+}

@@ -18,6 +18,9 @@ enum port_trait {
 	PORT_HAS_SOCKET = 64, // a file where front-ends connect
 	// Another process may go on with it while this one runs (dp_hand_prepare).
 	PORT_IS_HANDED = 128,
+	// It has no device: other ports receive and send its packets, and count them, too.
+	PORT_IS_VIRTUAL = 256,
+	PORT_IS_ESWITCH = 512, // the uplink of an eswitch (rtvs/dp_eswitch.h)
 };
 
 // clang-format off
@@ -26,9 +29,10 @@ enum port_trait {
 #define PORT_TYPES(X, arg) \
 	X(arg, VHOST,   vhost,   PORT_IS_GUEST | PORT_HAS_SOCKET | PORT_MAY_BE_UPLINK | PORT_IS_HANDED, "a guest's vhost-user socket") \
 	X(arg, ETHDEV,  ethdev,  PORT_IS_DEVICE | PORT_MAY_BE_UPLINK | PORT_MAY_HOLD,  "a DPDK device") \
-	X(arg, GENEVE,  geneve,  PORT_IS_TUNNEL | PORT_IS_HANDED,                      "a tunnel to another host") \
+	X(arg, GENEVE,  geneve,  PORT_IS_TUNNEL | PORT_IS_VIRTUAL | PORT_IS_HANDED,    "a tunnel to another host") \
 	X(arg, SEGMENT, segment, PORT_IS_NODE | PORT_MAY_BE_UPLINK,                    "Ethernet over shared memory") \
-	X(arg, VDUSE,   vduse,   PORT_IS_GUEST,                                        "a device of the kernel's vDPA bus, for containers and guests")
+	X(arg, VDUSE,   vduse,   PORT_IS_GUEST,                                        "a device of the kernel's vDPA bus, for containers and guests") \
+	X(arg, ESWITCH, eswitch, PORT_IS_ESWITCH | PORT_IS_VIRTUAL | PORT_IS_HANDED,   "what connects a guest's own switch with a bridge")
 // clang-format on
 
 enum dp_port_type {

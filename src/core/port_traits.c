@@ -11,7 +11,7 @@ uint32_t
 port_traits_of(uint32_t type)
 {
 #define X(arg, id, name, traits, about) [DP_PORT_##id] = traits,
-	static const uint8_t table[PORT_N_TYPES] = {PORT_TYPES(X, )};
+	static const uint16_t table[PORT_N_TYPES] = {PORT_TYPES(X, )};
 #undef X
 
 	return type < PORT_N_TYPES ? table[type] : 0;

@@ -33,6 +33,9 @@ port_check_mirror(const struct model *m, const struct dp_port_cfg *cfg, char err
 	target = model_port_find(m, cfg->mirror_to); // NULL: the mirror waits for it
 	if (target && target->cfg.device[0])
 		return model_fail(-EINVAL, err, "mirror_to: " DP_OFFLOADED, target->cfg.device);
+	if (target && port_has(target->cfg.type, PORT_IS_ESWITCH))
+		return model_fail(-EINVAL, err, "mirror_to: port %s is an eswitch's uplink, which takes no copies",
+			cfg->mirror_to);
 	source = port_mirroring_to(m, cfg->name);
 	if ((target && target->cfg.mirror_to[0]) || source)
 		return model_fail(-EINVAL, err, "mirror_to: port %s receives a mirror and cannot be mirrored",

@@ -60,8 +60,7 @@ collect(const struct plane *plane, const char *name,
 			continue;
 		(void)dp_port_stats(plane->dp, port->id, &stats);
 		(void)json_array_append_new(list, fn(port, &stats));
-		// Packets of a tunnel are packets of its uplink, too: counted there.
-		if (port_has(port->cfg.type, PORT_IS_TUNNEL))
+		if (port_has(port->cfg.type, PORT_IS_VIRTUAL)) // counted at other ports, too
 			stats.rx_pkts = stats.rx_bytes = stats.tx_pkts = stats.tx_bytes = 0;
 		add_up(ret_sum, &stats);
 	}

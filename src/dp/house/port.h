@@ -9,6 +9,8 @@
 
 #define PORT_HANDOFF_SIZE 1024 // packets on their way from other workers
 
+struct view_eswitch;
+
 struct port {
 	struct port_path path;
 	const struct port_type *type;
@@ -23,6 +25,7 @@ struct port {
 	struct capture *capture; // workers have it by a view
 	// Of what it sends, by enum dp_rules_of, NULL: none. Workers have them by a view.
 	struct rules *rules[DP_RULES_N];
+	struct view_eswitch *eswitch; // as rules; all its ports have the same
 	struct trace *trace; // as capture, for the port's life; the workers write into it
 	bool is_traced; // dp_trace_start
 	enum port_life life;

@@ -8,6 +8,7 @@
 
 #include "bridge.h"
 #include "dp_state.h"
+#include "eswitches.h"
 #include "kept.h"
 #include "path/backpressure.h"
 #include "path/schedule.h"
@@ -184,6 +185,8 @@ dp_port_del(struct dp *dp, unsigned id)
 
 	if (!port)
 		return -ENOENT;
+	if (eswitches_leave(port))
+		return -ENOMEM;
 	dp_capture_stop(dp, id, &(uint64_t){0});
 	bridge = port->place.bridge;
 	port->is_over = port->life != PORT_STARTED || !has_waiting(dp, port);

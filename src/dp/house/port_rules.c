@@ -2,6 +2,7 @@
 
 #include "dp_state.h"
 #include "path/rules.h"
+#include "path/view.h"
 #include "rtvs/dp_rules.h"
 #include "rtvs/flow_table.h"
 
@@ -66,7 +67,8 @@ make_rule(const struct dp *dp, const struct flow_entry *entry)
 	memset(rule, 0, n_bytes);
 	rule->entry = *entry;
 	rule->writes = memcmp(&action->set.mask, &nothing, sizeof(nothing)) != 0;
-	rule->is_plain = action->verdict == FLOW_ALLOW && !action->rate_bps && !rule->writes;
+	rule->changes = rule->writes || action->pops_tag || action->push_tci;
+	rule->is_plain = action->verdict == FLOW_ALLOW && !action->rate_bps && !rule->changes;
 	rate_limit_init(&rule->limit, action->rate_bps / 8,
 		RTE_MAX(dp_bucket_bytes(0, DP_MTU_MAX, false), action->rate_bps / 8 / 1000));
 	return rule;
@@ -213,6 +215,17 @@ publish(struct making *m, struct port *port, enum dp_rules_of of)
 	return rc;
 }
 
+static bool
+has_good_outputs(const struct flow_action *action)
+{
+	if (action->verdict != FLOW_OUTPUT)
+		return !action->n_outputs;
+	for (unsigned i = 0; i < action->n_outputs; i++)
+		if (i == FLOW_OUTPUTS_MAX || action->output[i] >= DP_MAX_PORTS)
+			return false;
+	return action->n_outputs;
+}
+
 static int
 check_rule(const struct flow_entry *entry, char err[DP_ERR_SIZE])
 {
@@ -220,13 +233,17 @@ check_rule(const struct flow_entry *entry, char err[DP_ERR_SIZE])
 		dp_error(err, "rule %u: rules of a port do not match on the port", entry->rule.slot);
 	else if (flow_set_check(&entry->action.set))
 		dp_error(err, "rule %u: it writes into a field that cannot be written", entry->rule.slot);
+	else if (!has_good_outputs(&entry->action))
+		dp_error(err, "rule %u: it outputs to none, or more than %u ports, or is no output", entry->rule.slot,
+			FLOW_OUTPUTS_MAX);
 	else
 		return 0;
 	return -EINVAL;
 }
 
 static int
-check(const struct port *port, const struct dp_rule_change *changes, unsigned n, char err[DP_ERR_SIZE])
+check(const struct port *port, enum dp_rules_of of, const struct dp_rule_change *changes, unsigned n,
+	char err[DP_ERR_SIZE])
 {
 	uint64_t seen[DP_MAX_RULES / 64] = {0};
 	int rc = 0;
@@ -237,6 +254,10 @@ check(const struct port *port, const struct dp_rule_change *changes, unsigned n,
 	}
 	if (port->cfg.address.len) {
 		dp_error(err, "port: a port with an address has no rules, its tunnels have");
+		return -EINVAL;
+	}
+	if (of == DP_RULES_GUEST && (!port->eswitch || port->eswitch->pf == port->path.id)) {
+		dp_error(err, "port: it is no virtual function, or uplink, in switchdev mode");
 		return -EINVAL;
 	}
 	for (unsigned i = 0; !rc && i < n; i++) {
@@ -259,7 +280,7 @@ dp_rules_change(struct dp *dp, unsigned id, enum dp_rules_of of, const struct dp
 {
 	struct port *port = id < DP_MAX_PORTS ? dp->port[id] : NULL;
 	struct making m = {.dp = dp, .change = changes, .n = n};
-	int rc = port ? check(port, changes, n, err) : -ENOENT;
+	int rc = port ? check(port, of, changes, n, err) : -ENOENT;
 
 	if (rc || !n)
 		return rc;
@@ -297,13 +318,16 @@ dp_rule_stats(const struct dp *dp, unsigned id, enum dp_rules_of of, uint32_t sl
 }
 
 void
+port_rules_free_list(struct rules *rules)
+{
+	for (uint32_t i = 0; rules && i < rules->n_slots; i++)
+		free(rules->rule[i]);
+	free_snapshot(rules);
+}
+
+void
 port_rules_free(struct port *port)
 {
-	for (unsigned of = 0; of < DP_RULES_N; of++) {
-		struct rules *rules = port->rules[of];
-
-		for (uint32_t i = 0; rules && i < rules->n_slots; i++)
-			free(rules->rule[i]);
-		free_snapshot(rules);
-	}
+	for (unsigned of = 0; of < DP_RULES_N; of++)
+		port_rules_free_list(port->rules[of]);
 }

@@ -3,6 +3,8 @@
 #pragma once
 
 struct port;
+struct rules;
 
 // No worker knows the port any more.
 void port_rules_free(struct port *port);
+void port_rules_free_list(struct rules *rules); // no worker knows them any more; NULL is accepted

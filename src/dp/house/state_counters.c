@@ -91,7 +91,7 @@ state_counters_save(struct state_save *s)
 		state_names_put(&s->out, STATE_DROP, i, drop_names[i]);
 	for (uint32_t i = 0; i < DP_MAX_PORTS; i++)
 		if (!dp_port_stats(s->dp, i, &stats))
-			save_port(s, i, port_has(s->dp->port[i]->cfg.type, PORT_IS_TUNNEL), &stats);
+			save_port(s, i, port_has(s->dp->port[i]->cfg.type, PORT_IS_VIRTUAL), &stats);
 	dp_stats_gone(s->dp, &stats);
 	save_port(s, GONE, false, &stats);
 	for (unsigned i = 0; i < s->dp->env.n_workers; i++)

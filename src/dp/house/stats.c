@@ -69,8 +69,7 @@ stats_retire(struct dp *dp, struct port *port)
 	for (unsigned i = 0; i < dp->env.n_workers; i++) {
 		struct worker *w = dp->worker[i];
 
-		// The uplink counts packets that a tunnel sent and received.
-		if (port_has(port->cfg.type, PORT_IS_TUNNEL))
+		if (port_has(port->cfg.type, PORT_IS_VIRTUAL)) // other ports count them, too
 			w->port[port->path.id].c.rx_pkts = w->port[port->path.id].c.rx_bytes =
 				w->port[port->path.id].c.tx_pkts = w->port[port->path.id].c.tx_bytes = 0;
 	}

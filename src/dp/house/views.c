@@ -96,16 +96,35 @@ is_vlan_set_empty(const struct vlan_set *set)
 	return true;
 }
 
+// A VF is on no bridge: its uplink is.
+static void
+build_eswitch(const struct port *port, struct view_port *vp)
+{
+	const struct view_eswitch *eswitch = port->eswitch;
+
+	vp->bridge = port->place.bridge ? &port->place.bridge->path : NULL;
+	vp->eswitch = eswitch;
+	if (!eswitch || eswitch->pf == port->path.id)
+		return;
+	vp->guest_rules = port->rules[DP_RULES_GUEST];
+	vp->vid = DP_ESWITCH_VID;
+	for (unsigned i = 0; i < eswitch->n_vfs; i++)
+		if (eswitch->vf[i] == port->path.id) {
+			vp->vid = (uint16_t)(DP_ESWITCH_VID + 1 + i);
+			vp->bridge = NULL;
+		}
+}
+
 static void
 build_port(const struct dp *dp, struct port *port, struct view_port *vp)
 {
 	const struct dp_port_cfg *cfg = &port->cfg;
 	const struct port *mirror_to = registry_mirror_to(port);
 
-	if (mirror_to && mirror_to->cfg.device[0])
-		mirror_to = NULL; // its packets are a device's
+	// A device moves its packets itself, and copies do not pass through rules.
+	if (mirror_to && (mirror_to->cfg.device[0] || port_has(mirror_to->cfg.type, PORT_IS_ESWITCH)))
+		mirror_to = NULL;
 	vp->port = &port->path;
-	vp->bridge = port->place.bridge ? &port->place.bridge->path : NULL;
 	vp->n_rxq = port->path.device.io ? (uint16_t)cfg->n_queues : 0;
 	vp->vlan = (uint16_t)cfg->vlan;
 	vp->is_trunk = cfg->vlan_mode == DP_VLAN_TRUNK;
@@ -126,6 +145,7 @@ build_port(const struct dp *dp, struct port *port, struct view_port *vp)
 	vp->mac_limit = cfg->mac_limit ? cfg->mac_limit : UINT32_MAX;
 	vp->capture = port->capture;
 	vp->rules = port->rules[DP_RULES_HOST];
+	build_eswitch(port, vp);
 	vp->trace = cfg->prewake || port->is_traced ? port->trace : NULL;
 	vp->prewake = cfg->prewake && vp->trace;
 	vp->schedule = port->schedule;
@@ -376,6 +396,8 @@ replace_bridge(struct build *b, unsigned id)
 	LIST_FOREACH (port, &bridge->ports, place.of_bridge) {
 		const struct view_port *vp = view_port(b->view, port->path.id);
 
+		if (!vp->bridge)
+			continue;
 		bind_macs(vb, port->path.id, &vp->guard);
 		if (!vp->is_mirror_target)
 			*member++ = port->path.id;

@@ -143,7 +143,7 @@ egress_way(struct worker *w, const struct view *view, uint16_t out, uint16_t vla
 {
 	const struct view_port *vp = view_port(view, out);
 
-	if (!is_ready(vp) || vp->is_mirror_target || vlan != vp->vlan || !vp->takes_untagged)
+	if (!is_ready(vp) || vp->is_mirror_target || vp->eswitch || vlan != vp->vlan || !vp->takes_untagged)
 		return (struct egress_way){.tx = NULL};
 	if (vp->tunnel)
 		return tunnel_way(w, view, vp);
@@ -159,7 +159,22 @@ egress_way(struct worker *w, const struct view *view, uint16_t out, uint16_t vla
 		.staged = &w->port[out].tx};
 }
 
-// A tunnel's packets go on to its uplink.
+// More than a burst makes for one port are not kept: what is staged there cannot leave yet.
+static void
+put_for_eswitch(struct worker *w, uint16_t uplink, struct rte_mbuf *m)
+{
+	struct worker_tx *tx = &w->port[uplink].tx;
+
+	if (unlikely(tx->n == RTE_DIM(tx->pkts))) {
+		pkt_drop(&w->port[uplink].c, m, DROP_TX_FULL);
+		return;
+	}
+	if (!tx->n)
+		w->uplink[w->n_uplinks++] = uplink;
+	tx->pkts[tx->n++] = m;
+}
+
+// A tunnel's packets go on to its uplink, and those for an eswitch to where its rules say.
 static void
 encap_and_stage(struct worker *w, const struct view *view, uint16_t out, struct rte_mbuf *m)
 {
@@ -182,6 +197,9 @@ encap_and_stage(struct worker *w, const struct view *view, uint16_t out, struct 
 			pkt_drop(&w->port[out].c, m, DROP_MTU);
 			return;
 		}
+	} else if (vp->eswitch && vp->eswitch->uplink == out) {
+		put_for_eswitch(w, out, m);
+		return;
 	} else if (vp->schedule || vp->trace) {
 		pkt_item(m)->arrival_ns = w->now_ns;
 	}
@@ -268,6 +286,30 @@ egress_put(struct worker *w, const struct view *view, uint16_t out, struct egres
 		return;
 	}
 	encap_and_stage(w, view, out, pkt.m);
+}
+
+struct rte_mbuf *
+egress_replicate(struct worker *w, uint16_t counted_on, struct rte_mbuf *m)
+{
+	struct rte_mbuf *copy = pkt_clone(w->pool, m);
+
+	counters_add(&w->port[counted_on].c.replicated, 1);
+	if (!copy)
+		counters_add(&w->port[counted_on].c.drops[DROP_NO_BUFFER], 1);
+	return copy;
+}
+
+void
+egress_mirror(struct worker *w, const struct view *view, const struct view_port *of, uint8_t dir,
+	const struct egress_pkt *pkt)
+{
+	struct egress_pkt copy = *pkt;
+
+	if (likely(!(of->mirror & dir)))
+		return;
+	copy.m = egress_replicate(w, of->port->id, pkt->m);
+	if (copy.m)
+		egress_put(w, view, of->mirror_to, copy);
 }
 
 void

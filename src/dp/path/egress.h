@@ -41,6 +41,12 @@ egress_pass(struct worker *w, const struct egress_way *way, struct rte_mbuf *m)
 	return true;
 }
 
+// A further packet with the same bytes, counted on a port. Shares them: egress_put copies before it
+// changes anything. NULL: there is no buffer.
+struct rte_mbuf *egress_replicate(struct worker *w, uint16_t counted_on, struct rte_mbuf *m);
+// A copy to the mirror of a port, if it has one for that direction.
+void egress_mirror(struct worker *w, const struct view *view, const struct view_port *of, uint8_t dir,
+	const struct egress_pkt *pkt);
 // Takes m for port `out`: VLAN, MTU, offloads, then the stage or the owner's ring.
 void egress_put(struct worker *w, const struct view *view, uint16_t out, struct egress_pkt pkt);
 // Transmits what is staged.

@@ -23,9 +23,9 @@ struct port_path {
 	struct mailbox inject; // packets from the control thread; the owner takes
 	struct mailbox handoff; // from workers that do not own it; the owner takes
 	// Limits of the packets from it, whichever workers poll it (rtvs/rate.h): max_rate,
-	// flood_rate, the guaranteed rate for raised DSCPs.
+	// flood_rate, the guaranteed rate for raised DSCPs, what goes to a representor.
 	struct {
-		uint64_t max_rate, flood, raised;
+		uint64_t max_rate, flood, raised, miss;
 	} paid __rte_cache_aligned; // dp: rw, atomic; ctl: wo
 };
 

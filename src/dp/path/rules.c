@@ -3,6 +3,7 @@
 #include "base/pkt.h"
 #include "rtvs/flow_key.h"
 #include "rtvs/frame.h"
+#include "shape.h"
 #include "worker.h"
 
 #include <rte_prefetch.h>
@@ -128,22 +129,46 @@ have_headers(struct worker *w, struct rte_mbuf **inout_m)
 }
 
 enum drop
-rules_apply(struct worker *w, const struct rules *rules, struct rte_mbuf **inout_m, bool *ret_is_written)
+rules_find(struct worker *w, const struct rules *rules, struct rte_mbuf **inout_m, struct rule **ret_rule)
 {
-	struct rule *rule;
-
-	*ret_is_written = false;
+	*ret_rule = NULL;
 	if (unlikely(!have_headers(w, inout_m)))
 		return DROP_NO_BUFFER;
-	rule = find_by_digest(
+	*ret_rule = find_by_digest(
 		w, rules, rte_pktmbuf_mtod(*inout_m, const uint8_t *), (*inout_m)->data_len, (*inout_m)->pkt_len);
-	rules_count(w, rule, 1, (*inout_m)->pkt_len);
-	if (!rule || rule->is_plain)
-		return DROP_NONE;
+	rules_count(w, *ret_rule, 1, (*inout_m)->pkt_len);
+	return DROP_NONE;
+}
+
+static bool
+has_tag(const struct rte_mbuf *m)
+{
+	struct frame_l2 l2;
+
+	return frame_parse_l2(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len, &l2) && l2.is_tagged;
+}
+
+static enum drop
+change(struct worker *w, const struct rule *rule, struct rte_mbuf **inout_m)
+{
+	const struct flow_action *action = &rule->entry.action;
+	enum drop drop = rule->writes ? write_headers(w, &action->set, inout_m) : DROP_NONE;
+
+	if (drop != DROP_NONE)
+		return drop;
+	if (action->pops_tag && has_tag(*inout_m))
+		*inout_m = shape_pop_tag(w, *inout_m);
+	if (*inout_m && action->push_tci)
+		*inout_m = shape_push_tag(w, *inout_m, (uint16_t)(action->push_tci & ~FLOW_KEY_VLAN_PRESENT));
+	return *inout_m ? DROP_NONE : DROP_NO_BUFFER;
+}
+
+enum drop
+rules_act(struct worker *w, struct rule *rule, struct rte_mbuf **inout_m)
+{
 	if (rule->entry.action.verdict == FLOW_DROP)
 		return DROP_RULE;
 	if (rule->limit.rate && !rate_limit_take(&rule->limit, &rule->paid, (*inout_m)->pkt_len, w->now_ns))
 		return DROP_RULE_RATE;
-	*ret_is_written = rule->writes;
-	return *ret_is_written ? write_headers(w, &rule->entry.action.set, inout_m) : DROP_NONE;
+	return rule->changes ? change(w, rule, inout_m) : DROP_NONE;
 }

@@ -17,12 +17,13 @@ struct worker;
 
 struct rule_count { // of one worker
 	uint64_t packets, bytes;
+	uint64_t copied_ns; // when a guest was last shown one; 0: never
 } __rte_cache_aligned;
 
 struct rule {
 	struct flow_entry entry;
 	bool is_plain; // it allows, and that is all
-	bool writes;
+	bool writes, changes; // into headers; those, or tags
 	struct rate_limit limit; // bytes/s
 	uint64_t paid; // of the limit
 	struct rule_count count[]; // by worker
@@ -56,6 +57,9 @@ void rules_look_ahead(struct worker *w, const struct rules *rules, const struct 
 // see it.
 bool rules_pass(struct worker *w, const struct rules *rules, const struct guest_frame *f,
 	const struct rules_ahead *ahead, struct rule **ret_rule);
-// Counts, and drops by the reason that is returned, or writes into the packet: *inout_m may be
-// another one then, or NULL, and its headers are to be read again.
-enum drop rules_apply(struct worker *w, const struct rules *rules, struct rte_mbuf **inout_m, bool *ret_is_written);
+// The rule for a packet, which counts it; NULL: there is none. *inout_m may be another packet then,
+// or NULL: DROP_NO_BUFFER.
+enum drop rules_find(struct worker *w, const struct rules *rules, struct rte_mbuf **inout_m, struct rule **ret_rule);
+// What the rule does with it, but for outputs; drops by the reason that is returned. *inout_m may
+// be another packet then, or NULL, and its headers are to be read again if the rule changes any.
+enum drop rules_act(struct worker *w, struct rule *rule, struct rte_mbuf **inout_m);

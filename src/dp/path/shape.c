@@ -23,8 +23,8 @@ move_request(struct rte_mbuf *m, int n)
 	pkt_set_offload(m, o);
 }
 
-static struct rte_mbuf *
-push_tag(struct worker *w, struct rte_mbuf *m, uint16_t vlan)
+struct rte_mbuf *
+shape_push_tag(struct worker *w, struct rte_mbuf *m, uint16_t tci)
 {
 	uint8_t *data;
 
@@ -35,14 +35,14 @@ push_tag(struct worker *w, struct rte_mbuf *m, uint16_t vlan)
 	memmove(data, data + TAG_BYTES, 2 * RTE_ETHER_ADDR_LEN);
 	data[12] = RTE_ETHER_TYPE_VLAN >> 8;
 	data[13] = RTE_ETHER_TYPE_VLAN & 0xff;
-	data[14] = (uint8_t)(vlan >> 8);
-	data[15] = (uint8_t)vlan;
+	data[14] = (uint8_t)(tci >> 8);
+	data[15] = (uint8_t)tci;
 	move_request(m, TAG_BYTES);
 	return m;
 }
 
-static struct rte_mbuf *
-pop_tag(struct worker *w, struct rte_mbuf *m)
+struct rte_mbuf *
+shape_pop_tag(struct worker *w, struct rte_mbuf *m)
 {
 	uint8_t *data;
 
@@ -93,9 +93,9 @@ apply_vlan(struct worker *w, const struct view_port *vp, struct egress_pkt *pkt)
 	if (!wants_tag && unlikely(hides_tag(vp, pkt->m)))
 		return DROP_VLAN_EGRESS;
 	if (!wants_tag)
-		pkt->m = pop_tag(w, pkt->m);
+		pkt->m = shape_pop_tag(w, pkt->m);
 	else
-		pkt->m = pkt->is_tagged ? set_vlan(w, pkt->m, pkt->vlan) : push_tag(w, pkt->m, pkt->vlan);
+		pkt->m = pkt->is_tagged ? set_vlan(w, pkt->m, pkt->vlan) : shape_push_tag(w, pkt->m, pkt->vlan);
 	pkt->is_tagged = wants_tag;
 	pkt->is_priority = false;
 	return pkt->m ? DROP_NONE : DROP_NO_BUFFER;
@@ -171,7 +171,7 @@ shape_dscp(struct worker *w, const struct view *view, uint16_t from, uint32_t by
 enum drop
 shape(struct worker *w, const struct view *view, const struct view_port *vp, struct egress_pkt *pkt)
 {
-	enum drop drop = apply_vlan(w, vp, pkt);
+	enum drop drop = likely(!pkt->is_raw) ? apply_vlan(w, vp, pkt) : DROP_NONE;
 	uint8_t dscp;
 
 	if (unlikely(drop != DROP_NONE))

@@ -31,20 +31,6 @@ classify_vlan(const struct view_port *in, const struct frame_l2 *l2, uint16_t *r
 }
 
 static enum drop
-check_guard(const struct guard *g, const struct rte_mbuf *m, const struct frame_l2 *l2)
-{
-	const uint8_t *data = rte_pktmbuf_mtod(m, const uint8_t *);
-	struct frame_l3 l3;
-
-	if (!guard_allows_mac(g, l2->src))
-		return DROP_SPOOF_MAC;
-	if (likely(!guard_needs_l3(g, l2)))
-		return DROP_NONE;
-	frame_parse_l3_head(data, m->data_len, m->pkt_len, l2, &l3);
-	return guard_check_l3(g, data, m->data_len, l2, &l3);
-}
-
-static enum drop
 learn(struct switch_burst *b, const struct frame_l2 *l2, uint16_t vlan)
 {
 	struct port_path *port = b->in->port;
@@ -96,34 +82,10 @@ may_flood(struct switch_burst *b)
 	return !b->in->flood.rate || rate_limit_take(&b->in->flood, &b->in->port->paid.flood, 1, b->w->now_ns);
 }
 
-// A further packet with the same bytes. Shares them: egress_put copies before it changes anything.
-static struct rte_mbuf *
-replicate(struct switch_burst *b, uint16_t counted_on, struct rte_mbuf *m)
-{
-	struct rte_mbuf *copy = pkt_clone(b->w->pool, m);
-
-	counters_add(&b->w->port[counted_on].c.replicated, 1);
-	if (!copy)
-		counters_add(&b->w->port[counted_on].c.drops[DROP_NO_BUFFER], 1);
-	return copy;
-}
-
-static void
-mirror(struct switch_burst *b, const struct view_port *of, uint8_t dir, const struct egress_pkt *pkt)
-{
-	struct egress_pkt copy = *pkt;
-
-	if (likely(!(of->mirror & dir)))
-		return;
-	copy.m = replicate(b, of->port->id, pkt->m);
-	if (copy.m)
-		egress_put(b->w, b->view, of->mirror_to, copy);
-}
-
 static void
 forward(struct switch_burst *b, uint16_t out, const struct view_port *vp, struct egress_pkt pkt)
 {
-	mirror(b, vp, DP_MIRROR_TX, &pkt);
+	egress_mirror(b->w, b->view, vp, DP_MIRROR_TX, &pkt);
 	egress_put(b->w, b->view, out, pkt);
 }
 
@@ -148,7 +110,7 @@ flood(struct switch_burst *b, struct egress_pkt pkt, bool is_reserved)
 			continue;
 		if (last != VIEW_NO_PORT) {
 			// The rest is shared, so the one that may be borrowed leaves first.
-			copy = replicate(b, b->in_id, pkt.m);
+			copy = egress_replicate(b->w, b->in_id, pkt.m);
 			if (copy) {
 				forward(b, last, view_port(b->view, last), pkt);
 				pkt.m = copy;
@@ -230,15 +192,42 @@ classify(const struct switch_burst *b, struct rte_mbuf *m, struct frame_l2 *ret_
 
 // After the guard, which judges what the sender sent.
 static __rte_noinline enum drop
-apply_rules(struct switch_burst *b, struct rte_mbuf **inout_m, struct frame_l2 *l2, struct egress_pkt *pkt)
+apply_rules(struct switch_burst *b, struct rte_mbuf **inout_m, struct frame_l2 *l2, struct egress_pkt *pkt,
+	const struct rule **ret_rule)
 {
-	bool is_written;
-	enum drop drop = rules_apply(b->w, b->in->rules, inout_m, &is_written);
+	struct rule *rule;
+	enum drop drop = rules_find(b->w, b->in->rules, inout_m, &rule);
 
-	if (drop != DROP_NONE)
-		return drop;
+	*ret_rule = rule;
+	if (drop == DROP_NONE && rule && !rule->is_plain)
+		drop = rules_act(b->w, rule, inout_m);
 	pkt->m = *inout_m;
-	return is_written ? classify(b, *inout_m, l2, pkt) : DROP_NONE;
+	return drop == DROP_NONE && rule && rule->changes ? classify(b, *inout_m, l2, pkt) : drop;
+}
+
+// To the ports that a rule names, if they are on this bridge.
+static __rte_noinline enum drop
+output(struct switch_burst *b, const struct flow_action *action, struct egress_pkt pkt)
+{
+	struct port_counters *c = &b->w->port[b->in_id].c;
+
+	for (unsigned i = 0; i < action->n_outputs; i++) {
+		const struct view_port *vp = view_port(b->view, action->output[i]);
+		bool is_last = i + 1u == action->n_outputs;
+		struct egress_pkt copy = pkt;
+		enum drop drop;
+
+		if (!is_last)
+			copy.m = egress_replicate(b->w, b->in_id, pkt.m);
+		if (!copy.m)
+			continue;
+		drop = vp->bridge == b->in->bridge ? unicast(b, action->output[i], vp, copy) : DROP_NO_TARGET;
+		if (drop != DROP_NONE && is_last)
+			return drop;
+		if (drop != DROP_NONE)
+			pkt_drop(c, copy.m, drop);
+	}
+	return DROP_NONE;
 }
 
 // A packet that is dropped is *inout_m, or gone if that is NULL.
@@ -246,6 +235,7 @@ static enum drop
 switch_one(struct switch_burst *b, struct rte_mbuf **inout_m)
 {
 	const struct view_port *in = b->in, *vp;
+	const struct rule *rule = NULL;
 	struct egress_pkt pkt;
 	struct frame_l2 l2;
 	uint64_t src_key;
@@ -260,12 +250,13 @@ switch_one(struct switch_burst *b, struct rte_mbuf **inout_m)
 			return drop;
 	}
 	if (guard_is_active(&in->guard)) {
-		drop = check_guard(&in->guard, pkt.m, &l2);
+		drop = guard_check(
+			&in->guard, rte_pktmbuf_mtod(pkt.m, const uint8_t *), pkt.m->data_len, pkt.m->pkt_len, &l2);
 		if (unlikely(drop != DROP_NONE))
 			return drop;
 	}
 	if (in->rules) {
-		drop = apply_rules(b, inout_m, &l2, &pkt);
+		drop = apply_rules(b, inout_m, &l2, &pkt, &rule);
 		if (drop != DROP_NONE)
 			return drop;
 	}
@@ -276,7 +267,9 @@ switch_one(struct switch_burst *b, struct rte_mbuf **inout_m)
 			return drop;
 		b->src_key = src_key;
 	}
-	mirror(b, in, DP_MIRROR_RX, &pkt);
+	egress_mirror(b->w, b->view, in, DP_MIRROR_RX, &pkt);
+	if (rule && rule->entry.action.verdict == FLOW_OUTPUT)
+		return output(b, &rule->entry.action, pkt);
 	if (unlikely(l2.dst & FRAME_MAC_MULTICAST))
 		return flood(b, pkt, is_reserved(l2.dst));
 	out = lookup(b, l2.dst, pkt.vlan);

@@ -5,7 +5,7 @@
 
 #include "bridge_path.h"
 #include "port_path.h"
-#include "rtvs/dp.h"
+#include "rtvs/dp_eswitch.h"
 #include "rtvs/geneve.h"
 #include "rtvs/guard.h"
 #include "rtvs/rate.h"
@@ -41,6 +41,18 @@ struct view_uplink {
 	uint16_t tunnel[]; // VIEW_NO_PORT: free
 };
 
+// An eswitch in switchdev mode (rtvs/dp_eswitch.h).
+struct view_eswitch {
+	uint16_t pf, uplink; // ports
+	uint16_t n_vfs;
+	uint16_t n_macs; // 0: all addresses may leave through the uplink
+	uint16_t vf[DP_ESWITCH_VFS];
+	struct rate_limit miss; // packets, of each port
+	struct {
+		uint64_t value, mask;
+	} macs[DP_ESWITCH_MACS];
+};
+
 struct view_port {
 	struct port_path *port; // NULL: no such port
 	struct bridge_path *bridge; // NULL: none
@@ -71,6 +83,9 @@ struct view_port {
 	struct sched_params sender; // of what it sends, as configured: see view_answer
 	uint64_t link_rate; // bytes/s
 	const struct rules *rules; // of what it sends, NULL: none
+	const struct view_eswitch *eswitch; // that it belongs to, NULL: none
+	const struct rules *guest_rules; // of a VF or an uplink, NULL: none
+	uint16_t vid; // of its representor; 0: it is the PF, or of no eswitch
 	struct guard guard;
 	struct vlan_set trunk;
 };

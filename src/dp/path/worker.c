@@ -7,6 +7,7 @@
 #include "capture.h"
 #include "decap.h"
 #include "egress.h"
+#include "eswitch.h"
 #include "idle.h"
 #include "io/guest_io.h"
 #include "io/vhost_guard.h"
@@ -128,9 +129,13 @@ forward(struct worker *w, const struct view *view, uint16_t in, struct rte_mbuf 
 		capture_burst(w, vp->capture, pkts, n, false);
 	if (unlikely(vp->trace))
 		trace_received(w, view, in, pkts, n);
-	if (vp->uplink)
+	if (vp->uplink) {
 		receive_from_tunnels(w, view, in, pkts, n);
-	else
+		return;
+	}
+	if (unlikely(vp->eswitch))
+		n = eswitch_take(w, view, in, pkts, n);
+	if (n)
 		switch_burst(w, view, in, pkts, n);
 }
 
@@ -265,9 +270,14 @@ read_queue(struct worker *w, const struct view *view, struct poll_queue *rxq)
 static inline unsigned
 poll_queue(struct worker *w, const struct view *view, struct poll_queue *q)
 {
+	unsigned n;
+
 	if (q->guest && guest_io_is_quiet(q->guest, q->queue) && !q->is_held)
 		return 0;
-	return read_queue(w, view, q);
+	n = read_queue(w, view, q);
+	if (unlikely(w->n_uplinks))
+		eswitch_serve(w, view);
+	return n;
 }
 
 unsigned

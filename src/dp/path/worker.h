@@ -84,6 +84,8 @@ struct worker {
 	struct worker_waiting *waiting; // DP_MAX_PORTS, by sender
 	uint16_t n_dirty; // ports with staged packets
 	uint16_t dirty[DP_MAX_PORTS];
+	uint16_t n_uplinks; // of eswitches, with staged packets
+	uint16_t uplink[DP_MAX_PORTS];
 	struct rte_mempool *pool;
 	struct worker_port *port; // DP_MAX_PORTS
 	struct guest_turn *guests;

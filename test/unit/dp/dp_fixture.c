@@ -17,7 +17,7 @@ unsigned n_workers = 1;
 struct rte_mempool *pool;
 unsigned bridge;
 struct guest guest[N_GUESTS];
-static bool is_tunnel[DP_MAX_PORTS];
+static bool is_virtual[DP_MAX_PORTS];
 
 struct mac
 guest_mac(unsigned i)
@@ -68,7 +68,7 @@ new_port(const struct dp_port_cfg *cfg)
 
 	if (dp_port_add(dp, cfg, &id, err))
 		fail_msg("port %s: %s", cfg->name, err);
-	is_tunnel[id] = cfg->type == DP_PORT_GENEVE;
+	is_virtual[id] = port_has(cfg->type, PORT_IS_VIRTUAL);
 	return id;
 }
 
@@ -197,7 +197,7 @@ add_stats(struct dp_port_stats *sum, const struct dp_port_stats *s)
 		sum->drops[i] += s->drops[i];
 }
 
-// rx and replicated less their results: 0. Packets of tunnels are packets of their uplinks, too.
+// rx and replicated less their results: 0. Packets of virtual ports are packets of others, too.
 static int64_t
 unaccounted(void)
 {
@@ -208,7 +208,7 @@ unaccounted(void)
 	dp_stats_gone(dp, &sum);
 	for (unsigned i = 0; i < DP_MAX_PORTS; i++)
 		if (!dp_port_stats(dp, i, &s)) {
-			if (is_tunnel[i])
+			if (is_virtual[i])
 				s.rx_pkts = s.tx_pkts = 0;
 			add_stats(&sum, &s);
 		}
