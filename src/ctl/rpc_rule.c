@@ -15,7 +15,7 @@ parse(const char *text, struct flow_entry *ret_rule, struct rpc_error *err)
 {
 	char wrong[FLOW_TEXT_ERROR_SIZE], why[DP_ERR_SIZE];
 
-	if (!flow_text_parse(text, ret_rule, wrong))
+	if (!flow_text_parse(text, NULL, ret_rule, wrong))
 		return 0;
 	(void)snprintf(why, sizeof(why), "rule: %s", wrong);
 	return ctl_refuse(err, -EINVAL, why);
@@ -118,8 +118,8 @@ rule_json(const struct plane *plane, unsigned port, const struct flow_entry *rul
 	char text[FLOW_TEXT_SIZE];
 
 	(void)dp_rule_stats(plane->dp, port, DP_RULES_HOST, rule->rule.slot, &stats);
-	return json_pack("{s:s, s:I, s:I}", "rule", flow_text_format(rule, text), "packets", (json_int_t)stats.packets,
-		"bytes", (json_int_t)stats.bytes);
+	return json_pack("{s:s, s:I, s:I}", "rule", flow_text_format(rule, NULL, text), "packets",
+		(json_int_t)stats.packets, "bytes", (json_int_t)stats.bytes);
 }
 
 static int

@@ -28,6 +28,6 @@ rule_params_encode(const char *port, const struct flow_entry *rule)
 	struct rule_params p = {0};
 
 	(void)snprintf(p.port, sizeof(p.port), "%s", port);
-	(void)flow_text_format(rule, p.rule);
+	(void)flow_text_format(rule, NULL, p.rule);
 	return rpc_encode(rule_params_add, RULE_PARAMS_N_ADD, &p);
 }

@@ -62,8 +62,8 @@ struct field {
 static const struct field fields[] = {
 	{"dl_src", "eth_src", KIND_MAC, NEEDS_NOTHING, AT(eth_src), 0, true, true},
 	{"dl_dst", "eth_dst", KIND_MAC, NEEDS_NOTHING, AT(eth_dst), 0, true, true},
-	{"dl_vlan", NULL, KIND_VLAN, NEEDS_NOTHING, AT(vlan), 0, false, false},
-	{"dl_vlan_pcp", NULL, KIND_PCP, NEEDS_TAG, AT(vlan), 7, false, false},
+	{"dl_vlan", NULL, KIND_VLAN, NEEDS_NOTHING, AT(vlan), 0, false, true},
+	{"dl_vlan_pcp", NULL, KIND_PCP, NEEDS_TAG, AT(vlan), 7, false, true},
 	{"dl_type", "eth_type", KIND_NUMBER, NEEDS_NOTHING, AT(ether_type), UINT16_MAX, false, false},
 	{"nw_src", "ip_src", KIND_V4, NEEDS_IPV4, AT(ip_src), 0, false, true},
 	{"nw_dst", "ip_dst", KIND_V4, NEEDS_IPV4, AT(ip_dst), 0, false, true},
@@ -138,6 +138,35 @@ proto_of(const struct flow_rule *rule)
 {
 	return rule->mask.ip_proto == UINT8_MAX ? rule->key.ip_proto : 0;
 }
+
+// ---- ports of an eswitch
+
+static bool
+find_vf(const void *arg, const char *name, uint16_t *ret_number)
+{
+	uint64_t vf = FLOW_TEXT_UPLINK;
+
+	(void)arg;
+	if (strcmp(name, "uplink") != 0 &&
+		(strncmp(name, "vf", 2) != 0 || (name[2] == '0' && name[3]) || units_parse_uint(name + 2, &vf) ||
+			vf >= FLOW_TEXT_VFS))
+		return false;
+	*ret_number = (uint16_t)vf;
+	return true;
+}
+
+static const char *
+name_vf(const void *arg, uint16_t number, char buf[RTVS_NAME_SIZE])
+{
+	(void)arg;
+	if (number == FLOW_TEXT_UPLINK)
+		(void)snprintf(buf, RTVS_NAME_SIZE, "uplink");
+	else
+		(void)snprintf(buf, RTVS_NAME_SIZE, "vf%u", number);
+	return buf;
+}
+
+const struct flow_text_ports flow_text_vfs = {.find = find_vf, .name = name_vf};
 
 // ---- what a rule says of its packets
 
@@ -284,6 +313,19 @@ parse_address(const struct field *f, const char *value, struct flow_set *set, ch
 	return 0;
 }
 
+// An action writes into a tag that is there.
+static int
+parse_vid(const struct field *f, const char *value, struct flow_set *set, char *err)
+{
+	uint64_t vid;
+
+	if (!parse_number(value, VLAN_VID, &vid))
+		return fails(err, "%s: '%s' is no number from 0 to %u", f->name, value, VLAN_VID);
+	set->mask.vlan |= htobe16(VLAN_VID);
+	set->value.vlan |= htobe16((uint16_t)vid);
+	return 0;
+}
+
 static int
 parse_vlan(const struct field *f, const char *value, struct flow_set *set, char *err)
 {
@@ -312,7 +354,7 @@ parse_frag(const struct field *f, const char *value, struct flow_set *set, char 
 
 // Into what a rule matches on, or what an action sets.
 static int
-parse_value(const struct field *f, char *value, struct flow_set *set, char *err)
+parse_value(const struct field *f, char *value, bool is_action, struct flow_set *set, char *err)
 {
 	bool takes_slash = f->kind == KIND_V4 || f->kind == KIND_V6;
 	char *mask = takes_slash ? NULL : strchr(value, '/');
@@ -332,7 +374,7 @@ parse_value(const struct field *f, char *value, struct flow_set *set, char *err)
 	case KIND_V6:
 		return parse_address(f, value, set, err);
 	case KIND_VLAN:
-		return parse_vlan(f, value, set, err);
+		return is_action ? parse_vid(f, value, set, err) : parse_vlan(f, value, set, err);
 	case KIND_FRAG:
 		return parse_frag(f, value, set, err);
 	case KIND_DSCP:
@@ -398,7 +440,7 @@ is_taken(const struct flow_key *mask, const struct field *f)
 	uint16_t vlan = be16toh(mask->vlan);
 
 	if (f->kind == KIND_VLAN)
-		return vlan & FLOW_KEY_VLAN_PRESENT;
+		return vlan & (FLOW_KEY_VLAN_PRESENT | VLAN_VID);
 	if (f->kind == KIND_PCP)
 		return vlan & VLAN_PCP;
 	for (size_t i = 0; i < f->size; i++)
@@ -436,7 +478,7 @@ parse_match(char *piece, struct flow_entry *rule, bool *has_priority, char *err)
 		return fails(err, "%s: the rule has it already", f->name);
 	if (!has_needs(&rule->rule, f->needs))
 		return fails(err, "%s needs %s before it", f->name, needed(f->needs));
-	rc = parse_value(f, value, &match, err);
+	rc = parse_value(f, value, false, &match, err);
 	rule->rule.key = match.value;
 	rule->rule.mask = match.mask;
 	return rc;
@@ -447,7 +489,8 @@ does_more(const struct flow_action *action)
 {
 	static const struct flow_key nothing;
 
-	return action->rate_bps || memcmp(&action->set.mask, &nothing, sizeof(nothing)) != 0;
+	return action->rate_bps || action->pops_tag || action->push_tci ||
+		memcmp(&action->set.mask, &nothing, sizeof(nothing)) != 0;
 }
 
 static int
@@ -461,41 +504,112 @@ parse_rate(const char *value, struct flow_action *action, char *err)
 	return 0;
 }
 
-// "mod_nw_dst:10.0.0.1", "rate:10Mbit", or a verdict. *ret_is_last: that ends the list.
+// "VID" or "VID/PRIORITY".
 static int
-parse_action(char *piece, struct flow_entry *rule, bool *ret_is_last, char *err)
+parse_push(char *value, struct flow_action *action, char *err)
 {
-	char *value = strchr(piece, ':');
-	const struct field *f;
+	char *priority = strchr(value, '/');
+	uint64_t vid, pcp = 0;
 
-	*ret_is_last = !strcmp(piece, "drop") || !strcmp(piece, "allow") || !strcmp(piece, "normal");
-	if (*ret_is_last) {
-		rule->action.verdict = !strcmp(piece, "drop") ? FLOW_DROP : FLOW_ALLOW;
-		return rule->action.verdict == FLOW_DROP && does_more(&rule->action) ?
-			fails(err, "actions: drop stands alone") :
-			0;
-	}
-	if (!value || (strncmp(piece, "mod_", 4) != 0 && strncmp(piece, "rate:", 5) != 0))
-		return fails(err, "actions: '%.60s' is none of allow, drop, rate:RATE and mod_FIELD:VALUE", piece);
-	*value++ = '\0';
-	if (!strcmp(piece, "rate"))
-		return parse_rate(value, &rule->action, err);
-	f = find_field(piece + 4);
+	if (priority)
+		*priority++ = '\0';
+	if (action->push_tci)
+		return fails(err, "actions: push_vlan stands twice");
+	if (!parse_number(value, VLAN_VID, &vid) || (priority && !parse_number(priority, VLAN_PCP >> 13, &pcp)))
+		return fails(err, "actions: push_vlan takes a VLAN from 0 to %u, with or without /0 to /%u", VLAN_VID,
+			VLAN_PCP >> 13);
+	action->push_tci = (uint16_t)(FLOW_KEY_VLAN_PRESENT | vid | pcp << 13);
+	return 0;
+}
+
+static int
+parse_strip(struct flow_action *action, char *err)
+{
+	if (action->pops_tag || action->push_tci)
+		return fails(err, "actions: strip_vlan stands once, before push_vlan");
+	action->pops_tag = true;
+	return 0;
+}
+
+static int
+parse_output(const char *name, const struct flow_text_ports *ports, struct flow_action *action, char *err)
+{
+	uint16_t number;
+
+	if (!ports)
+		return fails(err, "actions: output is not possible here");
+	if (!ports->find(ports->arg, name, &number))
+		return fails(err, "actions: output: there is no port '%.60s'", name);
+	if (action->n_outputs == FLOW_OUTPUTS_MAX)
+		return fails(err, "actions: output stands more than %u times, the limit", FLOW_OUTPUTS_MAX);
+	action->verdict = FLOW_OUTPUT;
+	action->output[action->n_outputs++] = number;
+	return 0;
+}
+
+static int
+parse_mod(char *name, char *value, struct flow_entry *rule, char *err)
+{
+	const struct field *f = find_field(name);
+	enum needs needs = f && f->kind == KIND_VLAN ? NEEDS_TAG : f ? f->needs : NEEDS_NOTHING;
+
 	if (!f || !f->can_be_set)
-		return unknown("actions: mod_", piece + 4, true, err);
+		return unknown("actions: mod_", name, true, err);
+	if (rule->action.pops_tag || rule->action.push_tci)
+		return fails(err, "actions: mod_%s stands before strip_vlan and push_vlan", f->name);
 	if (is_taken(&rule->action.set.mask, f))
 		return fails(err, "actions: %s is set twice", f->name);
-	if (!has_needs(&rule->rule, f->needs))
-		return fails(err, "actions: mod_%s is for a rule that matches %s", f->name, needed(f->needs));
+	if (!has_needs(&rule->rule, needs))
+		return fails(err, "actions: mod_%s is for a rule that matches %s", f->name, needed(needs));
 	if (f->needs == NEEDS_PORTS && proto_of(&rule->rule) == PROTO_SCTP)
 		return fails(err, "actions: mod_%s is not for sctp, whose checksum has no difference", f->name);
 	if (strchr(value, '/'))
 		return fails(err, "actions: mod_%s takes no mask", f->name);
-	return parse_value(f, value, &rule->action.set, err);
+	return parse_value(f, value, true, &rule->action.set, err);
+}
+
+// What ends the list.
+static int
+parse_verdict(const char *piece, struct flow_action *action, char *err)
+{
+	action->verdict = !strcmp(piece, "drop") ? FLOW_DROP : FLOW_ALLOW;
+	if (action->verdict == FLOW_DROP && does_more(action))
+		return fails(err, "actions: drop stands alone");
+	return 0;
+}
+
+// *ret_is_last: it ends the list.
+static int
+parse_action(char *piece, const struct flow_text_ports *ports, struct flow_entry *rule, bool *ret_is_last, char *err)
+{
+	char *value = strchr(piece, ':');
+
+	*ret_is_last = !strcmp(piece, "drop") || !strcmp(piece, "allow") || !strcmp(piece, "normal");
+	if (rule->action.verdict == FLOW_OUTPUT && strncmp(piece, "output:", 7) != 0)
+		return fails(err, "actions: only outputs follow an output");
+	if (*ret_is_last)
+		return parse_verdict(piece, &rule->action, err);
+	if (!strcmp(piece, "strip_vlan"))
+		return parse_strip(&rule->action, err);
+	if (value)
+		*value++ = '\0';
+	if (value && !strcmp(piece, "rate"))
+		return parse_rate(value, &rule->action, err);
+	if (value && !strcmp(piece, "push_vlan"))
+		return parse_push(value, &rule->action, err);
+	if (value && !strcmp(piece, "output"))
+		return parse_output(value, ports, &rule->action, err);
+	if (value && !strncmp(piece, "mod_", 4))
+		return parse_mod(piece + 4, value, rule, err);
+	return fails(err,
+		"actions: '%.60s' is none of allow, drop, output:PORT, rate:RATE, mod_FIELD:VALUE, strip_vlan and "
+		"push_vlan:VLAN",
+		piece);
 }
 
 int
-flow_text_parse(const char *text, struct flow_entry *ret_rule, char err[FLOW_TEXT_ERROR_SIZE])
+flow_text_parse(const char *text, const struct flow_text_ports *ports, struct flow_entry *ret_rule,
+	char err[FLOW_TEXT_ERROR_SIZE])
 {
 	struct flow_entry rule = {.rule = {.priority = FLOW_PRIORITY_DEFAULT}};
 	bool has_priority = false, has_actions = false, is_last = false;
@@ -515,11 +629,11 @@ flow_text_parse(const char *text, struct flow_entry *ret_rule, char err[FLOW_TEX
 			at += 8;
 		}
 		if (!rc)
-			rc = has_actions ? parse_action(at, &rule, &is_last, err) :
+			rc = has_actions ? parse_action(at, ports, &rule, &is_last, err) :
 					   parse_match(at, &rule, &has_priority, err);
 	}
-	if (!rc && !is_last)
-		rc = fails(err, "actions= is missing, with allow or drop at its end");
+	if (!rc && !is_last && rule.action.verdict != FLOW_OUTPUT)
+		rc = fails(err, "actions= is missing, with allow, drop or output at its end");
 	if (!rc)
 		*ret_rule = rule;
 	return rc;
@@ -612,13 +726,13 @@ write_field(struct out *out, const struct field *f, const struct flow_set *set, 
 		write_piece(out, "%s%c%u,", f->name, is_action ? ':' : '=', set->value.ip_tos >> 2);
 		break;
 	case KIND_VLAN:
-		if (vlan & FLOW_KEY_VLAN_PRESENT)
-			write_piece(out, "%s=%u,", f->name, vlan & VLAN_VID);
+		if (is_action || vlan & FLOW_KEY_VLAN_PRESENT)
+			write_piece(out, "%s%c%u,", f->name, is_action ? ':' : '=', vlan & VLAN_VID);
 		else
 			write_piece(out, "%s=0x%x,", f->name, VLAN_NONE);
 		break;
 	case KIND_PCP:
-		write_piece(out, "%s=%u,", f->name, vlan >> 13);
+		write_piece(out, "%s%c%u,", f->name, is_action ? ':' : '=', vlan >> 13);
 		break;
 	case KIND_FRAG:
 		for (size_t i = 0; i < N_FRAGS; i++)
@@ -646,8 +760,27 @@ write_protocol(struct out *out, const struct flow_rule *rule)
 	return rest;
 }
 
+static void
+write_verdict(struct out *out, const struct flow_action *action, const struct flow_text_ports *ports)
+{
+	char name[RTVS_NAME_SIZE];
+
+	if (action->pops_tag)
+		write_piece(out, "strip_vlan,");
+	if (action->push_tci) {
+		write_piece(out, "push_vlan:%u", action->push_tci & VLAN_VID);
+		if (action->push_tci & VLAN_PCP)
+			write_piece(out, "/%u", action->push_tci >> 13);
+		write_piece(out, ",");
+	}
+	if (action->verdict != FLOW_OUTPUT)
+		write_piece(out, "%s", action->verdict == FLOW_ALLOW ? "allow" : "drop");
+	for (unsigned i = 0; ports && i < action->n_outputs; i++)
+		write_piece(out, "%soutput:%s", i ? "," : "", ports->name(ports->arg, action->output[i], name));
+}
+
 const char *
-flow_text_format(const struct flow_entry *rule, char buf[FLOW_TEXT_SIZE])
+flow_text_format(const struct flow_entry *rule, const struct flow_text_ports *ports, char buf[FLOW_TEXT_SIZE])
 {
 	struct out out = {.buf = buf};
 	char text[UNITS_TEXT_SIZE];
@@ -669,6 +802,6 @@ flow_text_format(const struct flow_entry *rule, char buf[FLOW_TEXT_SIZE])
 			write_piece(&out, "mod_");
 			write_field(&out, &fields[i], &rule->action.set, true);
 		}
-	write_piece(&out, "%s", rule->action.verdict == FLOW_ALLOW ? "allow" : "drop");
+	write_verdict(&out, &rule->action, ports);
 	return buf;
 }

@@ -905,7 +905,7 @@ print_rules(FILE *f, const struct fake_port *port)
 
 	for (unsigned i = 0; rules && i < DP_MAX_RULES; i++)
 		if (rules[i].is_there)
-			(void)fprintf(f, "rule %s %s\n", port->cfg.name, flow_text_format(&rules[i].entry, text));
+			(void)fprintf(f, "rule %s %s\n", port->cfg.name, flow_text_format(&rules[i].entry, NULL, text));
 }
 
 static void

@@ -227,7 +227,7 @@ begin_rules(void)
 		const struct flow_action *action = &rule->entry.action;
 
 		memset(rule, 0, n_bytes);
-		assert_int_equal(flow_text_parse(rule_text[i], &rule->entry, err), 0);
+		assert_int_equal(flow_text_parse(rule_text[i], NULL, &rule->entry, err), 0);
 		rule->entry.rule.slot = i;
 		rule->writes = strstr(rule_text[i], "mod_");
 		rule->is_plain = action->verdict == FLOW_ALLOW && !action->rate_bps && !rule->writes;

@@ -54,7 +54,7 @@ set_rule(unsigned port, uint32_t slot, const char *text, unsigned n_outputs, con
 	struct dp_rule_change c = {.is_there = text};
 	char err[DP_ERR_SIZE] = "";
 
-	if (text && flow_text_parse(text, &c.entry, err))
+	if (text && flow_text_parse(text, NULL, &c.entry, err))
 		fail_msg("%s: %s", text, err);
 	c.entry.rule.slot = slot;
 	if (n_outputs)

@@ -19,7 +19,7 @@ change(uint32_t slot, const char *text)
 	struct dp_rule_change c = {.is_there = text};
 	char err[FLOW_TEXT_ERROR_SIZE];
 
-	if (text && flow_text_parse(text, &c.entry, err))
+	if (text && flow_text_parse(text, NULL, &c.entry, err))
 		fail_msg("%s: %s", text, err);
 	c.entry.rule.slot = slot;
 	return c;

@@ -17,7 +17,7 @@ parse(const char *text)
 	char err[FLOW_TEXT_ERROR_SIZE] = "";
 	struct flow_entry rule;
 
-	if (flow_text_parse(text, &rule, err))
+	if (flow_text_parse(text, &flow_text_vfs, &rule, err))
 		fail_msg("%s: %s", text, err);
 	return rule;
 }
@@ -71,6 +71,10 @@ rules_are_written_in_one_way(void **state)
 		{"tcp,tcp_flags=0x12,actions=drop", "priority=32768,tcp,tcp_flags=0x12,actions=drop"},
 		{"ip,ip_frag=later,ip_dscp=46,nw_ttl=1,actions=drop",
 			"priority=32768,ip,ip_dscp=46,nw_ttl=1,ip_frag=later,actions=drop"},
+		{"actions=strip_vlan,push_vlan:0x0a/3,output:uplink,output:vf63",
+			"priority=32768,actions=strip_vlan,push_vlan:10/3,output:uplink,output:vf63"},
+		{"dl_vlan=5,actions=mod_dl_vlan:0,mod_dl_vlan_pcp:7,push_vlan:4095,allow",
+			"priority=32768,dl_vlan=5,actions=mod_dl_vlan:0,mod_dl_vlan_pcp:7,push_vlan:4095,allow"},
 		{"udp,actions=rate:2500kbit,allow", "priority=32768,udp,actions=rate:2.5Mbit,allow"},
 		{"tcp,nw_dst=10.0.0.1,tp_dst=80,actions=mod_nw_dst:10.0.0.2,mod_tp_dst:8080,mod_dl_dst:02:00:00:00:00:"
 		 "02,allow",
@@ -83,7 +87,7 @@ rules_are_written_in_one_way(void **state)
 		struct flow_entry rule = parse(cases[i].text);
 		char buf[FLOW_TEXT_SIZE];
 
-		assert_string_equal(flow_text_format(&rule, buf), cases[i].written);
+		assert_string_equal(flow_text_format(&rule, &flow_text_vfs, buf), cases[i].written);
 	}
 }
 
@@ -111,7 +115,7 @@ each_refusal_names_its_field(void **state)
 		{"dl_vlan=0xffff,dl_vlan_pcp=1,actions=drop", "dl_vlan_pcp needs"},
 		{"ip,ip_frag=maybe,actions=drop", "ip_frag"}, {"dl_src=1,actions=drop", "dl_src"},
 		{"dl_src=03:00:00:00:00:00/01:00:00:00:00:00,actions=drop", "dl_src"},
-		{"tcp,tcp_flags=0x1000,actions=drop", "tcp_flags"}, {"actions=output:1,allow", "none of allow"},
+		{"tcp,tcp_flags=0x1000,actions=drop", "tcp_flags"}, {"actions=output:1,allow", "there is no port '1'"},
 		{"actions=mod_nw_dst:10.0.0.1,allow", "mod_nw_dst is for a rule that matches ip"},
 		{"ip,actions=mod_nw_dst:10.0.0.1,mod_nw_dst:10.0.0.2,allow", "set twice"},
 		{"ip,actions=mod_nw_dst:10.0.0.0/8,allow", "takes no mask"},
@@ -119,7 +123,21 @@ each_refusal_names_its_field(void **state)
 		{"ip,actions=mod_nw_dst:x,allow", "nw_dst"}, {"actions=rate:7999bit,allow", "rate: 8kbit to 400Gbit"},
 		{"actions=rate:401Gbit,allow", "rate: 8kbit to 400Gbit"}, {"actions=rate:,allow", "rate: 8kbit"},
 		{"actions=rate:1Mbit,rate:1Mbit,allow", "rate is set twice"},
-		{"actions=rate:1Mbit,drop", "drop stands alone"},
+		{"actions=rate:1Mbit,drop", "drop stands alone"}, {"actions=strip_vlan,drop", "drop stands alone"},
+		{"actions=push_vlan:1,drop", "drop stands alone"}, {"actions=output:vf64", "no port 'vf64'"},
+		{"actions=output:vf01", "no port"}, {"actions=output:vf", "no port"}, {"actions=output:", "no port"},
+		{"actions=output:vf0,drop", "only outputs follow"}, {"actions=output:vf0,allow", "only outputs follow"},
+		{"actions=output:vf0,strip_vlan", "only outputs follow"}, {"actions=strip_vlan", "actions= is missing"},
+		{"actions=output:vf0,output:vf1,output:vf2,output:vf3,output:vf4", "more than 4 times"},
+		{"actions=strip_vlan,strip_vlan,allow", "strip_vlan stands once"},
+		{"actions=push_vlan:1,strip_vlan,allow", "strip_vlan stands once"},
+		{"actions=push_vlan:1,push_vlan:2,allow", "push_vlan stands twice"},
+		{"actions=push_vlan:4096,allow", "push_vlan takes"}, {"actions=push_vlan:1/8,allow", "push_vlan takes"},
+		{"actions=push_vlan:,allow", "push_vlan takes"}, {"actions=push_vlan:1/,allow", "push_vlan takes"},
+		{"ip,actions=strip_vlan,mod_nw_ttl:1,allow", "mod_nw_ttl stands before"},
+		{"actions=mod_dl_vlan:1,allow", "mod_dl_vlan is for a rule that matches dl_vlan"},
+		{"dl_vlan=1,actions=mod_dl_vlan:4096,allow", "dl_vlan: '4096'"},
+		{"dl_vlan=1,actions=mod_dl_vlan:1,mod_dl_vlan:2,allow", "set twice"},
 		{"ip,actions=mod_nw_dst:10.0.0.1,drop", "drop stands alone"}};
 
 	(void)state;
@@ -127,7 +145,7 @@ each_refusal_names_its_field(void **state)
 		char err[FLOW_TEXT_ERROR_SIZE] = "";
 		struct flow_entry rule;
 
-		if (flow_text_parse(cases[i].text, &rule, err) != -EINVAL || !strstr(err, cases[i].why))
+		if (flow_text_parse(cases[i].text, &flow_text_vfs, &rule, err) != -EINVAL || !strstr(err, cases[i].why))
 			fail_msg("%s: '%s' does not say '%s'", cases[i].text, err, cases[i].why);
 	}
 }
@@ -140,9 +158,9 @@ pieces_have_a_limit(void **state)
 
 	(void)state;
 	(void)snprintf(text, sizeof(text), "tcp,tp_dst=%0151d1,actions=drop", 0); // 159 bytes
-	assert_int_equal(flow_text_parse(text, &rule, err), 0);
+	assert_int_equal(flow_text_parse(text, &flow_text_vfs, &rule, err), 0);
 	(void)snprintf(text, sizeof(text), "tcp,tp_dst=%0152d1,actions=drop", 0);
-	assert_int_equal(flow_text_parse(text, &rule, err), -EINVAL);
+	assert_int_equal(flow_text_parse(text, &flow_text_vfs, &rule, err), -EINVAL);
 	assert_non_null(strstr(err, "longer than"));
 }
 
@@ -158,22 +176,22 @@ add(char *text, size_t size, const char *piece)
 static void
 rules_read_back_as_they_were(void **state)
 {
-	static const char *const pieces[][4] = {{"dl_src=02:00:00:00:00:01,",
-							"dl_src=02:00:00:00:00:00/fe:00:00:00:00:00,", "", ""},
-		{"dl_dst=ff:ff:ff:ff:ff:ff,", "", "", ""},
-		{"dl_vlan=4095,dl_vlan_pcp=0,", "dl_vlan=0,", "dl_vlan=0xffff,", ""}},
-				 *const v6[][4] = {{"ipv6_src=ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff,",
-							   "ipv6_src=::/1,", "", ""},
-					 {"ipv6_dst=ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe/127,", "ipv6_dst=1::,", "",
-						 ""},
-					 {"ip_dscp=0,", "ip_dscp=63,", "", ""}, {"nw_ttl=0,", "nw_ttl=255,", "", ""},
-					 {"ip_frag=no,", "ip_frag=yes,", "ip_frag=first,", "ip_frag=not_later,"},
-					 {"tp_src=0,", "tp_src=65535,", "tp_src=0x0/0x1,", ""},
-					 {"tp_dst=0x0/0xffff,", "tp_dst=0xf0/0xf0,", "", ""},
-					 {"tcp_flags=0,", "tcp_flags=0xfff,", "tcp_flags=0x2/0x3,", ""}},
-				 *const sets[][2] = {{"rate:400Gbit,", "rate:8001bit,"},
-					 {"mod_dl_src:02:00:00:00:00:09,", ""}, {"mod_ipv6_dst:1::,", ""},
-					 {"mod_ip_dscp:0,", ""}, {"mod_nw_ttl:64,", ""}, {"mod_tp_dst:0,", ""}};
+	static const char *const
+		pieces[][4] = {{"dl_src=02:00:00:00:00:01,", "dl_src=02:00:00:00:00:00/fe:00:00:00:00:00,", "", ""},
+			{"dl_dst=ff:ff:ff:ff:ff:ff,", "", "", ""},
+			{"dl_vlan=4095,dl_vlan_pcp=0,", "dl_vlan=0,", "dl_vlan=0xffff,", ""}},
+		*const v6[][4] = {{"ipv6_src=ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff,", "ipv6_src=::/1,", "", ""},
+			{"ipv6_dst=ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe/127,", "ipv6_dst=1::,", "", ""},
+			{"ip_dscp=0,", "ip_dscp=63,", "", ""}, {"nw_ttl=0,", "nw_ttl=255,", "", ""},
+			{"ip_frag=no,", "ip_frag=yes,", "ip_frag=first,", "ip_frag=not_later,"},
+			{"tp_src=0,", "tp_src=65535,", "tp_src=0x0/0x1,", ""},
+			{"tp_dst=0x0/0xffff,", "tp_dst=0xf0/0xf0,", "", ""},
+			{"tcp_flags=0,", "tcp_flags=0xfff,", "tcp_flags=0x2/0x3,", ""}},
+		*const sets[][2] = {{"rate:400Gbit,", "rate:8001bit,"}, {"mod_dl_src:02:00:00:00:00:09,", ""},
+			{"mod_ipv6_dst:1::,", ""}, {"mod_ip_dscp:0,", ""}, {"mod_nw_ttl:64,", ""},
+			{"mod_tp_dst:0,", ""}, {"strip_vlan,", ""}, {"push_vlan:0,", "push_vlan:4095/7,"}};
+	static const char *const verdicts[] = {
+		"allow", "output:vf0", "output:uplink,output:vf63,output:vf1,output:uplink"};
 	uint64_t random = 4, *r = &random;
 
 	(void)state;
@@ -191,13 +209,24 @@ rules_read_back_as_they_were(void **state)
 		is_drop = random_below(r, 2);
 		for (size_t i = 0; !is_drop && i < sizeof(sets) / sizeof(sets[0]); i++)
 			add(text, sizeof(text), sets[i][random_below(r, 2)]);
-		add(text, sizeof(text), is_drop ? "drop" : "allow");
+		add(text, sizeof(text), is_drop ? "drop" : verdicts[random_below(r, 3)]);
 		rule = parse(text);
-		back = parse(flow_text_format(&rule, buf));
+		back = parse(flow_text_format(&rule, &flow_text_vfs, buf));
 		assert_memory_equal(&back, &rule, sizeof(rule));
-		assert_string_equal(flow_text_format(&back, again), buf);
+		assert_string_equal(flow_text_format(&back, &flow_text_vfs, again), buf);
 		assert_true(strlen(buf) < FLOW_TEXT_SIZE - 64);
 	}
+}
+
+static void
+other_lists_have_no_ports(void **state)
+{
+	char err[FLOW_TEXT_ERROR_SIZE] = "";
+	struct flow_entry rule;
+
+	(void)state;
+	assert_int_equal(flow_text_parse("actions=output:vf0", NULL, &rule, err), -EINVAL);
+	assert_non_null(strstr(err, "output is not possible here"));
 }
 
 int
@@ -209,6 +238,7 @@ main(void)
 		cmocka_unit_test(each_refusal_names_its_field),
 		cmocka_unit_test(pieces_have_a_limit),
 		cmocka_unit_test(rules_read_back_as_they_were),
+		cmocka_unit_test(other_lists_have_no_ports),
 	};
 
 	return cmocka_run_group_tests_name("util/flow_text", tests, NULL, NULL);
