@@ -48,6 +48,7 @@ enum rpc_type {
 	RPC_PREFIXES,
 	RPC_VLANS, // "1,5,100-200"; struct vlan_set
 	RPC_CPUS, // "1,3-5"; struct cpu_list
+	RPC_LIST, // list of any values; json_t *, borrowed from the request
 	RPC_CALLS, // list of calls {"method","params"}; json_t *, borrowed from the request
 };
 

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct rpc_noun nouns[] = {{rpc_nic_methods, 0}, {0}};
+static const struct rpc_noun nouns[] = {{rpc_nic_methods, 0}, {rpc_nic_flow_methods, 0}, {0}};
 static const struct rpc_api api = {nouns};
 
 static const struct server_limits limits = {
@@ -77,6 +77,7 @@ channels_close(void *arg, const char *name)
 	if (!channel)
 		return;
 	server_fini(&channel->server);
+	guest_rules_fini(&channel->rules);
 	channels->list[pos] = channels->list[--channels->n];
 	free(channel);
 }
@@ -88,13 +89,59 @@ channels_fini(struct channels *channels)
 		channels_close(channels, channels->list[0]->name);
 }
 
+static bool
+has_session(const struct channel *channel)
+{
+	for (const struct server_client *c = channel->server.clients; c; c = c->next)
+		if (c->is_greeted && !c->is_dead)
+			return true;
+	return false;
+}
+
+// message is stolen.
+static void
+send_event(struct channel *channel, json_t *message)
+{
+	for (struct server_client *c = message ? channel->server.clients : NULL; c; c = c->next)
+		if (c->is_subscribed)
+			server_send(c, message);
+	json_decref(message);
+}
+
+// The rules go with the mode, and with the guest's program, which may have died.
+static void
+follow(struct channel *channel)
+{
+	const struct model_eswitch *eswitch = channels_eswitch(channel);
+
+	channel->alone_s = has_session(channel) ? 0 : channel->alone_s + 1;
+	if (channel->alone_s == CHANNELS_RULES_S &&
+		guest_rules_del_all(&channel->rules, channel->channels->plane->live, eswitch))
+		channel->alone_s--; // without memory it is tried again
+	if (channel->n_sets == eswitch->n_sets)
+		return;
+	channel->n_sets = eswitch->n_sets;
+	send_event(channel, json_pack("{s:s, s:s, s:{}}", "jsonrpc", "2.0", "method", "nic.changed", "params"));
+}
+
 void
 channels_tick(struct channels *channels)
 {
 	for (unsigned i = 0; i < channels->n; i++) {
 		server_tick(&channels->list[i]->server);
 		server_reap(&channels->list[i]->server);
+		follow(channels->list[i]);
 	}
+}
+
+void
+channels_flushed(void *arg, const char *name)
+{
+	unsigned pos;
+	struct channel *channel = find(arg, name, &pos);
+
+	if (channel)
+		guest_rules_forget(&channel->rules);
 }
 
 void
@@ -104,14 +151,11 @@ channels_link(struct channels *channels, const char *port, bool is_up)
 	int vf;
 	const struct model_eswitch *eswitch = model_eswitch_of(channels->plane->live, port, &vf);
 	struct channel *channel = eswitch && vf >= 0 ? find(channels, eswitch->name, &pos) : NULL;
-	json_t *message = channel ? json_pack("{s:s, s:s, s:{s:i}}", "jsonrpc", "2.0", "method",
-					    is_up ? "vf.up" : "vf.down", "params", "vf", vf) :
-				    NULL;
 
-	for (struct server_client *c = message ? channel->server.clients : NULL; c; c = c->next)
-		if (c->is_subscribed)
-			server_send(c, message);
-	json_decref(message);
+	if (channel)
+		send_event(channel,
+			json_pack("{s:s, s:s, s:{s:i}}", "jsonrpc", "2.0", "method", is_up ? "vf.up" : "vf.down",
+				"params", "vf", vf));
 }
 
 json_t *
@@ -120,15 +164,15 @@ channels_json(const struct channels *channels, const char *name)
 	unsigned pos;
 	const struct channel *channel = find(channels, name, &pos);
 	struct server_stats stats = channel ? server_stats(&channel->server) : (struct server_stats){0};
-	bool is_connected = false, is_greeted = false;
+	bool is_connected = false, is_greeted = channel && has_session(channel);
 
-	for (const struct server_client *c = channel ? channel->server.clients : NULL; c; c = c->next) {
+	for (const struct server_client *c = channel ? channel->server.clients : NULL; c; c = c->next)
 		is_connected |= !c->is_dead;
-		is_greeted |= !c->is_dead && c->is_greeted;
-	}
-	return json_pack("{s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s}", "connected", is_connected, "greeted",
-		is_greeted, "connects", (json_int_t)stats.n_accepted, "replaced", (json_int_t)stats.n_replaced, "calls",
-		(json_int_t)stats.n_calls, "refused", (json_int_t)stats.n_errors, "skipped",
-		(json_int_t)stats.n_skipped, "too_long", (json_int_t)stats.n_too_long, "paused",
-		(json_int_t)stats.n_paused, "refusal", channel ? channel->refusal : "");
+	return json_pack("{s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:i, s:I}", "connected", is_connected,
+		"greeted", is_greeted, "connects", (json_int_t)stats.n_accepted, "replaced",
+		(json_int_t)stats.n_replaced, "calls", (json_int_t)stats.n_calls, "refused", (json_int_t)stats.n_errors,
+		"skipped", (json_int_t)stats.n_skipped, "too_long", (json_int_t)stats.n_too_long, "paused",
+		(json_int_t)stats.n_paused, "refusal", channel ? channel->refusal : "", "rules",
+		channel ? (int)channel->rules.n : 0, "rules_refused",
+		channel ? (json_int_t)channel->rules.n_refused : 0);
 }

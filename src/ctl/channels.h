@@ -4,11 +4,13 @@
 // events and calls in a time are bounded.
 #pragma once
 
+#include "guest_rules.h"
 #include "loop.h"
 #include "plane.h"
 #include "rtvs/rpc.h"
 #include "server.h"
 
+#include <assert.h>
 #include <jansson.h>
 #include <stdbool.h>
 
@@ -19,6 +21,8 @@
 #define CHANNELS_BATCH 16 // calls in one batch
 #define CHANNELS_CALLS 100 // a second
 #define CHANNELS_BURST 200 // calls at once, after seconds with less
+#define CHANNELS_RULES_OF_CALL 20 // rules of a flow.sync count as a call
+#define CHANNELS_RULES_S 30 // seconds without a session after which a guest's rules go
 #define CHANNELS_CHANGE_CALLS 5 // a call that may change a port counts as so many
 
 struct channels;
@@ -28,6 +32,9 @@ struct channel {
 	struct channels *channels;
 	char name[RTVS_NAME_SIZE]; // of its eswitch
 	char refusal[DP_ERR_SIZE]; // the host's reason for the last one that the guest was not told
+	struct guest_rules rules;
+	uint64_t n_sets; // of its eswitch, that the guest was told of
+	unsigned alone_s; // seconds without a session
 };
 
 struct channels {
@@ -42,9 +49,20 @@ struct channels {
 // channels_open and channels_close.
 void channels_init(struct channels *channels, struct plane *plane, struct loop *loop, const struct rpc_session *host);
 void channels_fini(struct channels *channels);
-// As model's open_channel and close_channel.
+// As model's open_channel, close_channel and flushed.
 int channels_open(void *channels, const struct model_eswitch *eswitch, char err[DP_ERR_SIZE]);
 void channels_close(void *channels, const char *name);
+void channels_flushed(void *channels, const char *name);
+// Of the live model.
+static inline const struct model_eswitch *
+channels_eswitch(const struct channel *channel)
+{
+	const struct model_eswitch *eswitch = model_eswitch_find(channel->channels->plane->live, channel->name);
+
+	assert(eswitch); // a channel ends with it
+	return eswitch;
+}
+
 // Once a second.
 void channels_tick(struct channels *channels);
 // Tells the guest of the port's eswitch, if it asked for that and the port is a VF's.

@@ -180,6 +180,7 @@ open_dp(struct ctl *ctl, const struct dp_system_cfg *system, char err[DP_ERR_SIZ
 	ctl->plane.live->changed = on_changed;
 	ctl->plane.live->changed_arg = ctl;
 	ctl->plane.live->open_channel = channels_open;
+	ctl->plane.live->flushed = channels_flushed;
 	ctl->plane.live->close_channel = channels_close;
 	ctl->plane.live->channels = &ctl->channels;
 	ctl->plane.live->is_starting = true;
@@ -255,8 +256,12 @@ take_over_between(struct ctl *ctl, const struct model *target, char err[DP_ERR_S
 
 	if (!rc) {
 		take_over_ids(ctl);
+		// The former daemon has the sockets of channels until it releases what it could not
+		// share.
+		ctl->plane.live->has_no_channels = true;
 		config_follow(ctl, first, ignored);
 		rc = take_over_run(ctl, err);
+		model_eswitch_open_channels(ctl->plane.live);
 	}
 	model_destroy(first);
 	json_decref(ignored);

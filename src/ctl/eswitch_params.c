@@ -13,6 +13,10 @@ const struct rpc_param eswitch_params[ESWITCH_PARAMS_N] = {
 		.help = "port of the physical function, on a bridge"),
 	P(vfs, RPC_STR, .is_required = true, .min = 1, .max = MODEL_ESWITCH_VFS_SIZE - 1, .fixed = FIXED,
 		.help = "ports of the virtual functions on the same bridge, 1 to 64, separated by commas; the first is VF 0"),
+	P(uplink, RPC_NAME, .max = RTVS_NAME_SIZE - 1, .fixed = FIXED,
+		.help = "port with type=eswitch on the same bridge, by which VFs leave in mode switchdev; empty: that mode is not permitted"),
+	P(mode, RPC_ENUM, .names = model_eswitch_modes, .def = "legacy",
+		.help = "legacy: VFs are ports of the bridge; switchdev: the guest's rules say where their packets go; the guest may change it"),
 	P(control, RPC_STR, .is_required = true, .min = 1, .max = RTVS_PATH_SIZE - 1, .fixed = FIXED,
 		.help = "path of the socket that the daemon makes for QEMU's channel, absolute"),
 	P(socket_mode, RPC_OCTAL, .max = 0777, .def = "0660", .fixed = FIXED, .help = "permissions of the socket file"),
@@ -26,6 +30,9 @@ const struct rpc_param eswitch_params[ESWITCH_PARAMS_N] = {
 		.help = "largest max_tx_rate of a VF; 0: the guest may not change it, or from 8kbit"),
 	PAS("min_rate", min_rate_bps, RPC_RATE, .max = DP_RATE_MAX, .def = "0",
 		.help = "largest sum of the VFs' min_tx_rate; 0: the guest may guarantee nothing, or from 8kbit"),
+	P(max_rules, RPC_UINT, .max = DP_MAX_RULES, .def = "1024", .help = "switchdev: rules that the guest may have"),
+	PAS("miss_rate", miss_pps, RPC_UINT, .max = MODEL_ESWITCH_MISS_MAX, .def = "20000",
+		.help = "switchdev: packets a second of each VF, and of the uplink, that may go to the guest's kernel; 0: no limit"),
 };
 // clang-format on
 

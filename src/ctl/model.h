@@ -2,7 +2,8 @@
 // a dry one: the same checks, no datapath. config.c runs a configuration on a dry one first.
 #pragma once
 
-#include "rtvs/dp.h"
+#include "rtvs/dp_eswitch.h"
+#include "rtvs/dp_rules.h"
 #include "rtvs/flow_set.h"
 
 #include <stdbool.h>
@@ -37,6 +38,7 @@ struct model_pool {
 // guest enables it or not. The places for functions on one PCI bus end at 255.
 #define MODEL_ESWITCH_VFS 64
 #define MODEL_ESWITCH_VFS_SIZE (MODEL_ESWITCH_VFS * RTVS_NAME_SIZE)
+#define MODEL_ESWITCH_MISS_MAX 100000000
 #define MODEL_ESWITCH_MACS RTVS_MAX_MACS
 #define MODEL_ESWITCH_MACS_SIZE (MODEL_ESWITCH_MACS * 21) // "52:54:00:00:00:00/40,"
 
@@ -46,6 +48,8 @@ struct model_eswitch {
 	char name[RTVS_NAME_SIZE];
 	char pf[RTVS_NAME_SIZE]; // port of the physical function
 	char vfs[MODEL_ESWITCH_VFS_SIZE]; // ports, separated by commas: VF 0, 1, ...
+	char uplink[RTVS_NAME_SIZE]; // port of type eswitch; empty: never in switchdev mode
+	uint32_t mode; // enum model_eswitch_mode
 	char control[RTVS_PATH_SIZE]; // socket of the channel
 	uint32_t socket_mode;
 	char socket_owner[RTVS_NAME_SIZE], socket_group[RTVS_NAME_SIZE];
@@ -54,7 +58,16 @@ struct model_eswitch {
 	bool has_untagged; // VLAN 0 is permitted, too
 	uint64_t max_rate_bps; // of one VF
 	uint64_t min_rate_bps; // guarantees of all VFs together
+	uint32_t max_rules; // of the guest, up to DP_MAX_RULES
+	uint32_t miss_pps; // as dp_eswitch_cfg's
+	uint64_t n_sets; // no parameter: how often it was set
 };
+
+enum model_eswitch_mode {
+	MODEL_ESWITCH_LEGACY, // VFs are ports of the bridge
+	MODEL_ESWITCH_SWITCHDEV // as rtvs/dp_eswitch.h
+};
+extern const char *const model_eswitch_modes[]; // "legacy", "switchdev", NULL
 
 struct model_port {
 	unsigned id;
@@ -98,7 +111,9 @@ struct model {
 	// The channels of their guests. open_channel: 0 or a negative errno with err. NULL: dry.
 	int (*open_channel)(void *arg, const struct model_eswitch *eswitch, char err[DP_ERR_SIZE]);
 	void (*close_channel)(void *arg, const char *name);
+	void (*flushed)(void *arg, const char *name); // the guest's rules went with the mode
 	void *channels;
+	bool has_no_channels; // not yet: model_eswitch_open_channels
 };
 
 struct model *model_create(const struct dp_system_cfg *system);
@@ -153,6 +168,8 @@ struct model_eswitch *model_eswitch_find(const struct model *model, const char *
 int model_eswitch_add(struct model *model, const struct model_eswitch *cfg, char err[DP_ERR_SIZE]);
 int model_eswitch_set(struct model *model, const struct model_eswitch *cfg, char err[DP_ERR_SIZE]);
 int model_eswitch_del(struct model *model, const char *name, char err[DP_ERR_SIZE]);
+// After has_no_channels. Those that cannot be opened are logged.
+void model_eswitch_open_channels(struct model *model);
 // The next VF's port by name, as model_pool_next.
 bool model_eswitch_next(const struct model_eswitch *eswitch, unsigned *pos, char ret_port[RTVS_NAME_SIZE]);
 // NULL: there is no such VF.

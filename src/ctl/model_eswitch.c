@@ -3,6 +3,7 @@
 // Invariant: the ports of an eswitch exist, are guests' ports of one bridge, and belong to no other
 // eswitch.
 #include "model.h"
+#include "rtvs/log.h"
 #include "rtvs/units.h"
 
 #include <errno.h>
@@ -11,6 +12,8 @@
 #include <string.h>
 
 #define MAC_BITS 48
+
+const char *const model_eswitch_modes[] = {"legacy", "switchdev", NULL};
 
 struct model_eswitch *
 model_eswitch_find(const struct model *m, const char *name)
@@ -60,7 +63,7 @@ model_eswitch_of(const struct model *m, const char *port, int *ret_vf)
 		const struct model_eswitch *eswitch = m->eswitches[i];
 
 		*ret_vf = -1;
-		if (!strcmp(eswitch->pf, port))
+		if (!strcmp(eswitch->pf, port) || !strcmp(eswitch->uplink, port))
 			return eswitch;
 		for (unsigned pos = 0; model_eswitch_next(eswitch, &pos, name);) {
 			++*ret_vf;
@@ -189,6 +192,85 @@ check_vfs(const struct model *m, const struct model_eswitch *cfg, char err[DP_ER
 	return 0;
 }
 
+static int
+check_uplink(const struct model *m, const struct model_eswitch *cfg, char err[DP_ERR_SIZE])
+{
+	const struct model_port *port = model_port_find(m, cfg->uplink), *pf = model_port_find(m, cfg->pf);
+	const struct model_eswitch *other;
+	int vf;
+
+	if (!cfg->uplink[0])
+		return cfg->mode == MODEL_ESWITCH_LEGACY ?
+			0 :
+			model_fail(-EINVAL, err, "mode: switchdev needs uplink as well");
+	if (!port)
+		return model_fail(-ENOENT, err, "uplink: port '%s' does not exist", cfg->uplink);
+	other = model_eswitch_of(m, cfg->uplink, &vf);
+	if (other && strcmp(other->name, cfg->name) != 0)
+		return model_fail(-EBUSY, err, "uplink: port %s belongs to eswitch %s", cfg->uplink, other->name);
+	if (!port_has(port->cfg.type, PORT_IS_ESWITCH))
+		return model_fail(-EINVAL, err, "uplink: port %s has type=%s; type=eswitch is needed", cfg->uplink,
+			port_traits_names[port->cfg.type]);
+	if (strcmp(port->cfg.bridge, pf->cfg.bridge) != 0)
+		return model_fail(
+			-EINVAL, err, "uplink: port %s is not on bridge %s, as pf is", cfg->uplink, pf->cfg.bridge);
+	return 0;
+}
+
+static struct dp_eswitch_cfg
+dp_cfg(const struct model *m, const struct model_eswitch *eswitch)
+{
+	struct dp_eswitch_cfg cfg = {.pf = model_port_find(m, eswitch->pf)->id,
+		.uplink = model_port_find(m, eswitch->uplink)->id,
+		.miss_pps = eswitch->miss_pps};
+	char port[RTVS_NAME_SIZE];
+
+	for (unsigned pos = 0; model_eswitch_next(eswitch, &pos, port);)
+		cfg.vf[cfg.n_vfs++] = model_port_find(m, port)->id;
+	for (unsigned pos = 0; cfg.n_macs < DP_ESWITCH_MACS &&
+		model_eswitch_next_mac(eswitch, &pos, &cfg.macs[cfg.n_macs].mac, &cfg.macs[cfg.n_macs].n_bits);)
+		cfg.n_macs++;
+	return cfg;
+}
+
+// was: NULL, there was none.
+static int
+apply(const struct model *m, const struct model_eswitch *was, const struct model_eswitch *eswitch,
+	char err[DP_ERR_SIZE])
+{
+	struct dp_eswitch_cfg cfg;
+	int rc = 0;
+
+	if (eswitch->mode == MODEL_ESWITCH_SWITCHDEV) {
+		cfg = dp_cfg(m, eswitch);
+		return m->dp ? dp_eswitch_set(m->dp, &cfg, err) : 0;
+	}
+	if (!was || was->mode == MODEL_ESWITCH_LEGACY)
+		return 0;
+	if (m->dp)
+		rc = dp_eswitch_clear(m->dp, model_port_find(m, eswitch->pf)->id);
+	if (!rc && m->flushed)
+		m->flushed(m->channels, eswitch->name);
+	return rc ? model_fail(rc, err, "no memory") : 0;
+}
+
+static int
+open_channel(const struct model *m, const struct model_eswitch *eswitch, char err[DP_ERR_SIZE])
+{
+	return m->open_channel && !m->has_no_channels ? m->open_channel(m->channels, eswitch, err) : 0;
+}
+
+void
+model_eswitch_open_channels(struct model *m)
+{
+	char err[DP_ERR_SIZE];
+
+	m->has_no_channels = false;
+	for (unsigned i = 0; i < m->n_eswitches; i++)
+		if (open_channel(m, m->eswitches[i], err))
+			log_warning("eswitch %s has no channel: %s", m->eswitches[i]->name, err);
+}
+
 int
 model_eswitch_add(struct model *m, const struct model_eswitch *cfg, char err[DP_ERR_SIZE])
 {
@@ -211,13 +293,21 @@ model_eswitch_add(struct model *m, const struct model_eswitch *cfg, char err[DP_
 		rc = check_port(m, cfg, "pf", cfg->pf, err);
 	if (!rc)
 		rc = check_vfs(m, cfg, err);
+	if (!rc)
+		rc = check_uplink(m, cfg, err);
 	if (rc < 0)
 		return rc;
 	eswitch = malloc(sizeof(*eswitch));
 	if (!eswitch)
 		return model_fail(-ENOMEM, err, "out of memory");
 	*eswitch = *cfg;
-	rc = m->open_channel ? m->open_channel(m->channels, eswitch, err) : 0;
+	eswitch->n_sets = 0;
+	rc = open_channel(m, eswitch, err);
+	if (!rc) {
+		rc = apply(m, NULL, eswitch, err);
+		if (rc && m->close_channel)
+			m->close_channel(m->channels, eswitch->name);
+	}
 	if (rc < 0) {
 		free(eswitch);
 		return rc;
@@ -233,7 +323,7 @@ model_eswitch_add(struct model *m, const struct model_eswitch *cfg, char err[DP_
 int
 model_eswitch_set(struct model *m, const struct model_eswitch *cfg, char err[DP_ERR_SIZE])
 {
-	struct model_eswitch *eswitch = model_eswitch_find(m, cfg->name);
+	struct model_eswitch *eswitch = model_eswitch_find(m, cfg->name), next;
 	int rc;
 
 	if (!eswitch)
@@ -241,11 +331,22 @@ model_eswitch_set(struct model *m, const struct model_eswitch *cfg, char err[DP_
 	rc = check_limits(cfg, err);
 	if (rc < 0)
 		return rc;
-	memcpy(eswitch->allowed_macs, cfg->allowed_macs, sizeof(eswitch->allowed_macs));
-	eswitch->vlans = cfg->vlans;
-	eswitch->has_untagged = cfg->has_untagged;
-	eswitch->max_rate_bps = cfg->max_rate_bps;
-	eswitch->min_rate_bps = cfg->min_rate_bps;
+	next = *eswitch;
+	memcpy(next.allowed_macs, cfg->allowed_macs, sizeof(next.allowed_macs));
+	next.vlans = cfg->vlans;
+	next.has_untagged = cfg->has_untagged;
+	next.max_rate_bps = cfg->max_rate_bps;
+	next.min_rate_bps = cfg->min_rate_bps;
+	next.mode = cfg->mode;
+	next.max_rules = cfg->max_rules;
+	next.miss_pps = cfg->miss_pps;
+	next.n_sets++;
+	rc = check_uplink(m, &next, err);
+	if (!rc)
+		rc = apply(m, eswitch, &next, err);
+	if (rc < 0)
+		return rc;
+	*eswitch = next;
 	m->n_changes++;
 	return 0;
 }
@@ -258,6 +359,9 @@ model_eswitch_del(struct model *m, const char *name, char err[DP_ERR_SIZE])
 
 	if (!eswitch)
 		return model_fail(-ENOENT, err, "eswitch %s does not exist", name);
+	if (m->dp && eswitch->mode == MODEL_ESWITCH_SWITCHDEV &&
+		dp_eswitch_clear(m->dp, model_port_find(m, eswitch->pf)->id) == -ENOMEM)
+		return model_fail(-ENOMEM, err, "no memory");
 	if (m->close_channel)
 		m->close_channel(m->channels, name);
 	while (m->eswitches[pos] != eswitch)

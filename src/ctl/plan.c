@@ -203,7 +203,7 @@ has_staying_ports(const struct plan *p, const struct model_eswitch *eswitch)
 {
 	char port[RTVS_NAME_SIZE];
 
-	if (is_port_going(p, eswitch->pf))
+	if (is_port_going(p, eswitch->pf) || (eswitch->uplink[0] && is_port_going(p, eswitch->uplink)))
 		return false;
 	for (unsigned pos = 0; model_eswitch_next(eswitch, &pos, port);)
 		if (is_port_going(p, port))

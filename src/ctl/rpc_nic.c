@@ -36,6 +36,10 @@ struct hello_params {
 	bool events;
 };
 
+struct mode_params {
+	uint32_t mode; // enum model_eswitch_mode
+};
+
 struct vf_params {
 	uint32_t vf;
 	struct mac mac;
@@ -61,15 +65,6 @@ enum given {
 };
 
 #define HAS(present, what) ((present) >> GIVEN_##what & 1)
-
-static const struct model_eswitch *
-eswitch_of(const struct channel *channel)
-{
-	const struct model_eswitch *eswitch = model_eswitch_find(channel->channels->plane->live, channel->name);
-
-	assert(eswitch); // a channel ends with it
-	return eswitch;
-}
 
 static unsigned
 count_vfs(const struct model_eswitch *eswitch)
@@ -97,7 +92,7 @@ nic_hello(void *ctx, const void *params, uint64_t present, json_t **ret_result, 
 	c->is_subscribed = p->events;
 	return ctl_answer(ret_result,
 		json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:i}", "nonce", p->nonce, "protocol", CHANNELS_PROTOCOL,
-			"n_vfs", (int)count_vfs(eswitch_of(channel)), "max_line_bytes", (int)CHANNELS_LINE_BYTES,
+			"n_vfs", (int)count_vfs(channels_eswitch(channel)), "max_line_bytes", (int)CHANNELS_LINE_BYTES,
 			"max_batch", CHANNELS_BATCH, "calls_per_s", CHANNELS_CALLS, "calls_burst", CHANNELS_BURST),
 		err);
 }
@@ -160,24 +155,26 @@ vlans_text(const struct model_eswitch *eswitch)
 static json_t *
 limits_json(const struct model_eswitch *eswitch)
 {
-	return json_pack("{s:s, s:s, s:b, s:I, s:I}", "allowed_macs", eswitch->allowed_macs, "vlans",
+	return json_pack("{s:s, s:s, s:b, s:I, s:I, s:b, s:i, s:i}", "allowed_macs", eswitch->allowed_macs, "vlans",
 		vlans_text(eswitch), "untagged", eswitch->has_untagged, "max_rate",
 		(json_int_t)(eswitch->max_rate_bps / BPS_PER_MBIT), "min_rate",
-		(json_int_t)(eswitch->min_rate_bps / BPS_PER_MBIT));
+		(json_int_t)(eswitch->min_rate_bps / BPS_PER_MBIT), "switchdev", eswitch->uplink[0] != '\0',
+		"max_rules", (int)eswitch->max_rules, "miss_rate", (int)eswitch->miss_pps);
 }
 
 static int
 nic_get(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
 {
 	const struct channel *channel = ctx;
-	const struct model_eswitch *eswitch = eswitch_of(channel);
+	const struct model_eswitch *eswitch = channels_eswitch(channel);
 	const struct model_port *pf = model_port_find(channel->channels->plane->live, eswitch->pf);
 
 	(void)params;
 	(void)present;
 	assert(pf);
 	return ctl_answer(ret_result,
-		json_pack("{s:o, s:o, s:o}", "pf", port_json(channel, pf), "vfs", vfs_json(channel, eswitch), "limits",
+		json_pack("{s:s, s:i, s:o, s:o, s:o}", "mode", model_eswitch_modes[eswitch->mode], "first_vid",
+			DP_ESWITCH_VID, "pf", port_json(channel, pf), "vfs", vfs_json(channel, eswitch), "limits",
 			limits_json(eswitch)),
 		err);
 }
@@ -266,6 +263,8 @@ set_vlan(const struct model_eswitch *eswitch, const struct vf_params *p, uint64_
 		return refuse(err, "proto: the switch has no 802.1ad; only 802.1Q is possible");
 	if (!HAS(present, VLAN) || p->vlan == cfg->vlan)
 		return 0;
+	if (eswitch->mode == MODEL_ESWITCH_SWITCHDEV)
+		return refuse(err, "vlan: in mode switchdev rules put tags");
 	if (cfg->vlan_mode != DP_VLAN_ACCESS)
 		return refuse(err, "vlan: the VF is a trunk of several VLANs; " BY_HOST);
 	if (p->vlan ? !vlan_set_has(&eswitch->vlans, (uint16_t)p->vlan) : !eswitch->has_untagged)
@@ -389,7 +388,7 @@ vf_set(void *ctx, const void *params, uint64_t present, json_t **ret_result, str
 {
 	struct channel *channel = ctx;
 	const struct model *m = channel->channels->plane->live;
-	const struct model_eswitch *eswitch = eswitch_of(channel);
+	const struct model_eswitch *eswitch = channels_eswitch(channel);
 	const struct vf_params *p = params;
 	const struct model_port *port = model_eswitch_vf(m, eswitch, p->vf);
 	struct dp_port_cfg to;
@@ -410,6 +409,38 @@ vf_set(void *ctx, const void *params, uint64_t present, json_t **ret_result, str
 	return rc ? rc : change_port(channel, p->vf, &port->cfg, &to, err);
 }
 
+static int
+nic_mode(void *ctx, const void *params, uint64_t present, json_t **ret_result, struct rpc_error *err)
+{
+	struct channel *channel = ctx;
+	const struct model_eswitch *eswitch = channels_eswitch(channel);
+	const struct mode_params *p = params;
+	struct rpc_error own = {0};
+	json_t *changes;
+	int rc = -1;
+
+	(void)present;
+	(void)ret_result;
+	channel->server.n_calls_left -= CHANNELS_CHANGE_CALLS - 1;
+	if (p->mode == eswitch->mode)
+		return 0;
+	if (!eswitch->uplink[0])
+		return refuse(err, "mode: switchdev needs an uplink; " BY_HOST " to none");
+	changes = json_pack("{s:s, s:s}", "name", eswitch->name, "mode", model_eswitch_modes[p->mode]);
+	if (changes)
+		rc = rpc_call(&channel->channels->host, "eswitch.set", changes, NULL, &own);
+	json_decref(changes);
+	if (rc) {
+		(void)snprintf(channel->refusal, sizeof(channel->refusal), "mode: %.480s", own.message);
+		rpc_error_errno(err, -EPERM, "mode: the host refuses the change; its administrator sees why");
+	} else {
+		channel->n_sets = eswitch->n_sets; // it knows
+	}
+	json_decref(own.data);
+	return rc;
+}
+
+#define M(member, type, ...) RPC_PARAM(struct mode_params, member, type, __VA_ARGS__)
 #define H(member, type, ...) RPC_PARAM(struct hello_params, member, type, __VA_ARGS__)
 #define V(member, type, ...) RPC_PARAM(struct vf_params, member, type, __VA_ARGS__)
 #define VAS(json_name, member, type, ...) RPC_PARAM_AS(json_name, struct vf_params, member, type, __VA_ARGS__)
@@ -417,6 +448,10 @@ vf_set(void *ctx, const void *params, uint64_t present, json_t **ret_result, str
 static const struct rpc_param hello_params[] = {
 	H(nonce, RPC_NAME, .is_required = true, .min = 1, .max = NONCE_SIZE - 1, .help = "text that the answer repeats"),
 	H(events, RPC_BOOL, .def = "false", .help = "send vf.up and vf.down"),
+};
+
+static const struct rpc_param mode_params[] = {
+	M(mode, RPC_ENUM, .is_required = true, .names = model_eswitch_modes, .help = "switchdev: rules say where packets go; legacy: the host's bridge"),
 };
 
 static const struct rpc_param vf_set_params[] = {
@@ -440,6 +475,8 @@ const struct rpc_method rpc_nic_methods[] = {
 		hello_params, N(hello_params), sizeof(struct hello_params), RPC_STARTUP},
 	{"nic.get", "Show the physical function, the virtual ones, and the host's limits.", "{pf, vfs, limits}",
 		nic_get, NULL, 0, 0, RPC_READ_ONLY},
+	{"nic.mode", "Change who switches the packets of virtual functions. Rules of before are gone.", "true",
+		nic_mode, mode_params, N(mode_params), sizeof(struct mode_params), RPC_CHANGE},
 	{"vf.set", "Change a virtual function; missing parameters stay.", "true", vf_set, vf_set_params,
 		N(vf_set_params), sizeof(struct vf_params), RPC_CHANGE},
 	{0},

@@ -80,15 +80,31 @@ take_over_hello(struct ctl *ctl, struct running_log *ret_log, char err[DP_ERR_SI
 	return rc;
 }
 
+static bool
+has_handed_ports(const struct take_over *t, const struct model *m, const struct model_eswitch *eswitch)
+{
+	const struct model_port *port = model_port_find(m, eswitch->pf);
+	char name[RTVS_NAME_SIZE];
+
+	if (!port || !dp_port_is_handed(&port->cfg, t->hands))
+		return false;
+	for (unsigned pos = 0; model_eswitch_next(eswitch, &pos, name);) {
+		port = model_port_find(m, name);
+		if (!port || !dp_port_is_handed(&port->cfg, t->hands))
+			return false;
+	}
+	return true;
+}
+
 struct model *
 take_over_first(const struct take_over *t, const struct model *target)
 {
 	struct model *first = model_clone(target);
 	char ignored[DP_ERR_SIZE];
 
-	// The former daemon has the sockets of channels until it releases what it could not share.
-	while (first && first->n_eswitches > 0)
-		(void)model_eswitch_del(first, first->eswitches[0]->name, ignored);
+	for (unsigned i = first ? first->n_eswitches : 0; i-- > 0;)
+		if (!has_handed_ports(t, first, first->eswitches[i]))
+			(void)model_eswitch_del(first, first->eswitches[i]->name, ignored);
 	for (unsigned rank = MODEL_PORT_RANKS; first && rank-- > 0;)
 		for (unsigned i = first->n_ports; i-- > 0;) {
 			const struct dp_port_cfg *cfg = &first->ports[i]->cfg;

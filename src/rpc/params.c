@@ -39,7 +39,7 @@ struct type {
 static const struct type types[];
 
 const char *const rpc_type_names[] = {"name", "str", "bool", "uint", "octal", "time", "rate", "size", "enum", "mac",
-	"macs", "addr", "prefixes", "vlans", "cpus", "calls", NULL};
+	"macs", "addr", "prefixes", "vlans", "cpus", "list", "calls", NULL};
 
 // The value as the caller wrote it, for messages.
 static const char *
@@ -521,6 +521,15 @@ encode_cpus(const struct rpc_param *param, const void *in)
 	return units_format_cpus(in, buf, sizeof(buf)) == 0 ? json_string(buf) : NULL;
 }
 
+static int
+decode_values(const struct rpc_param *param, const json_t *in, void *out, struct rpc_error *err)
+{
+	if (!json_is_array(in))
+		return -EINVAL;
+	memcpy(out, &in, sizeof(in));
+	return check_count(param, json_array_size(in), "number of values", err);
+}
+
 // The list stays the request's: dispatch keeps the request until the handler has returned.
 static int
 decode_calls(const struct rpc_param *param, const json_t *in, void *out, struct rpc_error *err)
@@ -570,6 +579,7 @@ static const struct type types[] = {
 		"an IP address or prefix (192.0.2.1, 2001:db8::/64; bits beyond its length zero) or a list of them"},
 	[RPC_VLANS] = {decode_vlans, encode_vlans, NULL, NULL, "a text of VLANs 1 to 4094 (\"1,5,100-200\")"},
 	[RPC_CPUS] = {decode_cpus, encode_cpus, NULL, NULL, "a text of at most 16 CPUs, each once (\"1,3-5\")"},
+	[RPC_LIST] = {decode_values, encode_calls, NULL, NULL, "a list"},
 	[RPC_CALLS] = {decode_calls, encode_calls, NULL, NULL, "a list of calls {\"method\", \"params\"}"},
 };
 // clang-format on

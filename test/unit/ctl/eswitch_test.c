@@ -1,174 +1,16 @@
 // Eswitches: their limits, what a guest may change on its channel, and what it can do to it.
 #include "config.h"
-#include "ctl_fixture.h"
+#include "nic_fixture.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #define MAC_A "52:54:00:aa:00:01"
 #define MAC_B "52:54:00:aa:00:02"
-#define CALL(method, params) "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"" method "\",\"params\":" params "}\n"
-#define HELLO CALL("nic.hello", "{\"nonce\":\"n1\"}")
-
-struct nic {
-	struct fixture *f;
-	char control[RTVS_PATH_SIZE];
-	int fd;
-};
-static struct nic nic;
-
-// Three ports on br0, of which f1 and f2 are the VFs; the test sets the time.
-static int
-setup(void **state)
-{
-	struct fixture *f;
-	char params[512];
-
-	if (fixture_setup(state) < 0)
-		return -1;
-	f = *state;
-	loop_close(&f->ctl->loop, &f->ctl->tick);
-	fixture_ok(f, "bridge.add", "{\"name\":\"br0\"}");
-	for (unsigned i = 0; i < 3; i++) {
-		(void)snprintf(
-			params, sizeof(params), "{\"name\":\"f%u\",\"bridge\":\"br0\",\"socket\":\"/s%u\"}", i, i);
-		fixture_ok(f, "port.add", params);
-	}
-	nic = (struct nic){.f = f, .fd = -1};
-	(void)snprintf(nic.control, sizeof(nic.control), "%.64s/nic.sock", f->dir);
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	if (nic.fd >= 0)
-		close(nic.fd);
-	return fixture_teardown(state);
-}
-
-static const char *
-with_control(const char *rest)
-{
-	static char params[8192];
-
-	(void)snprintf(params, sizeof(params), "{\"control\":\"%s\",%s}", nic.control, rest);
-	return params;
-}
-
-#define PORTS "\"name\":\"e\",\"pf\":\"f0\",\"vfs\":\"f1,f2\""
-
-static void
-add(const char *limits)
-{
-	char rest[1024];
-
-	(void)snprintf(rest, sizeof(rest), PORTS "%s", limits);
-	fixture_ok(nic.f, "eswitch.add", with_control(rest));
-}
-
-static int
-connect_to(const char *path)
-{
-	struct sockaddr_un addr = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	(void)snprintf(addr.sun_path, sizeof(addr.sun_path), "%.107s", path);
-	assert_int_equal(connect(fd, (const struct sockaddr *)&addr, sizeof(addr)), 0);
-	return fd;
-}
-
-static void
-say(const char *text, size_t len)
-{
-	while (len > 0) {
-		ssize_t n = send(nic.fd, text, len, MSG_NOSIGNAL | MSG_DONTWAIT);
-
-		if (n < 0 && errno != EAGAIN)
-			return;
-		if (n < 0)
-			(void)loop_turn(&nic.f->ctl->loop, 0);
-		text += n > 0 ? n : 0;
-		len -= n > 0 ? (size_t)n : 0;
-	}
-	fixture_turn(nic.f);
-}
-
-// What the guest has not read yet; "": nothing. *ret_n as recv has it.
-static const char *
-hear(ssize_t *ret_n)
-{
-	static char buf[1 << 18];
-	ssize_t n = recv(nic.fd, buf, sizeof(buf) - 1, MSG_DONTWAIT);
-
-	buf[n > 0 ? n : 0] = '\0';
-	if (ret_n)
-		*ret_n = n;
-	return buf;
-}
-
-static void
-greet(void)
-{
-	nic.fd = connect_to(nic.control);
-	say(HELLO, strlen(HELLO));
-	assert_non_null(strstr(hear(NULL), "\"nonce\":\"n1\""));
-}
-
-static void
-expect(const char *call, const char *text)
-{
-	const char *answer;
-
-	say(call, strlen(call));
-	answer = hear(NULL);
-	if (!strstr(answer, text))
-		fail_msg("%s -> %s", call, answer);
-}
-
-#define EXPECT_SET(params, text) expect(CALL("vf.set", params), text)
-#define EXPECT_DONE(params) EXPECT_SET(params, "\"result\":true")
-
-static json_t *
-port_config(const char *name)
-{
-	struct rpc_error err;
-	char params[64];
-	json_t *shown, *config;
-
-	(void)snprintf(params, sizeof(params), "{\"name\":\"%s\"}", name);
-	shown = fixture_call(nic.f, "port.show", params, &err);
-	config = json_incref(json_object_get(shown, "config"));
-	json_decref(shown);
-	return config;
-}
-
-static void
-expect_config(const char *port, const char *key, const char *text)
-{
-	json_t *config = port_config(port);
-	char *value = json_dumps(json_object_get(config, key), JSON_ENCODE_ANY | JSON_COMPACT);
-
-	assert_string_equal(value, text);
-	free(value);
-	json_decref(config);
-}
-
-static json_int_t
-channel_count(const char *key)
-{
-	struct rpc_error err;
-	json_t *shown = fixture_call(nic.f, "eswitch.show", "{\"name\":\"e\"}", &err);
-	json_int_t n = json_integer_value(json_object_get(json_object_get(shown, "channel"), key));
-
-	json_decref(shown);
-	return n;
-}
 
 static void
 ports_are_of_one_bridge_and_one_eswitch(void **state)
@@ -179,26 +21,26 @@ ports_are_of_one_bridge_and_one_eswitch(void **state)
 	fixture_ok(f, "port.add", "{\"name\":\"far\",\"bridge\":\"br1\",\"socket\":\"/s9\"}");
 	fixture_ok(f, "port.add", "{\"name\":\"lost\",\"socket\":\"/s10\"}");
 	fixture_ok(f, "port.add", "{\"name\":\"dev\",\"bridge\":\"br0\",\"type\":\"ethdev\",\"devargs\":\"d0\"}");
-	fixture_refused(f, "eswitch.add", with_control("\"name\":\"e\",\"pf\":\"no\",\"vfs\":\"f1\""), RPC_STATE_ERROR,
-		"pf: port 'no' does not exist");
-	fixture_refused(f, "eswitch.add", with_control("\"name\":\"e\",\"pf\":\"f0\",\"vfs\":\"f1,,f2\""),
+	fixture_refused(f, "eswitch.add", nic_with_control("\"name\":\"e\",\"pf\":\"no\",\"vfs\":\"f1\""),
+		RPC_STATE_ERROR, "pf: port 'no' does not exist");
+	fixture_refused(f, "eswitch.add", nic_with_control("\"name\":\"e\",\"pf\":\"f0\",\"vfs\":\"f1,,f2\""),
 		RPC_STATE_ERROR, "vfs: port '' does not exist");
-	fixture_refused(f, "eswitch.add", with_control("\"name\":\"e\",\"pf\":\"f0\",\"vfs\":\"f1,f0\""),
+	fixture_refused(f, "eswitch.add", nic_with_control("\"name\":\"e\",\"pf\":\"f0\",\"vfs\":\"f1,f0\""),
 		RPC_INVALID_PARAMS, "vfs: port f0 is the pf");
-	fixture_refused(f, "eswitch.add", with_control("\"name\":\"e\",\"pf\":\"f0\",\"vfs\":\"f1,f1\""),
+	fixture_refused(f, "eswitch.add", nic_with_control("\"name\":\"e\",\"pf\":\"f0\",\"vfs\":\"f1,f1\""),
 		RPC_INVALID_PARAMS, "vfs: port f1 is named twice");
-	fixture_refused(f, "eswitch.add", with_control("\"name\":\"e\",\"pf\":\"f0\",\"vfs\":\"far\""),
+	fixture_refused(f, "eswitch.add", nic_with_control("\"name\":\"e\",\"pf\":\"f0\",\"vfs\":\"far\""),
 		RPC_INVALID_PARAMS, "vfs: port far is on bridge br1, and pf on br0");
-	fixture_refused(f, "eswitch.add", with_control("\"name\":\"e\",\"pf\":\"lost\",\"vfs\":\"f1\""),
+	fixture_refused(f, "eswitch.add", nic_with_control("\"name\":\"e\",\"pf\":\"lost\",\"vfs\":\"f1\""),
 		RPC_INVALID_PARAMS, "pf: port lost is on no bridge");
-	fixture_refused(f, "eswitch.add", with_control("\"name\":\"e\",\"pf\":\"f0\",\"vfs\":\"dev\""),
+	fixture_refused(f, "eswitch.add", nic_with_control("\"name\":\"e\",\"pf\":\"f0\",\"vfs\":\"dev\""),
 		RPC_INVALID_PARAMS, "vfs: port dev has type=ethdev");
 	fixture_refused(f, "eswitch.add", "{\"name\":\"e\",\"pf\":\"f0\",\"vfs\":\"f1\",\"control\":\"nic.sock\"}",
 		RPC_INVALID_PARAMS, "control: must be an absolute path");
-	add("");
-	fixture_refused(f, "eswitch.add", with_control(PORTS), RPC_STATE_ERROR, "eswitch e exists already");
-	fixture_refused(f, "eswitch.add", with_control("\"name\":\"e2\",\"pf\":\"f0\",\"vfs\":\"f1\""), RPC_STATE_ERROR,
-		"belongs to eswitch e");
+	nic_add("");
+	fixture_refused(f, "eswitch.add", nic_with_control(PORTS), RPC_STATE_ERROR, "eswitch e exists already");
+	fixture_refused(f, "eswitch.add", nic_with_control("\"name\":\"e2\",\"pf\":\"f0\",\"vfs\":\"f1\""),
+		RPC_STATE_ERROR, "belongs to eswitch e");
 	fixture_refused(f, "eswitch.add", "{\"name\":\"e2\",\"pf\":\"f0\",\"vfs\":\"f1\",\"control\":\"/x\"}",
 		RPC_STATE_ERROR, "pf: port f0 belongs to eswitch e");
 	fixture_refused(
@@ -231,7 +73,7 @@ qemus_arguments_are_told(void **state)
 
 	(void)state;
 	fixture_ok(nic.f, "port.set", "{\"name\":\"f1\",\"allowed_macs\":\"52:54:00:00:00:11\"}");
-	add("");
+	nic_add("");
 	lines = fixture_call(nic.f, "eswitch.qemu", "{\"name\":\"e\"}", &err);
 	assert_int_equal(json_array_size(lines), 13);
 	for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
@@ -268,14 +110,14 @@ limits_of_an_eswitch(void **state)
 		}
 		(void)snprintf(rest + len, sizeof(rest) - len, "\"");
 		if (n == 64)
-			fixture_ok(f, "eswitch.add", with_control(rest));
+			fixture_ok(f, "eswitch.add", nic_with_control(rest));
 		else
-			fixture_refused(f, "eswitch.add", with_control(rest), RPC_INVALID_PARAMS,
+			fixture_refused(f, "eswitch.add", nic_with_control(rest), RPC_INVALID_PARAMS,
 				"vfs: 65 ports are out of range 1 to 64");
 		if (n == 64)
 			fixture_ok(f, "eswitch.del", "{\"name\":\"e\"}");
 	}
-	add("");
+	nic_add("");
 	len = 0;
 	for (unsigned i = 0; i < 17; i++) {
 		len += (size_t)snprintf(rest + len, sizeof(rest) - len, "%s52:54:00:00:00:%02x", i ? "," : "", i);
@@ -328,19 +170,19 @@ the_socket_is_made_as_it_is_asked_for(void **state)
 	struct fixture *f = *state;
 	struct stat st;
 
-	add(",\"socket_mode\":\"0600\"");
+	nic_add(",\"socket_mode\":\"0600\"");
 	assert_int_equal(stat(nic.control, &st), 0);
 	assert_true(S_ISSOCK(st.st_mode) && (st.st_mode & 0777) == 0600);
 	fixture_ok(f, "eswitch.del", "{\"name\":\"e\"}");
-	fixture_refused(f, "eswitch.add", with_control(PORTS ",\"socket_owner\":\"nobody-there\""), RPC_INVALID_PARAMS,
-		"owner nobody-there: does not exist");
-	fixture_refused(f, "eswitch.add", with_control(PORTS ",\"socket_group\":\"nobody-there\""), RPC_INVALID_PARAMS,
-		"group nobody-there: does not exist");
+	fixture_refused(f, "eswitch.add", nic_with_control(PORTS ",\"socket_owner\":\"nobody-there\""),
+		RPC_INVALID_PARAMS, "owner nobody-there: does not exist");
+	fixture_refused(f, "eswitch.add", nic_with_control(PORTS ",\"socket_group\":\"nobody-there\""),
+		RPC_INVALID_PARAMS, "group nobody-there: does not exist");
 	fixture_refused(
 		f, "eswitch.add", "{" PORTS ",\"control\":\"/nowhere/at/all\"}", RPC_STATE_ERROR, "/nowhere/at/all");
 	fixture_write(nic.control, "a file");
 	fixture_refused(
-		f, "eswitch.add", with_control(PORTS), RPC_STATE_ERROR, "exists and is not a socket; remove it");
+		f, "eswitch.add", nic_with_control(PORTS), RPC_STATE_ERROR, "exists and is not a socket; remove it");
 	fixture_ok(f, "port.del", "{\"name\":\"f1\"}");
 }
 
@@ -351,21 +193,21 @@ everything_before_a_hello_is_skipped(void **state)
 		CALL("nic.hello", "{\"nonce\":\"\"}") "half a li";
 
 	(void)state;
-	add(",\"vlans\":\"10-19\"");
-	nic.fd = connect_to(nic.control);
-	say(junk, sizeof(junk) - 1);
-	assert_string_equal(hear(NULL), "");
-	expect_config("f1", "vlan", "0");
-	assert_int_equal(channel_count("calls"), 0);
-	say("\n" HELLO, strlen("\n" HELLO));
-	assert_non_null(strstr(hear(NULL), "\"protocol\":1,\"n_vfs\":2"));
-	assert_int_equal(channel_count("skipped"), 5);
-	assert_int_equal(channel_count("refused"), 0);
-	expect("{[\n", "-32700");
-	expect(CALL("nic.fly", "{}"), "-32601");
-	expect(CALL("port.list", "{}"), "-32601");
-	assert_int_equal(channel_count("refused"), 3);
-	expect(CALL("nic.get", "{}"), "\"vfs\":[{\"vf\":0,");
+	nic_add(",\"vlans\":\"10-19\"");
+	nic.fd = nic_connect(nic.control);
+	nic_say(junk, sizeof(junk) - 1);
+	assert_string_equal(nic_hear(NULL), "");
+	nic_expect_config("f1", "vlan", "0");
+	assert_int_equal(nic_channel_count("calls"), 0);
+	nic_say("\n" HELLO, strlen("\n" HELLO));
+	assert_non_null(strstr(nic_hear(NULL), "\"protocol\":1,\"n_vfs\":2"));
+	assert_int_equal(nic_channel_count("skipped"), 5);
+	assert_int_equal(nic_channel_count("refused"), 0);
+	nic_expect("{[\n", "-32700");
+	nic_expect(CALL("nic.fly", "{}"), "-32601");
+	nic_expect(CALL("port.list", "{}"), "-32601");
+	assert_int_equal(nic_channel_count("refused"), 3);
+	nic_expect(CALL("nic.get", "{}"), "\"vfs\":[{\"vf\":0,");
 }
 
 static void
@@ -373,35 +215,35 @@ a_guest_changes_what_the_host_permits(void **state)
 {
 	struct fixture *f = *state;
 
-	add(",\"allowed_macs\":\"" MAC_A "," MAC_B
-	    "\",\"vlans\":\"10-19\",\"max_rate\":\"1Gbit\",\"min_rate\":\"300Mbit\"");
-	greet();
+	nic_add(",\"allowed_macs\":\"" MAC_A "," MAC_B
+		"\",\"vlans\":\"10-19\",\"max_rate\":\"1Gbit\",\"min_rate\":\"300Mbit\"");
+	nic_greet();
 	EXPECT_DONE("{\"vf\":1,\"mac\":\"" MAC_B "\",\"vlan\":19,\"qos\":0,\"proto\":\"802.1Q\",\"max_tx_rate\":1000,"
 		    "\"min_tx_rate\":200}");
-	expect_config("f2", "allowed_macs", "[\"" MAC_B "\"]");
-	expect_config("f2", "vlan", "19");
-	expect_config("f2", "max_rate", "\"1Gbit\"");
-	expect_config("f2", "min_rate", "\"200Mbit\"");
-	expect(CALL("nic.get", "{}"),
+	nic_expect_config("f2", "allowed_macs", "[\"" MAC_B "\"]");
+	nic_expect_config("f2", "vlan", "19");
+	nic_expect_config("f2", "max_rate", "\"1Gbit\"");
+	nic_expect_config("f2", "min_rate", "\"200Mbit\"");
+	nic_expect(CALL("nic.get", "{}"),
 		"{\"vf\":1,\"mac\":\"" MAC_B "\",\"vlan\":19,\"qos\":0,\"proto\":\"802.1Q\",\"spoofchk\":true,"
 		"\"trust\":false,\"link_state\":\"auto\",\"min_tx_rate\":200,\"max_tx_rate\":1000,\"enabled\":false}");
 	EXPECT_DONE("{\"vf\":1,\"spoofchk\":false}");
-	expect_config("f2", "allowed_macs", "[\"" MAC_B "\",\"" MAC_A "\"]");
+	nic_expect_config("f2", "allowed_macs", "[\"" MAC_B "\",\"" MAC_A "\"]");
 	EXPECT_DONE("{\"vf\":1,\"mac\":\"" MAC_A "\"}"); // still unchecked
-	expect_config("f2", "allowed_macs", "[\"" MAC_A "\",\"" MAC_B "\"]");
+	nic_expect_config("f2", "allowed_macs", "[\"" MAC_A "\",\"" MAC_B "\"]");
 	EXPECT_DONE("{\"vf\":1,\"trust\":\"off\"}");
-	expect_config("f2", "allowed_macs", "[\"" MAC_A "\"]");
+	nic_expect_config("f2", "allowed_macs", "[\"" MAC_A "\"]");
 	EXPECT_DONE("{\"vf\":1,\"trust\":\"on\",\"spoofchk\":\"off\"}");
 	EXPECT_DONE("{\"vf\":1,\"link_state\":\"disable\"}");
-	expect_config("f2", "admin_up", "false");
+	nic_expect_config("f2", "admin_up", "false");
 	EXPECT_DONE("{\"vf\":1,\"link_state\":\"enable\"}");
-	expect_config("f2", "admin_up", "true");
+	nic_expect_config("f2", "admin_up", "true");
 	EXPECT_DONE("{\"vf\":1,\"max_tx_rate\":0,\"min_tx_rate\":0}");
-	expect_config("f2", "max_rate", "\"1Gbit\"");
+	nic_expect_config("f2", "max_rate", "\"1Gbit\"");
 	EXPECT_DONE("{\"vf\":1}");
 	fixture_ok(f, "eswitch.set", "{\"name\":\"e\",\"untagged\":true}");
 	EXPECT_DONE("{\"vf\":1,\"vlan\":0}");
-	expect_config("f2", "vlan", "0");
+	nic_expect_config("f2", "vlan", "0");
 	EXPECT_SET("{\"vf\":1,\"vlan\":20}", "vlan: 20 is outside of vlans 10-19 and 0;");
 	// The host's configuration has it all.
 	assert_non_null(f);
@@ -413,9 +255,9 @@ static void
 a_guest_changes_nothing_else(void **state)
 {
 	(void)state;
-	add(",\"allowed_macs\":\"52:54:00:aa:00:00/40\",\"vlans\":\"10-19\",\"max_rate\":\"1Gbit\","
-	    "\"min_rate\":\"300Mbit\"");
-	greet();
+	nic_add(",\"allowed_macs\":\"52:54:00:aa:00:00/40\",\"vlans\":\"10-19\",\"max_rate\":\"1Gbit\","
+		"\"min_rate\":\"300Mbit\"");
+	nic_greet();
 	EXPECT_SET("{}", "vf");
 	EXPECT_SET("{\"vf\":2}", "vf: 2 is out of range 0 to 1");
 	EXPECT_SET("{\"vf\":64}", "vf: 64 is out of range 0 to 63");
@@ -450,8 +292,8 @@ static void
 what_the_host_does_not_name_is_not_the_guests(void **state)
 {
 	(void)state;
-	add("");
-	greet();
+	nic_add("");
+	nic_greet();
 	EXPECT_SET("{\"vf\":0,\"mac\":\"" MAC_A "\"}", "mac: the guest may not change MACs (allowed_macs is empty)");
 	EXPECT_SET("{\"vf\":0,\"spoofchk\":false}", "spoofchk: the guest may not change MACs");
 	EXPECT_SET("{\"vf\":0,\"trust\":true}", "trust: the guest may not change MACs");
@@ -475,8 +317,8 @@ a_guest_learns_nothing_of_other_ports(void **state)
 
 	fixture_ok(f, "port.add",
 		"{\"name\":\"secret\",\"bridge\":\"br0\",\"type\":\"ethdev\",\"devargs\":\"d0\",\"rate\":\"100Mbit\"}");
-	add(",\"max_rate\":\"10Gbit\",\"min_rate\":\"10Gbit\"");
-	greet();
+	nic_add(",\"max_rate\":\"10Gbit\",\"min_rate\":\"10Gbit\"");
+	nic_greet();
 	EXPECT_SET("{\"vf\":0,\"min_tx_rate\":500}",
 		"min_tx_rate: the host cannot guarantee it beside its other promises; its administrator sees why");
 	shown = fixture_call(f, "eswitch.show", "{\"name\":\"e\"}", &err);
@@ -486,7 +328,7 @@ a_guest_learns_nothing_of_other_ports(void **state)
 	json_decref(shown);
 	(void)fake_dp_fail(1, -EIO);
 	EXPECT_SET("{\"vf\":0,\"link_state\":\"disable\"}", "vf 0: the host refuses the change");
-	expect_config("f1", "admin_up", "true");
+	nic_expect_config("f1", "admin_up", "true");
 }
 
 static void
@@ -499,8 +341,8 @@ changes_are_in_the_dump_and_in_the_running_file(void **state)
 	size_t len;
 	FILE *file;
 
-	add(",\"vlans\":\"10-19\"");
-	greet();
+	nic_add(",\"vlans\":\"10-19\"");
+	nic_greet();
 	EXPECT_DONE("{\"vf\":0,\"vlan\":12}");
 	(void)snprintf(path, sizeof(path), "%.100s.running", f->socket);
 	file = fopen(path, "r");
@@ -550,7 +392,7 @@ a_failed_apply_brings_the_channel_back(void **state)
 	json_t *dump, *params;
 	char *call;
 
-	add("");
+	nic_add("");
 	dump = config_dump(f->ctl->plane.live);
 	for (size_t k = json_array_size(dump); k-- > 0;)
 		if (!strcmp(json_string_value(json_object_get(json_array_get(dump, k), "method")), "eswitch.add"))
@@ -562,7 +404,7 @@ a_failed_apply_brings_the_channel_back(void **state)
 	(void)fake_dp_fail(1, -EIO);
 	fixture_refused(f, "config.apply", call, RPC_STATE_ERROR, "");
 	assert_int_equal(f->ctl->channels.n, 1);
-	greet();
+	nic_greet();
 	free(call);
 	json_decref(params);
 }
@@ -573,30 +415,30 @@ events_are_for_those_who_asked(void **state)
 	struct fixture *f = *state;
 	struct dp_event ev = {.type = DP_EVENT_LINK, .is_up = true};
 
-	add("");
+	nic_add("");
 	ev.port = (uint16_t)model_port_find(f->ctl->plane.live, "f2")->id;
-	greet();
+	nic_greet();
 	fake_dp_event(&ev);
 	fixture_turn(f);
-	assert_string_equal(hear(NULL), "");
-	expect(CALL("nic.hello", "{\"nonce\":\"n2\",\"events\":true}"), "\"nonce\":\"n2\"");
+	assert_string_equal(nic_hear(NULL), "");
+	nic_expect(CALL("nic.hello", "{\"nonce\":\"n2\",\"events\":true}"), "\"nonce\":\"n2\"");
 	fake_dp_event(&ev);
 	fixture_turn(f);
-	assert_string_equal(hear(NULL), "{\"jsonrpc\":\"2.0\",\"method\":\"vf.up\",\"params\":{\"vf\":1}}\n");
+	assert_string_equal(nic_hear(NULL), "{\"jsonrpc\":\"2.0\",\"method\":\"vf.up\",\"params\":{\"vf\":1}}\n");
 	ev.is_up = false;
 	fake_dp_event(&ev);
 	fixture_turn(f);
-	assert_non_null(strstr(hear(NULL), "\"vf.down\""));
+	assert_non_null(strstr(nic_hear(NULL), "\"vf.down\""));
 	ev.port = (uint16_t)model_port_find(f->ctl->plane.live, "f0")->id;
 	fake_dp_event(&ev);
 	fixture_turn(f);
-	assert_string_equal(hear(NULL), "");
-	say(HELLO, strlen(HELLO)); // a new session
-	(void)hear(NULL);
+	assert_string_equal(nic_hear(NULL), "");
+	nic_say(HELLO, strlen(HELLO)); // a new session
+	(void)nic_hear(NULL);
 	ev.port = (uint16_t)model_port_find(f->ctl->plane.live, "f2")->id;
 	fake_dp_event(&ev);
 	fixture_turn(f);
-	assert_string_equal(hear(NULL), "");
+	assert_string_equal(nic_hear(NULL), "");
 }
 
 static void
@@ -606,10 +448,10 @@ a_guest_that_does_not_read_is_disconnected(void **state)
 	struct dp_event ev = {.type = DP_EVENT_LINK, .is_up = true};
 	unsigned n = 0;
 
-	add("");
+	nic_add("");
 	ev.port = (uint16_t)model_port_find(f->ctl->plane.live, "f1")->id;
-	greet();
-	expect(CALL("nic.hello", "{\"nonce\":\"n2\",\"events\":true}"), "n2");
+	nic_greet();
+	nic_expect(CALL("nic.hello", "{\"nonce\":\"n2\",\"events\":true}"), "n2");
 	for (; n < 100000 && f->ctl->channels.list[0]->server.n_clients; n++) {
 		fake_dp_event(&ev);
 		(void)loop_turn(&f->ctl->loop, 0);
@@ -625,16 +467,16 @@ the_newest_connection_is_the_only_one(void **state)
 	int old;
 
 	(void)state;
-	add("");
-	greet();
+	nic_add("");
+	nic_greet();
 	old = nic.fd;
-	greet();
-	assert_int_equal(channel_count("replaced"), 1);
+	nic_greet();
+	assert_int_equal(nic_channel_count("replaced"), 1);
 	assert_int_equal(recv(old, &n, 1, MSG_DONTWAIT), 0);
 	close(old);
 	// It need not greet before it counts.
 	old = nic.fd;
-	nic.fd = connect_to(nic.control);
+	nic.fd = nic_connect(nic.control);
 	fixture_turn(nic.f);
 	assert_int_equal(recv(old, &n, 1, MSG_DONTWAIT), 0);
 	close(old);
@@ -647,25 +489,25 @@ limit_of_a_line(void **state)
 	ssize_t n;
 
 	(void)state;
-	add("");
-	greet();
+	nic_add("");
+	nic_greet();
 	for (unsigned more = 0; more < 2; more++) {
 		memset(line, ' ', sizeof(line));
 		memcpy(line, CALL("nic.get", "{}"), strlen(CALL("nic.get", "{}")) - 1);
 		line[CHANNELS_LINE_BYTES + more] = '\n';
-		say(line, CHANNELS_LINE_BYTES + more + 1);
+		nic_say(line, CHANNELS_LINE_BYTES + more + 1);
 		if (!more)
-			assert_non_null(strstr(hear(NULL), "result"));
+			assert_non_null(strstr(nic_hear(NULL), "result"));
 	}
 	assert_int_equal(nic.f->ctl->channels.list[0]->server.n_clients, 0);
-	(void)hear(&n);
-	assert_int_equal(channel_count("too_long"), 1);
+	(void)nic_hear(&n);
+	assert_int_equal(nic_channel_count("too_long"), 1);
 	close(nic.fd);
 	// A line without an end, before any hello.
-	nic.fd = connect_to(nic.control);
+	nic.fd = nic_connect(nic.control);
 	memset(line, '{', sizeof(line));
-	say(line, sizeof(line));
-	assert_int_equal(channel_count("too_long"), 2);
+	nic_say(line, sizeof(line));
+	assert_int_equal(nic_channel_count("too_long"), 2);
 	assert_int_equal(nic.f->ctl->channels.list[0]->server.n_clients, 0);
 }
 
@@ -675,8 +517,8 @@ limit_of_a_batch(void **state)
 	char batch[4096];
 
 	(void)state;
-	add("");
-	greet();
+	nic_add("");
+	nic_greet();
 	for (unsigned n = CHANNELS_BATCH; n <= CHANNELS_BATCH + 1; n++) {
 		size_t len = 0;
 
@@ -684,7 +526,7 @@ limit_of_a_batch(void **state)
 			len += (size_t)snprintf(batch + len, sizeof(batch) - len,
 				"%c{\"jsonrpc\":\"2.0\",\"id\":%u,\"method\":\"nic.get\"}", i ? ',' : '[', i);
 		(void)snprintf(batch + len, sizeof(batch) - len, "]\n");
-		expect(batch, n == CHANNELS_BATCH ? "\"id\":15" : "17 calls in one batch, at most 16");
+		nic_expect(batch, n == CHANNELS_BATCH ? "\"id\":15" : "17 calls in one batch, at most 16");
 	}
 }
 
@@ -704,9 +546,9 @@ count_answers(const char *calls, size_t len)
 {
 	unsigned n = 0, more;
 
-	say(calls, len);
+	nic_say(calls, len);
 	do {
-		more = count(hear(NULL), "\"id\":");
+		more = count(nic_hear(NULL), "\"id\":");
 		n += more;
 		fixture_turn(nic.f);
 	} while (more > 0);
@@ -721,8 +563,8 @@ calls_beyond_the_rate_wait(void **state)
 	struct fixture *f = *state;
 	size_t len = 0;
 
-	add(",\"vlans\":\"10-19\"");
-	greet(); // one of CHANNELS_BURST
+	nic_add(",\"vlans\":\"10-19\"");
+	nic_greet(); // one of CHANNELS_BURST
 	for (unsigned i = 0; i < 450; i++)
 		len += (size_t)snprintf(calls + len, sizeof(calls) - len, "%s", call);
 	assert_int_equal(count_answers(calls, len), CHANNELS_BURST - 1);
@@ -732,13 +574,13 @@ calls_beyond_the_rate_wait(void **state)
 	// A connection anew has what is left: nothing.
 	close(nic.fd);
 	fixture_turn(f);
-	nic.fd = connect_to(nic.control);
-	say(HELLO, strlen(HELLO));
-	assert_string_equal(hear(NULL), "");
+	nic.fd = nic_connect(nic.control);
+	nic_say(HELLO, strlen(HELLO));
+	assert_string_equal(nic_hear(NULL), "");
 	channels_tick(&f->ctl->channels);
 	fixture_turn(f);
-	assert_non_null(strstr(hear(NULL), "n1"));
-	assert_true(channel_count("paused") >= 2);
+	assert_non_null(strstr(nic_hear(NULL), "n1"));
+	assert_true(nic_channel_count("paused") >= 2);
 	// A change counts as several calls.
 	for (unsigned i = 0; i < 10; i++)
 		channels_tick(&f->ctl->channels);
@@ -758,21 +600,21 @@ garbage_ends_nothing(void **state)
 
 	(void)state;
 	print_message("seed %u\n", seed);
-	add("");
+	nic_add("");
 	for (unsigned round = 0; round < 50; round++) {
-		nic.fd = connect_to(nic.control);
+		nic.fd = nic_connect(nic.control);
 		if (round % 2)
-			say(HELLO, strlen(HELLO));
+			nic_say(HELLO, strlen(HELLO));
 		for (size_t i = 0; i < sizeof(bytes); i++) {
 			seed = seed * 1103515245u + 12345u;
 			bytes[i] = (seed >> 16) % 64 ? (char)(seed >> 16) : '\n';
 		}
-		say(bytes, sizeof(bytes));
+		nic_say(bytes, sizeof(bytes));
 		for (unsigned i = 0; i < 3; i++)
 			channels_tick(&nic.f->ctl->channels);
-		(void)hear(NULL);
-		say("\n" HELLO, strlen("\n" HELLO));
-		assert_non_null(strstr(hear(NULL), "n1"));
+		(void)nic_hear(NULL);
+		nic_say("\n" HELLO, strlen("\n" HELLO));
+		assert_non_null(strstr(nic_hear(NULL), "n1"));
 		close(nic.fd);
 		nic.fd = -1;
 		fixture_turn(nic.f);
@@ -785,8 +627,8 @@ a_guests_lines_in_the_log_are_limited(void **state)
 	struct fixture *f = *state;
 	const struct model_port *port;
 
-	add(",\"vlans\":\"10-19\"");
-	greet();
+	nic_add(",\"vlans\":\"10-19\"");
+	nic_greet();
 	port = model_port_find(f->ctl->plane.live, "f1");
 	for (unsigned i = 0; i < 20; i++) {
 		if (i % 2)
@@ -797,7 +639,7 @@ a_guests_lines_in_the_log_are_limited(void **state)
 	assert_true(f->ctl->events.limits[port->id].n_suppressed >= 10);
 }
 
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, nic_setup, nic_teardown)
 
 int
 main(void)

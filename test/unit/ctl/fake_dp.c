@@ -4,6 +4,7 @@
 #include "fake_dp.h"
 
 #include "bridge_params.h"
+#include "rtvs/dp_eswitch.h"
 #include "rtvs/dp_rules.h"
 #include "rtvs/flow_text.h"
 
@@ -37,6 +38,7 @@ struct fake_port {
 	unsigned first_pkt, n_pkts;
 	uint32_t trace_rate, n_traced; // rate 0: not traced
 	struct dp_rule_change *rules[DP_RULES_N]; // DP_MAX_RULES, by slot; NULL: none
+	struct dp_eswitch_cfg eswitch; // of a PF; n_vfs 0: none
 };
 
 struct fake_bridge {
@@ -543,6 +545,35 @@ dp_rules_change(struct dp *dp, unsigned id, enum dp_rules_of of, const struct dp
 }
 
 int
+dp_eswitch_set(struct dp *dp, const struct dp_eswitch_cfg *cfg, char err[DP_ERR_SIZE])
+{
+	int rc = port_at(dp, cfg->pf) && port_at(dp, cfg->uplink) ? change(err) : -ENOENT;
+
+	if (rc < 0)
+		return rc;
+	dp->ports[cfg->pf].eswitch = *cfg;
+	return 0;
+}
+
+int
+dp_eswitch_clear(struct dp *dp, unsigned pf)
+{
+	struct dp_eswitch_cfg *cfg = port_at(dp, pf) ? &dp->ports[pf].eswitch : NULL;
+	int rc = cfg && cfg->n_vfs ? change(NULL) : -ENOENT;
+
+	if (rc < 0)
+		return rc;
+	for (unsigned i = 0; i < cfg->n_vfs + 1; i++) {
+		struct fake_port *port = &dp->ports[i ? cfg->vf[i - 1] : cfg->uplink];
+
+		free(port->rules[DP_RULES_GUEST]);
+		port->rules[DP_RULES_GUEST] = NULL;
+	}
+	*cfg = (struct dp_eswitch_cfg){0};
+	return 0;
+}
+
+int
 dp_rule_stats(const struct dp *dp, unsigned id, enum dp_rules_of of, uint32_t slot, struct dp_rule_stats *ret_stats)
 {
 	(void)of;
@@ -896,16 +927,41 @@ print_port(FILE *f, const struct dp_port_cfg *c)
 		c->flood_pps, c->mirror_to, c->mirror, c->dscp);
 }
 
+// Rules output to numbers of ports.
+static const char *
+name_port(const void *arg, uint16_t number, char buf[RTVS_NAME_SIZE])
+{
+	const struct dp *dp = arg;
+
+	(void)snprintf(buf, RTVS_NAME_SIZE, "%s", port_at(dp, number) ? dp->ports[number].cfg.name : "?");
+	return buf;
+}
+
 static void
 print_rules(FILE *f, const struct fake_port *port)
 {
+	static const char *const heads[] = {"rule", "guest-rule"};
+	const struct flow_text_ports names = {.name = name_port, .arg = fake};
 	char text[FLOW_TEXT_SIZE];
 
-	const struct dp_rule_change *rules = port->rules[DP_RULES_HOST];
+	for (unsigned of = 0; of < DP_RULES_N; of++)
+		for (unsigned i = 0; port->rules[of] && i < DP_MAX_RULES; i++)
+			if (port->rules[of][i].is_there)
+				(void)fprintf(f, "%s %s %s\n", heads[of], port->cfg.name,
+					flow_text_format(&port->rules[of][i].entry, &names, text));
+}
 
-	for (unsigned i = 0; rules && i < DP_MAX_RULES; i++)
-		if (rules[i].is_there)
-			(void)fprintf(f, "rule %s %s\n", port->cfg.name, flow_text_format(&rules[i].entry, NULL, text));
+static void
+print_eswitch(FILE *f, const struct fake_port *port)
+{
+	const struct dp_eswitch_cfg *cfg = &port->eswitch;
+
+	if (!cfg->n_vfs)
+		return;
+	(void)fprintf(f, "eswitch %s %s", port->cfg.name, fake->ports[cfg->uplink].cfg.name);
+	for (unsigned i = 0; i < cfg->n_vfs; i++)
+		(void)fprintf(f, " %s", fake->ports[cfg->vf[i]].cfg.name);
+	(void)fprintf(f, " miss %u\n", cfg->miss_pps);
 }
 
 static void
@@ -941,6 +997,7 @@ fake_dp_dump(void)
 		if (fake->ports[i].is_used) {
 			print_port(f, &fake->ports[i].cfg);
 			print_rules(f, &fake->ports[i]);
+			print_eswitch(f, &fake->ports[i]);
 		}
 	(void)fclose(f);
 	for (char *line = strtok_r(text, "\n", &save); line && n < 2048; line = strtok_r(NULL, "\n", &save))
