@@ -102,6 +102,53 @@ a_hand_over_opens_the_channel_again() {
 	expect "VLAN" 12 "$(config web1-vf0 vlan)"
 }
 
+# One call of a session of its own: its result or error.
+nic_call() { # METHOD PARAMS
+	python3 - "$channel" "$@" <<-'END'
+		import json, socket, sys
+		s = socket.socket(socket.AF_UNIX)
+		s.settimeout(10)
+		s.connect(sys.argv[1])
+		for method, params in (("nic.hello", '{"nonce":"n"}'), sys.argv[2:]):
+		    s.sendall((json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": json.loads(params)}) + "\n").encode())
+		lines = s.makefile()
+		lines.readline()
+		print(lines.readline())
+	END
+}
+rules() { ctl -j eswitch show web1 | json "d['channel']['rules']"; }
+mode() { ctl -j eswitch show web1 | json "d['config']['mode']"; }
+
+a_guest_brings_rules() {
+	expect_match 'switchdev needs an uplink' "$(nic_call nic.mode '{"mode":"switchdev"}')"
+	expect_fails 'mode: switchdev needs uplink' ctl eswitch set web1 mode=switchdev
+	ctl eswitch del web1
+	ctl port add web1-up type=eswitch bridge=br0
+	expect "link" down "$(port_state web1-up link)"
+	ctl eswitch add web1 pf=web1-pf vfs=web1-vf0,web1-vf1 uplink=web1-up "control=$channel" \
+		allowed_macs=52:54:00:aa:00:01,52:54:00:aa:00:02 vlans=10-19 max_rate=1Gbit min_rate=200Mbit max_rules=2
+	expect_match '"result":true' "$(nic_call nic.mode '{"mode":"switchdev"}')"
+	wait_for 5 is_port_state web1-up link up
+	expect_match '"refused":.."cookie":3,"reason":"there are 2 rules' "$(nic_call flow.sync \
+		'{"add":[{"cookie":1,"in":"vf0","rule":"actions=output:vf1"},{"cookie":2,"in":"uplink","rule":"ip,actions=drop"},
+		{"cookie":3,"in":"vf1","rule":"actions=drop"}]}')"
+	expect "rules" 2 "$(rules)"
+	expect_fails 'port web1-up belongs to eswitch web1' ctl port del web1-up
+	ctl system upgrade
+	ctl -j system info | json "d['pid']" >"$work/rtvsd.pid"
+	wait_for 10 test -S "$channel"
+	expect "mode" switchdev "$(mode)"
+	wait_for 5 is_port_state web1-up link up
+	expect "rules" 0 "$(rules)" # the guest brings them again
+	expect_match '"refused":\[\]' "$(nic_call flow.sync '{"reset":true,"add":[{"cookie":1,"in":"vf0","rule":"actions=drop"}]}')"
+	stop rtvsd KILL
+	daemon_resume rtvsd
+	expect "mode" switchdev "$(mode)"
+	expect_match '"mode":"switchdev"' "$(nic_call nic.get '{}')"
+	ctl eswitch set web1 mode=legacy
+	expect "link" down "$(port_state web1-up link)"
+}
+
 is_watching() { [ "$(ctl -j eswitch show web1 | json "d['channel']['greeted']")" = true ]; }
 a_watcher_gives_way() {
 	start watcher "$rtvs_vf" --channel "$channel" watch
@@ -172,6 +219,7 @@ run_case "limits and slips are refused" limits_and_slips_are_refused
 run_case "what another program left is skipped" what_was_left_is_skipped
 run_case "a restart keeps all of it" a_restart_keeps_all_of_it
 run_case "a hand-over opens the channel again" a_hand_over_opens_the_channel_again
+run_case "a guest brings rules" a_guest_brings_rules
 run_case "a watcher gives way to the next program" a_watcher_gives_way
 run_case "the static file needs nothing" static_file_needs_nothing
 run_case "containers get their settings" containers_get_their_settings
