@@ -64,8 +64,6 @@ read_options(struct tc_rule *rule, struct parts *parts, uint16_t actions, uint16
 {
 	const struct nlattr *attr;
 
-	if (!parts->options)
-		return;
 	mnl_attr_for_each_nested(attr, parts->options)
 	{
 		if (mnl_attr_get_type(attr) == actions)
@@ -80,17 +78,18 @@ read_options(struct tc_rule *rule, struct parts *parts, uint16_t actions, uint16
 static void
 read_filter(struct tc_rule *rule, struct parts *parts, const struct tc_rule_ports *ports)
 {
+	bool is_flower = !strcmp(parts->kind, "flower"), is_matchall = !strcmp(parts->kind, "matchall");
 	uint16_t protocol = be16toh(rule->id.protocol);
 
 	tc_match_protocol(rule, protocol);
-	if (!strcmp(parts->kind, "flower")) {
+	rule->is_empty = (is_flower || is_matchall) && !parts->options;
+	if (rule->is_empty) {
+		tc_parts_trap(rule, "not known yet");
+	} else if (is_flower) {
 		read_options(rule, parts, TCA_FLOWER_ACT, TCA_FLOWER_FLAGS);
-		if (parts->options)
-			tc_match_flower(rule, parts->options, protocol);
-		else
-			tc_parts_trap(rule, "no options");
+		tc_match_flower(rule, parts->options, protocol);
 		tc_action_read(rule, parts->actions, ports);
-	} else if (!strcmp(parts->kind, "matchall")) {
+	} else if (is_matchall) {
 		read_options(rule, parts, TCA_MATCHALL_ACT, TCA_MATCHALL_FLAGS);
 		if (protocol == ETH_P_8021Q)
 			tc_parts_trap(rule, "any VLAN");

@@ -24,6 +24,9 @@ struct tc_rule_id {
 struct tc_rule {
 	struct tc_rule_id id;
 	bool is_deleted; // nothing but the id counts then
+	// The kernel says that there are filters; what they are a dump says. In a dump it is
+	// nothing.
+	bool is_empty;
 	uint16_t in; // a number of the ports
 	// Of a trap the verdict is FLOW_ALLOW, and it may match more packets than the filter.
 	// Outputs are numbers of the ports. Text of it is read back as it is (rtvs/flow_text.h).
