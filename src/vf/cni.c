@@ -96,7 +96,8 @@ static int
 ask(const struct call *c, const char *method, json_t *params, json_t **ret_result, char err[SESSION_ERR_SIZE])
 {
 	struct session session;
-	int rc = vf_session_open(&session, c->config.channel, c->timeout_ms, false, err);
+	const char *named = strcmp(c->config.channel, SESSION_CHANNEL) != 0 ? c->config.channel : NULL;
+	int rc = vf_session_open(&session, vf_session_channel(named, SESSION_AGENT), c->timeout_ms, false, err);
 
 	if (rc) {
 		json_decref(params);

@@ -1,6 +1,8 @@
 // rtvs-vf: the program of a guest whose NIC has virtual functions that the host's switch lets it
 // control. It needs only the C library and jansson, in one static file for any guest.
+#include "agent.h"
 #include "cni.h"
+#include "flows.h"
 #include "session.h"
 #include "words.h"
 
@@ -11,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CHANNEL "/dev/virtio-ports/org.rtvswitch.nic.0"
 #define TIMEOUT_S 5
 #define MAX_TIMEOUT_S 3600
 
@@ -23,9 +24,10 @@ enum {
 };
 
 struct options {
-	const char *channel;
+	const char *channel; // NULL: the agent's socket, or the first serial port
+	const char *agent, *pf;
 	unsigned timeout_ms;
-	bool is_json;
+	bool is_json, sets_mode;
 };
 
 static void
@@ -35,6 +37,8 @@ help(void)
 	     "       rtvs-vf [OPTION...] set N WORD VALUE...\n"
 	     "       rtvs-vf [OPTION...] ip link set [dev] IF vf N WORD VALUE...\n"
 	     "       rtvs-vf [OPTION...] watch\n"
+	     "       rtvs-vf [OPTION...] agent [--switchdev] [--pf IF]\n"
+	     "       rtvs-vf [OPTION...] flows | stats\n"
 	     "\n"
 	     "In a guest: shows and changes the virtual functions of its NIC, within the limits of the host.\n"
 	     "\n"
@@ -42,12 +46,19 @@ help(void)
 	     "  set      changes virtual function N; what is not named stays\n"
 	     "  ip       the same in the words of iproute2; IF is not looked at, the channel says which NIC it is\n"
 	     "  watch    prints when a virtual function is enabled or disabled, until it is ended\n"
+	     "  agent    makes representors of the virtual functions and of the uplink, and keeps the filters (tc) of\n"
+	     "           their ingress in the host's switch, until it is ended. --switchdev: changes the NIC's mode\n"
+	     "  flows    those filters: what the switch executes (hw) or leaves to this kernel (trap), and its "
+	     "counters\n"
+	     "  stats    of the agent\n"
 	     "\n"
 	     "  mac ADDRESS                 vlan ID (qos 0, proto 802.1Q)\n"
 	     "  spoofchk on|off             trust on|off (the opposite of spoofchk)\n"
 	     "  state auto|enable|disable   max_tx_rate, min_tx_rate in Mbit/s\n"
 	     "\n"
-	     "  --channel PATH   serial port, or unix socket (" CHANNEL ")\n"
+	     "  --channel PATH   serial port, or unix socket (" SESSION_CHANNEL ")\n"
+	     "  --agent PATH     the agent's socket (" SESSION_AGENT "); used in place of the\n"
+	     "                   channel while the agent runs, if --channel is not given\n"
 	     "  --timeout S      for an answer of the host (5)\n"
 	     "  -j, --json       for programs\n"
 	     "  --version, --help\n"
@@ -143,7 +154,8 @@ call(const struct options *options, const char *method, json_t *params, json_t *
 {
 	char err[SESSION_ERR_SIZE];
 	struct session session;
-	int rc = vf_session_open(&session, options->channel, options->timeout_ms, false, err);
+	int rc = vf_session_open(
+		&session, vf_session_channel(options->channel, options->agent), options->timeout_ms, false, err);
 
 	if (rc) {
 		json_decref(params);
@@ -211,7 +223,8 @@ watch(const struct options *options)
 {
 	char err[SESSION_ERR_SIZE];
 	struct session session;
-	int rc = vf_session_open(&session, options->channel, options->timeout_ms, true, err);
+	int rc = vf_session_open(
+		&session, vf_session_channel(options->channel, options->agent), options->timeout_ms, true, err);
 
 	while (!rc) {
 		json_t *event = NULL;
@@ -231,11 +244,92 @@ watch(const struct options *options)
 	return complain(UNREACHABLE, "%s", err);
 }
 
+// ---- switchdev mode
+
+static int
+run_agent(const struct options *options)
+{
+	struct agent_options agent = {.channel = options->channel ? options->channel : SESSION_CHANNEL,
+		.socket = options->agent,
+		.pf = options->pf,
+		.timeout_ms = options->timeout_ms,
+		.sets_mode = options->sets_mode};
+
+	return agent_run(&agent);
+}
+
+static void
+print_flows(const json_t *flows)
+{
+	printf("%-5s %12s %15s %-7s %s\n", "STATE", "PACKETS", "BYTES", "IN", "RULE");
+	for (size_t i = 0; i < json_array_size(flows); i++) {
+		const json_t *flow = json_array_get(flows, i);
+		const char *reason = json_string_value(json_object_get(flow, "reason"));
+
+		printf("%-5s %12lld %15lld %-7s %s%s%s%s\n", json_string_value(json_object_get(flow, "state")),
+			(long long)json_integer_value(json_object_get(flow, "packets")),
+			(long long)json_integer_value(json_object_get(flow, "bytes")),
+			json_string_value(json_object_get(flow, "in")),
+			json_string_value(json_object_get(flow, "rule")), reason ? " (" : "", reason ? reason : "",
+			reason ? ")" : "");
+	}
+}
+
+static int
+flows(const struct options *options)
+{
+	char err[SESSION_ERR_SIZE];
+	json_t *rows = NULL;
+	int rc = vf_flows_list(options->agent, options->timeout_ms, &rows, err);
+
+	if (rc)
+		return complain(rc < 0 ? UNREACHABLE : REFUSED, "%s", err);
+	if (options->is_json)
+		print_json(rows);
+	else
+		print_flows(rows);
+	json_decref(rows);
+	return DONE;
+}
+
+static int
+stats(const struct options *options)
+{
+	char err[SESSION_ERR_SIZE];
+	json_t *agent = NULL, *value;
+	const char *key;
+	int rc = vf_flows_agent(options->agent, options->timeout_ms, &agent, err);
+
+	if (rc)
+		return complain(rc < 0 ? UNREACHABLE : REFUSED, "%s", err);
+	if (options->is_json)
+		print_json(agent);
+	else
+		json_object_foreach (agent, key, value) {
+			char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+
+			printf("%-12s %s\n", key, text ? text : "");
+			free(text);
+		}
+	json_decref(agent);
+	return DONE;
+}
+
 static int
 run(const struct options *options, char *const *words, unsigned n)
 {
 	if (!n)
-		return complain(WRONG_USAGE, "show, set, ip or watch is needed");
+		return complain(WRONG_USAGE, "show, set, ip, watch, agent, flows or stats is needed");
+	if (strcmp(words[0], "agent") != 0 && (options->sets_mode || options->pf))
+		return complain(WRONG_USAGE, "--switchdev and --pf are for agent");
+	if (n > 1 && (!strcmp(words[0], "agent") || !strcmp(words[0], "flows") || !strcmp(words[0], "stats")))
+		return complain(WRONG_USAGE, "%s takes no words", words[0]);
+	if (!strcmp(words[0], "agent"))
+		return run_agent(options);
+	if (!strcmp(words[0], "flows"))
+		return flows(options);
+	if (!strcmp(words[0], "stats"))
+		return stats(options);
 	if (!strcmp(words[0], "show"))
 		return show(options, words + 1, n - 1);
 	if (!strcmp(words[0], "set"))
@@ -244,16 +338,19 @@ run(const struct options *options, char *const *words, unsigned n)
 		return set_as_ip(options, words + 1, n - 1);
 	if (!strcmp(words[0], "watch"))
 		return n > 1 ? complain(WRONG_USAGE, "watch takes no words") : watch(options);
-	return complain(WRONG_USAGE, "'%.60s' is not known; show, set, ip and watch are", words[0]);
+	return complain(
+		WRONG_USAGE, "'%.60s' is not known; show, set, ip, watch, agent, flows and stats are", words[0]);
 }
 
 int
 main(int argc, char **argv)
 {
 	static const struct option known[] = {{"channel", required_argument, NULL, 'c'},
-		{"timeout", required_argument, NULL, 't'}, {"json", no_argument, NULL, 'j'},
-		{"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'v'}, {0}};
-	struct options options = {.channel = CHANNEL, .timeout_ms = TIMEOUT_S * 1000};
+		{"timeout", required_argument, NULL, 't'}, {"agent", required_argument, NULL, 'a'},
+		{"pf", required_argument, NULL, 'p'}, {"switchdev", no_argument, NULL, 's'},
+		{"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'v'},
+		{0}};
+	struct options options = {.agent = SESSION_AGENT, .timeout_ms = TIMEOUT_S * 1000};
 	json_int_t seconds;
 	int c;
 
@@ -269,6 +366,15 @@ main(int argc, char **argv)
 				return complain(WRONG_USAGE, "--timeout: '%.60s' is not 1 to %d seconds", optarg,
 					MAX_TIMEOUT_S);
 			options.timeout_ms = (unsigned)seconds * 1000;
+			break;
+		case 'a':
+			options.agent = optarg;
+			break;
+		case 'p':
+			options.pf = optarg;
+			break;
+		case 's':
+			options.sets_mode = true;
 			break;
 		case 'j':
 			options.is_json = true;

@@ -21,6 +21,7 @@
 #define PAUSE_MS 50 // until the port may have changed
 #define HELLO_MS 1000 // until a hello is said again
 #define FOR_EVER INT64_MAX
+#define EVENTS_MAX 256 // that are kept; vf.up and vf.down beyond them are not missed
 
 static int64_t
 now_ms(void)
@@ -84,6 +85,17 @@ open_path(struct session *s, const char *path)
 		return connect_socket(path);
 	fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
 	return fd < 0 ? -errno : fd;
+}
+
+const char *
+vf_session_channel(const char *named, const char *agent)
+{
+	int fd = named ? -1 : connect_socket(agent);
+
+	if (fd < 0)
+		return named ? named : SESSION_CHANNEL;
+	close(fd);
+	return agent;
 }
 
 // A port has one user at a time: the other one is waited for.
@@ -174,6 +186,7 @@ take_line(struct session *s, bool *ret_has_line)
 	return NULL;
 }
 
+// end_ms 0: does not wait.
 static int
 receive(struct session *s, int64_t end_ms)
 {
@@ -197,13 +210,35 @@ receive(struct session *s, int64_t end_ms)
 		return -ECONNRESET;
 	if (n < 0 && errno != EAGAIN && errno != EINTR)
 		return -errno;
-	return wait_for(s, POLLIN, end_ms);
+	return end_ms ? wait_for(s, POLLIN, end_ms) : -EAGAIN;
 }
 
-// The next message for which is_wanted. 0 or a negative errno.
+static json_t *
+take_event(struct session *s)
+{
+	json_t *event = json_incref(json_array_get(s->events, 0));
+
+	if (event)
+		(void)json_array_remove(s->events, 0);
+	return event;
+}
+
+static void
+keep_event(struct session *s, json_t *event)
+{
+	if (!s->events)
+		s->events = json_array();
+	if (json_is_string(json_object_get(event, "method")) && json_array_size(s->events) < EVENTS_MAX)
+		(void)json_array_append(s->events, event);
+}
+
+// The answer with this id, or without one the next event. 0 or a negative errno.
 static int
 next_message(struct session *s, const char *id, int64_t end_ms, json_t **ret_message)
 {
+	*ret_message = id ? NULL : take_event(s);
+	if (*ret_message)
+		return 0;
 	for (;;) {
 		bool has_line = true;
 		int rc;
@@ -217,6 +252,8 @@ next_message(struct session *s, const char *id, int64_t end_ms, json_t **ret_mes
 				*ret_message = message;
 				return 0;
 			}
+			if (message && id)
+				keep_event(s, message);
 			json_decref(message);
 		}
 		rc = receive(s, end_ms);
@@ -298,6 +335,8 @@ vf_session_close(struct session *s)
 	s->fd = -1;
 	free(s->in);
 	s->in = NULL;
+	json_decref(s->events);
+	s->events = NULL;
 }
 
 int
@@ -325,4 +364,12 @@ vf_session_event(struct session *s, json_t **ret_event, char err[SESSION_ERR_SIZ
 	int rc = next_message(s, NULL, FOR_EVER, ret_event);
 
 	return rc ? fail_silent(rc, err) : 0;
+}
+
+int
+vf_session_poll(struct session *s, json_t **ret_event, char err[SESSION_ERR_SIZE])
+{
+	int rc = next_message(s, NULL, 0, ret_event);
+
+	return rc && rc != -EAGAIN ? fail_silent(rc, err) : 0;
 }

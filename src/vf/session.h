@@ -18,7 +18,15 @@ struct session {
 	char *in;
 	size_t in_len, in_size;
 	bool is_skipping; // the rest of a line that was too long
+	json_t *events; // that came before an answer
 };
+
+#define SESSION_CHANNEL "/dev/virtio-ports/org.rtvswitch.nic.0"
+#define SESSION_AGENT "/run/rtvs-vf.sock"
+
+// The channel that is meant: `named`, or else the agent's socket if an agent is there, or else the
+// first serial port.
+const char *vf_session_channel(const char *named, const char *agent);
 
 // Opens and greets. wants_events: of vf_session_event. 0, or a negative errno with err: there is no
 // channel, or nobody answers.
@@ -32,3 +40,5 @@ int vf_session_call(
 // Waits for the next event, {method, params}, for as long as it takes. 0 with a new reference, or a
 // negative errno with err.
 int vf_session_event(struct session *session, json_t **ret_event, char err[SESSION_ERR_SIZE]);
+// Does not wait: 0 with NULL, there is none.
+int vf_session_poll(struct session *session, json_t **ret_event, char err[SESSION_ERR_SIZE]);

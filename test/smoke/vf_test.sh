@@ -64,6 +64,17 @@ limits_and_slips_are_refused() {
 	exits 2 vf fly
 	exits 2 vf
 	exits 2 vf --timeout 0 show
+	exits 2 vf agent now
+	exits 2 vf flows 0
+	exits 2 vf --switchdev show
+	exits 2 vf --pf ens1 flows
+	exits 3 vf --agent "$work/none.sock" flows
+	exits 3 vf --agent "$work/none.sock" stats
+	expect_fails 'the NIC is in mode legacy; --switchdev changes it' vf --agent "$work/a.sock" agent --pf lo
+	expect_fails 'switchdev needs an uplink' vf --agent "$work/a.sock" agent --pf lo --switchdev
+	exits 3 vf --channel "$work/none.ctl" --agent "$work/a.sock" agent --pf lo
+	exits 1 vf --agent "$work" agent --pf lo # a directory is in its place
+	wait_for 1 is_gone "$work/a.sock"
 	exits 3 timeout 20 "$rtvs_vf" --channel "$work/none.ctl" show
 	exits 3 timeout 20 "$rtvs_vf" --channel "$work/pf.sock" --timeout 1 show # somebody else's protocol
 	expect_fails 'port web1-vf0 belongs to eswitch web1' ctl port del web1-vf0
