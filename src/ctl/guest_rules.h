@@ -34,7 +34,8 @@ unsigned guest_rules_after(const struct guest_rules *rules, uint64_t cookie);
 const struct model_port *guest_rules_port(
 	const struct model *model, const struct model_eswitch *eswitch, uint16_t number);
 
-// Takes out those with these cookies, as far as there are such. -ENOMEM: all are still there.
+// Takes out those with these cookies, as far as there are such. -ENOMEM: those of some ports are
+// still there.
 int guest_rules_del(struct guest_rules *rules, const struct model *model, const struct model_eswitch *eswitch,
 	const uint64_t *cookies, unsigned n);
 int guest_rules_del_all(struct guest_rules *rules, const struct model *model, const struct model_eswitch *eswitch);

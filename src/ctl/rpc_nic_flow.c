@@ -132,6 +132,7 @@ flow_sync(void *ctx, const void *params, uint64_t present, json_t **ret_result, 
 	(void)present;
 	channel->server.n_calls_left -=
 		(int64_t)(json_array_size(p->add) + json_array_size(p->del)) / CHANNELS_RULES_OF_CALL;
+	channel->alone_s = 0; // it may have closed before the next tick looks
 	rc = eswitch->mode == MODEL_ESWITCH_SWITCHDEV ? 0 : refuse_mode(err);
 	if (!rc)
 		rc = take_cookies(p->del, "del", &del, &n_del, err);

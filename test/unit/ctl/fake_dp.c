@@ -6,6 +6,7 @@
 #include "bridge_params.h"
 #include "rtvs/dp_eswitch.h"
 #include "rtvs/dp_rules.h"
+#include "rtvs/flow_table.h"
 #include "rtvs/flow_text.h"
 
 #include <assert.h>
@@ -526,21 +527,75 @@ dp_port_del(struct dp *dp, unsigned id)
 	return 0;
 }
 
+static bool
+is_same_rule(const struct dp_rule_change *a, const struct dp_rule_change *b)
+{
+	const struct flow_rule *x = &a->entry.rule, *y = &b->entry.rule;
+
+	return a->is_there && b->is_there && x->priority == y->priority && !memcmp(&x->key, &y->key, sizeof(x->key)) &&
+		!memcmp(&x->mask, &y->mask, sizeof(x->mask));
+}
+
+// As the datapath refuses them. slot: of one that comes.
+static int
+check_match(const struct dp_rule_change *rules, uint32_t slot, char err[DP_ERR_SIZE])
+{
+	for (uint32_t i = 0; i < DP_MAX_RULES; i++)
+		if (i != slot && is_same_rule(&rules[i], &rules[slot])) {
+			(void)snprintf(err, DP_ERR_SIZE, "rule %u: another rule has this match and priority", slot);
+			return -EEXIST;
+		}
+	return 0;
+}
+
+static int
+check_masks(const struct dp_rule_change *rules, char err[DP_ERR_SIZE])
+{
+	const struct flow_key *masks[FLOW_TABLE_MASKS_MAX], *mask;
+	unsigned n = 0, k;
+
+	for (uint32_t i = 0; i < DP_MAX_RULES; i++) {
+		mask = &rules[i].entry.rule.mask;
+		for (k = 0; k < n && memcmp(masks[k], mask, sizeof(*mask)) != 0; k++)
+			;
+		if (!rules[i].is_there || k < n)
+			continue;
+		if (n == FLOW_TABLE_MASKS_MAX) {
+			(void)snprintf(err, DP_ERR_SIZE, "rule %u: too many masks", i);
+			return -EMLINK;
+		}
+		masks[n++] = mask;
+	}
+	return 0;
+}
+
 int
 dp_rules_change(struct dp *dp, unsigned id, enum dp_rules_of of, const struct dp_rule_change *changes, unsigned n,
 	char err[DP_ERR_SIZE])
 {
+	struct dp_rule_change *rules = NULL;
 	int rc = port_at(dp, id) ? change(err) : -ENOENT;
 
 	if (rc < 0)
 		return rc;
-	count_port(dp->ports[id].cfg.name);
-	if (!dp->ports[id].rules[of])
-		dp->ports[id].rules[of] = calloc(DP_MAX_RULES, sizeof(*changes));
+	rules = calloc(DP_MAX_RULES, sizeof(*rules));
+	assert(rules);
+	if (dp->ports[id].rules[of])
+		memcpy(rules, dp->ports[id].rules[of], DP_MAX_RULES * sizeof(*rules));
 	for (unsigned i = 0; i < n; i++) {
 		assert(changes[i].entry.rule.slot < DP_MAX_RULES);
-		dp->ports[id].rules[of][changes[i].entry.rule.slot] = changes[i];
+		rules[changes[i].entry.rule.slot] = changes[i];
 	}
+	rc = check_masks(rules, err);
+	for (unsigned i = 0; !rc && i < n; i++)
+		rc = check_match(rules, changes[i].entry.rule.slot, err);
+	if (rc < 0) {
+		free(rules);
+		return rc;
+	}
+	count_port(dp->ports[id].cfg.name);
+	free(dp->ports[id].rules[of]);
+	dp->ports[id].rules[of] = rules;
 	return 0;
 }
 

@@ -2,6 +2,8 @@
 #include "channels.h"
 #include "fake_dp.h"
 #include "nic_fixture.h"
+#include "rtvs/dp_rules.h"
+#include "rtvs/flow_table.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -169,6 +171,106 @@ each_rule_is_refused_by_itself(void **state)
 	expect_line("guest-rule f2 priority=32768,udp,actions=drop");
 }
 
+// What the datapath refuses of a call is found rule by rule.
+static void
+rules_of_one_match_and_too_many_masks_are_refused(void **state)
+{
+	char call[8192];
+	size_t len;
+
+	(void)state;
+	begin("");
+	EXPECT_ADDED("{\"add\":[" RULE("1", "vf0", "arp,actions=drop") "]}");
+	EXPECT_SYNC("{\"add\":[" RULE("2", "vf0", "arp,actions=allow") "," RULE("3", "vf0", "ip,actions=drop") "," RULE(
+			    "4", "vf1", "arp,actions=drop") "]}",
+		"{\"refused\":[{\"cookie\":2,\"reason\":\"another rule has this match and priority\"}]}");
+	assert_int_equal(nic_channel_count("rules"), 3);
+	// Two exchange their matches.
+	EXPECT_ADDED("{\"add\":[" RULE("3", "vf0", "arp,actions=drop") "," RULE("1", "vf0", "ip,actions=drop") "]}");
+	len = (size_t)snprintf(call, sizeof(call),
+		"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"flow.sync\",\"params\":{\"reset\":true,\"add\":[");
+	for (unsigned i = 1; i <= FLOW_TABLE_MASKS_MAX + 1; i++)
+		len += (size_t)snprintf(call + len, sizeof(call) - len,
+			"%s{\"cookie\":%u,\"in\":\"vf0\",\"rule\":\"ipv6,ipv6_dst=8000::/%u,actions=drop\"}",
+			i > 1 ? "," : "", i, i);
+	(void)snprintf(call + len, sizeof(call) - len, "]}}\n");
+	nic_expect(call, "{\"refused\":[{\"cookie\":33,\"reason\":\"too many masks\"}]}");
+	assert_int_equal(nic_channel_count("rules"), FLOW_TABLE_MASKS_MAX);
+	EXPECT_ADDED("{\"add\":[" RULE("33", "vf1", "ip,actions=drop") "," RULE("1", "vf0", "udp,actions=drop") "]}");
+}
+
+// Each guest has its own cookies, and no names of the other's ports.
+static void
+guests_do_not_reach_each_other(void **state)
+{
+	static const char *const names[] = {"g1", "gu", "vf2", "pf", "f0", "up", "", "vf01"};
+	char call[512], control[RTVS_PATH_SIZE];
+
+	(void)state;
+	begin("");
+	EXPECT_ADDED("{\"add\":[" RULE("1", "vf0", "actions=output:vf1") "]}");
+	for (unsigned i = 0; i < 2; i++) {
+		(void)snprintf(call, sizeof(call), "{\"name\":\"g%u\",\"bridge\":\"br0\",\"socket\":\"/sg%u\"}", i, i);
+		fixture_ok(nic.f, "port.add", call);
+	}
+	fixture_ok(nic.f, "port.add", "{\"name\":\"gu\",\"bridge\":\"br0\",\"type\":\"eswitch\"}");
+	(void)snprintf(control, sizeof(control), "%.64s/other.sock", nic.f->dir);
+	(void)snprintf(call, sizeof(call),
+		"{\"name\":\"other\",\"pf\":\"g0\",\"vfs\":\"g1\",\"control\":\"%.100s\",\"uplink\":\"up\"}", control);
+	fixture_refused(nic.f, "eswitch.add", call, RPC_STATE_ERROR, "uplink: port up belongs to eswitch e");
+	(void)snprintf(call, sizeof(call),
+		"{\"name\":\"other\",\"pf\":\"g0\",\"vfs\":\"g1\",\"control\":\"%.100s\",\"uplink\":\"gu\","
+		"\"mode\":\"switchdev\"}",
+		control);
+	fixture_ok(nic.f, "eswitch.add", call);
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		(void)snprintf(call, sizeof(call),
+			SYNC("{\"add\":[{\"cookie\":2,\"in\":\"vf0\",\"rule\":\"actions=output:%s\"}]}"), names[i]);
+		nic_expect(call, "{\"refused\":[{\"cookie\":2,");
+	}
+	close(nic.fd);
+	nic.fd = nic_connect(control);
+	nic_say(HELLO, strlen(HELLO));
+	(void)nic_hear(NULL);
+	nic_expect(CALL("flow.stats", "{}"), "{\"flows\":[],\"more\":false}");
+	EXPECT_ADDED("{\"del\":[1],\"add\":[" RULE("1", "vf0", "actions=output:uplink") "]}");
+	expect_line("guest-rule f1 priority=32768,actions=output:f2\n");
+	expect_line("guest-rule g1 priority=32768,actions=output:gu\n");
+	nic_expect(CALL("flow.flush", "{}"), "\"result\":true");
+	expect_line("guest-rule f1");
+	assert_false(is_in_datapath("guest-rule g1"));
+}
+
+// A port has as many slots as there may be rules.
+static void
+a_port_may_have_all_rules(void **state)
+{
+	static char call[CHANNELS_LINE_BYTES];
+	size_t len;
+
+	fixture_refused(*state, "eswitch.add", nic_with_control(PORTS ",\"max_rules\":4097"), RPC_INVALID_PARAMS,
+		"max_rules: 4097 is out of range 0 to 4096");
+	begin(",\"max_rules\":4096");
+	for (unsigned first = 1; first <= DP_MAX_RULES; first += 512) {
+		len = (size_t)snprintf(call, sizeof(call),
+			"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"flow.sync\",\"params\":{\"add\":[");
+		for (unsigned i = first; i < first + 512; i++)
+			len += (size_t)snprintf(call + len, sizeof(call) - len,
+				"%s{\"cookie\":%u,\"in\":\"vf0\",\"rule\":\"priority=%u,actions=drop\"}",
+				i > first ? "," : "", i, i);
+		(void)snprintf(call + len, sizeof(call) - len, "]}}\n");
+		channels_tick(&nic.f->ctl->channels);
+		channels_tick(&nic.f->ctl->channels);
+		nic_expect(call, "\"refused\":[]");
+	}
+	assert_int_equal(nic_channel_count("rules"), DP_MAX_RULES);
+	EXPECT_SYNC("{\"add\":[" RULE("4097", "vf1", "actions=drop") "]}", "there are 4096 rules already");
+	EXPECT_ADDED("{\"add\":[" RULE("9", "vf0", "priority=5000,actions=drop") "]}");
+	EXPECT_ADDED("{\"del\":[10,11],\"add\":[" RULE("4097", "vf0", "actions=drop") "," RULE(
+		"4098", "vf1", "actions=drop") "]}");
+	assert_int_equal(nic_channel_count("rules"), DP_MAX_RULES);
+}
+
 static void
 wrong_calls_change_nothing(void **state)
 {
@@ -224,6 +326,21 @@ rules_outlive_their_session_for_a_while(void **state)
 	nic_say(HELLO, strlen(HELLO));
 	(void)nic_hear(NULL);
 	assert_int_equal(nic_channel_count("rules"), 0);
+	// A session that is shorter than a tick.
+	close(nic.fd);
+	fixture_turn(nic.f);
+	for (unsigned i = 0; i < 2 * CHANNELS_RULES_S; i++)
+		channels_tick(channels);
+	nic_greet();
+	EXPECT_ADDED("{\"add\":[" RULE("5", "vf0", "actions=drop") "]}");
+	close(nic.fd);
+	fixture_turn(nic.f);
+	for (unsigned i = 0; i < CHANNELS_RULES_S - 1; i++)
+		channels_tick(channels);
+	expect_line("guest-rule f1");
+	channels_tick(channels);
+	assert_false(is_in_datapath("guest-rule"));
+	nic_greet();
 	EXPECT_ADDED("{\"add\":[" RULE("5", "vf0", "actions=drop") "]}");
 	fixture_ok(nic.f, "eswitch.del", "{\"name\":\"e\"}");
 	assert_false(is_in_datapath("guest-rule"));
@@ -310,6 +427,9 @@ main(void)
 		WITH_NIC(the_datapath_has_the_last_word),
 		WITH_NIC(rules_come_and_go),
 		WITH_NIC(each_rule_is_refused_by_itself),
+		WITH_NIC(rules_of_one_match_and_too_many_masks_are_refused),
+		WITH_NIC(guests_do_not_reach_each_other),
+		WITH_NIC(a_port_may_have_all_rules),
 		WITH_NIC(wrong_calls_change_nothing),
 		WITH_NIC(rules_outlive_their_session_for_a_while),
 		WITH_NIC(guests_hear_of_changes_by_the_host),
