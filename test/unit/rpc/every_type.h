@@ -19,7 +19,7 @@ struct every_type {
 	struct prefix_list ips;
 	struct vlan_set vlans;
 	struct cpu_list cpus;
-	json_t *calls;
+	json_t *calls, *list;
 };
 
 static const char *const every_type_kinds[] = {"vhost", "ethdev", "vdpa", NULL};
@@ -44,6 +44,7 @@ static const struct rpc_param every_type_params[] = {
 	P(vlans, RPC_VLANS, .help = "VLANs"),
 	P(cpus, RPC_CPUS, .def = "0-1", .help = "CPUs"),
 	P(calls, RPC_CALLS, .help = "calls"),
+	P(list, RPC_LIST, .max = 4, .help = "list"),
 };
 #undef P
 #define EVERY_TYPE_N_PARAMS (sizeof(every_type_params) / sizeof(every_type_params[0]))

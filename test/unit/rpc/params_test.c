@@ -20,7 +20,7 @@ decode(const char *json, bool use_defaults)
 	assert_non_null(in);
 	memset(&err, 0, sizeof(err));
 	rc = rpc_decode(every_type_params, EVERY_TYPE_N_PARAMS, in, use_defaults, &decoded, &present, &err);
-	decoded.calls = NULL; // borrowed from what goes now
+	decoded.calls = decoded.list = NULL; // borrowed from what goes now
 	json_decref(in);
 	return rc;
 }
@@ -139,6 +139,8 @@ static const struct {
 	{"{\"name\":\"a\",\"cpus\":\"0-16\"}", "cpus: '0-16' is not a text of at most 16 CPUs, each once (\"1,3-5\")"},
 	{"{\"name\":\"a\",\"calls\":\"x\"}", "calls: 'x' is not a list of calls {\"method\", \"params\"}"},
 	{"{\"name\":\"a\",\"calls\":[{}]}", "calls: an object is not a list of calls {\"method\", \"params\"}"},
+	{"{\"name\":\"a\",\"list\":\"x\"}", "list: 'x' is not a list"},
+	{"{\"name\":\"a\",\"list\":[1,2,3,4,5]}", "list: number of values 5 is out of range 0 to 4"},
 	{"{\"name\":\"a\",\"dedline\":1}", "unknown parameter 'dedline'; did you mean 'deadline'?"},
 	{"{\"name\":\"a\",\"zzz\":1}", "unknown parameter 'zzz'"},
 	{"[]", "params: not an object of named parameters"},
