@@ -157,7 +157,8 @@ const struct rpc_method rpc_eswitch_methods[] = {
 		"Its name, pf, config (parameters of eswitch.add), vfs (vf, port, enabled, vlan, admin_up) and "
 		"channel: whether QEMU is connected and a program of the guest has greeted, calls, those of them that "
 		"were refused, lines skipped before a greeting or ended as too long, seconds in which calls had to "
-		"wait; refusal: the host's last reason that the guest was not told.",
+		"wait; refusal: the host's last reason that the guest was not told; rules of the guest in mode "
+		"switchdev, and how many were refused (rules_refused).",
 		eswitch_show, eswitch_params, 1, CFG_SIZE, RPC_READ_ONLY},
 	{0},
 };

@@ -447,7 +447,7 @@ nic_mode(void *ctx, const void *params, uint64_t present, json_t **ret_result, s
 // clang-format off
 static const struct rpc_param hello_params[] = {
 	H(nonce, RPC_NAME, .is_required = true, .min = 1, .max = NONCE_SIZE - 1, .help = "text that the answer repeats"),
-	H(events, RPC_BOOL, .def = "false", .help = "send vf.up and vf.down"),
+	H(events, RPC_BOOL, .def = "false", .help = "send vf.up, vf.down and nic.changed"),
 };
 
 static const struct rpc_param mode_params[] = {
@@ -473,8 +473,8 @@ const struct rpc_method rpc_nic_methods[] = {
 	{"nic.hello", "Begin a session. Whatever came before it is skipped, and subscriptions before it end.",
 		"{nonce, protocol, n_vfs, max_line_bytes, max_batch, calls_per_s, calls_burst}", nic_hello,
 		hello_params, N(hello_params), sizeof(struct hello_params), RPC_STARTUP},
-	{"nic.get", "Show the physical function, the virtual ones, and the host's limits.", "{pf, vfs, limits}",
-		nic_get, NULL, 0, 0, RPC_READ_ONLY},
+	{"nic.get", "Show the physical function, the virtual ones, and the host's limits.",
+		"{mode, first_vid, pf, vfs, limits}", nic_get, NULL, 0, 0, RPC_READ_ONLY},
 	{"nic.mode", "Change who switches the packets of virtual functions. Rules of before are gone.", "true",
 		nic_mode, mode_params, N(mode_params), sizeof(struct mode_params), RPC_CHANGE},
 	{"vf.set", "Change a virtual function; missing parameters stay.", "true", vf_set, vf_set_params,
