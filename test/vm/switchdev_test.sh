@@ -16,6 +16,7 @@ ctl port add pf bridge=br0 "socket=$work/pf.sock"
 for i in 0 1; do ctl port add vf$i bridge=br0 "socket=$work/vf$i.sock" "allowed_macs=${mac[i]}"; done
 ctl port add up type=eswitch bridge=br0
 tap_port t1 10.0.0.1/24 bridge=br0
+tap_port t2 10.0.0.2/24 bridge=br0 vlan=10
 # Without an uplink at first.
 eswitch=(web1 pf=pf vfs=vf0,vf1 "control=$work/web1.ctl" allowed_macs=52:54:00:aa:00:00/40 vlans=10-19)
 ctl eswitch add "${eswitch[@]}"
@@ -120,6 +121,21 @@ rewrites() {
 	in_guest g 10 'for i in ens1up ens1r0; do tc filter del dev $i ingress prio 1; done'
 }
 
+# The VF has no tag, the other side of the uplink has VLAN 10.
+tags() {
+	ctl port set up vlan_mode=trunk trunk=10
+	in_guest g 10 "tc filter add dev ens1r0 ingress prio 1 protocol arp flower arp_tip 10.0.0.2 action vlan push id 10 pipe action mirred egress redirect dev ens1up
+		tc filter add dev ens1r0 ingress prio 2 protocol ip flower dst_ip 10.0.0.2 action vlan push id 10 pipe action mirred egress redirect dev ens1up
+		tc filter add dev ens1up ingress prio 3 protocol 802.1Q flower vlan_id 10 action vlan pop pipe action mirred egress redirect dev ens1r0"
+	wait_for 10 any_flow "f['rule'].endswith('dl_vlan=10,actions=strip_vlan,output:vf0') and f['state'] == 'hw'"
+	wait_for 10 pod_pings 0 10.0.0.2
+	any_flow "f['rule'].endswith('nw_dst=10.0.0.2,actions=push_vlan:10,output:uplink') and f['state'] == 'hw' and f['packets'] > 0"
+	any_flow "f['rule'].endswith('strip_vlan,output:vf0') and f['packets'] > 0"
+	in_guest g 10 'tc filter del dev ens1r0 ingress prio 1; tc filter del dev ens1r0 ingress prio 2; tc filter del dev ens1up ingress prio 3'
+	ctl port set up vlan_mode=access trunk=
+	is_conserved
+}
+
 what_the_switch_cannot_do_is_a_trap() {
 	local before after
 	in_guest g 10 'tc filter add dev ens1r0 ingress prio 1 protocol ip flower ip_proto icmp action skbedit mark 5 pipe action mirred egress redirect dev ens1up'
@@ -213,6 +229,7 @@ run_case "the agent makes representors" agent_makes_representors
 run_case "rules of tc are the switch's" rules_of_tc_are_the_switchs
 run_case "drops, and deletions" drops_and_deletions
 run_case "rewrites" rewrites
+run_case "tags" tags
 run_case "what the switch cannot do is a trap" what_the_switch_cannot_do_is_a_trap
 run_case "the agent is killed" agent_is_killed
 run_case "the daemon is killed" daemon_is_killed
