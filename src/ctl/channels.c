@@ -144,18 +144,30 @@ channels_flushed(void *arg, const char *name)
 		guest_rules_forget(&channel->rules);
 }
 
+// The guest's driver of the PF has ended, as in a reboot, which its serial port does not tell. A
+// program that lives on is told, and brings its rules again.
+static void
+guest_is_gone(struct channel *channel, const struct model_eswitch *eswitch)
+{
+	if (!channel->rules.n || guest_rules_del_all(&channel->rules, channel->channels->plane->live, eswitch))
+		return;
+	channel->n_sets = eswitch->n_sets - 1;
+}
+
 void
 channels_link(struct channels *channels, const char *port, bool is_up)
 {
 	unsigned pos;
 	int vf;
 	const struct model_eswitch *eswitch = model_eswitch_of(channels->plane->live, port, &vf);
-	struct channel *channel = eswitch && vf >= 0 ? find(channels, eswitch->name, &pos) : NULL;
+	struct channel *channel = eswitch ? find(channels, eswitch->name, &pos) : NULL;
 
-	if (channel)
+	if (channel && vf >= 0)
 		send_event(channel,
 			json_pack("{s:s, s:s, s:{s:i}}", "jsonrpc", "2.0", "method", is_up ? "vf.up" : "vf.down",
 				"params", "vf", vf));
+	else if (channel && !is_up && !strcmp(port, eswitch->pf))
+		guest_is_gone(channel, eswitch);
 }
 
 json_t *

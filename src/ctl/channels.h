@@ -65,7 +65,8 @@ channels_eswitch(const struct channel *channel)
 
 // Once a second.
 void channels_tick(struct channels *channels);
-// Tells the guest of the port's eswitch, if it asked for that and the port is a VF's.
+// Of a VF: tells the guest of its eswitch, if it asked for that. Of a PF that is down: the guest's
+// rules go.
 void channels_link(struct channels *channels, const char *port, bool is_up);
 // {connected, calls, refused, ...} of the eswitch's channel, new reference.
 json_t *channels_json(const struct channels *channels, const char *name);

@@ -281,13 +281,23 @@ apply_bridges(struct plan *p)
 	return true;
 }
 
-// One that has rules is down until it has them: nothing passes before.
+static bool
+is_switched(const struct plan *p, const char *port)
+{
+	int vf;
+	const struct model_eswitch *eswitch = model_eswitch_of(p->target, port, &vf);
+
+	return eswitch && eswitch->mode == MODEL_ESWITCH_SWITCHDEV;
+}
+
+// One that has rules, or is of an eswitch in switchdev mode, is down until it has them, or that:
+// nothing passes before.
 static int
 add_port(struct plan *p, const struct model_port *to)
 {
 	struct dp_port_cfg cfg = to->cfg;
 
-	cfg.admin_up &= !to->n_rules;
+	cfg.admin_up &= !to->n_rules && !is_switched(p, cfg.name);
 	return model_port_add(p->m, &cfg, p->err);
 }
 
@@ -348,8 +358,8 @@ execute(struct plan *p)
 {
 	(void)(apply_system(p) && remove_eswitches(p) && remove_macs(p) && detach_ports(p) && remove_ports(p, 1) &&
 		remove_ports(p, 0) && remove_bridges(p) && remove_pools(p) && apply_bridges(p) && apply_pools(p) &&
-		apply_ports(p, 0) && apply_ports(p, 1) && apply_rules(p) && apply_ports(p, 0) && apply_ports(p, 1) &&
-		apply_eswitches(p) && add_macs(p));
+		apply_ports(p, 0) && apply_ports(p, 1) && apply_rules(p) && apply_eswitches(p) && apply_ports(p, 0) &&
+		apply_ports(p, 1) && add_macs(p));
 	return p->rc;
 }
 

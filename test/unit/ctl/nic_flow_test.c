@@ -87,6 +87,32 @@ host_permits_the_mode(void **state)
 	assert_false(is_in_datapath("eswitch f0"));
 }
 
+// As for ports with rules: a VF is added down, the eswitch comes, and the VF is set up.
+static void
+functions_are_never_on_the_bridge_before(void **state)
+{
+	struct fixture *f = *state;
+	struct rpc_error err;
+	unsigned n_switched, n_plain;
+	json_t *calls, *params;
+	char *text;
+
+	begin("");
+	fixture_ok(f, "port.add", "{\"name\":\"plain\",\"bridge\":\"br0\",\"socket\":\"/s7\"}");
+	calls = fixture_call(f, "config.dump", NULL, &err);
+	fixture_ok(f, "config.apply", "{\"calls\":[]}");
+	n_switched = fake_dp_n_port_changes("f1");
+	n_plain = fake_dp_n_port_changes("plain");
+	params = json_pack("{s:o}", "calls", calls);
+	text = json_dumps(params, JSON_COMPACT);
+	fixture_ok(f, "config.apply", text);
+	assert_int_equal(fake_dp_n_port_changes("plain"), n_plain + 1);
+	assert_int_equal(fake_dp_n_port_changes("f1"), n_switched + 2);
+	expect_line("eswitch f0 up f1 f2");
+	free(text);
+	json_decref(params);
+}
+
 static void
 the_datapath_has_the_last_word(void **state)
 {
@@ -366,6 +392,35 @@ guests_hear_of_changes_by_the_host(void **state)
 	assert_non_null(strstr(nic_hear(NULL), "\"method\":\"nic.changed\""));
 }
 
+// QEMU keeps the channel while its guest boots again.
+static void
+rules_end_with_the_guests_driver(void **state)
+{
+	static const char hello[] = CALL("nic.hello", "{\"nonce\":\"n2\",\"events\":true}");
+	struct dp_event ev = {.type = DP_EVENT_LINK, .is_up = true};
+
+	(void)state;
+	begin("");
+	nic_say(hello, strlen(hello));
+	channels_tick(&nic.f->ctl->channels);
+	EXPECT_ADDED("{\"add\":[" RULE("5", "vf0", "actions=drop") "]}");
+	ev.port = model_port_find(nic.f->ctl->plane.live, "f0")->id;
+	fake_dp_event(&ev);
+	ev.port = model_port_find(nic.f->ctl->plane.live, "up")->id;
+	ev.is_up = false;
+	fake_dp_event(&ev);
+	fixture_turn(nic.f);
+	expect_line("guest-rule f1");
+	(void)nic_hear(NULL);
+	ev.port = model_port_find(nic.f->ctl->plane.live, "f0")->id;
+	fake_dp_event(&ev);
+	fixture_turn(nic.f);
+	assert_false(is_in_datapath("guest-rule"));
+	channels_tick(&nic.f->ctl->channels);
+	fixture_turn(nic.f);
+	assert_non_null(strstr(nic_hear(NULL), "nic.changed")); // one that is still there
+}
+
 // As many as a line takes, again and again: what is beyond 2,000 a second waits.
 static void
 rules_beyond_the_rate_wait(void **state)
@@ -424,6 +479,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		WITH_NIC(host_permits_the_mode),
+		WITH_NIC(functions_are_never_on_the_bridge_before),
 		WITH_NIC(the_datapath_has_the_last_word),
 		WITH_NIC(rules_come_and_go),
 		WITH_NIC(each_rule_is_refused_by_itself),
@@ -433,6 +489,7 @@ main(void)
 		WITH_NIC(wrong_calls_change_nothing),
 		WITH_NIC(rules_outlive_their_session_for_a_while),
 		WITH_NIC(guests_hear_of_changes_by_the_host),
+		WITH_NIC(rules_end_with_the_guests_driver),
 		WITH_NIC(rules_beyond_the_rate_wait),
 		WITH_NIC(statistics_come_in_pages),
 	};
