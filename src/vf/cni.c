@@ -286,11 +286,14 @@ vf_cni_run(unsigned timeout_ms)
 	json_t *config;
 	int rc;
 
-	if (!strcmp(c.command, "VERSION"))
-		return print_versions();
+	// Before VERSION, too: who writes it must not find a closed pipe.
 	config = read_config();
-	rc = config ? run(&c, config) :
-		      fail(&c, CNI_BAD_JSON, "standard input: no JSON object of at most %u bytes", CONFIG_BYTES_MAX);
+	if (!strcmp(c.command, "VERSION"))
+		rc = print_versions();
+	else if (config)
+		rc = run(&c, config);
+	else
+		rc = fail(&c, CNI_BAD_JSON, "standard input: no JSON object of at most %u bytes", CONFIG_BYTES_MAX);
 	vf_cni_config_free(&c.config);
 	json_decref(config);
 	return rc;
