@@ -244,10 +244,10 @@ def plots(rows):
     drawn = [(text, bars(rows, direction, {f"{n} pods" if n > 1 else "1 pod": (n, "mbit") for n in sorted({row["pods"] for row in rows})},
                          "Mbit/s")) for direction, text in rates.items()]
     trips = {"median": (1, "rr_p50_us"), "99 %": (1, "rr_p99_us"), "longest": (1, "rr_max_us")}
-    return [*drawn, ("Round trips of one byte", bars(rows, "rr", trips, "us", True))]
+    return [*drawn, ("Round trips of one byte", bars(rows, "rr", trips, "us"))]
 
 
-def bars(rows, direction, groups, unit, is_log=False):
+def bars(rows, direction, groups, unit):
     """groups: a name, the number of pods and the key of the rows."""
     values, ends = {}, {}
     for system, name in SYSTEMS.items():
@@ -256,4 +256,4 @@ def bars(rows, direction, groups, unit, is_log=False):
             continue
         values[name] = {g: own[n][key] for g, (n, key) in groups.items() if n in own}
         ends[name] = {g: (min(own[n][f"{key}_rounds"]), max(own[n][f"{key}_rounds"])) for g, (n, key) in groups.items() if n in own}
-    return report.bars(list(groups), list(values), values, "", unit, ends, is_log)
+    return report.bars(list(groups), list(values), values, "", unit, ends, is_labelled=True)
