@@ -30,6 +30,8 @@ const struct rpc_param eswitch_params[ESWITCH_PARAMS_N] = {
 		.help = "largest max_tx_rate of a VF; 0: the guest may not change it, or from 8kbit"),
 	PAS("min_rate", min_rate_bps, RPC_RATE, .max = DP_RATE_MAX, .def = "0",
 		.help = "largest sum of the VFs' min_tx_rate; 0: the guest may guarantee nothing, or from 8kbit"),
+	PAS("deadlines", delegates_deadline, RPC_BOOL, .def = "false",
+		.help = "true: the guest may set the deadline of its VFs' packets, as far as admission finds room"),
 	P(max_rules, RPC_UINT, .max = DP_MAX_RULES, .def = "1024", .help = "switchdev: rules that the guest may have"),
 	PAS("miss_rate", miss_pps, RPC_UINT, .max = MODEL_ESWITCH_MISS_MAX, .def = "20000",
 		.help = "switchdev: packets a second of each VF, and of the uplink, that may go to the guest's kernel; 0: no limit"),

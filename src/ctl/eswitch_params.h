@@ -7,7 +7,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 
-#define ESWITCH_PARAMS_N 16
+#define ESWITCH_PARAMS_N 17
 extern const struct rpc_param eswitch_params[ESWITCH_PARAMS_N]; // the name stands first
 
 // Could eswitch.set make one of the other?

@@ -58,6 +58,7 @@ struct model_eswitch {
 	bool has_untagged; // VLAN 0 is permitted, too
 	uint64_t max_rate_bps; // of one VF
 	uint64_t min_rate_bps; // guarantees of all VFs together
+	bool delegates_deadline; // the guest sets those of its VFs
 	uint32_t max_rules; // of the guest, up to DP_MAX_RULES
 	uint32_t miss_pps; // as dp_eswitch_cfg's
 	uint64_t n_sets; // no parameter: how often it was set

@@ -337,6 +337,7 @@ model_eswitch_set(struct model *m, const struct model_eswitch *cfg, char err[DP_
 	next.has_untagged = cfg->has_untagged;
 	next.max_rate_bps = cfg->max_rate_bps;
 	next.min_rate_bps = cfg->min_rate_bps;
+	next.delegates_deadline = cfg->delegates_deadline;
 	next.mode = cfg->mode;
 	next.max_rules = cfg->max_rules;
 	next.miss_pps = cfg->miss_pps;

@@ -47,6 +47,7 @@ struct vf_params {
 	bool spoofchk, trust;
 	uint32_t link_state;
 	uint32_t min_mbit, max_mbit;
+	uint64_t deadline_ns;
 };
 
 // Positions in vf_set_params.
@@ -61,6 +62,7 @@ enum given {
 	GIVEN_LINK,
 	GIVEN_MIN,
 	GIVEN_MAX,
+	GIVEN_DEADLINE,
 	N_GIVEN
 };
 
@@ -117,13 +119,15 @@ port_json(const struct channel *channel, const struct model_port *port)
 {
 	const struct dp_port_cfg *cfg = &port->cfg;
 	struct dp_port_state state = {0};
+	char deadline[UNITS_TEXT_SIZE];
 
 	(void)dp_port_state(channel->channels->plane->dp, port->id, &state);
-	return json_pack("{s:o, s:i, s:i, s:s, s:b, s:b, s:s, s:I, s:I, s:b}", "mac", mac_json(cfg), "vlan",
+	return json_pack("{s:o, s:i, s:i, s:s, s:b, s:b, s:s, s:I, s:I, s:s, s:b}", "mac", mac_json(cfg), "vlan",
 		(int)cfg->vlan, "qos", 0, "proto", proto_names[0], "spoofchk", is_checked(cfg), "trust",
 		!is_checked(cfg), "link_state", link_names[cfg->admin_up ? LINK_AUTO : LINK_DISABLE], "min_tx_rate",
 		(json_int_t)(cfg->min_rate_bps / BPS_PER_MBIT), "max_tx_rate",
-		(json_int_t)(cfg->max_rate_bps / BPS_PER_MBIT), "enabled", state.is_link_up);
+		(json_int_t)(cfg->max_rate_bps / BPS_PER_MBIT), "deadline",
+		units_format_time(cfg->deadline_ns, deadline), "enabled", state.is_link_up);
 }
 
 static json_t *
@@ -155,11 +159,12 @@ vlans_text(const struct model_eswitch *eswitch)
 static json_t *
 limits_json(const struct model_eswitch *eswitch)
 {
-	return json_pack("{s:s, s:s, s:b, s:I, s:I, s:b, s:i, s:i}", "allowed_macs", eswitch->allowed_macs, "vlans",
-		vlans_text(eswitch), "untagged", eswitch->has_untagged, "max_rate",
+	return json_pack("{s:s, s:s, s:b, s:I, s:I, s:b, s:b, s:i, s:i}", "allowed_macs", eswitch->allowed_macs,
+		"vlans", vlans_text(eswitch), "untagged", eswitch->has_untagged, "max_rate",
 		(json_int_t)(eswitch->max_rate_bps / BPS_PER_MBIT), "min_rate",
-		(json_int_t)(eswitch->min_rate_bps / BPS_PER_MBIT), "switchdev", eswitch->uplink[0] != '\0',
-		"max_rules", (int)eswitch->max_rules, "miss_rate", (int)eswitch->miss_pps);
+		(json_int_t)(eswitch->min_rate_bps / BPS_PER_MBIT), "deadlines", eswitch->delegates_deadline,
+		"switchdev", eswitch->uplink[0] != '\0', "max_rules", (int)eswitch->max_rules, "miss_rate",
+		(int)eswitch->miss_pps);
 }
 
 static int
@@ -332,11 +337,23 @@ set_rates(const struct model *m, const struct model_eswitch *eswitch, const stru
 	return rc;
 }
 
+static int
+set_deadline(const struct model_eswitch *eswitch, const struct vf_params *p, uint64_t present, struct dp_port_cfg *cfg,
+	struct rpc_error *err)
+{
+	if (!HAS(present, DEADLINE))
+		return 0;
+	if (!eswitch->delegates_deadline)
+		return refuse(err, "deadline: the guest may not change it (deadlines is false); " BY_HOST);
+	cfg->deadline_ns = p->deadline_ns;
+	return 0;
+}
+
 // The parameters of the port.set that makes one of the other.
 static json_t *
 changes_json(const struct dp_port_cfg *from, const struct dp_port_cfg *to)
 {
-	static const char *const names[] = {"allowed_macs", "vlan", "admin_up", "min_rate", "max_rate"};
+	static const char *const names[] = {"allowed_macs", "vlan", "admin_up", "min_rate", "max_rate", "deadline"};
 	json_t *changes = json_pack("{s:s}", "name", to->name);
 
 	for (unsigned i = 0; i < port_params_n; i++)
@@ -353,8 +370,8 @@ refuse_by_host(struct channel *channel, unsigned vf, bool is_full, const char *t
 	(void)snprintf(channel->refusal, sizeof(channel->refusal), "VF %u: %.480s", vf, text);
 	if (is_full)
 		rpc_error_errno(err, -ENOSPC,
-			"min_tx_rate: the host cannot guarantee it beside its other promises; its administrator sees "
-			"why");
+			"min_tx_rate, deadline: the host cannot guarantee that beside its other promises; its "
+			"administrator sees why");
 	else
 		rpc_error_errno(err, -EPERM, "vf %u: the host refuses the change; its administrator sees why", vf);
 	return -1;
@@ -404,6 +421,8 @@ vf_set(void *ctx, const void *params, uint64_t present, json_t **ret_result, str
 		rc = set_vlan(eswitch, p, present, &to, err);
 	if (!rc)
 		rc = set_rates(m, eswitch, p, present, &to, err);
+	if (!rc)
+		rc = set_deadline(eswitch, p, present, &to, err);
 	if (!rc && HAS(present, LINK))
 		to.admin_up = p->link_state != LINK_DISABLE;
 	return rc ? rc : change_port(channel, p->vf, &port->cfg, &to, err);
@@ -464,6 +483,7 @@ static const struct rpc_param vf_set_params[] = {
 	[GIVEN_TRUST] = V(trust, RPC_BOOL, .help = "on: as spoofchk off"),
 	[GIVEN_LINK] = V(link_state, RPC_ENUM, .names = link_names, .help = "disable: no carrier; auto, enable: there is one"),
 	[GIVEN_MIN] = VAS("min_tx_rate", min_mbit, RPC_UINT, .max = MAX_MBIT, .help = "guaranteed rate in Mbit/s; 0: none"),
+	[GIVEN_DEADLINE] = VAS("deadline", deadline_ns, RPC_TIME, .max = DP_DEADLINE_MAX_NS, .help = "from a packet's arrival to its departure; 0: none"),
 	[GIVEN_MAX] = VAS("max_tx_rate", max_mbit, RPC_UINT, .max = MAX_MBIT, .help = "largest rate in Mbit/s; 0: the host's limit"),
 };
 // clang-format on

@@ -55,6 +55,7 @@ help(void)
 	     "  mac ADDRESS                 vlan ID (qos 0, proto 802.1Q)\n"
 	     "  spoofchk on|off             trust on|off (the opposite of spoofchk)\n"
 	     "  state auto|enable|disable   max_tx_rate, min_tx_rate in Mbit/s\n"
+	     "  deadline TIME (2ms)         where the host permits it\n"
 	     "\n"
 	     "  --channel PATH   serial port, or unix socket (" SESSION_CHANNEL ")\n"
 	     "  --agent PATH     the agent's socket (" SESSION_AGENT "); used in place of the\n"
@@ -100,12 +101,13 @@ print_row(const char *name, const json_t *row)
 {
 	const char *mac = json_string_value(json_object_get(row, "mac"));
 	const char *state = json_string_value(json_object_get(row, "link_state"));
+	const char *deadline = json_string_value(json_object_get(row, "deadline"));
 
-	printf("%-4s %-18s %5lld %-9s %-6s %-8s %8lld %8lld  %s\n", name, mac ? mac : "-",
+	printf("%-4s %-18s %5lld %-9s %-6s %-8s %8lld %8lld %9s  %s\n", name, mac ? mac : "-",
 		(long long)json_integer_value(json_object_get(row, "vlan")), on_off(row, "spoofchk"),
 		on_off(row, "trust"), state ? state : "-",
 		(long long)json_integer_value(json_object_get(row, "min_tx_rate")),
-		(long long)json_integer_value(json_object_get(row, "max_tx_rate")),
+		(long long)json_integer_value(json_object_get(row, "max_tx_rate")), deadline ? deadline : "-",
 		json_is_true(json_object_get(row, "enabled")) ? "yes" : "no");
 }
 
@@ -115,11 +117,12 @@ print_limits(const json_t *limits)
 	const char *macs = json_string_value(json_object_get(limits, "allowed_macs"));
 	const char *vlans = json_string_value(json_object_get(limits, "vlans"));
 
-	printf("\nlimits of the host: MACs %s; VLANs %s%s; max_tx_rate %lld Mbit/s; min_tx_rate %lld Mbit/s in all\n",
+	printf("\nlimits of the host: MACs %s; VLANs %s%s; max_tx_rate %lld Mbit/s; min_tx_rate %lld Mbit/s in all%s\n",
 		macs && macs[0] ? macs : "none", vlans && vlans[0] ? vlans : "none",
 		json_is_true(json_object_get(limits, "untagged")) ? " and 0" : "",
 		(long long)json_integer_value(json_object_get(limits, "max_rate")),
-		(long long)json_integer_value(json_object_get(limits, "min_rate")));
+		(long long)json_integer_value(json_object_get(limits, "min_rate")),
+		json_is_true(json_object_get(limits, "deadlines")) ? "; deadlines are the guest's" : "");
 }
 
 static int
@@ -134,8 +137,8 @@ print_nic(const json_t *nic, json_int_t vf, bool is_json)
 		print_json(vf < 0 ? nic : json_array_get(vfs, (size_t)vf));
 		return DONE;
 	}
-	printf("%-4s %-18s %5s %-9s %-6s %-8s %8s %8s  %s\n", "VF", "MAC", "VLAN", "SPOOFCHK", "TRUST", "STATE",
-		"MIN_TX", "MAX_TX", "ENABLED");
+	printf("%-4s %-18s %5s %-9s %-6s %-8s %8s %8s %9s  %s\n", "VF", "MAC", "VLAN", "SPOOFCHK", "TRUST", "STATE",
+		"MIN_TX", "MAX_TX", "DEADLINE", "ENABLED");
 	if (vf < 0)
 		print_row("pf", json_object_get(nic, "pf"));
 	for (size_t i = 0; i < json_array_size(vfs); i++) {

@@ -21,6 +21,7 @@ static const struct {
 	{"mac", "mac", TEXT}, {"vlan", "vlan", NUMBER}, {"qos", "qos", NUMBER}, {"proto", "proto", TEXT},
 	{"spoofchk", "spoofchk", ON_OFF}, {"trust", "trust", ON_OFF}, {"state", "link_state", TEXT},
 	{"min_tx_rate", "min_tx_rate", NUMBER}, {"max_tx_rate", "max_tx_rate", NUMBER},
+	{"deadline", "deadline", TEXT}, // the switch's own
 	{"rate", "max_tx_rate", NUMBER}, // iproute2's older name
 };
 
@@ -74,7 +75,7 @@ add(json_t *params, const char *word, const char *text, char err[WORDS_ERR_SIZE]
 	if (i == sizeof(table) / sizeof(table[0]))
 		return fail(err,
 			"'%.60s' is not known here; known are mac, vlan, qos, proto, spoofchk, trust, state, "
-			"min_tx_rate and max_tx_rate",
+			"min_tx_rate, max_tx_rate and deadline",
 			word);
 	if (!text)
 		return fail(err, "%s needs %s", word, what[table[i].value]);

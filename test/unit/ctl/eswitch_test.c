@@ -226,7 +226,8 @@ a_guest_changes_what_the_host_permits(void **state)
 	nic_expect_config("f2", "min_rate", "\"200Mbit\"");
 	nic_expect(CALL("nic.get", "{}"),
 		"{\"vf\":1,\"mac\":\"" MAC_B "\",\"vlan\":19,\"qos\":0,\"proto\":\"802.1Q\",\"spoofchk\":true,"
-		"\"trust\":false,\"link_state\":\"auto\",\"min_tx_rate\":200,\"max_tx_rate\":1000,\"enabled\":false}");
+		"\"trust\":false,\"link_state\":\"auto\",\"min_tx_rate\":200,\"max_tx_rate\":1000,\"deadline\":\"0ns\","
+		"\"enabled\":false}");
 	EXPECT_DONE("{\"vf\":1,\"spoofchk\":false}");
 	nic_expect_config("f2", "allowed_macs", "[\"" MAC_B "\",\"" MAC_A "\"]");
 	EXPECT_DONE("{\"vf\":1,\"mac\":\"" MAC_A "\"}"); // still unchecked
@@ -249,6 +250,26 @@ a_guest_changes_what_the_host_permits(void **state)
 	assert_non_null(f);
 	EXPECT_DONE("{\"vf\":0,\"min_tx_rate\":300}");
 	EXPECT_DONE("{\"vf\":0,\"min_tx_rate\":100}");
+}
+
+static void
+deadlines_are_the_hosts_unless_it_says_so(void **state)
+{
+	struct fixture *f = *state;
+
+	nic_add("");
+	nic_greet();
+	EXPECT_SET("{\"vf\":0,\"deadline\":\"2ms\"}",
+		"deadline: the guest may not change it (deadlines is false); the host's administrator set that");
+	fixture_ok(f, "eswitch.set", "{\"name\":\"e\",\"deadlines\":true}");
+	nic_expect(CALL("nic.get", "{}"), "\"deadlines\":true");
+	EXPECT_DONE("{\"vf\":0,\"deadline\":\"2ms\"}");
+	nic_expect_config("f1", "deadline", "\"2ms\"");
+	nic_expect(CALL("nic.get", "{}"), "\"deadline\":\"2ms\"");
+	EXPECT_SET("{\"vf\":0,\"deadline\":\"2h\"}", "deadline: ");
+	EXPECT_SET("{\"vf\":0,\"deadline\":\"fast\"}", "deadline: ");
+	EXPECT_DONE("{\"vf\":0,\"deadline\":0}");
+	nic_expect_config("f1", "deadline", "\"0ns\"");
 }
 
 static void
@@ -320,7 +341,7 @@ a_guest_learns_nothing_of_other_ports(void **state)
 	nic_add(",\"max_rate\":\"10Gbit\",\"min_rate\":\"10Gbit\"");
 	nic_greet();
 	EXPECT_SET("{\"vf\":0,\"min_tx_rate\":500}",
-		"min_tx_rate: the host cannot guarantee it beside its other promises; its administrator sees why");
+		"min_tx_rate, deadline: the host cannot guarantee that beside its other promises; its administrator sees why");
 	shown = fixture_call(f, "eswitch.show", "{\"name\":\"e\"}", &err);
 	refusal = json_string_value(json_object_get(json_object_get(shown, "channel"), "refusal"));
 	assert_non_null(strstr(refusal, "VF 0: "));
@@ -652,6 +673,7 @@ main(void)
 		T(the_socket_is_made_as_it_is_asked_for),
 		T(everything_before_a_hello_is_skipped),
 		T(a_guest_changes_what_the_host_permits),
+		T(deadlines_are_the_hosts_unless_it_says_so),
 		T(a_guest_changes_nothing_else),
 		T(what_the_host_does_not_name_is_not_the_guests),
 		T(a_guest_learns_nothing_of_other_ports),
