@@ -341,7 +341,8 @@ a_guest_learns_nothing_of_other_ports(void **state)
 	nic_add(",\"max_rate\":\"10Gbit\",\"min_rate\":\"10Gbit\"");
 	nic_greet();
 	EXPECT_SET("{\"vf\":0,\"min_tx_rate\":500}",
-		"min_tx_rate, deadline: the host cannot guarantee that beside its other promises; its administrator sees why");
+		"min_tx_rate, deadline: the host cannot guarantee that beside its other promises; its administrator "
+		"sees why");
 	shown = fixture_call(f, "eswitch.show", "{\"name\":\"e\"}", &err);
 	refusal = json_string_value(json_object_get(json_object_get(shown, "channel"), "refusal"));
 	assert_non_null(strstr(refusal, "VF 0: "));
