@@ -74,7 +74,7 @@ recorded_messages_become_rules(void **state)
 			len = 0;
 			n++;
 		} else if (line[0] != '#' && line[0] != '\n') {
-			len = read_hex(line, message);
+			len += read_hex(line, message + len);
 		}
 	}
 	(void)fclose(file);
@@ -84,41 +84,50 @@ recorded_messages_become_rules(void **state)
 // Each shorter one, and each with one byte inverted, is judged without reading outside (ASan) and
 // never becomes what text cannot say.
 static void
-broken_messages_are_no_danger(void **state)
+break_message(const uint8_t *whole, size_t len)
 {
-	static char line[LINE_SIZE];
-	FILE *file = fopen(TC_MESSAGES, "r");
+	uint8_t *message = malloc(len);
 	char text[FLOW_TEXT_SIZE], err[FLOW_TEXT_ERROR_SIZE];
 	struct flow_entry again;
 	struct tc_rule rule;
 
+	memcpy(message, whole, len);
+	for (size_t i = 0; i < len; i++) {
+		message[i] = (uint8_t)~message[i];
+		if (!tc_rule_read(message, len, &ports, &rule) && !rule.is_deleted) {
+			(void)flow_text_format(&rule.entry, &flow_text_vfs, text);
+			assert_int_equal(flow_text_parse(text, &flow_text_vfs, &again, err), 0);
+		}
+		message[i] = (uint8_t)~message[i];
+	}
+	for (size_t n = 0; n < len; n++) {
+		uint8_t *part = malloc(n ? n : 1);
+
+		memcpy(part, message, n);
+		assert_int_equal(tc_rule_read(part, n, &ports, &rule), -EBADMSG);
+		free(part);
+	}
+	free(message);
+}
+
+static void
+broken_messages_are_no_danger(void **state)
+{
+	_Alignas(8) static uint8_t message[LINE_SIZE];
+	static char line[LINE_SIZE];
+	FILE *file = fopen(TC_MESSAGES, "r");
+	size_t len = 0;
+
 	(void)state;
 	assert_non_null(file);
 	while (fgets(line, sizeof(line), file)) {
-		uint8_t *message;
-		size_t len;
-
-		if (!strchr("0123456789abcdef", line[0]))
+		if (strchr("0123456789abcdef", line[0])) {
+			len += read_hex(line, message + len);
 			continue;
-		message = malloc(LINE_SIZE);
-		len = read_hex(line, message);
-		message = realloc(message, len);
-		for (size_t i = 0; i < len; i++) {
-			message[i] = (uint8_t)~message[i];
-			if (!tc_rule_read(message, len, &ports, &rule) && !rule.is_deleted) {
-				(void)flow_text_format(&rule.entry, &flow_text_vfs, text);
-				assert_int_equal(flow_text_parse(text, &flow_text_vfs, &again, err), 0);
-			}
-			message[i] = (uint8_t)~message[i];
 		}
-		for (size_t n = 0; n < len; n++) {
-			uint8_t *part = malloc(n ? n : 1);
-
-			memcpy(part, message, n);
-			assert_int_equal(tc_rule_read(part, n, &ports, &rule), -EBADMSG);
-			free(part);
-		}
-		free(message);
+		if (len)
+			break_message(message, len);
+		len = 0;
 	}
 	(void)fclose(file);
 }
