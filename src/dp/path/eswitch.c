@@ -13,7 +13,6 @@
 #include "rules.h"
 #include "switch.h"
 
-#define TCI_VID 0xfff
 #define TCI_PCP_SHIFT 13
 
 static void
@@ -34,7 +33,8 @@ may_leave(const struct view_eswitch *eswitch, const struct rte_mbuf *m)
 	return !eswitch->n_macs;
 }
 
-// The bridge writes into the headers of a packet that asks, which others may share.
+// A capture reads all of the packet. The bridge writes into the headers of one that asks, which
+// others may share.
 static enum drop
 to_uplink(struct worker *w, const struct view *view, const struct view_eswitch *eswitch, struct rte_mbuf *m)
 {
@@ -46,8 +46,10 @@ to_uplink(struct worker *w, const struct view *view, const struct view_eswitch *
 		pkt_drop(c, m, DROP_SPOOF_MAC);
 		return DROP_NONE;
 	}
-	if (pkt_asks(m) || vp->capture)
-		m = pkt_asks(m) ? pkt_room(w->pool, m, 0) : pkt_keep(w->pool, m);
+	if (vp->capture)
+		m = pkt_keep(w->pool, m);
+	if (m && pkt_asks(m))
+		m = pkt_room(w->pool, m, 0);
 	if (!m) {
 		counters_add(&c->drops[DROP_NO_BUFFER], 1);
 		return DROP_NONE;
