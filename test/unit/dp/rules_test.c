@@ -248,6 +248,34 @@ rules_change_while_packets_pass(void **state)
 }
 
 static void
+rules_output_to_ports_of_the_bridge(void **state)
+{
+	struct dp_rule_change c = change(0, "udp,actions=allow");
+
+	(void)state;
+	plain_guests();
+	c.entry.action.verdict = FLOW_OUTPUT;
+	c.entry.action.n_outputs = 2;
+	c.entry.action.output[0] = (uint16_t)guest[2].port;
+	c.entry.action.output[1] = DP_MAX_PORTS - 1; // there is none
+	set_rules(guest[0].port, &c, 1);
+	send_udp(0, 1, 7, 100);
+	expect_frame(2, 100);
+	wait_drops(0, DROP_NO_TARGET, 1);
+	c.entry.action.output[1] = (uint16_t)guest[1].port;
+	set_rules(guest[0].port, &c, 1);
+	send_udp(0, BROADCAST, 7, 101); // each once
+	expect_frame(2, 101);
+	expect_frame(1, 101);
+	c.entry.action.n_outputs = 1;
+	c.entry.action.output[0] = (uint16_t)guest[0].port;
+	set_rules(guest[0].port, &c, 1);
+	send_udp(0, 1, 7, 102);
+	wait_drops(0, DROP_SAME_PORT, 1);
+	expect_nothing(1);
+}
+
+static void
 assert_refused(const struct dp_rule_change *changes, unsigned n, int rc, const char *why)
 {
 	char err[DP_ERR_SIZE] = "";
@@ -301,6 +329,7 @@ main(int argc, char **argv)
 		WITH_BRIDGE(rules_say_what_passes),
 		WITH_BRIDGE(rules_write_headers),
 		WITH_BRIDGE(rules_limit_rates),
+		WITH_BRIDGE(rules_output_to_ports_of_the_bridge),
 		WITH_BRIDGE(headers_may_be_long),
 		WITH_BRIDGE(rules_that_stay_keep_their_counters),
 		WITH_BRIDGE(rules_change_while_packets_pass),
