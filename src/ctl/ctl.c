@@ -261,7 +261,8 @@ take_over_between(struct ctl *ctl, const struct model *target, char err[DP_ERR_S
 		ctl->plane.live->has_no_channels = true;
 		config_follow(ctl, first, ignored);
 		rc = take_over_run(ctl, err);
-		model_eswitch_open_channels(ctl->plane.live);
+		if (!rc)
+			model_eswitch_open_channels(ctl->plane.live);
 	}
 	model_destroy(first);
 	json_decref(ignored);

@@ -85,7 +85,6 @@ class Switch(systems.Rtvswitch):
         return next(p for p in self.rpc.call("stats.get", port="client")["ports"])["tx_pkts"]
 
     def stop(self):
-        subprocess.run(["ip", "netns", "pids", CLIENT], capture_output=True)
         for pid in subprocess.run(["ip", "netns", "pids", CLIENT], capture_output=True, text=True).stdout.split():
             os.kill(int(pid), 15)
         subprocess.run(["ip", "netns", "del", CLIENT], capture_output=True)
