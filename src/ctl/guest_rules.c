@@ -10,15 +10,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Rules of one port that are about to be added.
+// Rules that are about to be added, or those of one port that are taken out.
 struct run {
 	struct guest_rules *rules;
 	const struct model *m;
 	const struct model_eswitch *eswitch;
-	uint16_t in;
 	unsigned n, n_new; // n_new: with cookies that there are not yet
-	struct dp_rule_change *change;
 	struct guest_rule **made; // each its own; NULL: it is in the list by now
+	// Of one port.
+	uint16_t in;
+	unsigned n_changes;
+	struct dp_rule_change *change;
+	unsigned *of_change; // which of `made`
 	uint64_t used[DP_MAX_RULES / 64]; // slots
 	guest_rules_refused_fn *refused_cb;
 	void *arg;
@@ -113,12 +116,12 @@ del_of(struct run *run, const uint64_t *cookies, unsigned n)
 	unsigned n_left = 0;
 	int rc;
 
-	run->n = 0;
+	run->n_changes = 0;
 	for (unsigned i = 0; i < rules->n; i++)
 		if (rules->rule[i]->in == run->in && is_wanted(rules->rule[i], cookies, n))
-			run->change[run->n++] = (struct dp_rule_change){.entry = rules->rule[i]->entry};
-	rc = run->n ? change(run, run->change, run->n, ignored) : 0;
-	if (rc || !run->n)
+			run->change[run->n_changes++] = (struct dp_rule_change){.entry = rules->rule[i]->entry};
+	rc = run->n_changes ? change(run, run->change, run->n_changes, ignored) : 0;
+	if (rc || !run->n_changes)
 		return rc;
 	for (unsigned i = 0; i < rules->n; i++) {
 		if (rules->rule[i]->in == run->in && is_wanted(rules->rule[i], cookies, n))
@@ -184,10 +187,13 @@ take_slot(struct run *run)
 static void
 prepare(struct run *run, const struct guest_rule *add, const struct guest_rule *was)
 {
-	struct guest_rule rule = *add;
-	struct flow_entry entry;
+	struct flow_entry ignored;
 	char text[96];
 
+	if (!guest_rules_port(run->m, run->eswitch, add->in)) {
+		refuse(run, add->cookie, "in: there is no such virtual function");
+		return;
+	}
 	if (!was && run->rules->n + run->n_new >= run->eswitch->max_rules) {
 		(void)snprintf(text, sizeof(text),
 			"there are %u rules already, the limit that the host's administrator set",
@@ -199,18 +205,16 @@ prepare(struct run *run, const struct guest_rule *add, const struct guest_rule *
 		refuse(run, add->cookie, "in: that of a cookie stays; take the rule out first");
 		return;
 	}
-	if (!translate(run->m, run->eswitch, &rule, &entry)) {
+	if (!translate(run->m, run->eswitch, add, &ignored)) {
 		refuse(run, add->cookie, "output: there is no such virtual function");
 		return;
 	}
-	run->made[run->n] = malloc(sizeof(rule));
+	run->made[run->n] = malloc(sizeof(*add));
 	if (!run->made[run->n]) {
 		refuse(run, add->cookie, "out of memory");
 		return;
 	}
-	rule.entry.rule.slot = entry.rule.slot = was ? was->entry.rule.slot : take_slot(run);
-	*run->made[run->n] = rule;
-	run->change[run->n++] = (struct dp_rule_change){.entry = entry, .is_there = true};
+	*run->made[run->n++] = *add;
 	run->n_new += !was;
 }
 
@@ -242,13 +246,50 @@ reason_of(const char *err)
 }
 
 static void
-end_run(struct run *run)
+find_used(struct run *run)
+{
+	memset(run->used, 0, sizeof(run->used));
+	for (unsigned i = 0; i < run->rules->n; i++) {
+		uint32_t slot = run->rules->rule[i]->entry.rule.slot;
+
+		if (run->rules->rule[i]->in == run->in)
+			run->used[slot / 64] |= UINT64_C(1) << slot % 64;
+	}
+}
+
+// What the run has for one port.
+static void
+find_changes(struct run *run)
+{
+	run->n_changes = 0;
+	for (unsigned i = 0; i < run->n; i++) {
+		struct guest_rule *rule = run->made[i];
+		const struct guest_rule *was;
+		struct dp_rule_change *c = &run->change[run->n_changes];
+
+		if (!rule || rule->in != run->in)
+			continue;
+		if (!run->n_changes)
+			find_used(run);
+		was = guest_rules_find(run->rules, rule->cookie);
+		rule->entry.rule.slot = was ? was->entry.rule.slot : take_slot(run);
+		c->is_there = true;
+		// It can be: prepare has seen that.
+		(void)translate(run->m, run->eswitch, rule, &c->entry);
+		run->of_change[run->n_changes++] = i;
+	}
+}
+
+static void
+add_changes(struct run *run)
 {
 	char err[DP_ERR_SIZE] = "";
-	int rc = run->n ? change(run, run->change, run->n, err) : 0;
+	int rc = change(run, run->change, run->n_changes, err);
 
-	for (unsigned i = 0; i < run->n; i++) {
-		if (!rc || !change(run, &run->change[i], 1, err)) {
+	for (unsigned k = 0; k < run->n_changes; k++) {
+		unsigned i = run->of_change[k];
+
+		if (!rc || !change(run, &run->change[k], 1, err)) {
 			keep(run, i);
 			continue;
 		}
@@ -256,20 +297,17 @@ end_run(struct run *run)
 		free(run->made[i]);
 		run->made[i] = NULL;
 	}
-	run->n = run->n_new = 0;
 }
 
 static void
-begin_run(struct run *run, uint16_t in)
+end_run(struct run *run)
 {
-	run->in = in;
-	memset(run->used, 0, sizeof(run->used));
-	for (unsigned i = 0; i < run->rules->n; i++) {
-		uint32_t slot = run->rules->rule[i]->entry.rule.slot;
-
-		if (run->rules->rule[i]->in == in)
-			run->used[slot / 64] |= UINT64_C(1) << slot % 64;
+	for (run->in = 0; run->n && run->in <= FLOW_TEXT_UPLINK; run->in++) {
+		find_changes(run);
+		if (run->n_changes)
+			add_changes(run);
 	}
+	run->n = run->n_new = 0;
 }
 
 static bool
@@ -292,21 +330,17 @@ guest_rules_add(struct guest_rules *rules, const struct model *m, const struct m
 		rules->rule = calloc(DP_MAX_RULES, sizeof(rules->rule[0]));
 	run.change = calloc(n + 1u, sizeof(*run.change));
 	run.made = calloc(n + 1u, sizeof(*run.made));
-	has_room = rules->rule && run.change && run.made;
+	run.of_change = calloc(n + 1u, sizeof(*run.of_change));
+	has_room = rules->rule && run.change && run.made && run.of_change;
 	for (unsigned i = 0; has_room && i < n; i++) {
-		if (!guest_rules_port(m, eswitch, add[i].in)) {
-			refuse(&run, add[i].cookie, "in: there is no such virtual function");
-			continue;
-		}
-		if (!run.n || run.in != add[i].in || is_in_run(&run, add[i].cookie)) {
+		if (is_in_run(&run, add[i].cookie))
 			end_run(&run);
-			begin_run(&run, add[i].in);
-		}
 		prepare(&run, &add[i], guest_rules_find(rules, add[i].cookie));
 	}
 	if (has_room)
 		end_run(&run);
 	free(run.change);
 	free(run.made);
+	free(run.of_change);
 	return has_room ? 0 : -ENOMEM;
 }

@@ -297,6 +297,24 @@ a_port_may_have_all_rules(void **state)
 	assert_int_equal(nic_channel_count("rules"), DP_MAX_RULES);
 }
 
+// Else a guest could have the control thread publish a view for each of its rules.
+static void
+a_call_is_one_change_of_each_port(void **state)
+{
+	unsigned n[2];
+
+	(void)state;
+	begin("");
+	n[0] = fake_dp_n_port_changes("f1");
+	n[1] = fake_dp_n_port_changes("f2");
+	EXPECT_ADDED(
+		"{\"add\":[" RULE("1", "vf0", "tcp,actions=drop") "," RULE("2", "vf1", "tcp,actions=drop") "," RULE(
+			"3", "vf0", "udp,actions=drop") "," RULE("4", "vf1", "udp,actions=drop") "]}");
+	assert_int_equal(nic_channel_count("rules"), 4);
+	assert_int_equal(fake_dp_n_port_changes("f1"), n[0] + 1);
+	assert_int_equal(fake_dp_n_port_changes("f2"), n[1] + 1);
+}
+
 static void
 wrong_calls_change_nothing(void **state)
 {
@@ -486,6 +504,7 @@ main(void)
 		WITH_NIC(rules_of_one_match_and_too_many_masks_are_refused),
 		WITH_NIC(guests_do_not_reach_each_other),
 		WITH_NIC(a_port_may_have_all_rules),
+		WITH_NIC(a_call_is_one_change_of_each_port),
 		WITH_NIC(wrong_calls_change_nothing),
 		WITH_NIC(rules_outlive_their_session_for_a_while),
 		WITH_NIC(guests_hear_of_changes_by_the_host),
